@@ -1,0 +1,47 @@
+/** A query of a data set, with the expansions that its file may already hold. */
+export interface Query {
+  id: string;
+  text: string;
+  /** Passages that stand for the query; BEIR's `text: [query, e1, ..., eN]`. */
+  expansions?: string[];
+}
+
+/** A document of a corpus. */
+export interface Document {
+  id: string;
+  title: string;
+  text: string;
+}
+
+/** The text that is indexed: title, a blank, text; the text alone where there is no title (method, stage 12). */
+export function documentText({ title, text }: Document): string {
+  return title === '' ? text : `${title} ${text}`.trim();
+}
+
+/** A training triple in the layout of the Echo data, with an id. */
+export interface Triple {
+  id: string;
+  query: string;
+  positive: string;
+  negative: string;
+}
+
+/** One generated expansion of a query, as a line of `expansions.jsonl`. */
+export interface Expansion {
+  /** Id of the query. */
+  query: string;
+  /** 0-based number of the sample. */
+  sample: number;
+  /** The passage, its boilerplate opening cut off. */
+  text: string;
+  /** The passage as the LLM wrote it, where that differs. */
+  raw?: string | undefined;
+  /** `stop`: the LLM ended the passage; `length`: it was cut at the token limit. */
+  finish: 'stop' | 'length';
+  promptTokens: number;
+  completionTokens: number;
+  /** Wall time of this sample, in milliseconds (samples that ran side by side each count the time they shared). */
+  milliseconds: number;
+  /** Content key of generator, prompt, sampling settings and seed. */
+  key: string;
+}

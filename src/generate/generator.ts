@@ -1,0 +1,55 @@
+/** One message of a chat. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant';
+  content: string;
+}
+
+/** How tokens are drawn, in the published order: temperature, then top-k, then the nucleus, then the draw. */
+export interface Sampling {
+  /** 0 takes the likeliest token each time. */
+  temperature: number;
+  /** Nucleus: the smallest set of tokens whose probability reaches it; 1 leaves all in. */
+  topP: number;
+  /** 0 leaves all tokens in. */
+  topK: number;
+  /** Limit on new tokens. */
+  maxTokens: number;
+}
+
+/** One completion that is asked for. */
+export interface GenerationRequest {
+  /** Identifies the request among those under way; comes back on the {@link Generation}. */
+  id: string;
+  messages: ChatMessage[];
+  sampling: Sampling;
+  /** Seed of this sample alone, below 2^31. */
+  seed: number;
+}
+
+/** One completion. */
+export interface Generation {
+  id: string;
+  text: string;
+  finish: 'stop' | 'length';
+  promptTokens: number;
+  completionTokens: number;
+  milliseconds: number;
+}
+
+/** Something that completes chats: an embedded LLM or a server. */
+export interface Generator {
+  /** A name for people. */
+  readonly id: string;
+  /** Content key of all that decides the text besides the request: weights, adapters, template; or server and model. */
+  readonly fingerprint: string;
+  /**
+   * Completes requests, several at a time, and yields each as it ends: in no particular order, so join by id. Requests
+   * are pulled only when there is room. Requests for the same messages should stand next to one another: their prompt
+   * is then computed once.
+   */
+  generate(
+    requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,
+    signal?: AbortSignal,
+  ): AsyncIterable<Generation>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,1 @@
+export type { Qrels, Run, ScoredDocument } from './records.ts';

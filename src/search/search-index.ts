@@ -1,0 +1,19 @@
+import type { ScoredDocument } from '../measures/index.ts';
+
+export interface SearchOptions {
+  signal?: AbortSignal | undefined;
+  /** Ids of the queries, row by row; with them a hit whose id equals its query's id is dropped (self-retrieval). */
+  dropSelf?: readonly string[] | undefined;
+  onQueries?: ((count: number) => void) | undefined;
+}
+
+/**
+ * Something that ranks a corpus. `Q` is what a query is to it: a matrix of vectors // [queries, dimensions], or texts.
+ * The best `k` documents of each query come back best first, equal scores (as 32-bit floats) by document id
+ * descending, as trec_eval orders them; fewer where the corpus holds fewer.
+ */
+export interface SearchIndex<Q> {
+  /** Number of documents. */
+  readonly size: number;
+  search(queries: Q, k: number, options?: SearchOptions): Promise<ScoredDocument[][]>;
+}

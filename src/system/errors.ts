@@ -1,0 +1,100 @@
+/** Where a fault was found; every known part appears in the message. */
+export interface FaultPlace {
+  file?: string | undefined;
+  /** 1-based. */
+  line?: number | undefined;
+  /** Identifier of the query, document, tensor or request concerned. */
+  id?: string | undefined;
+}
+
+export interface FaultOptions extends FaultPlace {
+  /** What the user can do about it: one sentence in the imperative. */
+  mend: string;
+  cause?: unknown;
+}
+
+/**
+ * The base of every error this package throws on purpose. The message says where and what; `mend` says what to do.
+ * The command line prints both and no stack trace.
+ */
+export class LlmQeError extends Error {
+  readonly mend: string;
+  readonly file: string | undefined;
+  readonly line: number | undefined;
+  readonly id: string | undefined;
+
+  constructor(reason: string, options: FaultOptions) {
+    super(`${describePlace(options)}${reason}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.mend = options.mend;
+    this.file = options.file;
+    this.line = options.line;
+    this.id = options.id;
+  }
+}
+
+function describePlace({ file, line, id }: FaultPlace): string {
+  const place = [file === undefined ? undefined : line === undefined ? file : `${file}:${line}`];
+  if (id !== undefined) place.push(`id ${JSON.stringify(id)}`);
+  const known = place.filter((part) => part !== undefined);
+  return known.length === 0 ? '' : `${known.join(', ')}: `;
+}
+
+/** The command or the call was used wrongly (exit code 2). */
+export class UsageError extends LlmQeError {}
+
+/** A data file is missing, broken, or contradicts another. */
+export class DataError extends LlmQeError {}
+
+/** A checkpoint, tokenizer or adapter is missing, broken or of an unsupported kind. */
+export class ModelError extends LlmQeError {}
+
+/** A remote service could not be reached or refused. */
+export class NetworkError extends LlmQeError {}
+
+/** The machine gave out: disk, memory, permissions. */
+export class ResourceError extends LlmQeError {}
+
+/** The user or the caller stopped the work; what was finished is kept. */
+export class AbortedError extends LlmQeError {
+  constructor(reason = 'stopped', options: Partial<FaultOptions> = {}) {
+    super(reason, { mend: 'Run the same command again: it goes on where it stopped.', ...options });
+  }
+}
+
+/** Throws {@link AbortedError} when the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AbortedError();
+}
+
+/** Whether an error means "stopped on purpose", in this package's words or in Node's. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof AbortedError || (error instanceof Error && error.name === 'AbortError');
+}
+
+const SYSTEM_FAULTS: Record<string, { reason: string; mend: string }> = {
+  ENOSPC: {
+    reason: 'the disk is full',
+    mend: 'Free some space and run the same command again: finished work is kept.',
+  },
+  EDQUOT: { reason: 'the disk quota is used up', mend: 'Free some space and run the same command again.' },
+  EACCES: { reason: 'permission denied', mend: 'Check who owns the file and its folder, or name another place.' },
+  EPERM: { reason: 'operation not permitted', mend: 'Check who owns the file and its folder, or name another place.' },
+  EROFS: { reason: 'the file system is read-only', mend: 'Name a place that can be written.' },
+  EISDIR: { reason: 'is a folder, not a file', mend: 'Name a file inside it.' },
+  ENOTDIR: { reason: 'a part of the path is a file, not a folder', mend: 'Name a folder.' },
+  EMFILE: { reason: 'too many open files', mend: 'Raise the limit (ulimit -n) and run the same command again.' },
+  ENOENT: { reason: 'no such file or folder', mend: 'Check the path.' },
+};
+
+/**
+ * Turns an error of Node's file system calls into a typed one; everything else comes back as it was.
+ * A missing file is a {@link DataError}, every other known fault a {@link ResourceError}.
+ */
+export function systemFault(error: unknown, file: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  const known = code === undefined ? undefined : SYSTEM_FAULTS[code];
+  if (known === undefined) return error;
+  const kind = code === 'ENOENT' ? DataError : ResourceError;
+  return new kind(known.reason, { file, mend: known.mend, cause: error });
+}

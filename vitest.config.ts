@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * Two suites: `x.test.ts` runs everywhere, without a model; `x.models.test.ts` runs on the real small models and is
+ * asked for by `npm run test:models`.
+ */
+const models = process.env.LLM_QE_TEST_MODELS === '1';
+
+export default defineConfig({
+  test: {
+    include: models ? ['{src,test}/**/*.models.test.ts'] : ['{src,test}/**/*.test.ts'],
+    exclude: models ? [] : ['**/*.models.test.ts', 'node_modules/**'],
+    testTimeout: models ? 300_000 : 30_000,
+    hookTimeout: models ? 300_000 : 30_000,
+    pool: 'forks',
+    maxWorkers: models ? 1 : 2,
+  },
+});
