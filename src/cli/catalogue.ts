@@ -1,0 +1,33 @@
+import type { Command } from './command.ts';
+
+/**
+ * Every command and where it stands. Commands are loaded when they are called, so that `llm-qe score` does not wait for
+ * the runtimes of `llm-qe expand`. The order is the order of the help.
+ */
+export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
+  demo: load(() => import('./commands/demo.ts')),
+  expand: load(() => import('./commands/expand.ts')),
+  evaluate: load(() => import('./commands/evaluate.ts')),
+  search: load(() => import('./commands/search.ts')),
+  score: load(() => import('./commands/score.ts')),
+  compare: load(() => import('./commands/compare.ts')),
+  'data wordnet': load(() => import('./commands/data-wordnet.ts')),
+  'data beir': load(() => import('./commands/data-beir.ts')),
+  'data check': load(() => import('./commands/data-check.ts')),
+  'data merge': load(() => import('./commands/data-merge.ts')),
+  'data split': load(() => import('./commands/data-split.ts')),
+  'models list': load(() => import('./commands/models-list.ts')),
+  'models pull': load(() => import('./commands/models-pull.ts')),
+  'models inspect': load(() => import('./commands/models-inspect.ts')),
+};
+
+/** What the first word of a two-word command stands for. */
+export const GROUPS: Record<string, string> = {
+  data: 'make, fetch, check and divide data sets',
+  models: 'fetch, list and look into models',
+};
+
+/** A command's own option types are its own business: once loaded it is run with what its schema made of the words. */
+function load(module: () => Promise<{ command: unknown }>): () => Promise<{ command: Command }> {
+  return async () => (await module()) as { command: Command };
+}

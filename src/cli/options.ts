@@ -1,0 +1,106 @@
+import { Argument, type Command as Commander, InvalidArgumentError, Option } from 'commander';
+import type { z } from 'zod';
+import { UsageError } from '../system/index.ts';
+import type { Command } from './command.ts';
+
+/** What the help and the parser need to know of one key of a command's schema. */
+interface OptionFacts {
+  kind: 'flag' | 'value' | 'list';
+  description: string;
+  placeholder: string;
+  choices: string[] | undefined;
+  defaultValue: unknown;
+  required: boolean;
+}
+
+/** Adds a command's arguments and options to commander, as its schema states them. */
+export function addOptions(target: Commander, command: Command): void {
+  const positional = new Map((command.arguments ?? []).map((argument) => [argument.key, argument]));
+  for (const { key, required, variadic } of positional.values()) {
+    const name = `${toKebab(key).toUpperCase()}${variadic ? '...' : ''}`;
+    const argument = new Argument(required ? `<${name}>` : `[${name}]`, describeKey(command, key).description);
+    target.addArgument(argument);
+  }
+  for (const key of Object.keys(command.options.shape)) {
+    if (!positional.has(key)) target.addOption(toOption(key, describeKey(command, key)));
+  }
+}
+
+/** Validates what was typed by the command's schema. @throws UsageError naming the option */
+export function parseOptions<S extends z.ZodObject>(command: Command<S>, typed: Record<string, unknown>): z.output<S> {
+  const parsed = command.options.safeParse(typed);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const key = String(issue.path[0] ?? '');
+  const positional = command.arguments?.some((argument) => argument.key === key) ?? false;
+  const name = positional ? toKebab(key).toUpperCase() : `--${toKebab(key)}`;
+  throw new UsageError(key === '' ? issue.message : `${name}: ${issue.message}`, {
+    mend: `See \`llm-qe ${command.name} --help\`.`,
+  });
+}
+
+function toOption(key: string, facts: OptionFacts): Option {
+  const name = toKebab(key);
+  if (facts.kind === 'flag') {
+    return new Option(facts.defaultValue === true ? `--no-${name}` : `--${name}`, facts.description);
+  }
+  const option = new Option(`--${name} <${facts.placeholder}>`, describeDefault(facts));
+  if (facts.kind === 'list') {
+    option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
+  } else if (facts.choices !== undefined) {
+    option.argParser((value: string) => {
+      if (!facts.choices!.includes(value)) throw new InvalidArgumentError(`Allowed are ${facts.choices!.join(', ')}.`);
+      return value;
+    });
+  }
+  return option;
+}
+
+function describeDefault({ description, choices, defaultValue, required }: OptionFacts): string {
+  const notes = [];
+  if (choices !== undefined) notes.push(choices.join(' | '));
+  if (required) notes.push('required');
+  else if (defaultValue !== undefined) notes.push(`default ${formatDefault(defaultValue)}`);
+  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
+}
+
+function formatDefault(value: unknown): string {
+  return Array.isArray(value) ? value.join(' ') : String(value);
+}
+
+function describeKey(command: Command, key: string): OptionFacts {
+  let schema = command.options.shape[key] as z.ZodType | undefined;
+  if (schema === undefined) throw new Error(`command ${command.name} has no option ${key}`);
+  let description: string | undefined;
+  let placeholder: string | undefined;
+  let defaultValue: unknown;
+  let required = true;
+  for (;;) {
+    const meta = schema.meta();
+    description ??= schema.description;
+    placeholder ??= typeof meta?.placeholder === 'string' ? meta.placeholder : undefined;
+    const definition = schema.def as { type: string; innerType?: z.ZodType; in?: z.ZodType; defaultValue?: unknown };
+    if (definition.type === 'default' || definition.type === 'prefault') defaultValue = definition.defaultValue;
+    if (['default', 'prefault', 'optional'].includes(definition.type)) required = false;
+    const inner = definition.innerType ?? (definition.type === 'pipe' ? definition.in : undefined);
+    if (inner === undefined) break;
+    schema = inner;
+  }
+  const type = (schema.def as { type: string }).type;
+  return {
+    kind: type === 'boolean' ? 'flag' : type === 'array' ? 'list' : 'value',
+    description: description ?? '',
+    placeholder: placeholder ?? (type === 'number' ? 'N' : 'VALUE'),
+    choices:
+      type === 'enum'
+        ? Object.values((schema.def as unknown as { entries: Record<string, string> }).entries)
+        : undefined,
+    defaultValue,
+    required,
+  };
+}
+
+/** `runOut` becomes `run-out`. */
+export function toKebab(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

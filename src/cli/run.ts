@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { Command as Commander, CommanderError } from 'commander';
+import { AbortedError, isAbort, LlmQeError, systemFault, UsageError } from '../system/index.ts';
+import { CATALOGUE, GROUPS } from './catalogue.ts';
+import type { Command } from './command.ts';
+import { addOptions, parseOptions } from './options.ts';
+import { TerminalProgress } from './terminal-progress.ts';
+
+const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
+/** Work gets this long to end by itself after Ctrl-C; journals make a harder end safe. */
+const GRACE_MILLISECONDS = 900;
+
+/**
+ * Runs one command line and gives the exit code: 0 done, 1 failed, 2 wrong use. Errors go to stderr as two lines, what
+ * happened and what to do; a stack trace is printed only for a fault of our own, or with LLM_QE_DEBUG=1.
+ */
+export async function runCommandLine(words: readonly string[]): Promise<number> {
+  const progress = new TerminalProgress();
+  const stop = new AbortController();
+  const ignoreInterrupts = stopOnInterrupt(stop, progress);
+  try {
+    const program = await buildProgram(words, progress, stop.signal);
+    await program.parseAsync([...words], { from: 'user' });
+    return EXIT.done;
+  } catch (error) {
+    progress.close();
+    return reportFailure(stop.signal.aborted && isAbort(error) ? new AbortedError() : error);
+  } finally {
+    progress.close();
+    ignoreInterrupts();
+  }
+}
+
+/** Builds the commands that these words could mean: one, or all of them for help and for suggestions. */
+async function buildProgram(words: readonly string[], progress: TerminalProgress, signal: AbortSignal) {
+  const program = new Commander('llm-qe')
+    .description('Query expansion with a language model that is aligned to the retriever.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .showSuggestionAfterError(true)
+    .addHelpText('after', '\nStart with `llm-qe demo`. `llm-qe COMMAND --help` shows options and examples.');
+  inherit(program);
+  const called = [`${words[0]} ${words[1]}`, `${words[0]}`].find((name) => name in CATALOGUE);
+  for (const name of called === undefined ? Object.keys(CATALOGUE) : [called]) {
+    const { command } = await CATALOGUE[name]!();
+    addCommand(parentOf(program, name), command, progress, signal);
+  }
+  return program;
+}
+
+function parentOf(program: Commander, name: string): Commander {
+  const [group, second] = name.split(' ');
+  if (second === undefined) return program;
+  const known = program.commands.find((command) => command.name() === group);
+  return known ?? inherit(program.command(group!).description(GROUPS[group!] ?? ''));
+}
+
+function addCommand(parent: Commander, command: Command, progress: TerminalProgress, signal: AbortSignal): void {
+  const target = inherit(parent.command(command.name.split(' ').at(-1)!))
+    .summary(command.summary)
+    .description([command.summary, command.description].filter((text) => text !== undefined).join('\n\n'))
+    .addHelpText('after', formatExamples(command));
+  addOptions(target, command);
+  target.action(async (...given: unknown[]) => {
+    const positional = given.slice(0, command.arguments?.length ?? 0);
+    const named = Object.fromEntries((command.arguments ?? []).map(({ key }, index) => [key, positional[index]]));
+    const options = parseOptions(command, { ...target.opts(), ...named });
+    await command.run(options, contextFor(options.json === true, progress, signal));
+  });
+}
+
+function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSignal) {
+  return {
+    signal,
+    progress,
+    say: (line: string) => {
+      if (json) return progress.print(line);
+      progress.close();
+      process.stdout.write(`${line}\n`);
+    },
+    warn: (line: string) => progress.print(`warning: ${line}`),
+    json: (document: unknown) => {
+      if (json) process.stdout.write(`${JSON.stringify(document)}\n`);
+    },
+  };
+}
+
+/** Commander hands neither of these down to commands that are made later. */
+function inherit(command: Commander): Commander {
+  return command.exitOverride().configureOutput({ outputError: (text, write) => write(text) });
+}
+
+function formatExamples({ examples }: Command): string {
+  const lines = examples.map(([line, what]) => `  # ${what}\n  $ ${line}`);
+  return lines.length === 0 ? '' : `\nExamples:\n${lines.join('\n')}`;
+}
+
+function reportFailure(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.wrongUse;
+  const known = error instanceof LlmQeError ? error : systemFault(error, faultyPath(error));
+  if (known instanceof LlmQeError) {
+    process.stderr.write(`${known instanceof AbortedError ? 'stopped' : `error: ${known.message}`}\n  ${known.mend}\n`);
+    if (process.env.LLM_QE_DEBUG) process.stderr.write(`${known.stack}\n`);
+    return known instanceof UsageError ? EXIT.wrongUse : EXIT.failed;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`error: this is a fault of llm-qe itself; please report it with these lines\n${text}\n`);
+  return EXIT.failed;
+}
+
+function faultyPath(error: unknown): string {
+  return error instanceof Error && 'path' in error ? String(error.path) : 'a file';
+}
+
+/** The first Ctrl-C asks for an end, a second one, or a second of waiting, makes it. */
+function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () => void {
+  const leave = () => {
+    progress.close();
+    reportFailure(new AbortedError());
+    process.exit(EXIT.failed);
+  };
+  const interrupt = () => {
+    if (stop.signal.aborted) leave();
+    stop.abort();
+    setTimeout(leave, GRACE_MILLISECONDS).unref();
+  };
+  const brokenPipe = (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.done);
+    throw error;
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  process.stdout.on('error', brokenPipe);
+  return () => {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    process.stdout.off('error', brokenPipe);
+  };
+}
+
+/** Read from package.json, so that it stands in one place. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
