@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { formatSeconds, TerminalProgress } from './terminal-progress.ts';
+
+function recorder(isTTY: boolean) {
+  const written: string[] = [];
+  let now = 0;
+  const stream = { write: (text: string) => written.push(text), isTTY, columns: 120 };
+  return { written, progress: new TerminalProgress(stream, () => now), wait: (ms: number) => (now += ms) };
+}
+
+describe('terminal progress', () => {
+  it('redraws one line with rate and time left, and leaves a line when a task is done', () => {
+    const { written, progress, wait } = recorder(true);
+    const task = progress.task('encoding documents', 1000, 'texts');
+    wait(2000);
+    task.advance(250);
+    expect(written.at(-1)).toBe(
+      '\r\u001b[K  encoding documents: 250 of 1,000 texts  25 %  125 texts/s  6.0 s left',
+    );
+    wait(10);
+    task.advance(250);
+    expect(written).toHaveLength(1);
+    wait(1990);
+    task.advance(500);
+    task.done('2 shards');
+    expect(written.at(-1)).toBe('  encoding documents: 1,000 texts in 4.0 s, 2 shards\n');
+  });
+
+  it('prints a whole line every five seconds where nobody can see a redraw', () => {
+    const { written, progress, wait } = recorder(false);
+    const task = progress.task('writing expansions', 10, 'passages');
+    for (let i = 0; i < 6; i++) {
+      wait(1000);
+      task.advance();
+    }
+    expect(written).toEqual(['  writing expansions: 5 of 10 passages  50 %  1 passages/s  5.0 s left\n']);
+  });
+
+  it('writes times as people say them', () => {
+    expect([0.42, 12.3, 125, 3725].map(formatSeconds)).toEqual(['0.4 s', '12 s', '2:05 min', '1:02 h']);
+  });
+});

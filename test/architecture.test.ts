@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+/** The floors from the ground up; a folder imports from floors below its own, and from those only by their face. */
+const FLOORS = [
+  ['system'],
+  ['measures'],
+  ['data'],
+  ['models'],
+  ['nn'],
+  ['embed', 'generate'],
+  ['search'],
+  ['evaluate'],
+  ['pipeline'],
+  ['cli'],
+];
+
+const SOURCE = resolve('src');
+
+interface Import {
+  from: string;
+  to: string;
+  line: string;
+}
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(file, 'utf8');
+  const pattern = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
+  return [...text.matchAll(pattern)].map((match) => ({
+    from: relative(SOURCE, file),
+    to: relative(SOURCE, resolve(dirname(file), match[1]!)),
+    line: match[0],
+  }));
+}
+
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => join(SOURCE, name));
+const imports = files.flatMap(importsOf).filter(({ from }) => from.includes('/'));
+const floorOf = (path: string) => FLOORS.findIndex((floor) => floor.includes(path.split('/')[0]!));
+
+describe('the house', () => {
+  it('has a floor for every folder', () => {
+    const folders = new Set(files.map((file) => relative(SOURCE, file)).filter((name) => name.includes('/')));
+    expect([...folders].filter((name) => floorOf(name) < 0)).toEqual([]);
+  });
+
+  it('lets arrows point down only', () => {
+    const upward = imports.filter(({ from, to }) => from.split('/')[0] !== to.split('/')[0] && floorOf(to) >= floorOf(from));
+    expect(upward).toEqual([]);
+  });
+
+  it('enters another folder only by its face', () => {
+    const sideDoors = imports.filter(({ from, to }) => {
+      const [folder, ...rest] = to.split('/');
+      return from.split('/')[0] !== folder && rest.join('/') !== 'index.ts';
+    });
+    expect(sideDoors).toEqual([]);
+  });
+
+  it('keeps one subject a file', () => {
+    const long = files
+      .filter((file) => !file.endsWith('.test.ts'))
+      .map((file) => ({ file: relative(SOURCE, file), lines: readFileSync(file, 'utf8').split('\n').length }))
+      .filter(({ lines }) => lines > 401);
+    expect(long).toEqual([]);
+  });
+});
