@@ -1,0 +1,130 @@
+import { access, readdir, stat } from 'node:fs/promises';
+import { basename, isAbsolute, join, resolve } from 'node:path';
+import type { Qrels } from '../measures/index.ts';
+import { DataError, UsageError } from '../system/index.ts';
+import { readCorpus, readQueries } from './corpus.ts';
+import { cachedSha256 } from './corpus-hash.ts';
+import type { Document, Query } from './records.ts';
+import { readQrels } from './trec.ts';
+
+const USUAL_SPLITS = ['train', 'dev', 'test'];
+
+/**
+ * A data set in BEIR's layout: `corpus.jsonl`, `queries.jsonl` (either may end in `.gz`) and `qrels/<split>.tsv`.
+ */
+export class BeirDataset {
+  /** Absolute path. */
+  readonly folder: string;
+  /** Last part of the path. */
+  readonly name: string;
+  readonly corpusFile: string;
+
+  private constructor(folder: string, corpusFile: string) {
+    this.folder = folder;
+    this.name = basename(folder);
+    this.corpusFile = corpusFile;
+  }
+
+  /** Opens a data set; nothing but the folder's listing is read. @throws DataError when it holds no corpus */
+  static async open(folder: string): Promise<BeirDataset> {
+    const absolute = resolve(folder);
+    const found = await stat(absolute).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      throw new DataError(found ? 'is not a folder' : 'no such folder', {
+        file: absolute,
+        mend: "Name the folder of a data set in BEIR's layout, or get one with `llm-qe data beir NAME`.",
+      });
+    }
+    const corpus = await plainOrGzip(join(absolute, 'corpus.jsonl'));
+    if (corpus !== undefined) return new BeirDataset(absolute, corpus);
+    throw new DataError('the folder holds no corpus.jsonl (nor corpus.jsonl.gz)', {
+      file: absolute,
+      mend: await mendForMissingCorpus(absolute),
+    });
+  }
+
+  /** Names of the splits that have judgements: train, dev and test first, then the others by name. */
+  async splits(): Promise<string[]> {
+    const files = await readdir(join(this.folder, 'qrels')).catch(() => []);
+    const names = files.filter((file) => file.endsWith('.tsv')).map((file) => file.slice(0, -'.tsv'.length));
+    const usual = USUAL_SPLITS.filter((split) => names.includes(split));
+    return [...usual, ...names.filter((name) => !USUAL_SPLITS.includes(name)).sort()];
+  }
+
+  /** The documents as a stream; see {@link readCorpus}. */
+  documents(signal?: AbortSignal): AsyncGenerator<Document> {
+    return readCorpus(this.corpusFile, signal);
+  }
+
+  /**
+   * The queries by id.
+   *
+   * @param options.file another file than `queries.jsonl`: a name inside the folder (`queries_q2d.jsonl`), or a path
+   * @throws DataError
+   */
+  async queries(
+    options: { file?: string | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<Map<string, Query>> {
+    return readQueries(await this.queriesFile(options.file), options.signal);
+  }
+
+  /** Path of the file that {@link queries} reads. @throws DataError when it is missing */
+  async queriesFile(name = 'queries.jsonl'): Promise<string> {
+    const inside = isAbsolute(name) ? name : join(this.folder, name);
+    const found = (await plainOrGzip(inside)) ?? (await plainOrGzip(resolve(name)));
+    if (found !== undefined) return found;
+    throw new DataError('no such file', {
+      file: inside,
+      mend: 'A data set has its queries in queries.jsonl; name another file as it stands in the folder.',
+    });
+  }
+
+  /** The judgements of one split. @throws DataError when there are none, naming the splits that exist */
+  async qrels(split: string, signal?: AbortSignal): Promise<Qrels> {
+    return readQrels(await this.qrelsFile(split), signal);
+  }
+
+  /** Path of a split's judgements. @throws DataError when it is missing */
+  async qrelsFile(split: string): Promise<string> {
+    if (split === '' || /[/\\]/.test(split)) {
+      throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { mend: 'Name train, dev or test.' });
+    }
+    const file = join(this.folder, 'qrels', `${split}.tsv`);
+    if (await exists(file)) return file;
+    const splits = await this.splits();
+    throw new DataError(`the data set has no split ${JSON.stringify(split)}`, {
+      file,
+      mend: splits.length === 0 ? 'Put the judgements there.' : `Choose one that it has: ${splits.join(', ')}.`,
+    });
+  }
+
+  /** SHA-256 of the corpus file's bytes; remembered while its size and time of change stay the same. */
+  async corpusHash(signal?: AbortSignal): Promise<string> {
+    return cachedSha256(this.corpusFile, signal);
+  }
+}
+
+async function plainOrGzip(file: string): Promise<string | undefined> {
+  for (const candidate of [file, `${file}.gz`]) {
+    if (await exists(candidate)) return candidate;
+  }
+  return undefined;
+}
+
+async function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** CQADupStack and hand-made collections hold the data sets one level down. */
+async function mendForMissingCorpus(folder: string): Promise<string> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const inside: string[] = [];
+  for (const entry of entries.filter((candidate) => candidate.isDirectory())) {
+    if ((await plainOrGzip(join(folder, entry.name, 'corpus.jsonl'))) !== undefined) inside.push(entry.name);
+  }
+  if (inside.length === 0) return 'Name the folder that holds corpus.jsonl, queries.jsonl and qrels/.';
+  return `Name one of the data sets inside it: ${inside.sort().join(', ')}.`;
+}

@@ -1,0 +1,51 @@
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { cacheHome, sha256, sha256File, systemFault, writeDurably } from '../system/index.ts';
+
+const entrySchema = z.object({ path: z.string(), size: z.string(), modified: z.string(), sha256: z.string() });
+
+/** A file changed within this time may change again under the same time stamp, in milliseconds. */
+const SETTLED = 2000;
+
+/**
+ * SHA-256 of a file's bytes, remembered under the cache folder for as long as the file's size and time of change stay
+ * the same.
+ *
+ * @throws DataError for a missing file
+ */
+export async function cachedSha256(file: string, signal?: AbortSignal): Promise<string> {
+  const state = await fileState(file);
+  const entry = join(cacheHome(), 'file-hashes', `${sha256(state.path)}.json`);
+  const known = await readEntry(entry);
+  if (known?.path === state.path && known.size === state.size && known.modified === state.modified) return known.sha256;
+  const hash = await sha256File(file, signal);
+  if (Date.now() - state.milliseconds > SETTLED) {
+    const { path, size, modified } = state;
+    // A cache that cannot be written only costs time.
+    await writeDurably(entry, JSON.stringify({ path, size, modified, sha256: hash })).catch(() => {});
+  }
+  return hash;
+}
+
+async function fileState(file: string) {
+  try {
+    const { size, mtimeNs, mtimeMs } = await stat(file, { bigint: true });
+    return {
+      path: await realpath(file),
+      size: String(size),
+      modified: String(mtimeNs),
+      milliseconds: Number(mtimeMs),
+    };
+  } catch (error) {
+    throw systemFault(error, file);
+  }
+}
+
+async function readEntry(entry: string): Promise<z.infer<typeof entrySchema> | undefined> {
+  try {
+    return entrySchema.parse(JSON.parse(await readFile(entry, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { DataError } from '../system/index.ts';
+import { duplicateId, idSchema } from './id.ts';
+import { IdSet } from './id-set.ts';
+import { readJsonl } from './jsonl.ts';
+import type { Document, Query } from './records.ts';
+
+/** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields (`metadata`) are not read. */
+export const documentSchema = z
+  .object({ _id: idSchema, title: z.string().nullish(), text: z.string() })
+  .transform(({ _id, title, text }): Document => ({ id: _id, title: title ?? '', text }));
+
+/** A line of BEIR's `queries.jsonl`: `text` is the query, or the query followed by its expansions. */
+export const querySchema = z
+  .object({
+    _id: idSchema,
+    text: z.union([z.string(), z.tuple([z.string()], z.string())], {
+      error: 'expected a string, or a list of strings that begins with the query',
+    }),
+  })
+  .transform(({ _id, text }): Query => {
+    if (typeof text === 'string') return { id: _id, text };
+    const [query, ...expansions] = text;
+    return expansions.length === 0 ? { id: _id, text: query } : { id: _id, text: query, expansions };
+  });
+
+/**
+ * Reads a corpus (BEIR's JSONL, gzip allowed) as a stream.
+ *
+ * @throws DataError for a broken line, an identifier given twice, and a corpus without documents
+ */
+export async function* readCorpus(file: string, signal?: AbortSignal): AsyncGenerator<Document> {
+  const seen = new IdSet();
+  for await (const { value, line } of readJsonl(file, documentSchema, signal)) {
+    if (!seen.add(value.id)) throw duplicateId(file, line, value.id, 'document');
+    yield value;
+  }
+  if (seen.size === 0) {
+    throw new DataError('the corpus holds no document', {
+      file,
+      mend: 'Give a file with one document a line: {"_id": "...", "title": "...", "text": "..."}.',
+    });
+  }
+}
+
+/**
+ * Reads queries (BEIR's JSONL, gzip allowed), in the file's order.
+ *
+ * @throws DataError for a broken line, an identifier given twice, and a file without queries
+ */
+export async function readQueries(file: string, signal?: AbortSignal): Promise<Map<string, Query>> {
+  const queries = new Map<string, Query>();
+  for await (const { value, line } of readJsonl(file, querySchema, signal)) {
+    if (queries.has(value.id)) throw duplicateId(file, line, value.id, 'query');
+    queries.set(value.id, value);
+  }
+  if (queries.size > 0) return queries;
+  throw new DataError('the file holds no query', {
+    file,
+    mend: 'Give a file with one query a line: {"_id": "...", "text": "..."}.',
+  });
+}

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { duplicateId, idSchema } from './id.ts';
+import { readJsonl } from './jsonl.ts';
+import type { Expansion } from './records.ts';
+
+const count = z.number().int().nonnegative();
+
+/** One line of `expansions.jsonl`; see {@link Expansion}. */
+export const expansionSchema = z.object({
+  query: idSchema,
+  sample: count,
+  text: z.string(),
+  raw: z.string().optional(),
+  finish: z.enum(['stop', 'length']),
+  promptTokens: count,
+  completionTokens: count,
+  milliseconds: z.number().nonnegative(),
+  key: z.string(),
+}) satisfies z.ZodType<Expansion>;
+
+/**
+ * Reads `expansions.jsonl`: the expansions of each query, in the order of their samples.
+ *
+ * @throws DataError for a broken line and for a sample of a query that is given twice
+ */
+export async function readExpansions(file: string, signal?: AbortSignal): Promise<Map<string, Expansion[]>> {
+  const byQuery = new Map<string, Map<number, Expansion>>();
+  for await (const { value, line } of readJsonl(file, expansionSchema, signal)) {
+    const samples = byQuery.get(value.query) ?? new Map<number, Expansion>();
+    if (samples.has(value.sample)) throw duplicateId(file, line, value.query, `sample (${value.sample}) of the query`);
+    byQuery.set(value.query, samples.set(value.sample, value));
+  }
+  return new Map(
+    [...byQuery].map(([query, samples]) => [query, [...samples.values()].sort((a, b) => a.sample - b.sample)]),
+  );
+}

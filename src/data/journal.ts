@@ -1,0 +1,187 @@
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { z } from 'zod';
+import { ResourceError, syncFolder, systemFault } from '../system/index.ts';
+import { FileLock } from './file-lock.ts';
+import { parseJsonLine } from './jsonl.ts';
+import { decodeLine } from './lines.ts';
+
+const LINE_FEED = 0x0a;
+const READ_BYTES = 1 << 20;
+/** Lines that wait longer than this are flushed to the disk, in milliseconds. */
+const SYNC_INTERVAL = 3000;
+
+/**
+ * Finished work as an append-only JSONL file. A line is handed to the operating system before {@link append} resolves,
+ * so that `kill -9` loses at most the line being written; the disk is flushed every few seconds and on
+ * {@link close}. A last line that was cut in half is dropped when the journal is opened again.
+ */
+export class Journal<T> {
+  readonly file: string;
+  /** Every record of the journal: those found on opening, then those appended. */
+  readonly records: T[] = [];
+  readonly #handle: FileHandle;
+  readonly #lock: FileLock;
+  readonly #timer: NodeJS.Timeout;
+  /** Length of the whole lines, in bytes. */
+  #length = 0;
+  #dirty = false;
+  #closed = false;
+  #fault: unknown;
+  /** The last append or flush; the next one waits for it. */
+  #tail: Promise<void> = Promise.resolve();
+
+  private constructor(file: string, handle: FileHandle, lock: FileLock) {
+    this.file = file;
+    this.#handle = handle;
+    this.#lock = lock;
+    this.#timer = setInterval(() => this.#flushLater(), SYNC_INTERVAL);
+    this.#timer.unref();
+  }
+
+  /**
+   * Opens or creates a journal and reads its records.
+   *
+   * @throws DataError for a broken line before the last; ResourceError when another process writes this journal
+   */
+  static async open<T>(file: string, schema: z.ZodType<T>): Promise<Journal<T>> {
+    let lock: FileLock | undefined;
+    let handle: FileHandle | undefined;
+    try {
+      await mkdir(dirname(file), { recursive: true });
+      lock = await FileLock.acquire(file);
+      handle = await openOrCreate(file);
+      const journal = new Journal<T>(file, handle, lock);
+      await journal.#load(schema).catch((error) => {
+        clearInterval(journal.#timer);
+        throw error;
+      });
+      return journal;
+    } catch (error) {
+      await handle?.close();
+      await lock?.release();
+      throw systemFault(error, file);
+    }
+  }
+
+  /**
+   * Writes one record as one line. Appends may overlap; they are written in the order of the calls.
+   * When it throws, the record is not in the journal and the lines before it are whole.
+   *
+   * @throws ResourceError when the disk is full
+   */
+  append(record: T): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    return this.#enqueue(async () => {
+      this.#refuseClosed();
+      await this.#writeLine(line);
+      this.records.push(record);
+    });
+  }
+
+  /** Flushes to the disk and gives the lock back. Closing twice does nothing. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    clearInterval(this.#timer);
+    try {
+      await this.#enqueue(() => this.#flush());
+    } finally {
+      this.#closed = true;
+      await this.#handle.close();
+      await this.#lock.release();
+    }
+  }
+
+  async #load(schema: z.ZodType<T>): Promise<void> {
+    let line = 0;
+    for await (const bytes of wholeLines(this.#handle)) {
+      line++;
+      this.#length += bytes.length + 1;
+      const text = decodeLine(bytes, this.file, line);
+      if (text.trim() !== '') this.records.push(parseJsonLine(text, schema, this.file, line));
+    }
+    const { size } = await this.#handle.stat();
+    if (size > this.#length) await this.#handle.truncate(this.#length);
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  async #writeLine(line: Buffer): Promise<void> {
+    this.#throwFault();
+    try {
+      for (let done = 0; done < line.length; ) {
+        const { bytesWritten } = await this.#handle.write(line, done, line.length - done, this.#length + done);
+        done += bytesWritten;
+      }
+    } catch (error) {
+      // What was written of the line goes again; if even that fails, opening the journal drops it.
+      await this.#handle.truncate(this.#length).catch(() => {});
+      throw systemFault(error, this.file);
+    }
+    this.#length += line.length;
+    this.#dirty = true;
+  }
+
+  #flushLater(): void {
+    if (!this.#dirty || this.#closed) return;
+    this.#enqueue(() => this.#flush()).catch((error) => {
+      this.#fault = error;
+    });
+  }
+
+  async #flush(): Promise<void> {
+    this.#throwFault();
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    try {
+      await this.#handle.sync();
+    } catch (error) {
+      throw systemFault(error, this.file);
+    }
+  }
+
+  /** A flush that failed in the background is reported by the next call. */
+  #throwFault(): void {
+    const fault = this.#fault;
+    this.#fault = undefined;
+    if (fault !== undefined) throw fault;
+  }
+
+  #refuseClosed(): void {
+    if (!this.#closed) return;
+    throw new ResourceError('the journal is closed', { file: this.file, mend: 'Open it again before appending.' });
+  }
+}
+
+async function openOrCreate(file: string): Promise<FileHandle> {
+  try {
+    return await open(file, 'r+');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const handle = await open(file, 'wx+');
+  await syncFolder(dirname(file));
+  return handle;
+}
+
+/** Lines that end in a line feed, without it; the unfinished rest is left out. */
+async function* wholeLines(handle: FileHandle): AsyncGenerator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  for (let position = 0; ; ) {
+    const block = Buffer.allocUnsafe(READ_BYTES);
+    const { bytesRead } = await handle.read(block, 0, READ_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    const bytes = Buffer.concat([rest, block.subarray(0, bytesRead)]);
+    let start = 0;
+    for (let end = bytes.indexOf(LINE_FEED); end !== -1; end = bytes.indexOf(LINE_FEED, start)) {
+      yield bytes.subarray(start, end);
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+  }
+}

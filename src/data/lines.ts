@@ -1,0 +1,150 @@
+import { isUtf8 } from 'node:buffer';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { DataError, isAbort, systemFault, throwIfAborted } from '../system/index.ts';
+
+/** One line of a text file, without its end. */
+export interface TextLine {
+  text: string;
+  /** 1-based. */
+  line: number;
+}
+
+export interface ReadLinesOptions {
+  signal?: AbortSignal | undefined;
+  /** A longer line is an error, so that no file can use up the memory. Counted after decompression. */
+  maxLineBytes?: number | undefined;
+}
+
+const MAX_LINE_BYTES = 256 * 1024 * 1024;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/**
+ * Reads a UTF-8 text file line by line in constant memory. Gzip is told by its first bytes and read transparently, a
+ * byte order mark is dropped, lines may end in LF or CR LF. Lines of nothing but white space are left out (and
+ * counted).
+ *
+ * @throws DataError for a missing file, bytes that are not UTF-8, broken or cut gzip, and an overlong line
+ */
+export async function* readLines(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine> {
+  const cutter = new LineCutter(file, options.maxLineBytes ?? MAX_LINE_BYTES);
+  const stream = await openPlain(file);
+  try {
+    for await (const chunk of stream) {
+      throwIfAborted(options.signal);
+      yield* cutter.push(chunk as Buffer);
+    }
+  } catch (error) {
+    throw isAbort(error) ? error : readFault(error, file, cutter.line);
+  } finally {
+    stream.destroy();
+  }
+  yield* cutter.end();
+}
+
+/** A stream of the file's bytes, decompressed where they are gzip. Pipes can be read too. */
+async function openPlain(file: string): Promise<Readable> {
+  const bytes = createReadStream(file, { highWaterMark: 1 << 18 });
+  try {
+    await once(bytes, 'readable');
+  } catch (error) {
+    throw systemFault(error, file);
+  }
+  const start: Buffer | null = bytes.read();
+  if (start !== null) bytes.unshift(start);
+  if (start?.[0] !== 0x1f || start[1] !== 0x8b) return bytes;
+  const plain = createGunzip({ chunkSize: 1 << 18 });
+  // The error reaches the reader through `plain`, which the pipeline destroys with it.
+  pipeline(bytes, plain, () => {});
+  return plain;
+}
+
+function readFault(error: unknown, file: string, line: number): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!code.startsWith('Z_')) return systemFault(error, file);
+  const cut = code === 'Z_BUF_ERROR';
+  return new DataError(cut ? 'the gzip data end too early' : 'the gzip data are broken', {
+    file,
+    line,
+    mend: 'Fetch or compress the file again: it is damaged from about this line on.',
+    cause: error,
+  });
+}
+
+/** Cuts chunks of bytes into lines and keeps the unfinished rest. */
+class LineCutter {
+  readonly #file: string;
+  readonly #limit: number;
+  /** Parts of the line that is not ended yet. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
+  /** Number of the line being read. */
+  line = 1;
+
+  constructor(file: string, limit: number) {
+    this.#file = file;
+    this.#limit = limit;
+  }
+
+  *push(chunk: Buffer): Generator<TextLine> {
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+      const bytes = this.#take(chunk.subarray(start, end));
+      start = end + 1;
+      yield* this.#emit(bytes);
+      this.line++;
+    }
+    if (start < chunk.length) this.#keep(chunk.subarray(start));
+  }
+
+  /** The last line, where the file does not end in a line feed. */
+  *end(): Generator<TextLine> {
+    if (this.#restBytes > 0) yield* this.#emit(this.#take(Buffer.alloc(0)));
+  }
+
+  #keep(part: Buffer): void {
+    this.#checkLength(this.#restBytes + part.length);
+    this.#rest.push(part);
+    this.#restBytes += part.length;
+  }
+
+  #take(last: Buffer): Buffer {
+    this.#checkLength(this.#restBytes + last.length);
+    if (this.#restBytes === 0) return last;
+    const whole = Buffer.concat([...this.#rest, last]);
+    this.#rest = [];
+    this.#restBytes = 0;
+    return whole;
+  }
+
+  #checkLength(bytes: number): void {
+    if (bytes <= this.#limit) return;
+    throw new DataError(`the line is longer than ${this.#limit} bytes`, {
+      file: this.#file,
+      line: this.line,
+      mend: 'Check that this is the right file, with one record a line.',
+    });
+  }
+
+  *#emit(bytes: Buffer): Generator<TextLine> {
+    const text = decodeLine(bytes, this.#file, this.line);
+    if (text.trim() !== '') yield { text, line: this.line };
+  }
+}
+
+/**
+ * Text of one line: a carriage return at its end is dropped, and a byte order mark before the first line.
+ * @throws DataError when the bytes are not UTF-8
+ */
+export function decodeLine(bytes: Buffer, file: string, line: number): string {
+  const start = line === 1 && bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;
+  const end = bytes.length > start && bytes[bytes.length - 1] === CARRIAGE_RETURN ? bytes.length - 1 : bytes.length;
+  if (!isUtf8(bytes)) {
+    throw new DataError('the line is not UTF-8', { file, line, mend: 'Save the file in UTF-8.' });
+  }
+  return bytes.toString('utf8', start, end);
+}

@@ -1,0 +1,220 @@
+import type { Qrels, Run, ScoredDocument } from '../measures/index.ts';
+import { DataError } from '../system/index.ts';
+import { checkWritable, duplicateId } from './id.ts';
+import { writeLines } from './jsonl.ts';
+import { readLines, type TextLine } from './lines.ts';
+
+const WHITE_SPACE = /[ \t\v\f\r]+/;
+const GRADE = /^[+-]?\d{1,9}(\.0+)?$/;
+const SCORE = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+
+/** One judgement as it stands in a file. */
+export interface Judgement {
+  query: string;
+  document: string;
+  grade: number;
+  line: number;
+}
+
+/**
+ * Reads the judgements of a file as a stream: BEIR's TSV (`query-id`, `corpus-id`, `score`, with or without the header)
+ * or TREC's four columns (query, iteration, document, grade), told apart by the first line.
+ *
+ * @throws DataError for wrong columns and for a grade that is not a whole number
+ */
+export async function* readJudgements(file: string, signal?: AbortSignal): AsyncGenerator<Judgement> {
+  let split: ((text: string) => string[]) | undefined;
+  for await (const { text, line } of readLines(file, { signal })) {
+    const first = split === undefined;
+    split ??= isTsv(text) ? (row) => row.split('\t') : trecColumns;
+    const columns = split(text);
+    if (first && isHeader(columns)) continue;
+    yield parseJudgement(columns, file, line, split === trecColumns);
+  }
+}
+
+function isTsv(text: string): boolean {
+  return text.split('\t').length === 3;
+}
+
+function isHeader(columns: string[]): boolean {
+  return columns.length === 3 && !GRADE.test(columns[2]!.trim()) && /score|relevance|label|grade/i.test(columns[2]!);
+}
+
+function trecColumns(text: string): string[] {
+  return text.trim().split(WHITE_SPACE);
+}
+
+function parseJudgement(columns: string[], file: string, line: number, trec: boolean): Judgement {
+  const expected = trec ? 4 : 3;
+  const [query, document, grade] = trec ? [columns[0], columns[2], columns[3]] : columns;
+  if (columns.length !== expected || !query || !document || grade === undefined) {
+    throw new DataError(
+      `expected ${expected} columns, found ${columns.length}${columns.includes('') ? ' (some empty)' : ''}`,
+      {
+        file,
+        line,
+        mend: 'Judgements are "query-id<TAB>corpus-id<TAB>score" (BEIR) or "query 0 document grade" (TREC).',
+      },
+    );
+  }
+  if (!GRADE.test(grade.trim())) {
+    throw new DataError(`the grade ${JSON.stringify(grade)} is not a whole number`, {
+      file,
+      line,
+      id: document,
+      mend: 'Grades are whole numbers: 0 or below is not relevant, 1 and above relevant.',
+    });
+  }
+  return { query, document, grade: Number(grade), line };
+}
+
+/**
+ * Reads a file of judgements; see {@link readJudgements} for the formats. A judgement that is given twice with the same
+ * grade counts once.
+ *
+ * @throws DataError for a broken line, two different grades of one document, and a file without judgements
+ */
+export async function readQrels(file: string, signal?: AbortSignal): Promise<Qrels> {
+  const qrels: Qrels = new Map();
+  for await (const { query, document, grade, line } of readJudgements(file, signal)) {
+    const grades = qrels.get(query) ?? new Map<string, number>();
+    if ((grades.get(document) ?? grade) !== grade) {
+      throw new DataError(`this document has another grade for query ${JSON.stringify(query)} on an earlier line`, {
+        file,
+        line,
+        id: document,
+        mend: 'Remove one of the two judgements.',
+      });
+    }
+    qrels.set(query, grades.set(document, grade));
+  }
+  if (qrels.size > 0) return qrels;
+  throw new DataError('the file holds no judgement', { file, mend: 'Name the file with the relevance judgements.' });
+}
+
+/** Writes judgements as BEIR's TSV with its header. @throws DataError for an id with a tab or a line end */
+export async function writeBeirQrels(file: string, qrels: Qrels): Promise<void> {
+  await writeLines(file, beirRows(file, qrels));
+}
+
+function* beirRows(file: string, qrels: Qrels): Generator<string> {
+  yield 'query-id\tcorpus-id\tscore';
+  for (const [query, document, grade] of judgements(qrels)) {
+    checkWritable(query, 'tsv', { file });
+    checkWritable(document, 'tsv', { file });
+    yield `${query}\t${document}\t${grade}`;
+  }
+}
+
+/** Writes judgements in TREC's four columns. @throws DataError for an id with white space */
+export async function writeTrecQrels(file: string, qrels: Qrels): Promise<void> {
+  await writeLines(file, trecRows(file, qrels));
+}
+
+function* trecRows(file: string, qrels: Qrels): Generator<string> {
+  for (const [query, document, grade] of judgements(qrels)) {
+    checkWritable(query, 'trec', { file });
+    checkWritable(document, 'trec', { file });
+    yield `${query} 0 ${document} ${grade}`;
+  }
+}
+
+function* judgements(qrels: Qrels): Generator<[query: string, document: string, grade: number]> {
+  for (const [query, grades] of qrels) {
+    for (const [document, grade] of grades) yield [query, document, grade];
+  }
+}
+
+/**
+ * Reads a TREC run: query, `Q0`, document, rank, score, tag. The rank is not read, as trec_eval does not read it.
+ *
+ * @throws DataError for wrong columns, a score that is not a finite number, a document listed twice for a query, and a
+ * file without results
+ */
+export async function readRun(file: string, signal?: AbortSignal): Promise<Run> {
+  const run: Run = new Map();
+  const seen = new Map<string, Set<string>>();
+  for await (const row of readLines(file, { signal })) {
+    const { query, document, score } = parseRunLine(row, file);
+    let documents = seen.get(query);
+    if (documents === undefined) {
+      documents = new Set();
+      seen.set(query, documents);
+      run.set(query, []);
+    }
+    if (documents.has(document))
+      throw duplicateId(file, row.line, document, `document of query ${JSON.stringify(query)}`);
+    documents.add(document);
+    run.get(query)!.push({ id: document, score });
+  }
+  if (run.size > 0) return run;
+  throw new DataError('the run holds no result', { file, mend: 'Name a run file with at least one line.' });
+}
+
+function parseRunLine({ text, line }: TextLine, file: string) {
+  const columns = trecColumns(text);
+  if (columns.length !== 6) {
+    throw new DataError(`expected 6 columns, found ${columns.length}`, {
+      file,
+      line,
+      mend: 'A run line is "query Q0 document rank score tag"; identifiers hold no white space.',
+    });
+  }
+  const [query, , document, , score] = columns as [string, string, string, string, string];
+  const value = SCORE.test(score) ? Number(score) : Number.NaN;
+  if (!Number.isFinite(value)) throw badScore(score, { file, line, id: document });
+  return { query, document, score: value };
+}
+
+function badScore(score: string, place: { file: string; line?: number; id: string }): DataError {
+  return new DataError(`the score ${score} is not a finite number`, {
+    ...place,
+    mend: 'Scores are decimal numbers, larger for better documents; make the run again.',
+  });
+}
+
+/**
+ * Writes a TREC run, each query's documents in trec_eval's order: by score as a 32-bit float, descending, equal ones by
+ * identifier (bytes), descending. Ranks begin at 1.
+ *
+ * @param tag name of the run, its last column
+ * @throws DataError for an id or tag with white space, a score that is not finite, and a document listed twice
+ */
+export async function writeRun(file: string, run: Run, tag: string): Promise<void> {
+  checkWritable(tag, 'trec', { file });
+  await writeLines(file, runRows(file, run, tag));
+}
+
+function* runRows(file: string, run: Run, tag: string): Generator<string> {
+  for (const [query, documents] of run) {
+    checkWritable(query, 'trec', { file });
+    const written = new Set<string>();
+    for (const { id, score } of [...documents].sort(trecOrder)) {
+      checkWritable(id, 'trec', { file });
+      if (written.has(id)) throw listedTwice(file, query, id);
+      written.add(id);
+      if (!Number.isFinite(score)) throw badScore(String(score), { file, id });
+      yield `${query} Q0 ${id} ${written.size} ${score} ${tag}`;
+    }
+  }
+}
+
+function listedTwice(file: string, query: string, id: string): DataError {
+  return new DataError(`query ${JSON.stringify(query)} lists this document twice`, {
+    file,
+    id,
+    mend: 'Keep each document once for a query, with its best score.',
+  });
+}
+
+/** Compares two results as trec_eval ranks them: negative where `a` stands before `b`. */
+function trecOrder(a: ScoredDocument, b: ScoredDocument): number {
+  return Math.fround(b.score) - Math.fround(a.score) || compareBytes(b.id, a.id);
+}
+
+/** Order of the UTF-8 bytes. UTF-16 order differs only where a surrogate is involved. */
+function compareBytes(a: string, b: string): number {
+  if (a === b) return 0;
+  return /[\ud800-\udfff]/.test(a + b) ? Buffer.compare(Buffer.from(a), Buffer.from(b)) : a < b ? -1 : 1;
+}
