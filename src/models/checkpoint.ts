@@ -1,0 +1,67 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ModelError } from '../system/index.ts';
+import { openSafetensors, openShardedSafetensors } from './safetensors.ts';
+import { missingModel } from './tensor-file.ts';
+
+/** What is known of a tensor without reading it. */
+export interface TensorInfo {
+  name: string;
+  /** The format's own name of the element type ("F32", "BF16", "Q4_K"). */
+  dtype: string;
+  /** Row-major, outermost first; a weight matrix is [out, in]. */
+  shape: number[];
+}
+
+/** An open checkpoint of any format. Tensors are read one at a time, by position. */
+export interface Checkpoint {
+  /** The file or folder it was opened from. */
+  readonly path: string;
+  tensors(): TensorInfo[];
+  /**
+   * One tensor, row-major, dequantised to 32-bit floats.
+   * @throws ModelError where there is no such tensor, or its type is not supported
+   */
+  read(name: string): Promise<Float32Array>;
+  /** What the file says about itself besides tensors: safetensors' `__metadata__`, GGUF's key-values. */
+  metadata(): Record<string, unknown>;
+  close(): Promise<void>;
+}
+
+const NAME_ANOTHER =
+  'Name a folder with model.safetensors, pytorch_model.bin or one .gguf file, or name such a file itself.';
+
+/**
+ * Opens a checkpoint and checks its layout against the size of its files. In a folder the first found counts, in this order:
+ * model.safetensors.index.json, model.safetensors, pytorch_model.bin.index.json, pytorch_model.bin, a single .gguf.
+ * @throws ModelError where nothing is found or the file is broken
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const file = await checkpointFile(path);
+  if (file.endsWith('.safetensors.index.json')) return openShardedSafetensors(file);
+  if (file.endsWith('.safetensors')) return openSafetensors(file);
+  throw new ModelError('has no ending of a known checkpoint format', { file, mend: NAME_ANOTHER });
+}
+
+async function checkpointFile(path: string): Promise<string> {
+  let names: string[];
+  try {
+    if (!(await stat(path)).isDirectory()) return path;
+    names = await readdir(path);
+  } catch (error) {
+    throw missingModel(error, path);
+  }
+  const known = [
+    'model.safetensors.index.json',
+    'model.safetensors',
+    'pytorch_model.bin.index.json',
+    'pytorch_model.bin',
+  ];
+  const found = known.find((name) => names.includes(name));
+  if (found !== undefined) return join(path, found);
+  const ggufs = names.filter((name) => name.endsWith('.gguf'));
+  if (ggufs.length === 1) return join(path, ggufs[0]!);
+  const reason =
+    ggufs.length === 0 ? 'holds no checkpoint' : `holds ${ggufs.length} GGUF files: which one is not clear`;
+  throw new ModelError(reason, { file: path, mend: ggufs.length === 0 ? NAME_ANOTHER : 'Name one of the files.' });
+}

@@ -1,0 +1,247 @@
+import { z } from 'zod';
+import { DurableFile, ModelError, UsageError } from '../system/index.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import { openSharded, unknownTensor } from './checkpoint-index.ts';
+import { PLAIN_FORMATS } from './element-formats.ts';
+import { elementCount, TensorFile } from './tensor-file.ts';
+
+/** The specification's limit. */
+const LARGEST_HEADER = 100_000_000;
+
+/** Bits an element, for every type the specification names; those beyond PLAIN_FORMATS can be listed only. */
+const ELEMENT_BITS: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(Object.entries(PLAIN_FORMATS).map(([name, format]) => [name, format.blockBytes * 8])),
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E8M0: 8,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F4: 4,
+  C64: 64,
+};
+
+const EntrySchema = z.object({
+  dtype: z.string(),
+  shape: z.array(z.number().int().nonnegative()),
+  data_offsets: z.tuple([z.number().int().nonnegative(), z.number().int().nonnegative()]),
+});
+const MetadataSchema = z.record(z.string(), z.string());
+
+interface Entry extends TensorInfo {
+  /** Bytes from the start of the data. */
+  start: number;
+  end: number;
+  count: number;
+}
+
+/**
+ * Opens one safetensors file. The header is checked as the reference implementation does: its length, its JSON, each
+ * tensor's size against its shape and type, and that the tensors cover the data without gap or overlap.
+ * Format: https://github.com/huggingface/safetensors, "Format".
+ * @throws ModelError
+ */
+export async function openSafetensors(path: string): Promise<Checkpoint> {
+  const file = await TensorFile.open(path);
+  try {
+    const { dataStart, text } = await readHeader(file);
+    const header = parseHeader(file, text);
+    checkLayout(file, header.entries, file.size - dataStart);
+    return new SafetensorsCheckpoint(file, dataStart, header.entries, header.metadata);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Opens a sharded safetensors checkpoint from its `model.safetensors.index.json`. @throws ModelError */
+export function openShardedSafetensors(indexFile: string): Promise<Checkpoint> {
+  return openSharded(indexFile, openSafetensors);
+}
+
+class SafetensorsCheckpoint implements Checkpoint {
+  readonly #file: TensorFile;
+  readonly #dataStart: number;
+  readonly #entries: Map<string, Entry>;
+  readonly #metadata: Record<string, string>;
+
+  constructor(file: TensorFile, dataStart: number, entries: Entry[], metadata: Record<string, string>) {
+    this.#file = file;
+    this.#dataStart = dataStart;
+    this.#entries = new Map(entries.map((entry) => [entry.name, entry]));
+    this.#metadata = metadata;
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  tensors(): TensorInfo[] {
+    return [...this.#entries.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape }));
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw unknownTensor(this.path, name);
+    const format = PLAIN_FORMATS[entry.dtype];
+    if (format === undefined) {
+      this.#file.fail(`the element type ${entry.dtype} cannot be read`, name, 'Take a checkpoint in F32, F16 or BF16.');
+    }
+    return this.#file.readFloats({ name, position: this.#dataStart + entry.start, count: entry.count }, format);
+  }
+
+  metadata(): Record<string, unknown> {
+    return this.#metadata;
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+async function readHeader(file: TensorFile): Promise<{ dataStart: number; text: string }> {
+  if (file.size < 8) file.fail(`has ${file.size} bytes, too few for a safetensors header`);
+  const prefix = await file.read(0, 8);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (length > LARGEST_HEADER) file.fail(`claims a header of ${length} bytes (the limit is ${LARGEST_HEADER})`);
+  if (8 + length > file.size) file.fail(`claims a header of ${length} bytes, but has ${file.size} in all`);
+  const bytes = await file.read(8, length);
+  try {
+    return { dataStart: 8 + length, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) };
+  } catch {
+    return file.fail('the header is not UTF-8');
+  }
+}
+
+function parseHeader(file: TensorFile, text: string): { entries: Entry[]; metadata: Record<string, string> } {
+  let header: unknown;
+  try {
+    header = text.startsWith('{') ? JSON.parse(text) : undefined;
+  } catch {
+    header = undefined;
+  }
+  if (typeof header !== 'object' || header === null) file.fail('the header is not a JSON object');
+  const repeated = repeatedKey(text);
+  if (repeated !== undefined) file.fail('the header names a tensor twice', repeated);
+  const entries: Entry[] = [];
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(header)) {
+    if (name !== '__metadata__') entries.push(parseEntry(file, name, value));
+    else {
+      const parsed = MetadataSchema.safeParse(value);
+      if (!parsed.success) file.fail('__metadata__ is not a map from texts to texts');
+      metadata = parsed.data;
+    }
+  }
+  return { entries, metadata };
+}
+
+/** JSON.parse keeps the last of equal keys in silence; the specification forbids them. */
+function repeatedKey(json: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  // Brackets and whole strings; at depth 1 every string is a key, since all values there are objects.
+  for (const [token] of json.matchAll(/[{}[\]]|"(?:[^"\\]|\\.)*"/g)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (depth === 1) {
+      const key = String(JSON.parse(token));
+      if (seen.has(key)) return key;
+      seen.add(key);
+    }
+  }
+  return undefined;
+}
+
+function parseEntry(file: TensorFile, name: string, value: unknown): Entry {
+  const parsed = EntrySchema.safeParse(value);
+  if (!parsed.success) file.fail('the header entry lacks a valid dtype, shape or data_offsets', name);
+  const { dtype, shape, data_offsets } = parsed.data;
+  const bits = ELEMENT_BITS[dtype];
+  if (bits === undefined)
+    file.fail(`unknown element type ${JSON.stringify(dtype)}`, name, 'Take a checkpoint in F32, F16 or BF16.');
+  const count = elementCount(shape);
+  if (count === undefined) file.fail(`the shape [${shape.slice(0, 8)}] is too large`, name);
+  const [start, end] = data_offsets;
+  if (end - start !== (count * bits) / 8) {
+    file.fail(`the offsets span ${end - start} bytes, but ${dtype} [${shape}] takes ${(count * bits) / 8}`, name);
+  }
+  return { name, dtype, shape, start, end, count };
+}
+
+function checkLayout(file: TensorFile, entries: Entry[], dataBytes: number): void {
+  let covered = 0;
+  for (const { name, start, end } of entries.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
+    if (end > dataBytes) file.fail(`the tensor ends at byte ${end} of the data, which has ${dataBytes}`, name);
+    if (start < covered) file.fail('the tensor overlaps another', name);
+    if (start > covered) file.fail(`bytes ${covered} to ${start} of the data belong to no tensor`, name);
+    covered = end;
+  }
+  if (covered !== dataBytes) file.fail(`the last ${dataBytes - covered} bytes belong to no tensor`);
+}
+
+/** A tensor to be written. */
+export interface TensorToWrite {
+  name: string;
+  shape: readonly number[];
+  /** Row-major. */
+  data: Float32Array;
+}
+
+/**
+ * Writes a safetensors file in F32, durably: it appears under its name only when it is whole. The data begins at a
+ * multiple of 8 bytes, as the specification asks.
+ * @param metadata goes into `__metadata__`; Transformers expects `{ format: 'pt' }`
+ * @throws UsageError for a name that occurs twice or a shape that does not fit its data; ResourceError
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const header = headerBytes(path, tensors, metadata);
+  const file = await DurableFile.create(path);
+  try {
+    await file.write(header);
+    for (const { data } of tensors) await file.write(littleEndianBytes(data));
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+  await file.commit();
+}
+
+function headerBytes(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const entries = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) entries.set('__metadata__', metadata);
+  let start = 0;
+  for (const { name, shape, data } of tensors) {
+    const fits = elementCount(shape) === data.length;
+    if (entries.has(name) || name === '__metadata__' || !fits) {
+      throw new UsageError(fits ? 'the name is taken' : `${data.length} values do not fill the shape [${shape}]`, {
+        file: path,
+        id: name,
+        mend: 'Give each tensor its own name and the shape of its data.',
+      });
+    }
+    entries.set(name, { dtype: 'F32', shape, data_offsets: [start, start + data.byteLength] });
+    start += data.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const bytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
+  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
+  json.copy(bytes, 8);
+  if (bytes.length - 8 > LARGEST_HEADER)
+    throw new ModelError('too many tensors', { file: path, mend: 'Cut it in shards.' });
+  return bytes;
+}
+
+function littleEndianBytes(data: Float32Array): Uint8Array {
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  return Buffer.from(new Uint8Array(data.slice().buffer)).swap32();
+}

@@ -1,0 +1,131 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { LlmQeError, ModelError, ResourceError, systemFault } from '../system/index.ts';
+import type { ElementFormat } from './element-formats.ts';
+
+/** Bytes read and converted at a time, so that a large tensor costs its own size and little more. */
+const CHUNK_BYTES = 16 * 1024 * 1024;
+
+const DAMAGED = 'Fetch the file again: it is damaged or was cut off.';
+
+/** Where a tensor lies in a file. */
+export interface TensorPlace {
+  name: string;
+  /** Bytes from the start of the file. */
+  position: number;
+  /** Number of elements. */
+  count: number;
+}
+
+/** A file that holds tensors, read by position: never more than what is asked for. */
+export class TensorFile {
+  readonly path: string;
+  /** Bytes in all, as found on opening. */
+  readonly size: number;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, size: number, handle: FileHandle) {
+    this.path = path;
+    this.size = size;
+    this.#handle = handle;
+  }
+
+  /** @throws ModelError where there is no such file, or it is not a regular one */
+  static async open(path: string): Promise<TensorFile> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, 'r');
+      const status = await handle.stat();
+      if (!status.isFile())
+        throw new ModelError('is not a regular file', { file: path, mend: 'Name a checkpoint file.' });
+      return new TensorFile(path, status.size, handle);
+    } catch (error) {
+      await handle?.close();
+      throw missingModel(error, path);
+    }
+  }
+
+  /**
+   * Reads `length` bytes at `position` into memory of its own (so typed arrays over it are aligned).
+   * @throws ModelError where the file does not reach that far
+   */
+  async read(position: number, length: number, id?: string): Promise<Uint8Array> {
+    if (position + length > this.size) this.fail(`ends before byte ${position + length} (it has ${this.size})`, id);
+    const bytes = allocate(() => new Uint8Array(length), this.path, id);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.#readSome(bytes, done, position + done);
+      if (bytesRead === 0) this.fail('became shorter while it was read', id);
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  async #readSome(bytes: Uint8Array, done: number, position: number) {
+    try {
+      return await this.#handle.read(bytes, done, Math.min(bytes.length - done, 1 << 30), position);
+    } catch (error) {
+      throw systemFault(error, this.path);
+    }
+  }
+
+  /** Reads a tensor and converts it to 32-bit floats. Its size was checked against the file before. */
+  async readFloats(place: TensorPlace, format: ElementFormat): Promise<Float32Array> {
+    const { name, position, count } = place;
+    const blocks = count / format.blockSize;
+    if (position + blocks * format.blockBytes > this.size)
+      this.fail('the tensor reaches beyond the end of the file', name);
+    const values = allocate(() => new Float32Array(count), this.path, name);
+    const blocksAtOnce = Math.max(1, Math.floor(CHUNK_BYTES / format.blockBytes));
+    for (let block = 0; block < blocks; block += blocksAtOnce) {
+      const taken = Math.min(blocksAtOnce, blocks - block);
+      const bytes = await this.read(position + block * format.blockBytes, taken * format.blockBytes, name);
+      format.decode(bytes, values.subarray(block * format.blockSize, (block + taken) * format.blockSize));
+    }
+    return values;
+  }
+
+  /** @throws ModelError always: the file is not what it claims to be */
+  fail(reason: string, id?: string, mend: string = DAMAGED): never {
+    throw new ModelError(reason, { file: this.path, id, mend });
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+/** Turns "no such file" into the error of a missing model; everything else as {@link systemFault} does. */
+export function missingModel(error: unknown, path: string): unknown {
+  if (error instanceof LlmQeError) return error;
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    return new ModelError('no such file', { file: path, mend: 'Check the path of the model.', cause: error });
+  }
+  return systemFault(error, path);
+}
+
+function allocate<T>(make: () => T, file: string, id: string | undefined): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ResourceError('not enough memory for the tensor', {
+      file,
+      id,
+      mend: 'Take a smaller model, or a machine with more memory.',
+      cause,
+    });
+  }
+}
+
+/**
+ * Number of elements of a tensor.
+ * @returns undefined where a dimension is no natural number or the product leaves the exact range of 2^53
+ */
+export function elementCount(shape: readonly number[]): number | undefined {
+  let count = 1;
+  for (const dimension of shape) {
+    if (!Number.isSafeInteger(dimension) || dimension < 0) return undefined;
+    count *= dimension;
+    if (!Number.isSafeInteger(count)) return undefined;
+  }
+  return count;
+}

@@ -1,0 +1,232 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Tokenizer as NativeTokenizer } from 'tokenizers';
+import { z } from 'zod';
+import { ModelError, UsageError } from '../system/index.ts';
+import { missingModel } from './tensor-file.ts';
+
+/** Turns texts into token ids, as the model was trained with. Calls may overlap. */
+export interface TextTokenizer {
+  /**
+   * Token ids of each text; rows are as long as their texts need, the caller pads with {@link padId}.
+   *
+   * Longer rows are cut to `maxLength`, special tokens included: the text's end is dropped and the closing special
+   * tokens (BERT's [SEP]) stay. What tokenizer.json itself says of truncation and padding is not used. Half surrogate
+   * pairs count as U+FFFD.
+   * @throws UsageError where `maxLength` leaves no room for text
+   */
+  encodeBatch(
+    texts: readonly string[],
+    options: { maxLength: number /** Default true. */; addSpecialTokens?: boolean },
+  ): Promise<Int32Array[]>;
+  /** The text of ids, special tokens left out unless asked for. */
+  decode(ids: ArrayLike<number>, options?: { keepSpecialTokens?: boolean }): Promise<string>;
+  /** The id of a token's exact text, or undefined. */
+  tokenId(token: string): number | undefined;
+  readonly padId: number;
+  /** Number of ids, added tokens included. */
+  readonly vocabularySize: number;
+}
+
+const TokenSchema = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
+
+/** What is used of tokenizer_config.json. */
+const TokenizerConfigSchema = z.object({
+  do_lower_case: z.boolean().optional(),
+  strip_accents: z.boolean().nullish(),
+  tokenize_chinese_chars: z.boolean().optional(),
+  pad_token: TokenSchema.nullish().catch(undefined),
+});
+type TokenizerConfig = z.output<typeof TokenizerConfigSchema>;
+
+/** What is used of tokenizer.json; all else goes to the tokenizer as it is. */
+const TokenizerFileSchema = z.looseObject({
+  model: z.looseObject({}),
+  padding: z.looseObject({ pad_id: z.number().int().nonnegative() }).nullish(),
+});
+type TokenizerFile = z.output<typeof TokenizerFileSchema>;
+
+/**
+ * Loads the tokenizer of a model folder: `tokenizer.json`, or BERT's `vocab.txt` with the settings of
+ * `tokenizer_config.json`.
+ * @throws ModelError where there is neither, or it is broken
+ */
+export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
+  const config = await readConfig(join(folder, 'tokenizer_config.json'));
+  const written = await readIfPresent(join(folder, 'tokenizer.json'));
+  if (written !== undefined) {
+    return NativeTextTokenizer.create(join(folder, 'tokenizer.json'), parseTokenizerFile(folder, written), config);
+  }
+  const file = join(folder, 'vocab.txt');
+  const vocabulary = await readIfPresent(file);
+  if (vocabulary !== undefined) return NativeTextTokenizer.create(file, wordPiece(file, vocabulary, config), config);
+  throw new ModelError('holds neither tokenizer.json nor vocab.txt', {
+    file: folder,
+    mend: 'Name a folder with the files of a Transformers model.',
+  });
+}
+
+class NativeTextTokenizer implements TextTokenizer {
+  readonly padId: number;
+  readonly vocabularySize: number;
+  readonly #native: NativeTokenizer;
+  /** Special tokens around a text. */
+  readonly #framing: number;
+  /** The native truncation in force, and the batches under way with it. */
+  #limit = 0;
+  #running = new Set<Promise<unknown>>();
+
+  private constructor(native: NativeTokenizer, padId: number, framing: number) {
+    this.#native = native;
+    this.#framing = framing;
+    this.padId = padId;
+    this.vocabularySize = native.getVocabSize(true);
+  }
+
+  static async create(file: string, description: TokenizerFile, config: TokenizerConfig): Promise<TextTokenizer> {
+    try {
+      const native = NativeTokenizer.fromString(JSON.stringify({ ...description, truncation: null, padding: null }));
+      const framing = (await native.encode('')).getLength();
+      return new NativeTextTokenizer(native, padIdOf(native, description, config), framing);
+    } catch (cause) {
+      const reason = `is not a tokenizer that can be loaded (${cause instanceof Error ? cause.message : cause})`;
+      throw new ModelError(reason, { file, mend: 'Fetch the file again.', cause });
+    }
+  }
+
+  async encodeBatch(
+    texts: readonly string[],
+    { maxLength, addSpecialTokens = true }: { maxLength: number; addSpecialTokens?: boolean },
+  ): Promise<Int32Array[]> {
+    const shortest = (addSpecialTokens ? this.#framing : 0) + 1;
+    if (!Number.isSafeInteger(maxLength) || maxLength < shortest) {
+      throw new UsageError(`a maximum length of ${maxLength} tokens leaves no room for text`, {
+        mend: `Allow at least ${shortest} tokens.`,
+      });
+    }
+    if (texts.length === 0) return [];
+    const encodings = await this.#encode(texts.map(wellFormed), Math.min(maxLength, 2 ** 31), addSpecialTokens);
+    return encodings.map((encoding) => Int32Array.from(encoding.getIds()));
+  }
+
+  /**
+   * Native truncation spares copying ids that are cut off, but it is a setting of the tokenizer which batches under way
+   * see change: so a batch with another limit waits for them.
+   */
+  async #encode(texts: string[], limit: number, addSpecialTokens: boolean) {
+    while (limit !== this.#limit && this.#running.size > 0) await Promise.allSettled(this.#running);
+    if (limit !== this.#limit) {
+      this.#native.setTruncation(limit);
+      this.#limit = limit;
+    }
+    const batch = this.#native.encodeBatch(texts, { addSpecialTokens });
+    this.#running.add(batch);
+    try {
+      return await batch;
+    } finally {
+      this.#running.delete(batch);
+    }
+  }
+
+  async decode(ids: ArrayLike<number>, { keepSpecialTokens = false } = {}): Promise<string> {
+    return this.#native.decode(Array.from(ids), !keepSpecialTokens);
+  }
+
+  tokenId(token: string): number | undefined {
+    return this.#native.tokenToId(token) ?? undefined;
+  }
+}
+
+/** Replaces half surrogate pairs, which UTF-8 cannot hold. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+function padIdOf(native: NativeTokenizer, description: TokenizerFile, config: TokenizerConfig): number {
+  const named = config.pad_token == null ? null : native.tokenToId(config.pad_token);
+  return named ?? description.padding?.pad_id ?? native.tokenToId('[PAD]') ?? native.tokenToId('<pad>') ?? 0;
+}
+
+function parseTokenizerFile(folder: string, text: string): TokenizerFile {
+  try {
+    return TokenizerFileSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    const file = join(folder, 'tokenizer.json');
+    throw new ModelError('is not a tokenizer description', { file, mend: 'Fetch the file again.', cause });
+  }
+}
+
+/** BERT's WordPiece tokenizer out of a bare vocabulary, with the defaults of Transformers' BertTokenizer. */
+function wordPiece(file: string, text: string, config: TokenizerConfig): TokenizerFile {
+  const lines = text
+    .replace(/^\ufeff/, '')
+    .replace(/\r?\n$/, '')
+    .split(/\r?\n/);
+  const vocab = Object.fromEntries(lines.map((token, id) => [token, id]));
+  const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter((token) => Object.hasOwn(vocab, token));
+  const missing = ['[UNK]', '[CLS]', '[SEP]'].find((token) => !special.includes(token));
+  if (missing !== undefined) {
+    throw new ModelError(`the vocabulary lacks ${missing}`, { file, mend: 'Use a model with tokenizer.json.' });
+  }
+  const piece = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+  return {
+    version: '1.0',
+    added_tokens: special.map((content) => ({
+      ...{ id: vocab[content], content, special: true },
+      ...{ single_word: false, lstrip: false, rstrip: false, normalized: false },
+    })),
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: config.tokenize_chinese_chars ?? true,
+      strip_accents: config.strip_accents ?? null,
+      lowercase: config.do_lower_case ?? true,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [piece('[CLS]'), { Sequence: { id: 'A', type_id: 0 } }, piece('[SEP]')],
+      pair: [
+        piece('[CLS]'),
+        { Sequence: { id: 'A', type_id: 0 } },
+        piece('[SEP]'),
+        { Sequence: { id: 'B', type_id: 1 } },
+      ],
+      special_tokens: Object.fromEntries(['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [vocab[id]], tokens: [id] }])),
+    },
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab,
+    },
+  };
+}
+
+async function readConfig(file: string): Promise<TokenizerConfig> {
+  const text = await readIfPresent(file);
+  if (text === undefined) return {};
+  try {
+    return TokenizerConfigSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ModelError('is not a tokenizer configuration', { file, mend: 'Fetch the file again.', cause });
+  }
+}
+
+/** Larger than any vocabulary known (Gemma's tokenizer.json has 33 MB). */
+const LARGEST_TOKENIZER = 500_000_000;
+
+async function readIfPresent(file: string): Promise<string | undefined> {
+  try {
+    const { size } = await stat(file);
+    if (size > LARGEST_TOKENIZER) {
+      throw new ModelError(`is too large for a tokenizer (${size} bytes)`, { file, mend: 'Fetch the file again.' });
+    }
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw missingModel(error, file);
+  }
+}
