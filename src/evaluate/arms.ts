@@ -1,0 +1,48 @@
+import { evaluateRun, type RunScores } from '../measures/index.ts';
+import type { Progress } from '../system/index.ts';
+import type { Retrieval, Retriever } from './retriever.ts';
+import type { Topics } from './topics.ts';
+
+/** The published cut-offs (method, stage 12). */
+const CUTOFFS = [1, 3, 5, 10, 100, 1000];
+const FAMILIES = ['nDCG', 'MAP', 'Recall', 'P', 'MRR', 'R_cap', 'Hole'];
+
+/** All measures the method reports, by display name ("nDCG@10"). */
+export const ALL_MEASURES = FAMILIES.flatMap((family) => CUTOFFS.map((cutoff) => `${family}@${cutoff}`));
+
+/** The four that tables show. */
+export const TABLE_MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
+
+/** One way of searching, to be evaluated on one set of topics. */
+export interface ArmPlan {
+  name: string;
+  description: string;
+  retriever: Retriever;
+  topics: Topics;
+}
+
+/** An evaluated way of searching. */
+export interface Arm extends ArmPlan {
+  retrieval: Retrieval;
+  /** Means and per-query values by display name; a judged query that found nothing counts as zero. */
+  scores: RunScores;
+}
+
+export interface ArmOptions {
+  depth: number;
+  dropSelf: boolean;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/** Searches and scores one arm. */
+export async function runArm(plan: ArmPlan, options: ArmOptions): Promise<Arm> {
+  const retrieval = await plan.retriever.retrieve(plan.topics.queries, options);
+  const scores = evaluateRun(plan.topics.qrels, retrieval.run, { measures: ALL_MEASURES, complete: true });
+  return { ...plan, retrieval, scores };
+}
+
+/** Mean wall time of one query, in milliseconds, embedding and search together. */
+export function millisecondsPerQuery({ retrieval, topics }: Arm): number {
+  return (retrieval.encodeMilliseconds + retrieval.searchMilliseconds) / Math.max(1, topics.queries.length);
+}

@@ -1,0 +1,43 @@
+import { type Bm25Index, repeatQuery } from '../search/index.ts';
+import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
+import { toRun } from './runs.ts';
+
+export interface LexicalSettings {
+  /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */
+  queryRepeats: number;
+}
+
+/** BM25; an expanded query is the query repeated, then its expansions. */
+export class LexicalRetriever implements Retriever {
+  readonly name = 'bm25';
+  readonly #index: Bm25Index;
+  readonly #settings: LexicalSettings;
+
+  constructor(index: Bm25Index, settings: LexicalSettings) {
+    this.#index = index;
+    this.#settings = settings;
+  }
+
+  get size(): number {
+    return this.#index.size;
+  }
+
+  get settings(): Record<string, string | number | boolean> {
+    return { k1: this.#index.k1, b: this.#index.b, 'query repeats': this.#settings.queryRepeats };
+  }
+
+  async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
+    const started = performance.now();
+    const texts = queries.map(({ text, expansions }) =>
+      expansions.length === 0 ? text : repeatQuery(text, expansions, this.#settings.queryRepeats),
+    );
+    const ids = queries.map(({ id }) => id);
+    const hits = await this.#index.search(texts, options.depth, {
+      signal: options.signal,
+      ...(options.dropSelf && { dropSelf: ids }),
+    });
+    return { run: toRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
+  }
+
+  async close(): Promise<void> {}
+}

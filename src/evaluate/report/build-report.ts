@@ -1,0 +1,126 @@
+import { type Document, documentText, type Expansion } from '../../data/index.ts';
+import { rankHits } from '../../measures/index.ts';
+import { type Arm, millisecondsPerQuery, TABLE_MEASURES } from '../arms.ts';
+import type {
+  ReportArm,
+  ReportComparison,
+  ReportCost,
+  ReportData,
+  ReportDocument,
+  ReportQuery,
+} from './report-data.ts';
+
+/** How much of a relevant document's text the report keeps. */
+const SNIPPET_CHARACTERS = 200;
+
+export interface ReportInputs {
+  title: string;
+  dataset: ReportData['dataset'];
+  arms: readonly Arm[];
+  comparisons: readonly ReportComparison[];
+  /** The two arms of the main comparison. */
+  baseline?: Arm | undefined;
+  expanded?: Arm | undefined;
+  /** Read once, for the texts of relevant documents. */
+  documents: AsyncIterable<Document>;
+  cost?: ReportCost | undefined;
+  settings: ReportData['settings'];
+  remarks: readonly string[];
+}
+
+/** Gathers what the page shows. */
+export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
+  const { baseline, expanded, comparisons } = inputs;
+  const measure = comparisons[0]?.measure;
+  const queries =
+    baseline === undefined || expanded === undefined || measure === undefined
+      ? []
+      : describeQueries(baseline, expanded, measure);
+  await addTexts(queries, inputs.documents);
+  return {
+    title: inputs.title,
+    dataset: inputs.dataset,
+    arms: inputs.arms.map(toRow),
+    comparisons: [...comparisons],
+    queries,
+    cost: inputs.cost,
+    settings: inputs.settings,
+    remarks: [...inputs.remarks],
+  };
+}
+
+/** Means over the expanded queries; undefined where there is no expansion. */
+export function describeCost(
+  expansions: readonly Expansion[],
+  queries: number,
+  baseline: Arm,
+  expanded: Arm,
+): ReportCost {
+  const perQuery = (pick: (one: Expansion) => number) =>
+    expansions.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, queries);
+  const cut = expansions.filter(({ finish }) => finish === 'length').length;
+  return {
+    promptTokens: perQuery((one) => one.promptTokens),
+    completionTokens: perQuery((one) => one.completionTokens),
+    cutAtLimit: cut / Math.max(1, expansions.length),
+    generationMilliseconds: perQuery((one) => one.milliseconds),
+    addedSearchMilliseconds: millisecondsPerQuery(expanded) - millisecondsPerQuery(baseline),
+  };
+}
+
+function toRow(arm: Arm): ReportArm {
+  return {
+    name: arm.name,
+    description: arm.description,
+    measures: Object.fromEntries(TABLE_MEASURES.map((name) => [name, arm.scores.mean[name] ?? 0])),
+    searchMilliseconds: millisecondsPerQuery(arm),
+  };
+}
+
+function describeQueries(baseline: Arm, expanded: Arm, measure: string): ReportQuery[] {
+  return expanded.topics.queries.map(({ id, text, expansions }) => {
+    const before = ranksOf(baseline, id);
+    const after = ranksOf(expanded, id);
+    const relevant = [...(expanded.topics.qrels.get(id) ?? [])]
+      .filter(([, grade]) => grade > 0)
+      .map(
+        ([document, grade]): ReportDocument => ({
+          id: document,
+          text: '',
+          grade,
+          rankBefore: before.get(document) ?? null,
+          rankAfter: after.get(document) ?? null,
+        }),
+      )
+      .sort((a, b) => b.grade - a.grade || (a.rankAfter ?? 1e9) - (b.rankAfter ?? 1e9));
+    return {
+      id,
+      text,
+      expansions: [...expansions],
+      before: baseline.scores.perQuery.get(id)?.[measure] ?? 0,
+      after: expanded.scores.perQuery.get(id)?.[measure] ?? 0,
+      relevant,
+    };
+  });
+}
+
+/** Ranks, from 1, of the documents that one query found. */
+function ranksOf({ retrieval }: Arm, query: string): Map<string, number> {
+  const hits = rankHits(retrieval.run.get(query) ?? []);
+  return new Map(hits.map(({ id }, row) => [id, row + 1]));
+}
+
+async function addTexts(queries: readonly ReportQuery[], documents: AsyncIterable<Document>): Promise<void> {
+  const wanted = new Map<string, ReportDocument[]>();
+  for (const document of queries.flatMap(({ relevant }) => relevant)) {
+    wanted.set(document.id, [...(wanted.get(document.id) ?? []), document]);
+  }
+  if (wanted.size === 0) return;
+  for await (const document of documents) {
+    for (const entry of wanted.get(document.id) ?? []) entry.text = snippet(documentText(document));
+  }
+}
+
+function snippet(text: string): string {
+  return text.length <= SNIPPET_CHARACTERS ? text : `${text.slice(0, SNIPPET_CHARACTERS).trimEnd()} \u2026`;
+}

@@ -1,0 +1,74 @@
+/** One way of searching that was evaluated, as a row of the report's table. */
+export interface ReportArm {
+  name: string;
+  /** A line that says what was searched with what. */
+  description: string;
+  /** Mean of each measure over the queries, by display name ("nDCG@10"). */
+  measures: Record<string, number>;
+  /** Mean wall time a query, in milliseconds, without the LLM. */
+  searchMilliseconds: number;
+}
+
+/** Two arms compared query by query on one measure. */
+export interface ReportComparison {
+  baseline: string;
+  arm: string;
+  measure: string;
+  /** Mean of arm minus baseline. */
+  delta: number;
+  /** 95 % bootstrap interval of the mean difference. */
+  interval: [low: number, high: number];
+  /** Two-sided p-values. */
+  tTest: number;
+  randomization: number;
+  helped: number;
+  hurt: number;
+  unchanged: number;
+}
+
+/** A relevant document and where it was found; a rank is 1-based, and null beyond the searched depth. */
+export interface ReportDocument {
+  id: string;
+  text: string;
+  grade: number;
+  rankBefore: number | null;
+  rankAfter: number | null;
+}
+
+/** What expansion did to one query. */
+export interface ReportQuery {
+  id: string;
+  text: string;
+  expansions: string[];
+  before: number;
+  after: number;
+  relevant: ReportDocument[];
+}
+
+/** What the LLM cost, as means over the expanded queries. */
+export interface ReportCost {
+  promptTokens: number;
+  completionTokens: number;
+  /** Share of the passages that were cut at the token limit. */
+  cutAtLimit: number;
+  /** Wall time of the whole generation divided by its queries, in milliseconds. */
+  generationMilliseconds: number;
+  /** What embedding and searching the expansion adds to a query, in milliseconds. */
+  addedSearchMilliseconds: number;
+}
+
+/** Everything the page shows; plain data, so that `report.json` beside the page holds the same. */
+export interface ReportData {
+  title: string;
+  dataset: { name: string; split: string; documents: number; queries: number };
+  /** Rows of the table, in order. */
+  arms: ReportArm[];
+  /** The first one is the main comparison: the plot and the examples are about it. */
+  comparisons: ReportComparison[];
+  queries: ReportQuery[];
+  cost: ReportCost | undefined;
+  /** Settings, versions and hashes in sections, as [name, value] pairs. */
+  settings: [section: string, entries: [name: string, value: string][]][];
+  /** What a reader should know before quoting a figure. */
+  remarks: string[];
+}

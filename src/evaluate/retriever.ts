@@ -1,0 +1,37 @@
+import type { Run } from '../measures/index.ts';
+import type { Progress } from '../system/index.ts';
+
+/** A query as a retriever takes it: with the passages that stand beside it, none where it is searched as it is. */
+export interface ExpandedQuery {
+  id: string;
+  text: string;
+  expansions: readonly string[];
+}
+
+export interface RetrieveOptions {
+  /** Documents wanted for each query. */
+  depth: number;
+  /** Drop a document whose id equals the query's (ArguAna, CQADupStack, Quora). */
+  dropSelf: boolean;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/** A run and what it took, in milliseconds for all queries together. */
+export interface Retrieval {
+  run: Run;
+  /** Embedding or analysing the queries and their expansions. */
+  encodeMilliseconds: number;
+  searchMilliseconds: number;
+}
+
+/** A whole way of searching a corpus, from query text to ranked documents. */
+export interface Retriever {
+  readonly name: 'dense' | 'bm25' | 'rrf';
+  /** Number of documents. */
+  readonly size: number;
+  /** Facts for reports, as name and value. */
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,90 @@
+import { type BeirDataset, type Expansion, readExpansions } from '../data/index.ts';
+import type { Qrels } from '../measures/index.ts';
+import { DataError, Random } from '../system/index.ts';
+import type { ExpandedQuery } from './retriever.ts';
+
+/** The judged queries of one split, with their expansions. */
+export interface Topics {
+  dataset: string;
+  split: string;
+  queries: ExpandedQuery[];
+  qrels: Qrels;
+}
+
+export interface TopicOptions {
+  /** Take a seeded sample of this many queries. */
+  limit?: number | undefined;
+  seed?: number | undefined;
+  /** Another queries file, such as BEIR's `queries_q2d.jsonl`, whose expansions are then used. */
+  queriesFile?: string | undefined;
+}
+
+/**
+ * Loads the queries that a split judges, in the order of the queries file.
+ *
+ * @throws DataError when the split judges no query, or one that the data set does not hold
+ */
+export async function loadTopics(dataset: BeirDataset, split: string, options: TopicOptions = {}): Promise<Topics> {
+  const all = await dataset.queries(options.queriesFile === undefined ? {} : { file: options.queriesFile });
+  const qrels = await dataset.qrels(split);
+  for (const id of qrels.keys()) {
+    if (all.has(id)) continue;
+    throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
+      file: dataset.folder,
+      id,
+      mend: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+    });
+  }
+  const judged = [...all.values()].filter(({ id }) => qrels.has(id));
+  if (judged.length === 0) {
+    throw new DataError(`split ${split} judges no query`, { file: dataset.folder, mend: 'Name another split.' });
+  }
+  const chosen = sample(judged, options);
+  return {
+    dataset: dataset.name,
+    split,
+    queries: chosen.map(({ id, text, expansions }) => ({ id, text, expansions: expansions ?? [] })),
+    qrels: new Map(chosen.map(({ id }) => [id, qrels.get(id)!])),
+  };
+}
+
+/** A seeded sample that keeps the order of the file. */
+function sample<T>(items: readonly T[], { limit, seed = 42 }: TopicOptions): T[] {
+  if (limit === undefined || limit >= items.length) return [...items];
+  const rows = new Random(seed).shuffle(items.map((_item, row) => row)).slice(0, limit);
+  return rows.sort((a, b) => a - b).map((row) => items[row]!);
+}
+
+/** The same topics with expansions joined by query id; empty ones are left out, so that such a query is searched raw. */
+export function withExpansions(topics: Topics, expansions: ReadonlyMap<string, readonly Expansion[]>): Topics {
+  const queries = topics.queries.map(({ id, text }) => ({
+    id,
+    text,
+    expansions: (expansions.get(id) ?? []).map((one) => one.text).filter((passage) => passage.trim() !== ''),
+  }));
+  return { ...topics, queries };
+}
+
+/** The same topics without any expansion. */
+export function withoutExpansions(topics: Topics): Topics {
+  return withExpansions(topics, new Map());
+}
+
+/**
+ * Joins an expansions file to topics.
+ *
+ * @throws DataError naming the first topic that the file has no expansion for: a file made for other queries would
+ * otherwise score as if expansion changed nothing
+ */
+export async function joinExpansions(topics: Topics, file: string): Promise<Topics> {
+  const expansions = await readExpansions(file);
+  for (const { id } of topics.queries) {
+    if (expansions.has(id)) continue;
+    throw new DataError(`no expansion for this query of split ${topics.split}`, {
+      file,
+      id,
+      mend: 'Run `llm-qe expand` for this data set and split; it goes on with what is missing.',
+    });
+  }
+  return withExpansions(topics, expansions);
+}
