@@ -1,4 +1,4 @@
-import { evaluateRun, type RunScores } from '../measures/index.ts';
+import { evaluateRun, type RunEvaluation } from '../measures/index.ts';
 import type { Progress } from '../system/index.ts';
 import type { Retrieval, Retriever } from './retriever.ts';
 import type { Topics } from './topics.ts';
@@ -8,7 +8,7 @@ const CUTOFFS = [1, 3, 5, 10, 100, 1000];
 const FAMILIES = ['nDCG', 'MAP', 'Recall', 'P', 'MRR', 'R_cap', 'Hole'];
 
 /** All measures the method reports, by display name ("nDCG@10"). */
-export const ALL_MEASURES = FAMILIES.flatMap((family) => CUTOFFS.map((cutoff) => `${family}@${cutoff}`));
+export const REPORTED_MEASURES = FAMILIES.flatMap((family) => CUTOFFS.map((cutoff) => `${family}@${cutoff}`));
 
 /** The four that tables show. */
 export const TABLE_MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
@@ -25,7 +25,7 @@ export interface ArmPlan {
 export interface Arm extends ArmPlan {
   retrieval: Retrieval;
   /** Means and per-query values by display name; a judged query that found nothing counts as zero. */
-  scores: RunScores;
+  scores: RunEvaluation;
 }
 
 export interface ArmOptions {
@@ -38,7 +38,7 @@ export interface ArmOptions {
 /** Searches and scores one arm. */
 export async function runArm(plan: ArmPlan, options: ArmOptions): Promise<Arm> {
   const retrieval = await plan.retriever.retrieve(plan.topics.queries, options);
-  const scores = evaluateRun(plan.topics.qrels, retrieval.run, { measures: ALL_MEASURES, complete: true });
+  const scores = evaluateRun(plan.topics.qrels, retrieval.run, { measures: REPORTED_MEASURES, complete: true });
   return { ...plan, retrieval, scores };
 }
 

@@ -49,20 +49,17 @@ export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
   };
 }
 
-/** Means over the expanded queries; undefined where there is no expansion. */
-export function describeCost(
-  expansions: readonly Expansion[],
-  queries: number,
-  baseline: Arm,
-  expanded: Arm,
-): ReportCost {
+/** What the expansions of these topics cost, as means over the queries. */
+export function describeCost(expansions: readonly Expansion[], baseline: Arm, expanded: Arm): ReportCost {
+  const searched = new Set(expanded.topics.queries.map(({ id }) => id));
+  const used = expansions.filter(({ query }) => searched.has(query));
   const perQuery = (pick: (one: Expansion) => number) =>
-    expansions.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, queries);
-  const cut = expansions.filter(({ finish }) => finish === 'length').length;
+    used.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, searched.size);
+  const cut = used.filter(({ finish }) => finish === 'length').length;
   return {
     promptTokens: perQuery((one) => one.promptTokens),
     completionTokens: perQuery((one) => one.completionTokens),
-    cutAtLimit: cut / Math.max(1, expansions.length),
+    cutAtLimit: cut / Math.max(1, used.length),
     generationMilliseconds: perQuery((one) => one.milliseconds),
     addedSearchMilliseconds: millisecondsPerQuery(expanded) - millisecondsPerQuery(baseline),
   };

@@ -92,7 +92,7 @@ function queryRow({ text, before, after }: ReportQuery): Markup {
 function costSection(cost: ReportCost): Markup {
   return html`<h2>What it costs</h2><div class="tiles">
 <div class="tile"><b>${cost.completionTokens.toFixed(0)}</b><span>tokens written a query (prompt ${cost.promptTokens.toFixed(0)}); ${(100 * cost.cutAtLimit).toFixed(0)} % of the passages cut at the limit</span></div>
-<div class="tile"><b>${cost.generationMilliseconds.toFixed(0)} ms</b><span>LLM time a query, many queries side by side</span></div>
+<div class="tile"><b>${cost.generationMilliseconds.toFixed(0)} ms</b><span>LLM latency of a query, with other queries under way beside it</span></div>
 <div class="tile"><b>${cost.addedSearchMilliseconds.toFixed(1)} ms</b><span>added a query by embedding and searching the expansion</span></div></div>`;
 }
 

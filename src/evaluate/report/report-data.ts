@@ -51,7 +51,7 @@ export interface ReportCost {
   completionTokens: number;
   /** Share of the passages that were cut at the token limit. */
   cutAtLimit: number;
-  /** Wall time of the whole generation divided by its queries, in milliseconds. */
+  /** How long a query's passages took from prompt to end, in milliseconds, with other queries' under way beside them. */
   generationMilliseconds: number;
   /** What embedding and searching the expansion adds to a query, in milliseconds. */
   addedSearchMilliseconds: number;

@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import { BeirDataset, readExpansions, writeRun } from '../../data/index.ts';
+import {
+  type Arm,
+  type ArmOptions,
+  buildReport,
+  CorpusSearch,
+  compareArms,
+  describeCost,
+  describeSettings,
+  joinExpansions,
+  loadTopics,
+  millisecondsPerQuery,
+  REPORTED_MEASURES,
+  retrievalSettings,
+  runArm,
+  TABLE_MEASURES,
+  type Topics,
+  withoutExpansions,
+  writeReport,
+} from '../../evaluate/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { formatTable } from '../table.ts';
+
+const options = z.object({
+  dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ placeholder: 'DIR' }),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
+  expansions: z
+    .string()
+    .optional()
+    .describe('expansions.jsonl of `llm-qe expand`: queries are searched expanded')
+    .meta({ placeholder: 'FILE' }),
+  queries: z
+    .string()
+    .optional()
+    .describe("another queries file of the data set, such as BEIR's queries_q2d.jsonl with its expansions")
+    .meta({ placeholder: 'FILE' }),
+  split: z.string().default('test').describe('split whose judgements count').meta({ placeholder: 'NAME' }),
+  limit: z.coerce.number().int().positive().optional().describe('evaluate a seeded sample of this many queries'),
+  ...retrievalSettings,
+  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of samples and of randomised tests'),
+  runOut: z.string().optional().describe("write the run in TREC's format").meta({ placeholder: 'FILE' }),
+  report: z
+    .string()
+    .optional()
+    .describe('write an HTML report: with expansions, raw against expanded, query by query')
+    .meta({ placeholder: 'FILE' }),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  name: 'evaluate',
+  summary: 'search a data set and score the result against its judgements',
+  description:
+    'Searches the judged queries of one split, with or without expansions, and prints nDCG, recall, MRR and MAP. A judged\nquery that finds nothing counts as zero.',
+  options,
+  examples: [
+    ['llm-qe evaluate --dataset data/scifact', 'dense search with the default encoder'],
+    ['llm-qe evaluate --dataset data/scifact --retriever bm25 --json', 'BM25 as Lucene has it, as JSON'],
+    [
+      'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --report report.html',
+      'expanded against raw, with a report',
+    ],
+  ],
+  async run(given, context) {
+    const dataset = await BeirDataset.open(given.dataset);
+    const topics = await loadChosenTopics(dataset, given);
+    const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
+    try {
+      const retriever = await search.retriever(given.retriever);
+      const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
+      const name = expanded ? 'expanded' : 'raw';
+      const armOptions = { depth: given.depth, dropSelf: !given.keepSelf, signal: context.signal };
+      const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
+      if (given.runOut !== undefined) await writeRun(given.runOut, arm.retrieval.run, `llm-qe-${given.retriever}`);
+      const raw = await rawArm(arm, armOptions, expanded && given.report !== undefined);
+      if (given.report !== undefined) await report(given.report, dataset, arm, raw, given, context);
+      print(arm, raw, given, context);
+    } finally {
+      await search.close();
+    }
+  },
+});
+
+async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<Topics> {
+  if (given.queries !== undefined && given.expansions !== undefined) {
+    throw new UsageError('--queries and --expansions both name expansions', { mend: 'Give one of the two.' });
+  }
+  const topics = await loadTopics(dataset, given.split, {
+    limit: given.limit,
+    seed: given.seed,
+    queriesFile: given.queries,
+  });
+  if (given.expansions !== undefined) return joinExpansions(topics, given.expansions);
+  return given.queries === undefined ? withoutExpansions(topics) : topics;
+}
+
+async function rawArm(arm: Arm, armOptions: ArmOptions, wanted: boolean): Promise<Arm | undefined> {
+  if (!wanted) return undefined;
+  return runArm({ ...arm, name: 'raw', topics: withoutExpansions(arm.topics) }, armOptions);
+}
+
+async function report(
+  file: string,
+  dataset: BeirDataset,
+  arm: Arm,
+  raw: Arm | undefined,
+  given: Options,
+  { signal }: CommandContext,
+): Promise<void> {
+  const expansions =
+    given.expansions === undefined ? [] : [...(await readExpansions(given.expansions)).values()].flat();
+  const data = await buildReport({
+    title: raw === undefined ? `Evaluation on ${dataset.name}` : `What expansion did on ${dataset.name}`,
+    dataset: {
+      name: dataset.name,
+      split: given.split,
+      documents: arm.retriever.size,
+      queries: arm.topics.queries.length,
+    },
+    arms: raw === undefined ? [arm] : [raw, arm],
+    comparisons: raw === undefined ? [] : [compareArms(raw, arm, 'nDCG@10', given.seed)],
+    baseline: raw,
+    expanded: arm,
+    documents: dataset.documents(signal),
+    cost: raw === undefined || expansions.length === 0 ? undefined : describeCost(expansions, raw, arm),
+    settings: await describeSettings(dataset, [arm], expansions, given.seed),
+    remarks: [],
+  });
+  await writeReport(file, data);
+}
+
+function print(arm: Arm, raw: Arm | undefined, given: Options, context: CommandContext): void {
+  context.json({
+    dataset: arm.topics.dataset,
+    split: given.split,
+    retriever: given.retriever,
+    expanded: arm.name === 'expanded',
+    queries: arm.scores.queries,
+    documents: arm.retriever.size,
+    measures: Object.fromEntries(REPORTED_MEASURES.map((name) => [name, arm.scores.mean[name]])),
+    settings: arm.retriever.settings,
+    millisecondsPerQuery: millisecondsPerQuery(arm),
+  });
+  if (given.json) return;
+  const rows = (raw === undefined ? [arm] : [raw, arm]).map((one) => [
+    one.name,
+    ...TABLE_MEASURES.map((name) => (one.scores.mean[name] ?? 0).toFixed(4)),
+  ]);
+  context.say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
+  context.say(formatTable(['', ...TABLE_MEASURES], rows));
+  if (given.report !== undefined) context.say(`report: ${given.report}`);
+}

@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import type { Document } from '../data/index.ts';
+import { connectEncoder, type Encoder, encodeCorpus, loadEncoder, type VectorFile } from '../embed/index.ts';
+import { ModelStore } from '../models/index.ts';
+import { Bm25Index, ExactIndex } from '../search/index.ts';
+import { cacheHome, type Progress, SILENT, UsageError } from '../system/index.ts';
+import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
+import { FusedRetriever } from './fused-retriever.ts';
+import { LexicalRetriever } from './lexical-retriever.ts';
+import type { Retriever } from './retriever.ts';
+import type { RetrievalSettings } from './settings.ts';
+
+/** A corpus that can be read more than once. */
+export interface Corpus {
+  documents(signal?: AbortSignal): AsyncIterable<Document>;
+  /** SHA-256 of what it holds. */
+  corpusHash(signal?: AbortSignal): Promise<string>;
+}
+
+export interface CorpusSearchOptions {
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** Shared with the caller where it has one. */
+  store?: ModelStore | undefined;
+}
+
+/**
+ * Opens a corpus for search. Encoder, vectors and inverted index are made when first asked for, cached by content, and
+ * shared by all retrievers that are asked for.
+ */
+export class CorpusSearch {
+  readonly #corpus: Corpus;
+  readonly #settings: RetrievalSettings;
+  readonly #signal: AbortSignal | undefined;
+  readonly #progress: Progress;
+  readonly #store: ModelStore;
+  #encoder: Promise<Encoder> | undefined;
+  #vectors: Promise<VectorFile> | undefined;
+  #dense: Promise<ExactIndex> | undefined;
+  #lexical: Promise<Bm25Index> | undefined;
+
+  constructor(corpus: Corpus, settings: RetrievalSettings, options: CorpusSearchOptions = {}) {
+    this.#corpus = corpus;
+    this.#settings = settings;
+    this.#signal = options.signal;
+    this.#progress = options.progress ?? SILENT;
+    this.#store = options.store ?? new ModelStore({ offline: settings.offline, progress: this.#progress });
+  }
+
+  /** @param overrides settings of this retriever alone, such as another alpha */
+  async retriever(kind: Retriever['name'], overrides: Partial<DenseSettings> = {}): Promise<Retriever> {
+    if (kind === 'rrf') {
+      const parts = [await this.retriever('dense', overrides), await this.retriever('bm25')];
+      return new FusedRetriever(parts, this.#settings.rrfK);
+    }
+    if (kind === 'bm25') return new LexicalRetriever(await this.#bm25(), this.#settings);
+    return new DenseRetriever(await this.encoder(), await this.#exact(), { ...this.#settings, ...overrides });
+  }
+
+  encoder(): Promise<Encoder> {
+    this.#encoder ??= openEncoder(this.#settings, this.#store, this.#signal);
+    return this.#encoder;
+  }
+
+  async close(): Promise<void> {
+    const opened = [this.#dense, this.#vectors, this.#encoder, this.#lexical];
+    for (const one of await Promise.allSettled(opened)) {
+      if (one.status === 'fulfilled') await one.value?.close();
+    }
+  }
+
+  #exact(): Promise<ExactIndex> {
+    this.#dense ??= this.#encodeCorpus().then((vectors) => {
+      const { similarity, threads } = this.#settings;
+      return ExactIndex.open(vectors, { similarity, threads });
+    });
+    return this.#dense;
+  }
+
+  async #encodeCorpus(): Promise<VectorFile> {
+    const encoder = await this.encoder();
+    const corpusHash = await this.#corpus.corpusHash(this.#signal);
+    this.#vectors ??= encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
+      folder: join(cacheHome(), 'vectors'),
+      corpusHash,
+      signal: this.#signal,
+      progress: this.#progress,
+    });
+    return this.#vectors;
+  }
+
+  async #bm25(): Promise<Bm25Index> {
+    const corpusHash = await this.#corpus.corpusHash(this.#signal);
+    this.#lexical ??= Bm25Index.open(() => this.#corpus.documents(this.#signal), {
+      folder: join(cacheHome(), 'bm25'),
+      corpusHash,
+      k1: this.#settings.k1,
+      b: this.#settings.b,
+      signal: this.#signal,
+      progress: this.#progress,
+    });
+    return this.#lexical;
+  }
+}
+
+/** Loads the encoder that the settings name: a server where it is a URL, else a model. */
+export async function openEncoder(
+  settings: RetrievalSettings,
+  store: ModelStore,
+  signal?: AbortSignal,
+): Promise<Encoder> {
+  const { encoder, encoderModel, precision, pooling, maxLength, threads } = settings;
+  if (/^https?:\/\//.test(encoder)) {
+    if (settings.offline) {
+      throw new UsageError(`--offline, but the encoder is a server (${encoder})`, {
+        mend: 'Name a local encoder, or leave --offline away.',
+      });
+    }
+    return connectEncoder({ baseUrl: encoder, model: encoderModel });
+  }
+  const model = await store.resolve(encoder, { kind: 'encoder', signal });
+  return loadEncoder(model, { precision, pooling, maxLength, threads });
+}

@@ -1,0 +1,52 @@
+import type { BeirDataset, Expansion } from '../data/index.ts';
+import { contentKey } from '../system/index.ts';
+import type { Arm } from './arms.ts';
+import type { ReportData } from './report/report-data.ts';
+
+type Section = ReportData['settings'][number];
+
+/** What a reader needs to make the same figures again: data, searches, expansions, with their hashes. */
+export async function describeSettings(
+  dataset: BeirDataset,
+  arms: readonly Arm[],
+  expansions: readonly Expansion[],
+  seed: number,
+): Promise<Section[]> {
+  const sections: Section[] = [
+    [
+      'Data',
+      [
+        ['data set', dataset.name],
+        ['corpus SHA-256', await dataset.corpusHash()],
+        ['queries, judgements key', arms[0] === undefined ? '' : topicsKey(arms[0])],
+        ['seed', String(seed)],
+      ],
+    ],
+  ];
+  const seen = new Set<string>();
+  for (const { retriever } of arms) {
+    if (seen.has(retriever.name)) continue;
+    seen.add(retriever.name);
+    const entries = Object.entries(retriever.settings).map(([name, value]): [string, string] => [name, String(value)]);
+    sections.push([`Search: ${retriever.name}`, entries]);
+  }
+  if (expansions.length > 0) {
+    sections.push([
+      'Expansions',
+      [
+        ['passages', String(expansions.length)],
+        ['key', expansionsKey(expansions)],
+      ],
+    ]);
+  }
+  return sections;
+}
+
+function topicsKey({ topics }: Arm): string {
+  const judged = [...topics.qrels].map(([id, grades]) => [id, [...grades]]);
+  return contentKey([topics.queries.map(({ id, text }) => [id, text]), judged]);
+}
+
+function expansionsKey(expansions: readonly Expansion[]): string {
+  return contentKey(expansions.map(({ query, sample, text }) => [query, sample, text]));
+}

@@ -1,0 +1,19 @@
+export {
+  type Arm,
+  type ArmOptions,
+  type ArmPlan,
+  millisecondsPerQuery,
+  REPORTED_MEASURES,
+  runArm,
+  TABLE_MEASURES,
+} from './arms.ts';
+export { compareArms } from './comparison.ts';
+export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
+export { describeSettings } from './describe-settings.ts';
+export { buildReport, describeCost } from './report/build-report.ts';
+export { renderReport } from './report/page.ts';
+export type { ReportComparison, ReportData } from './report/report-data.ts';
+export { writeReport } from './report/write-report.ts';
+export type { ExpandedQuery, Retrieval, Retriever } from './retriever.ts';
+export { defaultRetrievalSettings, type RetrievalSettings, retrievalSettings } from './settings.ts';
+export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';

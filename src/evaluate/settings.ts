@@ -1,0 +1,61 @@
+import { z } from 'zod';
+
+/**
+ * Every setting of a search, once: defaults, help, validation and type. The command line shows these as options, the
+ * report prints them.
+ */
+export const retrievalSettings = {
+  encoder: z
+    .string()
+    .default('all-minilm-l6-v2')
+    .describe('encoder: a known model, a folder, hf:owner/name, or the URL of an embedding server')
+    .meta({ placeholder: 'NAME' }),
+  encoderModel: z
+    .string()
+    .optional()
+    .describe('model that the embedding server is asked for')
+    .meta({ placeholder: 'NAME' }),
+  precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of the encoder'),
+  pooling: z.enum(['mean', 'cls']).optional().describe("pooling, where it is not to be the checkpoint's own"),
+  maxLength: z.coerce.number().int().positive().optional().describe('longest text in tokens; what is beyond is cut'),
+  similarity: z.enum(['dot', 'cosine']).default('dot').describe('similarity of vectors'),
+  alpha: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe('weight of the expansions: (1 - alpha)·E(query) + alpha·mean of E(expansions)'),
+  expansionRole: z
+    .enum(['query', 'document'])
+    .default('query')
+    .describe('role, and so prefix, under which an expansion is embedded'),
+  k1: z.coerce.number().nonnegative().default(0.9).describe('BM25: saturation of term frequency'),
+  b: z.coerce.number().min(0).max(1).default(0.4).describe('BM25: weight of document length'),
+  queryRepeats: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(5)
+    .describe('BM25: times the query stands before its expansions (Query2doc)'),
+  rrfK: z.coerce.number().positive().default(60).describe('fusion: k of 1 / (k + rank)'),
+  depth: z.coerce.number().int().positive().default(1000).describe('documents retrieved for each query'),
+  keepSelf: z
+    .boolean()
+    .default(false)
+    .describe("keep a document whose id equals the query's (it is dropped otherwise)"),
+  threads: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('threads of the encoder and of the search (default: one a core)'),
+  offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
+};
+
+const schema = z.object(retrievalSettings);
+export type RetrievalSettings = z.output<typeof schema>;
+
+/** Fills in the defaults. */
+export function defaultRetrievalSettings(overrides: z.input<typeof schema> = {}): RetrievalSettings {
+  return schema.parse(overrides);
+}
