@@ -1,7 +1,6 @@
 export { BeirDataset } from './beir.ts';
 export { documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
 export { expansionSchema, readExpansions } from './expansions.ts';
-export { FileLock } from './file-lock.ts';
 export { idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal } from './journal.ts';

@@ -1,13 +1,10 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { ResourceError, syncFolder, systemFault } from '../system/index.ts';
-import { FileLock } from './file-lock.ts';
+import { ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
 import { parseJsonLine } from './jsonl.ts';
-import { decodeLine } from './lines.ts';
+import { decodeLine, LineCutter } from './lines.ts';
 
-const LINE_FEED = 0x0a;
-const READ_BYTES = 1 << 20;
 /** Lines that wait longer than this are flushed to the disk, in milliseconds. */
 const SYNC_INTERVAL = 3000;
 
@@ -21,7 +18,7 @@ export class Journal<T> {
   /** Every record of the journal: those found on opening, then those appended. */
   readonly records: T[] = [];
   readonly #handle: FileHandle;
-  readonly #lock: FileLock;
+  readonly #unlock: () => Promise<void>;
   readonly #timer: NodeJS.Timeout;
   /** Length of the whole lines, in bytes. */
   #length = 0;
@@ -31,10 +28,10 @@ export class Journal<T> {
   /** The last append or flush; the next one waits for it. */
   #tail: Promise<void> = Promise.resolve();
 
-  private constructor(file: string, handle: FileHandle, lock: FileLock) {
+  private constructor(file: string, handle: FileHandle, unlock: () => Promise<void>) {
     this.file = file;
     this.#handle = handle;
-    this.#lock = lock;
+    this.#unlock = unlock;
     this.#timer = setInterval(() => this.#flushLater(), SYNC_INTERVAL);
     this.#timer.unref();
   }
@@ -45,13 +42,13 @@ export class Journal<T> {
    * @throws DataError for a broken line before the last; ResourceError when another process writes this journal
    */
   static async open<T>(file: string, schema: z.ZodType<T>): Promise<Journal<T>> {
-    let lock: FileLock | undefined;
+    let unlock: (() => Promise<void>) | undefined;
     let handle: FileHandle | undefined;
     try {
       await mkdir(dirname(file), { recursive: true });
-      lock = await FileLock.acquire(file);
+      unlock = await lock(file);
       handle = await openOrCreate(file);
-      const journal = new Journal<T>(file, handle, lock);
+      const journal = new Journal<T>(file, handle, unlock);
       await journal.#load(schema).catch((error) => {
         clearInterval(journal.#timer);
         throw error;
@@ -59,7 +56,7 @@ export class Journal<T> {
       return journal;
     } catch (error) {
       await handle?.close();
-      await lock?.release();
+      await unlock?.();
       throw systemFault(error, file);
     }
   }
@@ -70,7 +67,7 @@ export class Journal<T> {
    *
    * @throws ResourceError when the disk is full
    */
-  append(record: T): Promise<void> {
+  async append(record: T): Promise<void> {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
     return this.#enqueue(async () => {
       this.#refuseClosed();
@@ -88,17 +85,18 @@ export class Journal<T> {
     } finally {
       this.#closed = true;
       await this.#handle.close();
-      await this.#lock.release();
+      await this.#unlock();
     }
   }
 
   async #load(schema: z.ZodType<T>): Promise<void> {
-    let line = 0;
-    for await (const bytes of wholeLines(this.#handle)) {
-      line++;
-      this.#length += bytes.length + 1;
-      const text = decodeLine(bytes, this.file, line);
-      if (text.trim() !== '') this.records.push(parseJsonLine(text, schema, this.file, line));
+    const cutter = new LineCutter(this.file);
+    for await (const chunk of this.#handle.createReadStream({ start: 0, autoClose: false })) {
+      for (const bytes of cutter.push(chunk)) {
+        this.#length += bytes.length + 1;
+        const text = decodeLine(bytes, this.file, cutter.line);
+        if (text.trim() !== '') this.records.push(parseJsonLine(text, schema, this.file, cutter.line));
+      }
     }
     const { size } = await this.#handle.stat();
     if (size > this.#length) await this.#handle.truncate(this.#length);
@@ -168,20 +166,33 @@ async function openOrCreate(file: string): Promise<FileHandle> {
   return handle;
 }
 
-/** Lines that end in a line feed, without it; the unfinished rest is left out. */
-async function* wholeLines(handle: FileHandle): AsyncGenerator<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  for (let position = 0; ; ) {
-    const block = Buffer.allocUnsafe(READ_BYTES);
-    const { bytesRead } = await handle.read(block, 0, READ_BYTES, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    const bytes = Buffer.concat([rest, block.subarray(0, bytesRead)]);
-    let start = 0;
-    for (let end = bytes.indexOf(LINE_FEED); end !== -1; end = bytes.indexOf(LINE_FEED, start)) {
-      yield bytes.subarray(start, end);
-      start = end + 1;
-    }
-    rest = bytes.subarray(start);
-  }
+/** Takes the journal's lock, or refuses at once where another holds it. Returns what gives it back. */
+function lock(file: string): Promise<() => Promise<void>> {
+  const path = `${resolve(file)}.lock`;
+  const refusal = new AbortController();
+  return new Promise((taken, refused) => {
+    const scope = withFileLock(
+      path,
+      () =>
+        new Promise<void>((release) => {
+          taken(async () => {
+            release();
+            await scope;
+          });
+        }),
+      {
+        signal: refusal.signal,
+        onWait: (holder) => {
+          refused(
+            new ResourceError(`another command is writing this file (process and host: ${holder})`, {
+              file,
+              mend: `Wait until it is done, or name another output; if no such process runs, delete ${path}.`,
+            }),
+          );
+          refusal.abort();
+        },
+      },
+    );
+    scope.catch(refused);
+  });
 }

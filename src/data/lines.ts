@@ -31,19 +31,24 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
  * @throws DataError for a missing file, bytes that are not UTF-8, broken or cut gzip, and an overlong line
  */
 export async function* readLines(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine> {
-  const cutter = new LineCutter(file, options.maxLineBytes ?? MAX_LINE_BYTES);
+  const cutter = new LineCutter(file, options.maxLineBytes);
   const stream = await openPlain(file);
   try {
     for await (const chunk of stream) {
       throwIfAborted(options.signal);
-      yield* cutter.push(chunk as Buffer);
+      for (const bytes of cutter.push(chunk)) yield* textLine(bytes, file, cutter.line);
     }
   } catch (error) {
     throw isAbort(error) ? error : readFault(error, file, cutter.line);
   } finally {
     stream.destroy();
   }
-  yield* cutter.end();
+  yield* textLine(cutter.rest(), file, cutter.line);
+}
+
+function* textLine(bytes: Buffer, file: string, line: number): Generator<TextLine> {
+  const text = decodeLine(bytes, file, line);
+  if (text.trim() !== '') yield { text, line };
 }
 
 /** A stream of the file's bytes, decompressed where they are gzip. Pipes can be read too. */
@@ -75,64 +80,50 @@ function readFault(error: unknown, file: string, line: number): unknown {
   });
 }
 
-/** Cuts chunks of bytes into lines and keeps the unfinished rest. */
-class LineCutter {
+/** Cuts chunks of bytes into lines at the line feeds, and keeps the unfinished rest. */
+export class LineCutter {
   readonly #file: string;
   readonly #limit: number;
-  /** Parts of the line that is not ended yet. */
   #rest: Buffer[] = [];
   #restBytes = 0;
-  /** Number of the line being read. */
+  /** Number of the line that was given last, or that is being read; 1-based. */
   line = 1;
 
-  constructor(file: string, limit: number) {
+  constructor(file: string, limit = MAX_LINE_BYTES) {
     this.#file = file;
     this.#limit = limit;
   }
 
-  *push(chunk: Buffer): Generator<TextLine> {
+  /** The lines that this chunk ends, without their line feeds. @throws DataError for an overlong line */
+  *push(chunk: Buffer): Generator<Buffer> {
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
-      const bytes = this.#take(chunk.subarray(start, end));
+      this.#keep(chunk.subarray(start, end));
       start = end + 1;
-      yield* this.#emit(bytes);
+      yield this.rest();
       this.line++;
     }
     if (start < chunk.length) this.#keep(chunk.subarray(start));
   }
 
-  /** The last line, where the file does not end in a line feed. */
-  *end(): Generator<TextLine> {
-    if (this.#restBytes > 0) yield* this.#emit(this.#take(Buffer.alloc(0)));
-  }
-
-  #keep(part: Buffer): void {
-    this.#checkLength(this.#restBytes + part.length);
-    this.#rest.push(part);
-    this.#restBytes += part.length;
-  }
-
-  #take(last: Buffer): Buffer {
-    this.#checkLength(this.#restBytes + last.length);
-    if (this.#restBytes === 0) return last;
-    const whole = Buffer.concat([...this.#rest, last]);
+  /** Takes the bytes after the last line feed. */
+  rest(): Buffer {
+    const [first = Buffer.alloc(0)] = this.#rest;
+    const whole = this.#rest.length > 1 ? Buffer.concat(this.#rest) : first;
     this.#rest = [];
     this.#restBytes = 0;
     return whole;
   }
 
-  #checkLength(bytes: number): void {
-    if (bytes <= this.#limit) return;
+  #keep(part: Buffer): void {
+    this.#rest.push(part);
+    this.#restBytes += part.length;
+    if (this.#restBytes <= this.#limit) return;
     throw new DataError(`the line is longer than ${this.#limit} bytes`, {
       file: this.#file,
       line: this.line,
       mend: 'Check that this is the right file, with one record a line.',
     });
-  }
-
-  *#emit(bytes: Buffer): Generator<TextLine> {
-    const text = decodeLine(bytes, this.#file, this.line);
-    if (text.trim() !== '') yield { text, line: this.line };
   }
 }
 
