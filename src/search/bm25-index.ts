@@ -1,0 +1,149 @@
+import { type Document, documentText } from '../data/index.ts';
+import type { ScoredDocument } from '../measures/index.ts';
+import { type Progress, UsageError } from '../system/index.ts';
+import { Breather } from './breather.ts';
+import { analyzeEnglish } from './english-analyzer.ts';
+import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
+import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
+import { checkSearch } from './search-checks.ts';
+import type { SearchIndex, SearchOptions } from './search-index.ts';
+import { TopScores } from './top-scores.ts';
+
+export interface Bm25BuildOptions extends Partial<Bm25Settings> {
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** Number of documents, where it is known: for the progress alone. */
+  count?: number | undefined;
+}
+
+/**
+ * Lexical search by BM25 (Robertson and Zaragoza 2009), equal to Lucene's as Anserini runs it, term by term and bit by
+ * bit: its English analysis, its one-byte document lengths, its 32-bit arithmetic. A query is a bag of words: a word
+ * that stands in it three times weighs three times.
+ */
+export class Bm25Index implements SearchIndex<readonly string[]> {
+  readonly #lists: InvertedLists;
+  /** Score of each document under the query at hand; zero in between // [documents] */
+  readonly #sums: Float64Array;
+  /** Documents with a score // [documents] */
+  readonly #touched: Uint32Array;
+  /** Queries are scored one after another: they share the sums. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(lists: InvertedLists) {
+    this.#lists = lists;
+    this.#sums = new Float64Array(lists.ids.length);
+    this.#touched = new Uint32Array(lists.ids.length);
+  }
+
+  /**
+   * Reads the documents once and indexes title and text as one field.
+   * @throws DataError for a doubled id
+   * @throws UsageError for k1 below 0 or b outside 0 to 1
+   */
+  static async build(
+    documents: Iterable<Document> | AsyncIterable<Document>,
+    { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, ...options }: Bm25BuildOptions = {},
+  ): Promise<Bm25Index> {
+    checkSettings({ k1, b });
+    return new Bm25Index(await buildInvertedLists(indexedTexts(documents), { k1, b, ...options }));
+  }
+
+  get size(): number {
+    return this.#lists.ids.length;
+  }
+
+  /** What the index holds, for the cache. */
+  get lists(): InvertedLists {
+    return this.#lists;
+  }
+
+  /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
+  search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<ScoredDocument[][]> {
+    const result = this.#last.then(() => this.#searchAll(queries, k, options));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #searchAll(
+    queries: readonly string[],
+    k: number,
+    { signal, dropSelf, onQueries }: SearchOptions,
+  ): Promise<ScoredDocument[][]> {
+    checkSearch(queries.length, k, dropSelf);
+    const breather = new Breather(signal);
+    await breather.rest();
+    const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
+    const top = new TopScores(Math.max(1, wanted), 'number');
+    const found: ScoredDocument[][] = [];
+    for (const [row, query] of queries.entries()) {
+      const hits = await this.#searchOne(query, top, breather);
+      found.push(dropSelf === undefined ? hits : hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k));
+      onQueries?.(1);
+    }
+    return found;
+  }
+
+  async #searchOne(query: string, top: TopScores, breather: Breather): Promise<ScoredDocument[]> {
+    let touched = 0;
+    try {
+      for (const [term, count] of this.#countTerms(query)) {
+        touched = this.#addTerm(term, count, touched);
+        if (breather.due) await breather.rest();
+      }
+    } finally {
+      this.#offerSums(touched, top);
+    }
+    const { scores, numbers } = top.take();
+    return Array.from(numbers, (number, at) => ({ id: this.#lists.ids[number]!, score: scores[at]! }));
+  }
+
+  #countTerms(query: string): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const word of analyzeEnglish(query)) {
+      const term = this.#lists.terms.get(word);
+      if (term !== undefined) counts.set(term, (counts.get(term) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  /** Adds a term's share to the sums, each share a 32-bit float and the sum a double, as Lucene has it. */
+  #addTerm(term: number, count: number, touched: number): number {
+    const { documents, denominators, starts, idf } = this.#lists;
+    const sums = this.#sums;
+    const weight = Math.fround(count * idf[term]!);
+    const end = starts[term + 1]!;
+    let found = touched;
+    for (let at = starts[term]!; at < end; at++) {
+      const share = Math.fround(weight - Math.fround(weight / denominators[at]!));
+      if (share === 0) continue;
+      const document = documents[at]!;
+      const before = sums[document]!;
+      if (before === 0) this.#touched[found++] = document;
+      sums[document] = before + share;
+    }
+    return found;
+  }
+
+  /** Hands the sums on and sets them back to zero. */
+  #offerSums(touched: number, top: TopScores): void {
+    const sums = this.#sums;
+    for (let at = 0; at < touched; at++) {
+      const document = this.#touched[at]!;
+      const score = Math.fround(sums[document]!);
+      if (score >= top.threshold) top.offer(score, document);
+      sums[document] = 0;
+    }
+  }
+}
+
+async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Document>) {
+  for await (const document of documents) yield { id: document.id, text: documentText(document) };
+}
+
+function checkSettings({ k1, b }: Bm25Settings): void {
+  if (!(k1 >= 0 && Number.isFinite(k1))) {
+    throw new UsageError(`k1 is ${k1}`, { mend: 'Give a number of 0 or above; 0.9 is usual.' });
+  }
+  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { mend: 'Give a number from 0 to 1; 0.4 is usual.' });
+}

@@ -1,0 +1,26 @@
+import { throwIfAborted } from '../system/index.ts';
+
+/** Lets the event loop run now and then in the middle of a long computation on the main thread, and notices an abort. */
+export class Breather {
+  readonly #signal: AbortSignal | undefined;
+  readonly #stretch: number;
+  #next: number;
+
+  /** @param stretch milliseconds of work between two rests */
+  constructor(signal: AbortSignal | undefined, stretch = 25) {
+    this.#signal = signal;
+    this.#stretch = stretch;
+    this.#next = performance.now() + stretch;
+  }
+
+  get due(): boolean {
+    return performance.now() >= this.#next;
+  }
+
+  /** @throws AbortedError */
+  async rest(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    throwIfAborted(this.#signal);
+    this.#next = performance.now() + this.#stretch;
+  }
+}

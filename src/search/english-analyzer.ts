@@ -1,0 +1,117 @@
+import { stemmer } from 'stemmer';
+
+/** Part of the key of a cached index: raise it when any text may be analysed into other terms than before. */
+export const ANALYZER_VERSION = 'english-1';
+
+/** Lucene's 33 English stop words (EnglishAnalyzer.ENGLISH_STOP_WORDS_SET). */
+const STOP_WORDS = new Set(
+  (
+    'a an and are as at be but by for if in into is it no not of on or such that the their then there these they ' +
+    'this to was will with'
+  ).split(' '),
+);
+
+/** Words that are nothing but a suffix, which the stemmer package takes for a stem and a suffix. */
+const BARE_SUFFIXES = new Map([
+  ['eed', 'eed'],
+  ['eeds', 'eed'],
+  ['ies', 'i'],
+  ['sses', 'ss'],
+]);
+
+/** Lucene cuts longer words into pieces of this many UTF-16 units. */
+const MAXIMUM_WORD_LENGTH = 255;
+
+/** Words of a text without any character beyond ASCII; the general pattern finds the same ones more slowly. */
+const ASCII_WORD = /_*[0-9A-Za-z]\w*(?:(?:(?<=[A-Za-z])[.:'](?=[A-Za-z])|(?<=[0-9])[.,;'](?=[0-9]))\w+)*/g;
+
+const BEYOND_ASCII = /[^\0-\x7f]/;
+
+const GENERAL_WORD = generalWordPattern();
+
+/**
+ * The terms of an English text as Anserini indexes them, i.e. as Lucene's EnglishAnalyzer makes them: words by Unicode
+ * Standard Annex 29 (StandardTokenizer), 's stripped, lower-case, stop words left out, Porter's first stemmer.
+ */
+export function analyzeEnglish(text: string): string[] {
+  const terms: string[] = [];
+  for (const word of splitWords(text)) {
+    const term = wordTerm(word);
+    if (term !== undefined) terms.push(term);
+  }
+  return terms;
+}
+
+/** The words of a text as Lucene's StandardTokenizer splits it: nothing stripped, nothing left out. */
+export function splitWords(text: string): string[] {
+  const words = text.match(BEYOND_ASCII.test(text) ? GENERAL_WORD : ASCII_WORD) ?? [];
+  return words.some((word) => word.length > MAXIMUM_WORD_LENGTH) ? words.flatMap(cutLongWord) : words;
+}
+
+/** The term that a word stands for, or undefined where it is a stop word. */
+export function wordTerm(word: string): string | undefined {
+  const lower = lowerCase(stripPossessive(word));
+  if (STOP_WORDS.has(lower)) return undefined;
+  return lower.length > 2 ? (BARE_SUFFIXES.get(lower) ?? stemmer(lower)) : lower;
+}
+
+function stripPossessive(word: string): string {
+  return /['\u2019\uff07][sS]$/.test(word) ? word.slice(0, -2) : word;
+}
+
+/**
+ * Java's Character.toLowerCase, a character at a time: unlike JavaScript's, it knows no final sigma and turns the
+ * dotted capital I into one letter.
+ */
+function lowerCase(word: string): string {
+  if (!BEYOND_ASCII.test(word)) return word.toLowerCase();
+  return Array.from(word, (character) => (character === '\u0130' ? 'i' : character.toLowerCase())).join('');
+}
+
+function cutLongWord(word: string): string[] {
+  const pieces: string[] = [];
+  for (let at = 0; at < word.length; at += MAXIMUM_WORD_LENGTH) pieces.push(word.slice(at, at + MAXIMUM_WORD_LENGTH));
+  return pieces;
+}
+
+/**
+ * The word rules of Unicode Standard Annex 29 with Lucene's additions (a Chinese character or Hiragana letter is a word;
+ * so is a run of a South-East Asian script; so is an emoji). JavaScript knows no Word_Break property, so its classes
+ * are put together from other properties as the annex defines them.
+ */
+function generalWordPattern(): RegExp {
+  const extend = '[\\p{Grapheme_Extend}\\p{Mc}\\p{Emoji_Modifier}\\u200d[\\p{Cf}--[\\u200b]]]';
+  const southEastAsian =
+    '[[\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Myanmar}\\p{sc=Khmer}\\p{sc=Tai_Le}\\p{sc=New_Tai_Lue}\\p{sc=Tai_Tham}\\p{sc=Tai_Viet}\\p{sc=Ahom}]&&[\\p{L}\\p{M}]]';
+  const katakana = '[\\p{sc=Katakana}\\u3031-\\u3035\\u309b\\u309c\\u30a0\\u30fc\\uff70]';
+  const modifiers =
+    '\\u02c2-\\u02c5\\u02d2-\\u02d7\\u02de\\u02df\\u02ed\\u02ef-\\u02ff\\u055b\\u055c\\u055e\\u05f3\\ua720\\ua721\\ua789\\ua78a\\uab5b';
+  const letter = `[[\\p{Alphabetic}${modifiers}]--[[\\p{Ideographic}\\p{sc=Han}]--[\\u3005\\u303b]]--${katakana}--\\p{sc=Hiragana}--${southEastAsian}--${extend}]`;
+  const symbols =
+    '\\u2388\\u2600-\\u2605\\u2607-\\u2612\\u2614-\\u2685\\u2690-\\u2705\\u2708-\\u2712\\u2763-\\u2767\\u{1f000}-\\u{1f0ff}\\u{1f10d}-\\u{1f10f}\\u{1f16c}-\\u{1f171}\\u{1f1ad}-\\u{1f1e5}\\u{1f260}-\\u{1f265}\\u{1f300}-\\u{1f64f}\\u{1f680}-\\u{1f6ff}\\u{1f774}-\\u{1f77f}\\u{1f7d5}-\\u{1f7ff}\\u{1f900}-\\u{1faff}';
+  const emoji = `[[\\p{Emoji_Presentation}\\p{Extended_Pictographic}${symbols}]--\\p{RI}]`;
+  const hebrew = '[\\p{sc=Hebrew}&&\\p{L}]';
+  const digit = '[\\p{Nd}\\u066b]';
+  const joiner = '[_\\u203f\\u2040\\u2054\\ufe33\\ufe34\\ufe4d-\\ufe4f\\uff3f\\u202f]';
+  const letters = "[.:'\\u00b7\\u0387\\u05f4\\u2018\\u2019\\u2024\\u2027\\ufe13\\ufe52\\ufe55\\uff07\\uff0e\\uff1a]";
+  const digits =
+    "[.,;'\\u037e\\u0589\\u060c\\u060d\\u066c\\u07f8\\u2018\\u2019\\u2024\\u2044\\ufe10\\ufe14\\ufe50\\ufe52\\ufe54\\uff07\\uff0c\\uff0e\\uff1b]";
+  const unit = (set: string) => `${set}${extend}*`;
+  const run = [
+    `${unit(hebrew)}"(?=${hebrew})`,
+    `${unit(letter)}(?:${unit(letters)}(?=${letter}))?`,
+    `${unit(digit)}(?:${unit(digits)}(?=${digit}))?`,
+  ].join('|');
+  const core = `(?:(?:${run})+|(?:${unit(katakana)})+)`;
+  return new RegExp(
+    [
+      `(?:${unit(joiner)})*${core}(?:(?:${unit(joiner)})+${core}?)*`,
+      unit('[[\\p{sc=Han}\\p{sc=Hiragana}]--[\\u3005\\u303b]]'),
+      `(?:${unit(southEastAsian)})+`,
+      unit('\\p{RI}').repeat(2),
+      `\\u200d*${unit(emoji)}(?:(?<=\\u200d)${unit(emoji)})*`,
+      '[#*]\\ufe0f?\\u20e3',
+    ].join('|'),
+    'gv',
+  );
+}
