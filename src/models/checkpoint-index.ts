@@ -1,12 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ModelError, ResourceError } from '../system/index.ts';
+import { ModelError } from '../system/index.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
-import { missingModel } from './tensor-file.ts';
-
-/** An index of a hundred thousand tensors has some 10 MB. */
-const LARGEST_INDEX = 100_000_000;
+import { readIfPresent } from './model-text-file.ts';
 
 const IndexSchema = z.object({
   metadata: z.record(z.string(), z.unknown()).optional(),
@@ -38,15 +34,8 @@ export async function openSharded(
 }
 
 async function readIndex(file: string): Promise<z.output<typeof IndexSchema>> {
-  let text: string;
-  try {
-    if ((await stat(file)).size > LARGEST_INDEX) {
-      throw new ResourceError('is too large for an index', { file, mend: 'Fetch the index again.' });
-    }
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw missingModel(error, file);
-  }
+  const text = await readIfPresent(file);
+  if (text === undefined) throw new ModelError('no such file', { file, mend: 'Check the path of the model.' });
   try {
     return IndexSchema.parse(JSON.parse(text));
   } catch (cause) {

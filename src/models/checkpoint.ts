@@ -1,8 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../system/index.ts';
+import { openGguf } from './gguf.ts';
 import { openSafetensors, openShardedSafetensors } from './safetensors.ts';
 import { missingModel } from './tensor-file.ts';
+import { openShardedTorch, openTorch } from './torch-checkpoint.ts';
 
 /** What is known of a tensor without reading it. */
 export interface TensorInfo {
@@ -39,7 +41,10 @@ const NAME_ANOTHER =
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const file = await checkpointFile(path);
   if (file.endsWith('.safetensors.index.json')) return openShardedSafetensors(file);
+  if (file.endsWith('.bin.index.json')) return openShardedTorch(file);
   if (file.endsWith('.safetensors')) return openSafetensors(file);
+  if (file.endsWith('.gguf')) return openGguf(file);
+  if (/\.(bin|pt|pth)$/.test(file)) return openTorch(file);
   throw new ModelError('has no ending of a known checkpoint format', { file, mend: NAME_ANOTHER });
 }
 

@@ -55,7 +55,7 @@ function decodeBF16(bytes: Uint8Array, values: Float32Array): void {
 let halves: Float32Array | undefined;
 
 /** The value of each of the 65,536 half-precision bit patterns (IEEE 754 binary16). */
-export function halfTable(): Float32Array {
+function halfTable(): Float32Array {
   if (halves === undefined) {
     halves = new Float32Array(65536);
     for (let bits = 0; bits < 65536; bits++) halves[bits] = halfValue(bits);
@@ -70,4 +70,25 @@ function halfValue(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+/** Decodes one block that begins at `bytes[from]` into `values[to]` and following. */
+export type BlockDecoder = (bytes: Uint8Array, from: number, values: Float32Array, to: number) => void;
+
+/** An element format out of the decoder of one block. */
+export function blockFormat(blockSize: number, blockBytes: number, decodeBlock: BlockDecoder): ElementFormat {
+  return {
+    blockSize,
+    blockBytes,
+    decode(bytes, values) {
+      for (let block = 0; block * blockSize < values.length; block++) {
+        decodeBlock(bytes, block * blockBytes, values, block * blockSize);
+      }
+    },
+  };
+}
+
+/** The half-precision number at `bytes[at]`. */
+export function halfAt(bytes: Uint8Array, at: number): number {
+  return halfTable()[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }

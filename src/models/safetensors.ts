@@ -9,16 +9,16 @@ import { elementCount, TensorFile } from './tensor-file.ts';
 const LARGEST_HEADER = 100_000_000;
 
 /** Bits an element, for every type the specification names; those beyond PLAIN_FORMATS can be listed only. */
-const ELEMENT_BITS: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(Object.entries(PLAIN_FORMATS).map(([name, format]) => [name, format.blockBytes * 8])),
-  F8_E4M3: 8,
-  F8_E5M2: 8,
-  F8_E8M0: 8,
-  F6_E2M3: 6,
-  F6_E3M2: 6,
-  F4: 4,
-  C64: 64,
-};
+const ELEMENT_BITS: ReadonlyMap<string, number> = new Map([
+  ...Object.entries(PLAIN_FORMATS).map(([name, format]): [string, number] => [name, format.blockBytes * 8]),
+  ['F8_E4M3', 8],
+  ['F8_E5M2', 8],
+  ['F8_E8M0', 8],
+  ['F6_E2M3', 6],
+  ['F6_E3M2', 6],
+  ['F4', 4],
+  ['C64', 64],
+]);
 
 const EntrySchema = z.object({
   dtype: z.string(),
@@ -156,7 +156,7 @@ function parseEntry(file: TensorFile, name: string, value: unknown): Entry {
   const parsed = EntrySchema.safeParse(value);
   if (!parsed.success) file.fail('the header entry lacks a valid dtype, shape or data_offsets', name);
   const { dtype, shape, data_offsets } = parsed.data;
-  const bits = ELEMENT_BITS[dtype];
+  const bits = ELEMENT_BITS.get(dtype);
   if (bits === undefined)
     file.fail(`unknown element type ${JSON.stringify(dtype)}`, name, 'Take a checkpoint in F32, F16 or BF16.');
   const count = elementCount(shape);

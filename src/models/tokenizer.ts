@@ -1,9 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { z } from 'zod';
 import { ModelError, UsageError } from '../system/index.ts';
-import { missingModel } from './tensor-file.ts';
+import { readIfPresent } from './model-text-file.ts';
 
 /** Turns texts into token ids, as the model was trained with. Calls may overlap. */
 export interface TextTokenizer {
@@ -158,10 +157,7 @@ function parseTokenizerFile(folder: string, text: string): TokenizerFile {
 
 /** BERT's WordPiece tokenizer out of a bare vocabulary, with the defaults of Transformers' BertTokenizer. */
 function wordPiece(file: string, text: string, config: TokenizerConfig): TokenizerFile {
-  const lines = text
-    .replace(/^\ufeff/, '')
-    .replace(/\r?\n$/, '')
-    .split(/\r?\n/);
+  const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
   const vocab = Object.fromEntries(lines.map((token, id) => [token, id]));
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter((token) => Object.hasOwn(vocab, token));
   const missing = ['[UNK]', '[CLS]', '[SEP]'].find((token) => !special.includes(token));
@@ -212,21 +208,5 @@ async function readConfig(file: string): Promise<TokenizerConfig> {
     return TokenizerConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new ModelError('is not a tokenizer configuration', { file, mend: 'Fetch the file again.', cause });
-  }
-}
-
-/** Larger than any vocabulary known (Gemma's tokenizer.json has 33 MB). */
-const LARGEST_TOKENIZER = 500_000_000;
-
-async function readIfPresent(file: string): Promise<string | undefined> {
-  try {
-    const { size } = await stat(file);
-    if (size > LARGEST_TOKENIZER) {
-      throw new ModelError(`is too large for a tokenizer (${size} bytes)`, { file, mend: 'Fetch the file again.' });
-    }
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw missingModel(error, file);
   }
 }

@@ -1,0 +1,66 @@
+import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import { unknownTensor } from './checkpoint-index.ts';
+import { GGML_FORMATS } from './dequantize.ts';
+import { type GgufHeader, type GgufTensor, readGgufHeader } from './gguf-header.ts';
+import { TensorFile } from './tensor-file.ts';
+
+/**
+ * Opens a GGUF file. Shapes come row-major ([out, in]), and {@link Checkpoint.metadata} holds every key of the file.
+ * Tensors of types that cannot be dequantised are listed; reading one is an error.
+ * @throws ModelError
+ */
+export async function openGguf(path: string): Promise<Checkpoint> {
+  const file = await TensorFile.open(path);
+  try {
+    return new GgufCheckpoint(file, await readGgufHeader(file));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+class GgufCheckpoint implements Checkpoint {
+  readonly #file: TensorFile;
+  readonly #header: GgufHeader;
+  readonly #tensors: Map<string, GgufTensor>;
+
+  constructor(file: TensorFile, header: GgufHeader) {
+    this.#file = file;
+    this.#header = header;
+    this.#tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  tensors(): TensorInfo[] {
+    return this.#header.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape }));
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const tensor = this.#tensors.get(name);
+    if (tensor === undefined) throw unknownTensor(this.path, name);
+    const format = GGML_FORMATS[tensor.dtype];
+    if (format === undefined) {
+      const readable = Object.keys(GGML_FORMATS).filter((dtype) => !dtype.startsWith('I'));
+      this.#file.fail(
+        `the tensor type ${tensor.dtype} cannot be read`,
+        name,
+        `Take a file of the same model in one of the types ${readable.join(', ')}.`,
+      );
+    }
+    return this.#file.readFloats(
+      { name, position: this.#header.dataStart + tensor.offset, count: tensor.count },
+      format,
+    );
+  }
+
+  metadata(): Record<string, unknown> {
+    return Object.fromEntries(this.#header.metadata);
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}

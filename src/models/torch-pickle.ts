@@ -1,0 +1,240 @@
+import { Parser } from 'pickleparser';
+import { LlmQeError, ModelError } from '../system/index.ts';
+import { type ElementFormat, PLAIN_FORMATS } from './element-formats.ts';
+
+/** A tensor as a PyTorch pickle describes it: a view of a storage. */
+export class TorchTensor {
+  readonly storage: TorchStorage;
+  /** Elements from the start of the storage. */
+  readonly offset: number;
+  readonly shape: number[];
+  /** Elements from one index to the next, for each dimension. */
+  readonly strides: number[];
+
+  constructor(storage: TorchStorage, offset: number, shape: number[], strides: number[]) {
+    this.storage = storage;
+    this.offset = offset;
+    this.shape = shape;
+    this.strides = strides;
+    Object.freeze(this);
+  }
+}
+
+/** A storage: one entry `data/KEY` of the archive. */
+export class TorchStorage {
+  readonly key: string;
+  readonly dtype: string;
+  readonly format: ElementFormat;
+  /** Number of elements. */
+  readonly count: number;
+
+  constructor(key: string, dtype: string, format: ElementFormat, count: number) {
+    this.key = key;
+    this.dtype = dtype;
+    this.format = format;
+    this.count = count;
+    Object.freeze(this);
+  }
+}
+
+/** PyTorch's limit is 64 dimensions; models have 4. */
+const MOST_DIMENSIONS = 8;
+
+const STORAGE_TYPES: Readonly<Record<string, string>> = {
+  'torch.DoubleStorage': 'F64',
+  'torch.FloatStorage': 'F32',
+  'torch.HalfStorage': 'F16',
+  'torch.BFloat16Storage': 'BF16',
+  'torch.LongStorage': 'I64',
+  'torch.IntStorage': 'I32',
+  'torch.ShortStorage': 'I16',
+  'torch.CharStorage': 'I8',
+  'torch.ByteStorage': 'U8',
+  'torch.BoolStorage': 'BOOL',
+};
+
+/** Stands for a storage class; a global that is named but never called. */
+class StorageType {
+  readonly dtype: string;
+
+  constructor(dtype: string) {
+    this.dtype = dtype;
+    Object.freeze(this);
+  }
+}
+
+/**
+ * Reads the pickle of a PyTorch checkpoint without executing anything: a global that it names is looked up in a short list
+ * (tensors, storages, ordered dictionaries) and refused when it is not there. The instructions are interpreted by `pickleparser`,
+ * over a {@link GuardedReader} that admits only those which `torch.save` writes.
+ * @returns what was pickled; dictionaries are Maps
+ * @throws ModelError for any other global, and for a broken pickle
+ */
+export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
+  const parser = new Parser({
+    unpicklingTypeOfDictionary: 'Map',
+    nameResolver: { resolve: (module, name) => resolveGlobal(file, `${module}.${name}`) as () => unknown },
+    persistentResolver: { resolve: (id: unknown) => toStorage(id) },
+  });
+  try {
+    return parser.read(new GuardedReader(bytes));
+  } catch (cause) {
+    if (cause instanceof LlmQeError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ModelError(`the pickle is broken (${reason})`, {
+      file,
+      mend: 'Fetch the file again, or use the safetensors file of the same model.',
+      cause,
+    });
+  }
+}
+
+function resolveGlobal(file: string, name: string): unknown {
+  // New functions each time: BUILD can write on whatever lies on the stack.
+  if (Object.hasOwn(STORAGE_TYPES, name)) return new StorageType(STORAGE_TYPES[name]!);
+  if (name === 'torch._utils._rebuild_tensor_v2') return (...values: unknown[]) => toTensor(values);
+  if (name === 'torch._utils._rebuild_parameter') return (...values: unknown[]) => parameterData(values);
+  if (name === 'collections.OrderedDict') return (...values: unknown[]) => emptyDictionary(values);
+  throw new ModelError(`the pickle asks for ${name}, which is not part of a plain checkpoint; it was not executed`, {
+    file,
+    id: name,
+    mend: 'Do not load this file with other programs before you trust its source; use a safetensors file instead.',
+  });
+}
+
+/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata])` */
+function toTensor(values: unknown[]): TorchTensor {
+  const [storage, offset, shape, strides] = values;
+  if (values.length < 6 || values.length > 7 || !(storage instanceof TorchStorage)) throw new Error('not a tensor');
+  if (!isNatural(offset) || !isNaturals(shape) || !isNaturals(strides) || shape.length !== strides.length) {
+    throw new Error('a tensor with an invalid offset, shape or stride');
+  }
+  return new TorchTensor(storage, offset, [...shape], [...strides]);
+}
+
+/** `_rebuild_parameter(data, requires_grad, backward_hooks)` */
+function parameterData(values: unknown[]): TorchTensor {
+  const [data] = values;
+  if (values.length !== 3 || !(data instanceof TorchTensor)) throw new Error('not a parameter');
+  return data;
+}
+
+function emptyDictionary(values: unknown[]): Map<unknown, unknown> {
+  if (values.length !== 0) throw new Error('an ordered dictionary with contents');
+  return new Map();
+}
+
+/** `('storage', class, key, location, number of elements)` */
+function toStorage(id: unknown): TorchStorage {
+  if (!Array.isArray(id) || id.length !== 5) throw new Error('not a storage');
+  const [kind, type, key, , count] = id;
+  if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string' || !isNatural(count)) {
+    throw new Error('not a storage');
+  }
+  return new TorchStorage(key, type.dtype, PLAIN_FORMATS[type.dtype]!, count);
+}
+
+function isNatural(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isNaturals(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isNatural);
+}
+
+/** The instructions of protocols 2 to 4 that `torch.save` writes. */
+const ADMITTED = new Set([
+  ...[...'.(}])NJKMGXUTcqrhjtsueaQRb'].map((letter) => letter.charCodeAt(0)),
+  // PROTO, TUPLE1-3, NEWTRUE, NEWFALSE, LONG1, SHORT_BINUNICODE, STACK_GLOBAL, MEMOIZE, FRAME
+  ...[0x80, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95],
+]);
+
+/** A tensor takes some 60 instructions: enough for 16,000 tensors, and too few to fill the memory. */
+const MOST_INSTRUCTIONS = 1_000_000;
+/** BUILD copies whole dictionaries; a state dictionary has one of them, for its `_metadata`. */
+const MOST_BUILDS = 16;
+const BUILD = 'b'.charCodeAt(0);
+
+/**
+ * The bytes of a pickle, as the parser asks for them. It refuses what the parser alone would run into: instructions that
+ * no checkpoint needs (classes, sets, big integers in quadratic time), too many of them, and reads beyond the end.
+ */
+class GuardedReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #position = 0;
+  #instructions = 0;
+  #builds = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** The parser calls it before each instruction, and nowhere else. */
+  hasNext(): boolean {
+    const instruction = this.#bytes[this.#position];
+    if (instruction === undefined) return false;
+    if (!ADMITTED.has(instruction)) throw new Error(`instruction 0x${instruction.toString(16)} is not admitted`);
+    if (++this.#instructions > MOST_INSTRUCTIONS) throw new Error(`more than ${MOST_INSTRUCTIONS} instructions`);
+    if (instruction === BUILD && ++this.#builds > MOST_BUILDS) throw new Error('too many objects with a state');
+    return true;
+  }
+
+  /** Only integers are read this way (LONG1): natural ones that are exact. */
+  bytes(length: number): Uint8Array {
+    const at = this.#take(length);
+    const value = this.#bytes.subarray(at, at + length);
+    if (length > 7 && value.subarray(7).some((byte) => byte !== 0)) throw new Error('an integer is too large');
+    if (length === 7 && value[6]! > 0x1f) throw new Error('an integer is too large');
+    return value.subarray(0, 7);
+  }
+
+  byte(): number {
+    return this.#view.getUint8(this.#take(1));
+  }
+
+  uint16(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  int32(): number {
+    return this.#view.getInt32(this.#take(4), true);
+  }
+
+  uint32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  uint64(): number {
+    return Number(this.#view.getBigUint64(this.#take(8), true));
+  }
+
+  float64(): number {
+    return this.#view.getFloat64(this.#take(8), false);
+  }
+
+  skip(length: number): void {
+    this.#take(length);
+  }
+
+  string(length: number, encoding: 'ascii' | 'utf-8'): string {
+    const at = this.#take(length);
+    return new TextDecoder(encoding).decode(this.#bytes.subarray(at, at + length));
+  }
+
+  line(): string {
+    const end = this.#bytes.indexOf(0x0a, this.#position);
+    if (end === -1) throw new Error('a line without an end');
+    const text = this.string(end - this.#position, 'ascii');
+    this.#position++;
+    return text;
+  }
+
+  #take(length: number): number {
+    const at = this.#position;
+    if (at + length > this.#bytes.length) throw new Error('it ends too early');
+    this.#position += length;
+    return at;
+  }
+}
