@@ -1,1 +1,16 @@
+export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
+export { ALL_MEASURES, CUTOFFS, displayName, type Measure, parseMeasure, trecName } from './measure.ts';
+export { compareDocumentIds, rankHits } from './ranking.ts';
 export type { Qrels, Run, ScoredDocument } from './records.ts';
+export {
+  type BootstrapInterval,
+  bootstrapInterval,
+  countEffects,
+  type EffectCounts,
+  holmCorrection,
+  pairedTTest,
+  type RandomizationTest,
+  type ResamplingOptions,
+  randomizationTest,
+  type TTest,
+} from './significance.ts';

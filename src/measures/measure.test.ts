@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { ALL_MEASURES, displayName, parseMeasure, trecName } from './measure.ts';
+
+describe('names of measures', () => {
+  it.each([
+    ['nDCG@10', 'ndcg_cut_10'],
+    ['nDCG', 'ndcg'],
+    ['MAP@100', 'map_cut_100'],
+    ['MAP', 'map'],
+    ['Recall@100', 'recall_100'],
+    ['P@5', 'P_5'],
+    ['MRR@10', 'recip_rank_cut_10'],
+    ['MRR', 'recip_rank'],
+    ['Success@1', 'success_1'],
+    ['R_cap@100', 'R_cap_100'],
+    ['Hole@10', 'Hole_10'],
+    ['Rprec', 'Rprec'],
+    ['set_P', 'set_P'],
+    ['num_rel_ret', 'num_rel_ret'],
+  ])('%s is %s', (display, trec) => {
+    expect(trecName(display)).toBe(trec);
+    expect(displayName(trec)).toBe(display);
+    expect(trecName(display.toLowerCase())).toBe(trec);
+    expect(trecName(trec)).toBe(trec);
+  });
+
+  it('reads every name it lists', () => {
+    expect(ALL_MEASURES.map(trecName)).toEqual(ALL_MEASURES);
+    expect(new Set(ALL_MEASURES).size).toBe(ALL_MEASURES.length);
+  });
+
+  it('takes any cut-off', () => {
+    expect(parseMeasure('ndcg_cut_7').cutoff).toBe(7);
+  });
+
+  it.each([
+    ['nDGC@10', /there is no measure/],
+    ['nDCG@0', /there is no measure/],
+    ['', /there is no measure/],
+    ['recall', /needs a cut-off/],
+    ['ndcg_cut', /needs a cut-off/],
+    ['bpref@10', /takes no cut-off/],
+  ])('refuses %j', (name, reason) => {
+    expect(() => parseMeasure(name)).toThrow(reason);
+  });
+});
