@@ -1,0 +1,34 @@
+import { writeFileSync } from 'node:fs';
+import { formatRows, peerPython, type Row, threadCount } from './harness.ts';
+
+/**
+ * `npm run bench [-- SECTION ...] [--json FILE]`: our side against what a user would pick instead, on this machine in
+ * one run. Ratios above 1 are in our favour; absolute figures hold for this machine and this moment only.
+ */
+const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
+  encode: () => import('./sections/encode.ts'),
+  search: () => import('./sections/search.ts'),
+  bm25: () => import('./sections/bm25.ts'),
+  measures: () => import('./sections/measures.ts'),
+  generate: () => import('./sections/generate.ts'),
+  memory: () => import('./sections/memory.ts'),
+};
+
+const words = process.argv.slice(2);
+const jsonAt = words.indexOf('--json');
+const jsonFile = jsonAt < 0 ? undefined : words.splice(jsonAt, 2)[1];
+const wanted = words.length === 0 ? Object.keys(SECTIONS) : words;
+const unknown = wanted.filter((name) => !(name in SECTIONS));
+if (unknown.length > 0) {
+  console.error(`no such section: ${unknown.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}`);
+  process.exit(2);
+}
+const peers = peerPython();
+console.error(`threads: ${threadCount()}; peers: ${peers ?? 'none (run bench/peers.sh to compare)'}`);
+const all: Record<string, Row[]> = {};
+for (const name of wanted) {
+  console.error(`-- ${name}`);
+  all[name] = await (await SECTIONS[name]!()).run();
+  console.log(`\n${name}\n${formatRows(all[name])}`);
+}
+if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(all, null, 1)}\n`);

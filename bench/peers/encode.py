@@ -1,0 +1,22 @@
+"""Texts a second of sentence-transformers. In: {model, sets: {name: [text]}, threads, batch, repetitions}."""
+import json, sys, time
+import torch
+from sentence_transformers import SentenceTransformer
+
+job = json.load(sys.stdin)
+torch.set_num_threads(job["threads"])
+model = SentenceTransformer(job["model"], device="cpu")
+result = {}
+for name, texts in job["sets"].items():
+    best = None
+    for batch in job["batches"]:
+        model.encode(texts[:64], batch_size=batch)
+        seconds = []
+        for _ in range(job["repetitions"]):
+            started = time.perf_counter()
+            model.encode(texts, batch_size=batch, show_progress_bar=False)
+            seconds.append(time.perf_counter() - started)
+        median = sorted(seconds)[len(seconds) // 2]
+        best = median if best is None else min(best, median)
+    result[name] = len(texts) / best
+print(json.dumps(result))
