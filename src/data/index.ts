@@ -1,12 +1,18 @@
 export { BeirDataset } from './beir.ts';
+export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
+export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
+export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
 export { documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
+export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './echo.ts';
 export { expansionSchema, readExpansions } from './expansions.ts';
 export { idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal } from './journal.ts';
 export { readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { readLines } from './lines.ts';
+export type { Problem } from './problems.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
+export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
 export {
   readJudgements,
   readQrels,

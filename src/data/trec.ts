@@ -23,22 +23,34 @@ export interface Judgement {
  * @throws DataError for wrong columns and for a grade that is not a whole number
  */
 export async function* readJudgements(file: string, signal?: AbortSignal): AsyncGenerator<Judgement> {
-  let split: ((text: string) => string[]) | undefined;
+  const parser = new JudgementParser(file);
   for await (const { text, line } of readLines(file, { signal })) {
-    const first = split === undefined;
-    split ??= isTsv(text) ? (row) => row.split('\t') : trecColumns;
-    const columns = split(text);
-    if (first && isHeader(columns)) continue;
-    yield parseJudgement(columns, file, line, split === trecColumns);
+    const judgement = parser.parse(text, line);
+    if (judgement !== undefined) yield judgement;
   }
 }
 
-function isTsv(text: string): boolean {
-  return text.split('\t').length === 3;
+/** Parses the lines of one file of judgements, whose format it learns from the first. */
+export class JudgementParser {
+  readonly #file: string;
+  #trec: boolean | undefined;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** The judgement on this line; undefined for the header. @throws DataError */
+  parse(text: string, line: number): Judgement | undefined {
+    const tabbed = text.split('\t');
+    const first = this.#trec === undefined;
+    this.#trec ??= tabbed.length !== 3;
+    if (first && isHeader(tabbed)) return undefined;
+    return parseJudgement(this.#trec ? trecColumns(text) : tabbed, this.#file, line, this.#trec);
+  }
 }
 
 function isHeader(columns: string[]): boolean {
-  return columns.length === 3 && !GRADE.test(columns[2]!.trim()) && /score|relevance|label|grade/i.test(columns[2]!);
+  return columns.length === 3 && /^\s*(score|relevance|grade|label)\s*$/i.test(columns[2]!);
 }
 
 function trecColumns(text: string): string[] {

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { BEIR_DATASETS, BEIR_URL, downloadBeir } from '../../data/index.ts';
+import { defineCommand } from '../command.ts';
+
+const options = z.object({
+  name: z.string().describe(`one of ${Object.keys(BEIR_DATASETS).join(', ')}`),
+  out: z.string().default('data').describe('the data set goes to DIR/NAME').meta({ placeholder: 'DIR' }),
+  baseUrl: z
+    .url({ protocol: /^https?$/, error: 'expected an address that begins with http:// or https://' })
+    .optional()
+    .describe(`where NAME.zip lies (default: $LLM_QE_BEIR_URL, or ${BEIR_URL})`)
+    .meta({ placeholder: 'URL' }),
+  md5: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/i, 'expected 32 hexadecimal digits')
+    .optional()
+    .describe('what the zip must hash to, where the source serves other bytes than BEIR publishes')
+    .meta({ placeholder: 'HASH' }),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+/** `llm-qe data beir`. */
+export const command = defineCommand({
+  name: 'data beir',
+  summary: 'download a data set of the BEIR benchmark, check it and unpack it',
+  description: 'An interrupted download goes on where it stopped. A data set that is there already is left as it is.',
+  arguments: [{ key: 'name', required: true }],
+  options,
+  examples: [
+    ['llm-qe data beir scifact', 'put SciFact into data/scifact'],
+    ['llm-qe data beir cqadupstack --out beir', 'put the twelve forums into beir/cqadupstack/android and so on'],
+  ],
+  async run({ name, out, baseUrl, md5 }, context) {
+    const { signal, progress } = context;
+    const datasets = await downloadBeir(name, { folder: out, baseUrl, md5, signal, progress });
+    const described = [];
+    for (const dataset of datasets) {
+      const splits = await dataset.splits();
+      context.say(`${dataset.folder} (splits: ${splits.join(', ') || 'none'})`);
+      described.push({ name: dataset.name, folder: dataset.folder, splits });
+    }
+    context.json({ datasets: described });
+  },
+});

@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { checkBeir, type DatasetCheck, type TextCounts } from '../../data/index.ts';
+import { DataError } from '../../system/index.ts';
+import { defineCommand } from '../command.ts';
+
+const options = z.object({
+  dir: z.string().describe("folder of a data set in BEIR's layout"),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+/** `llm-qe data check`. */
+export const command = defineCommand({
+  name: 'data check',
+  summary: "read a data set in BEIR's layout wholly and list what is wrong with it",
+  description: 'Errors make the command fail (exit code 1); warnings do not.',
+  arguments: [{ key: 'dir', required: true }],
+  options,
+  examples: [['llm-qe data check data/scifact', 'count and check the documents, queries and judgements']],
+  async run({ dir }, context) {
+    const check = await checkBeir(dir, context);
+    const errors = check.problems.filter(({ level }) => level === 'error');
+    for (const line of describe(check)) context.say(line);
+    context.json({ ok: errors.length === 0, ...check });
+    if (errors.length === 0) return;
+    throw new DataError(
+      `the data set has errors: ${errors.map(({ what, count }) => `${what} (${count})`).join('; ')}`,
+      {
+        file: check.folder,
+        mend: 'Mend the places listed, and check again.',
+      },
+    );
+  },
+});
+
+function* describe({ name, documents, queries, splits, problems }: DatasetCheck): Generator<string> {
+  yield `${name}`;
+  yield `  documents: ${describeTexts(documents)}`;
+  yield `  queries: ${describeTexts(queries)}${queries.withExpansions > 0 ? `, ${queries.withExpansions} with expansions` : ''}`;
+  for (const [split, { judgements, relevant, queries: judged, withoutRelevant }] of Object.entries(splits)) {
+    const without = withoutRelevant > 0 ? `, ${withoutRelevant} of them without a relevant document` : '';
+    yield `  ${split}: ${judgements} judgements (${relevant} relevant) of ${judged} queries${without}`;
+  }
+  for (const { level, what, count, examples } of problems) {
+    yield `${level}: ${what}: ${count}`;
+    for (const example of examples) yield `    ${example}`;
+    if (count > examples.length && examples.length > 0) yield `    and ${count - examples.length} more`;
+  }
+  if (problems.length === 0) yield 'no problems found';
+}
+
+function describeTexts({ count, meanCharacters, meanWords }: TextCounts): string {
+  return `${count}, on average ${meanWords} words, ${meanCharacters} characters`;
+}

@@ -1,0 +1,56 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { splitRows } from '../../data/index.ts';
+import { defineCommand } from '../command.ts';
+
+const options = z.object({
+  file: z.string().describe('JSONL file to split; gzip is read as it is'),
+  out: z.string().default('.').describe('folder for the two files').meta({ placeholder: 'DIR' }),
+  size: z.coerce
+    .number()
+    .positive()
+    .default(100_000)
+    .describe('rows (or share, below 1) for dpo.jsonl; all others go to retriever.jsonl')
+    .meta({ placeholder: 'N' }),
+  dev: z.coerce
+    .number()
+    .positive()
+    .optional()
+    .describe('split into train.jsonl and dev.jsonl instead, with this many rows (or this share, below 1) in dev')
+    .meta({ placeholder: 'N|SHARE' }),
+  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of the random choice'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+/** `llm-qe data split`: stage 2 of the method, and any split into train and dev. */
+export const command = defineCommand({
+  name: 'data split',
+  summary: 'split a file of training rows at random: for DPO and the retriever, or for train and dev',
+  description:
+    'The sizes are exact, the choice depends on the seed alone, and both files keep the order of the rows. A row without an id gets FILE-LINE.',
+  arguments: [{ key: 'file', required: true }],
+  options,
+  examples: [
+    [
+      'llm-qe data split merged.jsonl --out data',
+      '100,000 rows for DPO in data/dpo.jsonl, the rest in data/retriever.jsonl',
+    ],
+    ['llm-qe data split data/retriever.jsonl --out data --dev 0.1', 'a tenth of the rows in data/dev.jsonl'],
+  ],
+  async run({ file, out, size, dev, seed }, context) {
+    const [chosenName, restName] = dev === undefined ? ['dpo', 'retriever'] : ['dev', 'train'];
+    const chosen = join(out, `${chosenName}.jsonl`);
+    const rest = join(out, `${restName}.jsonl`);
+    const { signal, progress } = context;
+    const rows = await splitRows(file, { chosen, rest, size: dev ?? size, seed, signal, progress });
+    context.say(`${rows.chosen} rows in ${chosen}`);
+    context.say(`${rows.rest} rows in ${rest}`);
+    context.json({
+      seed,
+      files: [
+        { file: chosen, rows: rows.chosen },
+        { file: rest, rows: rows.rest },
+      ],
+    });
+  },
+});

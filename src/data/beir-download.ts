@@ -1,0 +1,124 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import {
+  DataError,
+  download,
+  type Progress,
+  SILENT,
+  syncFolder,
+  systemFault,
+  throwIfAborted,
+  UsageError,
+  unpackZip,
+  withFileLock,
+} from '../system/index.ts';
+import { BeirDataset } from './beir.ts';
+import { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
+
+export interface BeirDownloadOptions {
+  /** The data set's folder is made inside this one. */
+  folder: string;
+  /** Where `NAME.zip` lies. Default: `LLM_QE_BEIR_URL`, or the place where BEIR is published. */
+  baseUrl?: string | undefined;
+  /** What the zip must hash to instead of the published MD5; needed for a data set that is not in the table. */
+  md5?: string | undefined;
+  environment?: NodeJS.ProcessEnv;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/**
+ * Fetches a BEIR data set and unpacks it to `FOLDER/NAME`, which appears only when it is whole. An interrupted transfer
+ * is continued; a data set that is there already is left as it is.
+ *
+ * @returns the data sets inside: one, or the twelve forums of `cqadupstack`
+ * @throws UsageError for an unknown name
+ * @throws DataError for a wrong checksum, an archive that would write outside the folder, or one without the data set
+ * @throws NetworkError, ResourceError, AbortedError
+ */
+export async function downloadBeir(name: string, options: BeirDownloadOptions): Promise<BeirDataset[]> {
+  const source = findSource(name, options.md5);
+  const folder = resolve(options.folder);
+  const target = join(folder, name);
+  try {
+    await mkdir(folder, { recursive: true });
+    return await withFileLock(
+      `${target}.lock`,
+      async () => {
+        if (!(await exists(target))) await fetchTo(target, name, source, options);
+        return openParts(target, source);
+      },
+      { signal: options.signal },
+    );
+  } catch (error) {
+    throw systemFault(error, target);
+  }
+}
+
+function findSource(name: string, md5: string | undefined): BeirSource {
+  const known = Object.hasOwn(BEIR_DATASETS, name) ? BEIR_DATASETS[name] : undefined;
+  if (known !== undefined) return { ...known, md5: md5?.toLowerCase() ?? known.md5 };
+  if (md5 !== undefined && /^[a-z0-9][\w.-]*$/i.test(name)) return { md5: md5.toLowerCase(), split: 'test' };
+  throw new UsageError(`${JSON.stringify(name)} is not one of BEIR's data sets`, {
+    mend: `Choose one of ${Object.keys(BEIR_DATASETS).join(', ')}; for another, give the MD5 of its zip as well.`,
+  });
+}
+
+async function fetchTo(
+  target: string,
+  name: string,
+  source: BeirSource,
+  { baseUrl, environment = process.env, signal, progress = SILENT }: BeirDownloadOptions,
+): Promise<void> {
+  const base = (baseUrl ?? (environment.LLM_QE_BEIR_URL || BEIR_URL)).replace(/\/+$/, '');
+  const zip = `${target}.zip`;
+  if (!(await exists(zip))) await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
+  await checkMd5(zip, source.md5, signal);
+  const unpacked = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.partial`;
+  try {
+    await unpackZip(zip, unpacked, { include: (entry) => entry.startsWith(`${name}/`), signal });
+    throwIfAborted(signal);
+    await openParts(join(unpacked, name), source);
+    await rename(join(unpacked, name), target);
+    await syncFolder(resolve(target, '..'));
+  } finally {
+    await rm(unpacked, { recursive: true, force: true });
+  }
+  await rm(zip, { force: true });
+}
+
+/** MD5 tells a damaged transfer here, not a forged one; it is what BEIR publishes. */
+async function checkMd5(zip: string, expected: string, signal: AbortSignal | undefined): Promise<void> {
+  const hash = createHash('md5');
+  for await (const chunk of createReadStream(zip, { highWaterMark: 1 << 20 })) {
+    throwIfAborted(signal);
+    hash.update(chunk);
+  }
+  const found = hash.digest('hex');
+  if (found === expected) return;
+  await rm(zip, { force: true });
+  throw new DataError(`the archive has MD5 ${found}, and ${expected} was expected`, {
+    file: zip,
+    mend: 'It was removed. Run the same command again; if the source really serves other bytes, give their MD5 (--md5).',
+  });
+}
+
+async function openParts(folder: string, { parts }: BeirSource): Promise<BeirDataset[]> {
+  const folders = parts === undefined ? [folder] : parts.map((part) => join(folder, part));
+  const datasets: BeirDataset[] = [];
+  for (const path of folders) {
+    const dataset = await BeirDataset.open(path);
+    await dataset.queriesFile();
+    datasets.push(dataset);
+  }
+  return datasets;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,242 @@
+import type { z } from 'zod';
+import { DataError, type Progress, type ProgressTask, SILENT } from '../system/index.ts';
+import { BeirDataset } from './beir.ts';
+import { documentSchema, querySchema } from './corpus.ts';
+import { IdSet } from './id-set.ts';
+import { parseJsonLine } from './jsonl.ts';
+import { readLines } from './lines.ts';
+import { type Problem, ProblemLog } from './problems.ts';
+import { documentText } from './records.ts';
+import { type Judgement, JudgementParser } from './trec.ts';
+
+/** Number and mean length of the texts of a file. */
+export interface TextCounts {
+  count: number;
+  /** Texts of nothing but white space. */
+  empty: number;
+  meanCharacters: number;
+  /** Words are what stands between white space. */
+  meanWords: number;
+}
+
+/** What the judgements of one split hold. */
+export interface SplitCounts {
+  judgements: number;
+  /** Judgements with a grade of 1 or more. */
+  relevant: number;
+  /** Queries with at least one judgement. */
+  queries: number;
+  /** Queries with judgements, none of them relevant. */
+  withoutRelevant: number;
+}
+
+export interface DatasetCheck {
+  name: string;
+  folder: string;
+  documents: TextCounts;
+  queries: TextCounts & { withExpansions: number };
+  splits: Record<string, SplitCounts>;
+  problems: Problem[];
+}
+
+/**
+ * Reads a data set in BEIR's layout wholly and lists everything that is wrong with it, going on after each problem.
+ *
+ * @throws DataError when there is no corpus at all; AbortedError
+ */
+export async function checkBeir(
+  folder: string,
+  options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
+): Promise<DatasetCheck> {
+  const dataset = await BeirDataset.open(folder);
+  const task = (options.progress ?? SILENT).task('checking', undefined, 'lines');
+  try {
+    const checker = new Checker(dataset, task, options.signal);
+    return await checker.run();
+  } finally {
+    task.done();
+  }
+}
+
+class Checker {
+  readonly #dataset: BeirDataset;
+  readonly #task: ProgressTask;
+  readonly #signal: AbortSignal | undefined;
+  readonly #log = new ProblemLog();
+  readonly #documentIds = new IdSet();
+  readonly #queryIds = new IdSet();
+
+  constructor(dataset: BeirDataset, task: ProgressTask, signal: AbortSignal | undefined) {
+    this.#dataset = dataset;
+    this.#task = task;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<DatasetCheck> {
+    const { name, folder } = this.#dataset;
+    const documents = await this.#checkDocuments();
+    const queries = await this.#checkQueries();
+    const splits: Record<string, SplitCounts> = {};
+    for (const split of await this.#dataset.splits()) splits[split] = await this.#checkSplit(split);
+    if (Object.keys(splits).length === 0) this.#log.add('warning', 'no judgements (qrels/<split>.tsv)', folder);
+    return { name, folder, documents, queries, splits, problems: this.#log.list() };
+  }
+
+  async #checkDocuments(): Promise<TextCounts> {
+    const file = this.#dataset.corpusFile;
+    const texts = new TextCounter();
+    await this.#eachRecord(file, documentSchema, (document, line) => {
+      const place = `${file}:${line} id ${JSON.stringify(document.id)}`;
+      this.#checkId(document.id, this.#documentIds, 'document', place);
+      if (!texts.add(documentText(document))) this.#log.add('warning', 'document without text', place);
+    });
+    if (this.#documentIds.size === 0) this.#log.add('error', 'the corpus holds no document', file);
+    return texts.counts();
+  }
+
+  async #checkQueries(): Promise<DatasetCheck['queries']> {
+    const texts = new TextCounter();
+    let withExpansions = 0;
+    const file = await this.#dataset.queriesFile().catch(() => undefined);
+    if (file !== undefined) {
+      await this.#eachRecord(file, querySchema, (query, line) => {
+        const place = `${file}:${line} id ${JSON.stringify(query.id)}`;
+        this.#checkId(query.id, this.#queryIds, 'query', place);
+        if (!texts.add(query.text)) this.#log.add('warning', 'query without text', place);
+        if (query.expansions !== undefined) withExpansions++;
+      });
+    }
+    if (this.#queryIds.size === 0) this.#log.add('error', 'no queries (queries.jsonl)', this.#dataset.folder);
+    return { ...texts.counts(), withExpansions };
+  }
+
+  #checkId(id: string, seen: IdSet, what: string, place: string): void {
+    if (!seen.add(id)) this.#log.add('error', `${what} id given twice`, place);
+    if (/[\t\n\r]/.test(id))
+      this.#log.add('error', `${what} id with a tab or a line end, which qrels cannot carry`, place);
+    else if (/\s/.test(id))
+      this.#log.add('warning', `${what} id with white space, which a run file cannot carry`, place);
+  }
+
+  async #checkSplit(split: string): Promise<SplitCounts> {
+    const file = await this.#dataset.qrelsFile(split);
+    const counter = new SplitCounter(file, this.#log, this.#documentIds, this.#queryIds);
+    const parser = new JudgementParser(file);
+    await this.#eachLine(file, (text, line) => {
+      const judgement = parser.parse(text, line);
+      if (judgement !== undefined) counter.add(judgement);
+    });
+    return counter.counts();
+  }
+
+  async #eachRecord<T>(file: string, schema: z.ZodType<T>, use: (value: T, line: number) => void): Promise<void> {
+    await this.#eachLine(file, (text, line) => use(parseJsonLine(text, schema, file, line), line));
+  }
+
+  /** Goes on after a line that does not parse; ends where the bytes themselves are broken. */
+  async #eachLine(file: string, use: (text: string, line: number) => void): Promise<void> {
+    try {
+      for await (const { text, line } of readLines(file, { signal: this.#signal })) {
+        this.#task.advance();
+        this.#tolerate('broken line', () => use(text, line));
+      }
+    } catch (error) {
+      this.#tolerate('file that cannot be read to its end', () => {
+        throw error;
+      });
+    }
+  }
+
+  #tolerate(what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      this.#log.add('error', what, error.message);
+    }
+  }
+}
+
+class TextCounter {
+  #count = 0;
+  #empty = 0;
+  #characters = 0;
+  #words = 0;
+
+  /** Whether the text holds anything. */
+  add(text: string): boolean {
+    const words = text.match(/\S+/g)?.length ?? 0;
+    this.#count++;
+    this.#characters += text.length;
+    this.#words += words;
+    if (words === 0) this.#empty++;
+    return words > 0;
+  }
+
+  counts(): TextCounts {
+    const mean = (sum: number) => (this.#count === 0 ? 0 : Math.round((sum / this.#count) * 10) / 10);
+    return {
+      count: this.#count,
+      empty: this.#empty,
+      meanCharacters: mean(this.#characters),
+      meanWords: mean(this.#words),
+    };
+  }
+}
+
+/** Compares the judgements of one split with the documents and queries there are. */
+class SplitCounter {
+  readonly #file: string;
+  readonly #log: ProblemLog;
+  readonly #documentIds: IdSet;
+  readonly #queryIds: IdSet;
+  /** Query → document → grade. */
+  readonly #grades = new Map<string, Map<string, number>>();
+  #judgements = 0;
+  #relevant = 0;
+
+  constructor(file: string, log: ProblemLog, documentIds: IdSet, queryIds: IdSet) {
+    this.#file = file;
+    this.#log = log;
+    this.#documentIds = documentIds;
+    this.#queryIds = queryIds;
+  }
+
+  add({ query, document, grade, line }: Judgement): void {
+    const place = `${this.#file}:${line} query ${JSON.stringify(query)}, document ${JSON.stringify(document)}`;
+    this.#judgements++;
+    if (grade > 0) this.#relevant++;
+    if (!this.#queryIds.has(query)) this.#log.add('error', 'judgement for a query that is missing', place);
+    if (!this.#documentIds.has(document)) {
+      if (grade > 0) this.#log.add('error', 'relevant document that is missing from the corpus', place);
+      else this.#log.add('warning', 'judged document that is missing from the corpus', place);
+    }
+    this.#addGrade(query, document, grade, place);
+  }
+
+  #addGrade(query: string, document: string, grade: number, place: string): void {
+    const grades = this.#grades.get(query) ?? new Map<string, number>();
+    const earlier = grades.get(document);
+    if (earlier !== undefined && earlier !== grade)
+      this.#log.add('error', 'two different grades of one document', place);
+    if (earlier === grade) this.#log.add('warning', 'judgement given twice', place);
+    this.#grades.set(query, grades.set(document, grade));
+  }
+
+  counts(): SplitCounts {
+    let withoutRelevant = 0;
+    for (const [query, grades] of this.#grades) {
+      if ([...grades.values()].some((grade) => grade > 0)) continue;
+      withoutRelevant++;
+      this.#log.add('warning', 'query without a relevant document', `${this.#file} query ${JSON.stringify(query)}`);
+    }
+    const empty = this.#judgements === 0;
+    if (empty) this.#log.add('error', 'file without judgements', this.#file);
+    return {
+      judgements: this.#judgements,
+      relevant: this.#relevant,
+      queries: this.#grades.size,
+      withoutRelevant,
+    };
+  }
+}

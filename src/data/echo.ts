@@ -1,0 +1,131 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DataError, type Progress, SILENT } from '../system/index.ts';
+import { idSchema } from './id.ts';
+import { readJsonl, writeJsonl } from './jsonl.ts';
+import type { Triple } from './records.ts';
+
+/** The eight files of the Echo data, each with the spellings it is published under; the first is used in ids. */
+export const ECHO_FILES: readonly (readonly string[])[] = [
+  ['eli5_question_answer'],
+  ['fever'],
+  ['hotpot_qa'],
+  ['msmarco_document'],
+  ['msmarco_passage', 'msmaroc_passage'],
+  ['nq'],
+  ['squad'],
+  ['trivia_qa'],
+];
+
+const ENDINGS = ['.jsonl', '.jsonl.gz'];
+
+/** A passage, or a list of passages of which the first is taken (the training uses one for each query). */
+const passageSchema = z.union([z.string(), z.tuple([z.string()], z.string()).transform(([first]) => first)], {
+  error: 'expected a string, or a list of strings',
+});
+
+/** A query, or `[instruction, query]`; the instruction is left out, as LLM-QE's prompts bring their own. */
+const querySchema = z.union(
+  [
+    z.string(),
+    z.tuple([z.string()]).transform(([query]) => query),
+    z.tuple([z.string(), z.string()]).transform(([, query]) => query),
+  ],
+  { error: 'expected a string, or [instruction, query]' },
+);
+
+/** A row of the Echo data. */
+export const echoRowSchema = z.object({
+  query: querySchema,
+  positive: passageSchema,
+  negative: passageSchema,
+});
+
+/** A training triple as written by {@link mergeEcho}. */
+export const tripleSchema = z.object({
+  id: idSchema,
+  query: z.string(),
+  positive: z.string(),
+  negative: z.string(),
+}) satisfies z.ZodType<Triple>;
+
+export interface MergeSummary {
+  rows: number;
+  /** Rows of each file, by the file's name without its ending. */
+  files: Record<string, number>;
+  /** Rows in which query, positive or negative is blank; they are kept. */
+  blank: number;
+}
+
+/**
+ * Merges the eight Echo files of a folder (each `.jsonl` or `.jsonl.gz`) into one file of triples, in the order of
+ * {@link ECHO_FILES}, as a stream. A row's id is `<file>-<line>`.
+ *
+ * @throws DataError naming every file that is missing, or the file, line and reason of a broken row
+ */
+export async function mergeEcho(
+  folder: string,
+  output: string,
+  options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
+): Promise<MergeSummary> {
+  const sources = await findEchoFiles(folder);
+  const summary: MergeSummary = { rows: 0, files: {}, blank: 0 };
+  const task = (options.progress ?? SILENT).task('merging', undefined, 'rows');
+  async function* triples(): AsyncGenerator<Triple> {
+    for (const { name, file } of sources) {
+      summary.files[name] = 0;
+      task.note(name);
+      for await (const { value, line } of readJsonl(file, echoRowSchema, options.signal)) {
+        const { query, positive, negative } = value;
+        if ([query, positive, negative].some((text) => text.trim() === '')) summary.blank++;
+        summary.files[name]!++;
+        task.advance();
+        yield { id: `${name}-${line}`, query, positive, negative };
+      }
+      if (summary.files[name] === 0) {
+        throw new DataError('the file holds no row', { file, mend: 'Fetch it again.' });
+      }
+    }
+  }
+  try {
+    summary.rows = await writeJsonl(output, triples());
+  } finally {
+    task.done();
+  }
+  return summary;
+}
+
+async function findEchoFiles(folder: string): Promise<{ name: string; file: string }[]> {
+  const found: { name: string; file: string }[] = [];
+  const missing: string[] = [];
+  for (const spellings of ECHO_FILES) {
+    const candidates = spellings.flatMap((spelling) => ENDINGS.map((ending) => join(folder, spelling + ending)));
+    const existing = await filterExisting(candidates);
+    if (existing.length > 1) {
+      throw new DataError(`the same data are there twice, as ${existing.join(' and ')}`, {
+        file: folder,
+        mend: 'Remove one of the two.',
+      });
+    }
+    const [file] = existing;
+    if (file === undefined) missing.push(spellings.join(' or '));
+    else found.push({ name: spellings[0]!, file });
+  }
+  if (missing.length === 0) return found;
+  throw new DataError(`${missing.length} of the ${ECHO_FILES.length} Echo files are missing: ${missing.join(', ')}`, {
+    file: folder,
+    mend: 'Put them there as NAME.jsonl or NAME.jsonl.gz.',
+  });
+}
+
+async function filterExisting(files: string[]): Promise<string[]> {
+  const existing: string[] = [];
+  for (const file of files) {
+    await access(file).then(
+      () => existing.push(file),
+      () => {},
+    );
+  }
+  return existing;
+}
