@@ -1,0 +1,120 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ModelError } from '../system/index.ts';
+import { openGguf } from './gguf.ts';
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'gguf-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const u32 = (value: number) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+};
+const u64 = (value: number | bigint) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+};
+const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
+const pair = (key: string, type: number, value: Buffer) => Buffer.concat([text(key), u32(type), value]);
+const tensor = (name: string, dimensions: (number | bigint)[], type: number, offset: number | bigint) =>
+  Buffer.concat([text(name), u32(dimensions.length), ...dimensions.map(u64), u32(type), u64(offset)]);
+
+interface Parts {
+  version?: number;
+  pairs?: Buffer[];
+  tensors?: Buffer[];
+  tensorCount?: number | bigint;
+  pairCount?: number | bigint;
+  dataBytes?: number;
+}
+
+async function fileOf({
+  version = 3,
+  pairs = [],
+  tensors = [],
+  tensorCount,
+  pairCount,
+  dataBytes = 64,
+}: Parts): Promise<string> {
+  const counts = [u64(tensorCount ?? tensors.length), u64(pairCount ?? pairs.length)];
+  const header = Buffer.concat([Buffer.from('GGUF'), u32(version), ...counts, ...pairs, ...tensors]);
+  const path = join(folder, 'test.gguf');
+  await writeFile(
+    path,
+    Buffer.concat([header, Buffer.alloc((32 - (header.length % 32)) % 32), Buffer.alloc(dataBytes)]),
+  );
+  return path;
+}
+
+const array = (type: number, count: number | bigint, values: Buffer) => Buffer.concat([u32(type), u64(count), values]);
+let nested = array(0, 0, Buffer.alloc(0));
+for (let depth = 0; depth < 6; depth++) nested = array(9, 1, nested);
+
+test.each<[string, Parts, string]>([
+  ['of version 1', { version: 1 }, 'GGUF version 1 cannot be read'],
+  ['of version 4', { version: 4 }, 'GGUF version 4'],
+  ['in big-endian order', { version: 0x03000000 }, 'big-endian'],
+  ['with more tensors than it can hold', { tensorCount: 2n ** 60n }, 'tensors, more than it can hold'],
+  ['with more metadata than it can hold', { pairCount: 2n ** 64n - 1n }, 'metadata entries, more than'],
+  ['with a text longer than itself', { pairs: [u64(2n ** 40n)] }, 'bytes of text, more than'],
+  ['with a longer array than it can hold', { pairs: [pair('a', 9, array(8, 1000, Buffer.alloc(0)))] }, 'values of "a"'],
+  ['with an array of unknown type', { pairs: [pair('a', 9, array(77, 1, u32(0)))] }, 'the unknown type 77'],
+  ['with deeply nested arrays', { pairs: [pair('a', 9, nested)] }, 'nested more than 4 deep'],
+  ['with an unknown type of value', { pairs: [pair('a', 13, u32(0))] }, 'the unknown type 13'],
+  ['with a key twice', { pairs: [pair('a', 4, u32(0)), pair('a', 4, u32(1))] }, 'the metadata key occurs twice'],
+  ['with a tensor twice', { tensors: [tensor('t', [4], 0, 0), tensor('t', [4], 0, 32)] }, 'names a tensor twice'],
+  ['with five dimensions', { tensors: [tensor('t', [1, 1, 1, 1, 1], 0, 0)] }, '5 dimensions'],
+  ['with a shape beyond 2^53', { tensors: [tensor('t', [2n ** 33n, 2n ** 33n], 0, 0)] }, 'is too large'],
+  ['with a dimension of 2^64 - 1', { tensors: [tensor('t', [2n ** 64n - 1n], 0, 0)] }, 'is too large'],
+  ['with a tensor beyond its end', { tensors: [tensor('t', [100], 0, 0)] }, 'but the file has'],
+  ['with an offset beyond its end', { tensors: [tensor('t', [1], 0, 2n ** 50n)] }, 'but the file has'],
+  ['with an offset that is not aligned', { tensors: [tensor('t', [1], 0, 4)] }, 'not a multiple of the alignment 32'],
+  ['with tensors that overlap', { tensors: [tensor('s', [16], 0, 0), tensor('t', [4], 0, 32)] }, 'overlaps "s"'],
+  ['with rows that fill no block', { tensors: [tensor('t', [33], 2, 0)] }, "Q4_0's blocks of 32"],
+  ['with an alignment of 0', { pairs: [pair('general.alignment', 4, u32(0))] }, 'not a power of two'],
+  ['with a text as alignment', { pairs: [pair('general.alignment', 8, text('x'))] }, 'not a power of two'],
+])('a file %s is refused', async (_label, parts, reason) => {
+  const path = await fileOf(parts);
+  const opening = openGguf(path);
+  await expect(opening).rejects.toThrow(ModelError);
+  await expect(opening).rejects.toThrow(reason);
+  await expect(opening).rejects.toMatchObject({ file: path });
+});
+
+test('a file of another kind is refused', async () => {
+  const path = join(folder, 'other.gguf');
+  await writeFile(path, 'ggjt and more');
+  await expect(openGguf(path)).rejects.toThrow('is not a GGUF file');
+});
+
+test('types that cannot be read are listed, and named when they are asked for', async () => {
+  // 20 is IQ4_NL, whose size is known; 99 is unheard of.
+  const tensors = [tensor('known', [32], 20, 0), tensor('unknown', [32], 99, 32)];
+  const file = await openGguf(await fileOf({ tensors }));
+  expect(file.tensors().map(({ dtype }) => dtype)).toEqual(['IQ4_NL', 'type 99']);
+  await expect(file.read('known')).rejects.toMatchObject({ id: 'known', message: expect.stringContaining('IQ4_NL') });
+  await expect(file.read('unknown')).rejects.toThrow('type 99 cannot be read');
+  await expect(file.read('absent')).rejects.toThrow('there is no such tensor');
+  await file.close();
+});
+
+test('another alignment moves the data', async () => {
+  const pairs = [pair('general.alignment', 4, u32(128))];
+  const file = await openGguf(await fileOf({ pairs, tensors: [tensor('t', [2], 0, 0)], dataBytes: 256 }));
+  expect(await file.read('t')).toEqual(Float32Array.of(0, 0));
+  await file.close();
+});
+
+test('a header longer than one read is read on', async () => {
+  const long = 'x'.repeat(5 * 1024 * 1024);
+  const file = await openGguf(await fileOf({ pairs: [pair('a', 8, text(long)), pair('b', 7, Buffer.of(1))] }));
+  expect(file.metadata()).toEqual({ a: long, b: true });
+  await file.close();
+});
