@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { z } from 'zod';
 import { DataError, DurableFile, deriveSeed, type Progress, Random, SILENT, UsageError } from '../system/index.ts';
 import { duplicateId, idSchema } from './id.ts';
@@ -67,9 +67,11 @@ export interface SplitOptions {
  * chosen in a second, both parts in the file's order. A row without an id gets `<file>-<line>`.
  *
  * @returns the number of rows in each part
- * @throws DataError for a broken row and for an id given twice; UsageError for a size beyond the file's
+ * @throws DataError for a broken row and for an id given twice; UsageError for a size beyond the file's and for parts that
+ * would overwrite the file
  */
 export async function splitRows(file: string, options: SplitOptions): Promise<{ chosen: number; rest: number }> {
+  refuseOverwriting(file, options);
   const total = await countLines(file, options.signal);
   if (total === 0) throw new DataError('the file holds no row', { file, mend: 'Name a JSONL file with rows.' });
   const count = resolveSize(options.size, total);
@@ -95,6 +97,15 @@ export async function splitRows(file: string, options: SplitOptions): Promise<{ 
     task.done();
   }
   return { chosen: chosen.rows, rest: rest.rows };
+}
+
+function refuseOverwriting(file: string, { chosen, rest }: SplitOptions): void {
+  const [source, first, second] = [file, chosen, rest].map((path) => resolve(path));
+  if (source !== first && source !== second && first !== second) return;
+  throw new UsageError('the split would overwrite the file it reads, or one of its parts the other', {
+    file,
+    mend: 'Name another folder for the parts (--out).',
+  });
 }
 
 async function countLines(file: string, signal: AbortSignal | undefined): Promise<number> {
