@@ -17,6 +17,7 @@ export {
   type KnownModel,
   type KnownSource,
 } from './known-models.ts';
+export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
 export { type TensorToWrite, writeSafetensors } from './safetensors.ts';
 export {
   ModelStore,

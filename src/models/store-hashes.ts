@@ -6,6 +6,12 @@ import type { FileRecord } from './store-types.ts';
 
 const noteSchema = z.object({ path: z.string(), bytes: z.number(), modified: z.number(), sha256: z.string() });
 
+export interface HashOptions {
+  signal?: AbortSignal | undefined;
+  /** Told before a file is read because its hash is not known yet. */
+  onRead?: (path: string) => void;
+}
+
 /**
  * SHA-256 of files that lie outside the store, remembered by path, size and time of change, so that naming the same
  * folder again costs no reading. One small note a file, under `HOME/hashes`.
@@ -18,7 +24,7 @@ export class FileHashes {
   }
 
   /** @throws DataError where the file is missing */
-  async record(folder: string, path: string, signal?: AbortSignal): Promise<FileRecord> {
+  async record(folder: string, path: string, options: HashOptions = {}): Promise<FileRecord> {
     const file = resolve(folder, path);
     const { size, mtimeMs } = await stat(file).catch((error: unknown) => {
       throw systemFault(error, file);
@@ -28,7 +34,8 @@ export class FileHashes {
     if (known?.path === file && known.bytes === size && known.modified === mtimeMs) {
       return { path, bytes: size, sha256: known.sha256 };
     }
-    const found = await sha256File(file, signal);
+    options.onRead?.(path);
+    const found = await sha256File(file, options.signal);
     const text = JSON.stringify({ path: file, bytes: size, modified: mtimeMs, sha256: found });
     // A home that cannot be written costs time at the next call, and nothing else.
     await writeDurably(note, text).catch(() => {});

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { contentKey, sha256File, throwIfAborted, writeDurably } from '../system/index.ts';
@@ -31,6 +31,11 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
   await writeDurably(join(folder, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
+/** From now on the folder's files are not a model. */
+export async function discardManifest(folder: string): Promise<void> {
+  await rm(join(folder, MANIFEST), { force: true });
+}
+
 /** What differs between a manifest and the files in its folder by their sizes: the first difference, in words. */
 export async function findSizeFault(folder: string, { files }: Manifest): Promise<string | undefined> {
   for (const file of files) {
@@ -45,13 +50,19 @@ export async function findSizeFault(folder: string, { files }: Manifest): Promis
 }
 
 /** As {@link findSizeFault}, and by every byte. */
-export async function findFault(folder: string, manifest: Manifest, signal?: AbortSignal): Promise<string | undefined> {
+export async function findFault(
+  folder: string,
+  manifest: Manifest,
+  onFile: () => void,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const fault = await findSizeFault(folder, manifest);
   if (fault !== undefined) return fault;
   for (const file of manifest.files) {
     throwIfAborted(signal);
     const found = await sha256File(join(folder, file.path), signal);
     if (found !== file.sha256) return `${file.path} has SHA-256 ${found}, and had ${file.sha256} when it was fetched`;
+    onFile();
   }
   return undefined;
 }

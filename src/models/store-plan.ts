@@ -65,14 +65,14 @@ export function offlineError(plan: Plan): ModelError {
 
 /** The error after every source has failed. */
 export function allFailed(plan: Plan, failures: readonly { label: string; error: Error & { mend: string } }[]): Error {
-  const alternative = plan.known?.alternative === undefined ? '' : ` Or take ${plan.known.alternative}.`;
-  const last = failures.at(-1)!;
   const gated = failures.find(({ error }) => error.message.includes('gated'));
-  const mend = `${(gated ?? last).error.mend}${alternative}`;
-  if (failures.length === 1) return new ModelError(last.error.message, { id: plan.name, mend, cause: last.error });
+  const hasOther = gated !== undefined && plan.known?.alternative !== undefined;
+  const mend = `${(gated ?? failures.at(-1)!).error.mend}${hasOther ? ` Or take ${plan.known?.alternative}.` : ''}`;
+  const errors = failures.map(({ error }) => error);
+  if (errors.length === 1) return new ModelError(`${plan.name}: ${errors[0]!.message}`, { mend, cause: errors[0] });
   const reasons = failures.map(({ label, error }, index) => `(${index + 1}) ${withLabel(label, error.message)}`);
-  const cause = new AggregateError(failures.map(({ error }) => error));
-  return new ModelError(`no source could deliver it: ${reasons.join('; ')}`, { id: plan.name, mend, cause });
+  const cause = new AggregateError(errors);
+  return new ModelError(`${plan.name}: no source could deliver it: ${reasons.join('; ')}`, { mend, cause });
 }
 
 function withLabel(label: string, message: string): string {

@@ -6,6 +6,7 @@ import {
   LlmQeError,
   ModelError,
   type Progress,
+  type ProgressTask,
   ResourceError,
   SILENT,
   syncFolder,
@@ -23,6 +24,7 @@ import { WheelSource } from './sources/wheel.ts';
 import { FileHashes } from './store-hashes.ts';
 import {
   describeMismatch,
+  discardManifest,
   findFault,
   findSizeFault,
   fingerprintOf,
@@ -160,7 +162,7 @@ export class ModelStore {
     if (manifest !== undefined) {
       const fault = options.verify ? await this.#verify(folder, manifest, options.signal) : undefined;
       if (fault === undefined) return stored(manifest, plan.name, folder);
-      await rm(folder, { recursive: true, force: true });
+      await discardManifest(folder);
     }
     return await this.#findInHubCache(plan, options.signal);
   }
@@ -184,10 +186,14 @@ export class ModelStore {
   }
 
   async #verify(folder: string, manifest: Manifest, signal: AbortSignal | undefined): Promise<string | undefined> {
-    const task = this.#progress.task(`verifying ${manifest.name}`, undefined, 'models');
-    const fault = await findFault(folder, manifest, signal).finally(() => task.done());
-    if (fault !== undefined) this.#progress.task(`${manifest.name} is damaged: ${fault}`, undefined, 'models').done();
-    return fault;
+    const task = this.#progress.task(`verifying ${manifest.name}`, manifest.files.length, 'files');
+    try {
+      const fault = await findFault(folder, manifest, () => task.advance(), signal);
+      task.note(fault === undefined ? 'every byte is right' : `${fault}: it is fetched again`);
+      return fault;
+    } finally {
+      task.done();
+    }
   }
 
   /** A snapshot that `huggingface_hub` fetched is used where it stands. */
@@ -209,15 +215,25 @@ export class ModelStore {
 
   async #fetch(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
     const failures: { label: string; error: LlmQeError }[] = [];
-    for (const source of await this.#sources(plan, options.from)) {
-      try {
-        return await this.#fetchFrom(source, plan, options.signal);
-      } catch (error) {
-        const ends = isAbort(error) || error instanceof ResourceError || !(error instanceof LlmQeError);
-        if (ends) throw error;
-        failures.push({ label: source.label, error });
-        this.#progress.task(`${plan.name}: ${error.message}`, undefined, 'models').done();
+    const sources = await this.#sources(plan, options.from);
+    const task = this.#progress.task(`fetching ${plan.name}`, sources.length, 'sources');
+    try {
+      for (const source of sources) {
+        try {
+          const model = await this.#fetchFrom(source, plan, options.signal);
+          task.note([...failures.map(({ error }) => error.message), `taken from ${source.label}`].join('; '));
+          return model;
+        } catch (error) {
+          const ends = isAbort(error) || error instanceof ResourceError || !(error instanceof LlmQeError);
+          if (ends) throw error;
+          failures.push({ label: source.label, error });
+          task.note(error.message);
+        } finally {
+          task.advance();
+        }
       }
+    } finally {
+      task.done();
     }
     throw allFailed(plan, failures);
   }
@@ -265,17 +281,20 @@ export class ModelStore {
     return resolved(name, folder, selection.format, records, path);
   }
 
+  /** Sizes and hashes; the first time a file is named it is read from end to end, which is worth a line of progress. */
   async #record(folder: string, files: readonly string[], signal: AbortSignal | undefined): Promise<FileRecord[]> {
-    const task = this.#progress.task('reading model files', files.length, 'files');
+    let task: ProgressTask | undefined;
+    const onRead = (path: string) => {
+      task ??= this.#progress.task(`reading the files of ${basename(folder)}`, undefined, 'files');
+      task.note(path);
+      task.advance();
+    };
     try {
       const records: FileRecord[] = [];
-      for (const path of files) {
-        records.push(await this.#hashes.record(folder, path, signal));
-        task.advance();
-      }
+      for (const path of files) records.push(await this.#hashes.record(folder, path, { signal, onRead }));
       return records;
     } finally {
-      task.done();
+      task?.done();
     }
   }
 }

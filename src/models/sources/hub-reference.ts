@@ -19,7 +19,8 @@ export function parseHubReference(name: string): HubReference | undefined {
   return { repository: match[1]!, revision: match[2] ?? 'main', file };
 }
 
-/** `owner/name@revision`, the revision left out where it is the usual one. */
+/** `owner/name@revision` for people: the usual revision is left out, and of a commit the first twelve digits stand. */
 export function formatReference({ repository, revision }: Pick<HubReference, 'repository' | 'revision'>): string {
-  return revision === 'main' ? repository : `${repository}@${revision}`;
+  if (revision === 'main') return repository;
+  return `${repository}@${/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 12) : revision}`;
 }

@@ -38,6 +38,14 @@ const listingSchema = z.object({
 });
 type Listing = z.infer<typeof listingSchema>;
 
+/** What the hub says of a file's bytes. */
+interface Statement {
+  sha256: string | undefined;
+  bytes: number | undefined;
+  /** Git's, for small files. */
+  blobId: string | undefined;
+}
+
 /** The Hugging Face hub, or a mirror of it, over its public API. */
 export class HubSource implements ModelSource {
   readonly label: string;
@@ -96,20 +104,18 @@ export class HubSource implements ModelSource {
   }
 
   async #fetchFile(pin: PinnedFile, listing: Listing, order: FetchOrder): Promise<FileRecord> {
-    const stated = listing.siblings.find((file) => file.rfilename === pin.path);
-    if (stated === undefined) throw refusal(`${this.label} does not hold ${pin.path}`);
-    const expected = pin.sha256 ?? stated.lfs?.sha256;
-    if (stated.lfs && stated.lfs.sha256 !== expected) {
-      throw refusal(`${this.label} states SHA-256 ${stated.lfs.sha256} for ${pin.path}, and ${expected} is pinned`);
+    const url = this.#urlOf(pin.path, listing.sha);
+    const stated = await this.#readStatement(pin.path, url, listing, order.signal);
+    const expected = { ...stated, sha256: pin.sha256 ?? stated.sha256, bytes: pin.bytes ?? stated.bytes };
+    if (stated.sha256 !== undefined && stated.sha256 !== expected.sha256) {
+      throw refusal(`${this.label} states SHA-256 ${stated.sha256} for ${pin.path}, and ${expected.sha256} is pinned`);
     }
-    const kept = await recordFile(order.folder, pin.path, order.signal);
-    if (kept !== undefined && (await this.#isRight(kept, expected, stated.blobId, order))) return kept;
     const target = join(order.folder, pin.path);
-    const path = pin.path.split('/').map(encodeURIComponent).join('/');
-    const url = `${this.#settings.endpoint}/${this.#reference.repository}/resolve/${listing.sha}/${path}`;
+    const kept = await recordFile(order.folder, pin.path, order.signal);
+    if (kept !== undefined && (await isAsStated(kept, target, expected)) === true) return kept;
     const found = await download(url, target, {
-      sha256: expected,
-      bytes: pin.bytes ?? stated.lfs?.size ?? stated.size,
+      sha256: expected.sha256,
+      bytes: expected.bytes,
       headers: this.#headers(),
       signal: order.signal,
       progress: order.progress,
@@ -119,14 +125,28 @@ export class HubSource implements ModelSource {
       throw error instanceof HttpError ? this.#explain(error) : error;
     });
     const record = { path: pin.path, ...found };
-    if (await this.#isRight(record, expected, stated.blobId, order)) return record;
+    if ((await isAsStated(record, target, expected)) !== false) return record;
     await rm(target, { force: true });
     throw refusal(`${this.label} sent other bytes for ${pin.path} than the ones it lists`);
   }
 
-  async #isRight(record: FileRecord, expected: string | undefined, blobId: string | undefined, order: FetchOrder) {
-    if (expected !== undefined) return record.sha256 === expected;
-    return blobId !== undefined && (await gitBlobId(join(order.folder, record.path))) === blobId;
+  #urlOf(path: string, commit: string): string {
+    const escaped = path.split('/').map(encodeURIComponent).join('/');
+    return `${this.#settings.endpoint}/${this.#reference.repository}/resolve/${commit}/${escaped}`;
+  }
+
+  /** From the listing, or, where a mirror lists names only, from the headers of the file itself. */
+  async #readStatement(path: string, url: string, listing: Listing, signal?: AbortSignal): Promise<Statement> {
+    const listed = listing.siblings.find((file) => file.rfilename === path);
+    if (listed === undefined) throw refusal(`${this.label} does not hold ${path}`);
+    if (listed.lfs) return { sha256: listed.lfs.sha256, bytes: listed.lfs.size, blobId: undefined };
+    if (listed.blobId !== undefined) return { sha256: undefined, bytes: listed.size, blobId: listed.blobId };
+    const headers = this.#headers();
+    const response = await request(url, { method: 'HEAD', headers, signal, redirects: 0 });
+    const tag = (response.headers.get('x-linked-etag') ?? response.headers.get('etag') ?? '').replace(/^W\/|"/g, '');
+    const isSha256 = /^[0-9a-f]{64}$/.test(tag);
+    const isBlobId = /^[0-9a-f]{40}$/.test(tag);
+    return { sha256: isSha256 ? tag : undefined, bytes: undefined, blobId: isBlobId ? tag : undefined };
   }
 
   #headers(): Record<string, string> {
@@ -136,7 +156,7 @@ export class HubSource implements ModelSource {
 
   #unreachable(reason: string): NetworkError {
     return new NetworkError(`${this.label} is not reachable: ${reason}`, {
-      mend: 'Check the network, or name a mirror in HF_ENDPOINT.',
+      mend: 'Check the network, name a mirror in HF_ENDPOINT, or give the files with `llm-qe models pull NAME --from PATH`.',
     });
   }
 
@@ -161,4 +181,10 @@ export class HubSource implements ModelSource {
     }
     return error;
   }
+}
+
+/** Undefined where nothing is stated that the bytes could be held against. */
+async function isAsStated(record: FileRecord, file: string, stated: Statement): Promise<boolean | undefined> {
+  if (stated.sha256 !== undefined) return record.sha256 === stated.sha256;
+  return stated.blobId === undefined ? undefined : (await gitBlobId(file)) === stated.blobId;
 }

