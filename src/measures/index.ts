@@ -1,3 +1,10 @@
+export {
+  type ComparisonOptions,
+  compareRuns,
+  type MissingPolicy,
+  type QueryChange,
+  type RunComparison,
+} from './compare-runs.ts';
 export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
 export { ALL_MEASURES, CUTOFFS, displayName, type Measure, parseMeasure, trecName } from './measure.ts';
 export { compareDocumentIds, rankHits } from './ranking.ts';
@@ -8,6 +15,7 @@ export {
   countEffects,
   type EffectCounts,
   holmCorrection,
+  pairDifferences,
   pairedTTest,
   type RandomizationTest,
   type ResamplingOptions,

@@ -3,7 +3,7 @@ import { studentTwoSided } from './student-t.ts';
 
 /** A paired t-test. */
 export interface TTest {
-  /** Mean of treatment - baseline. */
+  /** Mean of values - baseline. */
   meanDifference: number;
   t: number;
   /** Degrees of freedom: pairs - 1. */
@@ -13,14 +13,14 @@ export interface TTest {
 }
 
 /**
- * Student's paired t-test, two-sided, of whether the mean of `treatment - baseline` is 0. With one pair, or where all
+ * Student's paired t-test, two-sided, of whether the mean of `values - baseline` is 0. With one pair, or where all
  * differences are 0, there is no evidence: t 0, p 1. Where all differences are equal and not 0: t infinite, p 0.
- * @param baseline one value a query // [queries]
- * @param treatment the values of the same queries in the same order // [queries]
+ * @param values one value a query // [queries]
+ * @param baseline the values of the same queries in the same order // [queries]
  * @throws UsageError when there are no pairs, the lengths differ or a value is not finite
  */
-export function pairedTTest(baseline: ArrayLike<number>, treatment: ArrayLike<number>): TTest {
-  const differences = pairDifferences(baseline, treatment);
+export function pairedTTest(values: ArrayLike<number>, baseline: ArrayLike<number>): TTest {
+  const differences = pairDifferences(values, baseline);
   const count = differences.length;
   const meanDifference = sumOf(differences) / count;
   const df = count - 1;
@@ -29,6 +29,19 @@ export function pairedTTest(baseline: ArrayLike<number>, treatment: ArrayLike<nu
   const none = df === 0 || meanDifference === 0;
   const t = none ? 0 : meanDifference / Math.sqrt(squares / df / count);
   return { meanDifference, t, df, p: none ? 1 : studentTwoSided(t, df) };
+}
+
+/**
+ * `values - baseline`, query by query // [queries]
+ * @throws UsageError when there are no pairs, the lengths differ or a value is not finite
+ */
+export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<number>): Float64Array {
+  if (baseline.length !== values.length) {
+    throw new UsageError(`cannot pair ${values.length} values with ${baseline.length}`, {
+      mend: 'Give one value for each query on both sides.',
+    });
+  }
+  return checkDifferences(Float64Array.from(values, (value, pair) => value - baseline[pair]!));
 }
 
 export interface ResamplingOptions {
@@ -51,18 +64,16 @@ export interface RandomizationTest {
 
 /**
  * Fisher's paired randomisation test, two-sided: how often the mean difference is at least as far from 0 when each
- * query's two values change places at random. Up to 12 queries with a difference are enumerated; for more, `samples`
+ * query's two values change places at random, which turns the sign of its difference. Up to 12 queries with a difference are enumerated; for more, `samples`
  * patterns are drawn and p is (1 + hits) / (1 + samples), which is never 0 (Phipson and Smyth 2010).
- * Parameters and errors as in {@link pairedTTest}; all differences 0, or a single pair: p 1.
+ * With all differences 0, or a single pair, p is 1.
+ * @param differences see {@link pairDifferences} // [queries]
+ * @throws UsageError when there are none or one is not finite
  */
-export function randomizationTest(
-  baseline: ArrayLike<number>,
-  treatment: ArrayLike<number>,
-  options: ResamplingOptions = {},
-): RandomizationTest {
-  const differences = pairDifferences(baseline, treatment);
-  const meanDifference = sumOf(differences) / differences.length;
-  const moving = differences.filter((difference) => difference !== 0); // the sign of a 0 changes nothing
+export function randomizationTest(differences: ArrayLike<number>, options: ResamplingOptions = {}): RandomizationTest {
+  const checked = checkDifferences(differences);
+  const meanDifference = sumOf(checked) / checked.length;
+  const moving = checked.filter((difference) => difference !== 0); // the sign of a 0 changes nothing
   const exact = moving.length <= 12;
   const samples = exact ? 2 ** moving.length : checkSamples(options.samples);
   const hits = exact ? countAllSigns(moving) : countDrawnSigns(moving, samples, new Random(options.seed ?? 0));
@@ -115,26 +126,27 @@ export interface BootstrapInterval {
 }
 
 /**
- * Percentile bootstrap interval of the mean of `treatment - baseline`: queries are drawn with replacement. One pair, or
- * equal differences, give an interval of width 0. Parameters and errors as in {@link pairedTTest}.
+ * Percentile bootstrap interval of the mean difference: queries are drawn with replacement. One pair, or equal
+ * differences, give an interval of width 0.
+ * @param differences see {@link pairDifferences} // [queries]
+ * @throws UsageError when there are none or one is not finite
  * @param options `confidence` is .95 by default
  */
 export function bootstrapInterval(
-  baseline: ArrayLike<number>,
-  treatment: ArrayLike<number>,
+  differences: ArrayLike<number>,
   options: ResamplingOptions & { confidence?: number | undefined } = {},
 ): BootstrapInterval {
   const { confidence = 0.95, seed = 0 } = options;
   if (!(confidence > 0 && confidence < 1)) {
     throw new UsageError(`the confidence is ${confidence}`, { mend: 'Give a number between 0 and 1, such as 0.95.' });
   }
-  const differences = pairDifferences(baseline, treatment);
+  const drawn = checkDifferences(differences);
   const random = new Random(seed);
   const means = new Float64Array(checkSamples(options.samples));
   for (let sample = 0; sample < means.length; sample++) {
     let sum = 0;
-    for (let draw = 0; draw < differences.length; draw++) sum += differences[random.below(differences.length)]!;
-    means[sample] = sum / differences.length;
+    for (let draw = 0; draw < drawn.length; draw++) sum += drawn[random.below(drawn.length)]!;
+    means[sample] = sum / drawn.length;
   }
   means.sort();
   const tail = (1 - confidence) / 2;
@@ -172,15 +184,12 @@ export interface EffectCounts {
 
 /**
  * Counts the queries whose value rose, fell, or moved by no more than `tolerance` (1e-9 by default: rounding).
- * Parameters and errors as in {@link pairedTTest}.
+ * @param differences see {@link pairDifferences} // [queries]
+ * @throws UsageError when there are none or one is not finite
  */
-export function countEffects(
-  baseline: ArrayLike<number>,
-  treatment: ArrayLike<number>,
-  tolerance = 1e-9,
-): EffectCounts {
+export function countEffects(differences: ArrayLike<number>, tolerance = 1e-9): EffectCounts {
   const counts = { helped: 0, hurt: 0, unchanged: 0 };
-  for (const difference of pairDifferences(baseline, treatment)) {
+  for (const difference of checkDifferences(differences)) {
     if (Math.abs(difference) <= tolerance) counts.unchanged++;
     else if (difference > 0) counts.helped++;
     else counts.hurt++;
@@ -188,20 +197,14 @@ export function countEffects(
   return counts;
 }
 
-function pairDifferences(baseline: ArrayLike<number>, treatment: ArrayLike<number>): Float64Array {
-  if (baseline.length !== treatment.length || baseline.length === 0) {
-    throw new UsageError(`cannot pair ${baseline.length} values with ${treatment.length}`, {
-      mend: 'Give one value for each query on both sides, and at least one query.',
-    });
+function checkDifferences(differences: ArrayLike<number>): Float64Array {
+  if (differences.length === 0) {
+    throw new UsageError('there is nothing to compare', { mend: 'Give the differences of at least one query.' });
   }
-  const differences = new Float64Array(baseline.length);
-  for (let pair = 0; pair < differences.length; pair++) {
-    differences[pair] = treatment[pair]! - baseline[pair]!;
-    if (!Number.isFinite(differences[pair])) {
-      throw new UsageError(`pair ${pair} holds a value that is not finite`, { mend: 'Leave such queries out.' });
-    }
-  }
-  return differences;
+  const checked = Float64Array.from(differences);
+  const odd = checked.findIndex((difference) => !Number.isFinite(difference));
+  if (odd < 0) return checked;
+  throw new UsageError(`pair ${odd} holds a value that is not finite`, { mend: 'Leave such queries out.' });
 }
 
 function checkSamples(samples = 10_000): number {

@@ -1,0 +1,164 @@
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { readQrels, readRun } from '../../data/index.ts';
+import {
+  compareRuns,
+  displayName,
+  holmCorrection,
+  type QueryChange,
+  type RunComparison,
+} from '../../measures/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+
+const options = z.object({
+  runA: z.string().describe('the baseline, a run in TREC format'),
+  runB: z.string().describe('the run to compare with it'),
+  qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ placeholder: 'FILE' }),
+  measure: z
+    .array(z.string())
+    .min(1)
+    .default(['nDCG@10'])
+    .describe('a measure, as nDCG@10 or ndcg_cut_10; repeatable')
+    .meta({ placeholder: 'NAME' }),
+  missing: z
+    .enum(['refuse', 'zero', 'common'])
+    .default('refuse')
+    .describe('what a judged query means that only one run holds: refuse to compare, count 0, or leave it out'),
+  relevanceLevel: z.coerce.number().int().min(1).default(1).describe('lowest grade that counts as relevant'),
+  samples: z.coerce.number().int().min(100).max(10_000_000).default(10_000).describe('draws of the resampling tests'),
+  seed: z.coerce.number().int().min(0).default(0).describe('seed of the resampling tests'),
+  top: z.coerce.number().int().min(0).default(5).describe('how many queries to list at either end'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+/** A comparison with its p values corrected for the number of measures compared. */
+interface Corrected extends RunComparison {
+  tTestHolm: number;
+  randomizationHolm: number;
+}
+
+export const command = defineCommand({
+  name: 'compare',
+  summary: 'compare two runs query by query, with paired tests',
+  description:
+    "Reports both means, their difference with a bootstrap interval, p of Student's paired t-test and of the paired " +
+    'randomisation test (both two-sided), how many queries were helped and hurt, and which moved most. With several ' +
+    "measures the p values are also given after Holm's correction.",
+  arguments: [
+    { key: 'runA', required: true },
+    { key: 'runB', required: true },
+  ],
+  options,
+  examples: [
+    ['llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv', 'nDCG@10, the second against the first'],
+    [
+      'llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv --measure nDCG@10 --measure Recall@100 --missing zero',
+      'two measures; a query that found nothing counts as 0',
+    ],
+  ],
+  async run({ runA, runB, qrels, measure, top, ...settings }, context) {
+    const measures = [...new Set(measure.map(displayName))];
+    const [judgements, a, b] = [await readQrels(qrels), await readRun(runA), await readRun(runB)];
+    const comparisons = correct(measures.map((name) => compareRuns(judgements, a, b, { ...settings, measure: name })));
+    context.json({
+      runA,
+      runB,
+      queries: comparisons[0]!.queries,
+      missing: { policy: settings.missing, a: comparisons[0]!.missingInA.length, b: comparisons[0]!.missingInB.length },
+      comparisons: comparisons.map((comparison) => toDocument(comparison, top)),
+    });
+    sayQueries(comparisons[0]!, settings.missing, context);
+    for (const comparison of comparisons) {
+      sayMeans(comparison, [runA, runB], context);
+      sayTests(comparison, comparisons.length > 1, context);
+      sayMovers(comparison, top, context);
+    }
+  },
+});
+
+function correct(comparisons: RunComparison[]): Corrected[] {
+  const tTest = holmCorrection(comparisons.map((comparison) => comparison.tTest.p));
+  const randomization = holmCorrection(comparisons.map((comparison) => comparison.randomization.p));
+  return comparisons.map((comparison, place) => ({
+    ...comparison,
+    tTestHolm: tTest[place]!,
+    randomizationHolm: randomization[place]!,
+  }));
+}
+
+function toDocument(comparison: Corrected, top: number) {
+  const { measure, meanA, meanB, delta, tTest, randomization, interval, helped, hurt, unchanged } = comparison;
+  return {
+    measure,
+    meanA,
+    meanB,
+    delta,
+    tTest: { t: tTest.t, df: tTest.df, p: tTest.p, pHolm: comparison.tTestHolm },
+    randomization: { p: randomization.p, pHolm: comparison.randomizationHolm, exact: randomization.exact },
+    interval: { low: interval.low, high: interval.high, confidence: interval.confidence },
+    helped,
+    hurt,
+    unchanged,
+    gains: largestGains(comparison, top),
+    losses: largestLosses(comparison, top),
+  };
+}
+
+function largestGains({ changes, helped }: RunComparison, top: number): QueryChange[] {
+  return changes.slice(0, Math.min(top, helped));
+}
+
+/** The largest loss first. */
+function largestLosses({ changes, hurt }: RunComparison, top: number): QueryChange[] {
+  return changes.slice(changes.length - Math.min(top, hurt)).reverse();
+}
+
+function sayQueries({ queries, missingInA, missingInB }: RunComparison, policy: string, { say }: CommandContext): void {
+  const differing = missingInA.length + missingInB.length;
+  const treatment = policy === 'zero' ? 'they count as 0' : 'they are left out';
+  const note = `run A lacks ${missingInA.length} judged queries of run B, run B ${missingInB.length} of run A`;
+  say(`${queries} queries${differing === 0 ? '' : ` (${note}: ${treatment})`}`);
+}
+
+function sayMeans(comparison: RunComparison, runs: [string, string], { say }: CommandContext): void {
+  const { measure, meanA, meanB, delta, interval } = comparison;
+  const relative = meanA === 0 ? '' : ` (${signed((100 * delta) / meanA, 1)} %)`;
+  const percent = `${Math.round(interval.confidence * 100)} %`;
+  say('');
+  say(measure);
+  say(`  A              ${meanA.toFixed(4)}  ${basename(runs[0])}`);
+  say(`  B              ${meanB.toFixed(4)}  ${basename(runs[1])}`);
+  say(
+    `  B - A         ${signed(delta)}${relative}, ${percent} interval ${signed(interval.low)} to ${signed(interval.high)}`,
+  );
+}
+
+function sayTests(comparison: Corrected, several: boolean, { say }: CommandContext): void {
+  const { tTest, randomization, helped, hurt, unchanged } = comparison;
+  const corrected = (p: number) => (several ? `, with Holm's correction ${formatP(p)}` : '');
+  const draws = randomization.exact ? 'exact' : `${randomization.samples} draws`;
+  say(`  t-test         p ${formatP(tTest.p)}${corrected(comparison.tTestHolm)}`);
+  say(`  randomisation  p ${formatP(randomization.p)}${corrected(comparison.randomizationHolm)} (${draws})`);
+  say(`  queries        ${helped} helped, ${hurt} hurt, ${unchanged} unchanged`);
+}
+
+function sayMovers(comparison: RunComparison, top: number, { say }: CommandContext): void {
+  const movers = [
+    { what: 'gained most', changes: largestGains(comparison, top) },
+    { what: 'lost most', changes: largestLosses(comparison, top) },
+  ];
+  for (const { what, changes } of movers) {
+    if (changes.length > 0) say(`  ${what}`);
+    for (const { query, a, b, delta } of changes) {
+      say(`    ${signed(delta)}  ${a.toFixed(4)} -> ${b.toFixed(4)}  ${query}`);
+    }
+  }
+}
+
+function signed(value: number, digits = 4): string {
+  return `${value < 0 ? '' : '+'}${value.toFixed(digits)}`;
+}
+
+function formatP(p: number): string {
+  return p >= 0.0001 ? p.toFixed(4) : p.toExponential(1);
+}

@@ -1,0 +1,119 @@
+import { DataError } from '../system/index.ts';
+import { evaluateRun } from './evaluate-run.ts';
+import type { Qrels, Run } from './records.ts';
+import {
+  type BootstrapInterval,
+  bootstrapInterval,
+  countEffects,
+  type EffectCounts,
+  pairDifferences,
+  pairedTTest,
+  type RandomizationTest,
+  type ResamplingOptions,
+  randomizationTest,
+  type TTest,
+} from './significance.ts';
+
+/**
+ * What to do with a judged query that only one of the runs holds: refuse to compare; let it count as 0 for the run
+ * that lacks it (the fair choice where that run searched for it and found nothing); or leave it out.
+ */
+export type MissingPolicy = 'refuse' | 'zero' | 'common';
+
+export interface ComparisonOptions extends ResamplingOptions {
+  /** Name of the measure. */
+  measure: string;
+  /** 'refuse' by default. */
+  missing?: MissingPolicy | undefined;
+  /** Lowest grade that counts as relevant; 1 by default. */
+  relevanceLevel?: number | undefined;
+  /** Changes up to this size are none; 1e-9 by default. */
+  tolerance?: number | undefined;
+}
+
+/** One query's values under both runs. */
+export interface QueryChange {
+  query: string;
+  a: number;
+  b: number;
+  /** b - a. */
+  delta: number;
+}
+
+/** How run B differs from run A on one measure, query by query. */
+export interface RunComparison extends EffectCounts {
+  measure: string;
+  /** Number of queries compared; the means go over these. */
+  queries: number;
+  meanA: number;
+  meanB: number;
+  /** meanB - meanA. */
+  delta: number;
+  tTest: TTest;
+  randomization: RandomizationTest;
+  /** Of the mean difference. */
+  interval: BootstrapInterval;
+  /** Every query, the largest gain first, the largest loss last. */
+  changes: QueryChange[];
+  /** Judged queries that only the other run holds: A lacks these. */
+  missingInA: string[];
+  /** B lacks these. */
+  missingInB: string[];
+}
+
+/**
+ * Compares two runs over the same queries: means, paired tests, and what happened to each query. Judged queries that
+ * neither run holds do not count.
+ * @throws DataError where the runs hold different judged queries and `missing` does not say what to do, or where they
+ *   share none; and for all that {@link evaluateRun} refuses
+ */
+export function compareRuns(qrels: Qrels, a: Run, b: Run, options: ComparisonOptions): RunComparison {
+  const { measure, missing = 'refuse', relevanceLevel, tolerance } = options;
+  const scoring = { measures: [measure], relevanceLevel };
+  const [inA, inB] = [evaluateRun(qrels, a, scoring).perQuery, evaluateRun(qrels, b, scoring).perQuery];
+  const missingInA = [...inB.keys()].filter((query) => !inA.has(query));
+  const missingInB = [...inA.keys()].filter((query) => !inB.has(query));
+  if (missing === 'refuse') refuseMissing(missingInA, missingInB);
+  const queries = [...inA.keys()].filter((query) => missing === 'zero' || inB.has(query));
+  if (missing === 'zero') queries.push(...missingInA);
+  if (queries.length === 0) throw nothingShared();
+  const valuesA = queries.map((query) => inA.get(query)?.[measure] ?? 0);
+  const valuesB = queries.map((query) => inB.get(query)?.[measure] ?? 0);
+  const differences = pairDifferences(valuesB, valuesA);
+  const meanA = mean(valuesA);
+  const meanB = mean(valuesB);
+  return {
+    measure,
+    queries: queries.length,
+    meanA,
+    meanB,
+    delta: meanB - meanA,
+    tTest: pairedTTest(valuesB, valuesA),
+    randomization: randomizationTest(differences, options),
+    interval: bootstrapInterval(differences, options),
+    ...countEffects(differences, tolerance),
+    changes: queries
+      .map((query, row) => ({ query, a: valuesA[row]!, b: valuesB[row]!, delta: differences[row]! }))
+      .sort((left, right) => right.delta - left.delta),
+    missingInA,
+    missingInB,
+  };
+}
+
+function refuseMissing(missingInA: readonly string[], missingInB: readonly string[]): void {
+  const first = missingInA[0] ?? missingInB[0];
+  if (first === undefined) return;
+  const counts = `run A lacks ${missingInA.length} judged queries of run B, and run B ${missingInB.length} of run A`;
+  throw new DataError(`the runs hold different queries: ${counts}`, {
+    id: first,
+    mend: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+  });
+}
+
+function nothingShared(): DataError {
+  return new DataError('the runs share no judged query', { mend: 'Check that both belong to the same data set.' });
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
