@@ -1,19 +1,32 @@
+import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
 import type { ScoredDocument } from '../measures/index.ts';
-import { type Progress, UsageError } from '../system/index.ts';
+import { contentKey, type Progress, UsageError } from '../system/index.ts';
 import { Breather } from './breather.ts';
-import { analyzeEnglish } from './english-analyzer.ts';
+import { ANALYZER_VERSION, analyzeEnglish } from './english-analyzer.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
+import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
 import { checkSearch } from './search-checks.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
 import { TopScores } from './top-scores.ts';
 
-export interface Bm25BuildOptions extends Partial<Bm25Settings> {
+export interface Bm25BuildOptions {
+  /** Default 0.9. */
+  k1?: number | undefined;
+  /** Default 0.4. */
+  b?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Number of documents, where it is known: for the progress alone. */
   count?: number | undefined;
+}
+
+export interface Bm25OpenOptions extends Bm25BuildOptions {
+  /** Where indexes are cached. */
+  folder: string;
+  /** Content hash of the corpus; with the settings it names the index. */
+  corpusHash: string;
 }
 
 /**
@@ -30,7 +43,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   /** Queries are scored one after another: they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(lists: InvertedLists) {
+  private constructor(lists: InvertedLists) {
     this.#lists = lists;
     this.#sums = new Float64Array(lists.ids.length);
     this.#touched = new Uint32Array(lists.ids.length);
@@ -49,13 +62,30 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return new Bm25Index(await buildInvertedLists(indexedTexts(documents), { k1, b, ...options }));
   }
 
-  get size(): number {
-    return this.#lists.ids.length;
+  /**
+   * The index of a corpus, from the cache where it stands there whole, else built and kept. `documents` is called only
+   * when it must be built.
+   * @throws DataError for a doubled id
+   * @throws ResourceError when the disk is full
+   * @throws UsageError for k1 below 0 or b outside 0 to 1
+   */
+  static async open(
+    documents: () => Iterable<Document> | AsyncIterable<Document>,
+    { folder, corpusHash, ...options }: Bm25OpenOptions,
+  ): Promise<Bm25Index> {
+    const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, signal } = options;
+    checkSettings({ k1, b });
+    const key = contentKey({ format: LISTS_FORMAT, analyzer: ANALYZER_VERSION, corpusHash, k1, b });
+    const file = join(folder, `bm25-${key.slice(0, 32)}.index`);
+    const kept = await readInvertedLists(file, key, signal);
+    if (kept !== undefined) return new Bm25Index(kept);
+    const index = await Bm25Index.build(documents(), options);
+    await writeInvertedLists(file, key, index.#lists, signal);
+    return index;
   }
 
-  /** What the index holds, for the cache. */
-  get lists(): InvertedLists {
-    return this.#lists;
+  get size(): number {
+    return this.#lists.ids.length;
   }
 
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
@@ -64,6 +94,9 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     this.#last = result.catch(() => {});
     return result;
   }
+
+  /** There is nothing to end; it stands here for callers that close any index. */
+  async close(): Promise<void> {}
 
   async #searchAll(
     queries: readonly string[],

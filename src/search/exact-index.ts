@@ -1,0 +1,284 @@
+import { availableParallelism } from 'node:os';
+import type { ScoredDocument } from '../measures/index.ts';
+import { AbortedError, DataError, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
+import { orderByIdDescending } from './id-order.ts';
+import { mergeHits } from './merge-hits.ts';
+import type { ScoreReply, ThreadHits } from './score-protocol.ts';
+import { type ScoreThread, startScoreThreads } from './score-threads.ts';
+import { checkSearch } from './search-checks.ts';
+import type { SearchIndex, SearchOptions } from './search-index.ts';
+import { topScoresCapacity } from './top-scores.ts';
+import type { VectorChunk, VectorSource } from './vector-source.ts';
+
+export interface ExactIndexOptions {
+  /** `cosine`: vectors are compared by direction alone, and a vector of zeros scores 0. Default `dot`. */
+  similarity?: 'dot' | 'cosine' | undefined;
+  /** Search threads, one core each. Default: as many as the machine has cores. */
+  threads?: number | undefined;
+  /**
+   * A corpus of at most so many bytes stays in the search threads after the first search; a larger one is read again
+   * from its source each time. Default 256 MiB.
+   */
+  residentBytes?: number | undefined;
+}
+
+/** Rows scored at a time. */
+const ROWS_PER_CHUNK = 4096;
+
+/** Chunks that wait at a thread while it computes: one, so that it never waits for the reader. */
+const CHUNKS_PER_THREAD = 2;
+
+/** Bound on the memory for hits under way in one thread; more queries are searched in several passes. */
+const HIT_BYTES = 256 * 2 ** 20;
+
+/**
+ * Exact search: each query is compared with each document. The matrix products run in ONNX Runtime in worker threads,
+ * so the event loop stays free; the next rows are read meanwhile.
+ *
+ * Memory: a resident corpus; a thread holds 3 chunks of 4,096 vectors, 16 MB of scores, the queries, and 16 k bytes of
+ * hits a query (at most 256 MB). The number of threads changes no score.
+ */
+export class ExactIndex implements SearchIndex<Float32Array> {
+  readonly #source: VectorSource;
+  readonly #cosine: boolean;
+  readonly #threadCount: number;
+  readonly #staysResident: boolean;
+  #threads: ScoreThread[] = [];
+  #resident = false;
+  /** The order of ties; made when a query has more equal scores than its buffer holds. */
+  #tieOrder: { rows: Uint32Array; places: Uint32Array } | undefined;
+  /** Searches run one after another: they share the threads. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(source: VectorSource, options: ExactIndexOptions) {
+    const { similarity, threads, residentBytes = 256 * 2 ** 20 } = options;
+    this.#source = source;
+    this.#cosine = similarity === 'cosine';
+    this.#threadCount = threads ?? availableParallelism();
+    this.#staysResident = source.rows * source.dimensions * 4 <= residentBytes;
+  }
+
+  /** Opens an index over vectors, which are read at the first search. @throws UsageError for a thread count below 1 */
+  static async open(source: VectorSource, options: ExactIndexOptions = {}): Promise<ExactIndex> {
+    const { threads } = options;
+    if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1)) {
+      throw new UsageError(`${threads} threads were asked for`, { mend: 'Ask for 1 or more, or leave it out.' });
+    }
+    return new ExactIndex(source, options);
+  }
+
+  get size(): number {
+    return this.#source.rows;
+  }
+
+  /**
+   * @param queries row-major // [queries, dimensions]
+   * @throws DataError for queries of other dimensions, for a vector with a number that is not finite (naming the
+   *   document), and for a source that yields other rows than it announced
+   * @throws AbortedError within a second of the signal
+   */
+  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<ScoredDocument[][]> {
+    const result = this.#last.then(() => this.#searchUnlessAborted(queries, k, options));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  /** Ends the threads; a later search starts them anew. */
+  async close(): Promise<void> {
+    this.#resident = false;
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+  }
+
+  /** An abort ends the threads at once, even while a matrix product runs or the source is slow. */
+  async #searchUnlessAborted(queries: Float32Array, k: number, options: SearchOptions): Promise<ScoredDocument[][]> {
+    const { signal } = options;
+    throwIfAborted(signal);
+    let stop = () => {};
+    const aborted = new Promise<never>((_resolve, reject) => {
+      stop = () => reject(new AbortedError());
+    });
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      return await Promise.race([this.#searchAll(queries, k, options), aborted]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  async #searchAll(
+    queries: Float32Array,
+    k: number,
+    { signal, dropSelf, onQueries }: SearchOptions,
+  ): Promise<ScoredDocument[][]> {
+    const { dimensions } = this.#source;
+    const count = countQueries(queries, dimensions, dropSelf);
+    checkSearch(count, k, dropSelf);
+    refuseBrokenQueries(queries, dimensions, dropSelf);
+    if (this.size === 0) return Array.from({ length: count }, () => []);
+    const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
+    const perPass = Math.max(1, Math.floor(HIT_BYTES / (8 * topScoresCapacity(wanted))));
+    const found: ScoredDocument[][] = [];
+    for (let first = 0; first < count; first += perPass) {
+      const block = queries.slice(first * dimensions, (first + perPass) * dimensions);
+      const hits = await this.#searchBlock(this.#cosine ? normalized(block, dimensions) : block, wanted, signal);
+      found.push(...hits);
+      onQueries?.(hits.length);
+    }
+    if (dropSelf === undefined) return found;
+    return found.map((hits, row) => hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k));
+  }
+
+  async #searchBlock(queries: Float32Array, k: number, signal: AbortSignal | undefined): Promise<ScoredDocument[][]> {
+    const threads = await this.#pass(queries, k, undefined, signal);
+    const hits = mergeHits(threads, (row) => this.#source.id(row), k);
+    const again = [...hits.keys()].filter((query) => threads.some(({ overflowed }) => overflowed[query] === 1));
+    if (again.length > 0) await this.#searchTied(queries, again, k, signal, hits);
+    return hits;
+  }
+
+  /** Searches the queries with very many equal scores again, now with the order of all ids at hand. */
+  async #searchTied(
+    queries: Float32Array,
+    which: readonly number[],
+    k: number,
+    signal: AbortSignal | undefined,
+    hits: ScoredDocument[][],
+  ): Promise<void> {
+    const { dimensions } = this.#source;
+    const block = new Float32Array(which.length * dimensions);
+    for (const [at, query] of which.entries()) {
+      block.set(queries.subarray(query * dimensions, (query + 1) * dimensions), at * dimensions);
+    }
+    this.#tieOrder ??= await orderTies(this.#source, signal);
+    const { rows, places } = this.#tieOrder;
+    const threads = await this.#pass(block, k, places, signal);
+    const found = mergeHits(threads, (place) => this.#source.id(rows[place]!), k);
+    for (const [at, query] of which.entries()) hits[query] = found[at]!;
+  }
+
+  /** Scores the whole corpus once. */
+  async #pass(
+    queries: Float32Array,
+    k: number,
+    places: Uint32Array | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ThreadHits[]> {
+    if (this.#threads.length === 0) {
+      this.#threads = startScoreThreads(this.#threadCount, this.#source.dimensions, this.#cosine);
+    }
+    const threads = this.#threads;
+    await this.#ask(threads.map((thread) => thread.call({ kind: 'queries', queries, k, places })));
+    if (this.#resident) await this.#ask(threads.map((thread) => thread.call({ kind: 'kept' })));
+    else await this.#streamChunks(threads, signal);
+    const replies = await this.#ask(threads.map((thread) => thread.call({ kind: 'take' })));
+    return replies.map((reply) => (reply.kind === 'hits' ? reply.hits : unexpected(reply)));
+  }
+
+  async #streamChunks(threads: readonly ScoreThread[], signal: AbortSignal | undefined): Promise<void> {
+    const open = new Set<Promise<unknown>>();
+    let rows = 0;
+    for await (const chunk of this.#source.chunks(ROWS_PER_CHUNK, signal)) {
+      throwIfAborted(signal);
+      rows = this.#checkChunk(chunk, rows);
+      while (open.size >= threads.length * CHUNKS_PER_THREAD) await Promise.race(open);
+      const thread = threads.reduce((least, other) => (other.open < least.open ? other : least));
+      const vectors = ownedVectors(chunk.vectors);
+      const request = { kind: 'chunk', start: chunk.start, vectors, keep: this.#staysResident } as const;
+      const answer = this.#ask([thread.call(request, [vectors.buffer as ArrayBuffer])]);
+      open.add(answer);
+      answer.then(
+        () => open.delete(answer),
+        () => {}, // Promise.race and Promise.all throw it.
+      );
+    }
+    await Promise.all(open);
+    if (rows !== this.size) throw wrongRows(`ended after ${rows} of ${this.size} rows`);
+    this.#resident = this.#staysResident;
+  }
+
+  #checkChunk({ start, vectors }: VectorChunk, rows: number): number {
+    const end = start + vectors.length / this.#source.dimensions;
+    if (start !== rows || !Number.isInteger(end) || end > this.size) {
+      throw wrongRows(`gave rows ${start} to ${end} of ${this.size} where row ${rows} was next`);
+    }
+    return end;
+  }
+
+  async #ask(calls: Promise<ScoreReply>[]): Promise<ScoreReply[]> {
+    const replies = await Promise.all(calls);
+    for (const reply of replies) {
+      if (reply.kind === 'broken-row') throw brokenVector(`document ${reply.row}`, this.#source.id(reply.row));
+      if (reply.kind === 'failed') throw runtimeFault(reply.reason);
+    }
+    return replies;
+  }
+}
+
+function countQueries(queries: Float32Array, dimensions: number, dropSelf: readonly string[] | undefined): number {
+  const count = queries.length / dimensions;
+  if (Number.isInteger(count) && (dropSelf === undefined || dropSelf.length * dimensions === queries.length)) {
+    return count;
+  }
+  const given = dropSelf === undefined ? 'are no whole number of vectors' : `are not ${dropSelf.length} vectors`;
+  throw new DataError(`the queries' ${queries.length} numbers ${given} of the corpus's ${dimensions} dimensions`, {
+    mend: 'Encode queries and documents with the same encoder.',
+  });
+}
+
+function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: readonly string[] | undefined): void {
+  const at = queries.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const query = Math.floor(at / dimensions);
+  throw brokenVector(`query ${query}`, ids?.[query]);
+}
+
+/** A copy whose rows have length 1; a row of zeros stays so. */
+function normalized(vectors: Float32Array, dimensions: number): Float32Array {
+  const unit = new Float32Array(vectors.length);
+  for (let start = 0; start < vectors.length; start += dimensions) {
+    let sum = 0;
+    for (let at = start; at < start + dimensions; at++) sum += vectors[at]! ** 2;
+    const scale = sum === 0 ? 0 : 1 / Math.sqrt(sum);
+    for (let at = start; at < start + dimensions; at++) unit[at] = vectors[at]! * scale;
+  }
+  return unit;
+}
+
+/** Both directions of the order of ties, the places shared with the threads. */
+async function orderTies(source: VectorSource, signal: AbortSignal | undefined) {
+  const ids = Array.from({ length: source.rows }, (_nothing, row) => source.id(row));
+  const rows = await orderByIdDescending(ids, signal);
+  const places = new Uint32Array(new SharedArrayBuffer(4 * rows.length));
+  for (const [place, row] of rows.entries()) places[row] = place;
+  return { rows, places };
+}
+
+/** A buffer that holds more than the chunk cannot be handed over to a thread. */
+function ownedVectors(vectors: Float32Array): Float32Array {
+  const whole = vectors.byteLength === vectors.buffer.byteLength && vectors.buffer instanceof ArrayBuffer;
+  return whole ? vectors : vectors.slice();
+}
+
+function brokenVector(what: string, id: string | undefined): DataError {
+  return new DataError(`the vector of ${what} (counted from 0) gives scores that are no finite numbers`, {
+    id,
+    mend: 'Encode it again; if it comes back, look at the model: NaN or infinity in a weight spoils every text.',
+  });
+}
+
+function wrongRows(what: string): DataError {
+  return new DataError(`the vectors' source ${what}`, { mend: 'Delete the vectors and encode the corpus again.' });
+}
+
+function runtimeFault(reason: string): ModelError {
+  return new ModelError(`the runtime could not score the corpus: ${reason}`, {
+    mend: 'Search with fewer threads or fewer queries at a time.',
+  });
+}
+
+function unexpected(reply: ScoreReply): never {
+  throw new ModelError(`a search thread answered "${reply.kind}"`, { mend: 'Search again with one thread.' });
+}

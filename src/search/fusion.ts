@@ -1,0 +1,51 @@
+import { type Run, rankHits, type ScoredDocument } from '../measures/index.ts';
+import { DataError, UsageError } from '../system/index.ts';
+
+export interface FusionOptions {
+  /** The constant added to each rank. Default 60. */
+  k?: number | undefined;
+  /** Hits of each run that count, and hits kept. Default: all. */
+  depth?: number | undefined;
+}
+
+/**
+ * Reciprocal-rank fusion (Cormack, Clarke and Büttcher 2009): a document's score is the sum over the runs of
+ * 1 / (k + rank). Ranks begin at 1 and follow trec_eval's order: score as a 32-bit float, descending, equal ones by
+ * document id, descending; so two documents never share a rank. A run that does not hold a document adds nothing; a
+ * query in any of the runs is in the result.
+ * @throws DataError for a document that stands twice in one run's hits of a query, or a score that is not a number
+ * @throws UsageError for a negative k or a depth below 1
+ */
+export function fuseRuns(runs: readonly Run[], { k = 60, depth = Number.POSITIVE_INFINITY }: FusionOptions = {}): Run {
+  if (!(k >= 0)) throw new UsageError(`k is ${k}`, { mend: 'Give a number of 0 or above; 60 is usual.' });
+  if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { mend: 'Give 1 or more.' });
+  const queries = new Set(runs.flatMap((run) => [...run.keys()]));
+  const fused: Run = new Map();
+  for (const query of queries) fused.set(query, fuseQuery(runs, query, k, depth));
+  return fused;
+}
+
+function fuseQuery(runs: readonly Run[], query: string, k: number, depth: number): ScoredDocument[] {
+  const scores = new Map<string, number>();
+  for (const run of runs) {
+    const hits = run.get(query) ?? [];
+    refuseBrokenHits(hits, query);
+    for (const [at, { id }] of rankHits(hits).slice(0, depth).entries()) {
+      scores.set(id, (scores.get(id) ?? 0) + 1 / (k + at + 1));
+    }
+  }
+  return rankHits(Array.from(scores, ([id, score]) => ({ id, score }))).slice(0, depth);
+}
+
+function refuseBrokenHits(hits: readonly ScoredDocument[], query: string): void {
+  const seen = new Set<string>();
+  for (const { id, score } of hits) {
+    if (Number.isNaN(score)) throw brokenHit(`the score of document ${JSON.stringify(id)} is not a number`, query);
+    if (seen.has(id)) throw brokenHit(`document ${JSON.stringify(id)} stands twice among its hits`, query);
+    seen.add(id);
+  }
+}
+
+function brokenHit(what: string, query: string): DataError {
+  return new DataError(what, { id: query, mend: 'Make the run again, or remove the line.' });
+}
