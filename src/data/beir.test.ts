@@ -1,0 +1,183 @@
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DataError, sha256, UsageError } from '../system/index.ts';
+import { BeirDataset } from './beir.ts';
+import { readCorpus, readQueries } from './corpus.ts';
+import type { Document } from './records.ts';
+
+let root: string;
+let folder: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'llm-qe-beir-'));
+  folder = join(root, 'tiny');
+  await mkdir(join(folder, 'qrels'), { recursive: true });
+  vi.stubEnv('LLM_QE_HOME', join(root, 'home'));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+async function put(name: string, content: string | Uint8Array): Promise<string> {
+  await writeFile(join(folder, name), content);
+  return join(folder, name);
+}
+
+async function corpusOf(content: string | Uint8Array): Promise<Document[]> {
+  const file = await put('corpus.jsonl', content);
+  const documents = [];
+  for await (const document of readCorpus(file)) documents.push(document);
+  return documents;
+}
+
+async function fault(work: Promise<unknown>): Promise<DataError> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(DataError);
+  expect((error as DataError).mend).toMatch(/[.}]$/);
+  return error as DataError;
+}
+
+describe('readCorpus', () => {
+  it('takes titles that are missing or null, numeric ids and further fields', async () => {
+    const lines = [
+      '{"_id":"a","title":"T","text":"x","metadata":{"url":"u"}}',
+      '{"_id":7,"text":"y"}',
+      '{"_id":"b c","title":null,"text":""}',
+    ];
+    expect(await corpusOf(lines.join('\n'))).toEqual([
+      { id: 'a', title: 'T', text: 'x' },
+      { id: '7', title: '', text: 'y' },
+      { id: 'b c', title: '', text: '' },
+    ]);
+  });
+
+  it('keeps ids with tabs, line ends and quotes, which JSON can carry', async () => {
+    const ids = ['a\tb', 'a\r\nb', '"', '__proto__', ' '];
+    const documents = await corpusOf(ids.map((_id) => JSON.stringify({ _id, text: 't' })).join('\n'));
+    expect(documents.map(({ id }) => id)).toEqual(ids);
+  });
+
+  it.each([
+    ['an empty file', '', undefined, /no document/],
+    ['blank lines only', '\n\n', undefined, /no document/],
+    [
+      'an id given twice',
+      '{"_id":"a","text":"1"}\n{"_id":"b","text":"2"}\n{"_id":"a","text":"3"}\n',
+      3,
+      /id "a": this document was given/,
+    ],
+    ['a number and its text as ids', '{"_id":1,"text":"1"}\n{"_id":"1","text":"2"}\n', 2, /id "1"/],
+    ['an empty id', '{"_id":"","text":"1"}\n', 1, /_id: /],
+    ['a missing id', '{"id":"a","text":"1"}\n', 1, /_id: expected an identifier/],
+    ['a null id', '{"_id":null,"text":"1"}\n', 1, /_id: expected an identifier/],
+    ['a missing text', '{"_id":"a","title":"t"}\n', 1, /text: /],
+    ['text that is a list', '{"_id":"a","text":["t"]}\n', 1, /text: /],
+  ])('refuses %s', async (_, content, line, reason) => {
+    const error = await fault(corpusOf(content));
+    expect(error.message).toMatch(reason);
+    expect(error.line).toBe(line);
+    expect(error.file).toBe(join(folder, 'corpus.jsonl'));
+  });
+});
+
+describe('readQueries', () => {
+  it('takes a text, or the text followed by its expansions', async () => {
+    const file = await put(
+      'queries.jsonl',
+      '{"_id":"2","text":"a"}\n{"_id":"1","text":["b","e1","e2"]}\n{"_id":3,"text":["c"]}\n',
+    );
+    expect([...(await readQueries(file))]).toEqual([
+      ['2', { id: '2', text: 'a' }],
+      ['1', { id: '1', text: 'b', expansions: ['e1', 'e2'] }],
+      ['3', { id: '3', text: 'c' }],
+    ]);
+  });
+
+  it.each([
+    ['an empty list', '{"_id":"1","text":[]}\n', 1, /text: expected a string, or a list/],
+    ['a list with a number', '{"_id":"1","text":["a",2]}\n', 1, /text: /],
+    ['an id given twice', '{"_id":"1","text":"a"}\n{"_id":"1","text":"a"}\n', 2, /id "1": this query was given/],
+    ['an empty file', '', undefined, /no query/],
+  ])('refuses %s', async (_, content, line, reason) => {
+    const error = await fault(readQueries(await put('queries.jsonl', content)));
+    expect(error.message).toMatch(reason);
+    expect(error.line).toBe(line);
+  });
+});
+
+describe('BeirDataset', () => {
+  it('opens corpus, queries and judgements, gzip or not', async () => {
+    await put('corpus.jsonl.gz', gzipSync('{"_id":"d","title":"T","text":"x"}\n'));
+    await put('queries.jsonl.gz', gzipSync('{"_id":"q","text":"a"}\n'));
+    await put('queries_q2d.jsonl', '{"_id":"q","text":["a","e"]}\n');
+    for (const split of ['test', 'extra', 'dev', 'all', 'train']) await put(`qrels/${split}.tsv`, 'q\td\t1\n');
+    await put('qrels/readme.txt', '');
+    const dataset = await BeirDataset.open(`${folder}/`);
+    expect([dataset.folder, dataset.name]).toEqual([folder, 'tiny']);
+    expect(await dataset.splits()).toEqual(['train', 'dev', 'test', 'all', 'extra']);
+    const documents = [];
+    for await (const document of dataset.documents()) documents.push(document);
+    expect(documents).toEqual([{ id: 'd', title: 'T', text: 'x' }]);
+    expect((await dataset.queries()).get('q')).toEqual({ id: 'q', text: 'a' });
+    const expanded = { id: 'q', text: 'a', expansions: ['e'] };
+    expect((await dataset.queries({ file: 'queries_q2d.jsonl' })).get('q')).toEqual(expanded);
+    expect((await dataset.queries({ file: join(folder, 'queries_q2d.jsonl') })).get('q')).toEqual(expanded);
+    expect(await dataset.qrels('test')).toEqual(new Map([['q', new Map([['d', 1]])]]));
+  });
+
+  it('says what is missing, and what is there instead', async () => {
+    expect((await fault(BeirDataset.open(join(root, 'none')))).message).toContain('no such folder');
+    expect((await fault(BeirDataset.open(folder))).message).toContain('no corpus.jsonl');
+    await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
+    expect((await fault(BeirDataset.open(join(folder, 'corpus.jsonl')))).message).toContain('not a folder');
+    expect((await fault(BeirDataset.open(root))).mend).toBe('Name one of the data sets inside it: tiny.');
+    await put('qrels/dev.tsv', 'q\td\t1\n');
+    const dataset = await BeirDataset.open(folder);
+    expect((await fault(dataset.queries())).message).toContain('queries.jsonl: no such file');
+    expect((await fault(dataset.qrels('test'))).mend).toBe('Choose one that it has: dev.');
+    await expect(dataset.qrels('../dev')).rejects.toThrow(UsageError);
+  });
+
+  it('hashes the corpus and notices a change', async () => {
+    const content = '{"_id":"d","text":"x"}\n';
+    const file = await put('corpus.jsonl', content);
+    const dataset = await BeirDataset.open(folder);
+    const old = new Date(Date.now() - 60_000);
+    await utimes(file, old, old);
+    expect(await dataset.corpusHash()).toBe(sha256(content));
+    expect(await readdir(join(root, 'home', 'file-hashes'))).toHaveLength(1);
+    expect(await dataset.corpusHash()).toBe(sha256(content));
+    const other = content.replace('x', 'y');
+    await put('corpus.jsonl', other);
+    expect(await dataset.corpusHash()).toBe(sha256(other));
+  });
+
+  it('reads the remembered hash instead of the file', async () => {
+    const file = await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
+    const old = new Date(Date.now() - 60_000);
+    await utimes(file, old, old);
+    const dataset = await BeirDataset.open(folder);
+    const first = await dataset.corpusHash();
+    const { atimeMs, mtime } = await stat(file);
+    await put('corpus.jsonl', '{"_id":"d","text":"z"}\n');
+    await utimes(file, atimeMs / 1000, mtime);
+    expect(await dataset.corpusHash()).toBe(first);
+  });
+
+  it('does not remember the hash of a file that was changed a moment ago, nor mind a cache it cannot write', async () => {
+    await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
+    const dataset = await BeirDataset.open(folder);
+    await dataset.corpusHash();
+    expect(await readdir(root)).toEqual(['tiny']);
+    vi.stubEnv('LLM_QE_HOME', join(folder, 'corpus.jsonl'));
+    const old = new Date(Date.now() - 60_000);
+    await utimes(dataset.corpusFile, old, old);
+    expect(await dataset.corpusHash()).toHaveLength(64);
+  });
+});
