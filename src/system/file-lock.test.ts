@@ -31,6 +31,18 @@ describe('withFileLock', () => {
     expect(existsSync(lock)).toBe(false);
   });
 
+  test('many at once never overlap', async () => {
+    let inside = 0;
+    let most = 0;
+    const work = async () => {
+      most = Math.max(most, ++inside);
+      await sleep(1);
+      inside--;
+    };
+    await Promise.all(Array.from({ length: 12 }, () => withFileLock(lock, work)));
+    expect(most).toBe(1);
+  });
+
   test('a lock is given back when the work fails', async () => {
     const fail = () => Promise.reject(new Error('no'));
     await expect(withFileLock(lock, fail)).rejects.toThrow('no');

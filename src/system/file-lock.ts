@@ -1,4 +1,4 @@
-import { open, readFile, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemFault, throwIfAborted } from './errors.ts';
@@ -17,17 +17,18 @@ export interface FileLockOptions {
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>, options: FileLockOptions = {}): Promise<T> {
   await acquire(path, options);
-  HELD.add(path);
   try {
     return await work();
   } finally {
-    await rm(path, { force: true });
-    HELD.delete(path);
+    await release(path);
   }
 }
 
-/** Locks that this process holds: one with our number that is not among them is a namesake's from before a restart. */
-const HELD = new Set<string>();
+/**
+ * Locks that this process holds: one with our number that is not among them is a namesake's from before a restart.
+ * Counted, since the next holder may come before the last one has left the list.
+ */
+const HELD = new Map<string, number>();
 
 async function acquire(path: string, { signal, onWait }: FileLockOptions): Promise<void> {
   for (let waits = 0; ; waits++) {
@@ -44,15 +45,31 @@ async function acquire(path: string, { signal, onWait }: FileLockOptions): Promi
 }
 
 async function create(path: string): Promise<boolean> {
+  let file: FileHandle;
   try {
-    const file = await open(path, 'wx');
-    await file.writeFile(`${process.pid} ${hostname()}\n`);
-    await file.close();
-    return true;
+    file = await open(path, 'wx');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw systemFault(error, path);
   }
+  // Before our number stands in the file: whoever reads it in this process must know that it is no namesake's.
+  HELD.set(path, (HELD.get(path) ?? 0) + 1);
+  try {
+    await file.writeFile(`${process.pid} ${hostname()}\n`);
+    return true;
+  } catch (error) {
+    await release(path);
+    throw systemFault(error, path);
+  } finally {
+    await file.close();
+  }
+}
+
+async function release(path: string): Promise<void> {
+  await rm(path, { force: true });
+  const left = (HELD.get(path) ?? 1) - 1;
+  if (left === 0) HELD.delete(path);
+  else HELD.set(path, left);
 }
 
 /** Whether the process that wrote the lock ran on this machine and runs no more. */

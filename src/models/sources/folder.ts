@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { systemFault, throwIfAborted, unpackZip } from '../../system/index.ts';
 import { listFolder, selectFiles } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
-import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
+import { type FetchOrder, type ModelSource, recordPinned, refusal } from './source.ts';
 
 /** A folder, a single weights file, or a wheel or zip archive that the user already has. */
 export class FolderSource implements ModelSource {
@@ -22,10 +22,12 @@ export class FolderSource implements ModelSource {
         throw systemFault(error, this.#path);
       },
     );
+    const isArchive = /\.(whl|zip)$/.test(this.#path);
+    if (order.files === undefined && !isFolder) throw refusal(`${this.#path} is not a folder`);
     const files: readonly PinnedFile[] =
       order.files ?? selectFiles(await listFolder(this.#path), this.#path).files.map((path) => ({ path }));
-    if (/\.(whl|zip)$/.test(this.#path)) {
-      await unpackWanted(this.#path, files, order);
+    if (isArchive) {
+      await unpackWanted(this.#path, await findPrefix(this.#path, files, order), files, order);
     } else {
       for (const { path } of files) {
         throwIfAborted(order.signal);
@@ -47,20 +49,34 @@ async function copyInto(source: string, target: string): Promise<void> {
   }
 }
 
-/** Takes the wanted files out of an archive from wherever in it they stand together. */
+/** Takes the wanted files out of one folder of an archive. */
 export async function unpackWanted(
   archive: string,
+  prefix: string,
   files: readonly PinnedFile[],
   order: FetchOrder,
-  prefix?: string,
 ): Promise<void> {
-  const inner = (name: string) =>
-    files.find(({ path }) =>
-      prefix === undefined ? name === path || name.endsWith(`/${path}`) : name === prefix + path,
-    );
+  const wanted = new Set(files.map(({ path }) => prefix + path));
   await unpackZip(archive, order.folder, {
-    include: (name) => inner(name) !== undefined,
-    rename: (name) => inner(name)!.path,
+    include: (name) => wanted.has(name),
+    rename: (name) => name.slice(prefix.length),
     signal: order.signal,
   });
+}
+
+/** The folder of an archive, with its last slash, in which all wanted files stand together. */
+async function findPrefix(archive: string, files: readonly PinnedFile[], order: FetchOrder): Promise<string> {
+  const names = new Set<string>();
+  const note = (name: string) => {
+    names.add(name);
+    return false;
+  };
+  await unpackZip(archive, order.folder, { include: note, signal: order.signal });
+  const first = files[0]?.path ?? '';
+  const prefixes = [...names]
+    .filter((name) => name === first || name.endsWith(`/${first}`))
+    .map((name) => name.slice(0, name.length - first.length));
+  const found = prefixes.find((prefix) => files.every(({ path }) => names.has(prefix + path)));
+  if (found === undefined) throw refusal(`${archive} does not hold ${files.map(({ path }) => path).join(', ')}`);
+  return found;
 }

