@@ -18,6 +18,8 @@ export interface TemplateTokens {
   eos?: string | undefined;
   /** The tokenizer's `add_bos_token`: a prompt must begin with BOS. */
   addBos?: boolean | undefined;
+  /** Where the template was read, for error messages. */
+  file?: string | undefined;
 }
 
 export interface RenderOptions {
@@ -45,7 +47,7 @@ export class ChatTemplate {
   constructor(template: string, tokens: TemplateTokens) {
     this.source = template;
     this.tokens = tokens;
-    this.#template = attempt('the chat template cannot be parsed', () => new Template(template));
+    this.#template = attempt(tokens.file, 'the chat template cannot be parsed', () => new Template(template));
   }
 
   /**
@@ -53,7 +55,7 @@ export class ChatTemplate {
    * @throws ModelError where the template refuses them (`raise_exception`: a role it does not know, two questions in a row)
    */
   render(messages: readonly TemplateMessage[], { addGenerationPrompt, variables }: RenderOptions): string {
-    return attempt('the chat template refuses the messages', () =>
+    return attempt(this.tokens.file, 'the chat template refuses the messages', () =>
       this.#template.render({
         tools: null,
         documents: null,
@@ -80,11 +82,12 @@ export async function tokenizePrompt(tokenizer: TextTokenizer, prompt: string): 
   return ids!;
 }
 
-function attempt<T>(reason: string, work: () => T): T {
+function attempt<T>(file: string | undefined, reason: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
     throw new ModelError(`${reason} (${cause instanceof Error ? cause.message : cause})`, {
+      file,
       mend: 'Check the roles and their order, or use a model with another chat template.',
       cause,
     });
@@ -115,6 +118,7 @@ export async function loadChatTemplate(folder: string): Promise<ChatTemplate | u
     bos: config.bos_token ?? undefined,
     eos: config.eos_token ?? undefined,
     addBos: config.add_bos_token ?? undefined,
+    file: folder,
   });
 }
 
@@ -135,6 +139,7 @@ export function ggufChatTemplate(checkpoint: Checkpoint): ChatTemplate | undefin
     bos: token('tokenizer.ggml.bos_token_id'),
     eos: token('tokenizer.ggml.eos_token_id'),
     addBos: metadata['tokenizer.ggml.add_bos_token'] === true,
+    file: checkpoint.path,
   });
 }
 

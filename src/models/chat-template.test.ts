@@ -1,0 +1,106 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ModelError } from '../system/index.ts';
+import { ChatTemplate, ggufChatTemplate, loadChatTemplate, type TemplateMessage } from './chat-template.ts';
+import type { Checkpoint } from './checkpoint.ts';
+
+interface Goldens {
+  templates: Record<string, { template: string; bos: string; eos: string; variables: Record<string, unknown> }>;
+  cases: {
+    template: string;
+    messages: TemplateMessage[];
+    addGenerationPrompt: boolean;
+    text?: string;
+    refused?: string;
+  }[];
+}
+
+const goldens: Goldens = JSON.parse(await readFile(new URL('./goldens/chat-templates.json', import.meta.url), 'utf8'));
+const question = [{ role: 'user', content: 'What is a hacksaw?' }];
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'templates-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test.each(goldens.cases)('renders as Transformers does: $template, $messages, $addGenerationPrompt', (golden) => {
+  const { template, bos, eos, variables } = goldens.templates[golden.template]!;
+  const rendering = () =>
+    new ChatTemplate(template, { bos, eos }).render(golden.messages, {
+      addGenerationPrompt: golden.addGenerationPrompt,
+      variables,
+    });
+  if (golden.refused === undefined) expect(rendering()).toBe(golden.text);
+  else {
+    expect(rendering).toThrow(ModelError);
+    expect(rendering).toThrow(golden.refused);
+  }
+});
+
+describe('BOS stands before a prompt once', () => {
+  const llama = goldens.templates['llama-3']!;
+  const bare = '{% for m in messages %}{{ m.content }}{% endfor %}';
+
+  test('where the template writes it and the tokenizer would add it as well', () => {
+    const prompt = new ChatTemplate(llama.template, { bos: llama.bos, addBos: true }).renderPrompt(question);
+    expect(prompt.split(llama.bos)).toHaveLength(2);
+    expect(prompt.startsWith(llama.bos)).toBe(true);
+  });
+
+  test('where the template writes none and the tokenizer asks for it', () => {
+    expect(new ChatTemplate(bare, { bos: '<s>', addBos: true }).renderPrompt(question)).toBe('<s>What is a hacksaw?');
+  });
+
+  test('not at all where nobody asks for it', () => {
+    expect(new ChatTemplate(bare, { bos: '<s>' }).renderPrompt(question)).toBe('What is a hacksaw?');
+    expect(new ChatTemplate(bare, { addBos: true }).renderPrompt(question)).toBe('What is a hacksaw?');
+  });
+});
+
+test('a template that cannot be parsed is a typed error', () => {
+  expect(() => new ChatTemplate('{% for %}', {})).toThrow(ModelError);
+  expect(() => new ChatTemplate('{{ messages', {})).toThrow('cannot be parsed');
+  expect(() => new ChatTemplate('{{ messages | unheard_of }}', {}).renderPrompt(question)).toThrow('refuses');
+});
+
+describe('where templates are found', () => {
+  const write = (name: string, content: unknown) =>
+    writeFile(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
+
+  test('tokenizer_config.json, its named templates, and chat_template.jinja before both', async () => {
+    expect(await loadChatTemplate(folder)).toBeUndefined();
+    await write('tokenizer_config.json', { bos_token: '<s>', eos_token: { content: '</s>' }, add_bos_token: true });
+    expect(await loadChatTemplate(folder)).toBeUndefined();
+    await write('tokenizer_config.json', { chat_template: 'one', bos_token: '<s>', eos_token: { content: '</s>' } });
+    const one = await loadChatTemplate(folder);
+    expect(one?.source).toBe('one');
+    expect(one?.tokens).toEqual({ bos: '<s>', eos: '</s>', addBos: undefined, file: folder });
+    const named = [
+      { name: 'tool_use', template: 'tools' },
+      { name: 'default', template: 'plain' },
+    ];
+    await write('tokenizer_config.json', { chat_template: named });
+    expect((await loadChatTemplate(folder))?.source).toBe('plain');
+    await write('chat_template.jinja', 'file');
+    expect((await loadChatTemplate(folder))?.source).toBe('file');
+    await write('tokenizer_config.json', '{');
+    await expect(loadChatTemplate(folder)).rejects.toThrow(ModelError);
+  });
+
+  test('GGUF metadata', () => {
+    const gguf = (metadata: Record<string, unknown>) => ({ metadata: () => metadata }) as unknown as Checkpoint;
+    expect(ggufChatTemplate(gguf({}))).toBeUndefined();
+    const template = ggufChatTemplate(
+      gguf({
+        'tokenizer.chat_template': '{{ messages[0].content }}{{ eos_token }}',
+        'tokenizer.ggml.tokens': ['<unk>', '<s>', '</s>'],
+        'tokenizer.ggml.bos_token_id': 1,
+        'tokenizer.ggml.eos_token_id': 2,
+        'tokenizer.ggml.add_bos_token': true,
+      }),
+    );
+    expect(template?.renderPrompt(question)).toBe('<s>What is a hacksaw?</s>');
+  });
+});
