@@ -75,7 +75,25 @@ async function fetchTo(
   const base = (baseUrl ?? (environment.LLM_QE_BEIR_URL || BEIR_URL)).replace(/\/+$/, '');
   const zip = `${target}.zip`;
   if (!(await exists(zip))) await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
-  await checkMd5(zip, source.md5, signal);
+  try {
+    await checkMd5(zip, source.md5, signal);
+    await unpackTo(target, zip, name, source, signal);
+  } catch (error) {
+    // A bad archive would be bad again; one that the disk had no room for is unpacked by the next call.
+    if (error instanceof DataError) await rm(zip, { force: true });
+    throw error;
+  }
+  await rm(zip, { force: true });
+}
+
+/** Unpacks beside the target and moves the whole data set into place. */
+async function unpackTo(
+  target: string,
+  zip: string,
+  name: string,
+  source: BeirSource,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const unpacked = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.partial`;
   try {
     await unpackZip(zip, unpacked, { include: (entry) => entry.startsWith(`${name}/`), signal });
@@ -86,7 +104,6 @@ async function fetchTo(
   } finally {
     await rm(unpacked, { recursive: true, force: true });
   }
-  await rm(zip, { force: true });
 }
 
 /** MD5 tells a damaged transfer here, not a forged one; it is what BEIR publishes. */
@@ -98,7 +115,6 @@ async function checkMd5(zip: string, expected: string, signal: AbortSignal | und
   }
   const found = hash.digest('hex');
   if (found === expected) return;
-  await rm(zip, { force: true });
   throw new DataError(`the archive has MD5 ${found}, and ${expected} was expected`, {
     file: zip,
     mend: 'It was removed. Run the same command again; if the source really serves other bytes, give their MD5 (--md5).',

@@ -1,0 +1,122 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AbortedError, DataError } from '../system/index.ts';
+import { checkBeir } from './check.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llm-qe-check-'));
+  await mkdir(join(folder, 'qrels'));
+  await put('corpus.jsonl', '{"_id":"d1","title":"A title","text":"two words"}\n{"_id":"d2","text":"one"}\n');
+  await put('queries.jsonl', '{"_id":"q1","text":"a b"}\n{"_id":"q2","text":["c","e"]}\n');
+  await put('qrels/test.tsv', 'query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td2\t1\n');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function put(name: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(join(folder, name), content);
+}
+
+/** Level, kind and count of each problem. */
+async function problems(): Promise<string[]> {
+  const { problems: found } = await checkBeir(folder);
+  return found.map(({ level, what, count }) => `${level}: ${what}: ${count}`);
+}
+
+describe('checkBeir', () => {
+  it('counts what is there', async () => {
+    const { documents, queries, splits, problems: found } = await checkBeir(folder);
+    expect(documents).toEqual({ count: 2, empty: 0, meanCharacters: 10, meanWords: 2.5 });
+    expect(queries).toEqual({ count: 2, empty: 0, meanCharacters: 2, meanWords: 1.5, withExpansions: 1 });
+    expect(splits).toEqual({ test: { judgements: 3, relevant: 2, queries: 2, withoutRelevant: 0 } });
+    expect(found).toEqual([]);
+  });
+
+  it('finds everything in one reading, errors first', async () => {
+    await put(
+      'corpus.jsonl',
+      [
+        '{"_id":"d1","text":" "}',
+        '{"_id":"d 2","text":"x"}',
+        '{"_id":',
+        '{"_id":"d1","text":"x"}',
+        '{"text":"x"}',
+      ].join('\n'),
+    );
+    await put('queries.jsonl', '{"_id":"q1","text":""}\n{"_id":"q\\t2","text":"x"}\n{"_id":"q1","text":"y"}\n');
+    await put(
+      'qrels/test.tsv',
+      [
+        'q1\td1\t0',
+        'q1\td1\t0',
+        'q1\td1\t1',
+        'q1\tgone\t1',
+        'q1\tgone too\t0',
+        'q9\td1\t-1',
+        'q1 d1',
+        'q1\td1\tx',
+      ].join('\n'),
+    );
+    expect(await problems()).toEqual([
+      'error: broken line: 4',
+      'error: document id given twice: 1',
+      'error: query id with a tab or a line end, which qrels cannot carry: 1',
+      'error: query id given twice: 1',
+      'error: two different grades of one document: 1',
+      'error: relevant document that is missing from the corpus: 1',
+      'error: judgement for a query that is missing: 1',
+      'warning: document without text: 1',
+      'warning: document id with white space, which a run file cannot carry: 1',
+      'warning: query without text: 1',
+      'warning: judgement given twice: 1',
+      'warning: judged document that is missing from the corpus: 1',
+      'warning: query without a relevant document: 1',
+    ]);
+  });
+
+  it('names the place of the first few of each kind', async () => {
+    await put('qrels/test.tsv', Array.from({ length: 12 }, (_, at) => `q1\tgone${at}\t1\n`).join(''));
+    const [problem] = (await checkBeir(folder)).problems;
+    expect(problem?.count).toBe(12);
+    expect(problem?.examples).toHaveLength(5);
+    expect(problem?.examples[1]).toBe(`${join(folder, 'qrels/test.tsv')}:2 query "q1", document "gone1"`);
+  });
+
+  it('goes on in other files where one is damaged', async () => {
+    const whole = gzipSync(Array.from({ length: 3000 }, (_, at) => `{"_id":"${at * 7919}","text":"x"}\n`).join(''));
+    await rm(join(folder, 'corpus.jsonl'));
+    await put('corpus.jsonl.gz', whole.subarray(0, whole.length - 100));
+    await put('qrels/dev.tsv', '');
+    await put('qrels/test.tsv', 'q1\t0\t1\n');
+    expect(await problems()).toEqual([
+      'error: file that cannot be read to its end: 1',
+      'error: file without judgements: 1',
+    ]);
+  });
+
+  it.each([
+    ['an empty corpus', 'corpus.jsonl', 'error: the corpus holds no document: 1'],
+    ['no queries', 'queries.jsonl', 'error: no queries (queries.jsonl): 1'],
+  ])('reports %s', async (_, name, problem) => {
+    await put(name, '');
+    expect(await problems()).toContain(problem);
+  });
+
+  it('reports missing queries and missing judgements', async () => {
+    await rm(join(folder, 'queries.jsonl'));
+    await rm(join(folder, 'qrels'), { recursive: true });
+    expect(await problems()).toEqual([
+      'error: no queries (queries.jsonl): 1',
+      'warning: no judgements (qrels/<split>.tsv): 1',
+    ]);
+  });
+
+  it('refuses a folder without a corpus, and stops when asked', async () => {
+    await expect(checkBeir(folder, { signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
+    await rm(join(folder, 'corpus.jsonl'));
+    await expect(checkBeir(folder)).rejects.toThrow(DataError);
+  });
+});
