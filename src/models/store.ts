@@ -116,20 +116,16 @@ export class ModelStore {
     await mkdir(this.#folder, { recursive: true }).catch((error: unknown) => {
       throw systemFault(error, this.#folder);
     });
-    const wait = this.#progress;
-    return await withFileLock(
-      `${place}.lock`,
-      async () => {
-        const meanwhile = await this.#findStored(plan);
-        if (meanwhile !== undefined && options.from === undefined) return meanwhile;
-        return await this.#fetch(plan, options);
-      },
-      {
-        signal: options.signal,
-        onWait: (holder) =>
-          wait.task(`waiting for process ${holder}, which fetches ${name}`, undefined, 'models').done(),
-      },
-    );
+    let waiting: ProgressTask | undefined;
+    const onWait = (holder: string) => {
+      waiting = this.#progress.task(`waiting for process ${holder}, which fetches ${name}`, undefined, 'models');
+    };
+    const work = async () => {
+      waiting?.done();
+      const meanwhile = await this.#findStored(plan);
+      return meanwhile !== undefined && options.from === undefined ? meanwhile : await this.#fetch(plan, options);
+    };
+    return await withFileLock(`${place}.lock`, work, { signal: options.signal, onWait }).finally(() => waiting?.done());
   }
 
   /** Every known model, in the store or not, and then all else that the store holds. */
