@@ -1,0 +1,34 @@
+/** Texts that go through the network together, by their numbers. */
+export interface Batch {
+  texts: number[];
+  /** Tokens of the longest. */
+  longest: number;
+}
+
+/** Tokens of a batch, padding included: large enough for the matrix products' full speed, small enough for the cache. */
+const MOST_TOKENS = 1024;
+const FEWEST_TOKENS = 256;
+
+/** A short list is cut into about this many batches, so that several threads share it. */
+const SHARES = 4;
+
+/**
+ * Groups texts of like length, the longest first, so that next to nothing is padded. The grouping depends on the
+ * lengths alone, never on the number of threads: the same list gives the same batches, and the same bits.
+ * @param lengths tokens of each text
+ */
+export function planBatches(lengths: readonly number[]): Batch[] {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const budget = Math.min(MOST_TOKENS, Math.max(FEWEST_TOKENS, Math.ceil(total / SHARES)));
+  const order = Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const batches: Batch[] = [];
+  let open: Batch | undefined;
+  for (const text of order) {
+    if (open === undefined || (open.texts.length + 1) * open.longest > budget) {
+      open = { texts: [], longest: lengths[text]! };
+      batches.push(open);
+    }
+    open.texts.push(text);
+  }
+  return batches;
+}

@@ -1,0 +1,220 @@
+import { setMaxListeners } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { loadTokenizer, openCheckpoint, type ResolvedModel, type TextTokenizer } from '../models/index.ts';
+import {
+  type BertConfig,
+  bertConfigSchema,
+  buildBertEncoder,
+  compileModel,
+  type Pooling,
+  Runtime,
+} from '../nn/index.ts';
+import { cacheHome, contentKey, ModelError, UsageError } from '../system/index.ts';
+import { type Batch, planBatches } from './batches.ts';
+import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
+import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
+import { choosePrefixes, type Prefixes } from './prefixes.ts';
+import { type FolderSettings, readFolderSettings, readSettings } from './sentence-transformers.ts';
+
+/** Raised when the same model and text would give other vectors than before. */
+const VERSION = 1;
+
+/** Texts that are tokenised together, and grouped by length. */
+const WINDOW = 2048;
+
+/** More workers than this share the machine's threads between them. */
+const MOST_WORKERS = 8;
+
+/** Weights beyond this size are not copied a second time into each worker. */
+const SHARED_WEIGHTS = 200e6;
+
+/** The longest text that a model folder without a limit of its own allows; Transformers writes 1e30 for "none". */
+const tokenizerLimitSchema = z.object({ model_max_length: z.number().positive().optional() });
+const configNameSchema = z.object({ _name_or_path: z.string().optional() });
+
+interface Recipe {
+  model: ResolvedModel;
+  config: BertConfig;
+  pooling: Pooling;
+  normalize: boolean;
+  maxLength: number;
+  lowerCase: boolean;
+  prefixes: Prefixes;
+  precision: 'f32' | 'int8';
+  similarity: string;
+}
+
+/**
+ * Loads an encoder of the BERT family from a folder as sentence-transformers or Transformers write it, and runs it in
+ * ONNX Runtime on worker threads. The first load writes the compiled model to the cache; later ones map it.
+ *
+ * With precision `int8` the texts of a batch share the range in which numbers become bytes, so that a vector depends a
+ * little on its neighbours; with `f32` it depends on them by rounding alone. Either way, equal lists give equal bits.
+ * @throws ModelError where the folder is broken or of another family; UsageError where options contradict the model
+ */
+export async function loadEncoder(model: ResolvedModel, options: EncoderOptions = {}): Promise<Encoder> {
+  const { signal, ...rest } = options;
+  const settings = parseOptions(rest);
+  const recipe = await readRecipe(model, settings);
+  const tokenizer = await loadTokenizer(model.path);
+  checkVocabulary(recipe, tokenizer);
+  const checkpoint = await openCheckpoint(model.path);
+  try {
+    const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, recipe);
+    const cache = settings.cache ?? join(cacheHome(), 'graphs');
+    const compiled = await compileModel(graph, weights.loaders, { cache, fingerprint: model.fingerprint, signal });
+    const threads = settings.threads ?? availableParallelism();
+    const workers = Math.min(threads, MOST_WORKERS);
+    const runtime = await Runtime.open(compiled.file, {
+      workers,
+      threads: Math.floor(threads / workers),
+      prepack: recipe.precision === 'int8' || compiled.weightBytes < SHARED_WEIGHTS,
+    });
+    return new LocalEncoder(recipe, tokenizer, runtime);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function parseOptions(options: Omit<EncoderOptions, 'signal'>) {
+  const parsed = encoderOptionsSchema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
+  throw new UsageError(`options of the encoder: ${why}`, { mend: 'Correct the option.' });
+}
+
+async function readRecipe(model: ResolvedModel, options: z.output<typeof encoderOptionsSchema>): Promise<Recipe> {
+  if (model.format === 'gguf') {
+    throw new ModelError('is a GGUF file; encoders are read from model folders', {
+      file: model.path,
+      mend: 'Name the folder of the original model (config.json, tokenizer.json, model.safetensors).',
+    });
+  }
+  const file = join(model.path, 'config.json');
+  const config = await readSettings(file, bertConfigSchema);
+  if (config === undefined) throw new ModelError('is missing', { file, mend: 'Fetch the model again.' });
+  const names = await readSettings(file, configNameSchema);
+  const folder = await readFolderSettings(model.path);
+  const known = choosePrefixes(folder, [model.name, model.path, model.source, names?._name_or_path ?? '']);
+  return {
+    model,
+    config,
+    pooling: options.pooling ?? folder.pooling,
+    normalize: options.normalize ?? folder.normalize,
+    maxLength: await chooseMaxLength(model, config, folder, options.maxLength),
+    lowerCase: folder.lowerCase,
+    prefixes: {
+      query: options.queryPrefix ?? known.query,
+      document: options.documentPrefix ?? known.document,
+    },
+    precision: options.precision,
+    similarity: folder.similarity ?? (folder.normalize ? 'cosine' : 'dot'),
+  };
+}
+
+async function chooseMaxLength(
+  { path }: ResolvedModel,
+  { max_position_embeddings: most }: BertConfig,
+  { maxLength: stated }: FolderSettings,
+  asked: number | undefined,
+): Promise<number> {
+  if (asked !== undefined && asked > most) {
+    throw new UsageError(`a maximum length of ${asked} tokens, but the model has ${most} positions`, {
+      file: path,
+      mend: `Ask for ${most} at most.`,
+    });
+  }
+  const tokenizer = await readSettings(join(path, 'tokenizer_config.json'), tokenizerLimitSchema);
+  return asked ?? Math.min(stated ?? tokenizer?.model_max_length ?? most, most);
+}
+
+function checkVocabulary({ model, config }: Recipe, { vocabularySize }: TextTokenizer): void {
+  if (vocabularySize <= config.vocab_size) return;
+  throw new ModelError(`the tokenizer has ${vocabularySize} tokens, the model ${config.vocab_size}`, {
+    file: model.path,
+    mend: 'Use the tokenizer that belongs to the model.',
+  });
+}
+
+class LocalEncoder implements Encoder {
+  readonly id: string;
+  readonly fingerprint: string;
+  readonly dimensions: number;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  readonly #recipe: Recipe;
+  readonly #tokenizer: TextTokenizer;
+  readonly #runtime: Runtime;
+
+  constructor(recipe: Recipe, tokenizer: TextTokenizer, runtime: Runtime) {
+    const { model, config, pooling, normalize, maxLength, lowerCase, precision, prefixes, similarity } = recipe;
+    this.#recipe = recipe;
+    this.#tokenizer = tokenizer;
+    this.#runtime = runtime;
+    this.id = model.name;
+    this.dimensions = config.hidden_size;
+    const decisive = { pooling, normalized: normalize, maxLength, precision, lowerCase };
+    this.fingerprint = contentKey({ version: VERSION, model: model.fingerprint, ...decisive, prefixes });
+    this.settings = { ...decisive, queryPrefix: prefixes.query, documentPrefix: prefixes.document, similarity };
+  }
+
+  async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {
+    const vectors = new Float32Array(texts.length * this.dimensions);
+    const stop = new AbortController();
+    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    setMaxListeners(0, signal); // one for each batch under way
+    const running: Promise<void>[] = [];
+    try {
+      for (let start = 0; start < texts.length; start += WINDOW) {
+        const ids = await this.#tokenize(texts.slice(start, start + WINDOW), role);
+        const target = vectors.subarray(start * this.dimensions, (start + ids.length) * this.dimensions);
+        const window = this.#encodeWindow(ids, target, { ...options, signal });
+        window.catch(() => {});
+        running.push(window);
+        if (running.length > 1) await running.shift();
+      }
+      await Promise.all(running);
+    } finally {
+      stop.abort();
+    }
+    return vectors;
+  }
+
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+
+  #tokenize(texts: readonly string[], role: TextRole): Promise<Int32Array[]> {
+    const { prefixes, lowerCase, maxLength } = this.#recipe;
+    const whole = texts.map((text) => prefixes[role] + text);
+    return this.#tokenizer.encodeBatch(lowerCase ? whole.map((text) => text.toLowerCase()) : whole, { maxLength });
+  }
+
+  async #encodeWindow(ids: Int32Array[], target: Float32Array, { signal, onTexts }: EncodeOptions): Promise<void> {
+    const batches = planBatches(ids.map(({ length }) => length));
+    await Promise.all(
+      batches.map(async (batch) => {
+        const { vectors } = await this.#runtime.run(this.#feeds(batch, ids), signal);
+        const rows = vectors!.data as Float32Array;
+        batch.texts.forEach((text, row) => {
+          target.set(rows.subarray(row * this.dimensions, (row + 1) * this.dimensions), text * this.dimensions);
+        });
+        onTexts?.(batch.texts.length);
+      }),
+    );
+  }
+
+  #feeds({ texts, longest }: Batch, ids: Int32Array[]) {
+    const padded = new Int32Array(texts.length * longest).fill(this.#tokenizer.padId);
+    const lengths = new Int32Array(texts.length);
+    texts.forEach((text, row) => {
+      padded.set(ids[text]!, row * longest);
+      lengths[row] = ids[text]!.length;
+    });
+    return {
+      ids: { dtype: 'int32' as const, shape: [texts.length, longest], data: padded },
+      lengths: { dtype: 'int32' as const, shape: [texts.length], data: lengths },
+    };
+  }
+}

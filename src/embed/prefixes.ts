@@ -1,0 +1,40 @@
+import type { TextRole } from './encoder.ts';
+import type { FolderSettings } from './sentence-transformers.ts';
+
+/** What is put before a text, by its role. */
+export type Prefixes = Record<TextRole, string>;
+
+/**
+ * Families of encoders that were trained with prefixes but do not state them in their files: what their model cards
+ * say (bge: Xiao et al. 2023; e5: Wang et al. 2022).
+ */
+const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
+  {
+    name: /\bbge-(small|base|large)-zh\b/,
+    prefixes: { query: '为这个句子生成表示以用于检索相关文章：', document: '' },
+  },
+  {
+    name: /\bbge-(small|base|large|micro)(-en)?\b/,
+    prefixes: { query: 'Represent this sentence for searching relevant passages: ', document: '' },
+  },
+  { name: /\be5-(small|base|large)\b/, prefixes: { query: 'query: ', document: 'passage: ' } },
+];
+
+/** Names under which sentence-transformers looks for a document's prompt, in its order. */
+const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
+
+/**
+ * The prefixes of an encoder: the folder's own prompts, else what is known of the family.
+ * @param names what the model is called (as asked for, and in its own files)
+ */
+export function choosePrefixes({ prompts, defaultPrompt }: FolderSettings, names: readonly string[]): Prefixes {
+  const documentPrompt = DOCUMENT_PROMPTS.find((name) => prompts[name] !== undefined);
+  const query = prompts.query;
+  const document = documentPrompt === undefined ? undefined : prompts[documentPrompt];
+  const general = defaultPrompt === undefined ? undefined : prompts[defaultPrompt];
+  const stated = query || document || general;
+  if (stated) return { query: query ?? general ?? '', document: document ?? general ?? '' };
+  const spelled = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
+  const family = FAMILIES.find(({ name }) => spelled.some((one) => name.test(one)));
+  return family?.prefixes ?? { query: '', document: '' };
+}

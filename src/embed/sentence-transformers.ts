@@ -1,0 +1,122 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Pooling } from '../nn/index.ts';
+import { ModelError, systemFault } from '../system/index.ts';
+
+/** What a model folder says about how texts become vectors, besides the network itself. */
+export interface FolderSettings {
+  pooling: Pooling;
+  normalize: boolean;
+  /** Tokens, special ones included; none where the folder sets no limit of its own. */
+  maxLength: number | undefined;
+  /** Whether texts are put into lower case before the tokenizer sees them. */
+  lowerCase: boolean;
+  /** Prompts by name ("query", "document"), put before the text. */
+  prompts: Record<string, string>;
+  /** The prompt of texts whose role has none of its own. */
+  defaultPrompt: string | undefined;
+  /** How vectors were meant to be compared. */
+  similarity: string | undefined;
+}
+
+const modulesSchema = z.array(z.object({ path: z.string().default(''), type: z.string() }));
+
+const poolingSchema = z.looseObject({ include_prompt: z.boolean().default(true), pooling_mode: z.string().optional() });
+
+const transformerSchema = z.object({
+  max_seq_length: z.int().positive().nullish(),
+  do_lower_case: z.boolean().nullish(),
+});
+
+const promptsSchema = z.object({
+  prompts: z.record(z.string(), z.string().nullable()).nullish(),
+  default_prompt_name: z.string().nullish(),
+  similarity_fn_name: z.string().nullish(),
+});
+
+const POOLING_FLAGS: Record<string, Pooling> = {
+  pooling_mode_mean_tokens: 'mean',
+  pooling_mode_cls_token: 'cls',
+  pooling_mode_max_tokens: 'max',
+  pooling_mode_mean_sqrt_len_tokens: 'mean_sqrt_len',
+};
+
+/**
+ * Reads a folder as sentence-transformers would: `modules.json` with Transformer, Pooling and Normalize, the pooling's
+ * own configuration, `sentence_bert_config.json` and `config_sentence_transformers.json`. A folder without
+ * `modules.json` is a plain encoder: mean of the token vectors, not normalised, as Contriever is published.
+ * @throws ModelError where a file is broken or asks for a module that is not offered
+ */
+export async function readFolderSettings(folder: string): Promise<FolderSettings> {
+  const modules = await readSettings(join(folder, 'modules.json'), modulesSchema);
+  const transformer = await readSettings(join(folder, 'sentence_bert_config.json'), transformerSchema);
+  const named = await readSettings(join(folder, 'config_sentence_transformers.json'), promptsSchema);
+  const prompts = Object.entries(named?.prompts ?? {}).filter((entry): entry is [string, string] => entry[1] !== null);
+  const { pooling, normalize } = await readModules(folder, modules, prompts.length > 0);
+  return {
+    pooling,
+    normalize,
+    maxLength: transformer?.max_seq_length ?? undefined,
+    lowerCase: transformer?.do_lower_case ?? false,
+    prompts: Object.fromEntries(prompts),
+    defaultPrompt: named?.default_prompt_name ?? undefined,
+    similarity: named?.similarity_fn_name ?? undefined,
+  };
+}
+
+/** A JSON file of a model folder, checked; undefined where there is none. @throws ModelError */
+export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw systemFault(error, file);
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause).replace(/\s+/g, ' ') : String(cause);
+    const mend = 'Fetch the model again; if the file is whole, this kind of model is not supported.';
+    throw new ModelError(`cannot be used: ${why}`, { file, mend, cause });
+  }
+}
+
+async function readModules(
+  folder: string,
+  modules: z.output<typeof modulesSchema> | undefined,
+  hasPrompts: boolean,
+): Promise<{ pooling: Pooling; normalize: boolean }> {
+  if (modules === undefined) return { pooling: 'mean', normalize: false };
+  let pooling: Pooling | undefined;
+  let normalize = false;
+  for (const { type, path } of modules) {
+    const kind = type.split('.').at(-1);
+    if (kind === 'Pooling') pooling = await readPooling(join(folder, path, 'config.json'), hasPrompts);
+    else if (kind === 'Normalize') normalize = true;
+    else if (kind !== 'Transformer' || path !== '') {
+      throw new ModelError(`module ${kind}${path === '' ? '' : ` in ${path}`} is not supported`, {
+        file: join(folder, 'modules.json'),
+        mend: 'Use an encoder of Transformer, Pooling and Normalize, or serve this one and name its URL.',
+      });
+    }
+  }
+  return { pooling: pooling ?? 'mean', normalize };
+}
+
+async function readPooling(file: string, hasPrompts: boolean): Promise<Pooling> {
+  const config = await readSettings(file, poolingSchema);
+  const mend = 'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and name its URL.';
+  if (config === undefined) throw new ModelError('is missing, but modules.json names it', { file, mend });
+  if (!config.include_prompt && hasPrompts) {
+    throw new ModelError('leaves the prompt out of the pooling, which is not supported', { file, mend });
+  }
+  const flags = Object.keys(config).filter((key) => key.startsWith('pooling_mode_') && config[key] === true);
+  const modes = flags.map((flag) => POOLING_FLAGS[flag] ?? flag);
+  if (modes.length === 0 && config.pooling_mode !== undefined) modes.push(config.pooling_mode);
+  const known = Object.values(POOLING_FLAGS).find((mode) => modes.length === 1 && mode === modes[0]);
+  if (known === undefined)
+    throw new ModelError(`pooling ${modes.join(' + ') || 'none'} is not supported`, { file, mend });
+  return known;
+}

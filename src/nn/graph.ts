@@ -1,0 +1,141 @@
+import { ModelError } from '../system/index.ts';
+
+/** Element types of tensors, by ONNX's numbers (onnx.proto, TensorProto.DataType). */
+export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+export type Dtype = keyof typeof DTYPES;
+
+/** A size that is known, or the name of one that each run may choose. Equal names mean equal sizes. */
+export type Dimension = number | string;
+export type Shape = readonly Dimension[];
+
+/** A value of the graph: what it is called, its element type and its shape. It holds no numbers. */
+export interface Tensor {
+  readonly graph: Graph;
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+}
+
+export type Attribute = number | string | readonly number[] | { float: number };
+
+/** One operation of the graph. Operators are documented at onnx.ai (opset 21) and in the runtime's ContribOperators.md. */
+export interface GraphNode {
+  readonly name: string;
+  readonly operator: string;
+  /** Empty for ONNX's own operators. */
+  readonly domain: '' | 'com.microsoft';
+  /** `undefined` where an optional input is left out. */
+  readonly inputs: readonly (Tensor | undefined)[];
+  readonly outputs: readonly Tensor[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+
+/** What {@link Graph.node} needs to know about an operation. */
+export interface NodeSpecification {
+  operator: string;
+  domain?: 'com.microsoft';
+  inputs: readonly (Tensor | undefined)[];
+  outputs: readonly { dtype: Dtype; shape: Shape }[];
+  attributes?: Record<string, Attribute>;
+}
+
+/**
+ * A computation as a list of operations over symbolic tensors, in an order in which it can be computed. Names are
+ * scoped (`layer.0/attention/MatMul`), so that an error of the runtime tells which operation failed.
+ */
+export class Graph {
+  readonly nodes: GraphNode[] = [];
+  readonly inputs: Tensor[] = [];
+  readonly outputs: Tensor[] = [];
+  /** Trained values, kept outside the graph (see `weight-file.ts`). */
+  readonly weights = new Map<string, Tensor>();
+  /** Small fixed values, written into the graph. */
+  readonly constants = new Map<Tensor, TensorData>();
+  readonly #uses = new Map<string, number>();
+  #scope = '';
+
+  /** A value that each run is given. */
+  input(name: string, dtype: Dtype, shape: Shape): Tensor {
+    const tensor = this.#tensor(name, dtype, shape);
+    this.inputs.push(tensor);
+    return tensor;
+  }
+
+  /** A trained value; asked for twice by one name, it is one tensor. */
+  weight(name: string, dtype: Dtype, shape: Shape): Tensor {
+    const known = this.weights.get(name);
+    if (known !== undefined) return known;
+    const tensor = { graph: this, name, dtype, shape };
+    this.weights.set(name, tensor);
+    return tensor;
+  }
+
+  /** A small fixed value. */
+  constant(data: TensorData, shape: Shape): Tensor {
+    const tensor = this.#tensor(this.#unique('constant'), dtypeOf(data), shape);
+    this.constants.set(tensor, data);
+    return tensor;
+  }
+
+  /** Adds an operation and returns its results. */
+  node(specification: NodeSpecification): Tensor[] {
+    const name = this.#unique(specification.operator);
+    const { operator, domain = '', inputs, attributes = {} } = specification;
+    const outputs = specification.outputs.map(({ dtype, shape }, index) =>
+      this.#tensor(index === 0 ? name : `${name}:${index}`, dtype, shape),
+    );
+    this.nodes.push({ name, operator, domain, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** Makes a tensor a result of the graph, under a name of its own. */
+  output(name: string, tensor: Tensor): void {
+    const result = { ...tensor, name };
+    this.nodes.push({ name, operator: 'Identity', domain: '', inputs: [tensor], outputs: [result], attributes: {} });
+    this.outputs.push(result);
+  }
+
+  /** Runs `build` with names that begin with `scope/`. */
+  scope<T>(scope: string, build: () => T): T {
+    const outer = this.#scope;
+    this.#scope = `${outer}${scope}/`;
+    try {
+      return build();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** A fault in how the graph is put together, naming the operation. */
+  fault(operation: string, reason: string): ModelError {
+    return new ModelError(`operation ${this.#scope}${operation}: ${reason}`, {
+      mend: 'Check that the configuration belongs to the checkpoint.',
+    });
+  }
+
+  #tensor(name: string, dtype: Dtype, shape: Shape): Tensor {
+    return { graph: this, name, dtype, shape };
+  }
+
+  #unique(operation: string): string {
+    const name = `${this.#scope}${operation}`;
+    const uses = this.#uses.get(name) ?? 0;
+    this.#uses.set(name, uses + 1);
+    return uses === 0 ? name : `${name}.${uses}`;
+  }
+}
+
+/** The element type of a typed array. */
+export function dtypeOf(data: TensorData): Dtype {
+  if (data instanceof Float32Array) return 'float32';
+  if (data instanceof Int32Array) return 'int32';
+  if (data instanceof BigInt64Array) return 'int64';
+  return data instanceof Int8Array ? 'int8' : 'uint8';
+}
+
+/** `[batch, 16]`, as an error message shows a shape. */
+export function describeShape(shape: Shape): string {
+  return `[${shape.join(', ')}]`;
+}

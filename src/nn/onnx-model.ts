@@ -1,0 +1,93 @@
+import { type Attribute, DTYPES, type Graph, type GraphNode, type Tensor, type TensorData } from './graph.ts';
+import { ProtobufWriter } from './protobuf.ts';
+
+/** Where a weight's bytes stand in the file of weights. */
+export interface WeightPlace {
+  offset: number;
+  bytes: number;
+}
+
+const IR_VERSION = 10;
+const OPSETS = { '': 21, 'com.microsoft': 1 };
+
+/** AttributeProto.AttributeType */
+const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, integers: 7 };
+
+/**
+ * Writes a graph as an ONNX model (onnx.proto, ModelProto), its weights as external data: the runtime maps that file
+ * into memory, so that any number of sessions share one copy.
+ *
+ * @param weightFile name of the file of weights, relative to the model's own folder
+ */
+export function writeOnnxModel(graph: Graph, weightFile: string, places: ReadonlyMap<string, WeightPlace>): Uint8Array {
+  const model = new ProtobufWriter().integer(1, IR_VERSION).bytes(2, 'llm-qe').bytes(7, graphMessage());
+  for (const [domain, version] of Object.entries(OPSETS)) {
+    model.bytes(8, new ProtobufWriter().bytes(1, domain).integer(2, version));
+  }
+  return model.finish();
+
+  function graphMessage(): ProtobufWriter {
+    const message = new ProtobufWriter();
+    for (const node of graph.nodes) message.bytes(1, nodeMessage(node));
+    message.bytes(2, 'graph');
+    for (const [tensor, data] of graph.constants) message.bytes(5, constantMessage(tensor, data));
+    for (const tensor of graph.weights.values()) {
+      message.bytes(5, weightMessage(tensor, weightFile, places.get(tensor.name)!));
+    }
+    for (const tensor of graph.inputs) message.bytes(11, valueMessage(tensor));
+    for (const tensor of graph.outputs) message.bytes(12, valueMessage(tensor));
+    return message;
+  }
+}
+
+/** NodeProto */
+function nodeMessage(node: GraphNode): ProtobufWriter {
+  const message = new ProtobufWriter();
+  for (const input of node.inputs) message.bytes(1, input?.name ?? '');
+  for (const output of node.outputs) message.bytes(2, output.name);
+  message.bytes(3, node.name).bytes(4, node.operator);
+  for (const [name, value] of Object.entries(node.attributes)) message.bytes(5, attributeMessage(name, value));
+  return message.bytes(7, node.domain);
+}
+
+/** AttributeProto */
+function attributeMessage(name: string, value: Attribute): ProtobufWriter {
+  const message = new ProtobufWriter().bytes(1, name);
+  if (typeof value === 'number') return message.integer(3, value).integer(20, ATTRIBUTE_TYPE.integer);
+  if (typeof value === 'string') return message.bytes(4, value).integer(20, ATTRIBUTE_TYPE.text);
+  if ('float' in value) return message.float(2, value.float).integer(20, ATTRIBUTE_TYPE.float);
+  for (const item of value) message.integer(8, item);
+  return message.integer(20, ATTRIBUTE_TYPE.integers);
+}
+
+/** TensorProto with its bytes inside */
+function constantMessage(tensor: Tensor, data: TensorData): ProtobufWriter {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return tensorHead(tensor).bytes(9, bytes);
+}
+
+/** TensorProto whose bytes stand in another file */
+function weightMessage(tensor: Tensor, file: string, place: WeightPlace): ProtobufWriter {
+  const message = tensorHead(tensor);
+  for (const [key, value] of Object.entries({ location: file, offset: place.offset, length: place.bytes })) {
+    message.bytes(13, new ProtobufWriter().bytes(1, key).bytes(2, String(value)));
+  }
+  return message.integer(14, 1);
+}
+
+function tensorHead(tensor: Tensor): ProtobufWriter {
+  const message = new ProtobufWriter();
+  for (const dimension of tensor.shape) message.integer(1, Number(dimension));
+  return message.integer(2, DTYPES[tensor.dtype]).bytes(8, tensor.name);
+}
+
+/** ValueInfoProto */
+function valueMessage(tensor: Tensor): ProtobufWriter {
+  const shape = new ProtobufWriter();
+  for (const dimension of tensor.shape) {
+    const size = new ProtobufWriter();
+    shape.bytes(1, typeof dimension === 'number' ? size.integer(1, dimension) : size.bytes(2, dimension));
+  }
+  const type = new ProtobufWriter().integer(1, DTYPES[tensor.dtype]).bytes(2, shape);
+  return new ProtobufWriter().bytes(1, tensor.name).bytes(2, new ProtobufWriter().bytes(1, type));
+}

@@ -1,0 +1,26 @@
+import type { Dtype, TensorData } from './graph.ts';
+
+/** A tensor with its numbers, row-major. */
+export interface Value {
+  dtype: Exclude<Dtype, 'bool'>;
+  shape: readonly number[];
+  data: TensorData;
+}
+export type Values = Record<string, Value>;
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  file: string;
+  threads: number;
+  /** Whether the runtime may keep a second copy of the matrices, arranged for speed. */
+  prepack: boolean;
+}
+
+/** To the worker: run the model on these inputs. */
+export interface RunRequest {
+  id: number;
+  feeds: Values;
+}
+
+/** From the worker. `id` 0 tells that the model is loaded, or could not be. */
+export type RunReply = { id: number; results: Values } | { id: number; failure: string };

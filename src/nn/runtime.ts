@@ -1,0 +1,156 @@
+import { Worker } from 'node:worker_threads';
+import { AbortedError, type LlmQeError, ModelError, ResourceError, workerFile } from '../system/index.ts';
+import type { RunReply, RunRequest, Values, WorkerStart } from './runtime-messages.ts';
+
+export interface RuntimeOptions {
+  /** Worker threads, each with a session of its own; they share the mapped file of weights. Default 1. */
+  workers?: number;
+  /** Threads inside each operation of a worker. Default 1. */
+  threads?: number;
+  /** Whether each worker keeps a second copy of the matrices, arranged for speed (some 5 %). Default true. */
+  prepack?: boolean;
+}
+
+/** Runs in flight at a worker: one that it computes, one that waits there, so that it need not wait for this thread. */
+const DEPTH = 2;
+
+interface Job {
+  request: RunRequest;
+  resolve(results: Values): void;
+  reject(error: Error): void;
+}
+
+interface Seat {
+  worker: Worker;
+  jobs: Map<number, Job>;
+}
+
+/** A compiled model, ready to run in worker threads. The event loop of the caller stays free. */
+export class Runtime {
+  readonly #file: string;
+  readonly #seats: Seat[] = [];
+  #waiting: Job[] = [];
+  #lastId = 0;
+  #ended: Error | undefined;
+
+  private constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Loads the model in every worker. @throws ModelError where the runtime refuses it */
+  static async open(file: string, { workers = 1, threads = 1, prepack = true }: RuntimeOptions = {}): Promise<Runtime> {
+    const runtime = new Runtime(file);
+    const start: WorkerStart = { file, threads, prepack };
+    try {
+      await Promise.all(Array.from({ length: workers }, () => runtime.#startWorker(start)));
+    } catch (error) {
+      await runtime.close();
+      throw error;
+    }
+    return runtime;
+  }
+
+  /**
+   * Runs the model once. The buffers of the inputs are handed over to the worker and cannot be used afterwards.
+   * @throws AbortedError at once when the signal fires; a run that has begun ends unheard
+   * @throws ModelError, naming the operation that failed
+   */
+  run(feeds: Values, signal?: AbortSignal): Promise<Values> {
+    if (signal?.aborted) return Promise.reject(new AbortedError());
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    return new Promise<Values>((resolve, reject) => {
+      const job: Job = { request: { id: ++this.#lastId, feeds }, resolve, reject };
+      if (signal !== undefined) this.#obey(signal, job);
+      this.#waiting.push(job);
+      this.#dispatch();
+    });
+  }
+
+  /** Ends the workers; runs that have not ended are rejected. */
+  async close(): Promise<void> {
+    this.#fail(new ModelError('the model was closed', { mend: 'Open it again.', file: this.#file }));
+    await Promise.all(this.#seats.map(({ worker }) => worker.terminate()));
+  }
+
+  #obey(signal: AbortSignal, job: Job): void {
+    const { resolve, reject } = job;
+    const stop = () => {
+      this.#waiting = this.#waiting.filter((other) => other !== job);
+      reject(new AbortedError());
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    job.resolve = (results) => {
+      signal.removeEventListener('abort', stop);
+      resolve(results);
+    };
+    job.reject = (error) => {
+      signal.removeEventListener('abort', stop);
+      reject(error);
+    };
+  }
+
+  async #startWorker(start: WorkerStart): Promise<void> {
+    const worker = new Worker(workerFile(import.meta.url, './runtime-worker.ts'), { workerData: start });
+    const seat: Seat = { worker, jobs: new Map() };
+    this.#seats.push(seat);
+    await new Promise<void>((resolve, reject) => {
+      const loading: Job = { request: { id: 0, feeds: {} }, resolve: () => resolve(), reject };
+      seat.jobs.set(0, loading);
+      worker.on('message', (reply: RunReply) => this.#settle(seat, reply));
+      worker.on('error', (cause) => this.#fail(workerFault(this.#file, cause)));
+      worker.on('exit', () => this.#fail(workerFault(this.#file, undefined)));
+    });
+    worker.unref();
+  }
+
+  #settle(seat: Seat, reply: RunReply): void {
+    const job = seat.jobs.get(reply.id);
+    seat.jobs.delete(reply.id);
+    if (seat.jobs.size === 0) seat.worker.unref();
+    if ('results' in reply) job?.resolve(reply.results);
+    else job?.reject(runFault(this.#file, reply.failure));
+    this.#dispatch();
+  }
+
+  /** Hands waiting runs to the workers, the least busy first. */
+  #dispatch(): void {
+    while (this.#waiting.length > 0) {
+      const seat = this.#seats.reduce((least, other) => (other.jobs.size < least.jobs.size ? other : least));
+      if (seat.jobs.size >= DEPTH) return;
+      const job = this.#waiting.shift()!;
+      seat.jobs.set(job.request.id, job);
+      seat.worker.ref();
+      const buffers = Object.values(job.request.feeds).map(({ data }) => data.buffer as ArrayBuffer);
+      seat.worker.postMessage(job.request, buffers);
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#ended ??= error;
+    for (const job of [...this.#waiting, ...this.#seats.flatMap(({ jobs }) => [...jobs.values()])]) {
+      job.reject(this.#ended);
+    }
+    this.#waiting = [];
+    for (const { jobs } of this.#seats) jobs.clear();
+  }
+}
+
+/** What the runtime says, as a typed error that names the operation. */
+function runFault(file: string, message: string): LlmQeError {
+  if (/bad_alloc|[Ff]ailed to allocate|out of memory/.test(message)) {
+    const mend = 'Free some memory, use a smaller model, or use precision int8.';
+    return new ResourceError('the memory did not suffice to run the model', { file, mend, cause: message });
+  }
+  const operation = /running (\S+) node\. Name:'([^']+)' Status Message: ([\s\S]*)/.exec(message);
+  const reason =
+    operation === null
+      ? `the runtime refused the model: ${message}`
+      : `operation ${operation[2]} (${operation[1]}) failed: ${operation[3]}`;
+  const mend = 'Check that the inputs fit the model; if they do, remove the compiled model and run again.';
+  return new ModelError(reason, { file, mend, cause: message });
+}
+
+function workerFault(file: string, cause: unknown): ResourceError {
+  const reason = `the worker thread ended${cause instanceof Error ? `: ${cause.message}` : ''}`;
+  return new ResourceError(reason, { file, mend: 'Run again; with less memory to spare, use fewer threads.', cause });
+}
