@@ -146,6 +146,29 @@ describe('Journal', () => {
     await expect(journal.append({ n: 1 })).rejects.toThrow(ResourceError);
   });
 
+  it('flushes to the disk every few seconds and on closing, and reports a flush that failed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const handle = await open(folder, 'r');
+    const sync = vi.spyOn(Object.getPrototypeOf(handle), 'sync');
+    await handle.close();
+    const journal = await Journal.open(file, schema);
+    sync.mockClear();
+    vi.advanceTimersByTime(60_000);
+    await journal.append({ n: 1 });
+    expect(sync).toHaveBeenCalledTimes(0);
+    vi.advanceTimersByTime(10_000);
+    await journal.append({ n: 2 });
+    expect(sync).toHaveBeenCalledTimes(1);
+    sync.mockRejectedValueOnce(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }));
+    vi.advanceTimersByTime(10_000);
+    await expect(journal.append({ n: 3 })).rejects.toThrow(/disk is full/);
+    await journal.append({ n: 3 });
+    await journal.close();
+    expect(sync).toHaveBeenCalledTimes(3);
+    vi.useRealTimers();
+    expect(await recordsIn(file)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+  });
+
   it('reads a journal of many megabytes', async () => {
     const row = { n: 1, text: 'long '.repeat(100_000) };
     for (let n = 0; n < 5; n++) await appendFile(file, `${JSON.stringify({ ...row, n })}\n`);

@@ -1,4 +1,4 @@
-import type { Qrels, Run, ScoredDocument } from '../measures/index.ts';
+import { type Qrels, type Run, rankHits } from '../measures/index.ts';
 import { DataError } from '../system/index.ts';
 import { checkWritable, duplicateId } from './id.ts';
 import { writeLines } from './jsonl.ts';
@@ -201,12 +201,14 @@ export async function writeRun(file: string, run: Run, tag: string): Promise<voi
 function* runRows(file: string, run: Run, tag: string): Generator<string> {
   for (const [query, documents] of run) {
     checkWritable(query, 'trec', { file });
-    const written = new Set<string>();
-    for (const { id, score } of [...documents].sort(trecOrder)) {
+    for (const { id, score } of documents) {
       checkWritable(id, 'trec', { file });
+      if (!Number.isFinite(score)) throw badScore(String(score), { file, id });
+    }
+    const written = new Set<string>();
+    for (const { id, score } of rankHits(documents)) {
       if (written.has(id)) throw listedTwice(file, query, id);
       written.add(id);
-      if (!Number.isFinite(score)) throw badScore(String(score), { file, id });
       yield `${query} Q0 ${id} ${written.size} ${score} ${tag}`;
     }
   }
@@ -218,15 +220,4 @@ function listedTwice(file: string, query: string, id: string): DataError {
     id,
     mend: 'Keep each document once for a query, with its best score.',
   });
-}
-
-/** Compares two results as trec_eval ranks them: negative where `a` stands before `b`. */
-function trecOrder(a: ScoredDocument, b: ScoredDocument): number {
-  return Math.fround(b.score) - Math.fround(a.score) || compareBytes(b.id, a.id);
-}
-
-/** Order of the UTF-8 bytes. UTF-16 order differs only where a surrogate is involved. */
-function compareBytes(a: string, b: string): number {
-  if (a === b) return 0;
-  return /[\ud800-\udfff]/.test(a + b) ? Buffer.compare(Buffer.from(a), Buffer.from(b)) : a < b ? -1 : 1;
 }
