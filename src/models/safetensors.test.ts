@@ -84,6 +84,13 @@ test('a deeply nested header is refused, not a crash', async () => {
   await expect(openSafetensors(await fileOf(`{"a":${'['.repeat(200_000)}`, 0))).rejects.toThrow(ModelError);
 });
 
+test('a name of megabytes is no trouble, and does not fill the message', async () => {
+  const path = await fileOf(`{"${'\\n'.repeat(4_000_000)}":5}`, 0);
+  const fault = await openSafetensors(path).catch((error: unknown) => error);
+  expect(fault).toBeInstanceOf(ModelError);
+  expect((fault as ModelError).message.length).toBeLessThan(2000);
+});
+
 test('types that cannot be read are listed, and named when they are asked for', async () => {
   const file = await openSafetensors(await fileOf(JSON.stringify({ a: entry('F8_E4M3', [4], 0, 4) }), 4));
   expect(file.tensors()).toEqual([{ name: 'a', dtype: 'F8_E4M3', shape: [4] }]);

@@ -139,17 +139,27 @@ function parseHeader(file: TensorFile, text: string): { entries: Entry[]; metada
 function repeatedKey(json: string): string | undefined {
   const seen = new Set<string>();
   let depth = 0;
-  // Brackets and whole strings; at depth 1 every string is a key, since all values there are objects.
-  for (const [token] of json.matchAll(/[{}[\]]|"(?:[^"\\]|\\.)*"/g)) {
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (depth === 1) {
-      const key = String(JSON.parse(token));
-      if (seen.has(key)) return key;
-      seen.add(key);
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (character === '{' || character === '[') depth++;
+    else if (character === '}' || character === ']') depth--;
+    else if (character === '"') {
+      const end = endOfString(json, at);
+      // At depth 1 every string is a key, since all values there are objects.
+      const key = depth === 1 ? String(JSON.parse(json.slice(at, end + 1))) : undefined;
+      if (key !== undefined && seen.has(key)) return key;
+      if (key !== undefined) seen.add(key);
+      at = end;
     }
   }
   return undefined;
+}
+
+/** The place of the quotation mark that closes the string which opens at `start`. */
+function endOfString(json: string, start: number): number {
+  let at = start + 1;
+  while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
+  return at;
 }
 
 function parseEntry(file: TensorFile, name: string, value: unknown): Entry {
@@ -163,7 +173,10 @@ function parseEntry(file: TensorFile, name: string, value: unknown): Entry {
   if (count === undefined) file.fail(`the shape [${shape.slice(0, 8)}] is too large`, name);
   const [start, end] = data_offsets;
   if (end - start !== (count * bits) / 8) {
-    file.fail(`the offsets span ${end - start} bytes, but ${dtype} [${shape}] takes ${(count * bits) / 8}`, name);
+    file.fail(
+      `the offsets span ${end - start} bytes, but ${dtype} [${shape.slice(0, 8)}] takes ${(count * bits) / 8}`,
+      name,
+    );
   }
   return { name, dtype, shape, start, end, count };
 }

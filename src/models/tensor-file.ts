@@ -5,6 +5,8 @@ import type { ElementFormat } from './element-formats.ts';
 /** Bytes read and converted at a time, so that a large tensor costs its own size and little more. */
 const CHUNK_BYTES = 16 * 1024 * 1024;
 
+const LONGEST_ID = 200;
+
 const DAMAGED = 'Fetch the file again: it is damaged or was cut off.';
 
 /** Where a tensor lies in a file. */
@@ -86,7 +88,8 @@ export class TensorFile {
 
   /** @throws ModelError always: the file is not what it claims to be */
   fail(reason: string, id?: string, mend: string = DAMAGED): never {
-    throw new ModelError(reason, { file: this.path, id, mend });
+    // A name out of a damaged file can be megabytes long.
+    throw new ModelError(reason, { file: this.path, id: id?.slice(0, LONGEST_ID), mend });
   }
 
   async close(): Promise<void> {

@@ -157,7 +157,7 @@ test.each([
   [
     'a model of unknown kind',
     { 'tokenizer.json': { model: { type: 'Magic' } } },
-    'is not a tokenizer that can be loaded',
+    'is not a tokenizer that can be used',
   ],
   [
     'a broken configuration',
@@ -168,4 +168,13 @@ test.each([
   const loading = loadTokenizer(await folderWith(files));
   await expect(loading).rejects.toThrow(ModelError);
   await expect(loading).rejects.toThrow(reason);
+});
+
+test('a vocabulary without its unknown token is a typed error when it is missed', async () => {
+  const description = written();
+  description.model = { ...(description.model as object), vocab: { '[CLS]': 2, '[SEP]': 3 } };
+  const tokenizer = await loadTokenizer(await folderWith({ 'tokenizer.json': { ...description, added_tokens: [] } }));
+  const encoding = tokenizer.encodeBatch(['zebra'], { maxLength: 8 });
+  await expect(encoding).rejects.toThrow(ModelError);
+  await expect(encoding).rejects.toThrow('[UNK]');
 });

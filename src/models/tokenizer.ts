@@ -69,13 +69,15 @@ class NativeTextTokenizer implements TextTokenizer {
   readonly padId: number;
   readonly vocabularySize: number;
   readonly #native: NativeTokenizer;
+  readonly #file: string;
   /** Special tokens around a text. */
   readonly #framing: number;
   /** The native truncation in force, and the batches under way with it. */
   #limit = 0;
   #running = new Set<Promise<unknown>>();
 
-  private constructor(native: NativeTokenizer, padId: number, framing: number) {
+  private constructor(file: string, native: NativeTokenizer, padId: number, framing: number) {
+    this.#file = file;
     this.#native = native;
     this.#framing = framing;
     this.padId = padId;
@@ -86,10 +88,9 @@ class NativeTextTokenizer implements TextTokenizer {
     try {
       const native = NativeTokenizer.fromString(JSON.stringify({ ...description, truncation: null, padding: null }));
       const framing = (await native.encode('')).getLength();
-      return new NativeTextTokenizer(native, padIdOf(native, description, config), framing);
+      return new NativeTextTokenizer(file, native, padIdOf(native, description, config), framing);
     } catch (cause) {
-      const reason = `is not a tokenizer that can be loaded (${cause instanceof Error ? cause.message : cause})`;
-      throw new ModelError(reason, { file, mend: 'Fetch the file again.', cause });
+      throw brokenTokenizer(file, cause);
     }
   }
 
@@ -122,6 +123,8 @@ class NativeTextTokenizer implements TextTokenizer {
     this.#running.add(batch);
     try {
       return await batch;
+    } catch (cause) {
+      throw brokenTokenizer(this.#file, cause);
     } finally {
       this.#running.delete(batch);
     }
@@ -134,6 +137,11 @@ class NativeTextTokenizer implements TextTokenizer {
   tokenId(token: string): number | undefined {
     return this.#native.tokenToId(token) ?? undefined;
   }
+}
+
+function brokenTokenizer(file: string, cause: unknown): ModelError {
+  const reason = `is not a tokenizer that can be used (${cause instanceof Error ? cause.message : cause})`;
+  return new ModelError(reason, { file, mend: 'Fetch the file again.', cause });
 }
 
 /** Replaces half surrogate pairs, which UTF-8 cannot hold. */
