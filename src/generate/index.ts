@@ -1,0 +1,15 @@
+export type { Adapter } from './adapters.ts';
+export {
+  type ExpandableQuery,
+  type ExpandOptions,
+  type ExpandResult,
+  type ExpansionFiles,
+  type ExpansionStatistics,
+  expandQueries,
+} from './expand.ts';
+export type { ChatMessage, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
+export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama-generator.ts';
+export { cutOpening } from './openings.ts';
+export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
+export { samplingSchema } from './sampling.ts';
+export { connectGenerator, type ServerOptions } from './server-generator.ts';

@@ -1,0 +1,214 @@
+import { Random } from '../system/index.ts';
+import type { Generation, GenerationRequest } from './generator.ts';
+import { sampleToken, type TokenScores } from './sampler.ts';
+import type { BatchItem, SequenceContext } from './sequence-context.ts';
+
+/** A request whose prompt is tokenised. */
+export interface Job {
+  request: GenerationRequest;
+  prompt: number[];
+}
+
+export interface LaneOptions {
+  /** Whether a token ends the text. */
+  isEnd(token: number): boolean;
+  /** The text of generated tokens. */
+  textOf(tokens: number[]): string;
+  /** How many prompt tokens go into one step at most, so that sequences that are writing do not wait long. */
+  promptTokensPerStep: number;
+  /** Whether a prompt's beginning may be taken over from another sequence; without it each prompt is computed alone. */
+  sharePrefixes: boolean;
+}
+
+/** A prefix must be longer by this than what a sequence already holds before it is worth a copy. */
+const WORTH_COPYING = 8;
+
+/** One sequence of the context, and what it is working at. */
+interface Slot {
+  sequence: number;
+  /** The prompt and what was written so far; after the end, what the cache still holds. */
+  tokens: number[];
+  /** How many of the tokens are in the cache. */
+  evaluated: number;
+  task: Task | undefined;
+}
+
+interface Task extends Job {
+  /** False until the slot's cache was made ready for the prompt. */
+  placed: boolean;
+  random: Random;
+  startedAt: number;
+}
+
+/**
+ * Writes many texts side by side over one context. Each step takes every sequence one token further; a sequence that
+ * ended is filled again before the next step (continuous batching: Yu et al. 2022, "Orca"). Beginnings that prompts
+ * have in common (all samples of a query; the chat template's head) are computed once and copied.
+ */
+export class Lane {
+  readonly #context: SequenceContext;
+  readonly #options: LaneOptions;
+  readonly #slots: Slot[];
+
+  constructor(context: SequenceContext, options: LaneOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#slots = Array.from({ length: context.sequences }, (_, sequence) => ({
+      sequence,
+      tokens: [],
+      evaluated: 0,
+      task: undefined,
+    }));
+  }
+
+  /** Tokens that fit into one sequence. */
+  get size(): number {
+    return this.#context.size;
+  }
+
+  /** How many more jobs it can take. */
+  get room(): number {
+    return this.#slots.filter(({ task }) => task === undefined).length;
+  }
+
+  get busy(): boolean {
+    return this.#slots.some(({ task }) => task !== undefined);
+  }
+
+  /** Takes a job into the free slot whose cache begins most like its prompt. */
+  admit(job: Job): void {
+    const free = this.#slots.filter(({ task }) => task === undefined);
+    const shared = free.map((slot) => sharedPrefix(cached(slot), job.prompt));
+    const slot = free[shared.indexOf(Math.max(...shared))];
+    if (slot === undefined) throw new Error('no slot is free');
+    slot.task = { ...job, placed: false, random: new Random(job.request.seed), startedAt: performance.now() };
+  }
+
+  /** Forgets the jobs under way. */
+  drop(): void {
+    for (const slot of this.#slots) {
+      slot.task = undefined;
+      slot.tokens = [];
+      slot.evaluated = 0;
+    }
+  }
+
+  /** Takes every job one step further and returns those that ended. */
+  async step(): Promise<Generation[]> {
+    await this.#closeRanks();
+    for (const slot of this.#slots)
+      if (slot.task !== undefined && !slot.task.placed) await this.#place(slot, slot.task);
+    const items = this.#nextItems();
+    const scores = await this.#context.decode(items);
+    const ended = await Promise.all(items.map((item, index) => this.#advance(item, scores[index])));
+    return ended.filter((generation) => generation !== undefined);
+  }
+
+  /**
+   * Moves busy sequences to the front when others have nothing to do: llama.cpp computes a batch in one piece only
+   * where its sequences have consecutive numbers.
+   */
+  async #closeRanks(): Promise<void> {
+    if (!this.#options.sharePrefixes) return;
+    for (;;) {
+      const gap = this.#slots.find(({ task }) => task === undefined);
+      const last = this.#slots.findLast(({ task }) => task !== undefined);
+      if (gap === undefined || last === undefined || gap.sequence > last.sequence) return;
+      if (last.task?.placed && last.evaluated > 0) {
+        await this.#context.copy(gap.sequence, last.sequence);
+        gap.tokens = [...last.tokens];
+        gap.evaluated = last.evaluated;
+      }
+      gap.task = last.task;
+      last.task = undefined;
+    }
+  }
+
+  /** Makes the slot's cache begin like the prompt; or leaves it waiting for a prompt that is just being computed. */
+  async #place(slot: Slot, task: Task): Promise<void> {
+    const { prompt } = task;
+    // At least the last token is evaluated again: its scores are needed.
+    const reach = prompt.length - 1;
+    let held = this.#options.sharePrefixes ? Math.min(reach, sharedPrefix(cached(slot), prompt)) : 0;
+    if (this.#options.sharePrefixes) {
+      const others = this.#slots.filter((other) => other !== slot);
+      const best = longestShared(others, cached, prompt);
+      const coming = longestShared(others, (other) => (other.task?.placed ? other.tokens : []), prompt);
+      if (coming.length >= Math.max(held, best.length) + WORTH_COPYING) return;
+      if (best.slot !== undefined && best.length >= held + WORTH_COPYING) {
+        await this.#context.copy(slot.sequence, best.slot.sequence);
+        held = Math.min(reach, best.length);
+      }
+    }
+    const trimmed = this.#context.trim(slot.sequence, held);
+    slot.evaluated = trimmed ? held : 0;
+    slot.tokens = [...prompt];
+    task.placed = true;
+  }
+
+  #nextItems(): BatchItem[] {
+    const items: BatchItem[] = [];
+    let promptRoom = this.#options.promptTokensPerStep;
+    for (const slot of this.#slots) {
+      if (!slot.task?.placed) continue;
+      const pending = slot.tokens.length - slot.evaluated;
+      const count = pending === 1 ? 1 : Math.min(pending, promptRoom);
+      if (pending > 1) promptRoom -= count;
+      if (count === 0) continue;
+      const tokens = slot.tokens.slice(slot.evaluated, slot.evaluated + count);
+      items.push({ sequence: slot.sequence, start: slot.evaluated, tokens, scores: count === pending });
+    }
+    return items;
+  }
+
+  /** Books what was evaluated, draws the next token, and ends the job where it is done. */
+  async #advance(item: BatchItem, scores: TokenScores | undefined): Promise<Generation | undefined> {
+    const slot = this.#slots[item.sequence]!;
+    const task = slot.task!;
+    slot.evaluated += item.tokens.length;
+    if (scores === undefined) return undefined;
+    const { sampling } = task.request;
+    const token = await sampleToken(scores, sampling, task.random);
+    if (this.#options.isEnd(token)) return this.#end(slot, task, 'stop');
+    slot.tokens.push(token);
+    const written = slot.tokens.length - task.prompt.length;
+    const full = written >= sampling.maxTokens || slot.tokens.length >= this.#context.size;
+    return full ? this.#end(slot, task, 'length') : undefined;
+  }
+
+  #end(slot: Slot, task: Task, finish: Generation['finish']): Generation {
+    const written = slot.tokens.slice(task.prompt.length);
+    slot.task = undefined;
+    slot.tokens.length = slot.evaluated;
+    return {
+      id: task.request.id,
+      text: this.#options.textOf(written),
+      finish,
+      promptTokens: task.prompt.length,
+      completionTokens: written.length,
+      milliseconds: performance.now() - task.startedAt,
+    };
+  }
+}
+
+/** The tokens that the slot's cache holds. */
+function cached(slot: Slot): number[] {
+  return slot.evaluated === slot.tokens.length ? slot.tokens : slot.tokens.slice(0, slot.evaluated);
+}
+
+/** Number of tokens that two texts begin with alike. */
+function sharedPrefix(a: readonly number[], b: readonly number[]): number {
+  const end = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < end && a[length] === b[length]) length++;
+  return length;
+}
+
+function longestShared(slots: Slot[], tokensOf: (slot: Slot) => number[], prompt: number[]) {
+  let best: { slot: Slot | undefined; length: number } = { slot: undefined, length: 0 };
+  for (const slot of slots) {
+    const length = sharedPrefix(tokensOf(slot), prompt);
+    if (length > best.length) best = { slot, length };
+  }
+  return best;
+}

@@ -1,0 +1,104 @@
+import type { LlamaContext } from 'node-llama-cpp';
+import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
+import type { ScoredTokens, TokenScores } from './sampler.ts';
+import type { BatchItem, SequenceContext } from './sequence-context.ts';
+
+/** Two samplers a sequence: one cuts the head of the vocabulary off, the other adds the whole of it up. */
+interface SequenceSamplers {
+  head: NativeSampler;
+  whole: NativeSampler;
+}
+
+/** A llama.cpp context as a {@link SequenceContext}. */
+export class LlamaSequences implements SequenceContext {
+  readonly sequences: number;
+  readonly size: number;
+  readonly #owner: LlamaContext;
+  readonly #native: NativeContext;
+  readonly #samplers: SequenceSamplers[];
+  readonly #vocabularySize: number;
+
+  /** @throws ModelError for an unknown version of node-llama-cpp */
+  constructor(context: LlamaContext, o: { threads: number; vocabularySize: number; size: number }) {
+    const { context: native, newSampler } = nativeParts(context);
+    this.#owner = context;
+    this.#native = native;
+    this.sequences = context.totalSequences;
+    this.size = Math.min(o.size, context.contextSize);
+    this.#vocabularySize = o.vocabularySize;
+    this.#samplers = Array.from({ length: this.sequences }, () => ({ head: newSampler(), whole: newSampler() }));
+    native.setThreads(o.threads);
+  }
+
+  async decode(items: readonly BatchItem[]): Promise<(TokenScores | undefined)[]> {
+    if (items.length === 0) return [];
+    this.#native.initBatch(items.reduce((sum, { tokens }) => sum + tokens.length, 0));
+    const rows = items.map(({ sequence, start, tokens, scores }) => {
+      const wanted = scores ? [tokens.length - 1] : [];
+      return this.#native.addToBatch(sequence, start, Uint32Array.from(tokens), Uint32Array.from(wanted))[0];
+    });
+    await this.#native.decodeBatch();
+    return items.map(({ sequence }, index) => {
+      const row = rows[index];
+      if (row === undefined) return undefined;
+      return new LlamaScores(this.#native, this.#samplers[sequence]!, row, this.#vocabularySize);
+    });
+  }
+
+  async copy(target: number, source: number): Promise<void> {
+    await this.#native.copySequenceStateFromOtherSequence(target, source);
+  }
+
+  trim(sequence: number, length: number): boolean {
+    if (length > 0 && this.#native.removeTokenCellsFromSequence(sequence, length, -1)) return true;
+    this.#native.disposeSequence(sequence);
+    return length === 0;
+  }
+
+  async close(): Promise<void> {
+    for (const { head, whole } of this.#samplers) {
+      head.dispose();
+      whole.dispose();
+    }
+    await this.#owner.dispose();
+  }
+}
+
+/** One row of logits inside llama.cpp; the work runs on libuv's threads. */
+class LlamaScores implements TokenScores {
+  readonly vocabularySize: number;
+  readonly #native: NativeContext;
+  readonly #samplers: SequenceSamplers;
+  readonly #row: number;
+
+  constructor(native: NativeContext, samplers: SequenceSamplers, row: number, vocabularySize: number) {
+    this.#native = native;
+    this.#samplers = samplers;
+    this.#row = row;
+    this.vocabularySize = vocabularySize;
+  }
+
+  async best(): Promise<number> {
+    this.#samplers.whole.applyConfig({ temperature: 0 });
+    return this.#native.sampleToken(this.#row, this.#samplers.whole);
+  }
+
+  async top(count: number, temperature: number): Promise<ScoredTokens> {
+    this.#samplers.head.applyConfig({ temperature, topK: count, seed: 0 });
+    const filter: [number[], boolean, boolean, boolean, number] = [[], false, false, false, count];
+    const [, , , logits] = await this.#native.sampleToken(this.#row, this.#samplers.head, false, false, filter, false);
+    const found: ScoredTokens = { tokens: [], scores: [] };
+    for (let index = 0; index + 1 < (logits?.length ?? 0); index += 2) {
+      found.tokens.push(logits![index]!);
+      found.scores.push(logits![index + 1]!);
+    }
+    return found;
+  }
+
+  async totalWeight(temperature: number): Promise<number> {
+    // At temperature 1 the greedy chain adds up the same logits, and draws nothing.
+    this.#samplers.whole.applyConfig(temperature === 1 ? { temperature: 0 } : { temperature, seed: 0 });
+    const [, , , , total] = await this.#native.sampleToken(this.#row, this.#samplers.whole, false, false, false, true);
+    return total!;
+  }
+}

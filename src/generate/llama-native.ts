@@ -1,0 +1,76 @@
+import { ModelError } from '../system/index.ts';
+
+/**
+ * The part of node-llama-cpp's native binding that this package drives itself. The library's public `evaluate` cannot
+ * give the normaliser and the candidates of one token without sorting the whole vocabulary, makes a sampler for each
+ * token, and cannot copy a sequence; together that costs a third of the speed. The version is pinned in package.json,
+ * and {@link nativeParts} refuses one that lacks a piece.
+ */
+export interface NativeContext {
+  initBatch(tokens: number): void;
+  /** Returns the batch index of each wanted row of logits. */
+  addToBatch(sequence: number, start: number, tokens: Uint32Array, wantedLogits: Uint32Array): Uint32Array;
+  decodeBatch(): Promise<void>;
+  sampleToken(logitIndex: number, sampler: NativeSampler): Promise<number>;
+  sampleToken(
+    logitIndex: number,
+    sampler: NativeSampler,
+    probabilities: false,
+    confidence: false,
+    logits: false | [tokens: number[], max: boolean, min: boolean, selected: boolean, top: number],
+    totalWeight: boolean,
+  ): Promise<
+    [
+      token: number,
+      probabilities: undefined,
+      confidence: undefined,
+      logits: number[] | undefined,
+      total: number | undefined,
+    ]
+  >;
+  disposeSequence(sequence: number): void;
+  removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
+  copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
+  setThreads(threads: number): void;
+}
+
+export interface NativeSampler {
+  /** What is left out is not applied; a `topK` of 0 would sort the whole vocabulary. */
+  applyConfig(config: { temperature: number; topK?: number; seed?: number }): void;
+  dispose(): void;
+}
+
+export interface NativeParts {
+  context: NativeContext;
+  newSampler(): NativeSampler;
+}
+
+const CONTEXT_METHODS = [
+  'initBatch',
+  'addToBatch',
+  'decodeBatch',
+  'sampleToken',
+  'disposeSequence',
+  'removeTokenCellsFromSequence',
+  'copySequenceStateFromOtherSequence',
+  'setThreads',
+] as const;
+
+/** Takes the native parts out of node-llama-cpp's objects. @throws ModelError for a version that has them otherwise */
+export function nativeParts(context: object): NativeParts {
+  const native = property(context, '_ctx');
+  const model = property(context, '_model');
+  const sampler = property(property(property(context, '_llama'), '_bindings'), 'AddonSampler');
+  const complete = CONTEXT_METHODS.every((method) => typeof property(native, method) === 'function');
+  if (!complete || typeof sampler !== 'function') {
+    throw new ModelError('this version of node-llama-cpp is not the one that llm-qe was built for', {
+      mend: 'Install the version that llm-qe names in its package.json.',
+    });
+  }
+  const Sampler = sampler as new (model: unknown) => NativeSampler;
+  return { context: native as NativeContext, newSampler: () => new Sampler(property(model, '_model')) };
+}
+
+function property(owner: unknown, name: string): unknown {
+  return typeof owner === 'object' && owner !== null ? (owner as Record<string, unknown>)[name] : undefined;
+}

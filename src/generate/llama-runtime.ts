@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os';
+import type { Llama } from 'node-llama-cpp';
+import { ModelError } from '../system/index.ts';
+
+/** llama.cpp is loaded once a process for each kind of device; its threads are set context by context. */
+const runtimes = new Map<string, Promise<Llama>>();
+
+/**
+ * The llama.cpp runtime: the binary that came with the package; it is never compiled here.
+ *
+ * @param gpu false computes on the processor; 'auto' takes the best device that the installed binaries know
+ * @throws ModelError where no binary runs on this machine
+ */
+export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
+  const key = String(gpu);
+  const opened = runtimes.get(key) ?? load(gpu);
+  runtimes.set(key, opened);
+  return opened;
+}
+
+async function load(gpu: false | 'auto'): Promise<Llama> {
+  const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
+  try {
+    return await getLlama({
+      build: 'never',
+      gpu,
+      logLevel: LlamaLogLevel.error,
+      logger: () => {},
+      progressLogs: false,
+      maxThreads: availableParallelism(),
+    });
+  } catch (cause) {
+    throw new ModelError(`llama.cpp cannot be loaded here (${firstLine(cause)})`, {
+      mend: 'Run `npm install` again with optional dependencies, or name a server with --generator http://HOST:PORT.',
+      cause,
+    });
+  }
+}
+
+/** Contexts that run side by side: each has its own sequences and threads, and none waits for another. */
+export interface LanePlan {
+  lanes: number;
+  sequencesPerLane: number;
+  threadsPerLane: number;
+}
+
+/** Fewer sequences than this in a batch lose more by the smaller batch than they gain by the own thread. */
+const SEQUENCES_WORTH_A_LANE = 4;
+
+/** libuv has four threads for native work; a fifth lane would wait for one. */
+const MOST_LANES = 4;
+
+/**
+ * Divides threads and sequences into lanes. llama.cpp's threads wait for one another after each operation, so one
+ * context over all cores stands still whenever the system takes one core away; a context a core does not.
+ * A deterministic lane has one thread and one sequence: nothing but the request itself can then touch its numbers.
+ */
+export function planLanes(o: { sequences: number; threads: number; deterministic: boolean; gpu: boolean }): LanePlan {
+  if (o.gpu) return { lanes: 1, sequencesPerLane: o.deterministic ? 1 : o.sequences, threadsPerLane: o.threads };
+  const most = Math.min(o.threads, MOST_LANES);
+  if (o.deterministic) return { lanes: Math.min(most, o.sequences), sequencesPerLane: 1, threadsPerLane: 1 };
+  const lanes = Math.max(1, Math.min(most, Math.floor(o.sequences / SEQUENCES_WORTH_A_LANE)));
+  return {
+    lanes,
+    sequencesPerLane: Math.ceil(o.sequences / lanes),
+    threadsPerLane: Math.max(1, Math.floor(o.threads / lanes)),
+  };
+}
+
+/** The first line of an error's message. */
+export function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]!;
+}

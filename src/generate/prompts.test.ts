@@ -1,0 +1,61 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DataError, UsageError } from '../system/index.ts';
+import { PROMPTS, PromptTemplate, readPrompt, TASKS } from './prompts.ts';
+
+describe('PROMPTS', () => {
+  it('holds the published q2d to the letter', () => {
+    expect(PROMPTS.q2d.messages({ id: '1', query: 'why?' })).toEqual([
+      { role: 'user', content: 'Please write a passage to answer the question.\nQuestion: why?\nPassage:' },
+    ]);
+  });
+
+  it('asks for a document in q2a alone', () => {
+    expect(TASKS.filter((task) => PROMPTS[task].needsDocument)).toEqual(['q2a']);
+    expect(() => PROMPTS.q2a.messages({ id: 'q7', query: 'x' })).toThrow(DataError);
+    const [message] = PROMPTS.q2a.messages({ id: 'q7', query: 'Q', document: 'D' });
+    expect(message!.content.endsWith('\nQuery: Q\nRelated Document: D\nAnswer:')).toBe(true);
+  });
+});
+
+describe('PromptTemplate', () => {
+  it('takes query and document literally', () => {
+    const prompt = new PromptTemplate('x', '{query}|{document}');
+    const [message] = prompt.messages({ id: '1', query: "$& $1 $' {document} {query}", document: '{query}' });
+    expect(message!.content).toBe("$& $1 $' {document} {query}|{query}");
+  });
+
+  it('refuses an unknown place and a missing query', () => {
+    expect(() => new PromptTemplate('x', '{query} {contxt}')).toThrow(/\{contxt\}/);
+    expect(() => new PromptTemplate('x', 'no place')).toThrow(UsageError);
+  });
+
+  it('leaves other braces alone', () => {
+    const [message] = new PromptTemplate('x', '{"a": {}} {query}').messages({ id: '1', query: 'q' });
+    expect(message!.content).toBe('{"a": {}} q');
+  });
+});
+
+describe('readPrompt', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'prompt-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('names the prompt after the file and drops the last line break', async () => {
+    const file = join(folder, 'my prompt.txt');
+    await writeFile(file, 'Explain:\n{query}\n');
+    const prompt = await readPrompt(file);
+    expect(prompt).toMatchObject({ name: 'my-prompt', text: 'Explain:\n{query}' });
+  });
+
+  it('names a file that is missing or broken', async () => {
+    await expect(readPrompt(join(folder, 'none.txt'))).rejects.toThrow(/none\.txt/);
+    const file = join(folder, 'bad.txt');
+    await writeFile(file, '{quary}');
+    await expect(readPrompt(file)).rejects.toThrow(/bad\.txt.*\{quary\}/);
+  });
+});

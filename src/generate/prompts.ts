@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import { DataError, systemFault, UsageError } from '../system/index.ts';
+import type { ChatMessage } from './generator.ts';
+
+/** The published tasks: passage, answer from a document, rewrite, keywords, answer with its rationale first. */
+export const TASKS = ['q2d', 'q2a', 'q2q', 'q2e', 'q2c'] as const;
+export type Task = (typeof TASKS)[number];
+
+/** The published templates, to the letter (Yao et al., arXiv 2502.17057, and the code of NEUIR/LLM-QE). */
+const PUBLISHED: Record<Task, string> = {
+  q2d: 'Please write a passage to answer the question.\nQuestion: {query}\nPassage:',
+  q2a:
+    'You are given a query and a related document. Based on the query, generate a direct and relevant answer using the ' +
+    'information in the document. If the query is a statement, expand on it. If it is a question, provide a direct ' +
+    'answer. Avoid any extra description or irrelevant content.\nQuery: {query}\nRelated Document: {document}\nAnswer:',
+  q2q: 'Output the rewrite of input query.\nQuery: {query}\nOutput:',
+  q2e: 'Write a list of keywords for the given query:\nQuery: {query}\nKeywords:',
+  q2c: 'Answer the following query:\n{query}\nGive the rationale before answering.',
+};
+
+/** What a prompt is filled with. */
+export interface PromptFields {
+  /** Id of the query, for messages. */
+  id: string;
+  query: string;
+  document?: string | undefined;
+}
+
+/** A prompt with `{query}`, and `{document}` where it wants one. */
+export class PromptTemplate {
+  /** Short name; it becomes part of file names. */
+  readonly name: string;
+  readonly text: string;
+  readonly needsDocument: boolean;
+
+  /** @throws UsageError when `{query}` is missing or another name stands in braces */
+  constructor(name: string, text: string, file?: string) {
+    const names = [...text.matchAll(PLACE)].map((match) => match[1]!);
+    const unknown = names.find((place) => place !== 'query' && place !== 'document');
+    if (unknown !== undefined) {
+      throw new UsageError(`the prompt holds {${unknown}}, which nothing fills`, {
+        file,
+        mend: 'Use {query} and {document} only; braces around anything but a single word are left as they are.',
+      });
+    }
+    if (!names.includes('query')) {
+      throw new UsageError('the prompt does not hold {query}', { file, mend: 'Put {query} where the query belongs.' });
+    }
+    this.name = name;
+    this.text = text;
+    this.needsDocument = names.includes('document');
+  }
+
+  /** The prompt as one user message. @throws DataError when it wants a document and there is none */
+  messages({ id, query, document }: PromptFields): ChatMessage[] {
+    if (this.needsDocument && document === undefined) {
+      throw new DataError(`prompt ${this.name} needs a document, and this query has none`, {
+        id,
+        mend: 'Give each query its document, or choose a prompt without {document}.',
+      });
+    }
+    const fields: Record<string, string | undefined> = { query, document };
+    // One pass with a function: neither `$&` nor braces inside a query mean anything.
+    return [{ role: 'user', content: this.text.replace(PLACE, (_place, name: string) => fields[name] ?? '') }];
+  }
+}
+
+const PLACE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
+
+/** The five published prompts by task. */
+export const PROMPTS: Readonly<Record<Task, PromptTemplate>> = {
+  q2d: new PromptTemplate('q2d', PUBLISHED.q2d),
+  q2a: new PromptTemplate('q2a', PUBLISHED.q2a),
+  q2q: new PromptTemplate('q2q', PUBLISHED.q2q),
+  q2e: new PromptTemplate('q2e', PUBLISHED.q2e),
+  q2c: new PromptTemplate('q2c', PUBLISHED.q2c),
+};
+
+/**
+ * Reads a prompt template from a file; the file's name without its ending becomes the prompt's. One line break at the
+ * end is the editor's and is dropped.
+ *
+ * @throws UsageError, DataError
+ */
+export async function readPrompt(file: string): Promise<PromptTemplate> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw systemFault(error, file);
+  }
+  const name = basename(file, extname(file)).replace(/[^A-Za-z0-9_-]+/g, '-');
+  return new PromptTemplate(name, text.replace(/^\uFEFF/, '').replace(/\r?\n$/, ''), file);
+}

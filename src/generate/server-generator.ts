@@ -1,0 +1,254 @@
+import { z } from 'zod';
+import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } from '../system/index.ts';
+import { FinishedQueue } from './finished-queue.ts';
+import type { Generation, GenerationRequest, Generator } from './generator.ts';
+import { RequestFeed } from './request-feed.ts';
+import { judgeFailure } from './server-faults.ts';
+import { type Server, ServerPool } from './server-pool.ts';
+
+export interface ServerOptions {
+  /** OpenAI-compatible servers of the same model; `/v1` is added to an address without a path. */
+  baseUrls: readonly string[];
+  /** Default: the only model that the first server lists. */
+  model?: string | undefined;
+  /** Default: OPENAI_API_KEY; local servers usually want none. */
+  apiKey?: string | undefined;
+  /** Calls under way at once, over all servers. Default 16. */
+  concurrency?: number | undefined;
+  /** For one attempt. Default 300. */
+  timeoutSeconds?: number | undefined;
+  /** Further attempts after the first. Default 5. */
+  retries?: number | undefined;
+  /** More fields for the body of every call, such as vLLM's `chat_template_kwargs`. They are part of the fingerprint. */
+  extraBody?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Whether samples of one prompt are asked for in one call (`n`). Quicker where the server computes the prompt once; the
+   * call has one seed, so single samples cannot be repeated. Default false.
+   */
+  useN?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Settings {
+  model: string;
+  concurrency: number;
+  retries: number;
+  extraBody: Readonly<Record<string, unknown>>;
+  useN: boolean;
+}
+
+/** First pause after a failure, in seconds; it doubles from attempt to attempt up to {@link LONGEST_PAUSE}. */
+const FIRST_PAUSE = 0.5;
+const LONGEST_PAUSE = 30;
+
+const answerSchema = z.object({
+  choices: z
+    .array(
+      z.object({
+        index: z.number().int().nonnegative().optional(),
+        message: z.object({ content: z.string().nullish() }),
+        finish_reason: z.string().nullish(),
+      }),
+    )
+    .min(1),
+  usage: z.object({ prompt_tokens: z.number().nonnegative(), completion_tokens: z.number().nonnegative() }).nullish(),
+});
+type Answer = z.output<typeof answerSchema>;
+
+/**
+ * Connects to one or more OpenAI-compatible servers (vLLM, llama-server, Ollama, OpenAI).
+ *
+ * The published sampler order is vLLM's own; llama-server is told it (`samplers`), and its other filters are switched
+ * off. The fingerprint is made of the model's name and `extraBody`, not of addresses, so that work goes on when
+ * a server moves.
+ *
+ * @throws UsageError when no model is named and the server lists none or several; NetworkError
+ */
+export async function connectGenerator(options: ServerOptions): Promise<Generator> {
+  const pool = new ServerPool({
+    baseUrls: options.baseUrls,
+    apiKey: options.apiKey ?? (process.env.OPENAI_API_KEY || 'none'),
+    timeoutSeconds: options.timeoutSeconds ?? 300,
+  });
+  const model = options.model ?? (await onlyModel(pool.servers[0]!, options.signal));
+  const { concurrency = 16, retries = 5, extraBody = {}, useN = false } = options;
+  return new ServerGenerator(pool, { model, concurrency, retries, extraBody, useN });
+}
+
+async function onlyModel(server: Server, signal: AbortSignal | undefined): Promise<string> {
+  const names: string[] = [];
+  try {
+    for await (const { id } of server.client.models.list(signal && { signal })) names.push(id);
+  } catch (error) {
+    if (signal?.aborted) throw new AbortedError();
+    const verdict = judgeFailure(error, { server, dialect: server, model: '', id: undefined, topK: 0 });
+    throw verdict.kind === 'adapt' ? error : verdict.error;
+  }
+  if (names.length === 1) return names[0]!;
+  throw new UsageError(`${server.baseUrl} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
+    mend: names.length === 0 ? 'Load a model there first.' : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
+  });
+}
+
+/** Requests that go out as one call: the same messages and sampling settings. */
+type RequestGroup = [GenerationRequest, ...GenerationRequest[]];
+
+/** A model on servers; see {@link connectGenerator}. */
+class ServerGenerator implements Generator {
+  readonly id: string;
+  readonly fingerprint: string;
+  readonly #pool: ServerPool;
+  readonly #settings: Settings;
+
+  constructor(pool: ServerPool, settings: Settings) {
+    this.id = settings.model;
+    this.fingerprint = contentKey({ runtime: 'server', model: settings.model, extraBody: settings.extraBody });
+    this.#pool = pool;
+    this.#settings = settings;
+  }
+
+  async *generate(
+    requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Generation> {
+    const feed = new RequestFeed(requests);
+    const groups = groupRequests(feed, this.#settings.useN);
+    const finished = new FinishedQueue<Generation>();
+    const stop = new AbortController();
+    const onAbort = (): void => {
+      stop.abort();
+      finished.fail(new AbortedError());
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    const workers = Array.from({ length: this.#settings.concurrency }, () =>
+      this.#work(groups, feed, finished, stop.signal),
+    );
+    // Calls under way when one failed for good are paid for: their texts are handed over first.
+    void Promise.allSettled(workers).then((outcomes) => {
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failed === undefined) finished.end();
+      else finished.fail(failed.reason);
+    });
+    try {
+      yield* finished;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      stop.abort();
+      await feed.close();
+    }
+  }
+
+  async #work(
+    groups: AsyncIterator<RequestGroup>,
+    feed: RequestFeed,
+    finished: FinishedQueue<Generation>,
+    stop: AbortSignal,
+  ): Promise<void> {
+    try {
+      while (!stop.aborted) {
+        const { value, done } = await groups.next();
+        if (done) return;
+        let open: GenerationRequest[] = value;
+        // A server may give fewer choices than were asked for.
+        for (let [first, ...others] = open; first !== undefined; [first, ...others] = open) {
+          const generations = await this.#complete([first, ...others], stop);
+          for (const generation of generations) finished.push(generation);
+          open = open.slice(generations.length);
+        }
+      }
+    } catch (error) {
+      await feed.close();
+      throw error;
+    }
+  }
+
+  /** Asks until there is an answer, here or there. */
+  async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
+    const { id, sampling } = group[0];
+    for (let attempt = 0; ; attempt++) {
+      const outcome = await this.#pool.run(async (server) => {
+        const dialect = { takesExtras: server.takesExtras, limitName: server.limitName };
+        try {
+          return { generations: await this.#call(server, group, signal) };
+        } catch (error) {
+          if (signal.aborted) throw new AbortedError();
+          const verdict = judgeFailure(error, { server, dialect, model: this.id, id, topK: sampling.topK });
+          if (verdict.kind === 'final') throw verdict.error;
+          if (verdict.kind === 'again') {
+            const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** attempt) * (0.75 + Math.random() / 2);
+            this.#pool.rest(server, verdict.afterSeconds ?? pause);
+          }
+          return verdict;
+        }
+      }, signal);
+      if ('generations' in outcome) return outcome.generations;
+      if (outcome.kind === 'again' && attempt >= this.#settings.retries) throw outcome.error;
+    }
+  }
+
+  async #call(server: Server, group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
+    const startedAt = performance.now();
+    const answer: unknown = await server.client.post('/chat/completions', { body: this.#body(server, group), signal });
+    const parsed = answerSchema.safeParse(answer);
+    if (parsed.success) return readAnswer(parsed.data, group, performance.now() - startedAt);
+    throw new NetworkError(`${server.baseUrl} answered something that is no chat completion`, {
+      id: group[0].id,
+      mend: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
+      cause: parsed.error,
+    });
+  }
+
+  #body(server: Server, group: RequestGroup): Record<string, unknown> {
+    const { messages, sampling, seed } = group[0];
+    return {
+      model: this.id,
+      messages,
+      temperature: sampling.temperature,
+      top_p: sampling.topP,
+      seed,
+      [server.limitName]: sampling.maxTokens,
+      ...(group.length > 1 && { n: group.length }),
+      ...(server.takesExtras && { top_k: sampling.topK, min_p: 0, samplers: ['temperature', 'top_k', 'top_p'] }),
+      ...this.#settings.extraBody,
+    };
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Puts neighbours that differ in their seed alone together, where calls may have several samples. */
+async function* groupRequests(feed: RequestFeed, useN: boolean): AsyncGenerator<RequestGroup> {
+  let next = await feed.take(true);
+  while (next !== undefined) {
+    const group: RequestGroup = [next];
+    const kind = canonicalJson([next.messages, next.sampling]);
+    next = undefined;
+    while (useN && !feed.ended) {
+      const candidate = await feed.take(false);
+      if (candidate !== undefined && canonicalJson([candidate.messages, candidate.sampling]) === kind) {
+        group.push(candidate);
+        continue;
+      }
+      next = candidate;
+      break;
+    }
+    yield group;
+    next ??= await feed.take(true);
+  }
+}
+
+/** Tokens of a call with several choices are shared out among them. */
+function readAnswer({ choices, usage }: Answer, group: RequestGroup, milliseconds: number): Generation[] {
+  const inOrder = [...choices].sort((a, b) => (a.index ?? 0) - (b.index ?? 0)).slice(0, group.length);
+  const written = usage?.completion_tokens ?? 0;
+  return inOrder.map(({ message, finish_reason }, index) => ({
+    id: group[index]!.id,
+    text: message.content ?? '',
+    finish: finish_reason === 'length' ? 'length' : 'stop',
+    promptTokens: usage?.prompt_tokens ?? 0,
+    completionTokens:
+      Math.floor(((index + 1) * written) / inOrder.length) - Math.floor((index * written) / inOrder.length),
+    milliseconds,
+  }));
+}
