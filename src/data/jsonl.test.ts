@@ -99,6 +99,16 @@ describe('readJsonl', () => {
     expect((await fault(Buffer.from('\ufeff{"id":"a"}\n', 'utf16le'))).message).toContain('not UTF-8');
   });
 
+  it('gives the whole lines before a broken one', async () => {
+    await writeFile(file, Buffer.concat([Buffer.from('{"id":"a"}\n{"id":"b"}\n'), Buffer.from([0xff, 0x0a])]));
+    const ids: string[] = [];
+    const reading = (async () => {
+      for await (const { value } of readJsonl(file, schema)) ids.push(value.id);
+    })();
+    await expect(reading).rejects.toThrow(/rows\.jsonl:3: .*UTF-8/);
+    expect(ids).toEqual(['a', 'b']);
+  });
+
   it('refuses gzip that is cut or damaged', async () => {
     const whole = gzipSync(Array.from({ length: 5000 }, (_, at) => `{"id":"${at * 7919}"}\n`).join(''));
     expect((await fault(whole.subarray(0, whole.length - 200))).message).toContain('end too early');

@@ -2,7 +2,7 @@ import { type Qrels, type Run, rankHits } from '../measures/index.ts';
 import { DataError } from '../system/index.ts';
 import { checkWritable, duplicateId } from './id.ts';
 import { writeLines } from './jsonl.ts';
-import { readLines, type TextLine } from './lines.ts';
+import { readLineBatches, readLines, type TextLine } from './lines.ts';
 
 const WHITE_SPACE = /[ \t\v\f\r]+/;
 const GRADE = /^[+-]?\d{1,9}(\.0+)?$/;
@@ -147,21 +147,26 @@ function* judgements(qrels: Qrels): Generator<[query: string, document: string, 
 export async function readRun(file: string, signal?: AbortSignal): Promise<Run> {
   const run: Run = new Map();
   const seen = new Map<string, Set<string>>();
-  for await (const row of readLines(file, { signal })) {
-    const { query, document, score } = parseRunLine(row, file);
-    let documents = seen.get(query);
-    if (documents === undefined) {
-      documents = new Set();
-      seen.set(query, documents);
-      run.set(query, []);
-    }
-    if (documents.has(document))
-      throw duplicateId(file, row.line, document, `document of query ${JSON.stringify(query)}`);
-    documents.add(document);
-    run.get(query)!.push({ id: document, score });
+  for await (const rows of readLineBatches(file, { signal })) {
+    for (const row of rows) addResult(run, seen, row, file);
   }
   if (run.size > 0) return run;
   throw new DataError('the run holds no result', { file, mend: 'Name a run file with at least one line.' });
+}
+
+function addResult(run: Run, seen: Map<string, Set<string>>, row: TextLine, file: string): void {
+  const { query, document, score } = parseRunLine(row, file);
+  let documents = seen.get(query);
+  if (documents === undefined) {
+    documents = new Set();
+    seen.set(query, documents);
+    run.set(query, []);
+  }
+  if (documents.has(document)) {
+    throw duplicateId(file, row.line, document, `document of query ${JSON.stringify(query)}`);
+  }
+  documents.add(document);
+  run.get(query)!.push({ id: document, score });
 }
 
 function parseRunLine({ text, line }: TextLine, file: string) {
