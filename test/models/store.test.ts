@@ -3,11 +3,11 @@ import { chmod, mkdir, mkdtemp, readFile, rm, truncate, utimes, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type FakeHub, startFakeHub } from '../../test/support/fake-hub.ts';
-import { type ZipEntry, zipArchive } from '../../test/support/zip-writer.ts';
-import { ModelError, sha256 } from '../system/index.ts';
-import { KNOWN_MODELS } from './known-models.ts';
-import { ModelStore, type ModelStoreOptions } from './store.ts';
+import { KNOWN_MODELS } from '../../src/models/known-models.ts';
+import { ModelStore, type ModelStoreOptions } from '../../src/models/store.ts';
+import { ModelError, sha256 } from '../../src/system/index.ts';
+import { type FakeHub, startFakeHub } from '../support/fake-hub.ts';
+import { type ZipEntry, zipArchive } from '../support/zip-writer.ts';
 
 let home: string;
 let hub: FakeHub | undefined;

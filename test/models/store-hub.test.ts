@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../../test/support/fake-hub.ts';
-import { AbortedError, LlmQeError, ModelError, sha256 } from '../system/index.ts';
-import { ModelStore } from './store.ts';
+import { ModelStore } from '../../src/models/store.ts';
+import { AbortedError, LlmQeError, ModelError, sha256 } from '../../src/system/index.ts';
+import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../support/fake-hub.ts';
 
 const WEIGHTS = Buffer.alloc(200_000, 'weights');
 const FILES = {

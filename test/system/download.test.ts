@@ -4,12 +4,12 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Handler, type LocalServer, serveBytes, startServer } from '../../test/support/local-server.ts';
-import { type DownloadOptions, download } from './download.ts';
-import { AbortedError, DataError, NetworkError, ResourceError } from './errors.ts';
-import { sha256 } from './hash.ts';
-import { ConnectionError, HttpError } from './http.ts';
-import type { Progress } from './progress.ts';
+import { type DownloadOptions, download } from '../../src/system/download.ts';
+import { AbortedError, DataError, NetworkError, ResourceError } from '../../src/system/errors.ts';
+import { sha256 } from '../../src/system/hash.ts';
+import { ConnectionError, HttpError } from '../../src/system/http.ts';
+import type { Progress } from '../../src/system/progress.ts';
+import { type Handler, type LocalServer, serveBytes, startServer } from '../support/local-server.ts';
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31) % 251));
 const SHA = sha256(CONTENT);
