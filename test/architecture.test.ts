@@ -37,7 +37,8 @@ function importsOf(file: string): Import[] {
 const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => join(SOURCE, name));
-const imports = files.flatMap(importsOf).filter(({ from }) => from.includes('/'));
+/** Tests may reach for what `test/support` holds; the library's own face, `src/index.ts`, stands above all floors. */
+const imports = files.flatMap(importsOf).filter(({ from, to }) => from.includes('/') && !to.startsWith('..'));
 const floorOf = (path: string) => FLOORS.findIndex((floor) => floor.includes(path.split('/')[0]!));
 
 describe('the house', () => {

@@ -3,6 +3,7 @@ export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
 export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
 export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
 export { documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
+export { cachedSha256 } from './corpus-hash.ts';
 export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './echo.ts';
 export { expansionSchema, readExpansions } from './expansions.ts';
 export { idSchema } from './id.ts';
@@ -21,3 +22,4 @@ export {
   writeRun,
   writeTrecQrels,
 } from './trec.ts';
+export { buildWordnetDataset, type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/index.ts';

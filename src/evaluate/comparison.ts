@@ -1,35 +1,21 @@
-import { bootstrapInterval, pairedTTest, randomizationTest } from '../measures/index.ts';
+import { compareRuns } from '../measures/index.ts';
 import type { Arm } from './arms.ts';
 import type { ReportComparison } from './report/report-data.ts';
 
-/** Differences smaller than this are rounding, not change. */
-const TOLERANCE = 1e-9;
-
 /** Compares two arms query by query; both hold the same topics. */
 export function compareArms(baseline: Arm, arm: Arm, measure: string, seed: number): ReportComparison {
-  const before = perQuery(baseline, measure);
-  const after = perQuery(arm, measure);
-  const differences = after.map((value, row) => value - before[row]!);
-  const bootstrap = bootstrapInterval(differences, { seed });
+  const { qrels } = arm.topics;
+  const compared = compareRuns(qrels, baseline.retrieval.run, arm.retrieval.run, { measure, seed, missing: 'zero' });
   return {
     baseline: baseline.name,
     arm: arm.name,
     measure,
-    delta: mean(differences),
-    interval: [bootstrap.low, bootstrap.high],
-    tTest: pairedTTest(after, before).p,
-    randomization: randomizationTest(differences, { seed }).p,
-    helped: differences.filter((difference) => difference > TOLERANCE).length,
-    hurt: differences.filter((difference) => difference < -TOLERANCE).length,
-    unchanged: differences.filter((difference) => Math.abs(difference) <= TOLERANCE).length,
+    delta: compared.delta,
+    interval: [compared.interval.low, compared.interval.high],
+    tTest: compared.tTest.p,
+    randomization: compared.randomization.p,
+    helped: compared.helped,
+    hurt: compared.hurt,
+    unchanged: compared.unchanged,
   };
-}
-
-/** Values in the order of the topics. */
-function perQuery({ topics, scores }: Arm, measure: string): number[] {
-  return topics.queries.map(({ id }) => scores.perQuery.get(id)?.[measure] ?? 0);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

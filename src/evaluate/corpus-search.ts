@@ -116,8 +116,13 @@ export async function openEncoder(
         mend: 'Name a local encoder, or leave --offline away.',
       });
     }
-    return connectEncoder({ baseUrl: encoder, model: encoderModel });
+    if (encoderModel === undefined) {
+      throw new UsageError('an embedding server needs the name of its model', {
+        mend: 'Give --encoder-model NAME, as the server lists it under /models.',
+      });
+    }
+    return connectEncoder({ baseUrl: encoder, model: encoderModel, signal });
   }
   const model = await store.resolve(encoder, { kind: 'encoder', signal });
-  return loadEncoder(model, { precision, pooling, maxLength, threads });
+  return loadEncoder(model, { precision, pooling, maxLength, threads, signal });
 }

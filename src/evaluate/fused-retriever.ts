@@ -22,7 +22,7 @@ export class FusedRetriever implements Retriever {
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
-    const retrievals = [];
+    const retrievals: Retrieval[] = [];
     for (const part of this.#parts) retrievals.push(await part.retrieve(queries, options));
     const started = performance.now();
     const run = fuseRuns(

@@ -5,6 +5,9 @@ import { toRun } from './runs.ts';
 export interface LexicalSettings {
   /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */
   queryRepeats: number;
+  /** What the index was built with, for reports. */
+  k1: number;
+  b: number;
 }
 
 /** BM25; an expanded query is the query repeated, then its expansions. */
@@ -23,7 +26,8 @@ export class LexicalRetriever implements Retriever {
   }
 
   get settings(): Record<string, string | number | boolean> {
-    return { k1: this.#index.k1, b: this.#index.b, 'query repeats': this.#settings.queryRepeats };
+    const { k1, b, queryRepeats } = this.#settings;
+    return { k1, b, 'query repeats': queryRepeats };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {

@@ -1,0 +1,121 @@
+import { relative } from 'node:path';
+import { z } from 'zod';
+import { TABLE_MEASURES } from '../../evaluate/index.ts';
+import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
+import { defineCommand } from '../command.ts';
+import { formatTable } from '../table.ts';
+
+const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];
+
+/** What the two sizes of the demonstration differ in. */
+const SIZES = {
+  full: { corpus: 20_000, splits: { train: 400, dev: 300, test: 1000 }, evaluated: 200, maxTokens: 96 },
+  fast: { corpus: 2_000, splits: { train: 40, dev: 40, test: 40 }, evaluated: 40, maxTokens: 48 },
+};
+
+const options = z.object({
+  fast: z.boolean().default(false).describe('a small data set and short passages: within two minutes'),
+  out: z
+    .string()
+    .optional()
+    .describe('folder of the run (default runs/demo, or runs/demo-fast)')
+    .meta({ placeholder: 'DIR' }),
+  generator: z
+    .string()
+    .default('smollm2-135m-instruct')
+    .describe('LLM: a known model or a GGUF file')
+    .meta({ placeholder: 'NAME' }),
+  encoder: z
+    .string()
+    .default('all-minilm-l6-v2')
+    .describe('encoder: a known model or a folder')
+    .meta({ placeholder: 'NAME' }),
+  maxTokens: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('limit on the tokens of a passage (default 96, or 48)'),
+  alpha: z.coerce.number().min(0).max(1).default(0.5).describe('weight of the expansion in the query vector'),
+  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of every random choice'),
+  threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
+  offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+export const command = defineCommand({
+  name: 'demo',
+  summary: 'from nothing to a table and a report: real models, real data',
+  description:
+    'Fetches two small models, builds a data set from WordNet, writes an expansion for each query, searches raw and\nexpanded, and reports what expansion did to each query. A second run reuses all that the first one made.',
+  options,
+  examples: [
+    ['llm-qe demo', 'the whole of it, some minutes on two cores'],
+    ['llm-qe demo --fast', 'a small one, within two minutes'],
+  ],
+  async run(given, context) {
+    const settings = toSettings(given);
+    const result = await runDemo(settings, { signal: context.signal, progress: context.progress });
+    context.json(toJson(result));
+    if (!given.json) print(result, settings, context.say);
+  },
+});
+
+function toSettings(given: z.output<typeof options>): DemoSettings {
+  const size = given.fast ? SIZES.fast : SIZES.full;
+  return {
+    ...size,
+    folder: given.out ?? (given.fast ? 'runs/demo-fast' : 'runs/demo'),
+    maxTokens: given.maxTokens ?? size.maxTokens,
+    generator: given.generator,
+    encoder: given.encoder,
+    alpha: given.alpha,
+    seed: given.seed,
+    threads: given.threads,
+    offline: given.offline,
+  };
+}
+
+function toJson({ arms, comparisons, reportFile, expansionsFile, dataFolder }: DemoResult) {
+  const measures = arms.map(({ name, scores }) => [
+    name,
+    Object.fromEntries(TABLE_MEASURES.map((m) => [m, scores.mean[m]])),
+  ]);
+  return {
+    arms: Object.fromEntries(measures),
+    comparisons,
+    report: reportFile,
+    expansions: expansionsFile,
+    dataset: dataFolder,
+  };
+}
+
+function print(result: DemoResult, settings: DemoSettings, say: (line: string) => void): void {
+  const { arms, comparisons, reportFile, expansionsFile, dataFolder } = result;
+  const rows = arms.map(({ name, scores }) => [name, ...MEASURES.map((measure) => scores.mean[measure]!.toFixed(4))]);
+  say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
+  say(formatTable(['', ...MEASURES], rows));
+  say('');
+  const compared = comparisons.map((one) => [
+    `${one.arm} against ${one.baseline}`,
+    `${one.delta < 0 ? '' : '+'}${one.delta.toFixed(4)}`,
+    `${one.interval[0].toFixed(4)} to ${one.interval[1].toFixed(4)}`,
+    one.randomization < 0.0001 ? '< 0.0001' : one.randomization.toFixed(4),
+    one.tTest < 0.0001 ? '< 0.0001' : one.tTest.toFixed(4),
+    `${one.helped} / ${one.hurt} / ${one.unchanged}`,
+  ]);
+  const head = [
+    `change of ${comparisons[0]!.measure}`,
+    'delta',
+    '95 % interval',
+    'randomisation p',
+    't-test p',
+    'helped / hurt / unchanged',
+  ];
+  say(formatTable(head, compared));
+  say(`\nreport: ${relative('.', reportFile)}`);
+  const limit = settings.evaluated < settings.splits.test ? ` --limit ${settings.evaluated}` : '';
+  say(
+    `next:   npx llm-qe evaluate --dataset ${relative('.', dataFolder)} --expansions ${relative('.', expansionsFile)}${limit} --alpha 0.3`,
+  );
+}

@@ -1,0 +1,146 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { documentText, readExpansions } from '../../data/index.ts';
+import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../evaluate/index.ts';
+import { expandQueries, PROMPTS, readPrompt, TASKS } from '../../generate/index.ts';
+import { rankHits, type ScoredDocument } from '../../measures/index.ts';
+import { sha256 } from '../../system/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+
+const SNIPPET_CHARACTERS = 160;
+
+const options = z.object({
+  corpus: z
+    .string()
+    .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} a line')
+    .meta({ placeholder: 'DIR|FILE' }),
+  query: z.string().min(1).describe('what is looked for').meta({ placeholder: 'TEXT' }),
+  expand: z.boolean().default(false).describe('let the LLM write an expansion, and show what it moves'),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
+  top: z.coerce.number().int().positive().default(10).describe('documents shown'),
+  task: z.enum(TASKS).default('q2d').describe('which published prompt'),
+  prompt: z
+    .string()
+    .optional()
+    .describe('file with a prompt of your own that holds {query}')
+    .meta({ placeholder: 'FILE' }),
+  ...generatorOptions,
+  ...retrievalSettings,
+  maxTokens: generatorOptions.maxTokens.default(128),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+/** A document found, and where it stood before expansion (null: beyond the searched depth; undefined: not expanded). */
+interface Found extends ScoredDocument {
+  rank: number;
+  rankBefore?: number | null;
+  text: string;
+}
+
+export const command = defineCommand({
+  name: 'search',
+  summary: 'search a corpus of your own, raw or expanded',
+  description:
+    'Ranks the documents of a corpus for one query. The corpus is embedded once and kept by content, so the next query\nonly takes moments. With --expand the expansion is printed, and for each document the rank it had without it.',
+  options,
+  examples: [
+    ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key"', 'dense search'],
+    ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand', 'the same with an expansion'],
+  ],
+  async run(given, context) {
+    const corpus = await openCorpus(given.corpus);
+    const expansions = given.expand ? await expand(given, context) : [];
+    const search = new CorpusSearch(corpus, given, { signal: context.signal, progress: context.progress });
+    try {
+      const retriever = await search.retriever(given.retriever);
+      const rank = async (passages: string[]) => {
+        const query = { id: 'query', text: given.query, expansions: passages };
+        const depth = Math.max(given.depth, given.top);
+        const { run } = await retriever.retrieve([query], { depth, dropSelf: false, signal: context.signal });
+        return rankHits(run.get('query') ?? []);
+      };
+      const before = await rank([]);
+      const hits = expansions.length === 0 ? before : await rank(expansions);
+      const found = await describe(hits.slice(0, given.top), expansions.length === 0 ? undefined : before, corpus);
+      print(found, expansions, given, context);
+    } finally {
+      await search.close();
+    }
+  },
+});
+
+/** The passages for the one query; nothing is kept of them. */
+async function expand(given: Options, context: CommandContext): Promise<string[]> {
+  const prompt = given.prompt === undefined ? PROMPTS[given.task] : await readPrompt(given.prompt);
+  const folder = await mkdtemp(join(tmpdir(), 'llm-qe-search-'));
+  const generator = await openGenerator({ ...given, sequences: Math.min(given.sequences, given.samples) }, context);
+  try {
+    const { files } = await expandQueries({
+      queries: [{ id: sha256(given.query).slice(0, 16), text: given.query }],
+      generator,
+      prompt,
+      sampling: samplingOf(given),
+      samples: given.samples,
+      seed: given.seed,
+      out: join(folder, 'expansions.jsonl'),
+      signal: context.signal,
+      progress: context.progress,
+    });
+    const written = [...(await readExpansions(files.expansions)).values()].flat();
+    const passages = written.map(({ text }) => text).filter((text) => text !== '');
+    if (passages.length === 0) context.warn('the LLM wrote nothing: the query is searched as it is');
+    return passages;
+  } finally {
+    await generator.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function describe(
+  hits: readonly ScoredDocument[],
+  before: readonly ScoredDocument[] | undefined,
+  corpus: Corpus,
+): Promise<Found[]> {
+  const ranks = new Map(before?.map(({ id }, row) => [id, row + 1]));
+  const found = new Map(
+    hits.map(({ id, score }, row): [string, Found] => {
+      const moved = before === undefined ? {} : { rankBefore: ranks.get(id) ?? null };
+      return [id, { id, score, rank: row + 1, ...moved, text: '' }];
+    }),
+  );
+  let missing = found.size;
+  for await (const document of corpus.documents()) {
+    const entry = found.get(document.id);
+    if (entry === undefined) continue;
+    entry.text = documentText(document);
+    if (--missing === 0) break;
+  }
+  return [...found.values()];
+}
+
+function print(found: Found[], expansions: string[], given: Options, context: CommandContext): void {
+  context.json({ query: given.query, retriever: given.retriever, expansions, documents: found });
+  if (given.json) return;
+  for (const passage of expansions) context.say(`expansion: ${oneLine(passage, Number.POSITIVE_INFINITY)}\n`);
+  if (found.length === 0) context.say('nothing found');
+  for (const { rank, rankBefore, score, id, text } of found) {
+    context.say(`${String(rank).padStart(3)}  ${score.toFixed(4)}  ${id}${describeMove(rank, rankBefore)}`);
+    context.say(`     ${oneLine(text, SNIPPET_CHARACTERS)}`);
+  }
+}
+
+function describeMove(rank: number, before: number | null | undefined): string {
+  if (before === undefined) return '';
+  if (before === null) return '  (new)';
+  if (before === rank) return '  (as before)';
+  return `  (${before > rank ? 'up' : 'down'} from ${before})`;
+}
+
+function oneLine(text: string, limit: number): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length <= limit ? line : `${line.slice(0, limit).trimEnd()} ...`;
+}

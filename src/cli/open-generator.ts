@@ -1,0 +1,89 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
+import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
+import { UsageError } from '../system/index.ts';
+import type { CommandContext } from './command.ts';
+
+/** Options of every command that lets an LLM write. */
+export const generatorOptions = {
+  generator: z
+    .array(z.string())
+    .min(1)
+    .default([DEFAULT_GENERATOR])
+    .describe('a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)')
+    .meta({ placeholder: 'NAME|FILE|URL' }),
+  model: z.string().optional().describe("the model's name on the server").meta({ placeholder: 'NAME' }),
+  adapter: z
+    .array(z.string())
+    .default([])
+    .describe('LoRA adapter for the embedded model, in GGUF (repeatable)')
+    .meta({ placeholder: 'DIR|FILE' }),
+  temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
+  topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
+  topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),
+  maxTokens: z.coerce.number().int().min(1).default(512).describe('limit on new tokens'),
+  samples: z.coerce.number().int().min(1).default(1).describe('expansions a query'),
+  seed: z.coerce.number().int().min(0).default(42).describe('seed of all samples'),
+  concurrency: z.coerce.number().int().min(1).default(16).describe('calls to servers at once'),
+  timeout: z.coerce.number().positive().default(300).describe('seconds for one call to a server'),
+  sequences: z.coerce.number().int().min(1).default(32).describe('texts the embedded model writes side by side'),
+  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
+  context: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('tokens of prompt and text together; default 512 more than --max-tokens'),
+  gpu: z.boolean().default(false).describe('let the embedded model use the graphics card'),
+  deterministic: z
+    .boolean()
+    .default(false)
+    .describe('one thread and one text at a time for each: equal runs give equal files, more slowly'),
+  offline: z.boolean().default(false).describe('fetch nothing'),
+};
+
+const schema = z.object(generatorOptions);
+export type GeneratorChoice = z.output<typeof schema>;
+
+/**
+ * Opens what `--generator` names: an embedded model, or one or more servers of one model.
+ *
+ * @throws UsageError for options that do not go together, ModelError, NetworkError
+ */
+export async function openGenerator(
+  given: GeneratorChoice,
+  { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
+): Promise<Generator> {
+  const addresses = given.generator.filter((name) => /^https?:\/\//i.test(name));
+  if (addresses.length === given.generator.length) {
+    if (given.adapter.length > 0) {
+      throw new UsageError('--adapter is for the embedded model', { mend: 'Load the adapter on the server.' });
+    }
+    const { model, concurrency, timeout } = given;
+    return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, signal });
+  }
+  const [name, ...others] = given.generator;
+  if (name === undefined || others.length > 0) {
+    throw new UsageError('several generators must all be servers', { mend: 'Name one model, or several addresses.' });
+  }
+  if (given.model !== undefined) {
+    throw new UsageError('--model names a model on a server', { mend: 'Name an embedded model with --generator.' });
+  }
+  const store = new ModelStore({ offline: given.offline, progress });
+  const model = await store.resolve(name, { kind: 'generator', signal });
+  return loadGenerator(model, {
+    sequences: given.sequences,
+    threads: given.threads ?? availableParallelism(),
+    contextSize: given.context ?? given.maxTokens + 512,
+    adapters: given.adapter.map((path) => ({ path })),
+    deterministic: given.deterministic,
+    gpu: given.gpu ? 'auto' : false,
+    signal,
+  });
+}
+
+/** How tokens are drawn, out of the command line's words. */
+export function samplingOf({ temperature, topP, topK, maxTokens }: GeneratorChoice) {
+  return { temperature, topP, topK, maxTokens };
+}

@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { type Expansion, readExpansions } from '../data/index.ts';
+import { type Topics, withExpansions } from '../evaluate/index.ts';
+import { expandQueries, loadGenerator, PROMPTS } from '../generate/index.ts';
+import type { ResolvedModel } from '../models/index.ts';
+import type { Progress } from '../system/index.ts';
+
+export interface ExpandTopicsSettings {
+  /** Folder of the run. */
+  folder: string;
+  maxTokens: number;
+  seed: number;
+  threads: number | undefined;
+}
+
+export interface ExpandedTopics {
+  topics: Topics;
+  expansions: Expansion[];
+  expansionsFile: string;
+}
+
+/** Writes one q2d passage for each query into the run's `expansions.jsonl`, and joins them to the topics. */
+export async function expandTopics(
+  topics: Topics,
+  model: ResolvedModel,
+  { folder, maxTokens, seed, threads }: ExpandTopicsSettings,
+  { signal, progress }: { signal?: AbortSignal | undefined; progress?: Progress | undefined },
+): Promise<ExpandedTopics> {
+  const generator = await loadGenerator(model, { threads, signal });
+  try {
+    const { files } = await expandQueries({
+      queries: topics.queries,
+      generator,
+      prompt: PROMPTS.q2d,
+      sampling: { maxTokens },
+      seed,
+      out: join(folder, 'expansions.jsonl'),
+      signal,
+      progress,
+    });
+    const byQuery = await readExpansions(files.expansions);
+    return {
+      topics: withExpansions(topics, byQuery),
+      expansions: [...byQuery.values()].flat(),
+      expansionsFile: files.expansions,
+    };
+  } finally {
+    await generator.close();
+  }
+}

@@ -1,0 +1,1 @@
+export { type DemoOptions, type DemoResult, type DemoSettings, runDemo } from './demo.ts';
