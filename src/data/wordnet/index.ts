@@ -1,0 +1,2 @@
+export { buildWordnetDataset } from './dataset.ts';
+export { type WordnetManifest, type WordnetOptions, wordnetOptions } from './settings.ts';

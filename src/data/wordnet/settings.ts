@@ -1,0 +1,61 @@
+import { z } from 'zod';
+
+/** Options of {@link buildWordnetDataset}, as the command line names them. */
+export const wordnetOptions = z.object({
+  out: z.string().min(1).describe('folder of the data set').meta({ placeholder: 'DIR' }),
+  corpus: size(20_000).describe('documents in the corpus'),
+  train: size(400).describe('training queries'),
+  dev: size(300).describe('development queries'),
+  test: size(1_000).describe('test queries'),
+  seed: z.coerce.number().int().min(0).max(0xffffffff).default(13).describe('seed of every random choice'),
+  dict: z
+    .string()
+    .optional()
+    .describe('folder with data.noun and index.adj of another WordNet release than the one installed')
+    .meta({ placeholder: 'DIR' }),
+  force: z.boolean().default(false).describe('replace a data set that was made with other settings'),
+});
+
+export type WordnetOptions = z.output<typeof wordnetOptions>;
+
+function size(usual: number) {
+  return z.coerce.number().int().min(0).max(1_000_000).default(usual);
+}
+
+const hex = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.number().int().min(0);
+const perSplit = z.object({ train: count, dev: count, test: count });
+
+/** What the data set was made of, and how; equal for equal settings, so it names no date and no path. */
+export const wordnetManifest = z.object({
+  kind: z.literal('wordnet'),
+  /** Counts up when the way the data set is made changes. */
+  version: z.literal(1),
+  settings: z.object({
+    seed: count,
+    corpus: count,
+    train: count,
+    dev: count,
+    test: count,
+    wordnet: z.string(),
+    /** SHA-256 of data.noun and of index.adj. */
+    nouns: hex,
+    adjectives: hex,
+  }),
+  synsets: z.object({
+    all: count,
+    /** Synsets that share the document of an earlier one with the identical gloss. */
+    merged: count,
+    dropped: z.object({ empty: count, offensive: count, nearDuplicate: count }),
+    /** Distinct glosses, of which the corpus is a part. */
+    documents: count,
+  }),
+  terms: z.object({ all: count, askable: count, rejected: z.record(z.string(), count) }),
+  queries: perSplit,
+  judgements: perSplit,
+  triples: count,
+  /** SHA-256 of each file. */
+  files: z.record(z.string(), hex),
+});
+
+export type WordnetManifest = z.output<typeof wordnetManifest>;
