@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
@@ -49,7 +49,7 @@ async function readIndex(file: string): Promise<z.output<typeof IndexSchema>> {
 
 function checkShardName(indexFile: string, name: string): void {
   // Both separators are refused on every system: an index is data from elsewhere.
-  if (name !== '' && name !== '.' && name !== '..' && basename(name) === name && !/[\\/\0]/.test(name)) return;
+  if (name !== '' && name !== '.' && name !== '..' && !/[\\/\0]/.test(name)) return;
   throw new ModelError(`names a shard outside its folder: ${JSON.stringify(name)}`, {
     file: indexFile,
     id: name,

@@ -73,7 +73,9 @@ class StorageType {
 export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
   const parser = new Parser({
     unpicklingTypeOfDictionary: 'Map',
-    nameResolver: { resolve: (module, name) => resolveGlobal(file, `${module}.${name}`.slice(0, 200)) as () => unknown },
+    nameResolver: {
+      resolve: (module, name) => resolveGlobal(file, `${module}.${name}`.slice(0, 200)) as () => unknown,
+    },
     persistentResolver: { resolve: (id: unknown) => toStorage(id) },
   });
   try {
