@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } from '../system/index.ts';
 import { FinishedQueue } from './finished-queue.ts';
@@ -115,6 +116,7 @@ class ServerGenerator implements Generator {
     const groups = groupRequests(feed, this.#settings.useN);
     const finished = new FinishedQueue<Generation>();
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     const onAbort = (): void => {
       stop.abort();
       finished.fail(new AbortedError());
@@ -189,8 +191,7 @@ class ServerGenerator implements Generator {
 
   async #call(server: Server, group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
     const startedAt = performance.now();
-    const answer: unknown = await server.client.post('/chat/completions', { body: this.#body(server, group), signal });
-    const parsed = answerSchema.safeParse(answer);
+    const parsed = answerSchema.safeParse(await post(server, this.#body(server, group), signal));
     if (parsed.success) return readAnswer(parsed.data, group, performance.now() - startedAt);
     throw new NetworkError(`${server.baseUrl} answered something that is no chat completion`, {
       id: group[0].id,
@@ -215,6 +216,18 @@ class ServerGenerator implements Generator {
   }
 
   async close(): Promise<void> {}
+}
+
+/** The client never takes its listener off a signal again, so each call has a signal of its own. */
+async function post(server: Server, body: Record<string, unknown>, stop: AbortSignal): Promise<unknown> {
+  const own = new AbortController();
+  const onStop = (): void => own.abort();
+  stop.addEventListener('abort', onStop, { once: true });
+  try {
+    return await server.client.post('/chat/completions', { body, signal: own.signal });
+  } finally {
+    stop.removeEventListener('abort', onStop);
+  }
 }
 
 /** Puts neighbours that differ in their seed alone together, where calls may have several samples. */

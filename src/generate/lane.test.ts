@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest';
+import type { Generation, GenerationRequest } from './generator.ts';
+import { Lane } from './lane.ts';
+import type { TokenScores } from './sampler.ts';
+import type { BatchItem, SequenceContext } from './sequence-context.ts';
+
+const END = 0;
+
+/**
+ * A language model over eight tokens whose next scores are a hash of all tokens before: a cache that holds anything
+ * but the sequence's own tokens gives another text.
+ */
+class ToyContext implements SequenceContext {
+  readonly sequences: number;
+  readonly size: number;
+  readonly caches: number[][];
+  readonly batches: BatchItem[][] = [];
+  evaluated = 0;
+  copies = 0;
+
+  constructor(sequences: number, size = 100) {
+    this.sequences = sequences;
+    this.size = size;
+    this.caches = Array.from({ length: sequences }, () => []);
+  }
+
+  async decode(items: readonly BatchItem[]) {
+    this.batches.push([...items]);
+    const order = items.map(({ sequence }) => sequence);
+    expect(order).toEqual([...new Set(order)].sort((a, b) => a - b));
+    return items.map(({ sequence, start, tokens, scores }) => {
+      const cache = this.caches[sequence]!;
+      expect(cache.length).toBe(start);
+      cache.push(...tokens);
+      this.evaluated += tokens.length;
+      return scores ? new ToyScores([...cache]) : undefined;
+    });
+  }
+
+  async copy(target: number, source: number) {
+    this.copies++;
+    this.caches[target] = [...this.caches[source]!];
+  }
+
+  trim(sequence: number, length: number) {
+    this.caches[sequence]!.length = length;
+    return true;
+  }
+
+  async close() {}
+}
+
+class ToyScores implements TokenScores {
+  readonly vocabularySize = 8;
+  readonly #logits: number[];
+
+  constructor(tokens: number[]) {
+    const hash = tokens.reduce((sum, token) => (Math.imul(sum, 31) + token + 7) | 0, 17) >>> 0;
+    this.#logits = Array.from({ length: 8 }, (_, token) => ((hash >>> (token * 3)) % 8) / 3);
+  }
+
+  async best() {
+    return (await this.top(1, 1)).tokens[0]!;
+  }
+
+  async top(count: number, temperature: number) {
+    const order = this.#logits.map((logit, token) => ({ token, score: logit / temperature }));
+    order.sort((a, b) => b.score - a.score || a.token - b.token);
+    const kept = order.slice(0, count);
+    return { tokens: kept.map(({ token }) => token), scores: kept.map(({ score }) => score) };
+  }
+
+  async totalWeight(temperature: number) {
+    const best = Math.max(...this.#logits);
+    return this.#logits.reduce((sum, logit) => sum + Math.exp((logit - best) / temperature), 0);
+  }
+}
+
+function requestOf(id: string, seed: number, maxTokens = 12): GenerationRequest {
+  return { id, messages: [], sampling: { temperature: 1, topP: 0.9, topK: 0, maxTokens }, seed };
+}
+
+function laneOver(context: SequenceContext, sharePrefixes: boolean, promptTokensPerStep = 5): Lane {
+  const textOf = (tokens: number[]): string => tokens.join(' ');
+  return new Lane(context, { isEnd: (token) => token === END, textOf, promptTokensPerStep, sharePrefixes });
+}
+
+async function runAll(lane: Lane, jobs: { request: GenerationRequest; prompt: number[] }[]): Promise<Generation[]> {
+  const waiting = [...jobs];
+  const ended: Generation[] = [];
+  while (waiting.length > 0 || lane.busy) {
+    while (lane.room > 0 && waiting.length > 0) lane.admit(waiting.shift()!);
+    ended.push(...(await lane.step()));
+  }
+  return ended;
+}
+
+const HEAD = [1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7];
+const JOBS = Array.from({ length: 40 }, (_, index) => ({
+  request: requestOf(`r${index}`, index),
+  prompt: [...HEAD, 1 + (Math.floor(index / 4) % 7), 1 + (Math.floor(index / 28) % 7), 3],
+}));
+
+function texts(generations: Generation[]): Record<string, string> {
+  return Object.fromEntries(generations.map(({ id, text }) => [id, text]));
+}
+
+describe('Lane', () => {
+  it('writes the same text for a request whatever runs beside it', async () => {
+    const alone = texts(await runAll(laneOver(new ToyContext(1), false), JOBS));
+    expect(Object.keys(alone)).toHaveLength(JOBS.length);
+    expect(new Set(Object.values(alone)).size).toBeGreaterThan(20);
+    for (const sequences of [1, 3, 8, 64]) {
+      for (const share of [true, false]) {
+        expect(texts(await runAll(laneOver(new ToyContext(sequences), share), JOBS))).toEqual(alone);
+      }
+    }
+  });
+
+  it('computes what prompts have in common once', async () => {
+    const shared = new ToyContext(8);
+    const apart = new ToyContext(8);
+    const ended = await runAll(laneOver(shared, true, 64), JOBS);
+    await runAll(laneOver(apart, false, 64), JOBS);
+    const written = ended.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
+    const prompts = JOBS.length * JOBS[0]!.prompt.length;
+    expect(apart.evaluated).toBeGreaterThan(prompts);
+    // Once the head, then the few tokens in which each prompt differs.
+    expect(shared.evaluated).toBeLessThan(HEAD.length + JOBS.length * 4 + written);
+    expect(shared.copies).toBeGreaterThan(0);
+  });
+
+  it('fills a sequence again before the next step', async () => {
+    const context = new ToyContext(4);
+    await runAll(laneOver(context, false, 1000), JOBS);
+    const widths = context.batches.map((items) => items.length);
+    const fullUntil = widths.findIndex((width) => width < 4);
+    expect(fullUntil).toBeGreaterThan(widths.length * 0.6);
+  });
+
+  it('keeps busy sequences together at the end', async () => {
+    const context = new ToyContext(8);
+    await runAll(laneOver(context, true), JOBS.slice(0, 8));
+    for (const items of context.batches.slice(-6)) {
+      expect(items.map(({ sequence }) => sequence)).toEqual(items.map((_, index) => index));
+    }
+  });
+
+  it('divides a long prompt among steps', async () => {
+    const context = new ToyContext(2);
+    const prompt = Array.from({ length: 23 }, (_, index) => 1 + (index % 7));
+    await runAll(laneOver(context, false, 5), [{ request: requestOf('a', 1, 1), prompt }]);
+    expect(context.batches.map(([item]) => item!.tokens.length)).toEqual([5, 5, 5, 5, 3]);
+  });
+
+  it('ends at the token limit, at the end token and where the context is full', async () => {
+    const ended = await runAll(laneOver(new ToyContext(4, 24), true), JOBS.slice(0, 20));
+    for (const { finish, completionTokens, text } of ended) {
+      expect(text.split(' ').filter(Boolean)).toHaveLength(completionTokens);
+      expect(text).not.toContain('0');
+      if (finish === 'length') expect(completionTokens).toBe(24 - 17);
+      else expect(completionTokens).toBeLessThan(24 - 17 + 1);
+    }
+    expect(new Set(ended.map(({ finish }) => finish))).toEqual(new Set(['stop', 'length']));
+  });
+
+  it('forgets jobs that were dropped', async () => {
+    const context = new ToyContext(2);
+    const lane = laneOver(context, true);
+    lane.admit(JOBS[0]!);
+    await lane.step();
+    lane.drop();
+    expect(lane.busy).toBe(false);
+    const alone = texts(await runAll(laneOver(new ToyContext(1), false), JOBS.slice(4, 6)));
+    expect(texts(await runAll(lane, JOBS.slice(4, 6)))).toEqual(alone);
+  });
+});

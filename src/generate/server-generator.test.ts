@@ -1,0 +1,276 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Behaviour, ChatServer, refusal, textFor } from '../../test/support/chat-server.ts';
+import { AbortedError, NetworkError, UsageError } from '../system/index.ts';
+import type { Generation, GenerationRequest, Sampling } from './generator.ts';
+import { retryAfterSeconds } from './server-faults.ts';
+import { connectGenerator, type ServerOptions } from './server-generator.ts';
+import { normalizeBaseUrl } from './server-pool.ts';
+
+const servers: ChatServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+async function serve(behaviour?: Behaviour, models?: string[]): Promise<ChatServer> {
+  const server = await ChatServer.start(behaviour, models);
+  servers.push(server);
+  return server;
+}
+
+function requestsFor(count: number, sampling: Partial<Sampling> = {}): GenerationRequest[] {
+  return Array.from({ length: count }, (_, index) => ({
+    id: `r${index}`,
+    messages: [{ role: 'user', content: `query ${Math.floor(index / 2)}` }],
+    sampling: { temperature: 1, topP: 0.9, topK: 0, maxTokens: 20, ...sampling },
+    seed: index,
+  }));
+}
+
+function expectWhole(generations: Generation[], requests: GenerationRequest[]): void {
+  const texts = Object.fromEntries(generations.map(({ id, text }) => [id, text]));
+  const wanted = requests.map(({ id, messages, seed }) => [id, textFor(messages[0]!.content, seed)]);
+  expect(generations).toHaveLength(requests.length);
+  expect(texts).toEqual(Object.fromEntries(wanted));
+}
+
+async function ask(options: ServerOptions, requests: GenerationRequest[], signal?: AbortSignal): Promise<Generation[]> {
+  const generator = await connectGenerator(options);
+  const generations: Generation[] = [];
+  for await (const generation of generator.generate(requests, signal)) generations.push(generation);
+  return generations;
+}
+
+async function faultOf(behaviour: Behaviour, options: Partial<ServerOptions> = {}, sampling: Partial<Sampling> = {}) {
+  const server = await serve(behaviour);
+  const asked = ask({ baseUrls: [server.baseUrl], retries: 1, ...options }, requestsFor(1, sampling));
+  const error = await asked.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return { error: error as NetworkError, server };
+}
+
+describe('connectGenerator', () => {
+  it('asks for what the request says, and takes the only model', async () => {
+    const server = await serve();
+    const requests = requestsFor(10);
+    const generations = await ask({ baseUrls: [server.baseUrl], concurrency: 3 }, requests);
+    expectWhole(generations, requests);
+    expect(generations[0]).toMatchObject({ finish: 'stop', promptTokens: 7, completionTokens: 5 });
+    expect(server.calls[0]).toMatchObject({
+      model: 'toy',
+      temperature: 1,
+      top_p: 0.9,
+      top_k: 0,
+      min_p: 0,
+      max_tokens: 20,
+      samplers: ['temperature', 'top_k', 'top_p'],
+    });
+    expect(server.widest).toBeLessThanOrEqual(3);
+  });
+
+  it('keeps as many calls under way as it may, and pulls no request before there is room', async () => {
+    let pulled = 0;
+    function* requests() {
+      for (const request of requestsFor(12)) {
+        pulled++;
+        yield request;
+      }
+    }
+    let answered = 0;
+    let ahead = 0;
+    const server = await serve(async () => {
+      ahead = Math.max(ahead, pulled - answered);
+      await sleep(40);
+      answered++;
+      return undefined;
+    });
+    const generator = await connectGenerator({ baseUrls: [server.baseUrl], concurrency: 4 });
+    let count = 0;
+    for await (const _generation of generator.generate(requests())) count++;
+    expect(count).toBe(12);
+    expect(server.widest).toBe(4);
+    expect(ahead).toBe(4);
+  });
+
+  it('asks again after 429, when the server says so', async () => {
+    const times: number[] = [];
+    const server = await serve((_call, number) => {
+      times.push(performance.now());
+      return number === 0 ? refusal(429, 'slow down', { 'retry-after': '0.3' }) : undefined;
+    });
+    const requests = requestsFor(1);
+    expectWhole(await ask({ baseUrls: [server.baseUrl] }, requests), requests);
+    expect(times[1]! - times[0]!).toBeGreaterThan(290);
+  });
+
+  it('shares the load between two servers', async () => {
+    const slow: Behaviour = async () => {
+      await sleep(20);
+      return undefined;
+    };
+    const [one, two] = [await serve(slow), await serve(slow)];
+    const requests = requestsFor(20);
+    const generations = await ask({ baseUrls: [one.baseUrl, two.baseUrl], concurrency: 4, model: 'toy' }, requests);
+    expectWhole(generations, requests);
+    expect(Math.min(one.calls.length, two.calls.length)).toBeGreaterThan(5);
+  });
+
+  it('goes on with the other server when one dies midway', async () => {
+    const dying = await serve((_call, number, _request, response) => {
+      if (number >= 3) response.destroy();
+      return undefined;
+    });
+    const living = await serve();
+    const requests = requestsFor(30);
+    const generations = await ask(
+      { baseUrls: [dying.baseUrl, living.baseUrl], concurrency: 4, model: 'toy' },
+      requests,
+    );
+    expectWhole(generations, requests);
+    expect(living.calls.length).toBeGreaterThan(20);
+  });
+
+  it('takes a server back that was only gone for a while', async () => {
+    const server = await serve((_call, number) => (number === 0 ? refusal(503, 'loading') : undefined));
+    const requests = requestsFor(3);
+    expectWhole(await ask({ baseUrls: [server.baseUrl], concurrency: 1 }, requests), requests);
+  });
+
+  it('asks for all samples of a prompt in one call with useN, and again where there were too few', async () => {
+    const server = await serve((call, number) => {
+      if (number !== 0) return undefined;
+      const choices = [{ index: 0, message: { content: textFor('query 0', call.seed) }, finish_reason: 'length' }];
+      return { status: 200, body: { choices } };
+    });
+    const generations = await ask({ baseUrls: [server.baseUrl], useN: true, concurrency: 1 }, requestsFor(6));
+    expect(generations.map(({ id }) => id).sort()).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
+    expect(server.calls.map(({ n }) => n)).toEqual([2, undefined, 2, 2]);
+    expect(generations[0]).toMatchObject({ id: 'r0', finish: 'length' });
+  });
+
+  it('learns the names that a server has for the settings', async () => {
+    const server = await serve((call) => {
+      if ('max_tokens' in call) return refusal(400, "Unsupported parameter: use 'max_completion_tokens' instead.");
+      return 'top_k' in call ? refusal(400, 'Unrecognized request argument supplied: top_k') : undefined;
+    });
+    const requests = requestsFor(8);
+    expectWhole(await ask({ baseUrls: [server.baseUrl], concurrency: 4, retries: 0 }, requests), requests);
+    expect(server.calls.at(-1)).toMatchObject({ max_completion_tokens: 20 });
+    expect(server.calls.at(-1)).not.toHaveProperty('samplers');
+  });
+
+  it('has a fingerprint of model and extra settings', async () => {
+    const server = await serve();
+    const print = async (options: Partial<ServerOptions>) =>
+      (await connectGenerator({ baseUrls: [server.baseUrl], ...options })).fingerprint;
+    expect(await print({})).toBe(await print({ model: 'toy', concurrency: 2 }));
+    expect(await print({})).not.toBe(await print({ model: 'other' }));
+    expect(await print({})).not.toBe(await print({ extraBody: { chat_template_kwargs: { enable_thinking: false } } }));
+  });
+
+  it('stops within a second, in the middle of calls', async () => {
+    const server = await serve(async () => {
+      await sleep(5000);
+      return undefined;
+    });
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 100);
+    const startedAt = performance.now();
+    await expect(ask({ baseUrls: [server.baseUrl] }, requestsFor(40), controller.signal)).rejects.toThrow(AbortedError);
+    expect(performance.now() - startedAt).toBeLessThan(1000);
+  });
+});
+
+describe('faults of servers', () => {
+  it('an address where nothing listens', async () => {
+    const server = await serve();
+    await server.stop();
+    const error: unknown = await ask({ baseUrls: [server.baseUrl], model: 'toy', retries: 0 }, requestsFor(1)).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error).toMatchObject({ id: 'r0', mend: expect.stringMatching(/server runs/) });
+  });
+
+  it.each([
+    ['a wrong key', refusal(401, 'Incorrect API key'), /OPENAI_API_KEY/],
+    ['an unknown model', refusal(404, 'The model `toy` does not exist'), /knows the model "toy"/],
+    ['a context too small', refusal(400, "This model's maximum context length is 64 tokens"), /--max-tokens/],
+    ['a used-up quota', refusal(429, 'You exceeded your quota', {}, 'insufficient_quota'), /quota/],
+    ['an answer of another kind', { status: 200, body: '<html>hello</html>' }, /usually ends in \/v1/],
+    ['an answer without choices', { status: 200, body: { choices: [] } }, /usually ends in \/v1/],
+  ])('%s: at once, with a mend', async (_name, reply, mend) => {
+    const { error, server } = await faultOf(() => reply);
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.mend).toMatch(mend);
+    expect(error.id).toBe('r0');
+    expect(server.calls).toHaveLength(1);
+  });
+
+  it.each([
+    ['too many requests', refusal(429, 'slow down', { 'retry-after': '0' }), /--concurrency/],
+    ['a broken server', refusal(500, 'boom', { 'retry-after-ms': '1' }), /log/],
+  ])('%s: after the attempts', async (_name, reply, mend) => {
+    const { error, server } = await faultOf(() => reply, { retries: 2 });
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.mend).toMatch(mend);
+    expect(server.calls).toHaveLength(3);
+  });
+
+  it('a server that does not answer in time', async () => {
+    const hang: Behaviour = async () => {
+      await sleep(1500);
+      return undefined;
+    };
+    const { error } = await faultOf(hang, { timeoutSeconds: 0.1, retries: 0 });
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.message).toMatch(/in time/);
+  });
+
+  it('top-k on a server that does not know it', async () => {
+    const { error } = await faultOf(() => refusal(400, 'Unknown parameter: top_k'), {}, { topK: 5 });
+    expect(error).toBeInstanceOf(UsageError);
+  });
+
+  it('hands over what other calls finished before it fails', async () => {
+    const server = await serve(async (_call, number) => {
+      if (number === 1) return refusal(401, 'expired');
+      await sleep(60);
+      return undefined;
+    });
+    const generator = await connectGenerator({ baseUrls: [server.baseUrl], concurrency: 3 });
+    const kept: string[] = [];
+    const reading = (async () => {
+      for await (const { id } of generator.generate(requestsFor(30))) kept.push(id);
+    })();
+    await expect(reading).rejects.toThrow(/401/);
+    expect(kept.sort()).toEqual(['r0', 'r2']);
+  });
+
+  it('several models and none named', async () => {
+    const server = await serve(undefined, ['a', 'b']);
+    await expect(connectGenerator({ baseUrls: [server.baseUrl] })).rejects.toMatchObject({
+      name: 'UsageError',
+      mend: expect.stringMatching(/a, b/),
+    });
+  });
+});
+
+describe('addresses and waiting times', () => {
+  it('adds /v1 where there is no path', () => {
+    expect(normalizeBaseUrl('http://host:8000')).toBe('http://host:8000/v1');
+    expect(normalizeBaseUrl('https://host/openai/v1/')).toBe('https://host/openai/v1');
+    expect(() => normalizeBaseUrl('host:8000')).toThrow(UsageError);
+  });
+
+  it('reads Retry-After as seconds, milliseconds and date', () => {
+    const now = Date.parse('2026-01-01T00:00:00Z');
+    expect(retryAfterSeconds(new Headers({ 'retry-after': '7' }))).toBe(7);
+    expect(retryAfterSeconds(new Headers({ 'retry-after-ms': '250' }))).toBe(0.25);
+    expect(retryAfterSeconds(new Headers({ 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }), now)).toBe(9);
+    expect(retryAfterSeconds(new Headers({ 'retry-after': 'soon' }))).toBeUndefined();
+    expect(retryAfterSeconds(undefined)).toBeUndefined();
+  });
+});
