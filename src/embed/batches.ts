@@ -32,3 +32,23 @@ export function planBatches(lengths: readonly number[]): Batch[] {
   }
   return batches;
 }
+
+/** Texts that are tokenised together, and grouped by length: enough to find like lengths, few enough to stop between. */
+const MOST_TEXTS = 2048;
+const MOST_CHARACTERS = 1_000_000;
+
+/** Cuts a list into runs of consecutive texts: where each begins, and after which text it ends. */
+export function* windows(texts: readonly string[]): Generator<{ start: number; end: number }> {
+  let start = 0;
+  let characters = 0;
+  for (let end = 0; end < texts.length; end++) {
+    const size = texts[end]!.length;
+    if (end > start && (end - start >= MOST_TEXTS || characters + size > MOST_CHARACTERS)) {
+      yield { start, end };
+      start = end;
+      characters = 0;
+    }
+    characters += size;
+  }
+  if (start < texts.length) yield { start, end: texts.length };
+}

@@ -11,8 +11,8 @@ import {
   type Pooling,
   Runtime,
 } from '../nn/index.ts';
-import { cacheHome, contentKey, ModelError, UsageError } from '../system/index.ts';
-import { type Batch, planBatches } from './batches.ts';
+import { AbortedError, cacheHome, contentKey, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
+import { type Batch, planBatches, windows } from './batches.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
 import { choosePrefixes, type Prefixes } from './prefixes.ts';
@@ -20,9 +20,6 @@ import { type FolderSettings, readFolderSettings, readSettings } from './sentenc
 
 /** Raised when the same model and text would give other vectors than before. */
 const VERSION = 1;
-
-/** Texts that are tokenised together, and grouped by length. */
-const WINDOW = 2048;
 
 /** More workers than this share the machine's threads between them. */
 const MOST_WORKERS = 8;
@@ -166,9 +163,9 @@ class LocalEncoder implements Encoder {
     setMaxListeners(0, signal); // one for each batch under way
     const running: Promise<void>[] = [];
     try {
-      for (let start = 0; start < texts.length; start += WINDOW) {
-        const ids = await this.#tokenize(texts.slice(start, start + WINDOW), role);
-        const target = vectors.subarray(start * this.dimensions, (start + ids.length) * this.dimensions);
+      for (const { start, end } of windows(texts)) {
+        const ids = await unlessAborted(this.#tokenize(texts.slice(start, end), role), signal);
+        const target = vectors.subarray(start * this.dimensions, end * this.dimensions);
         const window = this.#encodeWindow(ids, target, { ...options, signal });
         window.catch(() => {});
         running.push(window);
@@ -216,5 +213,20 @@ class LocalEncoder implements Encoder {
       ids: { dtype: 'int32' as const, shape: [texts.length, longest], data: padded },
       lengths: { dtype: 'int32' as const, shape: [texts.length], data: lengths },
     };
+  }
+}
+
+/** The result of work that cannot be stopped, or an AbortedError as soon as the signal fires. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  throwIfAborted(signal);
+  let stop = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(new AbortedError());
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }

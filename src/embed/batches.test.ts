@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import { Random } from '../system/index.ts';
+import { planBatches, windows } from './batches.ts';
+
+describe('planBatches', () => {
+  const random = new Random(1);
+  const lengths = Array.from({ length: 3000 }, () => 2 + random.below(255));
+
+  test('holds every text once', () => {
+    const all = planBatches(lengths).flatMap(({ texts }) => texts);
+    expect(all.sort((a, b) => a - b)).toEqual(lengths.map((_, index) => index));
+  });
+
+  test('pads next to nothing', () => {
+    const padded = planBatches(lengths).reduce((sum, { texts, longest }) => sum + texts.length * longest, 0);
+    expect(padded / lengths.reduce((a, b) => a + b)).toBeLessThan(1.01);
+  });
+
+  test('keeps batches within their budget, and gives a longer text a batch of its own', () => {
+    for (const { texts, longest } of planBatches(lengths)) expect(texts.length * longest).toBeLessThanOrEqual(1024);
+    expect(planBatches([3, 4000, 3])[0]).toEqual({ texts: [1], longest: 4000 });
+  });
+
+  test('cuts a short list so that threads can share it', () => {
+    expect(planBatches(new Array(64).fill(16))).toHaveLength(4);
+    expect(planBatches([])).toEqual([]);
+  });
+});
+
+describe('windows', () => {
+  test('ends at 2048 texts', () => {
+    const texts = new Array(5000).fill('short');
+    expect([...windows(texts)].map(({ start, end }) => end - start)).toEqual([2048, 2048, 904]);
+  });
+
+  test('ends at a million characters, and lets a longer text through', () => {
+    const texts = ['a'.repeat(600_000), 'b'.repeat(600_000), 'c'.repeat(3_000_000), 'd'];
+    expect([...windows(texts)]).toEqual([
+      { start: 0, end: 1 },
+      { start: 1, end: 2 },
+      { start: 2, end: 3 },
+      { start: 3, end: 4 },
+    ]);
+    expect([...windows([])]).toEqual([]);
+  });
+});

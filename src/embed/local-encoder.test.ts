@@ -1,0 +1,195 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ResolvedModel } from '../models/index.ts';
+import { AbortedError, ModelError, UsageError } from '../system/index.ts';
+import type { Encoder } from './encoder.ts';
+import type { EncoderOptions } from './encoder-options.ts';
+import { cosineOfRows, readGoldenTexts, readGoldenVectors } from './goldens/golden-vectors.ts';
+import { loadEncoder } from './local-encoder.ts';
+
+const TINY = fileURLToPath(new URL('./goldens/tiny-encoder', import.meta.url));
+let folder: string;
+let encoder: Encoder;
+let texts: string[];
+
+const model = (path = TINY, fingerprint = 'tiny'): ResolvedModel => {
+  return { name: 'tiny', path, format: 'safetensors', fingerprint, source: 'fixture' };
+};
+const load = (options: EncoderOptions = {}, path = TINY, fingerprint = 'tiny') =>
+  loadEncoder(model(path, fingerprint), { cache: join(folder, 'graphs'), threads: 2, ...options });
+
+/** A copy of the tiny encoder in which one JSON file is changed. */
+async function variant(name: string, file: string, change: object | string): Promise<string> {
+  const copy = join(folder, name);
+  await cp(TINY, copy, { recursive: true });
+  const content = typeof change === 'string' ? change : JSON.stringify(await merged(join(copy, file), change));
+  await writeFile(join(copy, file), content);
+  return copy;
+}
+
+async function merged(file: string, change: object): Promise<object> {
+  return Array.isArray(change) ? change : { ...JSON.parse(await readFile(file, 'utf8')), ...change };
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llm-qe-encoder-'));
+  encoder = await load();
+  texts = await readGoldenTexts();
+});
+afterAll(async () => {
+  await encoder.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('a tiny random BERT with first-token pooling, normalisation and a query prompt', () => {
+  test.each(['document', 'query'] as const)('agrees with sentence-transformers on 200 texts as %s', async (role) => {
+    const golden = await readGoldenVectors('tiny');
+    const half = golden.slice(role === 'document' ? 0 : golden.length / 2).slice(0, golden.length / 2);
+    const cosines = cosineOfRows(await encoder.encode(texts, role), half, 32);
+    expect(cosines).toHaveLength(200);
+    expect(Math.min(...cosines)).toBeGreaterThanOrEqual(0.99999);
+  });
+
+  test('states all that decides a vector', () => {
+    expect(encoder.dimensions).toBe(32);
+    expect(encoder.settings).toEqual({
+      ...{ pooling: 'cls', normalized: true, maxLength: 96, precision: 'f32', lowerCase: false },
+      ...{ queryPrefix: 'what is the ', documentPrefix: '', similarity: 'cosine' },
+    });
+  });
+
+  test('gives the same bits again, and with another number of threads', async () => {
+    const first = await encoder.encode(texts, 'document');
+    const single = await load({ threads: 1 });
+    expect(await encoder.encode(texts, 'document')).toEqual(first);
+    expect(await single.encode(texts, 'document')).toEqual(first);
+    expect(single.fingerprint).toBe(encoder.fingerprint);
+    await single.close();
+  });
+
+  test('does not let batch neighbours change a vector beyond rounding', async () => {
+    const together = await encoder.encode(texts, 'document');
+    for (const index of [0, 45, 99, 150, 199]) {
+      const alone = await encoder.encode([texts[index]!], 'document');
+      for (let at = 0; at < 32; at++) expect(alone[at]).toBeCloseTo(together[index * 32 + at]!, 5);
+    }
+  });
+
+  test('encodes an empty list and an empty text', async () => {
+    expect(await encoder.encode([], 'query')).toHaveLength(0);
+    expect(Math.hypot(...(await encoder.encode([''], 'document')))).toBeCloseTo(1, 5);
+  });
+
+  test('keeps the event loop free and counts finished texts', async () => {
+    const many = Array.from({ length: 3000 }, (_, index) => texts[index % 200]!);
+    let [ticks, done] = [0, 0];
+    const timer = setInterval(() => ticks++, 5);
+    await encoder.encode(many, 'document', { onTexts: (count) => (done += count) });
+    clearInterval(timer);
+    expect(done).toBe(3000);
+    expect(ticks).toBeGreaterThan(3);
+  });
+
+  test('stops within a second and works on', async () => {
+    const many = Array.from({ length: 20_000 }, (_, index) => texts[index % 200]!);
+    const control = new AbortController();
+    setTimeout(() => control.abort(), 200);
+    const begin = performance.now();
+    await expect(encoder.encode(many, 'document', { signal: control.signal })).rejects.toThrow(AbortedError);
+    expect(performance.now() - begin).toBeLessThan(1200);
+    expect(await encoder.encode(['time'], 'query')).toHaveLength(32);
+  });
+
+  test('in int8 stays near f32, and has another fingerprint', async () => {
+    const rough = await load({ precision: 'int8' });
+    const some = texts.slice(0, 64);
+    const cosines = cosineOfRows(await rough.encode(some, 'query'), await encoder.encode(some, 'query'), 32);
+    expect(Math.min(...cosines)).toBeGreaterThan(0.97);
+    expect(rough.fingerprint).not.toBe(encoder.fingerprint);
+    await rough.close();
+  });
+});
+
+describe('options', () => {
+  test.each([
+    ['pooling', { pooling: 'mean' }],
+    ['normalisation', { normalize: false }],
+    ['maximum length', { maxLength: 8 }],
+    ['query prefix', { queryPrefix: 'search: ' }],
+    ['document prefix', { documentPrefix: 'text: ' }],
+  ] as const)('another %s is another fingerprint and other vectors', async (_, options) => {
+    const other = await load(options);
+    expect(other.fingerprint).not.toBe(encoder.fingerprint);
+    const role = 'queryPrefix' in options ? 'query' : 'document';
+    const text = 'what is the time of the year in the world of water and money';
+    expect(await other.encode([text], role)).not.toEqual(await encoder.encode([text], role));
+    await other.close();
+  });
+
+  test.each(['mean', 'max', 'mean_sqrt_len'] as const)('%s pooling leaves padding out', async (pooling) => {
+    const other = await load({ pooling });
+    const pair = ['time', 'time is what a people and a way and a day and a man and a thing is'];
+    const together = await other.encode(pair, 'document');
+    const alone = await other.encode(pair.slice(0, 1), 'document');
+    for (let at = 0; at < 32; at++) expect(together[at]).toBeCloseTo(alone[at]!, 5);
+    await other.close();
+  });
+
+  test('a maximum length beyond the positions is refused', async () => {
+    await expect(load({ maxLength: 129 })).rejects.toThrow(UsageError);
+    await expect(load({ maxLength: 129 })).rejects.toThrow(/129 tokens.*128 positions/);
+  });
+
+  test('an unknown option is refused', async () => {
+    await expect(load({ prefix: 'x' } as EncoderOptions)).rejects.toThrow(/prefix/);
+  });
+
+  test('without modules.json the mean of the tokens is taken, not normalised', async () => {
+    const copy = join(folder, 'plain');
+    await cp(TINY, copy, { recursive: true });
+    await rm(join(copy, 'modules.json'));
+    const plain = await load({}, copy);
+    expect(plain.settings).toMatchObject({ pooling: 'mean', normalized: false });
+    await plain.close();
+  });
+});
+
+describe('a broken or foreign model folder is refused with its reason', () => {
+  test.each([
+    ['config.json', { hidden_size: 48 }, /shape \[265, 32\], but the configuration says \[265, 48\]/],
+    ['config.json', { num_hidden_layers: 3 }, /lacks tensor encoder\.layer\.2\./],
+    ['config.json', { num_attention_heads: 5 }, /no multiple of 5 heads/],
+    ['config.json', { model_type: 'xlm-roberta' }, /model_type/],
+    ['config.json', { hidden_act: 'silu' }, /hidden_act/],
+    ['config.json', { position_embedding_type: 'relative_key' }, /position_embedding_type/],
+    ['config.json', { vocab_size: 100 }, /tokenizer has 265 tokens, the model 100/],
+    ['config.json', '{"hidden_size": 32', /config\.json/],
+    ['modules.json', [{ path: '2_Dense', type: 'sentence_transformers.models.Dense' }], /module Dense in 2_Dense/],
+    ['modules.json', '[1]', /modules\.json/],
+    ['1_Pooling/config.json', { pooling_mode_mean_tokens: true }, /cls \+ mean|mean \+ cls/],
+    ['1_Pooling/config.json', { pooling_mode_cls_token: false, pooling_mode_lasttoken: true }, /lasttoken/],
+    ['1_Pooling/config.json', { include_prompt: false }, /prompt/],
+    ['sentence_bert_config.json', { max_seq_length: 'long' }, /max_seq_length/],
+    ['tokenizer.json', '{}', /tokenizer/],
+    ['model.safetensors', 'not a checkpoint', /model\.safetensors/],
+  ])('%s with %j', async (file, change, reason) => {
+    const name = `broken-${Math.random().toString(36).slice(2)}`;
+    const loading = load({}, await variant(name, file, change), name);
+    await expect(loading).rejects.toThrow(ModelError);
+    await expect(loading).rejects.toThrow(reason);
+  });
+
+  test('a missing config.json', async () => {
+    const copy = join(folder, 'no-config');
+    await cp(TINY, copy, { recursive: true });
+    await rm(join(copy, 'config.json'));
+    await expect(load({}, copy)).rejects.toThrow(/config\.json: is missing/);
+  });
+
+  test('a GGUF file', async () => {
+    await expect(loadEncoder({ ...model('x.gguf'), format: 'gguf' })).rejects.toThrow(/GGUF/);
+  });
+});
