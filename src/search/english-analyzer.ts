@@ -22,12 +22,17 @@ const BARE_SUFFIXES = new Map([
 /** Lucene cuts longer words into pieces of this many UTF-16 units. */
 const MAXIMUM_WORD_LENGTH = 255;
 
-/** Words of a text without any character beyond ASCII; the general pattern finds the same ones more slowly. */
-const ASCII_WORD = /_*[0-9A-Za-z]\w*(?:(?:(?<=[A-Za-z])[.:'](?=[A-Za-z])|(?<=[0-9])[.,;'](?=[0-9]))\w+)*/g;
-
 const BEYOND_ASCII = /[^\0-\x7f]/;
 
-const GENERAL_WORD = generalWordPattern();
+/** Connector punctuation (Word_Break=ExtendNumLet), which joins words and may begin or end one. */
+const JOINER = '[_\\u203f\\u2040\\u2054\\ufe33\\ufe34\\ufe4d-\\ufe4f\\uff3f\\u202f]';
+
+/** Marks that belong to the character before them (Word_Break=Extend, Format, ZWJ). */
+const EXTEND = '[\\p{Grapheme_Extend}\\p{Mc}\\p{Emoji_Modifier}\\u200d[\\p{Cf}--[\\u200b]]]';
+
+const JOINERS_ALONE = new RegExp(`^(?:${JOINER}${EXTEND}*)+$`, 'v');
+
+const WORD = wordPattern();
 
 /**
  * The terms of an English text as Anserini indexes them, i.e. as Lucene's EnglishAnalyzer makes them: words by Unicode
@@ -44,8 +49,9 @@ export function analyzeEnglish(text: string): string[] {
 
 /** The words of a text as Lucene's StandardTokenizer splits it: nothing stripped, nothing left out. */
 export function splitWords(text: string): string[] {
-  const words = text.match(BEYOND_ASCII.test(text) ? GENERAL_WORD : ASCII_WORD) ?? [];
-  return words.some((word) => word.length > MAXIMUM_WORD_LENGTH) ? words.flatMap(cutLongWord) : words;
+  const words = text.match(WORD) ?? [];
+  const plain = words.every((word) => word.length <= MAXIMUM_WORD_LENGTH && !JOINERS_ALONE.test(word));
+  return plain ? words : words.filter((word) => !JOINERS_ALONE.test(word)).flatMap(cutLongWord);
 }
 
 /** The term that a word stands for, or undefined where it is a stop word. */
@@ -79,24 +85,22 @@ function cutLongWord(word: string): string[] {
  * so is a run of a South-East Asian script; so is an emoji). JavaScript knows no Word_Break property, so its classes
  * are put together from other properties as the annex defines them.
  */
-function generalWordPattern(): RegExp {
-  const extend = '[\\p{Grapheme_Extend}\\p{Mc}\\p{Emoji_Modifier}\\u200d[\\p{Cf}--[\\u200b]]]';
+function wordPattern(): RegExp {
   const southEastAsian =
     '[[\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Myanmar}\\p{sc=Khmer}\\p{sc=Tai_Le}\\p{sc=New_Tai_Lue}\\p{sc=Tai_Tham}\\p{sc=Tai_Viet}\\p{sc=Ahom}]&&[\\p{L}\\p{M}]]';
   const katakana = '[\\p{sc=Katakana}\\u3031-\\u3035\\u309b\\u309c\\u30a0\\u30fc\\uff70]';
   const modifiers =
     '\\u02c2-\\u02c5\\u02d2-\\u02d7\\u02de\\u02df\\u02ed\\u02ef-\\u02ff\\u055b\\u055c\\u055e\\u05f3\\ua720\\ua721\\ua789\\ua78a\\uab5b';
-  const letter = `[[\\p{Alphabetic}${modifiers}]--[[\\p{Ideographic}\\p{sc=Han}]--[\\u3005\\u303b]]--${katakana}--\\p{sc=Hiragana}--${southEastAsian}--${extend}]`;
+  const letter = `[[\\p{Alphabetic}${modifiers}]--[[\\p{Ideographic}\\p{sc=Han}]--[\\u3005\\u303b]]--${katakana}--\\p{sc=Hiragana}--${southEastAsian}--${EXTEND}]`;
   const symbols =
     '\\u2388\\u2600-\\u2605\\u2607-\\u2612\\u2614-\\u2685\\u2690-\\u2705\\u2708-\\u2712\\u2763-\\u2767\\u{1f000}-\\u{1f0ff}\\u{1f10d}-\\u{1f10f}\\u{1f16c}-\\u{1f171}\\u{1f1ad}-\\u{1f1e5}\\u{1f260}-\\u{1f265}\\u{1f300}-\\u{1f64f}\\u{1f680}-\\u{1f6ff}\\u{1f774}-\\u{1f77f}\\u{1f7d5}-\\u{1f7ff}\\u{1f900}-\\u{1faff}';
   const emoji = `[[\\p{Emoji_Presentation}\\p{Extended_Pictographic}${symbols}]--\\p{RI}]`;
   const hebrew = '[\\p{sc=Hebrew}&&\\p{L}]';
   const digit = '[\\p{Nd}\\u066b]';
-  const joiner = '[_\\u203f\\u2040\\u2054\\ufe33\\ufe34\\ufe4d-\\ufe4f\\uff3f\\u202f]';
   const letters = "[.:'\\u00b7\\u0387\\u05f4\\u2018\\u2019\\u2024\\u2027\\ufe13\\ufe52\\ufe55\\uff07\\uff0e\\uff1a]";
   const digits =
     "[.,;'\\u037e\\u0589\\u060c\\u060d\\u066c\\u07f8\\u2018\\u2019\\u2024\\u2044\\ufe10\\ufe14\\ufe50\\ufe52\\ufe54\\uff07\\uff0c\\uff0e\\uff1b]";
-  const unit = (set: string) => `${set}${extend}*`;
+  const unit = (set: string) => `${set}${EXTEND}*`;
   const run = [
     `${unit(hebrew)}"(?=${hebrew})`,
     `${unit(letter)}(?:${unit(letters)}(?=${letter}))?`,
@@ -105,12 +109,13 @@ function generalWordPattern(): RegExp {
   const core = `(?:(?:${run})+|(?:${unit(katakana)})+)`;
   return new RegExp(
     [
-      `(?:${unit(joiner)})*${core}(?:(?:${unit(joiner)})+${core}?)*`,
+      `(?:${unit(JOINER)})*${core}(?:(?:${unit(JOINER)})+${core}?)*`,
       unit('[[\\p{sc=Han}\\p{sc=Hiragana}]--[\\u3005\\u303b]]'),
       `(?:${unit(southEastAsian)})+`,
       unit('\\p{RI}').repeat(2),
-      `\\u200d*${unit(emoji)}(?:(?<=\\u200d)${unit(emoji)})*`,
+      `\\u200d?${unit(emoji)}(?:(?<=\\u200d)${unit(emoji)})*`,
       '[#*]\\ufe0f?\\u20e3',
+      `(?:${unit(JOINER)})*${JOINER}`, // No word; taken here so that a long row is not tried from each of its characters.
     ].join('|'),
     'gv',
   );

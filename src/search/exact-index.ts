@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { ScoredDocument } from '../measures/index.ts';
 import { AbortedError, DataError, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
+import { Breather } from './breather.ts';
 import { orderByIdDescending } from './id-order.ts';
 import { mergeHits } from './merge-hits.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
@@ -31,22 +32,31 @@ const CHUNKS_PER_THREAD = 2;
 /** Bound on the memory for hits under way in one thread; more queries are searched in several passes. */
 const HIT_BYTES = 256 * 2 ** 20;
 
+/** Threads that work on one corpus together. */
+interface Crew {
+  threads: ScoreThread[];
+  /** Whether they hold all its vectors. */
+  resident: boolean;
+}
+
 /**
  * Exact search: each query is compared with each document. The matrix products run in ONNX Runtime in worker threads,
  * so the event loop stays free; the next rows are read meanwhile.
  *
  * Memory: a resident corpus; a thread holds 3 chunks of 4,096 vectors, 16 MB of scores, the queries, and 16 k bytes of
- * hits a query (at most 256 MB). The number of threads changes no score.
+ * hits a query (at most 256 MB); the garbage collector may let some 64 MB more lie. The number of threads changes no
+ * score.
  */
 export class ExactIndex implements SearchIndex<Float32Array> {
   readonly #source: VectorSource;
   readonly #cosine: boolean;
   readonly #threadCount: number;
   readonly #staysResident: boolean;
-  #threads: ScoreThread[] = [];
-  #resident = false;
+  #crew: Crew | undefined;
   /** The order of ties; made when a query has more equal scores than its buffer holds. */
   #tieOrder: { rows: Uint32Array; places: Uint32Array } | undefined;
+  /** Threads of aborted and failed searches, on their way out. */
+  #leaving: Promise<unknown> = Promise.resolve();
   /** Searches run one after another: they share the threads. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -83,13 +93,20 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     return result;
   }
 
-  /** Ends the threads; a later search starts them anew. */
+  /** Ends the threads and waits for it; a later search starts them anew. */
   async close(): Promise<void> {
-    this.#resident = false;
-    await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+    this.#dismissThreads();
+    await this.#leaving;
   }
 
-  /** An abort ends the threads at once, even while a matrix product runs or the source is slow. */
+  /** The threads end by themselves after the product at hand. */
+  #dismissThreads(): void {
+    const leaving = (this.#crew?.threads ?? []).map((thread) => thread.close());
+    this.#crew = undefined;
+    this.#leaving = Promise.all([this.#leaving, ...leaving]);
+  }
+
+  /** An abort rejects at once, even while a matrix product runs or the source is slow. */
   async #searchUnlessAborted(queries: Float32Array, k: number, options: SearchOptions): Promise<ScoredDocument[][]> {
     const { signal } = options;
     throwIfAborted(signal);
@@ -101,7 +118,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     try {
       return await Promise.race([this.#searchAll(queries, k, options), aborted]);
     } catch (error) {
-      await this.close();
+      this.#dismissThreads();
       throw error;
     } finally {
       signal?.removeEventListener('abort', stop);
@@ -133,7 +150,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
 
   async #searchBlock(queries: Float32Array, k: number, signal: AbortSignal | undefined): Promise<ScoredDocument[][]> {
     const threads = await this.#pass(queries, k, undefined, signal);
-    const hits = mergeHits(threads, (row) => this.#source.id(row), k);
+    const hits = await mergeHits(threads, (row) => this.#source.id(row), k, new Breather(signal));
     const again = [...hits.keys()].filter((query) => threads.some(({ overflowed }) => overflowed[query] === 1));
     if (again.length > 0) await this.#searchTied(queries, again, k, signal, hits);
     return hits;
@@ -155,7 +172,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     this.#tieOrder ??= await orderTies(this.#source, signal);
     const { rows, places } = this.#tieOrder;
     const threads = await this.#pass(block, k, places, signal);
-    const found = mergeHits(threads, (place) => this.#source.id(rows[place]!), k);
+    const found = await mergeHits(threads, (place) => this.#source.id(rows[place]!), k, new Breather(signal));
     for (const [at, query] of which.entries()) hits[query] = found[at]!;
   }
 
@@ -166,18 +183,21 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     places: Uint32Array | undefined,
     signal: AbortSignal | undefined,
   ): Promise<ThreadHits[]> {
-    if (this.#threads.length === 0) {
-      this.#threads = startScoreThreads(this.#threadCount, this.#source.dimensions, this.#cosine);
-    }
-    const threads = this.#threads;
+    this.#crew ??= {
+      threads: startScoreThreads(this.#threadCount, this.#source.dimensions, this.#cosine),
+      resident: false,
+    };
+    const crew = this.#crew;
+    const { threads, resident } = crew;
     await this.#ask(threads.map((thread) => thread.call({ kind: 'queries', queries, k, places })));
-    if (this.#resident) await this.#ask(threads.map((thread) => thread.call({ kind: 'kept' })));
-    else await this.#streamChunks(threads, signal);
+    if (resident) await this.#ask(threads.map((thread) => thread.call({ kind: 'kept' })));
+    else await this.#streamChunks(crew, signal);
     const replies = await this.#ask(threads.map((thread) => thread.call({ kind: 'take' })));
     return replies.map((reply) => (reply.kind === 'hits' ? reply.hits : unexpected(reply)));
   }
 
-  async #streamChunks(threads: readonly ScoreThread[], signal: AbortSignal | undefined): Promise<void> {
+  async #streamChunks(crew: Crew, signal: AbortSignal | undefined): Promise<void> {
+    const { threads } = crew;
     const open = new Set<Promise<unknown>>();
     let rows = 0;
     for await (const chunk of this.#source.chunks(ROWS_PER_CHUNK, signal)) {
@@ -196,7 +216,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     }
     await Promise.all(open);
     if (rows !== this.size) throw wrongRows(`ended after ${rows} of ${this.size} rows`);
-    this.#resident = this.#staysResident;
+    crew.resident = this.#staysResident;
   }
 
   #checkChunk({ start, vectors }: VectorChunk, rows: number): number {
@@ -210,6 +230,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   async #ask(calls: Promise<ScoreReply>[]): Promise<ScoreReply[]> {
     const replies = await Promise.all(calls);
     for (const reply of replies) {
+      if (reply.kind === 'stopped') throw new AbortedError();
       if (reply.kind === 'broken-row') throw brokenVector(`document ${reply.row}`, this.#source.id(reply.row));
       if (reply.kind === 'failed') throw runtimeFault(reply.reason);
     }

@@ -14,7 +14,9 @@ export type ScoreRequest =
   /** Scores the rows that it was told to keep. */
   | { kind: 'kept' }
   /** Asks for the hits. */
-  | { kind: 'take' };
+  | { kind: 'take' }
+  /** Ends the thread; not answered. */
+  | { kind: 'close' };
 
 /** One thread's hits of all queries, one query behind another. */
 export interface ThreadHits {
@@ -29,6 +31,8 @@ export interface ThreadHits {
 
 export type ScoreReply =
   | { kind: 'done' }
+  /** The stop flag was set. */
+  | { kind: 'stopped' }
   | { kind: 'hits'; hits: ThreadHits }
   /** A row whose scores are no finite numbers. */
   | { kind: 'broken-row'; row: number }
@@ -39,4 +43,6 @@ export interface ScoreWorkerData {
   model: Uint8Array;
   dimensions: number;
   cosine: boolean;
+  /** Shared; when it is 1, the thread leaves off at the next product and answers `stopped`. */
+  stop: Int32Array;
 }

@@ -11,14 +11,19 @@ interface Call {
 /** One scoring thread. Requests are answered in order; while any is open, the thread keeps the process alive. */
 export class ScoreThread {
   readonly #worker: Worker;
+  readonly #stop: Int32Array;
   readonly #calls: Call[] = [];
-  #failure: unknown;
+  readonly #exit: Promise<unknown>;
+  #ended: unknown;
 
   constructor(data: ScoreWorkerData) {
+    this.#stop = data.stop;
     this.#worker = new Worker(workerFile(import.meta.url, './score-worker.ts'), { workerData: data });
-    this.#worker.unref();
-    this.#worker.on('message', (reply: ScoreReply) => this.#settle((call) => call.resolve(reply)));
+    this.#worker.on('message', (reply: ScoreReply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#fail(threadFault(error)));
+    this.#exit = new Promise((resolve) => this.#worker.once('exit', resolve));
+    this.#exit.then(() => this.#fail(threadFault(undefined)));
+    this.#worker.unref();
   }
 
   /** Number of requests not yet answered. */
@@ -29,8 +34,8 @@ export class ScoreThread {
   /** @param transfer buffers that are handed over instead of copied */
   call(request: ScoreRequest, transfer: ArrayBuffer[] = []): Promise<ScoreReply> {
     return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) {
-        reject(this.#failure);
+      if (this.#ended !== undefined) {
+        reject(this.#ended);
         return;
       }
       this.#calls.push({ resolve, reject });
@@ -39,19 +44,26 @@ export class ScoreThread {
     });
   }
 
+  /**
+   * Ends the thread after the product at hand; open requests are answered with `stopped`. Worker.terminate() would do it
+   * in the middle of the runtime's native code, which then aborts the whole process.
+   */
   async close(): Promise<void> {
-    this.#fail(new AbortedError());
-    await this.#worker.terminate();
+    this.#ended ??= new AbortedError();
+    Atomics.store(this.#stop, 0, 1);
+    this.#worker.ref();
+    this.#worker.postMessage({ kind: 'close' } satisfies ScoreRequest);
+    await this.#exit;
   }
 
-  #settle(end: (call: Call) => void): void {
+  #settle(reply: ScoreReply): void {
     const call = this.#calls.shift();
-    if (this.#calls.length === 0) this.#worker.unref();
-    if (call !== undefined) end(call);
+    if (this.#calls.length === 0 && this.#ended === undefined) this.#worker.unref();
+    call?.resolve(reply);
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#ended ??= error;
     for (const call of this.#calls.splice(0)) call.reject(error);
   }
 }
@@ -59,7 +71,8 @@ export class ScoreThread {
 /** Starts threads that score by dot product; each computes with one core, so that no number depends on how many there are. */
 export function startScoreThreads(count: number, dimensions: number, cosine: boolean): ScoreThread[] {
   const model = dotProductModel(dimensions);
-  return Array.from({ length: count }, () => new ScoreThread({ model, dimensions, cosine }));
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  return Array.from({ length: count }, () => new ScoreThread({ model, dimensions, cosine, stop }));
 }
 
 /** queries [queries, dimensions] · corpus [rows, dimensions]ᵀ → scores [queries, rows], as an ONNX model. */
@@ -78,8 +91,8 @@ function dotProductModel(dimensions: number): Uint8Array {
   return writeOnnxModel(graph, '', new Map());
 }
 
-function threadFault(error: Error): ResourceError {
-  return new ResourceError(`a search thread ended: ${error.message}`, {
+function threadFault(error: Error | undefined): ResourceError {
+  return new ResourceError(`a search thread ended${error === undefined ? '' : `: ${error.message}`}`, {
     mend: 'Search with fewer threads or fewer queries at a time; if memory is short, free some.',
     cause: error,
   });

@@ -7,10 +7,17 @@ import { TopScores } from './top-scores.ts';
 const QUERIES_PER_PRODUCT = 512;
 
 /**
- * A narrower product sums in another order, and equal vectors in two chunks would get scores that differ in the last
- * bit; so a small chunk is filled up with zeros.
+ * The runtime sums a narrow product, and the last columns of one of odd width, in another order than the rest, so that
+ * equal vectors would get scores that differ in the last bit. A chunk is therefore filled up with zeros, to whole
+ * blocks of rows and no fewer than a few.
  */
+const ROW_BLOCK = 64;
 const FEWEST_ROWS = 128;
+
+/** A single query would be summed in another order than one among others; it is computed twice. */
+const FEWEST_QUERIES = 2;
+
+class Stopped extends Error {}
 
 /** A row that cannot be scored. */
 class BrokenRow extends Error {
@@ -27,18 +34,20 @@ class Scorer {
   readonly #session: InferenceSession;
   readonly #dimensions: number;
   readonly #cosine: boolean;
+  readonly #stop: Int32Array;
   readonly #kept: { start: number; vectors: Float32Array }[] = [];
   #queries: Float32Array = new Float32Array(0);
   #tops: TopScores[] = [];
   #places: Uint32Array | undefined;
 
-  constructor(session: InferenceSession, { dimensions, cosine }: ScoreWorkerData) {
+  constructor(session: InferenceSession, { dimensions, cosine, stop }: ScoreWorkerData) {
     this.#session = session;
     this.#dimensions = dimensions;
     this.#cosine = cosine;
+    this.#stop = stop;
   }
 
-  async answer(request: ScoreRequest): Promise<ScoreReply> {
+  async answer(request: Exclude<ScoreRequest, { kind: 'close' }>): Promise<ScoreReply> {
     if (request.kind === 'take') return { kind: 'hits', hits: this.#take() };
     if (request.kind === 'queries') this.#begin(request);
     else if (request.kind === 'kept') {
@@ -61,14 +70,16 @@ class Scorer {
   async #scoreChunk(start: number, vectors: Float32Array): Promise<void> {
     const dimensions = this.#dimensions;
     const rows = vectors.length / dimensions;
-    const filled = rows < FEWEST_ROWS ? fillUp(vectors, FEWEST_ROWS * dimensions) : vectors;
-    const corpus = new Tensor('float32', filled, [filled.length / dimensions, dimensions]);
+    const width = Math.max(FEWEST_ROWS, Math.ceil(rows / ROW_BLOCK) * ROW_BLOCK);
+    const corpus = new Tensor('float32', fillUp(vectors, width * dimensions), [width, dimensions]);
     for (let first = 0; first < this.#tops.length; first += QUERIES_PER_PRODUCT) {
       const count = Math.min(QUERIES_PER_PRODUCT, this.#tops.length - first);
+      if (Atomics.load(this.#stop, 0) === 1) throw new Stopped();
       const block = this.#queries.subarray(first * dimensions, (first + count) * dimensions);
-      const queries = new Tensor('float32', block, [count, dimensions]);
+      const height = Math.max(FEWEST_QUERIES, count);
+      const queries = new Tensor('float32', fillUp(block, height * dimensions), [height, dimensions]);
       const { scores } = await this.#session.run({ queries, corpus });
-      this.#collect(scores!.data as Float32Array, first, count, start, rows);
+      this.#collect((scores!.data as Float32Array).subarray(0, count * width), first, count, start, rows);
     }
   }
 
@@ -130,7 +141,9 @@ function normalizeRows(vectors: Float32Array, dimensions: number, start: number)
   }
 }
 
+/** Adds zeros up to the length. */
 function fillUp(vectors: Float32Array, length: number): Float32Array {
+  if (vectors.length >= length) return vectors;
   const filled = new Float32Array(length);
   filled.set(vectors);
   return filled;
@@ -145,11 +158,16 @@ async function start(data: ScoreWorkerData): Promise<void> {
   const scorer = new Scorer(session, data);
   let last: Promise<void> = Promise.resolve();
   parentPort!.on('message', (request: ScoreRequest) => {
-    last = last.then(async () => reply(await scorer.answer(request).catch(describeFailure)));
+    last = last.then(async () => {
+      if (request.kind !== 'close') return reply(await scorer.answer(request).catch(describeFailure));
+      await session.release();
+      parentPort!.close();
+    });
   });
 }
 
 function describeFailure(error: unknown): ScoreReply {
+  if (error instanceof Stopped) return { kind: 'stopped' };
   if (error instanceof BrokenRow) return { kind: 'broken-row', row: error.row };
   return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) };
 }
