@@ -6,7 +6,7 @@ export const command = defineCommand({
   summary: 'make the demonstration data set out of WordNet',
   description:
     'Documents are the glosses of WordNet nouns; queries are questions about a term that its glosses do not contain ' +
-    '("What is a hacksaw?"). Every sense of the term is relevant. No term, gloss or group of sibling concepts is in two ' +
+    '("What is a vineyard?"). Every sense of the term is relevant. No term, gloss or group of sibling concepts is in two ' +
     'splits. The same settings give the same bytes. Writes corpus.jsonl, queries.jsonl and qrels/ as BEIR has them, ' +
     'triples.jsonl for training, and manifest.json.',
   options: wordnetOptions,

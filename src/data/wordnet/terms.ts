@@ -21,6 +21,7 @@ export const REJECTIONS = [
   'oddSpelling',
   'sometimesCapitalised',
   'senseDropped',
+  'manySenses',
   'taxon',
   'otherName',
   'mixedKinds',
@@ -48,6 +49,9 @@ const FUNCTION_WORDS = new Set('a an and as at by de for from in la of on or the
 
 /** A term that the definitions and examples of all nouns use less often than this is too rare to be asked about. */
 const FAMILIAR_USES = 4;
+
+/** A term with more documents than this is too ambiguous for a question by itself. */
+const MOST_SENSES = 3;
 
 /** Sorts all terms of the lexicon into those that can be asked about and those that cannot. */
 export function listTerms(lexicon: Lexicon, taxonomy: Taxonomy, glosses: GlossDocuments): TermList {
@@ -128,6 +132,7 @@ class TermJudge {
       if (document === undefined) return 'senseDropped';
       documents.add(document);
     }
+    if (documents.size > MOST_SENSES) return 'manySenses';
     if (spellings.some(({ synset }) => this.#kinds.isTaxon(synset))) return 'taxon';
     const kind = commonKind(spellings.map(({ text, synset }) => this.#kinds.kindOf(text, synset)));
     if (kind === 'otherName' || kind === 'mixedKinds') return kind;

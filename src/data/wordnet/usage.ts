@@ -31,11 +31,16 @@ function countIn(tokens: readonly string[], beginnings: ReadonlySet<string>, use
     let key = '';
     for (let next = start; next < tokens.length && (next === start || beginnings.has(key)); next++) {
       key += tokens[next];
-      const used = uses.has(key) || !key.endsWith('s') ? key : key.slice(0, -1);
-      const known = uses.get(used);
-      if (known !== undefined) uses.set(used, known + 1);
+      const known = uses.get(key);
+      if (known !== undefined) uses.set(key, known + 1);
+      else if (key.endsWith('s')) countSingular(key.slice(0, -1), uses);
     }
   }
+}
+
+function countSingular(key: string, uses: Map<string, number>): void {
+  const known = uses.get(key);
+  if (known !== undefined) uses.set(key, known + 1);
 }
 
 function tokensOf(text: string): string[] {
