@@ -42,7 +42,17 @@ describe('options from a schema', () => {
   });
 
   it('reads values, lists, flags and negated flags', () => {
-    const options = type('a.run', '--alpha', '0.25', '--measure', 'P@1', '--measure', 'MAP', '--no-drop-self', '--json');
+    const options = type(
+      'a.run',
+      '--alpha',
+      '0.25',
+      '--measure',
+      'P@1',
+      '--measure',
+      'MAP',
+      '--no-drop-self',
+      '--json',
+    );
     expect(options).toMatchObject({ alpha: 0.25, measure: ['P@1', 'MAP'], dropSelf: false, json: true });
   });
 

@@ -58,7 +58,7 @@ function parentOf(program: Commander, name: string): Commander {
 function addCommand(parent: Commander, command: Command, progress: TerminalProgress, signal: AbortSignal): void {
   const target = inherit(parent.command(command.name.split(' ').at(-1)!))
     .summary(command.summary)
-    .description([command.summary, command.description].filter((text) => text !== undefined).join('\n\n'))
+    .description([command.summary, ...paragraphs(command.description)].join('\n\n'))
     .addHelpText('after', formatExamples(command));
   addOptions(target, command);
   target.action(async (...given: unknown[]) => {
@@ -67,6 +67,11 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
     const options = parseOptions(command, { ...target.opts(), ...named });
     await command.run(options, contextFor(options.json === true, progress, signal));
   });
+}
+
+/** Line breaks inside a paragraph are for the source; the help breaks lines by the terminal's width. */
+function paragraphs(text = ''): string[] {
+  return text.split('\n\n').map((paragraph) => paragraph.replaceAll('\n', ' '));
 }
 
 function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSignal) {

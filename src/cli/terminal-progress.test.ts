@@ -14,9 +14,7 @@ describe('terminal progress', () => {
     const task = progress.task('encoding documents', 1000, 'texts');
     wait(2000);
     task.advance(250);
-    expect(written.at(-1)).toBe(
-      '\r\u001b[K  encoding documents: 250 of 1,000 texts  25 %  125 texts/s  6.0 s left',
-    );
+    expect(written.at(-1)).toBe('\r\u001b[K  encoding documents: 250 of 1,000 texts  25 %  125 texts/s  6.0 s left');
     wait(10);
     task.advance(250);
     expect(written).toHaveLength(1);
