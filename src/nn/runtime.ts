@@ -90,7 +90,8 @@ export class Runtime {
   }
 
   async #startWorker(start: WorkerStart): Promise<void> {
-    const worker = new Worker(workerFile(import.meta.url, './runtime-worker.ts'), { workerData: start });
+    // Without execArgv a worker would inherit flags that only fit the main program, such as --input-type.
+    const worker = new Worker(workerFile(import.meta.url, './runtime-worker.ts'), { workerData: start, execArgv: [] });
     const seat: Seat = { worker, jobs: new Map() };
     this.#seats.push(seat);
     await new Promise<void>((resolve, reject) => {
