@@ -1,0 +1,212 @@
+import { truncate } from 'node:fs';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../models/index.ts';
+import { AbortedError, ModelError } from '../system/index.ts';
+import type { Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
+import { type LlamaOptions, loadGenerator } from './llama-generator.ts';
+import { openLlama } from './llama-runtime.ts';
+import { PROMPTS } from './prompts.ts';
+
+let model: ResolvedModel;
+beforeAll(async () => {
+  model = await new ModelStore().resolve(DEFAULT_GENERATOR, { kind: 'generator' });
+});
+
+const QUESTIONS = ['What is a hacksaw?', 'What is a lagoon?', 'why is the sky blue', 'who was Marie Curie'];
+
+function requestsFor(count: number, sampling: Partial<Sampling> = {}): GenerationRequest[] {
+  return Array.from({ length: count }, (_, index) => ({
+    id: `r${index}`,
+    messages: PROMPTS.q2d.messages({ id: `r${index}`, query: QUESTIONS[index % QUESTIONS.length]! }),
+    sampling: { temperature: 1, topP: 0.9, topK: 0, maxTokens: 12, ...sampling },
+    seed: 100 + index,
+  }));
+}
+
+async function collect(
+  generator: Generator,
+  requests: GenerationRequest[],
+  signal?: AbortSignal,
+): Promise<Map<string, Generation>> {
+  const found = new Map<string, Generation>();
+  for await (const generation of generator.generate(requests, signal)) found.set(generation.id, generation);
+  return found;
+}
+
+async function withGenerator<T>(options: LlamaOptions, work: (generator: Generator) => Promise<T>): Promise<T> {
+  const generator = await loadGenerator(model, { contextSize: 512, ...options });
+  try {
+    return await work(generator);
+  } finally {
+    await generator.close();
+  }
+}
+
+function texts(generations: Map<string, Generation>): Record<string, string> {
+  return Object.fromEntries([...generations].map(([id, { text }]) => [id, text]));
+}
+
+describe('loadGenerator with the default model', () => {
+  it('writes the likeliest text at temperature 0', async () => {
+    const generations = await withGenerator({ deterministic: true }, (generator) =>
+      collect(generator, requestsFor(2, { temperature: 0, maxTokens: 16 })),
+    );
+    // As llama-cpp-python has it too; further on, near ties fall differently from one processor to the next.
+    expect(generations.get('r0')!.text).toMatch(/^A hacksaw is a specialized tool designed for cutting/);
+    expect(generations.get('r1')!.text).toMatch(/^A lagoon is a /);
+    // System message, prompt and generation prompt, with no token doubled.
+    expect(generations.get('r0')!.promptTokens).toBe(52);
+  });
+
+  it('gives a seed its text again, whatever else is asked when deterministic', async () => {
+    const requests = requestsFor(6);
+    const options = { deterministic: true, threads: 2 };
+    const first = await withGenerator(options, (generator) => collect(generator, requests));
+    const other = await withGenerator({ ...options, threads: 1 }, async (generator) => ({
+      ...texts(await collect(generator, requests.slice(3).reverse())),
+      ...texts(await collect(generator, requests.slice(0, 3))),
+    }));
+    expect(other).toEqual(texts(first));
+    expect(new Set(Object.values(other)).size).toBe(6);
+  });
+
+  it('writes many texts side by side, and stops at the end of the turn', async () => {
+    const requests = requestsFor(24, { maxTokens: 40 });
+    const greeting: GenerationRequest = {
+      id: 'greeting',
+      messages: [{ role: 'user', content: 'Say hi.' }],
+      sampling: { temperature: 0, topP: 1, topK: 0, maxTokens: 80 },
+      seed: 1,
+    };
+    const answers = [...requests, greeting];
+    const generations = await withGenerator({ sequences: 8, threads: 2 }, (generator) => collect(generator, answers));
+    expect(generations.size).toBe(25);
+    for (const { id, text, finish, completionTokens } of generations.values()) {
+      expect(text).not.toMatch(/<\|im_/);
+      expect(text.length).toBeGreaterThan(0);
+      if (finish === 'length' && id !== 'greeting') expect(completionTokens).toBe(40);
+    }
+    expect(generations.get('greeting')!.finish).toBe('stop');
+    const onTopic = [...generations.values()].filter(
+      ({ id, text }) => Number(id.slice(1)) % 4 === 1 && /lagoon|water|sea/i.test(text),
+    );
+    expect(onTopic.length).toBeGreaterThanOrEqual(5);
+  });
+
+  it('draws first tokens from the nucleus of the published order', async () => {
+    const sampling = { temperature: 0.8, topP: 0.9, topK: 0, maxTokens: 1 };
+    const draws = 400;
+    const requests = Array.from({ length: draws }, (_, index) => ({
+      ...requestsFor(1, sampling)[0]!,
+      id: `${index}`,
+      seed: index,
+    }));
+    const counts = new Map<string, number>();
+    await withGenerator({ sequences: 16, threads: 2 }, async (generator) => {
+      for (const { text } of (await collect(generator, requests)).values())
+        counts.set(text, (counts.get(text) ?? 0) + 1);
+    });
+    const expected = await nucleusOfFirstToken(requests[0]!, sampling);
+    let statistic = 0;
+    for (const text of counts.keys()) expect(expected.has(text)).toBe(true);
+    // Rare tokens are taken together: chi-square wants at least five expected draws in a cell.
+    let [rareSeen, rareExpected, cells] = [0, 0, 0];
+    for (const [text, probability] of expected) {
+      const [seen, wanted] = [counts.get(text) ?? 0, probability * draws];
+      if (wanted < 5) {
+        rareSeen += seen;
+        rareExpected += wanted;
+      } else {
+        cells++;
+        statistic += (seen - wanted) ** 2 / wanted;
+      }
+    }
+    if (rareExpected > 0) statistic += (rareSeen - rareExpected) ** 2 / rareExpected;
+    expect(cells).toBeGreaterThan(2);
+    expect(statistic).toBeLessThan(cells + 5 * Math.sqrt(2 * cells) + 10);
+  });
+
+  it('stops within a second, and can then be used again', async () => {
+    await withGenerator({ sequences: 16, threads: 2 }, async (generator) => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 500);
+      const running = collect(generator, requestsFor(64, { maxTokens: 300 }), controller.signal);
+      await expect(running).rejects.toThrow(AbortedError);
+      const startedAt = performance.now();
+      expect((await collect(generator, requestsFor(1, { maxTokens: 2 }))).size).toBe(1);
+      expect(performance.now() - startedAt).toBeLessThan(10_000);
+    });
+  });
+
+  it('names the request whose prompt is too long', async () => {
+    const [request] = requestsFor(1);
+    const long = { ...request!, id: 'long', messages: [{ role: 'user' as const, content: 'word '.repeat(600) }] };
+    const asked = withGenerator({ sequences: 2 }, (generator) => collect(generator, [long]));
+    await expect(asked).rejects.toMatchObject({
+      name: 'ModelError',
+      id: 'long',
+      mend: expect.stringMatching(/--context/),
+    });
+  });
+
+  it('has a fingerprint of the model, not of how it is run', async () => {
+    const prints = [];
+    for (const options of [{ sequences: 1 }, { sequences: 4, threads: 1, deterministic: true }]) {
+      prints.push(await withGenerator(options, async ({ fingerprint }) => fingerprint));
+    }
+    expect(prints[0]).toBe(prints[1]);
+  });
+});
+
+describe('files that are no whole chat model', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'gguf-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('a truncated GGUF', async () => {
+    const path = join(folder, 'cut.gguf');
+    await copyFile(model.path, path);
+    await promisify(truncate)(path, 40_000_000);
+    const loading = loadGenerator({ ...model, path });
+    await expect(loading).rejects.toMatchObject({ file: path, mend: expect.any(String) });
+    await expect(loading).rejects.toThrow(ModelError);
+  });
+
+  it('a folder', async () => {
+    await expect(loadGenerator({ ...model, path: folder })).rejects.toThrow(ModelError);
+  });
+});
+
+/** Computed with the library's public interface: the whole vocabulary's probabilities at the temperature, then the nucleus. */
+async function nucleusOfFirstToken(
+  request: GenerationRequest,
+  { temperature, topP }: Sampling,
+): Promise<Map<string, number>> {
+  const llama = await openLlama(false);
+  const native = await llama.loadModel({ modelPath: model.path });
+  const context = await native.createContext({ contextSize: 512, threads: 1 });
+  const text =
+    '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' +
+    `<|im_start|>user\n${request.messages[0]!.content}<|im_end|>\n<|im_start|>assistant\n`;
+  const prompt = native.tokenize(text, true);
+  const last = prompt.pop()!;
+  const generateNext = { probabilities: true, options: { temperature, topK: 0, topP: 1 } };
+  const results = await context.getSequence().controlledEvaluate([...prompt, [last, { generateNext }]]);
+  const probabilities = results.at(-1)!.next.probabilities!;
+  const kept = new Map<string, number>();
+  let mass = 0;
+  for (const [token, probability] of probabilities) {
+    if (mass >= topP) break;
+    mass += probability;
+    const word = native.detokenize([token]);
+    kept.set(word, (kept.get(word) ?? 0) + probability);
+  }
+  await native.dispose();
+  return new Map([...kept].map(([word, probability]) => [word, probability / mass]));
+}
