@@ -30,7 +30,7 @@ export class DenseRetriever implements Retriever {
 
   get settings(): Record<string, string | number | boolean> {
     const { alpha, expansionRole, similarity } = this.#settings;
-    const encoder = { encoder: this.#encoder.id, ...this.#encoder.settings };
+    const encoder = { encoder: this.#encoder.id, 'encoder key': this.#encoder.fingerprint, ...this.#encoder.settings };
     return { ...encoder, similarity, alpha, 'expansion role': expansionRole };
   }
 

@@ -61,15 +61,15 @@ export interface DemoResult {
 export async function runDemo(settings: DemoSettings, options: DemoOptions = {}): Promise<DemoResult> {
   const { signal, progress = SILENT } = options;
   const store = new ModelStore({ offline: settings.offline, progress });
-  const encoder = await store.resolve(settings.encoder, { kind: 'encoder', signal });
+  await store.resolve(settings.encoder, { kind: 'encoder', signal });
   const generator = await store.resolve(settings.generator, { kind: 'generator', signal });
-  const dataFolder = join(settings.folder, 'data');
+  const dataFolder = join(settings.folder, 'wordnet');
   await buildWordnetDataset({ out: dataFolder, corpus: settings.corpus, ...settings.splits }, { signal, progress });
   const dataset = await BeirDataset.open(dataFolder);
   const raw = await loadTopics(dataset, 'test', { limit: settings.evaluated, seed: settings.seed });
   const expanded = await expandTopics(raw, generator, settings, { signal, progress });
   const retrieval = defaultRetrievalSettings({
-    encoder: encoder.path,
+    encoder: settings.encoder,
     alpha: settings.alpha,
     threads: settings.threads,
     offline: settings.offline,
@@ -123,7 +123,7 @@ async function writeResults(
   await writeDurably(join(settings.folder, 'metrics.json'), `${JSON.stringify(metrics, null, 1)}\n`);
   const report = await buildReport({
     title: 'What query expansion did',
-    dataset: { name: 'WordNet glosses', split: 'test', documents: dense.retriever.size, queries: dense.scores.queries },
+    dataset: { name: 'WordNet questions and glosses', split: 'test', documents: dense.retriever.size, queries: dense.scores.queries },
     arms,
     comparisons,
     baseline: dense,

@@ -70,7 +70,7 @@ function querySections(main: ReportComparison, queries: readonly ReportQuery[]):
     .reverse();
   return html`<h2>What expansion did to each query</h2>
 <p class="soft">Change of ${main.measure} from ${main.baseline} to ${main.arm}, one bar a query.</p>
-${changePlot(queries, main.measure)}
+<div class="wide">${changePlot(queries, main.measure)}</div>
 <div class="columns"><section><h2>Most helped</h2>${helped.length === 0 ? html`<p class="soft">None.</p>` : helped.map(example)}</section>
 <section><h2>Most hurt</h2>${hurt.length === 0 ? html`<p class="soft">None.</p>` : hurt.map(example)}</section></div>
 <details><summary>All ${count(queries.length)} queries</summary><div class="wide"><table><thead><tr><th>query</th><th>before</th><th>after</th><th>change</th></tr></thead><tbody>${sorted.map(queryRow)}</tbody></table></div></details>`;

@@ -15,7 +15,7 @@ p { margin: 6px 0 12px; max-width: 46em; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin: 22px 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; }
 .tile b { display: block; font-size: 1.55rem; font-variant-numeric: tabular-nums; line-height: 1.25; }
-.tile span { color: var(--soft); font-size: .88rem; }
+.tile > span { color: var(--soft); font-size: .88rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -41,6 +41,6 @@ details { margin: 10px 0; } summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(8em, max-content) 1fr; gap: 3px 16px; margin: 6px 0 18px; font-size: .92rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font-size: .9em; }
-@media (max-width: 560px) { body { font-size: 15px; } article li { grid-template-columns: 1fr; gap: 0; } dl { grid-template-columns: 1fr; }
+@media (max-width: 560px) { svg { min-width: 620px; } body { font-size: 15px; } article li { grid-template-columns: 1fr; gap: 0; } dl { grid-template-columns: 1fr; }
   dd { margin-bottom: 6px; } th, td { padding: 6px 7px; } }
 `;
