@@ -14,7 +14,7 @@ const E5 = { query: 'query: ', document: 'passage: ' };
 test.each([
   ['bge-small-en-v1.5', BGE],
   ['hf:BAAI/bge-base-en-v1.5', BGE],
-  ['/root/.cache/torch/sentence_transformers/BAAI_bge-large-en/', BGE],
+  ['/home/x/.cache/torch/sentence_transformers/BAAI_bge-large-en/', BGE],
   ['hf:intfloat/e5-base-v2', E5],
   ['intfloat/multilingual-e5-small', E5],
   ['all-minilm-l6-v2', { query: '', document: '' }],
