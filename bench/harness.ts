@@ -1,10 +1,19 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 
 /** Repetitions of each measurement; medians are reported. */
 export const REPETITIONS = 3;
+
+/** Share of the usual sizes that is measured: LLM_QE_BENCH_SCALE below 1 tells whether it runs, not how fast. */
+const SCALE = Number(process.env.LLM_QE_BENCH_SCALE ?? 1);
+
+/** A size under the scale asked for, at least `least`. */
+export function scaled(size: number, least = 1): number {
+  return Math.max(Math.min(size, least), Math.round(size * SCALE));
+}
 
 /** One row of the result: a quantity on our side, and on the peer's where it is installed. */
 export interface Row {
@@ -18,6 +27,28 @@ export interface Row {
   /** Share of the machine's limit that our side reaches, in [0, 1], and which limit that is. */
   limit?: { share: number; name: string } | undefined;
   note?: string | undefined;
+}
+
+/** What the figures were measured on. */
+export function describeMachine(): string {
+  const cores = cpus();
+  return `${cores.length} cores, ${cores[0]?.model.trim() ?? process.arch}, Node ${process.versions.node}`;
+}
+
+/** Gives the work a folder that is removed afterwards. */
+export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'llm-qe-bench-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Writes numbers as they stand in memory, for a peer to read. */
+export async function writeNumbers(file: string, numbers: Float32Array): Promise<string> {
+  await writeFile(file, new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength));
+  return file;
 }
 
 /** How much better our side is: above 1 is in our favour, whatever the unit. */

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { formatRows, peerPython, type Row, threadCount } from './harness.ts';
+import { describeMachine, formatRows, type Row, runPeer, threadCount } from './harness.ts';
 
 /**
  * `npm run bench [-- SECTION ...] [--json FILE]`: our side against what a user would pick instead, on this machine in
@@ -23,12 +23,23 @@ if (unknown.length > 0) {
   console.error(`no such section: ${unknown.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}`);
   process.exit(2);
 }
-const peers = peerPython();
-console.error(`threads: ${threadCount()}; peers: ${peers ?? 'none (run bench/peers.sh to compare)'}`);
+const machine = describeMachine();
+const versions = runPeer<Record<string, string>>('versions.py', {});
+console.log(`${machine}; ${threadCount()} threads`);
+console.log(`peers: ${versions === undefined ? 'none (run bench/peers.sh to compare)' : describeVersions(versions)}`);
 const all: Record<string, Row[]> = {};
 for (const name of wanted) {
   console.error(`-- ${name}`);
   all[name] = await (await SECTIONS[name]!()).run();
   console.log(`\n${name}\n${formatRows(all[name])}`);
 }
-if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(all, null, 1)}\n`);
+if (jsonFile !== undefined) {
+  const result = { machine, threads: threadCount(), peers: versions ?? null, sections: all };
+  writeFileSync(jsonFile, `${JSON.stringify(result, null, 1)}\n`);
+}
+
+function describeVersions(installed: Record<string, string>): string {
+  return Object.entries(installed)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ');
+}

@@ -1,16 +1,27 @@
-"""Tokens a second of llama-cpp-python: one sequence, and many in one batch through its llama.cpp binding.
-In: {model, prompt, tokens, sequences, threads, repetitions}. Sampling: temperature 1, top_p 0.9, as on our side."""
-import json, sys, time
+"""Tokens a second of llama-cpp-python, prompts included: one text after another, and many samples of one prompt side by side.
+In: {model, groups: [[prompt]], tokens, sequences, context, threads}; the first group is a rehearsal.
+Out: {single, batched}, medians over the groups. Sampling: temperature 1, then top_p 0.9, as on our side."""
+import json, os, sys, time
 import llama_cpp
 from llama_cpp import Llama
 
 job = json.load(sys.stdin)
 llm = Llama(
-    job["model"], n_ctx=job["contextPerSequence"] * max(job["sequences"]), n_threads=job["threads"],
-    n_threads_batch=job["threads"], n_batch=2048, n_seq_max=max(job["sequences"]), verbose=False,
+    job["model"], n_ctx=job["context"], n_threads=job["threads"], n_threads_batch=job["threads"], verbose=False,
 )
-prompt = llm.tokenize(job["prompt"].encode(), add_bos=False, special=True)
-vocabulary = llama_cpp.llama_model_get_vocab(llm._model.model)
+model = llm._model.model
+rehearsal, *groups = [[llm.tokenize(p.encode(), add_bos=False, special=True) for p in g] for g in job["groups"]]
+
+
+def high_level(prompts):
+    """What a user writes; the beginning that a prompt shares with the one before is not computed again."""
+    tokens = 0
+    for seed, prompt in enumerate(prompts):
+        out = llm.create_completion(
+            prompt, max_tokens=job["tokens"], temperature=1.0, top_p=0.9, top_k=0, min_p=0.0, repeat_penalty=1.0, seed=seed,
+        )
+        tokens += out["usage"]["completion_tokens"]
+    return tokens
 
 
 def sampler(seed):
@@ -21,62 +32,78 @@ def sampler(seed):
     return chain
 
 
-def single():
-    """The high-level call that a user would write."""
-    llm.reset()
-    out = llm.create_completion(
-        prompt, max_tokens=job["tokens"], temperature=1.0, top_p=0.9, top_k=0, min_p=0.0, seed=1,
-        logit_bias={str(llm.token_eos()): -100.0, "0": -100.0},
-    )
-    return out["usage"]["completion_tokens"]
+class Lockstep:
+    """llama_decode over all sequences, as llama.cpp's batched benchmark has it with a shared prompt; no text ends early."""
 
+    def __init__(self, sequences, unified):
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = job["context"] * sequences
+        params.n_batch = 2048
+        params.n_threads = params.n_threads_batch = job["threads"]
+        params.n_seq_max = sequences
+        params.kv_unified = unified
+        self.sequences = sequences
+        self.context = llama_cpp.llama_init_from_model(model, params)
+        self.batch = llama_cpp.llama_batch_init(2048, 0, 1)
 
-def batched(sequences):
-    """llama_decode over all sequences in lockstep, as llama.cpp's batched benchmark does; every sequence has its own prompt."""
-    memory = llama_cpp.llama_get_memory(llm._ctx.ctx)
-    llama_cpp.llama_memory_clear(memory, True)
-    batch = llama_cpp.llama_batch_init(len(prompt) * sequences, 0, 1)
+    def close(self):
+        llama_cpp.llama_batch_free(self.batch)
+        llama_cpp.llama_free(self.context)
 
-    def put(row, token, position, sequence, logits):
-        batch.token[row] = token
-        batch.pos[row] = position
-        batch.n_seq_id[row] = 1
-        batch.seq_id[row][0] = sequence
-        batch.logits[row] = logits
+    def put(self, row, token, position, sequence, logits):
+        self.batch.token[row] = token
+        self.batch.pos[row] = position
+        self.batch.n_seq_id[row] = 1
+        self.batch.seq_id[row][0] = sequence
+        self.batch.logits[row] = logits
 
-    row = 0
-    last = [0] * sequences
-    for sequence in range(sequences):
+    def decode(self, rows):
+        self.batch.n_tokens = rows
+        assert llama_cpp.llama_decode(self.context, self.batch) == 0
+
+    def samples(self, prompt):
+        memory = llama_cpp.llama_get_memory(self.context)
+        llama_cpp.llama_memory_clear(memory, True)
         for position, token in enumerate(prompt):
-            put(row, token, position, sequence, position == len(prompt) - 1)
-            row += 1
-        last[sequence] = row - 1
-    batch.n_tokens = row
-    assert llama_cpp.llama_decode(llm._ctx.ctx, batch) == 0
-    samplers = [sampler(sequence) for sequence in range(sequences)]
-    for step in range(job["tokens"]):
-        tokens = [llama_cpp.llama_sampler_sample(samplers[s], llm._ctx.ctx, last[s]) for s in range(sequences)]
-        if step == job["tokens"] - 1:
-            break
-        for s in range(sequences):
-            put(s, tokens[s], len(prompt) + step, s, True)
-            last[s] = s
-        batch.n_tokens = sequences
-        assert llama_cpp.llama_decode(llm._ctx.ctx, batch) == 0
-    for chain in samplers:
-        llama_cpp.llama_sampler_free(chain)
-    llama_cpp.llama_batch_free(batch)
-    return job["tokens"] * sequences
+            self.put(position, token, position, 0, position == len(prompt) - 1)
+        self.decode(len(prompt))
+        samplers = [sampler(seed) for seed in range(self.sequences)]
+        rows = [len(prompt) - 1] * self.sequences
+        for sequence in range(1, self.sequences):
+            llama_cpp.llama_memory_seq_cp(memory, 0, sequence, -1, -1)
+        for step in range(job["tokens"]):
+            drawn = [llama_cpp.llama_sampler_sample(chain, self.context, row) for chain, row in zip(samplers, rows)]
+            if step < job["tokens"] - 1:
+                rows = list(range(self.sequences))
+                for sequence, token in enumerate(drawn):
+                    self.put(sequence, token, len(prompt) + step, sequence, True)
+                self.decode(self.sequences)
+        for chain in samplers:
+            llama_cpp.llama_sampler_free(chain)
+        return job["tokens"] * self.sequences
+
+    def one_after_another(self, prompts):
+        return sum(self.samples(prompt) for prompt in prompts)
 
 
 def rate(work):
-    work()
+    work(rehearsal)
     rates = []
-    for _ in range(job["repetitions"]):
+    for group in groups:
         started = time.perf_counter()
-        tokens = work()
+        tokens = work(group)
         rates.append(tokens / (time.perf_counter() - started))
     return sorted(rates)[len(rates) // 2]
 
 
-print(json.dumps({"single": rate(single), "batched": {str(n): rate(lambda: batched(n)) for n in job["sequences"]}}))
+def lockstep_rate(sequences, unified, work):
+    run = Lockstep(sequences, unified)
+    result = rate(lambda group: work(run, group))
+    run.close()
+    return result
+
+
+single = max(rate(high_level), lockstep_rate(1, False, lambda run, group: run.one_after_another(group)))
+batched = max(lockstep_rate(job["sequences"], unified, lambda run, group: run.samples(group[0])) for unified in (False, True))
+print(json.dumps({"single": single, "batched": batched}), flush=True)
+os._exit(0)  # The binding may complain when the interpreter takes the model down.

@@ -1,4 +1,5 @@
-"""Seconds of faiss IndexFlatIP for a batch. In: {corpus: file of f32, queries: file of f32, dimensions, depths, threads, repetitions}."""
+"""Seconds of faiss IndexFlatIP. In: {corpus: file of f32, queries: file of f32, dimensions, searches: [[queries, k]],
+threads, repetitions}. Out: for each search the seconds, and the first rows of some queries."""
 import json, sys, time
 import faiss
 import numpy as np
@@ -9,13 +10,14 @@ corpus = np.fromfile(job["corpus"], dtype=np.float32).reshape(-1, job["dimension
 queries = np.fromfile(job["queries"], dtype=np.float32).reshape(-1, job["dimensions"])
 index = faiss.IndexFlatIP(job["dimensions"])
 index.add(corpus)
-result = {}
-for depth in job["depths"]:
-    index.search(queries, depth)
+result = []
+for count, depth in job["searches"]:
+    block = queries[:count]
+    index.search(block, depth)
     seconds = []
     for _ in range(job["repetitions"]):
         started = time.perf_counter()
-        scores, rows = index.search(queries, depth)
+        scores, rows = index.search(block, depth)
         seconds.append(time.perf_counter() - started)
-    result[str(depth)] = {"seconds": sorted(seconds)[len(seconds) // 2], "first": rows[:4, :10].tolist()}
+    result.append({"seconds": sorted(seconds)[len(seconds) // 2], "first": rows[:4, :10].tolist()})
 print(json.dumps(result))

@@ -1,0 +1,83 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Document } from '../../src/data/index.ts';
+import { Bm25Index } from '../../src/search/index.ts';
+import { medianSeconds, REPETITIONS, type Row, runPeer, scaled, threadCount, withFolder } from '../harness.ts';
+import { joinGlosses, readWordnet } from '../wordnet.ts';
+
+const DOCUMENTS = scaled(50_000, 1000);
+const QUERIES = scaled(1000, 50);
+
+/** Glosses in one passage: some 45 words, as passages of web collections have. */
+const GLOSSES_PER_PASSAGE = 4;
+
+interface Task {
+  what: string;
+  queries: string[];
+  k: number;
+}
+
+interface PeerResult {
+  index: number;
+  searches: { seconds: number; first: number[] }[];
+}
+
+/** Indexing passages, and searching them by questions and by questions with an expansion; texts in, rankings out. */
+export async function run(): Promise<Row[]> {
+  return withFolder(async (folder) => {
+    const { documents, tasks } = await makeTexts(folder);
+    const corpus = join(folder, 'corpus.jsonl');
+    await writeFile(corpus, documents.map(({ text }) => `${JSON.stringify(text)}\n`).join(''));
+    const indexing = await medianSeconds(() => Bm25Index.build(documents));
+    const index = await Bm25Index.build(documents);
+    const ours: number[] = [];
+    for (const { queries, k } of tasks) ours.push(await medianSeconds(() => index.search(queries, k)));
+    const peer = runPeer<PeerResult>('bm25.py', {
+      corpus,
+      searches: tasks.map(({ queries, k }) => ({ queries, k })),
+      threads: threadCount(),
+      repetitions: REPETITIONS,
+    });
+    const common = { unit: 's', largerIsBetter: false, peerName: 'bm25s, its fastest back end' };
+    const rows: Row[] = [{ what: `index ${DOCUMENTS} passages`, ...common, ours: indexing, peer: peer?.index }];
+    for (const [at, task] of tasks.entries()) {
+      const found = peer?.searches[at];
+      const note = found && `same first document: ${await agreement(index, task, found.first)} %`;
+      rows.push({
+        what: `${QUERIES} ${task.what}, k ${task.k}`,
+        ...common,
+        ours: ours[at]!,
+        peer: found?.seconds,
+        note,
+      });
+    }
+    return rows;
+  });
+}
+
+async function makeTexts(folder: string): Promise<{ documents: Document[]; tasks: Task[] }> {
+  const wordnet = await readWordnet(folder, DOCUMENTS, QUERIES);
+  const documents = wordnet.documents.map((_gloss, at) => ({
+    id: String(at),
+    title: '',
+    text: joinGlosses(wordnet.documents, at, GLOSSES_PER_PASSAGE),
+  }));
+  const questions = wordnet.queries.map(({ text }) => text);
+  const expanded = questions.map(
+    (text, at) => `${text} ${joinGlosses(wordnet.documents, at * 31, GLOSSES_PER_PASSAGE)}`,
+  );
+  const tasks = [
+    { what: 'questions', queries: questions, k: 100 },
+    { what: 'questions', queries: questions, k: 1000 },
+    { what: 'expanded questions', queries: expanded, k: 100 },
+    { what: 'expanded questions', queries: expanded, k: 1000 },
+  ];
+  return { documents, tasks };
+}
+
+/** Share of queries, in percent, whose best document is the peer's too; analysis and lengths differ a little. */
+async function agreement(index: Bm25Index, { queries, k }: Task, first: readonly number[]): Promise<number> {
+  const hits = await index.search(queries, k);
+  const same = hits.filter((list, at) => Number(list[0]?.id) === first[at]).length;
+  return Math.round((100 * same) / queries.length);
+}

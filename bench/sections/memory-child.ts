@@ -1,0 +1,46 @@
+import type { Document } from '../../src/data/index.ts';
+import { encodeCorpus, loadEncoder } from '../../src/embed/index.ts';
+import { DEFAULT_ENCODER, ModelStore } from '../../src/models/index.ts';
+import { ExactIndex } from '../../src/search/index.ts';
+import { Random, sha256 } from '../../src/system/index.ts';
+
+/**
+ * A process of its own, since the peak of resident memory is one a process.
+ * Arguments: number of documents, folder for the vectors, threads. Prints peaks in bytes.
+ */
+const [documents, folder, threads] = [Number(process.argv[2]), process.argv[3]!, Number(process.argv[4])];
+
+/** With [CLS] and [SEP] the texts are of 16 tokens: each of the words is one. */
+const WORDS_PER_TEXT = 14;
+const WORDS = (
+  'river stone house green letter music table winter garden paper city light horse bread glass summer road king ' +
+  'water ship forest bridge field mountain school village island market train window'
+).split(' ');
+const QUERIES = 256;
+
+async function* synthetic(count: number, seed: number): AsyncGenerator<Document> {
+  const random = new Random(seed);
+  for (let at = 0; at < count; at++) {
+    const text = Array.from({ length: WORDS_PER_TEXT }, () => WORDS[random.below(WORDS.length)]).join(' ');
+    yield { id: `document-${at}`, title: '', text };
+  }
+}
+
+const peak = () => process.resourceUsage().maxRSS * 1024;
+const started = performance.now();
+const model = await new ModelStore().resolve(DEFAULT_ENCODER, { kind: 'encoder' });
+const encoder = await loadEncoder(model, { threads });
+const corpusHash = sha256(`synthetic ${documents}`);
+const vectors = await encodeCorpus(encoder, synthetic(documents, 1), { folder, corpusHash, count: documents });
+const encoding = peak();
+const questions: string[] = [];
+for await (const { text } of synthetic(QUERIES, 2)) questions.push(text);
+const queries = await encoder.encode(questions, 'query');
+// Nothing stays resident, so that both sizes of corpus are read from the disk.
+const index = await ExactIndex.open(vectors, { threads, residentBytes: 0 });
+const hits = await index.search(queries, 1000);
+if (hits.some(({ length }) => length !== Math.min(1000, documents))) throw new Error('a query found too few documents');
+await index.close();
+await encoder.close();
+await vectors.close();
+console.log(JSON.stringify({ encoding, searching: peak(), seconds: (performance.now() - started) / 1000 }));
