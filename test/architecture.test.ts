@@ -48,7 +48,9 @@ describe('the house', () => {
   });
 
   it('lets arrows point down only', () => {
-    const upward = imports.filter(({ from, to }) => from.split('/')[0] !== to.split('/')[0] && floorOf(to) >= floorOf(from));
+    const upward = imports.filter(
+      ({ from, to }) => from.split('/')[0] !== to.split('/')[0] && floorOf(to) >= floorOf(from),
+    );
     expect(upward).toEqual([]);
   });
 

@@ -45,7 +45,18 @@ describe('npm package', () => {
     mkdirSync(join(project, 'src'));
     writeFileSync(join(project, 'src', 'try.ts'), script.join('\n'));
     const compiler = resolve('node_modules', 'typescript', 'bin', 'tsc');
-    const options = ['--module', 'nodenext', '--target', 'es2022', '--strict', '--skipLibCheck', '--types', '', '--outDir', 'out'];
+    const options = [
+      '--module',
+      'nodenext',
+      '--target',
+      'es2022',
+      '--strict',
+      '--skipLibCheck',
+      '--types',
+      '',
+      '--outDir',
+      'out',
+    ];
     run('node', compiler, ...options, 'src/try.ts');
     expect(run('node', 'out/try.js').trim()).toBe('1');
   });

@@ -140,6 +140,6 @@ async function writeResults(
 
 const REMARKS = [
   'The LLM is a small one (135 million parameters), not aligned to the retriever, and writes one passage a query at temperature 1: another seed gives other passages, so the score itself is noisy.',
-  'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. Such questions are answered by knowing words, not by matching them.',
+  'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 finds next to nothing by itself: that is how the data set is made, not what BM25 is worth.',
   'Alpha is the published 0.5 and was not tuned, on these queries or others.',
 ];
