@@ -14,6 +14,8 @@ export interface WorkerStart {
   threads: number;
   /** Whether the runtime may keep a second copy of the matrices, arranged for speed. */
   prepack: boolean;
+  /** Not 0: what still waits is no longer wanted // [1], shared by all workers */
+  stop: Int32Array;
 }
 
 /** To the worker: run the model on these inputs. */
@@ -21,6 +23,9 @@ export interface RunRequest {
   id: number;
   feeds: Values;
 }
+
+/** To the worker: end when the run at hand has ended. */
+export type WorkerRequest = RunRequest | 'close';
 
 /** From the worker. `id` 0 tells that the model is loaded, or could not be. */
 export type RunReply = { id: number; results: Values } | { id: number; failure: string };

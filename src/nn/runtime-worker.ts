@@ -1,15 +1,19 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { TensorData } from './graph.ts';
-import type { RunReply, RunRequest, Value, Values, WorkerStart } from './runtime-messages.ts';
+import type { RunReply, RunRequest, Value, Values, WorkerRequest, WorkerStart } from './runtime-messages.ts';
 
 /** A thread that holds one session of the runtime; its calls block, and here they block nobody. */
 const port = parentPort!;
-const { file, threads, prepack } = workerData as WorkerStart;
+const { file, threads, prepack, stop } = workerData as WorkerStart;
 
 try {
   const session = await openSession();
-  port.on('message', (request: RunRequest) => void answer(session, request));
+  /** Requests are answered one after another, so that the last word, `close`, finds no run under way. */
+  let last: Promise<void> = Promise.resolve();
+  port.on('message', (request: WorkerRequest) => {
+    last = last.then(() => (request === 'close' ? end(session) : answer(session, request)));
+  });
   reply({ id: 0, results: {} });
 } catch (error) {
   reply({ id: 0, failure: reasonOf(error) });
@@ -30,7 +34,14 @@ function openSession(): Promise<InferenceSession> {
   });
 }
 
+/** Ends this thread from inside: ended from outside in the midst of native code it would take the process with it. */
+async function end(session: InferenceSession): Promise<void> {
+  await session.release();
+  port.close();
+}
+
 async function answer(session: InferenceSession, { id, feeds }: RunRequest): Promise<void> {
+  if (Atomics.load(stop, 0) !== 0) return;
   try {
     const tensors = Object.entries(feeds).map(([name, { dtype, data, shape }]) => {
       return [name, new Tensor(dtype, data as Float32Array, shape)] as const;

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { AbortedError, type LlmQeError, ModelError, ResourceError, workerFile } from '../system/index.ts';
-import type { RunReply, RunRequest, Values, WorkerStart } from './runtime-messages.ts';
+import type { RunReply, RunRequest, Values, WorkerRequest, WorkerStart } from './runtime-messages.ts';
 
 export interface RuntimeOptions {
   /** Worker threads, each with a session of its own; they share the mapped file of weights. Default 1. */
@@ -22,6 +22,7 @@ interface Job {
 
 interface Seat {
   worker: Worker;
+  exit: Promise<unknown>;
   jobs: Map<number, Job>;
 }
 
@@ -32,6 +33,7 @@ export class Runtime {
   #waiting: Job[] = [];
   #lastId = 0;
   #ended: Error | undefined;
+  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 
   private constructor(file: string) {
     this.#file = file;
@@ -40,7 +42,7 @@ export class Runtime {
   /** Loads the model in every worker. @throws ModelError where the runtime refuses it */
   static async open(file: string, { workers = 1, threads = 1, prepack = true }: RuntimeOptions = {}): Promise<Runtime> {
     const runtime = new Runtime(file);
-    const start: WorkerStart = { file, threads, prepack };
+    const start: WorkerStart = { file, threads, prepack, stop: runtime.#stop };
     try {
       await Promise.all(Array.from({ length: workers }, () => runtime.#startWorker(start)));
     } catch (error) {
@@ -66,10 +68,18 @@ export class Runtime {
     });
   }
 
-  /** Ends the workers; runs that have not ended are rejected. */
+  /**
+   * Ends the workers after the runs at hand, which are rejected at once. (Worker.terminate() in the midst of the
+   * runtime's native code aborts the whole process.)
+   */
   async close(): Promise<void> {
     this.#fail(new ModelError('the model was closed', { mend: 'Open it again.', file: this.#file }));
-    await Promise.all(this.#seats.map(({ worker }) => worker.terminate()));
+    Atomics.store(this.#stop, 0, 1);
+    for (const { worker } of this.#seats) {
+      worker.ref();
+      worker.postMessage('close' satisfies WorkerRequest);
+    }
+    await Promise.all(this.#seats.map(({ exit }) => exit));
   }
 
   #obey(signal: AbortSignal, job: Job): void {
@@ -92,7 +102,8 @@ export class Runtime {
   async #startWorker(start: WorkerStart): Promise<void> {
     // Without execArgv a worker would inherit flags that only fit the main program, such as --input-type.
     const worker = new Worker(workerFile(import.meta.url, './runtime-worker.ts'), { workerData: start, execArgv: [] });
-    const seat: Seat = { worker, jobs: new Map() };
+    const exit = new Promise((resolve) => worker.once('exit', resolve));
+    const seat: Seat = { worker, exit, jobs: new Map() };
     this.#seats.push(seat);
     await new Promise<void>((resolve, reject) => {
       const loading: Job = { request: { id: 0, feeds: {} }, resolve: () => resolve(), reject };
@@ -107,7 +118,7 @@ export class Runtime {
   #settle(seat: Seat, reply: RunReply): void {
     const job = seat.jobs.get(reply.id);
     seat.jobs.delete(reply.id);
-    if (seat.jobs.size === 0) seat.worker.unref();
+    if (seat.jobs.size === 0 && this.#ended === undefined) seat.worker.unref();
     if ('results' in reply) job?.resolve(reply.results);
     else job?.reject(runFault(this.#file, reply.failure));
     this.#dispatch();
