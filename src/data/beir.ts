@@ -2,7 +2,7 @@ import { access, readdir, stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Qrels } from '../measures/index.ts';
 import { DataError, UsageError } from '../system/index.ts';
-import { readCorpus, readQueries } from './corpus.ts';
+import { countDocuments, readCorpus, readQueries } from './corpus.ts';
 import { cachedSha256 } from './corpus-hash.ts';
 import type { Document, Query } from './records.ts';
 import { readQrels } from './trec.ts';
@@ -54,6 +54,11 @@ export class BeirDataset {
   /** The documents as a stream; see {@link readCorpus}. */
   documents(signal?: AbortSignal): AsyncGenerator<Document> {
     return readCorpus(this.corpusFile, signal);
+  }
+
+  /** Number of documents, told by the file's lines; see {@link countDocuments}. */
+  count(signal?: AbortSignal): Promise<number> {
+    return countDocuments(this.corpusFile, signal);
   }
 
   /**

@@ -3,6 +3,7 @@ import { DataError } from '../system/index.ts';
 import { duplicateId, idSchema } from './id.ts';
 import { IdSet } from './id-set.ts';
 import { readJsonl } from './jsonl.ts';
+import { readLineBatches } from './lines.ts';
 import type { Document, Query } from './records.ts';
 
 /** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields (`metadata`) are not read. */
@@ -41,6 +42,13 @@ export async function* readCorpus(file: string, signal?: AbortSignal): AsyncGene
       mend: 'Give a file with one document a line: {"_id": "...", "title": "...", "text": "..."}.',
     });
   }
+}
+
+/** Number of documents in a corpus file, told by its lines alone: quick, and for progress only. @throws DataError */
+export async function countDocuments(file: string, signal?: AbortSignal): Promise<number> {
+  let count = 0;
+  for await (const lines of readLineBatches(file, { signal })) count += lines.length;
+  return count;
 }
 
 /**

@@ -2,7 +2,7 @@ export { BeirDataset } from './beir.ts';
 export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
 export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
 export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
-export { documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
+export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
 export { cachedSha256 } from './corpus-hash.ts';
 export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './echo.ts';
 export { expansionSchema, readExpansions } from './expansions.ts';

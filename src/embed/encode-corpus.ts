@@ -21,9 +21,9 @@ export interface EncodeCorpusOptions {
   folder: string;
   /** SHA-256 of the corpus. */
   corpusHash: string;
-  /** Number of documents, where it is known. */
-  count?: number | undefined;
-  /** Documents of a shard, the unit that an interruption may cost. Default 4096. */
+  /** Number of documents, or how to learn it; asked only when there is something to encode, for the progress alone. */
+  count?: number | (() => Promise<number>) | undefined;
+  /** Documents of a shard, the unit that an interruption may cost. Default 1024. */
   shardRows?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -99,9 +99,9 @@ class CorpusEncoding {
   }
 
   async run(documents: AsyncIterable<Document>): Promise<Shard[]> {
-    const { count, shardRows = 4096, progress = SILENT } = this.#options;
+    const { count, shardRows = 1024, progress = SILENT } = this.#options;
     const shards = await findShards(this.#folder, this.#encoder.dimensions);
-    const task = progress.task('encoding documents', count, 'documents');
+    const task = progress.task('encoding documents', typeof count === 'function' ? await count() : count, 'documents');
     const stream = documents[Symbol.asyncIterator]();
     try {
       for (const shard of shards) task.advance(await this.#skip(shard, stream));

@@ -13,6 +13,8 @@ import type { RetrievalSettings } from './settings.ts';
 /** A corpus that can be read more than once. */
 export interface Corpus {
   documents(signal?: AbortSignal): AsyncIterable<Document>;
+  /** Number of documents, for progress. */
+  count(signal?: AbortSignal): Promise<number>;
   /** SHA-256 of what it holds. */
   corpusHash(signal?: AbortSignal): Promise<string>;
 }
@@ -83,6 +85,7 @@ export class CorpusSearch {
     this.#vectors ??= encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
       folder: join(cacheHome(), 'vectors'),
       corpusHash,
+      count: () => this.#corpus.count(this.#signal),
       signal: this.#signal,
       progress: this.#progress,
     });

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { BeirDataset, cachedSha256, readCorpus } from '../data/index.ts';
+import { BeirDataset, cachedSha256, countDocuments, readCorpus } from '../data/index.ts';
 import { systemFault } from '../system/index.ts';
 import type { Corpus } from './corpus-search.ts';
 
@@ -17,6 +17,7 @@ export async function openCorpus(path: string): Promise<Corpus> {
   });
   if (found.isDirectory()) return BeirDataset.open(file);
   return {
+    count: (signal) => countDocuments(file, signal),
     documents: (signal) => readCorpus(file, signal),
     corpusHash: (signal) => cachedSha256(file, signal),
   };
