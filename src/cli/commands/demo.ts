@@ -57,7 +57,7 @@ export const command = defineCommand({
     const settings = toSettings(given);
     const result = await runDemo(settings, { signal: context.signal, progress: context.progress });
     context.json(toJson(result));
-    if (!given.json) print(result, settings, context.say);
+    if (!given.json) print(result, context.say);
   },
 });
 
@@ -90,8 +90,7 @@ function toJson({ arms, comparisons, reportFile, expansionsFile, dataFolder }: D
   };
 }
 
-function print(result: DemoResult, settings: DemoSettings, say: (line: string) => void): void {
-  const { arms, comparisons, reportFile, expansionsFile, dataFolder } = result;
+function print({ arms, comparisons, reportFile, dataFolder }: DemoResult, say: (line: string) => void): void {
   const rows = arms.map(({ name, scores }) => [name, ...MEASURES.map((measure) => scores.mean[measure]!.toFixed(4))]);
   say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
   say(formatTable(['', ...MEASURES], rows));
@@ -114,8 +113,5 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
   ];
   say(formatTable(head, compared));
   say(`\nreport: ${relative('.', reportFile)}`);
-  const limit = settings.evaluated < settings.splits.test ? ` --limit ${settings.evaluated}` : '';
-  say(
-    `next:   npx llm-qe evaluate --dataset ${relative('.', dataFolder)} --expansions ${relative('.', expansionsFile)}${limit} --alpha 0.3`,
-  );
+  say(`next:   npx llm-qe search --corpus ${relative('.', dataFolder)} --query "What is a lighthouse?" --expand`);
 }
