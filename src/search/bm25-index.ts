@@ -11,6 +11,9 @@ import { checkSearch } from './search-checks.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
 import { TopScores } from './top-scores.ts';
 
+/** A query whose lists are together longer than this part of the corpus is scored without a list of documents touched. */
+const DENSE_SHARE = 8;
+
 export interface Bm25BuildOptions {
   /** Default 0.9. */
   k1?: number | undefined;
@@ -118,17 +121,31 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   }
 
   async #searchOne(query: string, top: TopScores, breather: Breather): Promise<ScoredDocument[]> {
+    const terms = this.#countTerms(query);
+    const dense = this.#isDense(terms);
     let touched = 0;
     try {
-      for (const [term, count] of this.#countTerms(query)) {
-        touched = this.#addTerm(term, count, touched);
+      for (const [term, count] of terms) {
+        if (dense) this.#addCommonTerm(term, count);
+        else touched = this.#addTerm(term, count, touched);
         if (breather.due) await breather.rest();
       }
     } finally {
-      this.#offerSums(touched, top);
+      if (dense) this.#offerAllSums(top);
+      else this.#offerSums(touched, top);
     }
     const { scores, numbers } = top.take();
-    return Array.from(numbers, (number, at) => ({ id: this.#lists.ids[number]!, score: scores[at]! }));
+    const hits = new Array<ScoredDocument>(numbers.length);
+    for (let at = 0; at < numbers.length; at++) hits[at] = { id: this.#lists.ids[numbers[at]!]!, score: scores[at]! };
+    return hits;
+  }
+
+  /** Whether the terms touch so much of the corpus that looking at every sum is quicker than a list of those touched. */
+  #isDense(terms: ReadonlyMap<number, number>): boolean {
+    const { starts } = this.#lists;
+    let postings = 0;
+    for (const term of terms.keys()) postings += starts[term + 1]! - starts[term]!;
+    return postings * DENSE_SHARE >= this.size;
   }
 
   #countTerms(query: string): Map<number, number> {
@@ -144,6 +161,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   #addTerm(term: number, count: number, touched: number): number {
     const { documents, denominators, starts, idf } = this.#lists;
     const sums = this.#sums;
+    const list = this.#touched;
     const weight = Math.fround(count * idf[term]!);
     const end = starts[term + 1]!;
     let found = touched;
@@ -152,21 +170,51 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
       if (share === 0) continue;
       const document = documents[at]!;
       const before = sums[document]!;
-      if (before === 0) this.#touched[found++] = document;
+      if (before === 0) list[found++] = document;
       sums[document] = before + share;
     }
     return found;
   }
 
+  /** {@link #addTerm} without a list of the documents touched. */
+  #addCommonTerm(term: number, count: number): void {
+    const { documents, denominators, starts, idf } = this.#lists;
+    const sums = this.#sums;
+    const weight = Math.fround(count * idf[term]!);
+    const end = starts[term + 1]!;
+    for (let at = starts[term]!; at < end; at++) {
+      sums[documents[at]!]! += Math.fround(weight - Math.fround(weight / denominators[at]!));
+    }
+  }
+
   /** Hands the sums on and sets them back to zero. */
   #offerSums(touched: number, top: TopScores): void {
     const sums = this.#sums;
+    const list = this.#touched;
+    let threshold = top.threshold;
     for (let at = 0; at < touched; at++) {
-      const document = this.#touched[at]!;
+      const document = list[at]!;
       const score = Math.fround(sums[document]!);
-      if (score >= top.threshold) top.offer(score, document);
       sums[document] = 0;
+      if (score < threshold) continue;
+      top.offer(score, document);
+      threshold = top.threshold;
     }
+  }
+
+  /** {@link #offerSums} for all documents that have a score. */
+  #offerAllSums(top: TopScores): void {
+    const sums = this.#sums;
+    let threshold = top.threshold;
+    for (let document = 0; document < sums.length; document++) {
+      const sum = sums[document]!;
+      if (sum === 0) continue;
+      const score = Math.fround(sum);
+      if (score < threshold) continue;
+      top.offer(score, document);
+      threshold = top.threshold;
+    }
+    sums.fill(0);
   }
 }
 
