@@ -28,15 +28,29 @@ export function addOptions(target: Commander, command: Command): void {
 
 /** Validates what was typed by the command's schema. @throws UsageError naming the option */
 export function parseOptions<S extends z.ZodObject>(command: Command<S>, typed: Record<string, unknown>): z.output<S> {
+  refuseBlanks(command, typed);
   const parsed = command.options.safeParse(typed);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const key = String(issue.path[0] ?? '');
+  const isMissing = issue.path.length === 1 && typed[key] === undefined;
+  throw wrongUse(command, key, isMissing ? 'is required' : issue.message);
+}
+
+/** `--alpha "$ALPHA"` without an ALPHA is a mistake; it would be read as the number 0, or as the present folder. */
+function refuseBlanks(command: Command, typed: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(typed)) {
+    const isBlank = (Array.isArray(value) ? value : [value]).some(
+      (one) => typeof one === 'string' && one.trim() === '',
+    );
+    if (isBlank) throw wrongUse(command, key, 'the value is empty');
+  }
+}
+
+function wrongUse(command: Command, key: string, reason: string): UsageError {
   const positional = command.arguments?.some((argument) => argument.key === key) ?? false;
   const name = positional ? toKebab(key).toUpperCase() : `--${toKebab(key)}`;
-  throw new UsageError(key === '' ? issue.message : `${name}: ${issue.message}`, {
-    mend: `See \`llm-qe ${command.name} --help\`.`,
-  });
+  return new UsageError(key === '' ? reason : `${name}: ${reason}`, { mend: `See \`llm-qe ${command.name} --help\`.` });
 }
 
 function toOption(key: string, facts: OptionFacts): Option {

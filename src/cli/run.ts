@@ -38,9 +38,10 @@ async function buildProgram(words: readonly string[], progress: TerminalProgress
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .showSuggestionAfterError(true)
+    .showHelpAfterError('  See `llm-qe --help`.')
     .addHelpText('after', '\nStart with `llm-qe demo`. `llm-qe COMMAND --help` shows options and examples.');
   inherit(program);
-  const called = [`${words[0]} ${words[1]}`, `${words[0]}`].find((name) => name in CATALOGUE);
+  const called = [`${words[0]} ${words[1]}`, `${words[0]}`].find((name) => Object.hasOwn(CATALOGUE, name));
   for (const name of called === undefined ? Object.keys(CATALOGUE) : [called]) {
     const { command } = await CATALOGUE[name]!();
     addCommand(parentOf(program, name), command, progress, signal);
@@ -52,14 +53,16 @@ function parentOf(program: Commander, name: string): Commander {
   const [group, second] = name.split(' ');
   if (second === undefined) return program;
   const known = program.commands.find((command) => command.name() === group);
-  return known ?? inherit(program.command(group!).description(GROUPS[group!] ?? ''));
+  const made = () => program.command(group!).description(GROUPS[group!] ?? '');
+  return known ?? inherit(made()).showHelpAfterError(`  See \`llm-qe ${group} --help\`.`);
 }
 
 function addCommand(parent: Commander, command: Command, progress: TerminalProgress, signal: AbortSignal): void {
   const target = inherit(parent.command(command.name.split(' ').at(-1)!))
     .summary(command.summary)
     .description([command.summary, ...paragraphs(command.description)].join('\n\n'))
-    .addHelpText('after', formatExamples(command));
+    .addHelpText('after', formatExamples(command))
+    .showHelpAfterError(`  See \`llm-qe ${command.name} --help\`.`);
   addOptions(target, command);
   target.action(async (...given: unknown[]) => {
     const positional = given.slice(0, command.arguments?.length ?? 0);
@@ -79,15 +82,21 @@ function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSign
     signal,
     progress,
     say: (line: string) => {
-      if (json) return progress.print(line);
+      if (json) return progress.print(printable(line));
       progress.close();
-      process.stdout.write(`${line}\n`);
+      process.stdout.write(`${printable(line)}\n`);
     },
-    warn: (line: string) => progress.print(`warning: ${line}`),
+    warn: (line: string) => progress.print(printable(`warning: ${line}`)),
     json: (document: unknown) => {
       if (json) process.stdout.write(`${JSON.stringify(document)}\n`);
     },
   };
+}
+
+/** Data may hold control characters, with which a file could rewrite the terminal: all but tabs and line ends are shown. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** Commander hands neither of these down to commands that are made later. */
@@ -104,7 +113,8 @@ function reportFailure(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.wrongUse;
   const known = error instanceof LlmQeError ? error : systemFault(error, faultyPath(error));
   if (known instanceof LlmQeError) {
-    process.stderr.write(`${known instanceof AbortedError ? 'stopped' : `error: ${known.message}`}\n  ${known.mend}\n`);
+    const what = known instanceof AbortedError ? 'stopped' : `error: ${known.message}`;
+    process.stderr.write(printable(`${what}\n  ${known.mend}\n`));
     if (process.env.LLM_QE_DEBUG) process.stderr.write(`${known.stack}\n`);
     return known instanceof UsageError ? EXIT.wrongUse : EXIT.failed;
   }

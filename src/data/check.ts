@@ -114,7 +114,7 @@ class Checker {
     if (!seen.add(id)) this.#log.add('error', `${what} id given twice`, place);
     if (/[\t\n\r]/.test(id))
       this.#log.add('error', `${what} id with a tab or a line end, which qrels cannot carry`, place);
-    else if (/\s/.test(id))
+    else if (/[ \v\f]/.test(id))
       this.#log.add('warning', `${what} id with white space, which a run file cannot carry`, place);
   }
 

@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DataError, type Progress, SILENT } from '../system/index.ts';
+import { DataError, type Progress, SILENT, systemFault } from '../system/index.ts';
 import { idSchema } from './id.ts';
 import { readJsonl, writeJsonl } from './jsonl.ts';
 import type { Triple } from './records.ts';
@@ -99,6 +99,9 @@ export async function mergeEcho(
 async function findEchoFiles(folder: string): Promise<{ name: string; file: string }[]> {
   const found: { name: string; file: string }[] = [];
   const missing: string[] = [];
+  await readdir(folder).catch((error: unknown) => {
+    throw systemFault(error, folder);
+  });
   for (const spellings of ECHO_FILES) {
     const candidates = spellings.flatMap((spelling) => ENDINGS.map((ending) => join(folder, spelling + ending)));
     const existing = await filterExisting(candidates);

@@ -1,9 +1,14 @@
 import { z } from 'zod';
 import { DataError, type FaultPlace } from '../system/index.ts';
 
+/** Two whole numbers beyond 2^53 may be read as one. */
+function isExact(id: number): boolean {
+  return Number.isSafeInteger(id) || !Number.isInteger(id);
+}
+
 /** An identifier in a JSON file: a string that is not empty, or a number, which is read as its decimal text. */
-export const idSchema = z.union([z.string().min(1, 'is empty'), z.number().transform(String)], {
-  error: 'expected an identifier (a string)',
+export const idSchema = z.union([z.string().min(1, 'is empty'), z.number().refine(isExact).transform(String)], {
+  error: 'expected an identifier (a string, or a number that can be read exactly)',
 });
 
 const UNFIT = {

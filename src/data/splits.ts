@@ -125,8 +125,14 @@ async function* rowsWithId(file: string, signal: AbortSignal | undefined): Async
     const given = row.id ?? row._id;
     const id = given ?? `${stem}-${line}`;
     if (!seen.add(id)) throw duplicateId(file, line, id, 'row');
-    yield given === undefined ? JSON.stringify({ ...row, id }) : text;
+    yield given === undefined ? withId(text, id) : text;
   }
+}
+
+/** Written into the text, so that all else of the row stays as it is, to the digits of its numbers. */
+function withId(text: string, id: string): string {
+  const open = text.trimEnd().slice(0, -1).trimEnd();
+  return `${open}${open.endsWith('{') ? '' : ','}"id":${JSON.stringify(id)}}`;
 }
 
 const WRITE_PIECE = 1 << 18;

@@ -4,6 +4,7 @@ import { checkWritable, duplicateId } from './id.ts';
 import { writeLines } from './jsonl.ts';
 import { readLineBatches, readLines, type TextLine } from './lines.ts';
 
+/** What C's `isspace` takes for white space, as trec_eval does; wider spaces of Unicode may stand in an identifier. */
 const WHITE_SPACE = /[ \t\v\f\r]+/;
 const GRADE = /^[+-]?\d{1,9}(\.0+)?$/;
 const SCORE = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
@@ -54,7 +55,10 @@ function isHeader(columns: string[]): boolean {
 }
 
 function trecColumns(text: string): string[] {
-  return text.trim().split(WHITE_SPACE);
+  const columns = text.split(WHITE_SPACE);
+  if (columns[0] === '') columns.shift();
+  if (columns.at(-1) === '') columns.pop();
+  return columns;
 }
 
 function parseJudgement(columns: string[], file: string, line: number, trec: boolean): Judgement {
@@ -71,7 +75,7 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
     );
   }
   if (!GRADE.test(grade.trim())) {
-    throw new DataError(`the grade ${JSON.stringify(grade)} is not a whole number`, {
+    throw new DataError(`the grade ${JSON.stringify(grade)} is not a whole number of at most nine digits`, {
       file,
       line,
       id: document,

@@ -33,9 +33,13 @@ export class LlmQeError extends Error {
   }
 }
 
+/** A broken file can hold an identifier of megabytes; a message shows its beginning. */
+const LONGEST_ID = 200;
+
 function describePlace({ file, line, id }: FaultPlace): string {
   const place = [file === undefined ? undefined : line === undefined ? file : `${file}:${line}`];
-  if (id !== undefined) place.push(`id ${JSON.stringify(id)}`);
+  if (id !== undefined)
+    place.push(`id ${JSON.stringify(id.slice(0, LONGEST_ID))}${id.length > LONGEST_ID ? '...' : ''}`);
   const known = place.filter((part) => part !== undefined);
   return known.length === 0 ? '' : `${known.join(', ')}: `;
 }
@@ -82,19 +86,31 @@ const SYSTEM_FAULTS: Record<string, { reason: string; mend: string }> = {
   EPERM: { reason: 'operation not permitted', mend: 'Check who owns the file and its folder, or name another place.' },
   EROFS: { reason: 'the file system is read-only', mend: 'Name a place that can be written.' },
   EISDIR: { reason: 'is a folder, not a file', mend: 'Name a file inside it.' },
-  ENOTDIR: { reason: 'a part of the path is a file, not a folder', mend: 'Name a folder.' },
+  ENOTDIR: { reason: 'a part of the path is not a folder (but a file, or a broken link)', mend: 'Name a folder.' },
+  EEXIST: { reason: 'a file stands where a folder is needed', mend: 'Name another place, or move that file away.' },
+  ENAMETOOLONG: { reason: 'the name is longer than the file system allows', mend: 'Choose a shorter name.' },
+  ELOOP: { reason: 'the path holds links that lead in a circle', mend: 'Name the place itself.' },
+  EFBIG: { reason: 'the file grows larger than the file system allows', mend: 'Name a place on another disk.' },
+  EIO: { reason: 'the disk failed to read or write', mend: 'Check the disk, or name a place on another one.' },
   EMFILE: { reason: 'too many open files', mend: 'Raise the limit (ulimit -n) and run the same command again.' },
   ENOENT: { reason: 'no such file or folder', mend: 'Check the path.' },
 };
 
 /**
  * Turns an error of Node's file system calls into a typed one; everything else comes back as it was.
- * A missing file is a {@link DataError}, every other known fault a {@link ResourceError}.
+ * A missing file is a {@link DataError}, every other fault a {@link ResourceError}.
  */
 export function systemFault(error: unknown, file: string): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  const known = code === undefined ? undefined : SYSTEM_FAULTS[code];
+  if (code === undefined || error instanceof LlmQeError) return error;
+  const known = Object.hasOwn(SYSTEM_FAULTS, code) ? SYSTEM_FAULTS[code] : unusualFault(code, error as Error);
   if (known === undefined) return error;
   const kind = code === 'ENOENT' ? DataError : ResourceError;
   return new kind(known.reason, { file, mend: known.mend, cause: error });
+}
+
+/** Node names the path in what it throws for a file; sockets and programs have no such name. */
+function unusualFault(code: string, error: Error): { reason: string; mend: string } | undefined {
+  if (!('path' in error) || !('syscall' in error) || `${error.syscall}`.startsWith('spawn')) return undefined;
+  return { reason: `the operating system refused it (${code})`, mend: 'Check the path, or name another place.' };
 }
