@@ -1,50 +1,29 @@
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset } from '../../data/index.ts';
 import { loadTopics } from '../../evaluate/index.ts';
 import {
-  connectGenerator,
   type ExpandableQuery,
   type ExpandResult,
   expandQueries,
   type Generator,
-  loadGenerator,
   PROMPTS,
   type PromptTemplate,
   readPrompt,
   TASKS,
 } from '../../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ placeholder: 'DIR' }),
-  generator: z
-    .array(z.string())
-    .min(1)
-    .default([DEFAULT_GENERATOR])
-    .describe('a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)')
-    .meta({ placeholder: 'NAME|FILE|URL' }),
-  model: z.string().optional().describe("the model's name on the server").meta({ placeholder: 'NAME' }),
-  adapter: z
-    .array(z.string())
-    .default([])
-    .describe('LoRA adapter for the embedded model, in GGUF (repeatable)')
-    .meta({ placeholder: 'DIR|FILE' }),
   task: z.enum(TASKS).default('q2d').describe('which published prompt'),
   prompt: z
     .string()
     .optional()
     .describe('file with a prompt of your own that holds {query}')
     .meta({ placeholder: 'FILE' }),
-  samples: z.coerce.number().int().min(1).default(1).describe('expansions a query'),
-  temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
-  topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
-  topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),
-  maxTokens: z.coerce.number().int().min(1).default(512).describe('limit on new tokens'),
-  seed: z.coerce.number().int().min(0).default(42).describe('seed of all samples'),
   split: z
     .string()
     .default('test')
@@ -53,22 +32,7 @@ const options = z.object({
   queries: z.string().optional().describe('another queries file of the data set').meta({ placeholder: 'FILE' }),
   limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries, as in evaluate'),
   out: z.string().optional().describe('default expansions.jsonl in the data set').meta({ placeholder: 'FILE' }),
-  concurrency: z.coerce.number().int().min(1).default(16).describe('calls to servers at once'),
-  timeout: z.coerce.number().positive().default(300).describe('seconds for one call to a server'),
-  sequences: z.coerce.number().int().min(1).default(32).describe('texts the embedded model writes side by side'),
-  threads: z.coerce.number().int().min(1).optional().describe('processor threads of the embedded model'),
-  context: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .optional()
-    .describe('tokens of prompt and text together; default 512 more than --max-tokens'),
-  gpu: z.boolean().default(false).describe('let the embedded model use the graphics card'),
-  deterministic: z
-    .boolean()
-    .default(false)
-    .describe('one thread and one text at a time for each: equal runs give equal files, more slowly'),
-  offline: z.boolean().default(false).describe('fetch nothing'),
+  ...generatorOptions,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
@@ -98,12 +62,7 @@ export const command = defineCommand({
         queries,
         generator,
         prompt,
-        sampling: {
-          temperature: given.temperature,
-          topP: given.topP,
-          topK: given.topK,
-          maxTokens: given.maxTokens,
-        },
+        sampling: samplingOf(given),
         samples: given.samples,
         seed: given.seed,
         out: given.out ?? join(dataset.folder, 'expansions.jsonl'),
@@ -134,35 +93,6 @@ function refuseDocuments(prompt: PromptTemplate): void {
   if (!prompt.needsDocument) return;
   throw new UsageError(`prompt ${prompt.name} reads a query's gold document, which this command does not give`, {
     mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
-  });
-}
-
-async function openGenerator(given: Options, { signal, progress }: CommandContext): Promise<Generator> {
-  const addresses = given.generator.filter((name) => /^https?:\/\//i.test(name));
-  if (addresses.length === given.generator.length) {
-    if (given.adapter.length > 0) {
-      throw new UsageError('--adapter is for the embedded model', { mend: 'Load the adapter on the server.' });
-    }
-    const { model, concurrency, timeout } = given;
-    return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, signal });
-  }
-  const [name, ...others] = given.generator;
-  if (name === undefined || others.length > 0) {
-    throw new UsageError('several generators must all be servers', { mend: 'Name one model, or several addresses.' });
-  }
-  if (given.model !== undefined) {
-    throw new UsageError('--model names a model on a server', { mend: 'Name an embedded model with --generator.' });
-  }
-  const store = new ModelStore({ offline: given.offline, progress });
-  const model = await store.resolve(name, { kind: 'generator', signal });
-  return loadGenerator(model, {
-    sequences: given.sequences,
-    threads: given.threads ?? availableParallelism(),
-    contextSize: given.context ?? given.maxTokens + 512,
-    adapters: given.adapter.map((path) => ({ path })),
-    deterministic: given.deterministic,
-    gpu: given.gpu ? 'auto' : false,
-    signal,
   });
 }
 
