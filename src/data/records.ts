@@ -40,7 +40,7 @@ export interface Expansion {
   finish: 'stop' | 'length';
   promptTokens: number;
   completionTokens: number;
-  /** Wall time of this sample, in milliseconds (samples that ran side by side each count the time they shared). */
+  /** Wall time of this sample, in milliseconds (samples that ran side by side each count the time they shared); 0 in deterministic runs. */
   milliseconds: number;
   /** Content key of generator, prompt, sampling settings and seed. */
   key: string;
