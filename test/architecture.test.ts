@@ -62,6 +62,21 @@ describe('the house', () => {
     expect(sideDoors).toEqual([]);
   });
 
+  it('has no circles among its files', () => {
+    const next = new Map<string, string[]>();
+    for (const { from, to } of imports) next.set(from, [...(next.get(from) ?? []), to]);
+    const finished = new Set<string>();
+    const circles: string[][] = [];
+    const walk = (file: string, trail: string[]) => {
+      if (trail.includes(file)) circles.push([...trail.slice(trail.indexOf(file)), file]);
+      if (finished.has(file) || trail.includes(file)) return;
+      for (const other of next.get(file) ?? []) walk(other, [...trail, file]);
+      finished.add(file);
+    };
+    for (const file of next.keys()) walk(file, []);
+    expect(circles).toEqual([]);
+  });
+
   it('keeps one subject a file', () => {
     const long = files
       .filter((file) => !file.endsWith('.test.ts'))

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint-contract.ts';
 import { readIfPresent } from './model-text-file.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 

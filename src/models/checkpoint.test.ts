@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LlmQeError, ModelError, Random } from '../system/index.ts';
-import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint-contract.ts';
 import { PLAIN_FORMATS } from './element-formats.ts';
 import { writeSafetensors } from './safetensors.ts';
 

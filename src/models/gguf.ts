@@ -1,4 +1,4 @@
-import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { unknownTensor } from './checkpoint-index.ts';
 import { GGML_FORMATS } from './dequantize.ts';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './gguf-header.ts';

@@ -7,7 +7,8 @@ export {
   type TemplateTokens,
   tokenizePrompt,
 } from './chat-template.ts';
-export { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint.ts';
+export { openCheckpoint } from './checkpoint.ts';
+export type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 export {
   closestKnownName,
   DEFAULT_ENCODER,

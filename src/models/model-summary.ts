@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
-import { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { readIfPresent } from './model-text-file.ts';
 
 /** Tensors of one element type. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DurableFile, ModelError, UsageError } from '../system/index.ts';
-import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { openSharded, unknownTensor } from './checkpoint-index.ts';
 import { PLAIN_FORMATS } from './element-formats.ts';
 import { elementCount, TensorFile } from './tensor-file.ts';

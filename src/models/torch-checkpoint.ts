@@ -1,4 +1,4 @@
-import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { openSharded, unknownTensor } from './checkpoint-index.ts';
 import { elementCount, TensorFile } from './tensor-file.ts';
 import { type ArchiveEntry, entryStart, listArchive } from './torch-archive.ts';
