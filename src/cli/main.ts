@@ -1,4 +1,6 @@
 #!/usr/bin/env node
 import { runCommandLine } from './run.ts';
 
+// Failed until proven otherwise: should the event loop ever run dry below, the caller must not read success.
+process.exitCode = 1;
 process.exitCode = await runCommandLine(process.argv.slice(2));

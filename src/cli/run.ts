@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command as Commander, CommanderError } from 'commander';
-import { AbortedError, isAbort, LlmQeError, systemFault, UsageError } from '../system/index.ts';
+import { AbortedError, isAbort, LlmQeError, packageVersion, systemFault, UsageError } from '../system/index.ts';
 import { CATALOGUE, GROUPS } from './catalogue.ts';
 import type { Command } from './command.ts';
 import { addOptions, parseOptions } from './options.ts';
@@ -139,20 +138,8 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
     stop.abort();
     setTimeout(leave, GRACE_MILLISECONDS).unref();
   };
-  const brokenPipe = (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.done);
-    throw error;
-  };
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-  process.stdout.on('error', brokenPipe);
   return () => {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    process.stdout.off('error', brokenPipe);
   };
-}
-
-/** Read from package.json, so that it stands in one place. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

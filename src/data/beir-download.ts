@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   DataError,
   download,
+  makeFolder,
   type Progress,
   SILENT,
   syncFolder,
@@ -43,7 +44,7 @@ export async function downloadBeir(name: string, options: BeirDownloadOptions): 
   const folder = resolve(options.folder);
   const target = join(folder, name);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     return await withFileLock(
       `${target}.lock`,
       async () => {

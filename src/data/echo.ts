@@ -1,7 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { DataError, type Progress, SILENT, systemFault } from '../system/index.ts';
+import { DataError, type Progress, SILENT, systemFault, UsageError } from '../system/index.ts';
 import { idSchema } from './id.ts';
 import { readJsonl, writeJsonl } from './jsonl.ts';
 import type { Triple } from './records.ts';
@@ -70,6 +70,12 @@ export async function mergeEcho(
   options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
 ): Promise<MergeSummary> {
   const sources = await findEchoFiles(folder);
+  if (sources.some(({ file }) => resolve(file) === resolve(output))) {
+    throw new UsageError('the merged file would overwrite one of those it is made of', {
+      file: output,
+      mend: 'Name another file (--out).',
+    });
+  }
   const summary: MergeSummary = { rows: 0, files: {}, blank: 0 };
   const task = (options.progress ?? SILENT).task('merging', undefined, 'rows');
   async function* triples(): AsyncGenerator<Triple> {

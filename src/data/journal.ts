@@ -1,7 +1,7 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
+import { makeFolder, ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
 import { parseJsonLine } from './jsonl.ts';
 import { decodeLine, LineCutter } from './lines.ts';
 
@@ -45,7 +45,7 @@ export class Journal<T> {
     let unlock: (() => Promise<void>) | undefined;
     let handle: FileHandle | undefined;
     try {
-      await mkdir(dirname(file), { recursive: true });
+      await makeFolder(dirname(file));
       unlock = await lock(file);
       handle = await openOrCreate(file);
       const journal = new Journal<T>(file, handle, unlock);

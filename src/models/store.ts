@@ -1,10 +1,11 @@
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   cacheHome,
   isAbort,
   LlmQeError,
   ModelError,
+  makeFolder,
   type Progress,
   type ProgressTask,
   ResourceError,
@@ -113,9 +114,7 @@ export class ModelStore {
     if (found !== undefined) return found;
     if (this.#offline && options.from === undefined) throw offlineError(plan);
     const place = join(this.#folder, plan.folder);
-    await mkdir(this.#folder, { recursive: true }).catch((error: unknown) => {
-      throw systemFault(error, this.#folder);
-    });
+    await makeFolder(this.#folder);
     let waiting: ProgressTask | undefined;
     const onWait = (holder: string) => {
       waiting = this.#progress.task(`waiting for process ${holder}, which fetches ${name}`, undefined, 'models');
@@ -249,7 +248,7 @@ export class ModelStore {
   async #fetchFrom(source: ModelSource, plan: Plan, signal: AbortSignal | undefined): Promise<ResolvedModel> {
     const place = join(this.#folder, plan.folder);
     const work = `${place}${FETCHING}`;
-    await mkdir(work, { recursive: true });
+    await makeFolder(work);
     const order = { folder: work, files: plan.files, signal, progress: this.#progress };
     const files = [...(await source.fetch(order))].sort((a, b) => (a.path < b.path ? -1 : 1));
     const { format } = selectFiles(

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
-import { syncFolder } from './durable-file.ts';
+import { makeFolder, syncFolder } from './durable-file.ts';
 import { AbortedError, DataError, systemFault } from './errors.ts';
 import { address, ConnectionError, connectionFault, httpError, request, withRetries } from './http.ts';
 import { type Progress, type ProgressTask, SILENT } from './progress.ts';
@@ -44,7 +44,7 @@ export async function download(
 ): Promise<{ bytes: number; sha256: string }> {
   const transfer = new Transfer(url, target, options);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     const { retries, firstWaitSeconds, signal } = options;
     await withRetries(() => transfer.attempt(), {
       retries,

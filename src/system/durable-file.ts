@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemFault } from './errors.ts';
 
@@ -22,7 +22,7 @@ export class DurableFile {
   static async create(path: string): Promise<DurableFile> {
     const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.partial`;
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       return new DurableFile(path, temporary, await open(temporary, 'wx'));
     } catch (error) {
       throw systemFault(error, path);
@@ -68,6 +68,31 @@ export async function writeDurably(path: string, content: string | Uint8Array): 
     throw error;
   }
   await file.commit();
+}
+
+/**
+ * Makes a folder and those above it; one that is there is left as it is. Node's own recursive `mkdir` calls a read-only
+ * disk a missing folder, and never ends where nothing can be made (below /proc).
+ * @throws ResourceError, DataError
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  const fault = await tryToMake(folder);
+  if (fault === undefined) return;
+  const parent = dirname(folder);
+  if (!('code' in fault) || fault.code !== 'ENOENT' || parent === folder) throw systemFault(fault, folder);
+  await makeFolder(parent);
+  const again = await tryToMake(folder);
+  if (again !== undefined) throw systemFault(again, folder);
+}
+
+async function tryToMake(folder: string): Promise<Error | undefined> {
+  try {
+    await mkdir(folder);
+    return undefined;
+  } catch (error) {
+    const found = await stat(folder).catch(() => undefined);
+    return found?.isDirectory() ? undefined : (error as Error);
+  }
 }
 
 /** Makes a rename survive a power cut. Windows cannot open folders, and needs no such call. */

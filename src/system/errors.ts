@@ -87,7 +87,7 @@ const SYSTEM_FAULTS: Record<string, { reason: string; mend: string }> = {
   EROFS: { reason: 'the file system is read-only', mend: 'Name a place that can be written.' },
   EISDIR: { reason: 'is a folder, not a file', mend: 'Name a file inside it.' },
   ENOTDIR: { reason: 'a part of the path is not a folder (but a file, or a broken link)', mend: 'Name a folder.' },
-  EEXIST: { reason: 'a file stands where a folder is needed', mend: 'Name another place, or move that file away.' },
+  EEXIST: { reason: 'something else stands where a folder is needed', mend: 'Name another place, or move it away.' },
   ENAMETOOLONG: { reason: 'the name is longer than the file system allows', mend: 'Choose a shorter name.' },
   ELOOP: { reason: 'the path holds links that lead in a circle', mend: 'Name the place itself.' },
   EFBIG: { reason: 'the file grows larger than the file system allows', mend: 'Name a place on another disk.' },

@@ -1,10 +1,11 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
+import { makeFolder } from './durable-file.ts';
 import { AbortedError, DataError, isAbort, LlmQeError, systemFault, throwIfAborted } from './errors.ts';
 
 export interface UnpackOptions {
@@ -108,7 +109,7 @@ function isInside(name: string): boolean {
 async function unpackEntry(zip: ZipFile, entry: Entry, path: string, signal: AbortSignal | undefined): Promise<void> {
   const partial = `${path}.partial`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const source = await zip.openReadStreamPromise(entry);
     await pipeline(source, new ChecksumGate(entry), createWriteStream(partial), signal ? { signal } : {});
     const handle = await open(partial, 'r+');

