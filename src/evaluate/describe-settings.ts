@@ -5,12 +5,17 @@ import type { ReportData } from './report/report-data.ts';
 
 type Section = ReportData['settings'][number];
 
-/** What a reader needs to make the same figures again: data, searches, expansions, with their hashes. */
+/**
+ * What a reader needs to make the same figures again: data, searches, expansions, with their hashes.
+ *
+ * @param provenance what is known of how the expansions were made
+ */
 export async function describeSettings(
   dataset: BeirDataset,
   arms: readonly Arm[],
   expansions: readonly Expansion[],
   seed: number,
+  provenance: Section[1] = [],
 ): Promise<Section[]> {
   const sections: Section[] = [
     [
@@ -31,13 +36,11 @@ export async function describeSettings(
     sections.push([`Search: ${retriever.name}`, entries]);
   }
   if (expansions.length > 0) {
-    sections.push([
-      'Expansions',
-      [
-        ['passages', String(expansions.length)],
-        ['key', expansionsKey(expansions)],
-      ],
-    ]);
+    const found: Section[1] = [
+      ['passages', String(expansions.length)],
+      ['passages key', expansionsKey(expansions)],
+    ];
+    sections.push(['Expansions', [...provenance, ...found]]);
   }
   return sections;
 }

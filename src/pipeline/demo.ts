@@ -1,5 +1,6 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { BeirDataset, buildWordnetDataset, type Expansion, writeRun } from '../data/index.ts';
+import { BeirDataset, buildWordnetDataset, writeRun } from '../data/index.ts';
 import {
   type Arm,
   buildReport,
@@ -10,13 +11,14 @@ import {
   describeSettings,
   loadTopics,
   type ReportComparison,
+  type ReportData,
   runArm,
   type Topics,
   writeReport,
 } from '../evaluate/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { type Progress, SILENT, writeDurably } from '../system/index.ts';
-import { expandTopics } from './expand-topics.ts';
+import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
+import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
 
 /** The measure of the comparisons. */
 const MEASURE = 'nDCG@10';
@@ -107,7 +109,7 @@ async function writeResults(
   settings: DemoSettings,
   dataset: BeirDataset,
   arms: Arm[],
-  { expansions, expansionsFile }: { expansions: Expansion[]; expansionsFile: string },
+  { expansions, expansionsFile, provenance }: ExpandedTopics,
   signal: AbortSignal | undefined,
 ): Promise<DemoResult> {
   const [bm25, bm25Expanded, dense, denseExpanded] = arms as [Arm, Arm, Arm, Arm];
@@ -121,21 +123,36 @@ async function writeResults(
   }
   const metrics = { settings, arms: arms.map(({ name, scores }) => ({ name, ...scores.mean })), comparisons };
   await writeDurably(join(settings.folder, 'metrics.json'), `${JSON.stringify(metrics, null, 1)}\n`);
+  const sections = await describeSettings(dataset, arms, expansions, settings.seed, provenance);
+  await writeManifest(settings, sections);
   const report = await buildReport({
     title: 'What query expansion did',
-    dataset: { name: 'WordNet questions and glosses', split: 'test', documents: dense.retriever.size, queries: dense.scores.queries },
+    dataset: {
+      name: 'WordNet questions and glosses',
+      split: 'test',
+      documents: dense.retriever.size,
+      queries: dense.scores.queries,
+    },
     arms,
     comparisons,
     baseline: dense,
     expanded: denseExpanded,
     documents: dataset.documents(signal),
     cost: describeCost(expansions, dense, denseExpanded),
-    settings: await describeSettings(dataset, arms, expansions, settings.seed),
+    settings: sections,
     remarks: REMARKS,
   });
   const reportFile = join(settings.folder, 'report.html');
   await writeReport(reportFile, report);
   return { arms, comparisons, reportFile, dataFolder: dataset.folder, expansionsFile };
+}
+
+/** What the run was made of, so that it can be made again: no dates, so that equal runs have equal manifests. */
+async function writeManifest(settings: DemoSettings, sections: ReportData['settings']): Promise<void> {
+  const host = { node: process.version, platform: process.platform, arch: process.arch, cores: availableParallelism() };
+  const described = Object.fromEntries(sections.map(([name, entries]) => [name, Object.fromEntries(entries)]));
+  const manifest = { command: 'demo', version: packageVersion(), host, settings, ...described };
+  await writeDurably(join(settings.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
 const REMARKS = [

@@ -17,6 +17,8 @@ export interface ExpandedTopics {
   topics: Topics;
   expansions: Expansion[];
   expansionsFile: string;
+  /** Generator, prompt and sampling, as name and value, for reports and manifests. */
+  provenance: [name: string, value: string][];
 }
 
 /** Writes one q2d passage for each query into the run's `expansions.jsonl`, and joins them to the topics. */
@@ -27,12 +29,14 @@ export async function expandTopics(
   { signal, progress }: { signal?: AbortSignal | undefined; progress?: Progress | undefined },
 ): Promise<ExpandedTopics> {
   const generator = await loadGenerator(model, { threads, signal });
+  const prompt = PROMPTS.q2d;
+  const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens };
   try {
     const { files } = await expandQueries({
       queries: topics.queries,
       generator,
-      prompt: PROMPTS.q2d,
-      sampling: { maxTokens },
+      prompt,
+      sampling,
       seed,
       out: join(folder, 'expansions.jsonl'),
       signal,
@@ -43,6 +47,13 @@ export async function expandTopics(
       topics: withExpansions(topics, byQuery),
       expansions: [...byQuery.values()].flat(),
       expansionsFile: files.expansions,
+      provenance: [
+        ['generator', generator.id],
+        ['generator key', generator.fingerprint],
+        ['prompt', `${prompt.name}: ${prompt.text}`],
+        ...Object.entries(sampling).map(([name, value]): [string, string] => [name, String(value)]),
+        ['seed', String(seed)],
+      ],
     };
   } finally {
     await generator.close();

@@ -1,8 +1,21 @@
 export { type DownloadOptions, download } from './download.ts';
-export * from './durable-file.ts';
-export * from './errors.ts';
+export { DurableFile, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
+export {
+  AbortedError,
+  DataError,
+  type FaultOptions,
+  type FaultPlace,
+  isAbort,
+  LlmQeError,
+  ModelError,
+  NetworkError,
+  ResourceError,
+  systemFault,
+  throwIfAborted,
+  UsageError,
+} from './errors.ts';
 export { type FileLockOptions, withFileLock } from './file-lock.ts';
-export * from './hash.ts';
+export { canonicalJson, contentKey, sha256, sha256File } from './hash.ts';
 export {
   address,
   ConnectionError,
@@ -13,8 +26,9 @@ export {
   request,
   withRetries,
 } from './http.ts';
-export * from './places.ts';
-export * from './progress.ts';
-export * from './random.ts';
-export * from './worker-file.ts';
+export { packageVersion } from './package-version.ts';
+export { cacheHome } from './places.ts';
+export { type Progress, type ProgressTask, SILENT } from './progress.ts';
+export { deriveSeed, Random } from './random.ts';
+export { workerFile } from './worker-file.ts';
 export { type UnpackOptions, unpackZip } from './zip.ts';
