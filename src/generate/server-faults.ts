@@ -25,6 +25,17 @@ export interface FailedCall {
 const EXTRA_REFUSED = /top_k|min_p|samplers|unrecognized|unknown|unexpected|unsupported|not permitted|extra/i;
 const TOO_LONG = /context|too long|exceed|maximum.{0,40}tokens/i;
 
+/** What the system says when nothing listens at an address, or the address names nothing. */
+const NOTHING_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** Whether a call failed because nothing is at the server's address. */
+export function isNothingThere(error: unknown): boolean {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    if ('code' in inner && NOTHING_THERE.has(String(inner.code))) return true;
+  }
+  return false;
+}
+
 /** Judges an error of the client. Learns from refusals: a server's peculiarities are noted on {@link Server}. */
 export function judgeFailure(error: unknown, call: FailedCall): Verdict {
   if (error instanceof NetworkError) return { kind: 'final', error };

@@ -194,6 +194,31 @@ describe('faults of servers', () => {
     expect(error).toMatchObject({ id: 'r0', mend: expect.stringMatching(/server runs/) });
   });
 
+  it('addresses where nothing ever listened: within seconds', async () => {
+    const server = await serve();
+    await server.stop();
+    const startedAt = performance.now();
+    const asked = ask({ baseUrls: [server.baseUrl, 'http://nowhere.invalid'], model: 'toy' }, requestsFor(20));
+    await expect(asked).rejects.toThrow(/cannot be reached/);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+
+  it('is patient with a server that answered once, until it is back', async () => {
+    const server = await ChatServer.start();
+    const port = Number(new URL(server.baseUrl).port);
+    const generator = await connectGenerator({ baseUrls: [server.baseUrl], model: 'toy', concurrency: 1 });
+    const requests = requestsFor(2);
+    const generations: Generation[] = [];
+    for await (const generation of generator.generate(requests)) {
+      generations.push(generation);
+      if (generations.length > 1) break;
+      await server.stop();
+      // Longer than an address where nothing ever listened is asked.
+      setTimeout(async () => servers.push(await ChatServer.start(undefined, ['toy'], port)), 3000);
+    }
+    expectWhole(generations, requests);
+  });
+
   it.each([
     ['a wrong key', refusal(401, 'Incorrect API key'), /OPENAI_API_KEY/],
     ['an unknown model', refusal(404, 'The model `toy` does not exist'), /knows the model "toy"/],

@@ -4,7 +4,7 @@ import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } fro
 import { FinishedQueue } from './finished-queue.ts';
 import type { Generation, GenerationRequest, Generator } from './generator.ts';
 import { RequestFeed } from './request-feed.ts';
-import { judgeFailure } from './server-faults.ts';
+import { isNothingThere, judgeFailure } from './server-faults.ts';
 import { type Server, ServerPool } from './server-pool.ts';
 
 export interface ServerOptions {
@@ -18,7 +18,7 @@ export interface ServerOptions {
   concurrency?: number | undefined;
   /** For one attempt. Default 300. */
   timeoutSeconds?: number | undefined;
-  /** Further attempts after the first. Default 5. */
+  /** Further attempts after the first. Default 5; two while nothing was ever found at any of the addresses. */
   retries?: number | undefined;
   /** More fields for the body of every call, such as vLLM's `chat_template_kwargs`. They are part of the fingerprint. */
   extraBody?: Readonly<Record<string, unknown>> | undefined;
@@ -41,6 +41,9 @@ interface Settings {
 /** First pause after a failure, in seconds; it doubles from attempt to attempt up to {@link LONGEST_PAUSE}. */
 const FIRST_PAUSE = 0.5;
 const LONGEST_PAUSE = 30;
+
+/** Further attempts while nothing was ever found at any address: that is a wrong address rather than a server that died. */
+const RETRIES_UNANSWERED = 2;
 
 const answerSchema = z.object({
   choices: z
@@ -172,9 +175,13 @@ class ServerGenerator implements Generator {
       const outcome = await this.#pool.run(async (server) => {
         const dialect = { takesExtras: server.takesExtras, limitName: server.limitName };
         try {
-          return { generations: await this.#call(server, group, signal) };
+          const generations = await this.#call(server, group, signal);
+          server.contact = 'answered';
+          return { generations };
         } catch (error) {
           if (signal.aborted) throw new AbortedError();
+          if (!isNothingThere(error)) server.contact = 'answered';
+          server.contact ??= 'none';
           const verdict = judgeFailure(error, { server, dialect, model: this.id, id, topK: sampling.topK });
           if (verdict.kind === 'final') throw verdict.error;
           if (verdict.kind === 'again') {
@@ -185,8 +192,12 @@ class ServerGenerator implements Generator {
         }
       }, signal);
       if ('generations' in outcome) return outcome.generations;
-      if (outcome.kind === 'again' && attempt >= this.#settings.retries) throw outcome.error;
+      if (outcome.kind === 'again' && attempt >= this.#retries()) throw outcome.error;
     }
+  }
+
+  #retries(): number {
+    return this.#pool.deserted ? Math.min(RETRIES_UNANSWERED, this.#settings.retries) : this.#settings.retries;
   }
 
   async #call(server: Server, group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {

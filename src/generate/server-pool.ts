@@ -10,6 +10,8 @@ export interface Server {
   pending: number;
   /** Set aside until then, in milliseconds of `performance.now()`. */
   restUntil: number;
+  /** Whether anything ever came back from it; undefined before the first call ended. */
+  contact: 'none' | 'answered' | undefined;
   /** Whether it takes settings beyond OpenAI's own (top_k, min_p, samplers); OpenAI's refuses them. */
   takesExtras: boolean;
   /** Newer OpenAI models know the limit by another name. */
@@ -34,6 +36,7 @@ export class ServerPool {
       client: new OpenAI({ baseURL: baseUrl, apiKey, timeout: timeoutSeconds * 1000, maxRetries: 0 }),
       pending: 0,
       restUntil: 0,
+      contact: undefined,
       takesExtras: new URL(baseUrl).hostname !== 'api.openai.com',
       limitName: 'max_tokens',
     }));
@@ -48,6 +51,11 @@ export class ServerPool {
     } finally {
       server.pending--;
     }
+  }
+
+  /** Whether each server was tried and there was never anything at its address. */
+  get deserted(): boolean {
+    return this.servers.every(({ contact }) => contact === 'none');
   }
 
   /** Sets a server aside. */

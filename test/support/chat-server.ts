@@ -38,9 +38,9 @@ export class ChatServer {
     this.baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async start(behaviour: Behaviour = () => undefined, models = ['toy']): Promise<ChatServer> {
+  static async start(behaviour: Behaviour = () => undefined, models = ['toy'], port = 0): Promise<ChatServer> {
     const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const started = new ChatServer(server);
     server.on('request', (request, response) => void started.#serve(request, response, behaviour, models));
     return started;
