@@ -6,7 +6,7 @@ import { type Row, scaled, threadCount, withFolder } from '../harness.ts';
 const SIZES = [scaled(50_000, 2000), scaled(200_000, 8000)];
 
 /** What the larger run must stay under: weights, workers, one shard, chunks and hits, and the ids. */
-const BOUND_MEGABYTES = 900;
+const BOUND_MEGABYTES = 700;
 
 interface Peak {
   encoding: number;
