@@ -7,7 +7,7 @@ import { systemFault } from '../system/index.ts';
  */
 export function guardOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit();
+    if (error.code === 'EPIPE') process.exit(0);
     const known = systemFault(error, 'stdout');
     const mend = known instanceof Error && 'mend' in known ? `${known.message}\n  ${known.mend}` : error.message;
     process.stderr.write(`error: ${mend}\n`);
