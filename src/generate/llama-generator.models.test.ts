@@ -1,5 +1,5 @@
 import { truncate } from 'node:fs';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,6 +8,7 @@ import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../models/ind
 import { AbortedError, ModelError } from '../system/index.ts';
 import type { Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 import { type LlamaOptions, loadGenerator } from './llama-generator.ts';
+import { openLlamaModel } from './llama-model.ts';
 import { openLlama } from './llama-runtime.ts';
 import { PROMPTS } from './prompts.ts';
 
@@ -162,12 +163,136 @@ describe('loadGenerator with the default model', () => {
   });
 });
 
+/** From reference/lora_adapter.py, with what llama-cpp-python computes with it. */
+const GOLDENS = join(import.meta.dirname, 'goldens');
+const ADAPTER = join(GOLDENS, 'lora-smollm2.gguf');
+
+describe('a LoRA adapter', () => {
+  const greedy = requestsFor(2, { temperature: 0, maxTokens: 12 });
+  const write = (adapters: LlamaOptions['adapters'], options: LlamaOptions = {}) =>
+    withGenerator({ deterministic: true, threads: 2, adapters, ...options }, async (generator) => ({
+      fingerprint: generator.fingerprint,
+      texts: texts(await collect(generator, greedy)),
+    }));
+
+  it('changes the text by its scale, and not at all at 0', async () => {
+    const plain = await write([]);
+    const adapted = await write([{ path: ADAPTER }]);
+    const without = await write([{ path: ADAPTER, scale: 0 }]);
+    expect(adapted.texts).not.toEqual(plain.texts);
+    expect(without.texts).toEqual(plain.texts);
+    expect(new Set([plain, adapted, without].map(({ fingerprint }) => fingerprint)).size).toBe(3);
+  });
+
+  it.each([undefined, 0, 0.5, 1])('gives the log-probabilities of llama-cpp-python at scale %s', async (scale) => {
+    const golden = (await readGoldens()).tiny;
+    const model = join(GOLDENS, 'tiny-llama.gguf');
+    const adapter = join(GOLDENS, 'tiny-lora.gguf');
+    const adapters = scale === undefined ? [] : [{ file: adapter, scale }];
+    const ours = await firstLogProbabilities(golden, model, adapters);
+    // Both keep keys and values as 16-bit floats, and round them after another order of additions.
+    expect(Math.max(...differences(ours, expectedAt(golden, scale)))).toBeLessThan(0.01);
+    if (scale !== undefined && scale > 0) expect(mean(differences(ours, golden.plain))).toBeGreaterThan(0.5);
+  });
+
+  it('adds up with another', async () => {
+    const golden = (await readGoldens()).tiny;
+    const folder = await mkdtemp(join(tmpdir(), 'lora-'));
+    const files = [join(GOLDENS, 'tiny-lora.gguf'), join(folder, 'copy.gguf')];
+    await copyFile(files[0]!, files[1]!);
+    const halves = files.map((file) => ({ file, scale: 0.5 }));
+    const ours = await firstLogProbabilities(golden, join(GOLDENS, 'tiny-llama.gguf'), halves);
+    expect(Math.max(...differences(ours, expectedAt(golden, 1)))).toBeLessThan(0.01);
+    await rm(folder, { recursive: true });
+  });
+
+  it('moves the log-probabilities of the default model as in llama-cpp-python', async () => {
+    const golden = (await readGoldens()).smollm2;
+    const ours = await firstLogProbabilities(golden, model.path, [{ file: ADAPTER, scale: 1 }]);
+    // Against 4-bit weights llama.cpp rounds activations to 8 bits, which makes much of the smallest difference.
+    const distance = mean(differences(ours, expectedAt(golden, 1)));
+    expect(distance).toBeLessThan(0.25);
+    expect(distance).toBeLessThan(mean(differences(ours, golden.plain)) / 2);
+  });
+
+  it('of another model, broken or missing is refused before anything is loaded', async () => {
+    const load = (path: string) => loadGenerator(model, { adapters: [{ path }] });
+    const folder = await mkdtemp(join(tmpdir(), 'lora-'));
+    const other = join(folder, 'other.gguf');
+    const bytes = await readFile(ADAPTER);
+    bytes.write('blk.3.attn_k.weight.lora_a', bytes.indexOf('blk.3.attn_q.weight.lora_a'));
+    bytes.write('blk.3.attn_k.weight.lora_b', bytes.indexOf('blk.3.attn_q.weight.lora_b'));
+    await writeFile(other, bytes);
+    await expect(load(other)).rejects.toMatchObject({ name: 'ModelError', id: 'blk.3.attn_k.weight', file: other });
+    const cut = join(folder, 'cut.gguf');
+    await writeFile(cut, bytes.subarray(0, 6000));
+    await expect(load(cut)).rejects.toMatchObject({ name: 'ModelError', file: cut });
+    await expect(load(join(folder, 'missing.gguf'))).rejects.toMatchObject({ name: 'DataError' });
+    await rm(folder, { recursive: true });
+  });
+});
+
+interface LoraGolden {
+  prompt: string;
+  vocabularySize: number;
+  tokens: number[];
+  plain: number[];
+  adapted: { scale: number; logProbabilities: number[] }[];
+}
+
+async function readGoldens(): Promise<Record<'tiny' | 'smollm2', LoraGolden>> {
+  return JSON.parse(await readFile(join(GOLDENS, 'lora.json'), 'utf8'));
+}
+
+function expectedAt({ plain, adapted }: LoraGolden, scale: number | undefined): number[] {
+  return scale === undefined ? plain : adapted.find((one) => one.scale === scale)!.logProbabilities;
+}
+
+function differences(a: number[], b: number[]): number[] {
+  return a.map((value, index) => Math.abs(value - b[index]!));
+}
+
+function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Of the golden file's tokens, right after its prompt. */
+async function firstLogProbabilities(golden: LoraGolden, path: string, adapters: { file: string; scale: number }[]) {
+  const unhashed = adapters.map((adapter) => ({ ...adapter, sha256: 'not looked at' }));
+  const file = { path, vocabularySize: golden.vocabularySize, adapters: unhashed };
+  const opened = await openLlamaModel(file, { sequences: 1, threads: 1, contextSize: 256 });
+  try {
+    const tokens: number[] = [...opened.model.tokenize(golden.prompt, true)];
+    const [scores] = await opened.lanes[0]!.context.decode([{ sequence: 0, start: 0, tokens, scores: true }]);
+    const all = await scores!.top(golden.vocabularySize, 1);
+    const logTotal = Math.log(await scores!.totalWeight(1));
+    const byToken = new Map(all.tokens.map((token, rank) => [token, all.scores[rank]! - all.scores[0]! - logTotal]));
+    return golden.tokens.map((token) => byToken.get(token)!);
+  } finally {
+    await opened.close();
+  }
+}
+
 describe('files that are no whole chat model', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'gguf-'));
   });
   afterAll(() => rm(folder, { recursive: true }));
+
+  it('weights that llama.cpp does not take: at the first use, and again at the next', async () => {
+    const path = join(folder, 'renamed.gguf');
+    const bytes = await readFile(model.path);
+    const at = bytes.indexOf('blk.0.attn_q.weight');
+    bytes.write('blk.0.attn_z.weight', at);
+    await writeFile(path, bytes);
+    const generator = await loadGenerator({ ...model, path });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const asked = collect(generator, requestsFor(1));
+      await expect(asked).rejects.toMatchObject({ name: 'ModelError', file: path, mend: expect.any(String) });
+    }
+    await generator.close();
+  });
 
   it('a truncated GGUF', async () => {
     const path = join(folder, 'cut.gguf');
