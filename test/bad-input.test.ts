@@ -81,6 +81,11 @@ async function wordsOf({ words, chat, zip }: Case): Promise<string[]> {
     places.zip = server.url;
     places.md5 = createHash('md5').update(zip).digest('hex');
   }
+  if (words.includes('{closed}')) {
+    const server = await startServer(() => {});
+    places.closed = server.url;
+    await server.close();
+  }
   const place = (name: string) => (name === '' ? '' : (places[name] ?? join(folder, name)));
   return words.split(' ').map((word) => word.replace(/\{(.*)\}/, (_whole, name: string) => place(name)));
 }

@@ -88,6 +88,10 @@ export function connectionFault(error: unknown, url: string): Error {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
   const words = code ?? (cause instanceof Error ? cause.message : String(cause));
   const reason = `the connection to ${new URL(url).host} failed (${words})`;
+  if (words === 'bad port') {
+    const port = `${new URL(url).host}: browsers and this program keep away from that port, which other protocols use`;
+    return new NetworkError(port, { mend: 'Name the right port, or serve on another one.', cause: error });
+  }
   if (code !== undefined && /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_/.test(code)) {
     const mend = 'Name the certificate authority in NODE_EXTRA_CA_CERTS, or check the address.';
     return new NetworkError(reason, { mend, cause: error });

@@ -4,7 +4,10 @@ import type { Behaviour } from './chat-server.ts';
 /** Bad input for one command, and what is said of it. */
 export interface Case {
   what: string;
-  /** Words after `llm-qe`; `{name}` stands for a path in the test's folder, `{chat}` and `{zip}` for its servers. */
+  /**
+   * Words after `llm-qe`; `{name}` stands for a path in the test's folder, `{chat}` and `{zip}` for its servers,
+   * `{closed}` for one that has gone.
+   */
   words: string;
   /** Laid over a whole small data set, `set/`, and a run of it, `run.trec`. */
   files?: Record<string, string | Buffer>;

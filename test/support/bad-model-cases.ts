@@ -96,8 +96,8 @@ export const modelCases: Case[] = [
 export const networkCases: Case[] = [
   {
     what: 'a server that is not there',
-    words: 'search --corpus {set} --query x --encoder http://127.0.0.1:9 --encoder-model m',
-    says: /127\.0\.0\.1:9: the server cannot be reached/,
+    words: 'search --corpus {set} --query x --encoder {closed} --encoder-model m',
+    says: /http:\/\/127\.0\.0\.1:\d+: the server cannot be reached/,
     mend: /Check the address/,
   },
   {
@@ -141,6 +141,12 @@ export const networkCases: Case[] = [
     zip: zipArchive([{ name: 'evil/corpus.jsonl', content: 'x' }]),
     says: /has MD5 [0-9a-f]{32}, and 0{32} was expected/,
     mend: /--md5/,
+  },
+  {
+    what: 'a port that is never asked',
+    words: 'data beir scifact --base-url http://127.0.0.1:9 --out {fetched}',
+    says: /127\.0\.0\.1:9: .*keep away from that port/,
+    mend: /another one/,
   },
   {
     what: 'an address that is none',
