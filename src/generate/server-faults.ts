@@ -32,6 +32,8 @@ const NOTHING_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTU
 export function isNothingThere(error: unknown): boolean {
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
     if ('code' in inner && NOTHING_THERE.has(String(inner.code))) return true;
+    // The fetch standard has ports that nothing may be asked on, 9 among them.
+    if (inner.message === 'bad port') return true;
   }
   return false;
 }

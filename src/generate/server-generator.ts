@@ -103,6 +103,8 @@ class ServerGenerator implements Generator {
   readonly fingerprint: string;
   readonly #pool: ServerPool;
   readonly #settings: Settings;
+  /** Whether a request of this run failed for good. */
+  #gaveUp = false;
 
   constructor(pool: ServerPool, settings: Settings) {
     this.id = settings.model;
@@ -115,6 +117,7 @@ class ServerGenerator implements Generator {
     requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,
     signal?: AbortSignal,
   ): AsyncGenerator<Generation> {
+    this.#gaveUp = false;
     const feed = new RequestFeed(requests);
     const groups = groupRequests(feed, this.#settings.useN);
     const finished = new FinishedQueue<Generation>();
@@ -185,19 +188,24 @@ class ServerGenerator implements Generator {
           const verdict = judgeFailure(error, { server, dialect, model: this.id, id, topK: sampling.topK });
           if (verdict.kind === 'final') throw verdict.error;
           if (verdict.kind === 'again') {
-            const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** attempt) * (0.75 + Math.random() / 2);
+            const growth = this.#pool.deserted ? 1 : 2 ** attempt;
+            const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
             this.#pool.rest(server, verdict.afterSeconds ?? pause);
           }
           return verdict;
         }
       }, signal);
       if ('generations' in outcome) return outcome.generations;
-      if (outcome.kind === 'again' && attempt >= this.#retries()) throw outcome.error;
+      if (outcome.kind === 'again' && attempt >= this.#retries()) {
+        this.#gaveUp = true;
+        throw outcome.error;
+      }
     }
   }
 
   #retries(): number {
-    return this.#pool.deserted ? Math.min(RETRIES_UNANSWERED, this.#settings.retries) : this.#settings.retries;
+    if (!this.#pool.deserted) return this.#settings.retries;
+    return this.#gaveUp ? 0 : Math.min(RETRIES_UNANSWERED, this.#settings.retries);
   }
 
   async #call(server: Server, group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
