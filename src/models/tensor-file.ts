@@ -7,7 +7,8 @@ const CHUNK_BYTES = 16 * 1024 * 1024;
 
 const LONGEST_ID = 200;
 
-const DAMAGED = 'Fetch the file again: it is damaged or was cut off.';
+const DAMAGED =
+  'Fetch the file again, a model of the store by `llm-qe models pull NAME --verify`: it is damaged or was cut off.';
 
 /** Where a tensor lies in a file. */
 export interface TensorPlace {
