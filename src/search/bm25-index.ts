@@ -3,7 +3,7 @@ import { type Document, documentText } from '../data/index.ts';
 import type { ScoredDocument } from '../measures/index.ts';
 import { contentKey, type Progress, UsageError } from '../system/index.ts';
 import { Breather } from './breather.ts';
-import { ANALYZER_VERSION, analyzeEnglish } from './english-analyzer.ts';
+import { ANALYZER_VERSION, splitWords, wordTerm } from './english-analyzer.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
@@ -13,6 +13,9 @@ import { TopScores } from './top-scores.ts';
 
 /** A query whose lists are together longer than this part of the corpus is scored without a list of documents touched. */
 const DENSE_SHARE = 8;
+
+/** Spellings of query words whose term is remembered; then the memory starts anew. */
+const REMEMBERED_WORDS = 100_000;
 
 export interface Bm25BuildOptions {
   /** Default 0.9. */
@@ -43,6 +46,8 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #sums: Float64Array;
   /** Documents with a score // [documents] */
   readonly #touched: Uint32Array;
+  /** Spelling → term number; undefined for a word that no document holds. */
+  readonly #words = new Map<string, number | undefined>();
   /** Queries are scored one after another: they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -150,11 +155,21 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
 
   #countTerms(query: string): Map<number, number> {
     const counts = new Map<number, number>();
-    for (const word of analyzeEnglish(query)) {
-      const term = this.#lists.terms.get(word);
+    for (const word of splitWords(query)) {
+      const term = this.#term(word);
       if (term !== undefined) counts.set(term, (counts.get(term) ?? 0) + 1);
     }
     return counts;
+  }
+
+  #term(word: string): number | undefined {
+    const known = this.#words.get(word);
+    if (known !== undefined || this.#words.has(word)) return known;
+    if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
+    const spelling = wordTerm(word);
+    const term = spelling === undefined ? undefined : this.#lists.terms.get(spelling);
+    this.#words.set(word, term);
+    return term;
   }
 
   /** Adds a term's share to the sums, each share a 32-bit float and the sum a double, as Lucene has it. */
@@ -205,17 +220,19 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   /** {@link #offerSums} for all documents that have a score. */
   #offerAllSums(top: TopScores): void {
     const sums = this.#sums;
-    let threshold = top.threshold;
+    let least = leastSum(top.threshold);
     for (let document = 0; document < sums.length; document++) {
-      const sum = sums[document]!;
-      if (sum === 0) continue;
-      const score = Math.fround(sum);
-      if (score < threshold) continue;
-      top.offer(score, document);
-      threshold = top.threshold;
+      if (sums[document]! < least) continue; // One comparison, which hardly ever fails, also passes over the zeros.
+      top.offer(Math.fround(sums[document]!), document);
+      least = leastSum(top.threshold);
     }
     sums.fill(0);
   }
+}
+
+/** A positive bound below every sum that rounds to the threshold or above. */
+function leastSum(threshold: number): number {
+  return Math.max(Number.MIN_VALUE, threshold * (1 - 2 ** -23));
 }
 
 async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Document>) {
