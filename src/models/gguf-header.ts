@@ -1,3 +1,4 @@
+import { checkStatedSizes } from './gguf-sizes.ts';
 import { GGML_TYPES } from './gguf-types.ts';
 import { elementCount, type TensorFile } from './tensor-file.ts';
 
@@ -71,6 +72,7 @@ function parseHeader(cursor: HeaderCursor): GgufHeader {
   const alignment = readAlignment(cursor.file, metadata.get('general.alignment') ?? 32);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   checkLayout(cursor.file, tensors, dataStart, alignment);
+  checkStatedSizes(cursor.file, metadata);
   return { version, metadata, tensors, dataStart };
 }
 

@@ -57,6 +57,12 @@ const array = (type: number, count: number | bigint, values: Buffer) => Buffer.c
 let nested = array(0, 0, Buffer.alloc(0));
 for (let depth = 0; depth < 6; depth++) nested = array(9, 1, nested);
 
+/** What a file says of its network, in which llama.cpp would trust. */
+const network = (size: string, value: number) => [
+  pair('general.architecture', 8, text('llama')),
+  pair(`llama.${size}`, 4, u32(value)),
+];
+
 test.each<[string, Parts, string]>([
   ['of version 1', { version: 1 }, 'GGUF version 1 cannot be read'],
   ['of version 4', { version: 4 }, 'GGUF version 4'],
@@ -80,12 +86,21 @@ test.each<[string, Parts, string]>([
   ['with rows that fill no block', { tensors: [tensor('t', [33], 2, 0)] }, "Q4_0's blocks of 32"],
   ['with an alignment of 0', { pairs: [pair('general.alignment', 4, u32(0))] }, 'not a power of two'],
   ['with a text as alignment', { pairs: [pair('general.alignment', 8, text('x'))] }, 'not a power of two'],
+  ['of 5,000 layers', { pairs: network('block_count', 5000) }, 'states 5000, not a whole number from 1 to 512'],
+  ['without a head of attention', { pairs: network('attention.head_count', 0) }, 'states 0, not a whole number from 1'],
 ])('a file %s is refused', async (_label, parts, reason) => {
   const path = await fileOf(parts);
   const opening = openGguf(path);
   await expect(opening).rejects.toThrow(ModelError);
   await expect(opening).rejects.toThrow(reason);
   await expect(opening).rejects.toMatchObject({ file: path });
+});
+
+test('layers without heads are no fault of a recurrent network', async () => {
+  const pairs = [...network('attention.head_count', 0), pair('llama.ssm.state_size', 4, u32(16))];
+  const file = await openGguf(await fileOf({ pairs }));
+  expect(file.metadata()['llama.attention.head_count']).toBe(0);
+  await file.close();
 });
 
 test('a file of another kind is refused', async () => {
