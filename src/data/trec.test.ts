@@ -191,6 +191,12 @@ describe('writeRun', () => {
     expect(scores.map((_, at) => read.get(`d${at}`))).toEqual(scores);
   });
 
+  it('reads back identifiers of wide spaces, which part no columns', async () => {
+    const run: Run = new Map([['\u3000', [{ id: '\u00a0d', score: 1 }]]]);
+    await writeRun(file, run, 't\u3000');
+    expect(await readRun(file)).toEqual(run);
+  });
+
   it.each([
     ['a blank in a query id', 'a b', 'd', 1, 'tag', 'a b'],
     ['a tab in a document id', 'q', 'd\t1', 1, 'tag', 'd\t1'],
