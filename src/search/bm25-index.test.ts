@@ -171,3 +171,58 @@ describe('the cache of BM25 indexes', () => {
     expect(index.size).toBe(0);
   });
 });
+
+describe('large batches of BM25', () => {
+  const many = Array.from({ length: 3000 }, (_nothing, number) => ({
+    id: `m${number}`,
+    title: '',
+    text: Array.from({ length: 12 }, (_none, word) => `w${(number * (word + 3)) % (41 + word)}`).join(' '),
+  }));
+  const long = Array.from({ length: 1500 }, (_nothing, number) =>
+    Array.from({ length: 20 }, (_none, word) => `w${(number + word * word) % 47}`).join(' '),
+  );
+  const ids = long.map((_query, number) => `m${number}`);
+
+  it('get from threads, row by row, what one thread gives, with self-retrieval dropped', async () => {
+    const alone = await Bm25Index.build(many, { threads: 1 });
+    const together = await Bm25Index.build(many, { threads: 2 });
+    let counted = 0;
+    const onQueries = (count: number) => {
+      counted += count;
+    };
+    const found = await together.search(long, 30, { dropSelf: ids, onQueries });
+    expect(found).toEqual(await alone.search(long, 30, { dropSelf: ids }));
+    expect(counted).toBe(long.length);
+    await together.close();
+    expect(await together.search(long, 5)).toEqual(await alone.search(long, 5));
+    await together.close();
+  });
+
+  it('stop when told to, and are searched rightly afterwards', async () => {
+    const index = await Bm25Index.build(many, { threads: 2 });
+    const stop = new AbortController();
+    let counted = 0;
+    const search = index.search([...long, ...long, ...long], 1000, {
+      signal: stop.signal,
+      onQueries: (count) => {
+        counted += count;
+        stop.abort();
+      },
+    });
+    await expect(search).rejects.toThrow(AbortedError);
+    expect(counted).toBeLessThan(3 * long.length);
+    expect((await index.search(long, 10))[7]).toHaveLength(10);
+    await index.close();
+  });
+
+  it('end with an error when the index is closed in the middle', async () => {
+    const index = await Bm25Index.build(many, { threads: 2 });
+    const search = index.search(long, 1000, { onQueries: () => void index.close() });
+    await expect(search).rejects.toThrow(AbortedError);
+  });
+
+  it('need a whole number of threads, 1 or more', async () => {
+    await expect(Bm25Index.build([], { threads: 0 })).rejects.toThrow(UsageError);
+    await expect(Bm25Index.build([], { threads: 1.5 })).rejects.toThrow(UsageError);
+  });
+});

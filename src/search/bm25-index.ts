@@ -1,7 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
 import type { ScoredDocument } from '../measures/index.ts';
 import { contentKey, type Progress, UsageError } from '../system/index.ts';
+import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
+import { Bm25Thread } from './bm25-thread.ts';
 import { Breather } from './breather.ts';
 import { ANALYZER_VERSION, splitWords, wordTerm } from './english-analyzer.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
@@ -9,19 +12,31 @@ import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
 import { checkSearch } from './search-checks.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
-import { TopScores } from './top-scores.ts';
-
-/** A query whose lists are together longer than this part of the corpus is scored without a list of documents touched. */
-const DENSE_SHARE = 8;
+import { type RankedScores, TopScores } from './top-scores.ts';
 
 /** Spellings of query words whose term is remembered; then the memory starts anew. */
 const REMEMBERED_WORDS = 100_000;
+
+/**
+ * A batch goes to threads when it makes at least so many steps: postings, documents looked at, and hits, which take as
+ * long as HIT_STEPS. Starting the threads takes as long as some 5 million steps.
+ */
+const STEPS_WORTH_THREADS = 10_000_000;
+const HIT_STEPS = 20;
+
+/** Steps of the queries that a thread is given at a time: some 10 milliseconds. */
+const STEPS_AT_A_TIME = 1_000_000;
+
+/** Queries that wait at a thread while it computes: one stretch, so that it never waits. */
+const STRETCHES_PER_THREAD = 2;
 
 export interface Bm25BuildOptions {
   /** Default 0.9. */
   k1?: number | undefined;
   /** Default 0.4. */
   b?: number | undefined;
+  /** Threads of large batches; small ones are searched by the caller's. Default: as many as the machine has cores. */
+  threads?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Number of documents, where it is known: for the progress alone. */
@@ -39,35 +54,41 @@ export interface Bm25OpenOptions extends Bm25BuildOptions {
  * Lexical search by BM25 (Robertson and Zaragoza 2009), equal to Lucene's as Anserini runs it, term by term and bit by
  * bit: its English analysis, its one-byte document lengths, its 32-bit arithmetic. A query is a bag of words: a word
  * that stands in it three times weighs three times.
+ *
+ * Large batches are split over threads, which share the lists and hold 12 bytes a document each. The number of threads
+ * changes no score.
  */
 export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #lists: InvertedLists;
-  /** Score of each document under the query at hand; zero in between // [documents] */
-  readonly #sums: Float64Array;
-  /** Documents with a score // [documents] */
-  readonly #touched: Uint32Array;
+  readonly #postings: Postings;
+  readonly #threadCount: number;
+  #scorer: Bm25Scorer | undefined;
+  /** Started by the first large batch. */
+  #threads: Bm25Thread[] = [];
   /** Spelling → term number; undefined for a word that no document holds. */
   readonly #words = new Map<string, number | undefined>();
   /** Queries are scored one after another: they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(lists: InvertedLists) {
+  private constructor(lists: InvertedLists, threads: number) {
+    const { starts, idf, documents, denominators, ids } = lists;
     this.#lists = lists;
-    this.#sums = new Float64Array(lists.ids.length);
-    this.#touched = new Uint32Array(lists.ids.length);
+    this.#postings = { starts, idf, documents, denominators, size: ids.length };
+    this.#threadCount = threads;
   }
 
   /**
    * Reads the documents once and indexes title and text as one field.
    * @throws DataError for a doubled id
-   * @throws UsageError for k1 below 0 or b outside 0 to 1
+   * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
    */
   static async build(
     documents: Iterable<Document> | AsyncIterable<Document>,
-    { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, ...options }: Bm25BuildOptions = {},
+    { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), ...options }: Bm25BuildOptions = {},
   ): Promise<Bm25Index> {
     checkSettings({ k1, b });
-    return new Bm25Index(await buildInvertedLists(indexedTexts(documents), { k1, b, ...options }));
+    checkThreads(threads);
+    return new Bm25Index(await buildInvertedLists(indexedTexts(documents), { k1, b, ...options }), threads);
   }
 
   /**
@@ -75,18 +96,19 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
    * when it must be built.
    * @throws DataError for a doubled id
    * @throws ResourceError when the disk is full
-   * @throws UsageError for k1 below 0 or b outside 0 to 1
+   * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
    */
   static async open(
     documents: () => Iterable<Document> | AsyncIterable<Document>,
     { folder, corpusHash, ...options }: Bm25OpenOptions,
   ): Promise<Bm25Index> {
-    const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, signal } = options;
+    const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), signal } = options;
     checkSettings({ k1, b });
+    checkThreads(threads);
     const key = contentKey({ format: LISTS_FORMAT, analyzer: ANALYZER_VERSION, corpusHash, k1, b });
     const file = join(folder, `bm25-${key.slice(0, 32)}.index`);
     const kept = await readInvertedLists(file, key, signal);
-    if (kept !== undefined) return new Bm25Index(kept);
+    if (kept !== undefined) return new Bm25Index(kept, threads);
     const index = await Bm25Index.build(documents(), options);
     await writeInvertedLists(file, key, index.#lists, signal);
     return index;
@@ -103,8 +125,10 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return result;
   }
 
-  /** There is nothing to end; it stands here for callers that close any index. */
-  async close(): Promise<void> {}
+  /** Ends the threads and waits for it; a later large batch starts them anew. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+  }
 
   async #searchAll(
     queries: readonly string[],
@@ -114,43 +138,105 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     checkSearch(queries.length, k, dropSelf);
     const breather = new Breather(signal);
     await breather.rest();
-    const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
-    const top = new TopScores(Math.max(1, wanted), 'number');
-    const found: ScoredDocument[][] = [];
-    for (const [row, query] of queries.entries()) {
-      const hits = await this.#searchOne(query, top, breather);
-      found.push(dropSelf === undefined ? hits : hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k));
+    const wanted = Math.max(1, Math.min(this.size, dropSelf === undefined ? k : k + 1));
+    const batch = await this.#termQueries(queries, breather);
+    const steps = this.#countSteps(batch, wanted);
+    const found = new Array<ScoredDocument[]>(queries.length);
+    const give = (row: number, hits: ScoredDocument[]) => {
+      found[row] = dropSelf === undefined ? hits : hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k);
       onQueries?.(1);
-    }
+    };
+    const total = steps.reduce((sum, count) => sum + count, 0);
+    if (this.#threadCount > 1 && total >= STEPS_WORTH_THREADS) {
+      await this.#searchInThreads(batch, steps, wanted, give, breather);
+    } else await this.#searchHere(batch, wanted, give, breather);
     return found;
   }
 
-  async #searchOne(query: string, top: TopScores, breather: Breather): Promise<ScoredDocument[]> {
-    const terms = this.#countTerms(query);
-    const dense = this.#isDense(terms);
-    let touched = 0;
-    try {
-      for (const [term, count] of terms) {
-        if (dense) this.#addCommonTerm(term, count);
-        else touched = this.#addTerm(term, count, touched);
+  async #searchHere(batch: TermQueries, k: number, give: Give, breather: Breather): Promise<void> {
+    this.#scorer ??= new Bm25Scorer(this.#postings);
+    const scorer = this.#scorer;
+    const top = new TopScores(k, 'number');
+    for (let query = 0; query + 1 < batch.starts.length; query++) {
+      let ranked: RankedScores;
+      scorer.begin(countPostings(batch, query, this.#postings));
+      try {
+        for (let at = batch.starts[query]!; at < batch.starts[query + 1]!; at++) {
+          scorer.add(batch.terms[at]!, batch.counts[at]!);
+          if (breather.due) await breather.rest();
+        }
+      } finally {
+        ranked = scorer.take(top);
+      }
+      give(query, this.#hits(ranked.scores, ranked.numbers, 0, ranked.scores.length));
+    }
+  }
+
+  async #searchInThreads(
+    batch: TermQueries,
+    steps: Float64Array,
+    k: number,
+    give: Give,
+    breather: Breather,
+  ): Promise<void> {
+    if (this.#threads.length === 0) {
+      this.#threads = Array.from({ length: this.#threadCount }, () => new Bm25Thread(this.#postings));
+    }
+    const stretches = cutStretches(steps);
+    let failed = false;
+    const drive = async (thread: Bm25Thread) => {
+      for (let next = stretches.next(); !failed && !next.done; next = stretches.next()) {
+        const [first, end] = next.value;
+        const { scores, numbers, counts } = await thread.rank({ queries: pickQueries(batch, first, end), k });
+        let at = 0;
+        for (const [row, count] of counts.entries()) {
+          give(first + row, this.#hits(scores, numbers, at, at + count));
+          at += count;
+        }
         if (breather.due) await breather.rest();
       }
-    } finally {
-      if (dense) this.#offerAllSums(top);
-      else this.#offerSums(touched, top);
+    };
+    const drivers = this.#threads.flatMap((thread) =>
+      Array.from({ length: STRETCHES_PER_THREAD }, () => drive(thread)),
+    );
+    try {
+      await Promise.all(drivers);
+    } catch (error) {
+      failed = true;
+      await this.close();
+      throw error;
     }
-    const { scores, numbers } = top.take();
-    const hits = new Array<ScoredDocument>(numbers.length);
-    for (let at = 0; at < numbers.length; at++) hits[at] = { id: this.#lists.ids[numbers[at]!]!, score: scores[at]! };
+  }
+
+  #hits(scores: Float32Array, numbers: Uint32Array, start: number, end: number): ScoredDocument[] {
+    const { ids } = this.#lists;
+    const hits = new Array<ScoredDocument>(end - start);
+    for (let at = start; at < end; at++) hits[at - start] = { id: ids[numbers[at]!]!, score: scores[at]! };
     return hits;
   }
 
-  /** Whether the terms touch so much of the corpus that looking at every sum is quicker than a list of those touched. */
-  #isDense(terms: ReadonlyMap<number, number>): boolean {
-    const { starts } = this.#lists;
-    let postings = 0;
-    for (const term of terms.keys()) postings += starts[term + 1]! - starts[term]!;
-    return postings * DENSE_SHARE >= this.size;
+  async #termQueries(queries: readonly string[], breather: Breather): Promise<TermQueries> {
+    const starts = new Uint32Array(queries.length + 1);
+    const terms: number[] = [];
+    const counts: number[] = [];
+    for (const [row, query] of queries.entries()) {
+      for (const [term, count] of this.#countTerms(query)) {
+        terms.push(term);
+        counts.push(count);
+      }
+      starts[row + 1] = terms.length;
+      if (breather.due) await breather.rest();
+    }
+    return { starts, terms: Uint32Array.from(terms), counts: Uint32Array.from(counts) };
+  }
+
+  /** Estimated work of each query. */
+  #countSteps(batch: TermQueries, k: number): Float64Array {
+    return Float64Array.from({ length: batch.starts.length - 1 }, (_nothing, query) => {
+      const postings = countPostings(batch, query, this.#postings);
+      const looked = isDense(postings, this.size) ? this.size : postings;
+      return postings + looked + HIT_STEPS * Math.min(k, postings);
+    });
   }
 
   #countTerms(query: string): Map<number, number> {
@@ -171,68 +257,31 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     this.#words.set(word, term);
     return term;
   }
+}
 
-  /** Adds a term's share to the sums, each share a 32-bit float and the sum a double, as Lucene has it. */
-  #addTerm(term: number, count: number, touched: number): number {
-    const { documents, denominators, starts, idf } = this.#lists;
-    const sums = this.#sums;
-    const list = this.#touched;
-    const weight = Math.fround(count * idf[term]!);
-    const end = starts[term + 1]!;
-    let found = touched;
-    for (let at = starts[term]!; at < end; at++) {
-      const share = Math.fround(weight - Math.fround(weight / denominators[at]!));
-      if (share === 0) continue;
-      const document = documents[at]!;
-      const before = sums[document]!;
-      if (before === 0) list[found++] = document;
-      sums[document] = before + share;
-    }
-    return found;
-  }
+/** Takes a query's hits. */
+type Give = (row: number, hits: ScoredDocument[]) => void;
 
-  /** {@link #addTerm} without a list of the documents touched. */
-  #addCommonTerm(term: number, count: number): void {
-    const { documents, denominators, starts, idf } = this.#lists;
-    const sums = this.#sums;
-    const weight = Math.fround(count * idf[term]!);
-    const end = starts[term + 1]!;
-    for (let at = starts[term]!; at < end; at++) {
-      sums[documents[at]!]! += Math.fround(weight - Math.fround(weight / denominators[at]!));
-    }
-  }
-
-  /** Hands the sums on and sets them back to zero. */
-  #offerSums(touched: number, top: TopScores): void {
-    const sums = this.#sums;
-    const list = this.#touched;
-    let threshold = top.threshold;
-    for (let at = 0; at < touched; at++) {
-      const document = list[at]!;
-      const score = Math.fround(sums[document]!);
-      sums[document] = 0;
-      if (score < threshold) continue;
-      top.offer(score, document);
-      threshold = top.threshold;
-    }
-  }
-
-  /** {@link #offerSums} for all documents that have a score. */
-  #offerAllSums(top: TopScores): void {
-    const sums = this.#sums;
-    let least = leastSum(top.threshold);
-    for (let document = 0; document < sums.length; document++) {
-      if (sums[document]! < least) continue; // One comparison, which hardly ever fails, also passes over the zeros.
-      top.offer(Math.fround(sums[document]!), document);
-      least = leastSum(top.threshold);
-    }
-    sums.fill(0);
+/** Cuts a batch into stretches of about as much work: first query, and the one behind the last. */
+function* cutStretches(steps: Float64Array): Generator<[first: number, end: number]> {
+  let first = 0;
+  let sum = 0;
+  for (let query = 0; query < steps.length; query++) {
+    sum += steps[query]!;
+    if (sum < STEPS_AT_A_TIME && query + 1 < steps.length) continue;
+    yield [first, query + 1];
+    first = query + 1;
+    sum = 0;
   }
 }
 
-/** A positive bound below every sum that rounds to the threshold or above. */
-function leastSum(threshold: number): number {
-  return Math.max(Number.MIN_VALUE, threshold * (1 - 2 ** -23));
+function pickQueries({ starts, terms, counts }: TermQueries, first: number, end: number): TermQueries {
+  const [from, to] = [starts[first]!, starts[end]!];
+  return {
+    starts: starts.slice(first, end + 1).map((start) => start - from),
+    terms: terms.slice(from, to),
+    counts: counts.slice(from, to),
+  };
 }
 
 async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Document>) {
@@ -244,4 +293,9 @@ function checkSettings({ k1, b }: Bm25Settings): void {
     throw new UsageError(`k1 is ${k1}`, { mend: 'Give a number of 0 or above; 0.9 is usual.' });
   }
   if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { mend: 'Give a number from 0 to 1; 0.4 is usual.' });
+}
+
+function checkThreads(threads: number): void {
+  if (Number.isSafeInteger(threads) && threads >= 1) return;
+  throw new UsageError(`${threads} threads were asked for`, { mend: 'Ask for 1 or more, or leave it out.' });
 }

@@ -113,9 +113,9 @@ function checkNumbers({ ids, terms, starts, documents }: InvertedLists): void {
   if (!ascending || !inside || starts[terms.size] !== documents.length) throw damaged();
 }
 
-/** A part of the file in a buffer of its own. */
+/** A part of the file in a buffer of its own, which threads may share. */
 async function readPart(file: FileHandle, start: number, bytes: number, signal: AbortSignal | undefined) {
-  const part = Buffer.from(new ArrayBuffer(bytes));
+  const part = Buffer.from(new SharedArrayBuffer(bytes));
   for (let at = 0; at < bytes; ) {
     throwIfAborted(signal);
     const { bytesRead } = await file.read(part, at, Math.min(PIECE, bytes - at), start + at);

@@ -6,7 +6,7 @@ import { type Bm25Settings, denominator, inverseDocumentFrequency, inverseNorm }
 
 /**
  * For each term, the documents that hold it. Documents are numbered in descending order of their ids, so that of two
- * equal scores the smaller number wins. 8 bytes a posting.
+ * equal scores the smaller number wins. 8 bytes a posting; all arrays lie in shared memory.
  */
 export interface InvertedLists {
   /** Document number → id. */
@@ -156,11 +156,12 @@ async function invert(
     ids,
     terms: forward.terms,
     starts,
-    idf: Float32Array.from(forward.holders, (holders) => inverseDocumentFrequency(count, holders)),
-    documents: new Uint32Array(postings),
-    denominators: new Float32Array(postings),
+    idf: new Float32Array(sharedNumbers(forward.holders.length)),
+    documents: new Uint32Array(sharedNumbers(postings)),
+    denominators: new Float32Array(sharedNumbers(postings)),
   };
-  const next = starts.slice(0, -1);
+  for (const [term, holders] of forward.holders.entries()) lists.idf[term] = inverseDocumentFrequency(count, holders);
+  const next = Uint32Array.from(starts.subarray(0, -1));
   for (const [number, row] of order.entries()) {
     const inverse = inverseNorm(forward.lengths[row]!, average, settings);
     for (let at = forward.starts[row]!; at < forward.starts[row + 1]!; at++) {
@@ -172,6 +173,11 @@ async function invert(
     if ((number & 255) === 0 && breather.due) await breather.rest();
   }
   return lists;
+}
+
+/** Room for 32-bit numbers that threads share. */
+function sharedNumbers(count: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(4 * count);
 }
 
 /** Lucene counts the documents that hold at least one term. */
@@ -186,7 +192,7 @@ function corpusStatistics(lengths: readonly number[]): { count: number; average:
 }
 
 function listStarts(holders: readonly number[]): Uint32Array {
-  const starts = new Uint32Array(holders.length + 1);
+  const starts = new Uint32Array(sharedNumbers(holders.length + 1));
   for (let term = 0; term < holders.length; term++) starts[term + 1] = starts[term]! + holders[term]!;
   return starts;
 }
