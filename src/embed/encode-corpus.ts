@@ -1,13 +1,13 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
 import {
   contentKey,
   DataError,
+  makeFolder,
   type Progress,
   type ProgressTask,
   SILENT,
-  systemFault,
   throwIfAborted,
   withFileLock,
   writeDurably,
@@ -54,9 +54,7 @@ export async function encodeCorpus(
   const key = contentKey({ encoder: encoder.fingerprint, textForm: TEXT_FORM, corpus: corpusHash });
   const folder = join(options.folder, key.slice(0, 32));
   if (await isFinished(folder)) return VectorFile.open(folder, key);
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw systemFault(error, folder);
-  });
+  await makeFolder(folder);
   const onWait = (holder: string) => waitingTask(options.progress).note(`process ${holder}`);
   await withFileLock(
     `${folder}.lock`,

@@ -2,6 +2,7 @@ import type { LlamaContext } from 'node-llama-cpp';
 import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
 import type { ScoredTokens, TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';
+import { ThreadChoice } from './thread-choice.ts';
 
 /** Two samplers a sequence: one cuts the head of the vocabulary off, the other adds the whole of it up. */
 interface SequenceSamplers {
@@ -17,6 +18,8 @@ export class LlamaSequences implements SequenceContext {
   readonly #native: NativeContext;
   readonly #samplers: SequenceSamplers[];
   readonly #vocabularySize: number;
+  readonly #threads: number;
+  readonly #choice: ThreadChoice;
 
   /** @throws ModelError for an unknown version of node-llama-cpp */
   constructor(context: LlamaContext, o: { threads: number; vocabularySize: number; size: number }) {
@@ -27,7 +30,8 @@ export class LlamaSequences implements SequenceContext {
     this.size = Math.min(o.size, context.contextSize);
     this.#vocabularySize = o.vocabularySize;
     this.#samplers = Array.from({ length: this.sequences }, () => ({ head: newSampler(), whole: newSampler() }));
-    native.setThreads(o.threads);
+    this.#threads = o.threads;
+    this.#choice = new ThreadChoice(o.threads);
   }
 
   async decode(items: readonly BatchItem[]): Promise<(TokenScores | undefined)[]> {
@@ -37,12 +41,20 @@ export class LlamaSequences implements SequenceContext {
       const wanted = scores ? [tokens.length - 1] : [];
       return this.#native.addToBatch(sequence, start, Uint32Array.from(tokens), Uint32Array.from(wanted))[0];
     });
-    await this.#native.decodeBatch();
+    await this.#compute(items.every(({ tokens }) => tokens.length === 1));
     return items.map(({ sequence }, index) => {
       const row = rows[index];
       if (row === undefined) return undefined;
       return new LlamaScores(this.#native, this.#samplers[sequence]!, row, this.#vocabularySize);
     });
+  }
+
+  /** @param writing whether every text goes one token further; prompts always get all threads */
+  async #compute(writing: boolean): Promise<void> {
+    this.#native.setThreads(writing ? this.#choice.threads : this.#threads);
+    const started = performance.now();
+    await this.#native.decodeBatch();
+    if (writing) this.#choice.record(performance.now() - started);
   }
 
   async copy(target: number, source: number): Promise<void> {

@@ -1,10 +1,10 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   contentKey,
   DurableFile,
+  makeFolder,
   sha256,
-  systemFault,
   throwIfAborted,
   withFileLock,
   writeDurably,
@@ -50,9 +50,7 @@ export async function compileModel(
   const file = join(folder, 'model.onnx');
   const compiled = { file, weightBytes: bytes };
   if (await isWhole(folder, file, bytes)) return compiled;
-  await mkdir(cache, { recursive: true }).catch((error) => {
-    throw systemFault(error, cache);
-  });
+  await makeFolder(cache);
   await withFileLock(
     `${folder}.lock`,
     async () => {

@@ -66,6 +66,8 @@ export const command = defineCommand({
   ],
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
+    if (given.runOut !== undefined) dataset.refuseAsOutput(given.runOut, '--run-out');
+    if (given.report !== undefined) dataset.refuseAsOutput(given.report, '--report');
     const topics = await loadChosenTopics(dataset, given);
     const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
     try {

@@ -53,6 +53,7 @@ export const command = defineCommand({
   ],
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
+    if (given.out !== undefined) dataset.refuseAsOutput(given.out, '--out');
     const queries = await chooseQueries(dataset, given);
     const prompt = given.prompt === undefined ? PROMPTS[given.task] : await readPrompt(given.prompt);
     refuseDocuments(prompt);
