@@ -104,6 +104,29 @@ describe('evaluate', () => {
   });
 });
 
+describe('judgements of documents that the corpus lacks', () => {
+  it('are named in a warning, since they can never be found', async () => {
+    const qrels = 'query-id\tcorpus-id\tscore\nq1\td0\t1\nq1\td99\t1\nq2\td98\t0\n';
+    writeFileSync(join(folder, 'set', 'qrels', 'lacking.tsv'), qrels);
+    const words = ['evaluate', '--dataset', join(folder, 'set'), '--retriever', 'bm25', '--split', 'lacking', '--json'];
+    const { code, stdout, stderr } = await llmQe(...words);
+    expect(code).toBe(0);
+    expect(stderr).toContain('warning: 1 relevant documents of split lacking are not in the corpus (such as "d99")');
+    expect(JSON.parse(stdout).measures['Recall@100']).toBeCloseTo(0.25, 10);
+  });
+});
+
+describe('outputs', () => {
+  it('never overwrite the data set', async () => {
+    const corpus = join(folder, 'set', 'corpus.jsonl');
+    const before = readFileSync(corpus);
+    const run = ['evaluate', '--dataset', join(folder, 'set'), '--retriever', 'bm25', '--run-out', corpus];
+    const out = ['expand', '--dataset', join(folder, 'set'), '--out', corpus];
+    for (const words of [run, out]) expect((await llmQe(...words)).code).toBe(2);
+    expect(readFileSync(corpus)).toEqual(before);
+  });
+});
+
 describe('search', () => {
   it('ranks a file of documents without judgements', async () => {
     const corpus = join(folder, 'set', 'corpus.jsonl');

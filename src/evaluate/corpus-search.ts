@@ -64,6 +64,16 @@ export class CorpusSearch {
     return this.#encoder;
   }
 
+  /**
+   * Which of these documents the corpus does not hold; asked of an index that is open already, so it costs no reading.
+   */
+  async missingDocuments(ids: ReadonlySet<string>): Promise<string[]> {
+    const missing = new Set(ids);
+    const held = (await this.#vectors)?.ids ?? (await this.#lexical)?.ids ?? [];
+    for (const id of held) missing.delete(id);
+    return held.length === 0 ? [] : [...missing];
+  }
+
   async close(): Promise<void> {
     const opened = [this.#dense, this.#vectors, this.#encoder, this.#lexical];
     for (const one of await Promise.allSettled(opened)) {
@@ -99,6 +109,7 @@ export class CorpusSearch {
       corpusHash,
       k1: this.#settings.k1,
       b: this.#settings.b,
+      threads: this.#settings.threads,
       signal: this.#signal,
       progress: this.#progress,
     });

@@ -118,6 +118,11 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return this.#lists.ids.length;
   }
 
+  /** Ids of all documents, in no order that means anything. */
+  get ids(): readonly string[] {
+    return this.#lists.ids;
+  }
+
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
   search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<ScoredDocument[][]> {
     const result = this.#last.then(() => this.#searchAll(queries, k, options));

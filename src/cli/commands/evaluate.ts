@@ -72,6 +72,7 @@ export const command = defineCommand({
     const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
     try {
       const retriever = await search.retriever(given.retriever);
+      await warnOfMissing(search, topics, context);
       const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
       const name = expanded ? 'expanded' : 'raw';
       const armOptions = { depth: given.depth, dropSelf: !given.keepSelf, signal: context.signal };
@@ -85,6 +86,17 @@ export const command = defineCommand({
     }
   },
 });
+
+/** A relevant document that is not in the corpus can never be found: the scores are then lower than they should be. */
+async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, context: CommandContext): Promise<void> {
+  const relevant = [...qrels.values()].flatMap((grades) => [...grades].filter(([, grade]) => grade > 0));
+  const missing = await search.missingDocuments(new Set(relevant.map(([id]) => id)));
+  if (missing.length === 0) return;
+  context.warn(
+    `${missing.length} relevant documents of split ${split} are not in the corpus (such as ${JSON.stringify(missing[0])}); ` +
+      'they count as never found. `llm-qe data check` lists them.',
+  );
+}
 
 async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<Topics> {
   if (given.queries !== undefined && given.expansions !== undefined) {
