@@ -19,12 +19,12 @@ const REMEMBERED_WORDS = 100_000;
 
 /**
  * A batch goes to threads when it makes at least so many steps: postings, documents looked at, and hits, which take as
- * long as HIT_STEPS. Starting the threads takes as long as some 5 million steps.
+ * long as HIT_STEPS. Below that, starting the threads costs more than they save.
  */
 const STEPS_WORTH_THREADS = 10_000_000;
 const HIT_STEPS = 20;
 
-/** Steps of the queries that a thread is given at a time: some 10 milliseconds. */
+/** Steps of the queries that a thread is given at a time: few enough that an abort is heard soon. */
 const STEPS_AT_A_TIME = 1_000_000;
 
 /** Queries that wait at a thread while it computes: one stretch, so that it never waits. */
