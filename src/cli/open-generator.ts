@@ -12,13 +12,13 @@ export const generatorOptions = {
     .min(1)
     .default([DEFAULT_GENERATOR])
     .describe('a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)')
-    .meta({ placeholder: 'NAME|FILE|URL' }),
-  model: z.string().optional().describe("the model's name on the server").meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME|FILE|URL' }),
+  model: z.string().optional().describe("the model's name on the server").meta({ valueName: 'NAME' }),
   adapter: z
     .array(z.string())
     .default([])
     .describe('LoRA adapter for the embedded model, in GGUF (repeatable)')
-    .meta({ placeholder: 'DIR|FILE' }),
+    .meta({ valueName: 'DIR|FILE' }),
   temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
   topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
   topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),

@@ -16,7 +16,7 @@ const command = defineCommand({
     measure: z.array(z.string()).default(['nDCG@10']).describe('what'),
     dropSelf: z.boolean().default(true).describe('drop'),
     json: z.boolean().default(false).describe('as JSON'),
-    out: z.string().optional().describe('where').meta({ placeholder: 'FILE' }),
+    out: z.string().optional().describe('where').meta({ valueName: 'FILE' }),
   }),
   examples: [],
   run: async () => {},

@@ -7,7 +7,7 @@ import type { Command } from './command.ts';
 interface OptionFacts {
   kind: 'flag' | 'value' | 'list';
   description: string;
-  placeholder: string;
+  valueName: string;
   choices: string[] | undefined;
   defaultValue: unknown;
   required: boolean;
@@ -58,7 +58,7 @@ function toOption(key: string, facts: OptionFacts): Option {
   if (facts.kind === 'flag') {
     return new Option(facts.defaultValue === true ? `--no-${name}` : `--${name}`, facts.description);
   }
-  const option = new Option(`--${name} <${facts.placeholder}>`, describeDefault(facts));
+  const option = new Option(`--${name} <${facts.valueName}>`, describeDefault(facts));
   if (facts.kind === 'list') {
     option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
   } else if (facts.choices !== undefined) {
@@ -86,13 +86,13 @@ function describeKey(command: Command, key: string): OptionFacts {
   let schema = command.options.shape[key] as z.ZodType | undefined;
   if (schema === undefined) throw new Error(`command ${command.name} has no option ${key}`);
   let description: string | undefined;
-  let placeholder: string | undefined;
+  let valueName: string | undefined;
   let defaultValue: unknown;
   let required = true;
   for (;;) {
     const meta = schema.meta();
     description ??= schema.description;
-    placeholder ??= typeof meta?.placeholder === 'string' ? meta.placeholder : undefined;
+    valueName ??= typeof meta?.valueName === 'string' ? meta.valueName : undefined;
     const definition = schema.def as { type: string; innerType?: z.ZodType; in?: z.ZodType; defaultValue?: unknown };
     if (definition.type === 'default' || definition.type === 'prefault') defaultValue = definition.defaultValue;
     if (['default', 'prefault', 'optional'].includes(definition.type)) required = false;
@@ -104,7 +104,7 @@ function describeKey(command: Command, key: string): OptionFacts {
   return {
     kind: type === 'boolean' ? 'flag' : type === 'array' ? 'list' : 'value',
     description: description ?? '',
-    placeholder: placeholder ?? (type === 'number' ? 'N' : 'VALUE'),
+    valueName: valueName ?? (type === 'number' ? 'N' : 'VALUE'),
     choices:
       type === 'enum'
         ? Object.values((schema.def as unknown as { entries: Record<string, string> }).entries)

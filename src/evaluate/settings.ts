@@ -9,12 +9,12 @@ export const retrievalSettings = {
     .string()
     .default('all-minilm-l6-v2')
     .describe('encoder: a known model, a folder, hf:owner/name, or the URL of an embedding server')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   encoderModel: z
     .string()
     .optional()
     .describe('model that the embedding server is asked for')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of the encoder'),
   pooling: z.enum(['mean', 'cls']).optional().describe("pooling, where it is not to be the checkpoint's own"),
   maxLength: z.coerce.number().int().positive().optional().describe('longest text in tokens; what is beyond is cut'),

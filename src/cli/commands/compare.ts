@@ -13,13 +13,13 @@ import { type CommandContext, defineCommand } from '../command.ts';
 const options = z.object({
   runA: z.string().describe('the baseline, a run in TREC format'),
   runB: z.string().describe('the run to compare with it'),
-  qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ placeholder: 'FILE' }),
+  qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ valueName: 'FILE' }),
   measure: z
     .array(z.string())
     .min(1)
     .default(['nDCG@10'])
     .describe('a measure, as nDCG@10 or ndcg_cut_10; repeatable')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   missing: z
     .enum(['refuse', 'zero', 'common'])
     .default('refuse')

@@ -4,18 +4,18 @@ import { defineCommand } from '../command.ts';
 
 const options = z.object({
   name: z.string().describe(`one of ${Object.keys(BEIR_DATASETS).join(', ')}`),
-  out: z.string().default('data').describe('the data set goes to DIR/NAME').meta({ placeholder: 'DIR' }),
+  out: z.string().default('data').describe('the data set goes to DIR/NAME').meta({ valueName: 'DIR' }),
   baseUrl: z
     .url({ protocol: /^https?$/, error: 'expected an address that begins with http:// or https://' })
     .optional()
     .describe(`where NAME.zip lies (default: $LLM_QE_BEIR_URL, or ${BEIR_URL})`)
-    .meta({ placeholder: 'URL' }),
+    .meta({ valueName: 'URL' }),
   md5: z
     .string()
     .regex(/^[0-9a-f]{32}$/i, 'expected 32 hexadecimal digits')
     .optional()
     .describe('what the zip must hash to, where the source serves other bytes than BEIR publishes')
-    .meta({ placeholder: 'HASH' }),
+    .meta({ valueName: 'HASH' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 
 const options = z.object({
   folder: z.string().describe('folder with the eight Echo files, NAME.jsonl or NAME.jsonl.gz'),
-  out: z.string().default('merged.jsonl').describe('file to write').meta({ placeholder: 'FILE' }),
+  out: z.string().default('merged.jsonl').describe('file to write').meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

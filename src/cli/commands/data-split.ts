@@ -5,19 +5,19 @@ import { defineCommand } from '../command.ts';
 
 const options = z.object({
   file: z.string().describe('JSONL file to split; gzip is read as it is'),
-  out: z.string().default('.').describe('folder for the two files').meta({ placeholder: 'DIR' }),
+  out: z.string().default('.').describe('folder for the two files').meta({ valueName: 'DIR' }),
   size: z.coerce
     .number()
     .positive()
     .default(100_000)
     .describe('rows (or share, below 1) for dpo.jsonl; all others go to retriever.jsonl')
-    .meta({ placeholder: 'N' }),
+    .meta({ valueName: 'N' }),
   dev: z.coerce
     .number()
     .positive()
     .optional()
     .describe('split into train.jsonl and dev.jsonl instead, with this many rows (or this share, below 1) in dev')
-    .meta({ placeholder: 'N|SHARE' }),
+    .meta({ valueName: 'N|SHARE' }),
   seed: z.coerce.number().int().nonnegative().default(42).describe('seed of the random choice'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });

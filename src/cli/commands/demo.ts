@@ -19,17 +19,17 @@ const options = z.object({
     .string()
     .optional()
     .describe('folder of the run (default runs/demo, or runs/demo-fast)')
-    .meta({ placeholder: 'DIR' }),
+    .meta({ valueName: 'DIR' }),
   generator: z
     .string()
     .default('smollm2-135m-instruct')
     .describe('LLM: a known model or a GGUF file')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   encoder: z
     .string()
     .default('all-minilm-l6-v2')
     .describe('encoder: a known model or a folder')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   maxTokens: z.coerce
     .number()
     .int()

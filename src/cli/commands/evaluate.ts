@@ -24,28 +24,28 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
-  dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ placeholder: 'DIR' }),
+  dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
   expansions: z
     .string()
     .optional()
     .describe('expansions.jsonl of `llm-qe expand`: queries are searched expanded')
-    .meta({ placeholder: 'FILE' }),
+    .meta({ valueName: 'FILE' }),
   queries: z
     .string()
     .optional()
     .describe("another queries file of the data set, such as BEIR's queries_q2d.jsonl with its expansions")
-    .meta({ placeholder: 'FILE' }),
-  split: z.string().default('test').describe('split whose judgements count').meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'FILE' }),
+  split: z.string().default('test').describe('split whose judgements count').meta({ valueName: 'NAME' }),
   limit: z.coerce.number().int().positive().optional().describe('evaluate a seeded sample of this many queries'),
   ...retrievalSettings,
   seed: z.coerce.number().int().nonnegative().default(42).describe('seed of samples and of randomised tests'),
-  runOut: z.string().optional().describe("write the run in TREC's format").meta({ placeholder: 'FILE' }),
+  runOut: z.string().optional().describe("write the run in TREC's format").meta({ valueName: 'FILE' }),
   report: z
     .string()
     .optional()
     .describe('write an HTML report: with expansions, raw against expanded, query by query')
-    .meta({ placeholder: 'FILE' }),
+    .meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;

@@ -17,21 +17,21 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
-  dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ placeholder: 'DIR' }),
+  dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
   task: z.enum(TASKS).default('q2d').describe('which published prompt'),
   prompt: z
     .string()
     .optional()
     .describe('file with a prompt of your own that holds {query}')
-    .meta({ placeholder: 'FILE' }),
+    .meta({ valueName: 'FILE' }),
   split: z
     .string()
     .default('test')
     .describe('expand the queries that this split judges, or all')
-    .meta({ placeholder: 'NAME|all' }),
-  queries: z.string().optional().describe('another queries file of the data set').meta({ placeholder: 'FILE' }),
+    .meta({ valueName: 'NAME|all' }),
+  queries: z.string().optional().describe('another queries file of the data set').meta({ valueName: 'FILE' }),
   limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries, as in evaluate'),
-  out: z.string().optional().describe('default expansions.jsonl in the data set').meta({ placeholder: 'FILE' }),
+  out: z.string().optional().describe('default expansions.jsonl in the data set').meta({ valueName: 'FILE' }),
   ...generatorOptions,
   json: z.boolean().default(false).describe('print one JSON document'),
 });

@@ -16,7 +16,7 @@ const options = z.object({
     .string()
     .optional()
     .describe('take the files from this folder, file, wheel or zip archive; pinned hashes must hold all the same')
-    .meta({ placeholder: 'PATH' }),
+    .meta({ valueName: 'PATH' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

@@ -11,13 +11,13 @@ import {
 import { type CommandContext, defineCommand } from '../command.ts';
 
 const options = z.object({
-  qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ placeholder: 'FILE' }),
-  run: z.string().describe('run in TREC format').meta({ placeholder: 'FILE' }),
+  qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ valueName: 'FILE' }),
+  run: z.string().describe('run in TREC format').meta({ valueName: 'FILE' }),
   measure: z
     .array(z.string())
     .default([])
     .describe('a measure, as nDCG@10 or ndcg_cut_10; repeatable; all without it')
-    .meta({ placeholder: 'NAME' }),
+    .meta({ valueName: 'NAME' }),
   perQuery: z.boolean().default(false).describe('also print the values of each query'),
   complete: z.boolean().default(false).describe('average over all judged queries; one the run lacks counts as 0'),
   relevanceLevel: z.coerce.number().int().min(1).default(1).describe('lowest grade that counts as relevant'),

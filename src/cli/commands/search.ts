@@ -16,8 +16,8 @@ const options = z.object({
   corpus: z
     .string()
     .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} a line')
-    .meta({ placeholder: 'DIR|FILE' }),
-  query: z.string().min(1).describe('what is looked for').meta({ placeholder: 'TEXT' }),
+    .meta({ valueName: 'DIR|FILE' }),
+  query: z.string().min(1).describe('what is looked for').meta({ valueName: 'TEXT' }),
   expand: z.boolean().default(false).describe('let the LLM write an expansion, and show what it moves'),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
   top: z.coerce.number().int().positive().default(10).describe('documents shown'),
@@ -26,7 +26,7 @@ const options = z.object({
     .string()
     .optional()
     .describe('file with a prompt of your own that holds {query}')
-    .meta({ placeholder: 'FILE' }),
+    .meta({ valueName: 'FILE' }),
   ...generatorOptions,
   ...retrievalSettings,
   maxTokens: generatorOptions.maxTokens.default(128),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** Options of {@link buildWordnetDataset}, as the command line names them. */
 export const wordnetOptions = z.object({
-  out: z.string().min(1).describe('folder of the data set').meta({ placeholder: 'DIR' }),
+  out: z.string().min(1).describe('folder of the data set').meta({ valueName: 'DIR' }),
   corpus: size(20_000).describe('documents in the corpus'),
   train: size(400).describe('training queries'),
   dev: size(300).describe('development queries'),
@@ -12,7 +12,7 @@ export const wordnetOptions = z.object({
     .string()
     .optional()
     .describe('folder with data.noun and index.adj of another WordNet release than the one installed')
-    .meta({ placeholder: 'DIR' }),
+    .meta({ valueName: 'DIR' }),
   force: z.boolean().default(false).describe('replace a data set that was made with other settings'),
 });
 
