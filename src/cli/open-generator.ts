@@ -1,12 +1,26 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
+import {
+  connectGenerator,
+  type Generator,
+  loadGenerator,
+  PROMPTS,
+  type PromptTemplate,
+  readPrompt,
+  TASKS,
+} from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
 import { UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 
 /** Options of every command that lets an LLM write. */
 export const generatorOptions = {
+  task: z.enum(TASKS).default('q2d').describe('which published prompt'),
+  prompt: z
+    .string()
+    .optional()
+    .describe('file with a prompt of your own that holds {query}')
+    .meta({ valueName: 'FILE' }),
   generator: z
     .array(z.string())
     .min(1)
@@ -86,4 +100,9 @@ export async function openGenerator(
 /** How tokens are drawn, out of the command line's words. */
 export function samplingOf({ temperature, topP, topK, maxTokens }: GeneratorChoice) {
   return { temperature, topP, topK, maxTokens };
+}
+
+/** The prompt that was asked for: a published one, or the user's own. @throws DataError, UsageError */
+export async function choosePrompt({ task, prompt }: GeneratorChoice): Promise<PromptTemplate> {
+  return prompt === undefined ? PROMPTS[task] : readPrompt(prompt);
 }

@@ -7,23 +7,14 @@ import {
   type ExpandResult,
   expandQueries,
   type Generator,
-  PROMPTS,
   type PromptTemplate,
-  readPrompt,
-  TASKS,
 } from '../../generate/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
-  task: z.enum(TASKS).default('q2d').describe('which published prompt'),
-  prompt: z
-    .string()
-    .optional()
-    .describe('file with a prompt of your own that holds {query}')
-    .meta({ valueName: 'FILE' }),
   split: z
     .string()
     .default('test')
@@ -55,7 +46,7 @@ export const command = defineCommand({
     const dataset = await BeirDataset.open(given.dataset);
     if (given.out !== undefined) dataset.refuseAsOutput(given.out, '--out');
     const queries = await chooseQueries(dataset, given);
-    const prompt = given.prompt === undefined ? PROMPTS[given.task] : await readPrompt(given.prompt);
+    const prompt = await choosePrompt(given);
     refuseDocuments(prompt);
     const generator = await openGenerator(given, context);
     try {

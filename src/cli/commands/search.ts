@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { documentText, readExpansions } from '../../data/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../evaluate/index.ts';
-import { expandQueries, PROMPTS, readPrompt, TASKS } from '../../generate/index.ts';
+import { expandQueries } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { sha256 } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const SNIPPET_CHARACTERS = 160;
 
@@ -21,12 +21,6 @@ const options = z.object({
   expand: z.boolean().default(false).describe('let the LLM write an expansion, and show what it moves'),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
   top: z.coerce.number().int().positive().default(10).describe('documents shown'),
-  task: z.enum(TASKS).default('q2d').describe('which published prompt'),
-  prompt: z
-    .string()
-    .optional()
-    .describe('file with a prompt of your own that holds {query}')
-    .meta({ valueName: 'FILE' }),
   ...generatorOptions,
   ...retrievalSettings,
   maxTokens: generatorOptions.maxTokens.default(128),
@@ -75,7 +69,7 @@ export const command = defineCommand({
 
 /** The passages for the one query; nothing is kept of them. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {
-  const prompt = given.prompt === undefined ? PROMPTS[given.task] : await readPrompt(given.prompt);
+  const prompt = await choosePrompt(given);
   const folder = await mkdtemp(join(tmpdir(), 'llm-qe-search-'));
   const generator = await openGenerator({ ...given, sequences: Math.min(given.sequences, given.samples) }, context);
   try {
