@@ -1,10 +1,9 @@
-import { evaluateRun, type RunEvaluation } from '../measures/index.ts';
+import { CUTOFFS, evaluateRun, type RunEvaluation } from '../measures/index.ts';
 import type { Progress } from '../system/index.ts';
 import type { Retrieval, Retriever } from './retriever.ts';
 import type { Topics } from './topics.ts';
 
-/** The published cut-offs (method, stage 12). */
-const CUTOFFS = [1, 3, 5, 10, 100, 1000];
+/** The published measures (method, stage 12). */
 const FAMILIES = ['nDCG', 'MAP', 'Recall', 'P', 'MRR', 'R_cap', 'Hole'];
 
 /** All measures the method reports, by display name ("nDCG@10"). */
