@@ -1,5 +1,4 @@
 import { CUTOFFS, evaluateRun, type RunEvaluation } from '../measures/index.ts';
-import type { Progress } from '../system/index.ts';
 import type { Retrieval, Retriever } from './retriever.ts';
 import type { Topics } from './topics.ts';
 
@@ -31,7 +30,6 @@ export interface ArmOptions {
   depth: number;
   dropSelf: boolean;
   signal?: AbortSignal | undefined;
-  progress?: Progress | undefined;
 }
 
 /** Searches and scores one arm. */

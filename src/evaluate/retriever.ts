@@ -1,5 +1,4 @@
 import type { Run } from '../measures/index.ts';
-import type { Progress } from '../system/index.ts';
 
 /** A query as a retriever takes it: with the passages that stand beside it, none where it is searched as it is. */
 export interface ExpandedQuery {
@@ -14,7 +13,6 @@ export interface RetrieveOptions {
   /** Drop a document whose id equals the query's (ArguAna, CQADupStack, Quora). */
   dropSelf: boolean;
   signal?: AbortSignal | undefined;
-  progress?: Progress | undefined;
 }
 
 /** A run and what it took, in milliseconds for all queries together. */
