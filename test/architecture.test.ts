@@ -11,6 +11,8 @@ const FLOORS = [
   ['nn'],
   ['embed', 'generate'],
   ['search'],
+  ['reward'],
+  ['train'],
   ['evaluate'],
   ['pipeline'],
   ['cli'],

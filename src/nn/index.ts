@@ -17,6 +17,8 @@ export {
   type TensorData,
 } from './graph.ts';
 export { writeOnnxModel } from './onnx-model.ts';
+export { type Parameter, Parameters } from './parameters.ts';
+export { ProtobufWriter } from './protobuf.ts';
 export { Runtime, type RuntimeOptions } from './runtime.ts';
 export type { Value, Values } from './runtime-messages.ts';
 export { type TensorSource, WeightPlan } from './weight-plan.ts';
