@@ -1,3 +1,18 @@
+export {
+  type AnswerRecord,
+  answerSchema,
+  type CandidateRecord,
+  candidateIdOf,
+  candidateSchema,
+  type Message,
+  messageSchema,
+  type PairRecord,
+  pairSchema,
+  type RewardRecord,
+  rewardSchema,
+  type TrainingQuery,
+  trainingQuerySchema,
+} from './alignment-records.ts';
 export { BeirDataset } from './beir.ts';
 export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
 export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
