@@ -9,6 +9,8 @@ export {
 } from './chat-template.ts';
 export { openCheckpoint } from './checkpoint.ts';
 export type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
+export { type HfLanguageConfig, hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
+export { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf } from './gguf-names.ts';
 export {
   closestKnownName,
   DEFAULT_ENCODER,
@@ -19,6 +21,7 @@ export {
   type KnownSource,
 } from './known-models.ts';
 export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
+export { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
 export { type TensorToWrite, writeSafetensors } from './safetensors.ts';
 export {
   ModelStore,
