@@ -29,6 +29,7 @@ export { readLines } from './lines.ts';
 export type { Problem } from './problems.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
+export { goldIdOfTriple, readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 export {
   readJudgements,
   readQrels,

@@ -1,0 +1,91 @@
+import { compareDocumentIds } from '../measures/index.ts';
+import { DataError } from '../system/index.ts';
+import type { TrainingQuery } from './alignment-records.ts';
+import type { BeirDataset } from './beir.ts';
+import { tripleSchema } from './echo.ts';
+import { duplicateId } from './id.ts';
+import { IdSet } from './id-set.ts';
+import { readJsonl } from './jsonl.ts';
+import { documentText } from './records.ts';
+
+/** What the gold document of a triple is called: a triple names its texts by its own id alone. */
+export function goldIdOfTriple(tripleId: string): string {
+  return `${tripleId}/positive`;
+}
+
+/**
+ * The queries that a split judges, in the order of the queries file, each with its relevant documents: the highest grade
+ * first, equal grades by id. Queries without a relevant document are left out; nothing can be learnt from them.
+ *
+ * @throws DataError when the split judges a query that the data set does not hold, or no query at all
+ */
+export async function readTrainingQueries(
+  dataset: BeirDataset,
+  split: string,
+  options: { queriesFile?: string | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<TrainingQuery[]> {
+  const { queriesFile, signal } = options;
+  const qrels = await dataset.qrels(split, signal);
+  const queries = await dataset.queries({ file: queriesFile, signal });
+  for (const id of qrels.keys()) {
+    if (queries.has(id)) continue;
+    throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
+      file: dataset.folder,
+      id,
+      mend: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+    });
+  }
+  const judged: TrainingQuery[] = [];
+  for (const { id, text } of queries.values()) {
+    const relevant = [...(qrels.get(id) ?? [])].filter(([, grade]) => grade > 0);
+    if (relevant.length === 0) continue;
+    relevant.sort(([a, gradeA], [b, gradeB]) => gradeB - gradeA || compareDocumentIds(a, b));
+    judged.push({ id, text, documents: relevant.map(([document]) => document) });
+  }
+  if (judged.length > 0) return judged;
+  throw new DataError(`split ${split} has no query with a relevant document`, {
+    file: dataset.folder,
+    mend: 'Name another split.',
+  });
+}
+
+/**
+ * Training queries out of a file of triples (`llm-qe data merge` writes one), as a stream: each brings the text of its one
+ * gold document along.
+ *
+ * @throws DataError for a broken row and an id given twice
+ */
+export async function* readTripleQueries(file: string, signal?: AbortSignal): AsyncGenerator<TrainingQuery> {
+  const seen = new IdSet();
+  for await (const { value, line } of readJsonl(file, tripleSchema, signal)) {
+    const { id, query, positive } = value;
+    if (!seen.add(id)) throw duplicateId(file, line, id, 'triple');
+    yield { id, text: query, documents: [goldIdOfTriple(id)], goldText: positive };
+  }
+}
+
+/**
+ * Texts of the documents named, by id, read from the corpus in one pass.
+ *
+ * @throws DataError naming the first document that the corpus does not hold
+ */
+export async function readDocumentTexts(
+  dataset: BeirDataset,
+  ids: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for await (const document of dataset.documents(signal)) {
+    if (ids.has(document.id)) texts.set(document.id, documentText(document));
+    if (texts.size === ids.size) break;
+  }
+  for (const id of ids) {
+    if (texts.has(id)) continue;
+    throw new DataError('a gold document is not in the corpus', {
+      file: dataset.corpusFile,
+      id,
+      mend: 'Take corpus and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+    });
+  }
+  return texts;
+}
