@@ -29,7 +29,16 @@ export interface CompileOptions {
 }
 
 const WEIGHTS = 'weights.bin';
-const ITEM_BYTES: Record<Dtype, number> = { float32: 4, uint8: 1, int8: 1, int32: 4, int64: 8, bool: 1 };
+const ITEM_BYTES: Record<Dtype, number> = {
+  float32: 4,
+  uint8: 1,
+  int8: 1,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+  uint4: 0.5,
+};
 
 /** Weights begin at page boundaries, where the runtime can map them. */
 const PAGE = 4096;

@@ -1,7 +1,7 @@
 import { ModelError } from '../system/index.ts';
 
 /** Element types of tensors, by ONNX's numbers (onnx.proto, TensorProto.DataType). */
-export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, uint4: 21 } as const;
 export type Dtype = keyof typeof DTYPES;
 
 /** A size that is known, or the name of one that each run may choose. Equal names mean equal sizes. */
@@ -16,7 +16,14 @@ export interface Tensor {
   readonly shape: Shape;
 }
 
-export type Attribute = number | string | readonly number[] | { float: number };
+export type Attribute = number | string | readonly number[] | { float: number } | { body: Graph };
+
+/**
+ * The rule of an operation's gradient: given the gradient of the loss with respect to its first result, one function
+ * for each input that builds the gradient with respect to it. Only those are called that somebody asks for; inputs
+ * through which no gradient flows (indices, masks) have none.
+ */
+export type GradientRule = (upstream: Tensor) => readonly ((() => Tensor) | undefined)[];
 
 /** One operation of the graph. Operators are documented at onnx.ai (opset 21) and in the runtime's ContribOperators.md. */
 export interface GraphNode {
@@ -28,9 +35,12 @@ export interface GraphNode {
   readonly inputs: readonly (Tensor | undefined)[];
   readonly outputs: readonly Tensor[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** None: the operation cannot be differentiated. */
+  readonly gradient: GradientRule | undefined;
 }
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+/** float16 numbers are held as their bits, in a Uint16Array. */
+export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
 /** What {@link Graph.node} needs to know about an operation. */
 export interface NodeSpecification {
@@ -39,6 +49,7 @@ export interface NodeSpecification {
   inputs: readonly (Tensor | undefined)[];
   outputs: readonly { dtype: Dtype; shape: Shape }[];
   attributes?: Record<string, Attribute>;
+  gradient?: GradientRule;
 }
 
 /**
@@ -49,16 +60,29 @@ export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly inputs: Tensor[] = [];
   readonly outputs: Tensor[] = [];
-  /** Trained values, kept outside the graph (see `weight-file.ts`). */
+  /** Trained values, kept outside the graph (see `compiled-model.ts`). */
   readonly weights = new Map<string, Tensor>();
   /** Small fixed values, written into the graph. */
   readonly constants = new Map<Tensor, TensorData>();
   readonly #uses = new Map<string, number>();
-  #scope = '';
+  readonly #once = new Map<string, Tensor>();
+  readonly #prefix: string;
+  #scope: string;
+
+  /** @param prefix stands before every name that the graph makes */
+  constructor(prefix = '') {
+    this.#prefix = prefix;
+    this.#scope = prefix;
+  }
+
+  /** A graph to be run inside an operation of this one; its names begin with that operation's scope. */
+  body(): Graph {
+    return new Graph(`${this.#unique('body')}/`);
+  }
 
   /** A value that each run is given. */
   input(name: string, dtype: Dtype, shape: Shape): Tensor {
-    const tensor = this.#tensor(name, dtype, shape);
+    const tensor = this.#tensor(this.#prefix + name, dtype, shape);
     this.inputs.push(tensor);
     return tensor;
   }
@@ -82,19 +106,52 @@ export class Graph {
   /** Adds an operation and returns its results. */
   node(specification: NodeSpecification): Tensor[] {
     const name = this.#unique(specification.operator);
-    const { operator, domain = '', inputs, attributes = {} } = specification;
+    const { operator, domain = '', inputs, attributes = {}, gradient } = specification;
     const outputs = specification.outputs.map(({ dtype, shape }, index) =>
       this.#tensor(index === 0 ? name : `${name}:${index}`, dtype, shape),
     );
-    this.nodes.push({ name, operator, domain, inputs, outputs, attributes });
+    this.nodes.push({ name, operator, domain, inputs, outputs, attributes, gradient });
     return outputs;
   }
 
   /** Makes a tensor a result of the graph, under a name of its own. */
   output(name: string, tensor: Tensor): void {
-    const result = { ...tensor, name };
-    this.nodes.push({ name, operator: 'Identity', domain: '', inputs: [tensor], outputs: [result], attributes: {} });
+    const result = { ...tensor, name: this.#prefix + name };
+    const [inputs, outputs] = [[tensor], [result]];
+    const node = { name: result.name, operator: 'Identity', domain: '' as const, inputs, outputs, attributes: {} };
+    this.nodes.push({ ...node, gradient: undefined });
     this.outputs.push(result);
+  }
+
+  /** What every layer needs and one can share (a mask, an angle): built when it is first asked for by its name. */
+  once(name: string, build: () => Tensor): Tensor {
+    const known = this.#once.get(name);
+    if (known !== undefined) return known;
+    const outer = this.#scope;
+    this.#scope = this.#prefix;
+    try {
+      const tensor = build();
+      this.#once.set(name, tensor);
+      return tensor;
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** A size as a value // [1], int64. A named one is read off the first input that has it. @throws ModelError */
+  size(dimension: Dimension): Tensor {
+    if (typeof dimension === 'number') return this.constant(BigInt64Array.of(BigInt(dimension)), [1]);
+    return this.once(`size of ${dimension}`, () => {
+      const source = this.inputs.find(({ shape }) => shape.includes(dimension));
+      if (source === undefined) throw this.fault('Shape', `no input has the size ${dimension}`);
+      const start = source.shape.indexOf(dimension);
+      return this.node({
+        operator: 'Shape',
+        inputs: [source],
+        outputs: [{ dtype: 'int64', shape: [1] }],
+        attributes: { start, end: start + 1 },
+      })[0]!;
+    });
   }
 
   /** Runs `build` with names that begin with `scope/`. */
@@ -132,10 +189,16 @@ export function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return 'float32';
   if (data instanceof Int32Array) return 'int32';
   if (data instanceof BigInt64Array) return 'int64';
+  if (data instanceof Uint16Array) return 'float16';
   return data instanceof Int8Array ? 'int8' : 'uint8';
 }
 
 /** `[batch, 16]`, as an error message shows a shape. */
 export function describeShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
+}
+
+/** `layer.0/attention/MatMul [batch, 16]`: which operand is meant, where it was made, and its shape. */
+export function describeTensor({ name, shape }: Tensor): string {
+  return `${name} ${describeShape(shape)}`;
 }

@@ -11,7 +11,7 @@ const IR_VERSION = 10;
 const OPSETS = { '': 21, 'com.microsoft': 1 };
 
 /** AttributeProto.AttributeType */
-const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, integers: 7 };
+const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, graph: 5, integers: 7 };
 
 /**
  * Writes a graph as an ONNX model (onnx.proto, ModelProto), its weights as external data: the runtime maps that file
@@ -20,24 +20,27 @@ const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, integers: 7 };
  * @param weightFile name of the file of weights, relative to the model's own folder
  */
 export function writeOnnxModel(graph: Graph, weightFile: string, places: ReadonlyMap<string, WeightPlace>): Uint8Array {
-  const model = new ProtobufWriter().integer(1, IR_VERSION).bytes(2, 'llm-qe').bytes(7, graphMessage());
+  const model = new ProtobufWriter().integer(1, IR_VERSION).bytes(2, 'llm-qe').bytes(7, graphMessage(graph, weight));
   for (const [domain, version] of Object.entries(OPSETS)) {
     model.bytes(8, new ProtobufWriter().bytes(1, domain).integer(2, version));
   }
   return model.finish();
 
-  function graphMessage(): ProtobufWriter {
-    const message = new ProtobufWriter();
-    for (const node of graph.nodes) message.bytes(1, nodeMessage(node));
-    message.bytes(2, 'graph');
-    for (const [tensor, data] of graph.constants) message.bytes(5, constantMessage(tensor, data));
-    for (const tensor of graph.weights.values()) {
-      message.bytes(5, weightMessage(tensor, weightFile, places.get(tensor.name)!));
-    }
-    for (const tensor of graph.inputs) message.bytes(11, valueMessage(tensor));
-    for (const tensor of graph.outputs) message.bytes(12, valueMessage(tensor));
-    return message;
+  function weight(tensor: Tensor): ProtobufWriter {
+    return weightMessage(tensor, weightFile, places.get(tensor.name)!);
   }
+}
+
+/** GraphProto */
+function graphMessage(graph: Graph, weight?: (tensor: Tensor) => ProtobufWriter): ProtobufWriter {
+  const message = new ProtobufWriter();
+  for (const node of graph.nodes) message.bytes(1, nodeMessage(node));
+  message.bytes(2, 'graph');
+  for (const [tensor, data] of graph.constants) message.bytes(5, constantMessage(tensor, data));
+  if (weight !== undefined) for (const tensor of graph.weights.values()) message.bytes(5, weight(tensor));
+  for (const tensor of graph.inputs) message.bytes(11, valueMessage(tensor));
+  for (const tensor of graph.outputs) message.bytes(12, valueMessage(tensor));
+  return message;
 }
 
 /** NodeProto */
@@ -56,6 +59,7 @@ function attributeMessage(name: string, value: Attribute): ProtobufWriter {
   if (typeof value === 'number') return message.integer(3, value).integer(20, ATTRIBUTE_TYPE.integer);
   if (typeof value === 'string') return message.bytes(4, value).integer(20, ATTRIBUTE_TYPE.text);
   if ('float' in value) return message.float(2, value.float).integer(20, ATTRIBUTE_TYPE.float);
+  if ('body' in value) return message.bytes(6, graphMessage(value.body)).integer(20, ATTRIBUTE_TYPE.graph);
   for (const item of value) message.integer(8, item);
   return message.integer(20, ATTRIBUTE_TYPE.integers);
 }

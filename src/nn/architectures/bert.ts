@@ -14,9 +14,9 @@ import {
   linear,
   matmul,
   pick,
-  positions,
   quantizedLinear,
   quantizedSelfAttention,
+  range,
   reduceMax,
   relu,
   reshape,
@@ -107,7 +107,7 @@ class BertLayers {
     const table = (kind: string, rows: number) =>
       this.#weights.tensor(`embeddings.${kind}_embeddings.weight`, [rows, hidden_size]);
     const word = gather(table('word', vocab_size), ids);
-    const place = gather(table('position', max_position_embeddings), positions(ids, 1));
+    const place = gather(table('position', max_position_embeddings), range(ids.graph, 'sequence'));
     const type = pick(table('token_type', type_vocab_size), 0, 0);
     return layerNorm(add(word, add(place, type)), this.#norm('embeddings.LayerNorm'));
   }
@@ -175,7 +175,7 @@ function pool(hidden: Tensor, lengths: Tensor, pooling: Pooling): Tensor {
   const { graph } = hidden;
   const size = hidden.shape[2]!;
   const length = unsqueeze(lengths, 1);
-  const real = less(unsqueeze(positions(hidden, 1), 0), length); // [batch, sequence]
+  const real = less(unsqueeze(range(graph, 'sequence'), 0), length); // [batch, sequence]
   if (pooling === 'max') {
     const lowest = graph.constant(Float32Array.of(-3.4e38), []);
     return reduceMax(where(unsqueeze(real, 2), hidden, lowest), 1);

@@ -1,4 +1,9 @@
-import type { Tensor } from '../graph.ts';
+import type { Dimension, Tensor } from '../graph.ts';
+import { add, reshape } from './arithmetic.ts';
+import { both, either, equal, less, lessOrEqual, where } from './elementwise.ts';
+import { range } from './layout.ts';
+import { matmul } from './linear.ts';
+import { softmax } from './reduction.ts';
 
 /**
  * Multi-head self-attention with its own product for query, key and value, fused: the products are written straight
@@ -24,4 +29,70 @@ export function selfAttention(
     outputs: [{ dtype: x.dtype, shape: x.shape }],
     attributes: { num_heads: heads },
   })[0]!;
+}
+
+/**
+ * Grouped-query attention (Ainslie et al. 2023; with one query head for each key head, that of Vaswani et al. 2017):
+ * softmax(q · kᵀ / √head + mask) · v. Queries that share a key are rows of one product, so that no key is copied.
+ *
+ * @param query // [batch, queryHeads, sequence, head]
+ * @param key // [batch, keyHeads, sequence, head]
+ * @param value // [batch, keyHeads, sequence, head]
+ * @param mask added to the scores // [batch, 1, 1 or sequence, sequence]
+ * @returns // [batch, queryHeads, sequence, head]
+ */
+export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor): Tensor {
+  const [batch, heads, sequence, size] = query.shape as [string, number, string, number];
+  const groups = key.shape[1] as number;
+  const scale = 1 / Math.sqrt(size);
+  const share = heads / groups;
+  const rows = share === 1 ? sequence : `${share}·${sequence}`;
+  const grouped = share === 1 ? query : reshape(query, [batch, groups, rows, size]);
+  const products = matmul(grouped, key, { transposeB: true, scale });
+  const scores = add(share === 1 ? products : reshape(products, [batch, heads, sequence, sequence]), mask);
+  const shares = softmax(scores);
+  const mixed = matmul(share === 1 ? shares : reshape(shares, [batch, groups, rows, sequence]), value);
+  return share === 1 ? mixed : reshape(mixed, [batch, heads, sequence, size]);
+}
+
+/** What the score of a hidden key is lowered by: e to its power is 0 beside any other, and no row becomes not-a-number. */
+const HIDDEN = -1e9;
+
+/**
+ * Causal mask over packed texts with shared beginnings: a token sees earlier tokens of its own text, as long as they
+ * stand in the text's trunk (branch 0) or in its own branch. So a prompt is computed once for several completions.
+ *
+ * @param text which text each token belongs to // [batch, sequence], int32
+ * @param branch 0 for the trunk, 1, 2, ... for what continues it // [batch, sequence], int32
+ * @returns // [batch, 1, sequence, sequence]
+ */
+export function branchMask(text: Tensor, branch: Tensor): Tensor {
+  const { graph } = text;
+  const [batch, sequence] = text.shape as [string, string];
+  const asRow = (x: Tensor) => reshape(x, [batch, 1, 1, sequence]);
+  const asColumn = (x: Tensor) => reshape(x, [batch, 1, sequence, 1]);
+  const place = range(graph, sequence);
+  const earlier = lessOrEqual(reshape(place, [1, 1, 1, sequence]), reshape(place, [1, 1, sequence, 1]));
+  const trunk = equal(asRow(branch), graph.constant(Int32Array.of(0), []));
+  const ownBranch = equal(asRow(branch), asColumn(branch));
+  const ownText = equal(asRow(text), asColumn(text));
+  return hide(both(both(earlier, ownText), either(trunk, ownBranch)));
+}
+
+/**
+ * Hides padding: a token sees the first `lengths` of its text.
+ * @param lengths // [batch], int32
+ * @returns // [batch, 1, 1, sequence]
+ */
+export function paddingMask(lengths: Tensor, sequence: Dimension): Tensor {
+  const { graph } = lengths;
+  const place = reshape(range(graph, sequence), [1, 1, 1, sequence]);
+  return hide(less(place, reshape(lengths, [lengths.shape[0]!, 1, 1, 1])));
+}
+
+/** 0 where a key is seen, else very low. */
+function hide(seen: Tensor): Tensor {
+  const { graph } = seen;
+  const [open, hidden] = [0, HIDDEN].map((value) => graph.constant(Float32Array.of(value), [])) as [Tensor, Tensor];
+  return where(seen, open, hidden);
 }

@@ -1,68 +1,59 @@
-import { type Dtype, describeShape, type Shape, type Tensor } from '../graph.ts';
+import type { GradientRule, Tensor } from '../graph.ts';
+import { binary, divide, multiply, scalar, unary, unbroadcast } from './arithmetic.ts';
+import { broadcast } from './shapes.ts';
 
-/** a + b, broadcast. */
-export const add = (a: Tensor, b: Tensor): Tensor => binary('Add', a, b);
-
-/** a - b, broadcast. */
-export const subtract = (a: Tensor, b: Tensor): Tensor => binary('Sub', a, b);
-
-/** a · b element by element, broadcast. */
-export const multiply = (a: Tensor, b: Tensor): Tensor => binary('Mul', a, b);
-
-/** a / b element by element, broadcast. */
-export const divide = (a: Tensor, b: Tensor): Tensor => binary('Div', a, b);
-
-/** The larger of a and b, broadcast. */
-export const maximum = (a: Tensor, b: Tensor): Tensor => binary('Max', a, b);
+/** The larger of a and b, broadcast; where they are equal the gradient goes to a. */
+export function maximum(a: Tensor, b: Tensor): Tensor {
+  return binary('Max', a, b, (upstream) => [
+    () => unbroadcast(where(less(a, b), zero(upstream), upstream), a),
+    () => unbroadcast(where(less(a, b), upstream, zero(upstream)), b),
+  ]);
+}
 
 /** a < b as bool, broadcast. */
-export const less = (a: Tensor, b: Tensor): Tensor => binary('Less', a, b, 'bool');
+export const less = (a: Tensor, b: Tensor): Tensor => binary('Less', a, b, undefined, 'bool');
+
+/** a ≤ b as bool, broadcast. */
+export const lessOrEqual = (a: Tensor, b: Tensor): Tensor => binary('LessOrEqual', a, b, undefined, 'bool');
+
+/** a = b as bool, broadcast. */
+export const equal = (a: Tensor, b: Tensor): Tensor => binary('Equal', a, b, undefined, 'bool');
+
+/** a and b, both bool, broadcast. */
+export const both = (a: Tensor, b: Tensor): Tensor => binary('And', a, b);
+
+/** a or b, both bool, broadcast. */
+export const either = (a: Tensor, b: Tensor): Tensor => binary('Or', a, b);
+
+/** eˣ */
+export const exp = (x: Tensor): Tensor => unary('Exp', x, (upstream, y) => multiply(upstream, y));
+
+/** Natural logarithm. */
+export const log = (x: Tensor): Tensor => unary('Log', x, (upstream) => divide(upstream, x));
 
 /** √x */
-export const squareRoot = (x: Tensor): Tensor => unary('Sqrt', x);
+export const squareRoot = (x: Tensor): Tensor =>
+  unary('Sqrt', x, (upstream, y) => divide(multiply(upstream, scalar(x, 0.5)), y));
 
-/** max(x, 0) */
-export const relu = (x: Tensor): Tensor => unary('Relu', x);
+/** cos x; no gradient: it serves fixed angles. */
+export const cosine = (x: Tensor): Tensor => unary('Cos', x);
 
-/**
- * x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016). `tanh` is the approximation by tanh that
- * original BERT checkpoints name `gelu_new`.
- */
-export function gelu(x: Tensor, approximate: 'none' | 'tanh' = 'none'): Tensor {
-  return unary('Gelu', x, { approximate });
-}
+/** sin x; no gradient: it serves fixed angles. */
+export const sine = (x: Tensor): Tensor => unary('Sin', x);
 
 /** `condition ? a : b`, broadcast. */
 export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
-  const shape = broadcast('Where', a, condition, broadcast('Where', a, b));
-  return a.graph.node({ operator: 'Where', inputs: [condition, a, b], outputs: [{ dtype: a.dtype, shape }] })[0]!;
+  const values = { ...a, shape: broadcast('Where', a, b) };
+  const shape = broadcast('Where', values, condition);
+  const gradient: GradientRule = (upstream) => [
+    undefined,
+    () => unbroadcast(where(condition, upstream, zero(upstream)), a),
+    () => unbroadcast(where(condition, zero(upstream), upstream), b),
+  ];
+  const outputs = [{ dtype: a.dtype, shape }];
+  return a.graph.node({ operator: 'Where', inputs: [condition, a, b], outputs, gradient })[0]!;
 }
 
-/** The same numbers as another element type. */
-export function cast(x: Tensor, dtype: 'float32' | 'int32' | 'int64'): Tensor {
-  const to = { float32: 1, int32: 6, int64: 7 }[dtype];
-  const outputs = [{ dtype, shape: x.shape }];
-  return x.graph.node({ operator: 'Cast', inputs: [x], outputs, attributes: { to } })[0]!;
-}
-
-function unary(operator: string, x: Tensor, attributes: Record<string, string> = {}): Tensor {
-  const outputs = [{ dtype: x.dtype, shape: x.shape }];
-  return x.graph.node({ operator, inputs: [x], outputs, attributes })[0]!;
-}
-
-function binary(operator: string, a: Tensor, b: Tensor, dtype: Dtype = a.dtype): Tensor {
-  if (a.dtype !== b.dtype) throw a.graph.fault(operator, `element types ${a.dtype} and ${b.dtype} differ`);
-  return a.graph.node({ operator, inputs: [a, b], outputs: [{ dtype, shape: broadcast(operator, a, b) }] })[0]!;
-}
-
-/** The shape of a broadcast result: sizes are aligned at the right, and 1 stretches. @throws ModelError */
-function broadcast(operator: string, a: Tensor, b: Tensor, shapeOfB: Shape = b.shape): Shape {
-  const rank = Math.max(a.shape.length, shapeOfB.length);
-  return Array.from({ length: rank }, (_, index) => {
-    const left = a.shape[index - rank + a.shape.length] ?? 1;
-    const right = shapeOfB[index - rank + shapeOfB.length] ?? 1;
-    if (left === right || right === 1) return left;
-    if (left === 1) return right;
-    throw a.graph.fault(operator, `shapes ${describeShape(a.shape)} and ${describeShape(shapeOfB)} do not broadcast`);
-  });
+function zero(x: Tensor): Tensor {
+  return scalar(x, 0);
 }

@@ -1,19 +1,23 @@
-export { selfAttention } from './attention.ts';
+export { gelu, relu, sigmoid, silu, softplus, tanh } from './activation.ts';
 export {
   add,
   cast,
   divide,
-  gelu,
-  less,
-  maximum,
+  expand,
   multiply,
-  relu,
-  squareRoot,
+  negate,
+  reduceSum,
+  reshape,
+  scalar,
   subtract,
-  where,
-} from './elementwise.ts';
-export { gather, pick, positions, reshape, transpose, unsqueeze } from './layout.ts';
-export { linear, matmul } from './linear.ts';
-export { type LayerNormParameters, layerNorm } from './normalization.ts';
+} from './arithmetic.ts';
+export { attend, branchMask, paddingMask, selfAttention } from './attention.ts';
+export { dropout } from './dropout.ts';
+export { both, either, equal, exp, less, lessOrEqual, log, maximum, squareRoot, where } from './elementwise.ts';
+export { concat, flattenRows, gather, pad, pick, range, scatterAdd, slice, transpose, unsqueeze } from './layout.ts';
+export { linear, type MatmulOptions, matmul } from './linear.ts';
+export { type LayerNormParameters, layerNorm, rmsNorm } from './normalization.ts';
 export { type QuantizedMatrix, quantizedLinear, quantizedSelfAttention } from './quantized.ts';
-export { l2Normalize, norm, reduceMax, reduceMean, reduceSum, softmax } from './reduction.ts';
+export { l2Normalize, logSoftmax, norm, pickLast, reduceMax, reduceMean, softmax } from './reduction.ts';
+export { type RotaryFrequencies, rotate } from './rotary.ts';
+export { tokenLogProbabilities } from './token-log-probabilities.ts';

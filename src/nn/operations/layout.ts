@@ -1,68 +1,136 @@
-import { type Dimension, describeShape, type Tensor } from '../graph.ts';
+import {
+  type Dimension,
+  describeShape,
+  describeTensor,
+  type GradientRule,
+  type Graph,
+  type Shape,
+  type Tensor,
+} from '../graph.ts';
+import { add, cast, multiply, reshape } from './arithmetic.ts';
+import { joined, sizesOf } from './shapes.ts';
 
-/**
- * The same numbers under another shape. A named size may appear where the input has one of that name at the same
- * place; at most one other size may be named, and is inferred.
- */
-export function reshape(x: Tensor, shape: readonly Dimension[]): Tensor {
-  let inferred = 0;
-  const sizes = shape.map((size, axis) => {
-    if (typeof size === 'number') return BigInt(size);
-    if (x.shape[axis] === size) return 0n;
-    inferred++;
-    return -1n;
-  });
-  if (inferred > 1) {
-    throw x.graph.fault('Reshape', `${describeShape(x.shape)} to ${describeShape(shape)}: more than one unknown size`);
-  }
-  const target = x.graph.constant(BigInt64Array.from(sizes), [sizes.length]);
-  return x.graph.node({ operator: 'Reshape', inputs: [x, target], outputs: [{ dtype: x.dtype, shape }] })[0]!;
+/** // [..., columns] → [rows, columns] */
+export function flattenRows(x: Tensor): Tensor {
+  const leading = x.shape.slice(0, -1);
+  if (leading.length === 1) return x;
+  const known = leading.every((size) => typeof size === 'number');
+  const rows = known ? leading.reduce<number>((product, size) => product * Number(size), 1) : leading.join('·');
+  return reshape(x, [rows, x.shape.at(-1)!]);
 }
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. */
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
+  const inverse = order.map((_, axis) => order.indexOf(axis));
+  const gradient: GradientRule = (upstream) => [() => transpose(upstream, inverse)];
   const outputs = [{ dtype: x.dtype, shape: order.map((axis) => x.shape[axis]!) }];
-  return x.graph.node({ operator: 'Transpose', inputs: [x], outputs, attributes: { perm: order } })[0]!;
+  return x.graph.node({ operator: 'Transpose', inputs: [x], outputs, attributes: { perm: order }, gradient })[0]!;
+}
+
+/** Entries `start` up to, not including, `end` of one axis. */
+export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+  const size = x.shape[axis]!;
+  if (start < 0 || start > end || (typeof size === 'number' && end > size)) {
+    throw x.graph.fault('Slice', `${start} to ${end} does not fit axis ${axis} of ${describeTensor(x)}`);
+  }
+  const bounds = [start, end, axis].map((bound) => x.graph.constant(BigInt64Array.of(BigInt(bound)), [1]));
+  const gradient: GradientRule = (upstream) => [() => pad(upstream, axis, start, size)];
+  const outputs = [{ dtype: x.dtype, shape: x.shape.map((other, at) => (at === axis ? end - start : other)) }];
+  return x.graph.node({ operator: 'Slice', inputs: [x, ...bounds], outputs, gradient })[0]!;
+}
+
+/** Zeros before and after x along one axis, on which x has a known size: `before` of them, and what is lacking to `size`. */
+export function pad(x: Tensor, axis: number, before: number, size: Dimension): Tensor {
+  const { graph, shape } = x;
+  const own = shape[axis];
+  if (typeof own !== 'number') throw graph.fault('Pad', `axis ${axis} of ${describeTensor(x)} has no known size`);
+  const rank = shape.length;
+  const zeros = (count: number) => graph.constant(new BigInt64Array(count), [count]);
+  const front = graph.constant(BigInt64Array.of(BigInt(before)), [1]);
+  const used = graph.constant(BigInt64Array.of(BigInt(before + own)), [1]);
+  const back = graph.node({ operator: 'Sub', inputs: [graph.size(size), used], outputs: [used] })[0]!;
+  const widths = [zeros(axis), front, zeros(rank - 1), back, zeros(rank - axis - 1)] as const;
+  const gradient: GradientRule = (upstream) => [() => slice(upstream, axis, before, before + own)];
+  const outputs = [{ dtype: x.dtype, shape: shape.map((other, at) => (at === axis ? size : other)) }];
+  return graph.node({ operator: 'Pad', inputs: [x, joined(graph, widths)], outputs, gradient })[0]!;
+}
+
+/** Tensors one after the other along an axis of known sizes. @throws ModelError where other sizes differ */
+export function concat(parts: readonly [Tensor, ...Tensor[]], axis: number): Tensor {
+  const [first] = parts;
+  const sizes = parts.map((part) => {
+    const others = (shape: Shape) => describeShape(shape.filter((_, at) => at !== axis));
+    const size = part.shape[axis];
+    if (typeof size === 'number' && others(part.shape) === others(first.shape)) return size;
+    throw first.graph.fault('Concat', `${describeTensor(first)} and ${describeTensor(part)} along axis ${axis}`);
+  });
+  const ends = sizes.map((_, index) => sizes.slice(0, index + 1).reduce((sum, size) => sum + size));
+  const gradient: GradientRule = (upstream) =>
+    parts.map((_, index) => () => slice(upstream, axis, ends[index]! - sizes[index]!, ends[index]!));
+  const outputs = [{ dtype: first.dtype, shape: first.shape.map((size, at) => (at === axis ? ends.at(-1)! : size)) }];
+  return first.graph.node({ operator: 'Concat', inputs: parts, outputs, attributes: { axis }, gradient })[0]!;
 }
 
 /** Rows of a table: table // [rows, ...rest], indices // [...any] → [...any, ...rest]. */
 export function gather(table: Tensor, indices: Tensor): Tensor {
+  const gradient: GradientRule = (upstream) => [() => scatterAdd(upstream, indices, table.shape)];
   const outputs = [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
-  return table.graph.node({ operator: 'Gather', inputs: [table, indices], outputs, attributes: { axis: 0 } })[0]!;
+  const node = { operator: 'Gather', inputs: [table, indices], outputs, attributes: { axis: 0 } };
+  return indices.graph.node({ ...node, gradient })[0]!;
 }
 
-/** Entry `index` of one axis, which vanishes: [batch, sequence, hidden] at axis 1 → [batch, hidden]. */
+/**
+ * A table of zeros to which rows are added, at one index several times if it so comes.
+ * // updates [...any, ...rest], indices [...any] → shape [rows, ...rest]
+ */
+export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tensor {
+  const { graph } = updates;
+  const known = indices.shape.every((size) => typeof size === 'number');
+  const count = known ? indices.shape.reduce<number>((n, size) => n * Number(size), 1) : indices.shape.join('·');
+  const rows = reshape(updates, [count, ...shape.slice(1)]);
+  const at = cast(reshape(indices, [count, 1]), 'int64');
+  const zeros = graph.node({
+    operator: 'ConstantOfShape',
+    inputs: [tiedSizes(shape, updates)],
+    outputs: [{ ...updates, shape }],
+  });
+  const gradient: GradientRule = (upstream) => [undefined, undefined, () => reshape(gather(upstream, at), rows.shape)];
+  const outputs = [{ dtype: updates.dtype, shape }];
+  const node = { operator: 'ScatterND', inputs: [zeros[0], at, rows], outputs, attributes: { reduction: 'add' } };
+  return graph.node({ ...node, gradient })[0]!;
+}
+
+/** Entry `index` of one axis, which vanishes: [batch, 2, hidden] at axis 1 → [batch, hidden]. */
 export function pick(x: Tensor, axis: number, index: number): Tensor {
+  const { shape } = x;
   const at = x.graph.constant(BigInt64Array.of(BigInt(index)), []);
-  const outputs = [{ dtype: x.dtype, shape: x.shape.filter((_, other) => other !== axis) }];
-  return x.graph.node({ operator: 'Gather', inputs: [x, at], outputs, attributes: { axis } })[0]!;
+  const gradient: GradientRule = (upstream) => [() => pad(unsqueeze(upstream, axis), axis, index, shape[axis]!)];
+  const outputs = [{ dtype: x.dtype, shape: shape.filter((_, other) => other !== axis) }];
+  return x.graph.node({ operator: 'Gather', inputs: [x, at], outputs, attributes: { axis }, gradient })[0]!;
 }
 
 /** Adds an axis of size 1. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
   const at = x.graph.constant(BigInt64Array.of(BigInt(axis)), [1]);
+  const gradient: GradientRule = (upstream) => [() => reshape(upstream, x.shape)];
   const outputs = [{ dtype: x.dtype, shape: [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)] }];
-  return x.graph.node({ operator: 'Unsqueeze', inputs: [x, at], outputs })[0]!;
+  return x.graph.node({ operator: 'Unsqueeze', inputs: [x, at], outputs, gradient })[0]!;
 }
 
-/** 0, 1, ... up to the size of one axis of x // [that axis], int32 */
-export function positions(x: Tensor, axis: number): Tensor {
+/** 0, 1, ... up to a named size // [that size], int32 */
+export function range(graph: Graph, dimension: Dimension): Tensor {
+  return graph.once(`range of ${dimension}`, () => {
+    const limit = reshape(graph.size(dimension), []);
+    const [from, step] = [0n, 1n].map((bound) => graph.constant(BigInt64Array.of(bound), []));
+    const outputs = [{ dtype: 'int64' as const, shape: [dimension] }];
+    return cast(graph.node({ operator: 'Range', inputs: [from, limit, step], outputs })[0]!, 'int32');
+  });
+}
+
+/** A shape as a value that the runtime cannot know beforehand: a large table of zeros would be written into the model. */
+function tiedSizes(shape: Shape, x: Tensor): Tensor {
   const { graph } = x;
-  const size = graph.node({
-    operator: 'Shape',
-    inputs: [x],
-    outputs: [{ dtype: 'int64', shape: [1] }],
-    attributes: { start: axis, end: axis + 1 },
-  })[0]!;
-  const scalar = graph.constant(new BigInt64Array(0), [0]);
-  const limit = graph.node({
-    operator: 'Reshape',
-    inputs: [size, scalar],
-    outputs: [{ dtype: 'int64', shape: [] }],
-  })[0]!;
-  const [from, step] = [0n, 1n].map((bound) => graph.constant(BigInt64Array.of(bound), []));
-  const outputs = [{ dtype: 'int64' as const, shape: [x.shape[axis]!] }];
-  const range = graph.node({ operator: 'Range', inputs: [from, limit, step], outputs })[0]!;
-  const to32 = { operator: 'Cast', inputs: [range], outputs: [{ dtype: 'int32' as const, shape: range.shape }] };
-  return graph.node({ ...to32, attributes: { to: 6 } })[0]!;
+  const count = graph.node({ operator: 'Size', inputs: [x], outputs: [{ dtype: 'int64', shape: [] }] })[0]!;
+  const nothing = multiply(count, graph.constant(BigInt64Array.of(0n), []));
+  return add(sizesOf(graph, shape), nothing);
 }

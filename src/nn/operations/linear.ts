@@ -1,22 +1,80 @@
-import { describeShape, type Tensor } from '../graph.ts';
-import { add } from './elementwise.ts';
+import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
+import { add, reshape, unbroadcast } from './arithmetic.ts';
+import { flattenRows } from './layout.ts';
 
-/** Matrix product over the last two axes // [..., m, k] · [..., k, n] → [..., m, n] @throws ModelError */
-export function matmul(a: Tensor, b: Tensor): Tensor {
-  const outputs = [{ dtype: a.dtype, shape: productShape('MatMul', a, b) }];
-  return a.graph.node({ operator: 'MatMul', inputs: [a, b], outputs })[0]!;
+export interface MatmulOptions {
+  /** Whether the last two axes of a change places first. */
+  transposeA?: boolean;
+  /** Whether the last two axes of b change places first. */
+  transposeB?: boolean;
+  /** What the product is multiplied by. */
+  scale?: number;
+}
+
+/**
+ * Matrix product over the last two axes, the others broadcast // [..., m, k] · [..., k, n] → [..., m, n]
+ * @throws ModelError where the inner sizes differ
+ */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transposeA = false, transposeB = false, scale = 1 } = options;
+  // Rows of a batch under one matrix are one long matrix: so the gradient of that matrix is a single product.
+  if (a.shape.length > 2 && b.shape.length === 2 && !transposeA) {
+    const product = matmul(flattenRows(a), b, options);
+    return reshape(product, [...a.shape.slice(0, -1), product.shape[1]!]);
+  }
+  const shape = productShape('MatMul', a, b, transposeA, transposeB);
+  const gradient: GradientRule = (upstream) => [
+    () =>
+      unbroadcast(
+        transposeA
+          ? matmul(b, upstream, { transposeA: transposeB, transposeB: true, scale })
+          : matmul(upstream, b, { transposeB: !transposeB, scale }),
+        a,
+      ),
+    () =>
+      unbroadcast(
+        transposeB
+          ? matmul(upstream, a, { transposeA: true, transposeB: transposeA, scale })
+          : matmul(a, upstream, { transposeA: !transposeA, scale }),
+        b,
+      ),
+  ];
+  const outputs = [{ dtype: a.dtype, shape }];
+  if (!transposeA && !transposeB && scale === 1) {
+    return a.graph.node({ operator: 'MatMul', inputs: [a, b], outputs, gradient })[0]!;
+  }
+  const attributes = { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } };
+  const fused = { operator: 'FusedMatMul', domain: 'com.microsoft' as const, inputs: [a, b], outputs, attributes };
+  return a.graph.node({ ...fused, gradient })[0]!;
 }
 
 /** x · weight + bias // x [..., in], weight [in, out], bias [out] → [..., out] */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
-  return add(matmul(x, weight), bias);
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Tensor {
+  const product = matmul(x, weight);
+  return bias === undefined ? product : add(product, bias);
 }
 
-/** The shape of a matrix product. @throws ModelError where the inner sizes differ */
-export function productShape(operator: string, a: Tensor, b: Tensor): Tensor['shape'] {
-  if (a.shape.at(-1) !== b.shape.at(-2)) {
-    throw a.graph.fault(operator, `inner sizes of ${describeShape(a.shape)} and ${describeShape(b.shape)} differ`);
+/** The shape of a matrix product. @throws ModelError where the inner sizes differ or the batches do not broadcast */
+export function productShape(
+  operator: string,
+  a: Tensor,
+  b: Tensor,
+  transposeA = false,
+  transposeB = false,
+): Tensor['shape'] {
+  const [rows, inner] = transposeA ? [a.shape.at(-1), a.shape.at(-2)] : [a.shape.at(-2), a.shape.at(-1)];
+  const [innerOfB, columns] = transposeB ? [b.shape.at(-1), b.shape.at(-2)] : [b.shape.at(-2), b.shape.at(-1)];
+  if (inner !== innerOfB || inner === undefined) {
+    throw a.graph.fault(operator, `inner sizes of ${describeTensor(a)} and ${describeTensor(b)} differ`);
   }
-  const leading = a.shape.length >= b.shape.length ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
-  return [...leading, a.shape.at(-2)!, b.shape.at(-1)!];
+  const batch = (longer: Tensor['shape'], shorter: Tensor['shape']) =>
+    longer.map((size, axis) => {
+      const other = shorter[axis - longer.length + shorter.length] ?? 1;
+      if (size !== other && size !== 1 && other !== 1) {
+        throw a.graph.fault(operator, `batches of ${describeTensor(a)} and ${describeTensor(b)} do not broadcast`);
+      }
+      return size === 1 ? other : size;
+    });
+  const [batchA, batchB] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  return [...(batchA.length >= batchB.length ? batch(batchA, batchB) : batch(batchB, batchA)), rows!, columns!];
 }

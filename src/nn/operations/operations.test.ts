@@ -86,7 +86,7 @@ describe('operations', () => {
     ['transpose', [a], (x) => ops.transpose(x, [1, 0]), [1, 4, -2, 5, 3, -6]],
     ['gather', [a, integers([3], 1, 0, 1)], (x, y) => ops.gather(x, y), [4, 5, -6, 1, -2, 3, 4, 5, -6]],
     ['pick', [a], (x) => ops.pick(x, 1, 2), [3, -6]],
-    ['positions', [a], (x) => ops.cast(ops.positions(x, 1), 'float32'), [0, 1, 2]],
+    ['range', [a], (x) => ops.cast(ops.range(x.graph, 3), 'float32'), [0, 1, 2]],
     ['unsqueeze', [row], (x) => ops.unsqueeze(x, 0), [10, 20, 30]],
     ['reduceSum', [a], (x) => ops.reduceSum(x, 0), [5, 3, -3]],
     ['reduceMean', [a], (x) => ops.reduceMean(x, 1, true), [2 / 3, 1]],
@@ -154,14 +154,18 @@ describe('a graph that cannot be is refused, naming the operation', () => {
     [
       'inner sizes',
       () => graph.scope('layer.0', () => ops.matmul(x, graph.weight('w', 'float32', [4, 2]))),
-      /layer\.0\/MatMul: inner sizes of \[batch, 3\] and \[4, 2\] differ/,
+      /layer\.0\/MatMul: inner sizes of x \[batch, 3\] and w \[4, 2\] differ/,
     ],
     [
       'shapes',
       () => ops.add(x, graph.weight('b', 'float32', [4])),
-      /Add: shapes \[batch, 3\] and \[4\] do not broadcast/,
+      /Add: shapes of x \[batch, 3\] and b \[4\] do not broadcast/,
     ],
-    ['element types', () => ops.add(x, ops.positions(x, 1)), /Add: element types float32 and int32 differ/],
+    [
+      'element types',
+      () => ops.add(x, ops.range(graph, 'batch')),
+      /Add: element types float32 of x and int32 of Cast differ/,
+    ],
     ['unknown sizes', () => ops.reshape(x, ['rows', 'columns']), /more than one unknown size/],
   ])('%s', (_, build, reason) => {
     expect(build).toThrow(ModelError);

@@ -1,0 +1,75 @@
+import { describeShape, type Graph, type GraphNode, type Tensor } from './graph.ts';
+import { add } from './operations/arithmetic.ts';
+
+/** A tensor whose change matters, and the gradient of the loss with respect to it, of the same shape. */
+export interface Seed {
+  tensor: Tensor;
+  gradient: Tensor;
+}
+
+/**
+ * Reverse-mode differentiation (Baydin et al. 2018, section 3.2): adds to the graph the operations that compute the
+ * gradient of the loss with respect to each of `parameters`. The loss is given by its own gradient with respect to
+ * some tensors; for a loss that is itself in the graph that gradient is 1.
+ *
+ * The nodes stand in an order in which they can be computed, so one walk backwards meets every result before its
+ * inputs. Of each operation only those gradients are built that lead to a parameter.
+ *
+ * @returns one tensor for each parameter, of its shape
+ * @throws ModelError where an operation on the way has no gradient, or no way leads from a seed to a parameter
+ */
+export function gradients(seeds: readonly Seed[], parameters: readonly Tensor[]): Tensor[] {
+  const { graph } = parameters[0]!;
+  const reachable = reachedFrom(parameters, graph.nodes);
+  const found = new Map<string, Tensor>();
+  for (const { tensor, gradient } of seeds) contribute(found, tensor, gradient);
+  graph.scope('backward', () => {
+    for (const node of graph.nodes.slice().reverse()) {
+      const result = node.outputs[0]!;
+      const upstream = found.get(result.name);
+      if (upstream === undefined || !reachable.has(result.name)) continue;
+      graph.scope(node.name, () => passOn(graph, node, upstream, reachable, found));
+    }
+  });
+  return parameters.map((parameter) => {
+    const gradient = found.get(parameter.name);
+    if (gradient !== undefined) return gradient;
+    throw graph.fault('gradient', `no seed depends on ${parameter.name}`);
+  });
+}
+
+/** Names of all tensors that depend on a parameter. */
+function reachedFrom(parameters: readonly Tensor[], nodes: readonly GraphNode[]): Set<string> {
+  const reachable = new Set(parameters.map(({ name }) => name));
+  for (const { inputs, outputs } of nodes) {
+    if (!inputs.some((input) => input !== undefined && reachable.has(input.name))) continue;
+    for (const output of outputs) reachable.add(output.name);
+  }
+  return reachable;
+}
+
+function passOn(
+  graph: Graph,
+  node: GraphNode,
+  upstream: Tensor,
+  reachable: ReadonlySet<string>,
+  found: Map<string, Tensor>,
+): void {
+  const rules = node.gradient?.(upstream);
+  node.inputs.forEach((input, index) => {
+    if (input === undefined || !reachable.has(input.name)) return;
+    if (rules === undefined) throw graph.fault(node.operator, `${node.name} has no gradient`);
+    const rule = rules[index];
+    if (rule !== undefined) contribute(found, input, rule());
+  });
+}
+
+/** Gradients of one tensor from several uses add up. */
+function contribute(found: Map<string, Tensor>, tensor: Tensor, gradient: Tensor): void {
+  if (describeShape(gradient.shape) !== describeShape(tensor.shape)) {
+    const reason = `${describeShape(gradient.shape)} is not the shape of ${tensor.name} ${describeShape(tensor.shape)}`;
+    throw tensor.graph.fault('gradient', reason);
+  }
+  const known = found.get(tensor.name);
+  found.set(tensor.name, known === undefined ? gradient : add(known, gradient));
+}

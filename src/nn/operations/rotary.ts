@@ -1,0 +1,43 @@
+import type { GradientRule, Tensor } from '../graph.ts';
+import { cast, multiply, negate, reshape } from './arithmetic.ts';
+import { cosine, sine } from './elementwise.ts';
+import { range } from './layout.ts';
+
+/** What a rotary embedding turns by, for each pair of a head's numbers. */
+export interface RotaryFrequencies {
+  /** Radians for each position // [head / 2] */
+  inverse: Float32Array;
+  /** What cosine and sine are multiplied by; 1 but for some scalings to long texts. */
+  scale: number;
+}
+
+/**
+ * Rotary position embedding in its half-split form: number i of a head is paired with number i + head / 2, and the pair
+ * is turned by position · frequency (Su et al. 2021, in the layout of Transformers). A turn's gradient is the turn back.
+ *
+ * @param x // [batch, heads, sequence, head]
+ * @param positions of each token // [batch, sequence], int32, each below the size of that axis
+ */
+export function rotate(x: Tensor, positions: Tensor, frequencies: RotaryFrequencies): Tensor {
+  const { graph } = x;
+  const length = positions.shape[1]!;
+  const angles = () =>
+    graph.once('rotary angles', () => {
+      const inverse = graph.constant(frequencies.inverse, [1, frequencies.inverse.length]);
+      return multiply(reshape(cast(range(graph, length), 'float32'), [length, 1]), inverse);
+    });
+  const scaled = (wave: Tensor) =>
+    frequencies.scale === 1 ? wave : multiply(wave, graph.constant(Float32Array.of(frequencies.scale), []));
+  const cosines = graph.once('rotary cosines', () => scaled(cosine(angles())));
+  const sines = graph.once('rotary sines', () => scaled(sine(angles())));
+  const at = graph.once('rotary positions', () => cast(positions, 'int64'));
+  const back = () => graph.once('rotary sines backward', () => negate(sines));
+  return turn(x, at, cosines, sines, back);
+}
+
+function turn(x: Tensor, at: Tensor, cosines: Tensor, sines: Tensor, back: () => Tensor): Tensor {
+  const gradient: GradientRule = (upstream) => [() => turn(upstream, at, cosines, back(), () => sines)];
+  const outputs = [{ dtype: x.dtype, shape: x.shape }];
+  const inputs = [x, at, cosines, sines];
+  return x.graph.node({ operator: 'RotaryEmbedding', domain: 'com.microsoft', inputs, outputs, gradient })[0]!;
+}

@@ -1,0 +1,53 @@
+import { type Dimension, describeShape, describeTensor, type Graph, type Shape, type Tensor } from '../graph.ts';
+
+/** The shape of a broadcast result: sizes are aligned at the right, and 1 stretches. @throws ModelError */
+export function broadcast(operator: string, a: Tensor, b: Tensor): Shape {
+  const rank = Math.max(a.shape.length, b.shape.length);
+  return Array.from({ length: rank }, (_, axis) => {
+    const [left, right] = [sizeAt(a.shape, axis, rank), sizeAt(b.shape, axis, rank)];
+    if (left === right || right === 1) return left;
+    if (left === 1) return right;
+    throw a.graph.fault(operator, `shapes of ${describeTensor(a)} and ${describeTensor(b)} do not broadcast`);
+  });
+}
+
+/** The size of an axis of a shape that is aligned at the right with one of `rank` axes. */
+export function sizeAt(shape: Shape, axis: number, rank: number): Dimension {
+  return shape[axis - rank + shape.length] ?? 1;
+}
+
+/** A shape as a value // [rank], int64 */
+export function sizesOf(graph: Graph, shape: Shape): Tensor {
+  if (shape.every((size) => typeof size === 'number')) {
+    return graph.constant(BigInt64Array.from(shape, BigInt), [shape.length]);
+  }
+  return graph.once(`sizes ${describeShape(shape)}`, () =>
+    joined(
+      graph,
+      shape.map((size) => graph.size(size)),
+    ),
+  );
+}
+
+/** Vectors of whole numbers one after the other. */
+export function joined(graph: Graph, parts: readonly Tensor[]): Tensor {
+  const length = parts.reduce((sum, { shape }) => sum + Number(shape[0]), 0);
+  const outputs = [{ dtype: 'int64' as const, shape: [length] }];
+  return graph.node({ operator: 'Concat', inputs: parts, outputs, attributes: { axis: 0 } })[0]!;
+}
+
+/** The second input of Reshape: 0 keeps the size at that place, -1 is inferred, at most once. */
+export function reshapeTarget(x: Tensor, shape: Shape): Tensor {
+  const { graph } = x;
+  const fresh = shape.filter((size, axis) => typeof size === 'string' && x.shape[axis] !== size);
+  const target = (sizes: readonly bigint[]) => graph.constant(BigInt64Array.from(sizes), [sizes.length]);
+  const size = (one: Dimension, axis: number) =>
+    typeof one === 'number' ? BigInt(one) : x.shape[axis] === one ? 0n : -1n;
+  if (fresh.length <= 1) return target(shape.map(size));
+  const inferred = fresh.filter((name) => !graph.inputs.some((input) => input.shape.includes(name)));
+  if (inferred.length > 1) {
+    throw graph.fault('Reshape', `${describeTensor(x)} to ${describeShape(shape)}: more than one unknown size`);
+  }
+  const parts = shape.map((one) => (inferred.includes(one) ? target([-1n]) : graph.size(one)));
+  return joined(graph, parts);
+}

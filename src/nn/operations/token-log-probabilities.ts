@@ -1,0 +1,51 @@
+import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
+import { multiply, reshape, subtract } from './arithmetic.ts';
+import { exp } from './elementwise.ts';
+import { gather } from './layout.ts';
+import { matmul } from './linear.ts';
+import { logSoftmax, pickLast } from './reduction.ts';
+
+/**
+ * The log-probability of one token at each row, over a whole vocabulary, without the table of logits [rows, vocabulary]
+ * ever standing in memory: the rows come in chunks, and the chunks are computed one after the other (ONNX's Scan).
+ *
+ * The gradient of a row's log-probability is the row of its token less the expected row, table[t] - softmax · table: it
+ * needs nothing from behind, so it is computed in the same pass, while the logits are at hand, and only scaled later.
+ *
+ * @param hidden // [chunks, rows, hidden]
+ * @param table of the vocabulary's vectors, through which no gradient goes // [vocabulary, hidden]
+ * @param tokens // [chunks, rows], int32
+ * @param learns whether a gradient will be asked for, so that its part is computed too
+ * @returns // [chunks, rows]
+ */
+export function tokenLogProbabilities(hidden: Tensor, table: Tensor, tokens: Tensor, learns: boolean): Tensor {
+  const { graph } = hidden;
+  if (hidden.shape[2] !== table.shape[1]) {
+    throw graph.fault('Scan', `hidden sizes of ${describeTensor(hidden)} and ${describeTensor(table)} differ`);
+  }
+  const gradient: GradientRule = (upstream) => [() => multiply(reshape(upstream, [...tokens.shape, 1]), direction)];
+  const [result, direction] = scan([hidden, tokens], learns ? gradient : undefined, (h, t) => {
+    const logs = logSoftmax(matmul(h!, table, { transposeB: true })); // [rows, vocabulary]
+    const ofTokens = pickLast(logs, t!);
+    return learns ? [ofTokens, subtract(gather(table, t!), matmul(exp(logs), table))] : [ofTokens];
+  }) as [Tensor, Tensor];
+  return result;
+}
+
+/**
+ * Runs a body for each entry of the inputs' first axis, and stacks what it returns (ONNX's Scan). The body may use
+ * tensors of the graph around it.
+ */
+function scan(
+  inputs: readonly Tensor[],
+  gradient: GradientRule | undefined,
+  build: (...parts: Tensor[]) => readonly Tensor[],
+): Tensor[] {
+  const { graph } = inputs[0]!;
+  const body = graph.body();
+  const parts = inputs.map(({ dtype, shape }, index) => body.input(`part ${index}`, dtype, shape.slice(1)));
+  for (const [index, result] of build(...parts).entries()) body.output(`result ${index}`, result);
+  const outputs = body.outputs.map(({ dtype, shape }) => ({ dtype, shape: [inputs[0]!.shape[0]!, ...shape] }));
+  const attributes = { body: { body }, num_scan_inputs: inputs.length };
+  return graph.node({ operator: 'Scan', inputs, outputs, attributes, ...(gradient && { gradient }) });
+}
