@@ -23,9 +23,22 @@ export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema }
 export { expansionSchema, readExpansions } from './expansions.ts';
 export { idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
-export { Journal } from './journal.ts';
+export { Journal, type JournalGroups } from './journal.ts';
 export { readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { readLines } from './lines.ts';
+export {
+  findFault,
+  noFaults,
+  PAIR_FAULTS,
+  PAIR_LAYOUTS,
+  type PairFault,
+  type PairLayout,
+  type PairReading,
+  type ReadPairsOptions,
+  readPairs,
+  toConversations,
+  writePairs,
+} from './preference-pairs.ts';
 export type { Problem } from './problems.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';

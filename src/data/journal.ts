@@ -1,12 +1,38 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { makeFolder, ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
+import { DataError, makeFolder, ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
 import { parseJsonLine } from './jsonl.ts';
 import { decodeLine, LineCutter } from './lines.ts';
 
 /** Lines that wait longer than this are flushed to the disk, in milliseconds. */
 const SYNC_INTERVAL = 3000;
+
+export interface JournalOptions<T> {
+  /**
+   * Takes each record that is found on opening. The journal then keeps none in memory: for work of which the journal's
+   * records would not fit there.
+   */
+  onFound?: ((record: T) => void) | undefined;
+}
+
+/** How the records of a {@link Journal} belong together. */
+export interface JournalGroups<T> {
+  /** Records of one group stand together. */
+  keyOf(record: T): string;
+  /** Whether these records are all of their group. */
+  isWhole(records: readonly T[]): boolean;
+  /** Gets each whole group that the file holds, once; the journal itself keeps nothing. @throws DataError to refuse it */
+  onGroup(records: readonly T[], line: number): void;
+}
+
+/** A group of which the journal's reader has not seen the end yet. */
+interface OpenGroup<T> {
+  key: string;
+  records: T[];
+  /** Where it begins, in bytes. */
+  start: number;
+}
 
 /**
  * Finished work as an append-only JSONL file. A line is handed to the operating system before {@link append} resolves,
@@ -15,8 +41,9 @@ const SYNC_INTERVAL = 3000;
  */
 export class Journal<T> {
   readonly file: string;
-  /** Every record of the journal: those found on opening, then those appended. */
+  /** Every record of the journal: those found on opening, then those appended. Empty where `onFound` takes them. */
   readonly records: T[] = [];
+  readonly #onFound: ((record: T) => void) | undefined;
   readonly #handle: FileHandle;
   readonly #unlock: () => Promise<void>;
   readonly #timer: NodeJS.Timeout;
@@ -28,8 +55,9 @@ export class Journal<T> {
   /** The last append or flush; the next one waits for it. */
   #tail: Promise<void> = Promise.resolve();
 
-  private constructor(file: string, handle: FileHandle, unlock: () => Promise<void>) {
+  private constructor(file: string, handle: FileHandle, unlock: () => Promise<void>, options: JournalOptions<T>) {
     this.file = file;
+    this.#onFound = options.onFound;
     this.#handle = handle;
     this.#unlock = unlock;
     this.#timer = setInterval(() => this.#flushLater(), SYNC_INTERVAL);
@@ -41,14 +69,14 @@ export class Journal<T> {
    *
    * @throws DataError for a broken line before the last; ResourceError when another process writes this journal
    */
-  static async open<T>(file: string, schema: z.ZodType<T>): Promise<Journal<T>> {
+  static async open<T>(file: string, schema: z.ZodType<T>, options: JournalOptions<T> = {}): Promise<Journal<T>> {
     let unlock: (() => Promise<void>) | undefined;
     let handle: FileHandle | undefined;
     try {
       await makeFolder(dirname(file));
       unlock = await lock(file);
       handle = await openOrCreate(file);
-      const journal = new Journal<T>(file, handle, unlock);
+      const journal = new Journal<T>(file, handle, unlock, options);
       await journal.#load(schema).catch((error) => {
         clearInterval(journal.#timer);
         throw error;
@@ -72,7 +100,7 @@ export class Journal<T> {
     return this.#enqueue(async () => {
       this.#refuseClosed();
       await this.#writeLine(line);
-      this.records.push(record);
+      if (this.#onFound === undefined) this.records.push(record);
     });
   }
 
@@ -95,7 +123,10 @@ export class Journal<T> {
       for (const bytes of cutter.push(chunk)) {
         this.#length += bytes.length + 1;
         const text = decodeLine(bytes, this.file, cutter.line);
-        if (text.trim() !== '') this.records.push(parseJsonLine(text, schema, this.file, cutter.line));
+        if (text.trim() === '') continue;
+        const record = parseJsonLine(text, schema, this.file, cutter.line);
+        if (this.#onFound === undefined) this.records.push(record);
+        else this.#onFound(record);
       }
     }
     const { size } = await this.#handle.stat();
@@ -108,19 +139,19 @@ export class Journal<T> {
     return result;
   }
 
-  async #writeLine(line: Buffer): Promise<void> {
+  async #writeLines(lines: Buffer): Promise<void> {
     this.#throwFault();
     try {
-      for (let done = 0; done < line.length; ) {
-        const { bytesWritten } = await this.#handle.write(line, done, line.length - done, this.#length + done);
+      for (let done = 0; done < lines.length; ) {
+        const { bytesWritten } = await this.#handle.write(lines, done, lines.length - done, this.#length + done);
         done += bytesWritten;
       }
     } catch (error) {
-      // What was written of the line goes again; if even that fails, opening the journal drops it.
+      // What was written of them goes again; if even that fails, opening the journal drops it.
       await this.#handle.truncate(this.#length).catch(() => {});
       throw systemFault(error, this.file);
     }
-    this.#length += line.length;
+    this.#length += lines.length;
     this.#dirty = true;
   }
 

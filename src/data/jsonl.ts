@@ -19,18 +19,7 @@ export async function* readJsonl<T>(
 
 /** One record out of the text of one line. @throws DataError */
 export function parseJsonLine<T>(text: string, schema: z.ZodType<T>, file: string, line: number): T {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw new DataError(`not valid JSON: ${(error as Error).message}`, {
-      file,
-      line,
-      mend: 'Mend or remove this line; a JSONL file holds one whole JSON object a line.',
-      cause: error,
-    });
-  }
-  const result = schema.safeParse(parsed);
+  const result = schema.safeParse(parseJson(text, file, line));
   if (result.success) return result.data;
   throw new DataError(describeIssues(result.error), {
     file,
@@ -39,7 +28,22 @@ export function parseJsonLine<T>(text: string, schema: z.ZodType<T>, file: strin
   });
 }
 
-function describeIssues(error: z.ZodError): string {
+/** What the text of one line says. @throws DataError where it is not JSON */
+export function parseJson(text: string, file: string, line: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new DataError(`not valid JSON: ${(error as Error).message}`, {
+      file,
+      line,
+      mend: 'Mend or remove this line; a JSONL file holds one whole JSON object a line.',
+      cause: error,
+    });
+  }
+}
+
+/** A schema's complaints in one line, each with the field that it is about. */
+export function describeIssues(error: z.ZodError): string {
   const issues = error.issues.map(({ path, message }) => {
     const field = path.map(String).join('.');
     return field === '' ? message : `${field}: ${message}`;

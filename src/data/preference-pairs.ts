@@ -1,0 +1,248 @@
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { DataError, type FaultPlace } from '../system/index.ts';
+import { type Message, type PairRecord, pairSchema } from './alignment-records.ts';
+import { duplicateId, idSchema } from './id.ts';
+import { IdSet } from './id-set.ts';
+import { describeIssues, parseJson, writeJsonl } from './jsonl.ts';
+import { readLines } from './lines.ts';
+
+/**
+ * How a file of pairs is laid out: `trl` is TRL's conversational preference format, `conversations` the layout in which the
+ * method's authors publish theirs, `{conversations: [{from: "human", value}], chosen: {from: "gpt", value}, rejected}`.
+ */
+export const PAIR_LAYOUTS = ['trl', 'conversations'] as const;
+export type PairLayout = (typeof PAIR_LAYOUTS)[number];
+
+/** Why a pair teaches nothing. */
+export const PAIR_FAULTS = ['empty prompt', 'empty chosen', 'empty rejected', 'chosen equals rejected'] as const;
+export type PairFault = (typeof PAIR_FAULTS)[number];
+
+export interface PairReading {
+  pairs: PairRecord[];
+  /** How many pairs were left out, by reason. */
+  skipped: Record<PairFault, number>;
+  /** The first few of them, as file, line and id. */
+  examples: string[];
+}
+
+export interface ReadPairsOptions {
+  /** What to do about a pair that teaches nothing: leave it out and count it (the default), or refuse the file. */
+  faults?: 'skip' | 'refuse' | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const EXAMPLES = 5;
+
+/**
+ * Reads preference pairs in either layout, as JSONL or as one JSON array, gzip allowed. Where no row has an id, a row's
+ * id is `<file>-<row>`.
+ *
+ * @throws DataError for a row of neither layout, a role that is not known, ids that are doubled, that only some rows
+ *   have, or that belong to different queries; with `faults: 'refuse'` also for a pair that teaches nothing
+ */
+export async function readPairs(file: string, options: ReadPairsOptions = {}): Promise<PairReading> {
+  const reading: PairReading = { pairs: [], skipped: noFaults(), examples: [] };
+  const ids = new PairIds(file);
+  for await (const { value, line } of readRows(file, options.signal)) {
+    const pair = ids.complete(parsePair(value, { file, line }), line);
+    const fault = findFault(pair);
+    if (fault === undefined) {
+      reading.pairs.push(pair);
+      continue;
+    }
+    if (options.faults === 'refuse')
+      throw new DataError(`${fault}: the pair teaches nothing`, { file, line, ...REMOVE });
+    reading.skipped[fault]++;
+    if (reading.examples.length < EXAMPLES) reading.examples.push(`${file}:${line}, id ${pair.id}: ${fault}`);
+  }
+  return reading;
+}
+
+const REMOVE = { mend: 'Remove this pair.' };
+
+/** Why a pair teaches nothing, or undefined where it does teach something. */
+export function findFault({ prompt, chosen, rejected }: Pick<PairRecord, 'prompt' | 'chosen' | 'rejected'>) {
+  if (isBlank(prompt)) return 'empty prompt' satisfies PairFault;
+  if (isBlank(chosen)) return 'empty chosen' satisfies PairFault;
+  if (isBlank(rejected)) return 'empty rejected' satisfies PairFault;
+  if (textOf(chosen) === textOf(rejected)) return 'chosen equals rejected' satisfies PairFault;
+  return undefined;
+}
+
+/** A count of zero for each fault. */
+export function noFaults(): Record<PairFault, number> {
+  return { 'empty prompt': 0, 'empty chosen': 0, 'empty rejected': 0, 'chosen equals rejected': 0 };
+}
+
+/** Writes pairs in one of the layouts, durably. @returns the number of pairs */
+export async function writePairs(
+  file: string,
+  pairs: Iterable<PairRecord> | AsyncIterable<PairRecord>,
+  layout: PairLayout = 'trl',
+): Promise<number> {
+  return writeJsonl(file, layout === 'trl' ? pairs : inConversations(pairs));
+}
+
+async function* inConversations(pairs: Iterable<PairRecord> | AsyncIterable<PairRecord>) {
+  for await (const pair of pairs) yield toConversations(pair);
+}
+
+/** A pair in the published layout; what that layout does not know stands beside it. */
+export function toConversations({ prompt, chosen, rejected, ...rest }: PairRecord): Record<string, unknown> {
+  const [turn, other] = [chosen, rejected].map((side) => ({ from: 'gpt', value: textOf(side) }));
+  return { ...rest, conversations: prompt.map(toTurn), chosen: turn, rejected: other };
+}
+
+function toTurn({ role, content }: Message): { from: string; value: string } {
+  return { from: role === 'user' ? 'human' : role === 'assistant' ? 'gpt' : role, value: content };
+}
+
+function textOf(side: readonly Message[]): string {
+  return side.map(({ content }) => content).join('\n');
+}
+
+function isBlank(side: readonly Message[]): boolean {
+  return side.every(({ content }) => content.trim() === '');
+}
+
+/** The rows of a JSONL file, or of one JSON array. @throws DataError */
+async function* readRows(
+  file: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ value: unknown; line: number }> {
+  const lines: string[] = [];
+  for await (const { text, line } of readLines(file, { signal })) {
+    if (lines.length > 0 || text.trimStart().startsWith('[')) lines.push(text);
+    else yield { value: parseJson(text, file, line), line };
+  }
+  if (lines.length === 0) return;
+  const array = parseJson(lines.join('\n'), file, 1);
+  for (const [row, value] of (array as unknown[]).entries()) yield { value, line: row + 1 };
+}
+
+const ROLES: Record<string, Message['role']> = {
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  assistant: 'assistant',
+  system: 'system',
+};
+
+const turnSchema = z.object({ from: z.string(), value: z.string() });
+const chatSchema = z.array(z.object({ role: z.string(), content: z.string() })).min(1, 'is empty');
+
+/** The fields that both layouts share, ids still open. */
+const auditShape = {
+  id: idSchema.optional(),
+  queryId: idSchema.optional(),
+  ...pairSchema.pick({ chosenId: true, rejectedId: true, chosenReward: true, rejectedReward: true }).shape,
+};
+const conversationsSchema = z.object({
+  ...auditShape,
+  conversations: z.array(turnSchema).min(1, 'is empty'),
+  chosen: turnSchema,
+  rejected: turnSchema,
+});
+const trlSchema = z.object({ ...auditShape, prompt: chatSchema, chosen: chatSchema, rejected: chatSchema });
+
+type OpenPair = Omit<PairRecord, 'id' | 'queryId'> & { id?: string | undefined; queryId?: string | undefined };
+
+function parsePair(value: unknown, place: FaultPlace): OpenPair {
+  const keys = value !== null && typeof value === 'object' ? value : {};
+  if ('conversations' in keys && 'prompt' in keys) {
+    throw new DataError('the row has both `prompt` and `conversations`', { ...place, ...LAYOUTS });
+  }
+  if ('conversations' in keys) {
+    const { conversations, chosen, rejected, ...rest } = parseRow(value, conversationsSchema, place);
+    const turns = (list: z.output<typeof turnSchema>[]) => list.map((one) => ({ role: one.from, content: one.value }));
+    return checkRoles(
+      { ...rest, prompt: turns(conversations), chosen: turns([chosen]), rejected: turns([rejected]) },
+      place,
+    );
+  }
+  if ('prompt' in keys && typeof keys.prompt === 'string') {
+    throw new DataError('the pair is in plain text, not a conversation', { ...place, ...LAYOUTS });
+  }
+  return checkRoles(parseRow(value, trlSchema, place), place);
+}
+
+const LAYOUTS = {
+  mend: 'Write {"prompt": [{"role": "user", "content": ...}], "chosen": [{"role": "assistant", "content": ...}], "rejected": [...]}, or the published conversations/chosen/rejected.',
+};
+
+function parseRow<T>(value: unknown, schema: z.ZodType<T>, place: FaultPlace): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new DataError(describeIssues(parsed.error), { ...place, ...LAYOUTS });
+}
+
+type LooseMessages = { role: string; content: string }[];
+type LoosePair = Omit<OpenPair, 'prompt' | 'chosen' | 'rejected'> &
+  Record<'prompt' | 'chosen' | 'rejected', LooseMessages>;
+
+function checkRoles(pair: LoosePair, place: FaultPlace): OpenPair {
+  const [prompt, chosen, rejected] = [pair.prompt, pair.chosen, pair.rejected].map((side) => knownRoles(side, place));
+  if (prompt!.at(-1)!.role === 'assistant') {
+    throw new DataError('the prompt ends with the assistant', {
+      ...place,
+      id: pair.id,
+      mend: "Let the prompt end with the user's message; what the assistant says is `chosen` and `rejected`.",
+    });
+  }
+  for (const [name, side] of Object.entries({ chosen: chosen!, rejected: rejected! })) {
+    if (side.length === 1 && side[0]!.role === 'assistant') continue;
+    const found = side.map(({ role }) => role).join(', ');
+    throw new DataError(`${name} holds messages of ${found}, and should be one message of the assistant`, {
+      ...place,
+      id: pair.id,
+      mend: 'Move all that stands before the last message of the assistant into `prompt`.',
+    });
+  }
+  return { ...pair, prompt: prompt!, chosen: chosen!, rejected: rejected! };
+}
+
+function knownRoles(side: LooseMessages, place: FaultPlace): Message[] {
+  return side.map(({ role, content }) => {
+    if (Object.hasOwn(ROLES, role)) return { role: ROLES[role]!, content };
+    throw new DataError(`${JSON.stringify(role)} is not a role`, {
+      ...place,
+      mend: 'Use system, user and assistant (in the conversations layout: system, human and gpt).',
+    });
+  });
+}
+
+/** Gives ids to the rows of a file where none has one, and refuses ids that cannot be right. */
+class PairIds {
+  readonly #file: string;
+  readonly #stem: string;
+  readonly #seen = new IdSet();
+  #given: boolean | undefined;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#stem = basename(file).replace(/(\.jsonl?)?(\.gz)?$/, '');
+  }
+
+  complete(pair: OpenPair, line: number): PairRecord {
+    const place = { file: this.#file, line, id: pair.id };
+    this.#given ??= pair.id !== undefined;
+    if (this.#given !== (pair.id !== undefined)) {
+      throw new DataError('some pairs of the file have an id and some have none', {
+        ...place,
+        mend: 'Give each pair an id of its own, or none of them.',
+      });
+    }
+    const id = pair.id ?? `${this.#stem}-${line}`;
+    if (!this.#seen.add(id)) throw duplicateId(this.#file, line, id, 'pair');
+    const queryId = pair.queryId ?? id;
+    for (const candidate of [pair.chosenId, pair.rejectedId]) {
+      if (pair.queryId === undefined || candidate === undefined || candidate.startsWith(`${queryId}#`)) continue;
+      throw new DataError(`candidate ${JSON.stringify(candidate)} is not one of query ${JSON.stringify(queryId)}`, {
+        ...place,
+        mend: 'Build the pairs again: ids of different queries are mixed up.',
+      });
+    }
+    return { ...pair, id, queryId };
+  }
+}
