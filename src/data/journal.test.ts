@@ -48,19 +48,6 @@ describe('Journal', () => {
     expect(await readFile(file, 'utf8')).toBe('{"n":0}\n{"n":1}\n{"n":2}\n');
   });
 
-  it('keeps nothing in memory where the caller takes what is found', async () => {
-    const first = await Journal.open(file, schema);
-    await first.append({ n: 1 });
-    await first.close();
-    const found: Row[] = [];
-    const journal = await Journal.open(file, schema, { onFound: (row) => void found.push(row) });
-    await journal.append({ n: 2 });
-    await journal.close();
-    expect(found).toEqual([{ n: 1 }]);
-    expect(journal.records).toEqual([]);
-    expect(await recordsIn(file)).toEqual([{ n: 1 }, { n: 2 }]);
-  });
-
   it('hands each line to the system before append resolves', async () => {
     const journal = await Journal.open(file, schema);
     await journal.append({ n: 1 });
