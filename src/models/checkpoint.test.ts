@@ -6,7 +6,7 @@ import { LlmQeError, ModelError, Random } from '../system/index.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { PLAIN_FORMATS } from './element-formats.ts';
-import { writeSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
 
 interface Goldens {
   files: Record<string, string>;

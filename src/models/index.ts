@@ -1,4 +1,15 @@
 export {
+  type AdapterTensor,
+  isAdapterFolder,
+  type LoraAdapter,
+  type LoraPair,
+  loraPairs,
+  readAdapter,
+  writeAdapter,
+} from './adapter.ts';
+export { type LoraConfig, loraRank, loraScale, parseLoraConfig } from './adapter-config.ts';
+export { mergedCheckpoint } from './adapter-merge.ts';
+export {
   ChatTemplate,
   ggufChatTemplate,
   loadChatTemplate,
@@ -22,7 +33,13 @@ export {
 } from './known-models.ts';
 export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
 export { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
-export { type TensorToWrite, writeSafetensors } from './safetensors.ts';
+export {
+  type SafetensorsType,
+  type StreamedTensor,
+  type TensorToWrite,
+  writeModelSafetensors,
+  writeSafetensors,
+} from './safetensors-writer.ts';
 export {
   ModelStore,
   type ModelStoreOptions,

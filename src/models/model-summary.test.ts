@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ModelError } from '../system/index.ts';
 import { summarizeModel } from './model-summary.ts';
-import { writeSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
 
 let folder: string;
 beforeEach(async () => {

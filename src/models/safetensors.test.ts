@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ModelError, UsageError } from '../system/index.ts';
-import { openSafetensors, writeSafetensors } from './safetensors.ts';
+import { openSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
 
 let folder = '';
 beforeAll(async () => {

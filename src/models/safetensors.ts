@@ -1,12 +1,11 @@
 import { z } from 'zod';
-import { DurableFile, ModelError, UsageError } from '../system/index.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { openSharded, unknownTensor } from './checkpoint-index.ts';
 import { PLAIN_FORMATS } from './element-formats.ts';
 import { elementCount, TensorFile } from './tensor-file.ts';
 
 /** The specification's limit. */
-const LARGEST_HEADER = 100_000_000;
+export const LARGEST_HEADER = 100_000_000;
 
 /** Bits an element, for every type the specification names; those beyond PLAIN_FORMATS can be listed only. */
 const ELEMENT_BITS: ReadonlyMap<string, number> = new Map([
@@ -190,71 +189,4 @@ function checkLayout(file: TensorFile, entries: Entry[], dataBytes: number): voi
     covered = end;
   }
   if (covered !== dataBytes) file.fail(`the last ${dataBytes - covered} bytes belong to no tensor`);
-}
-
-/** A tensor to be written. */
-export interface TensorToWrite {
-  name: string;
-  shape: readonly number[];
-  /** Row-major. */
-  data: Float32Array;
-}
-
-/**
- * Writes a safetensors file in F32, durably: it appears under its name only when it is whole. The data begins at a
- * multiple of 8 bytes, as the specification asks.
- * @param metadata goes into `__metadata__`; Transformers expects `{ format: 'pt' }`
- * @throws UsageError for a name that occurs twice or a shape that does not fit its data; ResourceError
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: readonly TensorToWrite[],
-  metadata: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const header = headerBytes(path, tensors, metadata);
-  const file = await DurableFile.create(path);
-  try {
-    await file.write(header);
-    for (const { data } of tensors) await file.write(littleEndianBytes(data));
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
-  await file.commit();
-}
-
-function headerBytes(
-  path: string,
-  tensors: readonly TensorToWrite[],
-  metadata: Readonly<Record<string, string>>,
-): Uint8Array {
-  const entries = new Map<string, unknown>();
-  if (Object.keys(metadata).length > 0) entries.set('__metadata__', metadata);
-  let start = 0;
-  for (const { name, shape, data } of tensors) {
-    const fits = elementCount(shape) === data.length;
-    if (entries.has(name) || name === '__metadata__' || !fits) {
-      throw new UsageError(fits ? 'the name is taken' : `${data.length} values do not fill the shape [${shape}]`, {
-        file: path,
-        id: name,
-        mend: 'Give each tensor its own name and the shape of its data.',
-      });
-    }
-    entries.set(name, { dtype: 'F32', shape, data_offsets: [start, start + data.byteLength] });
-    start += data.byteLength;
-  }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const bytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
-  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
-  json.copy(bytes, 8);
-  if (bytes.length - 8 > LARGEST_HEADER)
-    throw new ModelError('too many tensors', { file: path, mend: 'Cut it in shards.' });
-  return bytes;
-}
-
-function littleEndianBytes(data: Float32Array): Uint8Array {
-  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) {
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  }
-  return Buffer.from(new Uint8Array(data.slice().buffer)).swap32();
 }

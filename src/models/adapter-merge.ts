@@ -1,0 +1,100 @@
+import { ModelError } from '../system/index.ts';
+import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
+import { loraScale } from './adapter-config.ts';
+import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
+
+/** The two factors of a weight and the factor of their product. */
+interface Change extends LoraPair {
+  scale: number;
+}
+
+/**
+ * Shows a checkpoint with an adapter folded into it: W + scale B A, computed when a tensor is read. The products are
+ * added up in f32, the rank's terms in ascending order, so the same inputs always give the same bytes. Closing the view
+ * closes the checkpoint.
+ * @param base under the names that the adapter was trained with (Transformers')
+ * @throws ModelError where the base lacks a module, or its shape does not fit
+ */
+export function mergedCheckpoint(base: Checkpoint, adapter: LoraAdapter, adapterFile?: string): Checkpoint {
+  const shapes = new Map(base.tensors().map(({ name, shape }) => [name, shape]));
+  const changes = new Map<string, Change>();
+  for (const pair of loraPairs(adapter, adapterFile)) {
+    const name = `${pair.module}.weight`;
+    checkFit(pair, shapes, base.path, adapterFile);
+    changes.set(name, { ...pair, scale: loraScale(adapter.config, pair.module) });
+  }
+  return new MergedCheckpoint(base, changes);
+}
+
+/**
+ * Checks that the factors fit the base model's weight.
+ * @param shapes of the base's tensors, by Transformers' names
+ * @throws ModelError
+ */
+export function checkFit(
+  { module, a, b }: LoraPair,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  base: string,
+  file: string | undefined,
+): void {
+  const shape = shapes.get(`${module}.weight`);
+  const fits = shape?.length === 2 && shape[0] === b.shape[0] && shape[1] === a.shape[1];
+  if (fits) return;
+  const isTied = module === 'lm_head' && shape === undefined;
+  const found = `B A is [${b.shape[0]}, ${a.shape[1]}], and the base's weight is [${shape?.join(', ')}]`;
+  const missing = isTied ? `${base} ties lm_head to its embedding, so it` : base;
+  throw new ModelError(shape === undefined ? `${missing} has no ${module}.weight` : found, {
+    file,
+    id: module,
+    mend: 'Name the model that the adapter was trained on.',
+  });
+}
+
+class MergedCheckpoint implements Checkpoint {
+  readonly #base: Checkpoint;
+  readonly #changes: ReadonlyMap<string, Change>;
+
+  constructor(base: Checkpoint, changes: ReadonlyMap<string, Change>) {
+    this.#base = base;
+    this.#changes = changes;
+  }
+
+  get path(): string {
+    return this.#base.path;
+  }
+
+  tensors(): TensorInfo[] {
+    return this.#base.tensors();
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const weight = await this.#base.read(name);
+    const change = this.#changes.get(name);
+    if (change !== undefined) addProduct(weight, change);
+    return weight;
+  }
+
+  metadata(): Record<string, unknown> {
+    return this.#base.metadata();
+  }
+
+  close(): Promise<void> {
+    return this.#base.close();
+  }
+}
+
+/** Adds scale B A to a weight [out, in] in its place. */
+function addProduct(weight: Float32Array, { a, b, scale }: Change): void {
+  const [rank, columns] = a.shape as [number, number];
+  const sum = new Float32Array(columns);
+  for (let row = 0; row < b.shape[0]!; row++) {
+    sum.fill(0);
+    for (let k = 0; k < rank; k++) {
+      const factor = b.data[row * rank + k]!;
+      const from = k * columns;
+      for (let i = 0; i < columns; i++) sum[i] = sum[i]! + factor * a.data[from + i]!;
+    }
+    const start = row * columns;
+    for (let i = 0; i < columns; i++) weight[start + i] = weight[start + i]! + scale * sum[i]!;
+  }
+}

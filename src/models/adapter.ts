@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import {
+  LlmQeError,
+  ModelError,
+  makeFolder,
+  syncFolder,
+  systemFault,
+  UsageError,
+  writeDurably,
+} from '../system/index.ts';
+import { type LoraConfig, loraRank, parseLoraConfig } from './adapter-config.ts';
+import type { Checkpoint } from './checkpoint-contract.ts';
+import { readIfPresent } from './model-text-file.ts';
+import { openSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
+
+/** One of the two factors of an adapted weight. */
+export interface AdapterTensor {
+  /** A is [rank, in], B is [out, rank]. */
+  shape: number[];
+  /** Row-major. */
+  data: Float32Array;
+}
+
+/** A LoRA adapter as PEFT has it: each adapted weight W [out, in] counts as W + scale B A. */
+export interface LoraAdapter {
+  config: LoraConfig;
+  /** By PEFT's names without the leading `base_model.model.`: `model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  tensors: Map<string, AdapterTensor>;
+}
+
+/** The two factors of one module. */
+export interface LoraPair {
+  /** Such as `model.layers.0.self_attn.q_proj`. */
+  module: string;
+  a: AdapterTensor;
+  b: AdapterTensor;
+}
+
+const CONFIG_FILE = 'adapter_config.json';
+const WEIGHTS_FILE = 'adapter_model.safetensors';
+const PREFIX = 'base_model.model.';
+const FETCH_AGAIN = 'Write the adapter again with PEFT, or fetch its folder again.';
+
+/** Whether a folder holds an adapter in PEFT's layout. */
+export async function isAdapterFolder(folder: string): Promise<boolean> {
+  return (await readdir(folder).catch(() => [])).includes(CONFIG_FILE);
+}
+
+/**
+ * Reads an adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
+ * @throws ModelError for a missing or broken file, a method other than plain LoRA, an A without its B, and shapes that do not
+ * fit the rank; tensor and file are named
+ */
+export async function readAdapter(folder: string): Promise<LoraAdapter> {
+  const configFile = join(folder, CONFIG_FILE);
+  const text = await readIfPresent(configFile);
+  if (text === undefined) {
+    throw new ModelError(`holds no ${CONFIG_FILE}`, {
+      file: folder,
+      mend: "Name an adapter's folder in PEFT's layout.",
+    });
+  }
+  const config = parseLoraConfig(configFile, text);
+  const file = join(folder, WEIGHTS_FILE);
+  const checkpoint = await openSafetensors(file);
+  try {
+    const adapter = { config, tensors: await readTensors(checkpoint) };
+    loraPairs(adapter, file);
+    return adapter;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors']> {
+  const tensors: LoraAdapter['tensors'] = new Map();
+  for (const { name, shape } of checkpoint.tensors()) {
+    if (!name.startsWith(PREFIX) || !/\.lora_[AB]\.weight$/.test(name)) {
+      const reason = 'is not a factor of a plain LoRA adapter of linear layers (lora_A.weight, lora_B.weight)';
+      throw new ModelError(reason, { file: checkpoint.path, id: name, mend: 'Train it on linear layers alone.' });
+    }
+    tensors.set(name.slice(PREFIX.length), { shape, data: await checkpoint.read(name) });
+  }
+  return tensors;
+}
+
+/**
+ * The factors in pairs, ordered as the file has them.
+ * @param file named in errors
+ * @throws ModelError where a factor lacks the other, or the shapes do not fit each other and the rank of the configuration
+ */
+export function loraPairs({ config, tensors }: LoraAdapter, file?: string): LoraPair[] {
+  const fail = (id: string, reason: string) => new ModelError(reason, { file, id, mend: FETCH_AGAIN });
+  if (tensors.size === 0) throw fail('', 'the adapter has no tensors');
+  const pairs: LoraPair[] = [];
+  for (const [name, tensor] of tensors) {
+    const isA = name.endsWith('.lora_A.weight');
+    const other = name.replace(/lora_[AB]\.weight$/, isA ? 'lora_B.weight' : 'lora_A.weight');
+    const partner = tensors.get(other);
+    if (partner === undefined) throw fail(name, `has no ${isA ? 'lora_B' : 'lora_A'} beside it`);
+    if (!isA) continue;
+    const module = name.slice(0, -'.lora_A.weight'.length);
+    const rank = loraRank(config, module);
+    const fits = (shape: number[], axis: number) => shape.length === 2 && shape[axis] === rank;
+    if (!fits(tensor.shape, 0))
+      throw fail(name, `the shape [${tensor.shape.join(', ')}] does not fit the rank ${rank}`);
+    if (!fits(partner.shape, 1)) {
+      throw fail(other, `the shape [${partner.shape.join(', ')}] does not fit the rank ${rank}`);
+    }
+    pairs.push({ module, a: tensor, b: partner });
+  }
+  return pairs;
+}
+
+/**
+ * Writes an adapter in PEFT's layout. The folder appears when it is whole; one that is there is replaced, if it holds
+ * nothing but an adapter.
+ * @throws UsageError for a folder with other files; ModelError for tensors that do not fit; ResourceError
+ */
+export async function writeAdapter(folder: string, adapter: LoraAdapter): Promise<void> {
+  loraPairs(adapter, folder);
+  await checkReplaceable(folder);
+  const stem = join(dirname(folder), `.${basename(folder)}.${process.pid}-${randomBytes(4).toString('hex')}`);
+  const fresh = `${stem}.partial`;
+  try {
+    await makeFolder(dirname(folder));
+    await mkdir(fresh);
+    const tensors = [...adapter.tensors].map(([name, tensor]) => ({ name: `${PREFIX}${name}`, ...tensor }));
+    await writeSafetensors(join(fresh, WEIGHTS_FILE), tensors, { format: 'pt' });
+    await writeDurably(join(fresh, CONFIG_FILE), `${JSON.stringify(adapter.config, null, 2)}\n`);
+    await swapIn(fresh, folder, `${stem}.old`);
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true });
+    throw error instanceof LlmQeError ? error : systemFault(error, folder);
+  }
+}
+
+async function checkReplaceable(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw systemFault(error, folder);
+  });
+  const strange = names.find((name) => ![CONFIG_FILE, WEIGHTS_FILE, 'README.md'].includes(name));
+  if (strange === undefined) return;
+  throw new UsageError(`holds other files than an adapter's (${strange})`, {
+    file: folder,
+    mend: 'Name a new folder for the adapter.',
+  });
+}
+
+/** No file system swaps two folders at once: between the two renames neither is under the name, and both are whole. */
+async function swapIn(fresh: string, folder: string, aside: string): Promise<void> {
+  const wasThere = await rename(folder, aside).then(
+    () => true,
+    () => false,
+  );
+  await rename(fresh, folder);
+  await syncFolder(dirname(folder));
+  if (wasThere) await rm(aside, { recursive: true, force: true });
+}
