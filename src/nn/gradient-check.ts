@@ -1,0 +1,128 @@
+import { compileModel } from './compiled-model.ts';
+import { gradients } from './gradients.ts';
+import { type Dtype, Graph, type Shape, type Tensor } from './graph.ts';
+import { Runtime } from './runtime.ts';
+import type { Value, Values } from './runtime-messages.ts';
+
+/** An input of a function to be checked. */
+export interface CheckedInput {
+  dtype: Exclude<Dtype, 'bool'>;
+  shape: Shape;
+  /** Through a frozen input no gradient is asked for. */
+  frozen?: boolean;
+}
+
+/** What a checked function gives at one point. */
+export interface CheckedResult {
+  result: Value;
+  /** Of Σ result · seed with respect to each input of type float32 that is not frozen. */
+  gradients: (Float32Array | undefined)[];
+}
+
+/** How far two gradients of one input are apart. */
+export interface Deviation {
+  input: number;
+  element: number;
+  /** By the operations' own rules. */
+  derived: number;
+  /** By finite differences. */
+  measured: number;
+  /** |derived - measured| / max(1, |measured|) */
+  distance: number;
+}
+
+/** Smaller steps drown in the rounding of 32-bit floats, larger ones in the function's bend. */
+const STEP = 5e-3;
+
+/**
+ * A function of tensors, compiled together with its gradients, to be held against finite differences or against another
+ * implementation. Whoever adds an operation checks its gradient rule with this.
+ */
+export class CheckedFunction {
+  readonly #runtime: Runtime;
+  readonly #inputs: readonly CheckedInput[];
+
+  private constructor(runtime: Runtime, inputs: readonly CheckedInput[]) {
+    this.#runtime = runtime;
+    this.#inputs = inputs;
+  }
+
+  /**
+   * @param build from one tensor an input to the result, whose type is float32
+   * @param cache folder for the compiled graph
+   * @throws ModelError where the graph cannot be built
+   */
+  static async compile(
+    inputs: readonly CheckedInput[],
+    build: (...tensors: Tensor[]) => Tensor,
+    cache: string,
+  ): Promise<CheckedFunction> {
+    const graph = new Graph();
+    const tensors = inputs.map(({ dtype, shape }, index) => graph.input(`input ${index}`, dtype, shape));
+    const result = build(...tensors);
+    const trained = tensors.filter(({ dtype }, index) => dtype === 'float32' && !inputs[index]!.frozen);
+    const found = gradients([{ tensor: result, gradient: seedOf(result) }], trained);
+    graph.output('result', result);
+    trained.forEach(({ name }, index) => {
+      graph.output(`gradient of ${name}`, found[index]!);
+    });
+    const { file } = await compileModel(graph, new Map(), { cache, fingerprint: 'none' });
+    return new CheckedFunction(await Runtime.open(file), inputs);
+  }
+
+  /** @param seed what each number of the result is worth // as many as the result has */
+  async run(values: readonly Value[], seed: Float32Array): Promise<CheckedResult> {
+    const feeds: Values = { seed: { dtype: 'float32', shape: [seed.length], data: seed.slice() } };
+    for (const [index, { dtype, shape, data }] of values.entries()) {
+      feeds[`input ${index}`] = { dtype, shape, data: data.slice() };
+    }
+    const results = await this.#runtime.run(feeds);
+    const gradients = this.#inputs.map((_, index) => results[`gradient of input ${index}`]?.data as Float32Array);
+    return { result: results.result!, gradients };
+  }
+
+  /** The derived gradients beside central differences, element by element; the widest deviation first. */
+  async deviations(values: readonly Value[], seed: Float32Array): Promise<Deviation[]> {
+    const { gradients } = await this.run(values, seed);
+    const deviations: Deviation[] = [];
+    for (const [input, gradient] of gradients.entries()) {
+      for (const [element, derived] of gradient?.entries() ?? []) {
+        const measured = await this.#difference(values, seed, input, element);
+        const distance = Math.abs(derived - measured) / Math.max(1, Math.abs(measured));
+        deviations.push({ input, element, derived, measured, distance });
+      }
+    }
+    return deviations.sort((a, b) => (b.distance >= a.distance ? 1 : -1));
+  }
+
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+
+  /** (f(x + h) - f(x - h)) / 2h along one element, with h as the rounding of x ± h leaves it. */
+  async #difference(values: readonly Value[], seed: Float32Array, input: number, element: number): Promise<number> {
+    const at = async (step: number) => {
+      const moved = values.map((value, index) => (index === input ? { ...value, data: value.data.slice() } : value));
+      const data = moved[input]!.data as Float32Array;
+      data[element] = data[element]! + step;
+      const { result } = await this.run(moved, seed);
+      const worth = (result.data as Float32Array).reduce((sum, number, index) => sum + number * seed[index]!, 0);
+      return { place: data[element]!, worth };
+    };
+    const [behind, ahead] = [await at(-STEP), await at(STEP)];
+    return (ahead.worth - behind.worth) / (ahead.place - behind.place);
+  }
+}
+
+/** The gradient that starts the walk: an input as long as the result, under the result's shape. */
+function seedOf(result: Tensor): Tensor {
+  const { graph, shape } = result;
+  const seed = graph.input('seed', 'float32', ['numbers of the result']);
+  const sizes = graph.node({
+    operator: 'Shape',
+    inputs: [result],
+    outputs: [{ dtype: 'int64', shape: [shape.length] }],
+  });
+  const outputs = [{ dtype: 'float32' as const, shape }];
+  return graph.node({ operator: 'Reshape', inputs: [seed, sizes[0]], outputs })[0]!;
+}
