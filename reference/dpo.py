@@ -18,7 +18,8 @@ writes src/train/goldens/dpo/: golden.json, initial.safetensors (the adapter tha
 - A loss is a mean over the pairs of its micro-batch, then over the micro-batches of a step, equal weights (so the sft part
   is no mean over the tokens of the whole batch). SFTTrainer divides by the completion tokens of the whole batch instead.
 - Rewards are beta times the change of the sum, for every loss type; a pair of equal rewards counts as wrong, so the accuracy
-  of the first step of a new adapter is 0. The log of a step averages its micro-batches. grad_norm is before clipping.
+  of the first step of a new adapter is 0. The log of a step averages its micro-batches; grad_norm is before clipping,
+  learning_rate the one the step took, num_tokens all real tokens (prompts too) since the start.
 - The reference is the model with the adapter off; dropout is off by default (also LoRA's); bf16 and gradient
   checkpointing are on by default, the optimiser is AdamW without decay (0.9, 0.999, 1e-8), linear decay, no warm-up.
 - precompute_ref_log_probs computes the same sums before training, once, in batches of the training's size, and caches them
