@@ -169,6 +169,59 @@ describe('Journal', () => {
     expect(await recordsIn(file)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
   });
 
+  describe('of groups', () => {
+    const row = z.object({ key: z.string(), n: z.number() });
+    const GROUPS = {
+      keyOf: ({ key }: z.infer<typeof row>) => key,
+      isWhole: (rows: readonly z.infer<typeof row>[]) => rows.length === 3,
+    };
+
+    async function groupsIn(path: string): Promise<[string, number][]> {
+      const found: [string, number][] = [];
+      const journal = await Journal.open(path, row, {
+        ...GROUPS,
+        onGroup: (rows, line) => found.push([rows.map(({ key, n }) => `${key}${n}`).join(' '), line]),
+      });
+      expect(journal.records).toEqual([]);
+      await journal.close();
+      return found;
+    }
+
+    async function write(keys: string[]): Promise<void> {
+      const journal = await Journal.open(file, row, { ...GROUPS, onGroup: () => {} });
+      await Promise.all(keys.map((key) => journal.appendAll([1, 2, 3].map((n) => ({ key, n })))));
+      expect(journal.records).toEqual([]);
+      await journal.close();
+    }
+
+    it('hands over what is whole', async () => {
+      await write(['a', 'b']);
+      await write(['c']);
+      expect(await groupsIn(file)).toEqual([
+        ['a1 a2 a3', 3],
+        ['b1 b2 b3', 6],
+        ['c1 c2 c3', 9],
+      ]);
+    });
+
+    it('drops a last group wherever it was cut, and no other', async () => {
+      await write(['a', 'b']);
+      const whole = await readFile(file);
+      for (let length = whole.length / 2; length < whole.length; length++) {
+        await writeFile(file, whole.subarray(0, length));
+        expect(await groupsIn(file)).toEqual([['a1 a2 a3', 3]]);
+        expect(await readFile(file)).toEqual(whole.subarray(0, whole.length / 2));
+      }
+    });
+
+    it('refuses a group that lacks records before another begins', async () => {
+      await writeFile(file, '{"key":"a","n":1}\n{"key":"b","n":1}\n');
+      const error = await groupsIn(file).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(DataError);
+      expect(error).toMatchObject({ line: 2, id: 'a' });
+    });
+  });
+
   it('reads a journal of many megabytes', async () => {
     const row = { n: 1, text: 'long '.repeat(100_000) };
     for (let n = 0; n < 5; n++) await appendFile(file, `${JSON.stringify({ ...row, n })}\n`);

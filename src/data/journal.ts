@@ -8,14 +8,6 @@ import { decodeLine, LineCutter } from './lines.ts';
 /** Lines that wait longer than this are flushed to the disk, in milliseconds. */
 const SYNC_INTERVAL = 3000;
 
-export interface JournalOptions<T> {
-  /**
-   * Takes each record that is found on opening. The journal then keeps none in memory: for work of which the journal's
-   * records would not fit there.
-   */
-  onFound?: ((record: T) => void) | undefined;
-}
-
 /** How the records of a {@link Journal} belong together. */
 export interface JournalGroups<T> {
   /** Records of one group stand together. */
@@ -41,9 +33,9 @@ interface OpenGroup<T> {
  */
 export class Journal<T> {
   readonly file: string;
-  /** Every record of the journal: those found on opening, then those appended. Empty where `onFound` takes them. */
+  /** Every record of the journal: those found on opening, then those appended. Empty for a journal of groups. */
   readonly records: T[] = [];
-  readonly #onFound: ((record: T) => void) | undefined;
+  readonly #keep: boolean;
   readonly #handle: FileHandle;
   readonly #unlock: () => Promise<void>;
   readonly #timer: NodeJS.Timeout;
@@ -55,9 +47,9 @@ export class Journal<T> {
   /** The last append or flush; the next one waits for it. */
   #tail: Promise<void> = Promise.resolve();
 
-  private constructor(file: string, handle: FileHandle, unlock: () => Promise<void>, options: JournalOptions<T>) {
+  private constructor(file: string, handle: FileHandle, unlock: () => Promise<void>, keep: boolean) {
     this.file = file;
-    this.#onFound = options.onFound;
+    this.#keep = keep;
     this.#handle = handle;
     this.#unlock = unlock;
     this.#timer = setInterval(() => this.#flushLater(), SYNC_INTERVAL);
@@ -67,17 +59,20 @@ export class Journal<T> {
   /**
    * Opens or creates a journal and reads its records.
    *
-   * @throws DataError for a broken line before the last; ResourceError when another process writes this journal
+   * @param groups makes it a journal of groups, for files that do not fit into memory: each whole group is handed over and
+   *   forgotten, and a last group that was cut is dropped whole
+   * @throws DataError for a broken line before the last, and for a group before the last that is not whole; ResourceError
+   *   when another process writes this journal
    */
-  static async open<T>(file: string, schema: z.ZodType<T>, options: JournalOptions<T> = {}): Promise<Journal<T>> {
+  static async open<T>(file: string, schema: z.ZodType<T>, groups?: JournalGroups<T>): Promise<Journal<T>> {
     let unlock: (() => Promise<void>) | undefined;
     let handle: FileHandle | undefined;
     try {
       await makeFolder(dirname(file));
       unlock = await lock(file);
       handle = await openOrCreate(file);
-      const journal = new Journal<T>(file, handle, unlock, options);
-      await journal.#load(schema).catch((error) => {
+      const journal = new Journal<T>(file, handle, unlock, groups === undefined);
+      await journal.#load(schema, groups).catch((error) => {
         clearInterval(journal.#timer);
         throw error;
       });
@@ -96,11 +91,16 @@ export class Journal<T> {
    * @throws ResourceError when the disk is full
    */
   async append(record: T): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    return this.appendAll([record]);
+  }
+
+  /** Writes the records of one group in one go; see {@link append}. */
+  async appendAll(records: readonly T[]): Promise<void> {
+    const lines = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
     return this.#enqueue(async () => {
       this.#refuseClosed();
-      await this.#writeLine(line);
-      if (this.#onFound === undefined) this.records.push(record);
+      await this.#writeLines(lines);
+      if (this.#keep) this.records.push(...records);
     });
   }
 
@@ -117,20 +117,46 @@ export class Journal<T> {
     }
   }
 
-  async #load(schema: z.ZodType<T>): Promise<void> {
+  async #load(schema: z.ZodType<T>, groups: JournalGroups<T> | undefined): Promise<void> {
     const cutter = new LineCutter(this.file);
+    let open: OpenGroup<T> | undefined;
     for await (const chunk of this.#handle.createReadStream({ start: 0, autoClose: false })) {
       for (const bytes of cutter.push(chunk)) {
+        const start = this.#length;
         this.#length += bytes.length + 1;
         const text = decodeLine(bytes, this.file, cutter.line);
         if (text.trim() === '') continue;
         const record = parseJsonLine(text, schema, this.file, cutter.line);
-        if (this.#onFound === undefined) this.records.push(record);
-        else this.#onFound(record);
+        if (groups === undefined) this.records.push(record);
+        else open = this.#joinGroup(groups, open, record, { start, line: cutter.line });
       }
     }
+    if (open !== undefined) this.#length = open.start;
     const { size } = await this.#handle.stat();
     if (size > this.#length) await this.#handle.truncate(this.#length);
+  }
+
+  /** Adds a record to the open group, or opens one; hands it over where it is whole. */
+  #joinGroup(
+    groups: JournalGroups<T>,
+    before: OpenGroup<T> | undefined,
+    record: T,
+    { start, line }: { start: number; line: number },
+  ): OpenGroup<T> | undefined {
+    const key = groups.keyOf(record);
+    if (before !== undefined && before.key !== key) {
+      throw new DataError('the records before this line are not whole', {
+        file: this.file,
+        line,
+        id: before.key,
+        mend: 'The file was changed by hand: remove the records of this id, or start with another file.',
+      });
+    }
+    const open = before ?? { key, records: [], start };
+    open.records.push(record);
+    if (!groups.isWhole(open.records)) return open;
+    groups.onGroup(open.records, line);
+    return undefined;
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {
