@@ -8,8 +8,8 @@ writes src/models/goldens/adapters/<name>/ with adapter_config.json, adapter_mod
 - rslora: rank-stabilised (scale alpha / sqrt(r)), r 2, on all seven projections;
 - patterns: r 2, alpha 4, with another rank for the first layer's q_proj and another alpha for every down_proj.
 
-`logits` hold those of the adapted model for each real token, `mergedLogits` those after merge_and_unload; `mergedWeights` the sum and
-the sum of squares of each merged matrix. PEFT starts B at zero; here all factors are drawn. Needs torch, transformers, peft; no network.
+`logits` hold those of the adapted model for each token, `mergedLogits` those after merge_and_unload, `mergedWeights` the
+sum and the sum of squares of each merged matrix. PEFT starts B at zero; here all factors are drawn. Needs torch, transformers, peft; no network.
 """
 
 import json

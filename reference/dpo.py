@@ -13,15 +13,17 @@ writes src/train/goldens/dpo/: golden.json, initial.safetensors (the adapter tha
   dropped without a word. There is no option for the prompt's length.
 - log p of an answer is the SUM over its tokens. sigmoid: -log s(beta * d), where d is the difference of the two sums' changes
   from the reference; hinge: max(0, 1 - beta * d); ipo: (d' - 1 / (2 beta))^2 and sigmoid_norm: -log s(beta * d'), where each
-  sum in d' is divided by its number of completion tokens; robust: (-(1 - e) log s(beta * d) + e log s(-beta * d)) / (1 - 2 e), e the
-  label smoothing; sft: -log p of chosen, the MEAN over the completion tokens of the micro-batch. Types are summed by weight.
+  change in d' is divided by its number of completion tokens; robust: with label smoothing e,
+  (-(1 - e) log s(beta * d) + e log s(-beta * d)) / (1 - 2 e); sft: -log p of chosen, the MEAN over the completion tokens of
+  the micro-batch. Types are summed by weight.
 - A loss is a mean over the pairs of its micro-batch, then over the micro-batches of a step, equal weights (so the sft part
   is no mean over the tokens of the whole batch). SFTTrainer divides by the completion tokens of the whole batch instead.
 - Rewards are beta times the change of the sum, for every loss type; a pair of equal rewards counts as wrong, so the accuracy
   of the first step of a new adapter is 0. The log of a step averages its micro-batches; grad_norm is before clipping,
   learning_rate the one the step took, num_tokens all real tokens (prompts too) since the start.
-- The reference is the model with the adapter off; dropout is off by default (also LoRA's); bf16 and gradient
-  checkpointing are on by default, the optimiser is AdamW without decay (0.9, 0.999, 1e-8), linear decay, no warm-up.
+- The reference is the model with the adapter off; disable_dropout is on by default, which sets LoRA's dropout to 0 as
+  well; bf16 and gradient checkpointing are on by default; AdamW (0.9, 0.999, 1e-8) has no weight decay, its rate falls
+  linearly, without warm-up.
 - precompute_ref_log_probs computes the same sums before training, once, in batches of the training's size, and caches them
   under a hash of the data set and the model's weights.
 - An adapter on lm_head is refused; the vocabulary's logits are computed in tiles, for completion tokens only.

@@ -3,8 +3,8 @@
     python reference/optimizer.py
 
 Three tensors take 20 steps of AdamW after their gradients were clipped by global norm, under the linear schedule with
-warm-up. The parameters at the start and the gradients follow formulas of whole numbers over powers of 2, exact in 32 bits, so that
-a reader can make them again; with n the number of a tensor, i of an element and s of the step, all from 0:
+warm-up. The parameters at the start and the gradients follow formulas of whole numbers over powers of 2, exact in 32 bits, so
+that a reader can make them again; with n the number of a tensor, i of an element and s of the step, all from 0:
 
     parameter[n][i]   = ((i * 7 + n * 5) % 17 - 8) / 16
     gradient[s][n][i] = ((i * 5 + n * 3 + s * 11) % 23 - 11) * 2 ** (n - 4 - s % 4)
