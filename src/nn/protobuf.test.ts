@@ -15,5 +15,6 @@ test("the specification's own examples", () => {
 
 test('floats and large field numbers', () => {
   expect(bytesOf(new ProtobufWriter().float(2, 1))).toEqual([0x15, 0, 0, 0x80, 0x3f]);
+  expect(bytesOf(new ProtobufWriter().double(1, 1))).toEqual([0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
   expect(bytesOf(new ProtobufWriter().integer(20, 1))).toEqual([0xa0, 0x01, 1]);
 });

@@ -20,6 +20,14 @@ export class ProtobufWriter {
     return this;
   }
 
+  /** A 64-bit float. Wire type 1. */
+  double(field: number, value: number): this {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, value, true);
+    this.#parts.push(varint((BigInt(field) << 3n) | 1n), bytes);
+    return this;
+  }
+
   /** Bytes, a text in UTF-8, or a message inside this one. Wire type 2. */
   bytes(field: number, value: Uint8Array | string | ProtobufWriter): this {
     const content = typeof value === 'string' ? new TextEncoder().encode(value) : value;

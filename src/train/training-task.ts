@@ -6,7 +6,10 @@ export interface MicroBatchResult {
   loss: number;
   /** Further figures, summed and divided as the loss is; the names are those of metrics.jsonl. */
   metrics: Record<string, number>;
-  /** Of the loss, by parameter; a parameter that is missing has gradient 0 in this micro-batch. */
+  /**
+   * Of the loss: one array for each parameter, of its size. They are the trainer's from then on (it sums further ones
+   * into them), so no later call may write to them.
+   */
   gradients: Map<string, Float32Array>;
 }
 

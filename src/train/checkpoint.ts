@@ -1,0 +1,130 @@
+import { rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { openCheckpoint, type TensorToWrite, writeSafetensors } from '../models/index.ts';
+import type { Parameters } from '../nn/index.ts';
+import { ModelError, makeFolder, syncFolder, systemFault, writeDurably } from '../system/index.ts';
+import { readJsonFile } from './json-file.ts';
+import type { AdamW } from './optimizer.ts';
+
+/**
+ * Where a run stands behind a whole step. There is no state of a random generator in it: each random choice has a seed
+ * that is derived from the run's seed and the number of the step.
+ */
+export const trainingStateSchema = z.object({
+  version: z.literal(1),
+  /** Optimiser steps taken. */
+  step: z.number().int().nonnegative(),
+  /** Position in the data: epoch and batch of the next step. */
+  epoch: z.number().int().nonnegative(),
+  batch: z.number().int().nonnegative(),
+  /** The seed of the order of the examples, of dropout and the like. */
+  seed: z.number().int().nonnegative(),
+  /** Tokens trained on so far. */
+  tokens: z.number().nonnegative(),
+  /** The best evaluation so far. */
+  best: z.object({ step: z.number().int(), value: z.number() }).nullable(),
+  /** Evaluations since the best one. */
+  stale: z.number().int().nonnegative(),
+  /** The step of the last evaluation. */
+  evaluated: z.number().int().nonnegative(),
+  /** Why there are no further steps. */
+  stopped: z.enum(['finished', 'patience']).nullable(),
+});
+
+export type TrainingState = z.output<typeof trainingStateSchema>;
+
+const PARAMETERS_FILE = 'parameters.safetensors';
+const OPTIMIZER_FILE = 'optimizer.safetensors';
+const STATE_FILE = 'state.json';
+
+/**
+ * Writes a checkpoint folder: parameters, the optimiser's running means, and where the run stands. It appears under its
+ * name, which must be free, only when it is whole and on the disk.
+ * @throws ResourceError
+ */
+export async function writeCheckpoint(
+  folder: string,
+  { parameters, optimizer, state }: { parameters: Parameters; optimizer: AdamW; state: TrainingState },
+): Promise<void> {
+  const beside = join(dirname(folder), `.${basename(folder)}.partial`);
+  try {
+    await rm(beside, { recursive: true, force: true });
+    await makeFolder(beside);
+    await writeSafetensors(join(beside, PARAMETERS_FILE), parameterTensors(parameters));
+    await writeSafetensors(join(beside, OPTIMIZER_FILE), momentTensors(parameters, optimizer));
+    await writeState(beside, state);
+    await rename(beside, folder);
+    await syncFolder(dirname(folder));
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true }).catch(() => {});
+    throw systemFault(error, folder);
+  }
+}
+
+/** Says anew where the run stands behind a step whose parameters are saved already: it was evaluated since. */
+export async function writeState(folder: string, state: TrainingState): Promise<void> {
+  await writeDurably(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`);
+}
+
+/**
+ * Reads a checkpoint into parameters and optimiser of the same names and shapes, and says where the run stands.
+ * @throws ModelError where a tensor is missing, of another shape, or the folder damaged
+ */
+export async function readCheckpoint(
+  folder: string,
+  { parameters, optimizer }: { parameters: Parameters; optimizer: AdamW },
+): Promise<TrainingState> {
+  const state = await readJsonFile(join(folder, STATE_FILE), trainingStateSchema);
+  await loadParameters(folder, parameters);
+  await fillTensors(join(folder, OPTIMIZER_FILE), momentTensors(parameters, optimizer));
+  optimizer.steps = state.step;
+  return state;
+}
+
+/**
+ * Reads the parameters of a checkpoint folder in place, such as those of the best checkpoint after training.
+ * @throws ModelError where one is missing, of another shape, or the file damaged
+ */
+export async function loadParameters(folder: string, parameters: Parameters): Promise<void> {
+  await fillTensors(join(folder, PARAMETERS_FILE), parameterTensors(parameters));
+}
+
+function parameterTensors(parameters: Parameters): TensorToWrite[] {
+  return parameters.names().map((name) => ({ name, shape: parameters.shape(name), data: parameters.get(name) }));
+}
+
+/** Under PyTorch's names for AdamW's state. */
+function momentTensors(parameters: Parameters, optimizer: AdamW): TensorToWrite[] {
+  return parameters.names().flatMap((name) => {
+    const shape = parameters.shape(name);
+    const { mean, square } = optimizer.moments(name);
+    return [
+      { name: `exp_avg.${name}`, shape, data: mean },
+      { name: `exp_avg_sq.${name}`, shape, data: square },
+    ];
+  });
+}
+
+async function fillTensors(file: string, targets: readonly TensorToWrite[]): Promise<void> {
+  const checkpoint = await openCheckpoint(file);
+  try {
+    const shapes = new Map(checkpoint.tensors().map(({ name, shape }) => [name, shape]));
+    for (const { name, shape } of targets) checkShape(file, name, shape, shapes.get(name));
+    if (shapes.size !== targets.length) {
+      const extra = [...shapes.keys()].find((name) => !targets.some((target) => target.name === name));
+      throw new ModelError('is not a tensor of this training', { file, id: extra, mend: ANOTHER_MODEL });
+    }
+    for (const { name, data } of targets) data.set(await checkpoint.read(name));
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+const ANOTHER_MODEL = 'The checkpoint belongs to another model or adapter: name the folder of this one.';
+
+function checkShape(file: string, name: string, expected: readonly number[], found: readonly number[] | undefined) {
+  if (found !== undefined && found.join() === expected.join()) return;
+  const reason = found === undefined ? 'is missing' : `has the shape [${found}], [${expected}] is expected`;
+  throw new ModelError(reason, { file, id: name, mend: ANOTHER_MODEL });
+}

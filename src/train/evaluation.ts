@@ -1,0 +1,75 @@
+import type { Progress } from '../system/index.ts';
+import { DataError, throwIfAborted, UsageError } from '../system/index.ts';
+import { cutMicroBatches } from './batches.ts';
+import type { TrainingSettings } from './training-settings.ts';
+import type { TrainingTask } from './training-task.ts';
+
+/** Figures by name, `loss` among them. */
+export type Figures = Record<string, number>;
+
+/**
+ * The mean loss and metrics over examples, without any randomness. With a budget of tokens examples of like length go
+ * through the model together; without, `batchSize` of them do, in their own order.
+ * @throws AbortedError
+ */
+export async function evaluateTask<Example>(
+  task: TrainingTask<Example>,
+  examples: readonly Example[],
+  settings: Pick<TrainingSettings, 'batchSize' | 'microBatchTokens' | 'packed'>,
+  { signal, progress }: { signal?: AbortSignal | undefined; progress: Progress },
+): Promise<Figures> {
+  const total = summedWeight(task, examples);
+  const sums: Figures = { loss: 0 };
+  const bar = progress.task('evaluating', examples.length, 'examples');
+  try {
+    for (const part of parts(task, examples, settings)) {
+      throwIfAborted(signal);
+      const { loss, metrics } = await task.evaluate(part, { total, ...(signal && { signal }) });
+      addFigures(sums, { ...metrics, loss });
+      bar.advance(part.length);
+    }
+  } finally {
+    bar.done(`loss ${sums.loss!.toFixed(4)}`);
+  }
+  return sums;
+}
+
+function parts<Example>(
+  task: TrainingTask<Example>,
+  examples: readonly Example[],
+  { batchSize, microBatchTokens, packed }: Pick<TrainingSettings, 'batchSize' | 'microBatchTokens' | 'packed'>,
+): Example[][] {
+  const cut = (batch: readonly Example[]) =>
+    cutMicroBatches(batch, (example) => task.tokens(example), { tokens: microBatchTokens, packed });
+  if (microBatchTokens !== undefined) return cut(examples);
+  const batches = Array.from({ length: Math.ceil(examples.length / batchSize) }, (_, index) =>
+    examples.slice(index * batchSize, (index + 1) * batchSize),
+  );
+  return batches.flatMap(cut);
+}
+
+/** The sum of what the loss is a mean over. @throws DataError where it is not above 0 */
+export function summedWeight<Example>(task: TrainingTask<Example>, examples: readonly Example[]): number {
+  const total = examples.reduce((sum, example) => sum + task.weigh(example), 0);
+  if (total > 0) return total;
+  throw new DataError(
+    `${examples.length} examples of one batch have nothing to learn from (their weight is ${total})`,
+    {
+      mend: 'Remove examples whose completion is empty or was cut off whole.',
+    },
+  );
+}
+
+/** Adds figures to running sums, name by name. */
+export function addFigures(sums: Figures, more: Readonly<Figures>): void {
+  for (const [name, value] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + value;
+}
+
+/** The figure that decides which checkpoint is best. @throws UsageError where the task reports no such figure */
+export function figureForBest(figures: Readonly<Figures>, name: string): number {
+  const value = figures[name];
+  if (value !== undefined) return value;
+  throw new UsageError(`metricForBest: the evaluation reports no ${JSON.stringify(name)}`, {
+    mend: `It reports ${Object.keys(figures).join(', ')}.`,
+  });
+}

@@ -1,0 +1,98 @@
+import { deriveSeed, throwIfAborted } from '../system/index.ts';
+import { cutMicroBatches } from './batches.ts';
+import { DivergedError } from './diverged-error.ts';
+import { addFigures, type Figures, summedWeight } from './evaluation.ts';
+import { clipFactor, findFault, GradientSum, type Gradients, globalNorm, isUsable } from './gradients.ts';
+import type { AdamW } from './optimizer.ts';
+import { scheduleFactor } from './schedule.ts';
+import type { TrainingSettings } from './training-settings.ts';
+import type { TrainingTask } from './training-task.ts';
+
+/** What every step measures; the task's own metrics stand beside. */
+export interface StepFigures extends Figures {
+  loss: number;
+  learningRate: number;
+  /** Before clipping. */
+  gradientNorm: number;
+  /** Tokens of the batch, padding not counted. */
+  tokens: number;
+  tokensPerSecond: number;
+  /** Resident memory of the process, in bytes. */
+  memory: number;
+}
+
+export interface StepOptions {
+  settings: TrainingSettings;
+  /** Counted from 0. */
+  step: number;
+  /** Steps of the whole run. */
+  steps: number;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * One optimiser step over one batch. When it throws, parameters and optimiser are as they were before.
+ * @throws DivergedError where the loss or a gradient is not finite; AbortedError
+ */
+export async function takeStep<Example>(
+  task: TrainingTask<Example>,
+  optimizer: AdamW,
+  batch: readonly Example[],
+  options: StepOptions,
+): Promise<StepFigures> {
+  const { settings, step, steps } = options;
+  const started = performance.now();
+  const { gradients, figures } = await accumulate(task, batch, options);
+  const gradientNorm = globalNorm(gradients);
+  const scale = clipFactor(gradientNorm, settings.maxGradientNorm);
+  if (!isUsable(gradientNorm, scale)) throw gradientFault(gradients, step + 1);
+  throwIfAborted(options.signal);
+  const schedule = { kind: settings.schedule, warmup: settings.warmup, steps };
+  const learningRate = settings.learningRate * scheduleFactor(schedule, step);
+  optimizer.step(gradients, { learningRate, scale });
+  const tokens = batch.reduce((sum, example) => sum + task.tokens(example), 0);
+  const tokensPerSecond = tokens / ((performance.now() - started) / 1000);
+  const memory = process.memoryUsage.rss();
+  return { ...figures, loss: figures.loss!, learningRate, gradientNorm, tokens, tokensPerSecond, memory };
+}
+
+/** Sums gradients and figures over the micro-batches of a batch. */
+async function accumulate<Example>(
+  task: TrainingTask<Example>,
+  batch: readonly Example[],
+  { settings, step, signal }: StepOptions,
+): Promise<{ gradients: Gradients; figures: Figures }> {
+  const total = summedWeight(task, batch);
+  const limits = { tokens: settings.microBatchTokens, packed: settings.packed };
+  const cuts = cutMicroBatches(batch, (example) => task.tokens(example), limits);
+  const sum = new GradientSum(task.parameters);
+  const figures: Figures = { loss: 0 };
+  for (const [index, examples] of cuts.entries()) {
+    throwIfAborted(signal);
+    const seed = deriveSeed(settings.seed, 'micro-batch', step, index);
+    const { loss, metrics, gradients } = await task.gradients(examples, { total, seed, ...(signal && { signal }) });
+    if (!Number.isFinite(loss)) throw lossFault(loss, { step: step + 1, index, examples: examples.length });
+    addFigures(figures, { ...metrics, loss });
+    sum.add(gradients);
+  }
+  return { gradients: sum.take(), figures };
+}
+
+function lossFault(loss: number, at: { step: number; index: number; examples: number }): DivergedError {
+  const part = `micro-batch ${at.index + 1} (${at.examples} examples)`;
+  return new DivergedError(`step ${at.step}: the loss of ${part} is ${loss}; the state before this step is kept`, {
+    step: at.step,
+  });
+}
+
+function gradientFault(gradients: Gradients, step: number): DivergedError {
+  const { name, value, count } = findFault(gradients);
+  const what = Number.isFinite(value)
+    ? `the largest gradient is ${value.toExponential(1)}, too large for a step`
+    : `${count} of ${gradients.get(name)!.length} gradients are not finite (${value})`;
+  return new DivergedError(`step ${step}: ${what}; the state before this step is kept`, {
+    id: name,
+    step,
+    parameter: name,
+  });
+}

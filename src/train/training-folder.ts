@@ -1,0 +1,133 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Parameters } from '../nn/index.ts';
+import { DataError, makeFolder, systemFault, UsageError, writeDurably } from '../system/index.ts';
+import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
+import { readJsonFile } from './json-file.ts';
+import type { AdamW } from './optimizer.ts';
+import { describeChanges, type RunIdentity } from './run-identity.ts';
+
+/** A checkpoint that is kept. */
+export interface SavedCheckpoint {
+  step: number;
+  /** Holds parameters.safetensors, optimizer.safetensors and state.json. */
+  folder: string;
+}
+
+const LEDGER = 'training.json';
+const PREFIX = 'checkpoint-';
+
+const ledgerSchema = z.object({
+  version: z.literal(1),
+  identity: z.record(z.string(), z.unknown()),
+  /** Steps of the checkpoints that count; any other is left over from work that was cut off. */
+  last: z.number().int().nullable(),
+  best: z.number().int().nullable(),
+});
+
+type Ledger = z.output<typeof ledgerSchema>;
+
+/** What a checkpoint holds. */
+export interface Trained {
+  parameters: Parameters;
+  optimizer: AdamW;
+  state: TrainingState;
+}
+
+/**
+ * The folder of one training run. `training.json` says whose it is and which checkpoints count: the last and the best
+ * one. It is replaced at once behind each new checkpoint, so that a cut at any point leaves the old state or the new.
+ */
+export class TrainingFolder {
+  readonly path: string;
+  #ledger: Ledger;
+
+  private constructor(path: string, ledger: Ledger) {
+    this.path = path;
+    this.#ledger = ledger;
+  }
+
+  /**
+   * Opens or makes the folder and removes what an interruption left half done. One process at a time.
+   * @throws UsageError where it holds checkpoints of a run with other settings, data or model, saying what changed
+   */
+  static async open(path: string, identity: RunIdentity): Promise<TrainingFolder> {
+    const fresh: Ledger = { version: 1, identity: { ...identity }, last: null, best: null };
+    const found = await readLedger(path);
+    if (found !== undefined && found.last !== null) refuseOther(path, found.identity, identity);
+    const folder = new TrainingFolder(path, found !== undefined && found.last !== null ? found : fresh);
+    await makeFolder(path);
+    await folder.#writeLedger();
+    await folder.#sweep();
+    return folder;
+  }
+
+  /** The newest checkpoint. */
+  get last(): SavedCheckpoint | undefined {
+    return this.#saved(this.#ledger.last);
+  }
+
+  /** The checkpoint of the best evaluation. */
+  get best(): SavedCheckpoint | undefined {
+    return this.#saved(this.#ledger.best);
+  }
+
+  /** Reads the last checkpoint back; undefined where there is none. @throws ModelError, DataError where damaged */
+  async resume(target: { parameters: Parameters; optimizer: AdamW }): Promise<TrainingState | undefined> {
+    return this.last === undefined ? undefined : readCheckpoint(this.last.folder, target);
+  }
+
+  /** Saves the run behind a whole step, and forgets the checkpoint that was the last until now. @throws ResourceError */
+  async save(trained: Trained): Promise<void> {
+    const { step, best } = trained.state;
+    const folder = this.#folderOf(step);
+    if (this.#ledger.last === step) await writeState(folder, trained.state);
+    else await writeCheckpoint(folder, trained);
+    this.#ledger = { ...this.#ledger, last: step, best: best?.step ?? null };
+    await this.#writeLedger();
+    await this.#sweep();
+  }
+
+  #saved(step: number | null): SavedCheckpoint | undefined {
+    return step === null ? undefined : { step, folder: this.#folderOf(step) };
+  }
+
+  #folderOf(step: number): string {
+    return join(this.path, `${PREFIX}${step}`);
+  }
+
+  async #writeLedger(): Promise<void> {
+    await writeDurably(join(this.path, LEDGER), `${JSON.stringify(this.#ledger, null, 2)}\n`);
+  }
+
+  /** Removes checkpoints that do not count, whole or half written. */
+  async #sweep(): Promise<void> {
+    const kept = [this.#ledger.last, this.#ledger.best].map((step) => `${PREFIX}${step}`);
+    const names = await readdir(this.path);
+    const stale = names.filter((name) => /^\.?checkpoint-\d+(\.partial)?$/.test(name) && !kept.includes(name));
+    for (const name of stale) await rm(join(this.path, name), { recursive: true, force: true });
+  }
+}
+
+async function readLedger(path: string): Promise<Ledger | undefined> {
+  try {
+    return await readJsonFile(join(path, LEDGER), ledgerSchema);
+  } catch (error) {
+    if (error instanceof DataError && isMissing(error.cause)) return undefined;
+    throw systemFault(error, path);
+  }
+}
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+}
+
+function refuseOther(path: string, before: Record<string, unknown>, now: RunIdentity): void {
+  const changes = describeChanges(before, JSON.parse(JSON.stringify(now)));
+  if (changes.length === 0) return;
+  throw new UsageError(`holds a training that was begun otherwise (${changes.join('; ')})`, {
+    file: path,
+    mend: 'Name another folder, go back to the old settings and data, or remove this folder.',
+  });
+}
