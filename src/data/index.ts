@@ -42,6 +42,13 @@ export {
 export type { Problem } from './problems.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
+export {
+  agreeOnSettings,
+  manifestFileOf,
+  readStageManifest,
+  type StageManifest,
+  writeStageManifest,
+} from './stage-manifest.ts';
 export { goldIdOfTriple, readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 export {
   readJudgements,

@@ -1,3 +1,4 @@
+export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
 export { DurableFile, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
 export {

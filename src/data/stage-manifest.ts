@@ -1,0 +1,90 @@
+import { readFile, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { contentKey, DataError, describeChanges, packageVersion, systemFault, writeDurably } from '../system/index.ts';
+
+/** What a growing file of records was made from: all that decides its content, beside the file. */
+const manifestSchema = z.object({
+  /** What made the file: `candidates`, `answers`. */
+  stage: z.string(),
+  /** Version of this package that began it. */
+  version: z.string(),
+  /** Content key of the settings. */
+  key: z.string(),
+  /** All that decides the content of the file, inputs by their hashes. */
+  settings: z.record(z.string(), z.unknown()),
+  /** Facts for people, which decide nothing. */
+  about: z.record(z.string(), z.unknown()),
+  /** What the finished file holds; missing while it grows. */
+  result: z.record(z.string(), z.unknown()).optional(),
+});
+export type StageManifest = z.output<typeof manifestSchema>;
+
+/** Where the manifest of `candidates.jsonl` stands: `candidates.manifest.json` beside it. */
+export function manifestFileOf(file: string): string {
+  return `${file.replace(/\.jsonl$/, '')}.manifest.json`;
+}
+
+/** The manifest of a file of records; undefined where there is none. @throws DataError for one that is broken */
+export async function readStageManifest(file: string): Promise<StageManifest | undefined> {
+  const path = manifestFileOf(file);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw systemFault(error, path);
+  }
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new DataError('is not the manifest of a file of records', {
+      file: path,
+      mend: 'Restore it, or name another output.',
+      cause,
+    });
+  }
+}
+
+/**
+ * Says whether work on a file may go on: it may where the file was begun with the same settings, or is not there.
+ *
+ * @returns the manifest to write with {@link writeStageManifest} once the file is locked
+ * @throws DataError saying what changed
+ */
+export async function agreeOnSettings(
+  file: string,
+  wanted: Pick<StageManifest, 'stage' | 'settings' | 'about'>,
+): Promise<StageManifest> {
+  const settings = plainJson(wanted.settings);
+  const manifest = { ...wanted, settings, version: packageVersion(), key: contentKey(settings) };
+  const found = await readStageManifest(file);
+  if (found === undefined) {
+    const size = await stat(file).then(
+      (facts) => facts.size,
+      () => 0,
+    );
+    if (size === 0) return manifest;
+    throw new DataError('the file holds records, but no manifest says how they were made', {
+      file,
+      mend: `Restore ${manifestFileOf(file)}, or name another output.`,
+    });
+  }
+  if (found.stage === wanted.stage && found.key === manifest.key) return { ...manifest, version: found.version };
+  const changes = describeChanges({ stage: found.stage, ...found.settings }, { stage: wanted.stage, ...settings }).join(
+    '; ',
+  );
+  throw new DataError(`the file was begun with other settings (${changes})`, {
+    file,
+    mend: 'Give the settings it was begun with, or name another output.',
+  });
+}
+
+/** Writes the manifest beside the file. @throws ResourceError */
+export async function writeStageManifest(file: string, manifest: StageManifest): Promise<void> {
+  await writeDurably(manifestFileOf(file), `${JSON.stringify(manifest, null, 1)}\n`);
+}
+
+/** As it comes back from a file: without what is undefined. */
+function plainJson(settings: Record<string, unknown>): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
+}
