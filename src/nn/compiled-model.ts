@@ -9,7 +9,7 @@ import {
   withFileLock,
   writeDurably,
 } from '../system/index.ts';
-import type { Dtype, Graph, TensorData } from './graph.ts';
+import { type Graph, ITEM_BYTES, type TensorData } from './graph.ts';
 import { type WeightPlace, writeOnnxModel } from './onnx-model.ts';
 
 /** A graph and its weights on the disk, as the runtime loads them. */
@@ -29,59 +29,71 @@ export interface CompileOptions {
 }
 
 const WEIGHTS = 'weights.bin';
-const ITEM_BYTES: Record<Dtype, number> = {
-  float32: 4,
-  uint8: 1,
-  int8: 1,
-  int32: 4,
-  int64: 8,
-  bool: 1,
-  float16: 2,
-  uint4: 0.5,
-};
 
 /** Weights begin at page boundaries, where the runtime can map them. */
 const PAGE = 4096;
 
-/**
- * Writes a graph and its weights, one weight in memory at a time, unless they stand there already. The folder's name
- * holds the checkpoint's fingerprint and every byte of the graph, so that a stale copy is never loaded; the ONNX file
- * is written last, and processes that come at the same time wait for one another.
- */
+/** Reads one weight of a graph. */
+export type WeightLoader = () => Promise<TensorData>;
+
+/** {@link compileGraphs} for one graph. */
 export async function compileModel(
   graph: Graph,
-  loaders: ReadonlyMap<string, () => Promise<TensorData>>,
-  { cache, fingerprint, signal }: CompileOptions,
+  loaders: ReadonlyMap<string, WeightLoader>,
+  options: CompileOptions,
 ): Promise<CompiledModel> {
-  const { places, bytes } = layOut(graph);
-  const model = writeOnnxModel(graph, WEIGHTS, places);
-  const folder = join(cache, contentKey({ fingerprint, graph: sha256(model) }).slice(0, 32));
-  const file = join(folder, 'model.onnx');
-  const compiled = { file, weightBytes: bytes };
-  if (await isWhole(folder, file, bytes)) return compiled;
+  const { files, weightBytes } = await compileGraphs({ model: graph }, loaders, options);
+  return { file: files.model!, weightBytes };
+}
+
+/**
+ * Writes graphs and the one file of weights that they share, one weight in memory at a time, unless they stand there
+ * already. The folder's name holds the checkpoint's fingerprint and the layout of the weights, a graph's name holds
+ * every byte of it, so that a stale copy is never loaded; a graph is written after its weights, and processes that come
+ * at the same time wait for one another.
+ */
+export async function compileGraphs(
+  graphs: Readonly<Record<string, Graph>>,
+  loaders: ReadonlyMap<string, WeightLoader>,
+  { cache, fingerprint, signal }: CompileOptions,
+): Promise<{ files: Record<string, string>; weightBytes: number }> {
+  const { places, bytes } = layOut(Object.values(graphs));
+  const folder = join(cache, contentKey({ fingerprint, weights: [...places] }).slice(0, 32));
+  const models = Object.entries(graphs).map(([name, graph]) => {
+    const model = writeOnnxModel(graph, WEIGHTS, places);
+    return { name, model, file: join(folder, `${sha256(model).slice(0, 32)}.onnx`) };
+  });
+  const compiled = { files: Object.fromEntries(models.map(({ name, file }) => [name, file])), weightBytes: bytes };
+  const isWhole = () => areWhole(join(folder, WEIGHTS), bytes, Object.values(compiled.files));
+  if (await isWhole()) return compiled;
   await makeFolder(cache);
   await withFileLock(
     `${folder}.lock`,
     async () => {
-      if (await isWhole(folder, file, bytes)) return;
-      await writeWeights(join(folder, WEIGHTS), places, loaders, signal);
-      await writeDurably(file, model);
+      if (await isWhole()) return;
+      if (!(await areWhole(join(folder, WEIGHTS), bytes, []))) {
+        await writeWeights(join(folder, WEIGHTS), places, loaders, signal);
+      }
+      for (const { file, model } of models) await writeDurably(file, model);
     },
     { signal },
   );
   return compiled;
 }
 
-async function isWhole(folder: string, file: string, bytes: number): Promise<boolean> {
-  const sizes = await Promise.all([stat(file), stat(join(folder, WEIGHTS))]).catch(() => undefined);
-  return sizes?.[1].size === bytes;
+async function areWhole(weights: string, bytes: number, files: readonly string[]): Promise<boolean> {
+  const sizes = await Promise.all([weights, ...files].map((file) => stat(file))).catch(() => undefined);
+  const [file] = sizes ?? [];
+  return file?.size === bytes;
 }
 
-/** Places the weights one after the other; the file ends at a page boundary. */
-function layOut(graph: Graph): { places: Map<string, WeightPlace>; bytes: number } {
+/** Places the weights of all graphs one after the other, by name; the file ends at a page boundary. */
+function layOut(graphs: readonly Graph[]): { places: Map<string, WeightPlace>; bytes: number } {
+  const weights = new Map(graphs.flatMap((graph) => [...graph.weights]));
   const places = new Map<string, WeightPlace>();
   let offset = 0;
-  for (const { name, dtype, shape } of graph.weights.values()) {
+  for (const name of [...weights.keys()].sort()) {
+    const { dtype, shape } = weights.get(name)!;
     const bytes = shape.reduce<number>((product, size) => product * Number(size), ITEM_BYTES[dtype]);
     places.set(name, { offset, bytes });
     offset += Math.ceil(bytes / PAGE) * PAGE;
@@ -92,7 +104,7 @@ function layOut(graph: Graph): { places: Map<string, WeightPlace>; bytes: number
 async function writeWeights(
   path: string,
   places: ReadonlyMap<string, WeightPlace>,
-  loaders: ReadonlyMap<string, () => Promise<TensorData>>,
+  loaders: ReadonlyMap<string, WeightLoader>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const file = await DurableFile.create(path);

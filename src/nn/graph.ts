@@ -4,6 +4,11 @@ import { ModelError } from '../system/index.ts';
 export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, uint4: 21 } as const;
 export type Dtype = keyof typeof DTYPES;
 
+/** Bytes of one number. */
+export const ITEM_BYTES: Readonly<Record<Dtype, number>> = {
+  ...{ float32: 4, uint8: 1, int8: 1, int32: 4, int64: 8, bool: 1, float16: 2, uint4: 0.5 },
+};
+
 /** A size that is known, or the name of one that each run may choose. Equal names mean equal sizes. */
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
@@ -64,6 +69,8 @@ export class Graph {
   readonly weights = new Map<string, Tensor>();
   /** Small fixed values, written into the graph. */
   readonly constants = new Map<Tensor, TensorData>();
+  /** Inputs that are drawn at random for each run, with the share of zeros. */
+  readonly masks = new Map<string, number>();
   readonly #uses = new Map<string, number>();
   readonly #once = new Map<string, Tensor>();
   readonly #prefix: string;
@@ -80,9 +87,11 @@ export class Graph {
     return new Graph(`${this.#unique('body')}/`);
   }
 
-  /** A value that each run is given. */
+  /** A value that each run is given; asked for twice by one name, it is one tensor. */
   input(name: string, dtype: Dtype, shape: Shape): Tensor {
     const tensor = this.#tensor(this.#prefix + name, dtype, shape);
+    const known = this.inputs.find((input) => input.name === tensor.name);
+    if (known !== undefined) return known;
     this.inputs.push(tensor);
     return tensor;
   }
@@ -94,6 +103,12 @@ export class Graph {
     const tensor = { graph: this, name, dtype, shape };
     this.weights.set(name, tensor);
     return tensor;
+  }
+
+  /** An input that says which numbers dropout keeps: 1 keeps, 0 drops. @param rate share that is dropped */
+  mask(name: string, shape: Shape, rate: number): Tensor {
+    this.masks.set(name, rate);
+    return this.input(name, 'uint8', shape);
   }
 
   /** A small fixed value. */

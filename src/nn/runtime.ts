@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
-import { AbortedError, type LlmQeError, ModelError, ResourceError, workerFile } from '../system/index.ts';
-import type { RunReply, RunRequest, Values, WorkerRequest, WorkerStart } from './runtime-messages.ts';
+import { listSupportedBackends } from 'onnxruntime-node';
+import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError, workerFile } from '../system/index.ts';
+import type { Device, RunReply, RunRequest, Values, WorkerRequest, WorkerStart } from './runtime-messages.ts';
 
 export interface RuntimeOptions {
   /** Worker threads, each with a session of its own; they share the mapped file of weights. Default 1. */
@@ -9,6 +10,19 @@ export interface RuntimeOptions {
   threads?: number;
   /** Whether each worker keeps a second copy of the matrices, arranged for speed (some 5 %). Default true. */
   prepack?: boolean;
+  /** Whether a session keeps the memory of its intermediate results for the next run. Default true. */
+  arena?: boolean;
+  /** Where to compute. Default `cpu`. */
+  device?: Device;
+}
+
+/** The name of the one model that {@link Runtime.open} is given as a plain file. */
+const ONLY = 'model';
+
+/** What a run returns: its results, and the inputs, where they were lent. */
+interface Finished {
+  results: Values;
+  feeds: Values | undefined;
 }
 
 /** Runs in flight at a worker: one that it computes, one that waits there, so that it need not wait for this thread. */
@@ -16,7 +30,7 @@ const DEPTH = 2;
 
 interface Job {
   request: RunRequest;
-  resolve(results: Values): void;
+  resolve(finished: Finished): void;
   reject(error: Error): void;
 }
 
@@ -39,10 +53,17 @@ export class Runtime {
     this.#file = file;
   }
 
-  /** Loads the model in every worker. @throws ModelError where the runtime refuses it */
-  static async open(file: string, { workers = 1, threads = 1, prepack = true }: RuntimeOptions = {}): Promise<Runtime> {
-    const runtime = new Runtime(file);
-    const start: WorkerStart = { file, threads, prepack, stop: runtime.#stop };
+  /**
+   * Loads a model in every worker, or readies several models, each of which is loaded when it is first run.
+   * @throws ModelError where the runtime refuses it; UsageError where the runtime lacks the device
+   */
+  static async open(files: string | Readonly<Record<string, string>>, options: RuntimeOptions = {}): Promise<Runtime> {
+    const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
+    checkDevice(device);
+    const one = typeof files === 'string';
+    const runtime = new Runtime(one ? files : Object.values(files)[0]!);
+    const named = one ? { [ONLY]: files } : files;
+    const start: WorkerStart = { files: named, eager: one, threads, prepack, arena, device, stop: runtime.#stop };
     try {
       await Promise.all(Array.from({ length: workers }, () => runtime.#startWorker(start)));
     } catch (error) {
@@ -57,11 +78,23 @@ export class Runtime {
    * @throws AbortedError at once when the signal fires; a run that has begun ends unheard
    * @throws ModelError, naming the operation that failed
    */
-  run(feeds: Values, signal?: AbortSignal): Promise<Values> {
-    if (signal?.aborted) return Promise.reject(new AbortedError());
+  async run(feeds: Values, signal?: AbortSignal): Promise<Values> {
+    if (signal?.aborted) throw new AbortedError();
+    return (await this.#request(ONLY, feeds, false, signal)).results;
+  }
+
+  /**
+   * Runs one of several models on inputs that come back: the buffers are away during the run, and `feeds` holds the same
+   * memory again when it has ended, well or badly. A run cannot be stopped once it has begun.
+   */
+  async lend(model: string, feeds: Values): Promise<Values> {
+    return (await this.#request(model, feeds, true)).results;
+  }
+
+  #request(model: string, feeds: Values, lent: boolean, signal?: AbortSignal): Promise<Finished> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    return new Promise<Values>((resolve, reject) => {
-      const job: Job = { request: { id: ++this.#lastId, feeds }, resolve, reject };
+    return new Promise((resolve, reject) => {
+      const job: Job = { request: { id: ++this.#lastId, model, feeds, lent }, resolve, reject };
       if (signal !== undefined) this.#obey(signal, job);
       this.#waiting.push(job);
       this.#dispatch();
@@ -106,7 +139,8 @@ export class Runtime {
     const seat: Seat = { worker, exit, jobs: new Map() };
     this.#seats.push(seat);
     await new Promise<void>((resolve, reject) => {
-      const loading: Job = { request: { id: 0, feeds: {} }, resolve: () => resolve(), reject };
+      const request = { id: 0, model: '', feeds: {}, lent: false };
+      const loading: Job = { request, resolve: () => resolve(), reject };
       seat.jobs.set(0, loading);
       worker.on('message', (reply: RunReply) => this.#settle(seat, reply));
       worker.on('error', (cause) => this.#fail(workerFault(this.#file, cause)));
@@ -119,7 +153,8 @@ export class Runtime {
     const job = seat.jobs.get(reply.id);
     seat.jobs.delete(reply.id);
     if (seat.jobs.size === 0 && this.#ended === undefined) seat.worker.unref();
-    if ('results' in reply) job?.resolve(reply.results);
+    if (reply.feeds !== undefined && job !== undefined) Object.assign(job.request.feeds, reply.feeds);
+    if ('results' in reply) job?.resolve(reply);
     else job?.reject(runFault(this.#file, reply.failure));
     this.#dispatch();
   }
@@ -145,6 +180,15 @@ export class Runtime {
     this.#waiting = [];
     for (const { jobs } of this.#seats) jobs.clear();
   }
+}
+
+/** @throws UsageError where the runtime at hand was built without this device */
+function checkDevice(device: Device): void {
+  const built = new Set(['cpu', ...listSupportedBackends().map(({ name }) => name)]);
+  if (built.has(device)) return;
+  throw new UsageError(`the runtime at hand cannot compute on ${device}; it knows ${[...built].join(', ')}`, {
+    mend: 'Use device cpu, or install a build of onnxruntime-node that has this device.',
+  });
 }
 
 /** What the runtime says, as a typed error that names the operation. */

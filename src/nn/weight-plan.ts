@@ -1,28 +1,61 @@
 import type { Checkpoint } from '../models/index.ts';
-import { ModelError } from '../system/index.ts';
+import { deriveSeed, ModelError, Random } from '../system/index.ts';
 import { type Dtype, describeShape, type Graph, type Shape, type Tensor, type TensorData } from './graph.ts';
 import { quantizeColumns, sideBySide, transposed } from './matrix.ts';
-import type { QuantizedMatrix } from './operations/index.ts';
+import { add, dropout, matmul, type QuantizedMatrix } from './operations/index.ts';
 
 /** What the planner needs of a checkpoint. */
 export type TensorSource = Pick<Checkpoint, 'path' | 'tensors' | 'read'>;
 
+/** A trainable tensor of a graph, and where its first values come from. */
+export interface ParameterPlan {
+  shape: readonly number[];
+  load(): Promise<Float32Array>;
+}
+
+/** The low-rank addition to a linear layer (Hu et al. 2021): scale · B · A. */
+export interface LowRank {
+  rank: number;
+  /** alpha / rank, or alpha / √rank. */
+  scale: number;
+  /** Share of the layer's inputs that A does not see while it is trained. */
+  dropout: number;
+}
+
+export interface PlanOptions {
+  /** Stands before every name in the checkpoint ("bert."). */
+  prefix?: string;
+  /** Which of the checkpoint's tensors are trained; the others are frozen. */
+  trains?: (name: string) => boolean;
+  /** The low-rank addition of a module, by the module's name; none where it has none. */
+  adapter?: (module: string) => LowRank | undefined;
+  /** Whether dropout is on, and gradients will be asked for. */
+  training?: boolean;
+  /** Of every random first value. */
+  seed?: number;
+}
+
 /**
  * What each weight of a graph is made of. Names and shapes are checked against the checkpoint while the graph is
- * built; the numbers are read later, one weight at a time, when the file of weights is written.
+ * built; the numbers are read later, one weight at a time, when the file of weights is written. What is trained becomes
+ * an input of the graph instead, which each run is given.
  */
 export class WeightPlan {
+  readonly graph: Graph;
   readonly loaders = new Map<string, () => Promise<TensorData>>();
-  readonly #graph: Graph;
+  readonly parameters = new Map<string, ParameterPlan>();
+  readonly training: boolean;
   readonly #source: TensorSource;
+  readonly #options: PlanOptions;
   readonly #prefix: string;
   readonly #shapes: Map<string, readonly number[]>;
 
-  /** @param prefix stands before every name in the checkpoint ("bert.") */
-  constructor(graph: Graph, source: TensorSource, prefix = '') {
-    this.#graph = graph;
+  constructor(graph: Graph, source: TensorSource, options: PlanOptions = {}) {
+    this.graph = graph;
+    this.training = options.training ?? false;
     this.#source = source;
-    this.#prefix = prefix;
+    this.#options = options;
+    this.#prefix = options.prefix ?? '';
     this.#shapes = new Map(source.tensors().map(({ name, shape }) => [name, shape]));
   }
 
@@ -31,10 +64,44 @@ export class WeightPlan {
     return this.#shapes.has(this.#prefix + name);
   }
 
+  /** Whether a tensor is trained. */
+  trains(name: string): boolean {
+    return this.#options.trains?.(name) ?? false;
+  }
+
   /** A tensor as it stands in the checkpoint. @throws ModelError where it is missing or of another shape */
   tensor(name: string, shape: readonly number[]): Tensor {
     this.#check(name, shape);
-    return this.#weight(name, 'float32', shape, () => this.#read(name));
+    const load = () => this.#read(name);
+    if (this.trains(name)) return this.#parameter(this.#prefix + name, shape, load);
+    return this.#weight(name, 'float32', shape, load);
+  }
+
+  /**
+   * A linear layer as Transformers keeps it, with its low-rank addition // x [..., in], weight [out, in] → [..., out]
+   * @throws ModelError where a tensor is missing or of another shape
+   */
+  linear(x: Tensor, module: string, [output, input]: readonly [number, number], bias: boolean): Tensor {
+    const product = matmul(x, this.tensor(`${module}.weight`, [output, input]), { transposeB: true });
+    const shifted = bias ? add(product, this.tensor(`${module}.bias`, [output])) : product;
+    const adapter = this.#options.adapter?.(this.#prefix + module);
+    return adapter === undefined ? shifted : add(shifted, this.#lowRank(x, module, [output, input], adapter));
+  }
+
+  /** scale · (x · Aᵀ) · Bᵀ; A begins as PyTorch's linear layers do, B at 0, so that the addition begins at 0. */
+  #lowRank(x: Tensor, module: string, [output, input]: readonly [number, number], adapter: LowRank): Tensor {
+    const { rank, scale, dropout: rate } = adapter;
+    const name = `${this.#prefix}${module}`;
+    const bound = 1 / Math.sqrt(input);
+    const seed = deriveSeed(this.#options.seed ?? 0, name);
+    const a = this.#parameter(`${name}.lora_A.weight`, [rank, input], async () => {
+      const random = new Random(seed);
+      return Float32Array.from({ length: rank * input }, () => (2 * random.uniform() - 1) * bound);
+    });
+    const b = this.#parameter(`${name}.lora_B.weight`, [output, rank], async () => new Float32Array(output * rank));
+    const kept = () => this.graph.mask(`dropout/${name}`, x.shape, rate);
+    const seen = this.training && rate > 0 ? dropout(x, kept(), rate) : x;
+    return matmul(matmul(seen, a, { transposeB: true }), b, { transposeB: true, scale });
   }
 
   /** Vectors one after the other // n × [size] → [n · size] */
@@ -52,7 +119,7 @@ export class WeightPlan {
   matrix(name: string, parts: readonly string[], input: number, output: number): Tensor {
     for (const part of parts) this.#check(part, [output, input]);
     const shape = [input, parts.length * output];
-    return this.#weight(name, 'float32', shape, () => this.#transposed(parts, input, output));
+    return this.#weight(`${name}.transposed`, 'float32', shape, () => this.#transposed(parts, input, output));
   }
 
   /** {@link matrix} as signed bytes with a scale for each column. */
@@ -76,9 +143,14 @@ export class WeightPlan {
     return this.#source.read(this.#prefix + name);
   }
 
+  #parameter(name: string, shape: readonly number[], load: () => Promise<Float32Array>): Tensor {
+    this.parameters.set(name, { shape, load });
+    return this.graph.input(name, 'float32', shape);
+  }
+
   #weight(name: string, dtype: Dtype, shape: Shape, load: () => Promise<TensorData>): Tensor {
     this.loaders.set(name, load);
-    return this.#graph.weight(name, dtype, shape);
+    return this.graph.weight(name, dtype, shape);
   }
 
   #check(name: string, shape: readonly number[]): void {

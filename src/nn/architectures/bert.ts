@@ -73,7 +73,7 @@ export function buildBertEncoder(source: TensorSource, config: BertConfig, optio
   }
   const graph = new Graph();
   const prefixed = source.tensors().some(({ name }) => name.startsWith('bert.embeddings.'));
-  const weights = new WeightPlan(graph, source, prefixed ? 'bert.' : '');
+  const weights = new WeightPlan(graph, source, { prefix: prefixed ? 'bert.' : '' });
   const ids = graph.input('ids', 'int32', ['batch', 'sequence']);
   const lengths = graph.input('lengths', 'int32', ['batch']);
   const layers = new BertLayers(weights, config, options.precision);

@@ -1,0 +1,125 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Checkpoint, openCheckpoint } from '../../models/index.ts';
+import type { Head, StepMode } from '../index.ts';
+import { multiply, reduceSum } from '../operations/index.ts';
+import type { Values } from '../runtime-messages.ts';
+import { TrainingStep } from '../training-step.ts';
+import type { PlanOptions } from '../weight-plan.ts';
+import { llamaLogits, llamaLogProbabilities, llamaModel } from './llama.ts';
+import { llamaConfigSchema } from './llama-config.ts';
+
+const GOLDENS = fileURLToPath(new URL('../goldens', import.meta.url));
+
+interface Expected {
+  ids: number[][];
+  attentionMask: number[][];
+  promptLengths: number[];
+  logits: number[][][];
+  completionLogProbabilities: number[][];
+  lora: { r: number; alpha: number; targetModules: string[]; loss: number };
+  full: { loss: number };
+}
+
+let cache: string;
+const open: Checkpoint[] = [];
+beforeAll(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'llm-qe-llama-'));
+});
+afterAll(async () => {
+  await Promise.all(open.map((checkpoint) => checkpoint.close()));
+  await rm(cache, { recursive: true, force: true });
+});
+
+async function load(name: string) {
+  const folder = join(GOLDENS, name);
+  const checkpoint = await openCheckpoint(folder);
+  open.push(checkpoint);
+  const config = llamaConfigSchema.parse(JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')));
+  const expected: Expected = JSON.parse(await readFile(join(folder, 'expected.json'), 'utf8'));
+  return { folder, checkpoint, config, expected };
+}
+
+const int32 = (shape: number[], data: number[]) => ({ dtype: 'int32' as const, shape, data: Int32Array.from(data) });
+
+/** The padded texts as a batch, and every token of the completions scored, in chunks of three. */
+function batchOf({ ids, attentionMask, promptLengths }: Expected): Values {
+  const [batch, sequence] = [ids.length, ids[0]!.length];
+  const shape = [batch, sequence];
+  const real = attentionMask.flat();
+  const scored: number[] = [];
+  ids.forEach((row, text) => {
+    const length = attentionMask[text]!.filter(Boolean).length;
+    for (let at = promptLengths[text]!; at < length; at++) scored.push(text * row.length + at - 1);
+  });
+  while (scored.length % 3 !== 0) scored.push(0);
+  const chunked = [scored.length / 3, 3];
+  return {
+    tokens: int32(shape, ids.flat()),
+    positions: int32(shape, ids.flatMap((row) => row.map((_, at) => at))),
+    text: int32(shape, real.map((one) => one - 1)),
+    branch: int32(shape, real.map(() => 0)),
+    scored: int32(chunked, scored),
+    targets: int32(chunked, scored.map((at) => ids.flat()[at + 1]!)),
+    weights: { dtype: 'float32', shape: chunked, data: new Float32Array(scored.length) },
+  };
+}
+
+const head =
+  (config: ReturnType<typeof llamaConfigSchema.parse>): Head =>
+  (weights, x) => {
+    const logs = llamaLogProbabilities(weights, config, x);
+    const share = weights.graph.input('weights', 'float32', ['chunks', 'rows']);
+    return { loss: reduceSum(multiply(logs, share), [0, 1]), outputs: { logs } };
+  };
+
+async function stepOf(name: string, mode: StepMode, options: PlanOptions = {}) {
+  const { folder, checkpoint, config, expected } = await load(name);
+  const model = llamaModel(checkpoint, config, options);
+  const settings = { cache, fingerprint: name, mode, memory: 0, largest: {}, threads: 1, device: 'cpu' as const };
+  const { step, parameters } = await TrainingStep.open(model, head(config), settings);
+  return { folder, step, parameters, expected };
+}
+
+const close = (found: ArrayLike<number>, expected: readonly number[], tolerance: number) => {
+  expect(found.length).toBe(expected.length);
+  expected.forEach((number, index) => {
+    expect(Math.abs(found[index]! - number)).toBeLessThan(tolerance * Math.max(1, Math.abs(number)));
+  });
+};
+
+const FAMILY = ['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'];
+
+describe.each(FAMILY)("%s computes what Transformers' does", (name) => {
+  test('logits', async () => {
+    const { checkpoint, config, expected } = await load(name);
+    const model = llamaModel(checkpoint, config);
+    const logits: Head = (weights, x) => {
+      const all = llamaLogits(weights, config, x);
+      return { loss: reduceSum(all, [0, 1, 2]), outputs: { all } };
+    };
+    const settings = { cache, fingerprint: name, memory: 0, largest: {}, threads: 1, device: 'cpu' as const };
+    const { step, parameters } = await TrainingStep.open(model, logits, { ...settings, mode: 'whole' });
+    const { outputs } = await step.evaluate(batchOf(expected), parameters);
+    await step.close();
+    const { data, shape } = outputs.all!;
+    const width = shape[2]!;
+    expected.logits.forEach((rows, text) => {
+      rows.forEach((row, at) => {
+        const start = (text * shape[1]! + at) * width;
+        close((data as Float32Array).subarray(start, start + width), row, 1e-4);
+      });
+    });
+  });
+
+  test('log-probabilities of completions', async () => {
+    const { step, parameters, expected } = await stepOf(name, 'whole');
+    const { outputs } = await step.evaluate(batchOf(expected), parameters);
+    await step.close();
+    const wanted = expected.completionLogProbabilities.flat();
+    close((outputs.logs!.data as Float32Array).subarray(0, wanted.length), wanted, 1e-4);
+  });
+});

@@ -1,0 +1,124 @@
+import type { Block, BlockModel } from '../block-model.ts';
+import type { Tensor } from '../graph.ts';
+import {
+  add,
+  attend,
+  branchMask,
+  flattenRows,
+  gather,
+  logSoftmax,
+  matmul,
+  multiply,
+  pickLast,
+  reshape,
+  rmsNorm,
+  rotate,
+  silu,
+  tokenLogProbabilities,
+  transpose,
+} from '../operations/index.ts';
+import { type PlanOptions, type TensorSource, WeightPlan } from '../weight-plan.ts';
+import type { LlamaConfig } from './llama-config.ts';
+
+/**
+ * A causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32 // [batch, sequence]:
+ * `tokens`; `positions` of each token in its text; `text` it belongs to; `branch` of the text (see {@link branchMask}).
+ * Names of modules are those of Transformers.
+ */
+export function llamaModel(source: TensorSource, config: LlamaConfig, options: PlanOptions = {}): BlockModel {
+  const layers = Array.from({ length: config.layers }, (_, index): Block => {
+    return { name: `layer.${index}`, build: (weights, x) => layer(weights, config, x!, `model.layers.${index}`) };
+  });
+  const embeddings: Block = {
+    name: 'embeddings',
+    build: (weights) => gather(embeddingTable(weights, config), tokenInput(weights, 'tokens')),
+  };
+  return {
+    blocks: [embeddings, ...layers],
+    plan: (graph, training) => new WeightPlan(graph, source, { ...options, training }),
+  };
+}
+
+/** Logits of every token // [batch, sequence, hidden] → [batch, sequence, vocabulary] */
+export function llamaLogits(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor {
+  return matmul(finalNorm(weights, config, x), outputTable(weights, config), { transposeB: true });
+}
+
+/**
+ * Log-probabilities of the tokens that matter, and logits of those alone. Inputs, both int32 // [chunks, rows]: `scored`,
+ * places in the flattened batch whose next token is scored; `targets`, these next tokens. Rows of a chunk are computed
+ * at once, chunks one after the other.
+ * @param x // [batch, sequence, hidden]
+ * @returns // [chunks, rows]
+ */
+export function llamaLogProbabilities(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor {
+  const { graph } = weights;
+  const scored = graph.input('scored', 'int32', ['chunks', 'rows']);
+  const targets = graph.input('targets', 'int32', ['chunks', 'rows']);
+  const hidden = finalNorm(weights, config, gather(flattenRows(x), scored)); // [chunks, rows, hidden]
+  const table = outputTable(weights, config);
+  if (!weights.trains(outputName(config))) return tokenLogProbabilities(hidden, table, targets, weights.training);
+  const logits = matmul(hidden, table, { transposeB: true });
+  return pickLast(logSoftmax(logits), targets);
+}
+
+/** Attention and feed-forward, each after a normalisation and around a residual // [batch, sequence, hidden] */
+function layer(weights: WeightPlan, config: LlamaConfig, x: Tensor, name: string): Tensor {
+  const { graph } = weights;
+  const { hidden, intermediate } = config;
+  const attended = graph.scope('attention', () => {
+    const normal = norm(weights, config, x, `${name}.input_layernorm`);
+    return add(x, attention(weights, config, normal, `${name}.self_attn`));
+  });
+  return graph.scope('feed-forward', () => {
+    const normal = norm(weights, config, attended, `${name}.post_attention_layernorm`);
+    const gate = silu(weights.linear(normal, `${name}.mlp.gate_proj`, [intermediate, hidden], false));
+    const up = weights.linear(normal, `${name}.mlp.up_proj`, [intermediate, hidden], false);
+    return add(attended, weights.linear(multiply(gate, up), `${name}.mlp.down_proj`, [hidden, intermediate], false));
+  });
+}
+
+function attention(weights: WeightPlan, config: LlamaConfig, x: Tensor, name: string): Tensor {
+  const { graph } = weights;
+  const { hidden, heads, keyHeads, headSize, attentionBias, outputBias } = config;
+  const positions = tokenInput(weights, 'positions');
+  const project = (kind: string, count: number) => {
+    const rows = weights.linear(x, `${name}.${kind}_proj`, [count * headSize, hidden], attentionBias);
+    return transpose(normalized(kind, reshape(rows, ['batch', 'sequence', count, headSize])), [0, 2, 1, 3]);
+  };
+  const normalized = (kind: string, rows: Tensor) =>
+    config.normalizesHeads && kind !== 'v'
+      ? rmsNorm(rows, weights.tensor(`${name}.${kind}_norm.weight`, [headSize]), config.epsilon)
+      : rows;
+  const query = rotate(project('q', heads), positions, config.rotary);
+  const key = rotate(project('k', keyHeads), positions, config.rotary);
+  const text = tokenInput(weights, 'text');
+  const mask = graph.once('mask', () => branchMask(text, tokenInput(weights, 'branch')));
+  const mixed = transpose(attend(query, key, project('v', keyHeads), mask), [0, 2, 1, 3]);
+  const joined = reshape(mixed, ['batch', 'sequence', heads * headSize]);
+  return weights.linear(joined, `${name}.o_proj`, [hidden, heads * headSize], outputBias);
+}
+
+function norm(weights: WeightPlan, { hidden, epsilon }: LlamaConfig, x: Tensor, name: string): Tensor {
+  return rmsNorm(x, weights.tensor(`${name}.weight`, [hidden]), epsilon);
+}
+
+function finalNorm(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor {
+  return weights.graph.scope('output', () => norm(weights, config, x, 'model.norm'));
+}
+
+function embeddingTable(weights: WeightPlan, { vocabulary, hidden }: LlamaConfig): Tensor {
+  return weights.tensor('model.embed_tokens.weight', [vocabulary, hidden]);
+}
+
+function outputTable(weights: WeightPlan, config: LlamaConfig): Tensor {
+  return weights.tensor(outputName(config), [config.vocabulary, config.hidden]);
+}
+
+function outputName({ tied }: LlamaConfig): string {
+  return tied ? 'model.embed_tokens.weight' : 'lm_head.weight';
+}
+
+function tokenInput(weights: WeightPlan, name: string): Tensor {
+  return weights.graph.input(name, 'int32', ['batch', 'sequence']);
+}

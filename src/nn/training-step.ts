@@ -1,0 +1,203 @@
+import { deriveSeed, Random, ResourceError } from '../system/index.ts';
+import {
+  type BlockModel,
+  blockGraphs,
+  evaluationGraph,
+  GRADIENT,
+  type Head,
+  LOSS,
+  type StepGraphs,
+  wholeGraph,
+} from './block-model.ts';
+import { type CompileOptions, compileGraphs } from './compiled-model.ts';
+import type { Graph, Shape, Tensor } from './graph.ts';
+import { type Parameter, Parameters } from './parameters.ts';
+import { peakBytes, sizeOf } from './peak-memory.ts';
+import { Runtime } from './runtime.ts';
+import type { Device, Value, Values } from './runtime-messages.ts';
+
+/** `whole`: every activation in memory at once; `blocks`: one block's, each computed twice. */
+export type StepMode = 'whole' | 'blocks';
+
+export interface TrainingStepOptions extends CompileOptions {
+  /** `auto` takes `whole` where its activations fit into `memory`. */
+  mode: StepMode | 'auto';
+  /** Bytes that activations may take, for `auto`. */
+  memory: number;
+  /** Sizes of the largest micro-batch to come, by the names of the graph's dimensions, for `auto`. */
+  largest: Readonly<Record<string, number>>;
+  threads: number;
+  device: Device;
+}
+
+export interface StepResult {
+  loss: number;
+  outputs: Values;
+  gradients: Map<string, Float32Array>;
+}
+
+/** A compiled model with its loss: evaluates micro-batches, and differentiates them with respect to its parameters. */
+export class TrainingStep {
+  /** Which of the two ways was taken. */
+  readonly mode: StepMode;
+  readonly #graphs: Readonly<Record<string, Graph>>;
+  readonly #runtime: Runtime;
+  readonly #blocks: number;
+
+  private constructor(mode: StepMode, graphs: Readonly<Record<string, Graph>>, runtime: Runtime, blocks: number) {
+    this.mode = mode;
+    this.#graphs = graphs;
+    this.#runtime = runtime;
+    this.#blocks = blocks;
+  }
+
+  /**
+   * Builds and compiles the graphs, reads the parameters' first values, and readies a worker thread.
+   * @throws ModelError where the checkpoint does not fit; ResourceError where `auto` finds no way within the memory
+   */
+  static async open(
+    model: BlockModel,
+    head: Head,
+    options: TrainingStepOptions,
+  ): Promise<{ step: TrainingStep; parameters: Parameters }> {
+    const evaluation = evaluationGraph(model, head);
+    const { mode, parts } = choose(model, head, options);
+    const graphs = { ...parts.graphs, ...evaluation.graphs };
+    const { files } = await compileGraphs(graphs, new Map([...evaluation.loaders, ...parts.loaders]), options);
+    const parameters: Parameter[] = [];
+    for (const [name, { shape, load }] of parts.parameters) parameters.push({ name, shape, data: await load() });
+    const { threads, device } = options;
+    const runtime = await Runtime.open(files, { threads, device, prepack: false, arena: mode === 'whole' });
+    const step = new TrainingStep(mode, graphs, runtime, model.blocks.length);
+    return { step, parameters: new Parameters(parameters) };
+  }
+
+  /** Loss and outputs, dropout off. */
+  async evaluate(batch: Values, parameters: Parameters): Promise<Omit<StepResult, 'gradients'>> {
+    const outputs = await this.#run('evaluate', batch, parameters, 0);
+    return { loss: lossOf(outputs), outputs };
+  }
+
+  /** Loss, outputs, and the gradient of the loss with respect to every parameter. @param seed of dropout */
+  async differentiate(batch: Values, parameters: Parameters, seed: number): Promise<StepResult> {
+    const gradients = new Map<string, Float32Array>();
+    if (this.mode === 'whole') {
+      const outputs = this.#collect(await this.#run('train', batch, parameters, seed), gradients);
+      return { loss: lossOf(outputs), outputs, gradients };
+    }
+    const between = await this.#run('forward', batch, parameters, seed);
+    const hidden = take(between, `hidden ${this.#blocks}`)!;
+    const { upstream, ...rest } = await this.#run('head', batch, parameters, seed, { hidden });
+    const outputs = this.#collect(rest, gradients);
+    let flow = upstream;
+    for (let index = this.#blocks - 1; flow !== undefined; index--) {
+      const before = take(between, `hidden ${index}`);
+      const given: Values = { upstream: flow, ...(before && { hidden: before }) };
+      const { downstream, ...others } = await this.#run(`backward ${index}`, batch, parameters, seed, given);
+      this.#collect(others, gradients);
+      flow = downstream;
+    }
+    return { loss: lossOf(outputs), outputs, gradients };
+  }
+
+  /** Ends the worker thread. */
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+
+  /** Takes the gradients out of the results; those of a parameter that stands in several graphs add up. */
+  #collect(results: Values, gradients: Map<string, Float32Array>): Values {
+    const outputs: Values = {};
+    for (const [name, value] of Object.entries(results)) {
+      if (name.startsWith(GRADIENT)) addTo(gradients, name.slice(GRADIENT.length), value.data as Float32Array);
+      else outputs[name] = value;
+    }
+    return outputs;
+  }
+
+  /** Feeds a graph what it asks for; batch and parameters are lent, and hold the same memory again afterwards. */
+  async #run(name: string, batch: Values, parameters: Parameters, seed: number, between: Values = {}): Promise<Values> {
+    const graph = this.#graphs[name]!;
+    const sizes = namedSizes(graph.inputs, { ...batch, ...between });
+    const feeds: Values = {};
+    for (const { name: input, shape } of graph.inputs) {
+      const rate = graph.masks.get(input);
+      feeds[input] =
+        between[input] ??
+        batch[input] ??
+        (rate === undefined
+          ? { dtype: 'float32', shape: parameters.shape(input), data: parameters.get(input) }
+          : drawMask(shape, sizes, rate, deriveSeed(seed, input)));
+    }
+    try {
+      return await this.#runtime.lend(name, feeds);
+    } finally {
+      for (const [input, value] of Object.entries(feeds)) {
+        if (parameters.has(input)) parameters.set(input, value.data as Float32Array);
+        else if (batch[input] !== undefined) batch[input] = value;
+      }
+    }
+  }
+}
+
+function addTo(gradients: Map<string, Float32Array>, name: string, data: Float32Array): void {
+  const known = gradients.get(name);
+  if (known === undefined) gradients.set(name, data);
+  else for (let index = 0; index < known.length; index++) known[index]! += data[index]!;
+}
+
+function take(values: Values, name: string): Value | undefined {
+  const value = values[name];
+  delete values[name];
+  return value;
+}
+
+function lossOf(outputs: Values): number {
+  return Number(take(outputs, LOSS)!.data[0]);
+}
+
+/** What the named dimensions of the inputs are, by the shapes that are given. @throws ModelError where two differ */
+function namedSizes(inputs: readonly Tensor[], values: Values): Record<string, number> {
+  const sizes: Record<string, number> = {};
+  for (const { graph, name, shape } of inputs) {
+    values[name]?.shape.forEach((size, axis) => {
+      const dimension = shape[axis];
+      if (typeof dimension !== 'string') return;
+      if ((sizes[dimension] ?? size) !== size) {
+        throw graph.fault(name, `${dimension} is ${size} here and ${sizes[dimension]} in another input`);
+      }
+      sizes[dimension] = size;
+    });
+  }
+  return sizes;
+}
+
+/** Bytes of 1, but for a share of 0, each drawn with 16 random bits. */
+function drawMask(shape: Shape, sizes: Readonly<Record<string, number>>, rate: number, seed: number): Value {
+  const known = shape.map((dimension) => sizeOf(dimension, sizes));
+  const data = new Uint8Array(known.reduce((product, size) => product * size, 1));
+  const [random, limit] = [new Random(seed), Math.round(rate * 65536)];
+  for (let index = 0; index < data.length; index += 2) {
+    const bits = random.bits();
+    data[index] = (bits & 0xffff) >= limit ? 1 : 0;
+    data[index + 1] = bits >>> 16 >= limit ? 1 : 0;
+  }
+  return { dtype: 'uint8', shape: known, data };
+}
+
+function choose(model: BlockModel, head: Head, options: TrainingStepOptions): { mode: StepMode; parts: StepGraphs } {
+  const { mode, memory, largest } = options;
+  const whole = mode === 'blocks' ? undefined : wholeGraph(model, head);
+  if (whole !== undefined && (mode === 'whole' || peakBytes(whole.graphs.train!, largest) <= memory)) {
+    return { mode: 'whole', parts: whole };
+  }
+  const parts = blockGraphs(model, head);
+  const peak = Math.max(...Object.values(parts.graphs).map((graph) => peakBytes(graph, largest)));
+  if (mode === 'auto' && peak > memory) {
+    const [needed, allowed] = [peak, memory].map((bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`);
+    throw new ResourceError(`activations take ${needed} even one block at a time, and ${allowed} are allowed`, {
+      mend: 'Lower the tokens of a micro-batch, or allow more memory.',
+    });
+  }
+  return { mode: 'blocks', parts };
+}
