@@ -34,6 +34,14 @@ describe('terminal progress', () => {
     expect(written).toEqual(['  writing expansions: 5 of 10 passages  50 %  1 passages/s  5.0 s left\n']);
   });
 
+  it('tells of slow work what one unit takes', () => {
+    const { written, progress, wait } = recorder(true);
+    const task = progress.task('training', 100, 'steps');
+    wait(50_000);
+    task.advance(2);
+    expect(written.at(-1)).toContain('training: 2 of 100 steps  2 %  25 s each  40:50 min left');
+  });
+
   it('writes times as people say them', () => {
     expect([0.42, 12.3, 125, 3725].map(formatSeconds)).toEqual(['0.4 s', '12 s', '2:05 min', '1:02 h']);
   });

@@ -102,10 +102,16 @@ function describeTask({ label, total, unit, count, started, text }: RunningTask,
   const rate = seconds > 0 ? count / seconds : 0;
   const parts = [`  ${label}: ${formatCount(count, unit, total)}`];
   if (total !== undefined && total > 0) parts.push(`${Math.floor((100 * count) / total)} %`);
-  if (rate > 0) parts.push(`${formatCount(rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate), unit)}/s`);
+  if (rate > 0) parts.push(describeRate(rate, unit));
   if (total !== undefined && rate > 0 && count < total) parts.push(`${formatSeconds((total - count) / rate)} left`);
   if (text !== '') parts.push(text);
   return parts.join('  ');
+}
+
+/** Slow work is told by what one unit takes: `24 s each` says more than `0 steps/s`. */
+function describeRate(rate: number, unit: string): string {
+  if (rate < 0.5 && unit !== 'bytes') return `${formatSeconds(1 / rate)} each`;
+  return `${formatCount(rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate), unit)}/s`;
 }
 
 function formatCount(count: number, unit: string, total?: number): string {
