@@ -90,12 +90,24 @@ async function run<Example>(
   const folder = await TrainingFolder.open(options.folder, identity);
   const optimizer = new AdamW(task.parameters, settings);
   const state = (await folder.resume({ parameters: task.parameters, optimizer })) ?? freshState(settings);
+  if (state.evaluated === 0) await checkMetric(task, examples.dev, settings);
   const log = await MetricsLog.open(options.folder, state);
   try {
     return await new TrainingRun({ task, examples, settings, options, folder, optimizer, log, state }).run();
   } finally {
     await log.close();
   }
+}
+
+/** A misspelt metric is found before training, not at the first evaluation. @throws UsageError */
+async function checkMetric<Example>(
+  task: TrainingTask<Example>,
+  dev: readonly Example[],
+  settings: TrainingSettings,
+): Promise<void> {
+  const example = dev.find((one) => task.weigh(one) > 0);
+  if (settings.metricForBest === 'loss' || example === undefined) return;
+  figureForBest(await evaluateTask(task, [example], settings, { progress: SILENT }), settings.metricForBest);
 }
 
 function freshState({ seed }: TrainingSettings): TrainingState {
@@ -270,7 +282,7 @@ function describeStep({ values }: MetricsRecord): string {
   const { loss, learningRate, tokensPerSecond, memory } = values as StepFigures;
   return [
     `loss ${loss.toPrecision(4)}`,
-    `rate ${learningRate.toExponential(2)}`,
+    `lr ${learningRate.toExponential(1)}`,
     `${Math.round(tokensPerSecond).toLocaleString('en-US')} tokens/s`,
     `${(memory / 1e9).toFixed(1)} GB`,
   ].join('  ');
