@@ -153,10 +153,12 @@ export class Graph {
     }
   }
 
-  /** A size as a value // [1], int64. A named one is read off the first input that has it. @throws ModelError */
+  /** A size as a value // [1], int64. A named one is read off the first input that has it; `a·b` is a product. @throws ModelError */
   size(dimension: Dimension): Tensor {
     if (typeof dimension === 'number') return this.constant(BigInt64Array.of(BigInt(dimension)), [1]);
     return this.once(`size of ${dimension}`, () => {
+      const parts = dimension.split('·').map((part) => (Number.isNaN(Number(part)) ? part : Number(part)));
+      if (parts.length > 1) return parts.map((part) => this.size(part)).reduce((a, b) => this.#product(a, b));
       const source = this.inputs.find(({ shape }) => shape.includes(dimension));
       if (source === undefined) throw this.fault('Shape', `no input has the size ${dimension}`);
       const start = source.shape.indexOf(dimension);
@@ -167,6 +169,10 @@ export class Graph {
         attributes: { start, end: start + 1 },
       })[0]!;
     });
+  }
+
+  #product(a: Tensor, b: Tensor): Tensor {
+    return this.node({ operator: 'Mul', inputs: [a, b], outputs: [{ dtype: a.dtype, shape: a.shape }] })[0]!;
   }
 
   /** Runs `build` with names that begin with `scope/`. */

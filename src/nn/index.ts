@@ -6,7 +6,11 @@ export {
   buildBertEncoder,
   type Pooling,
 } from './architectures/bert.ts';
+export { llamaLogits, llamaLogProbabilities, llamaModel } from './architectures/llama.ts';
+export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-config.ts';
+export type { Block, BlockModel, Head } from './block-model.ts';
 export { type CompiledModel, type CompileOptions, compileModel } from './compiled-model.ts';
+export { gradients, type Seed } from './gradients.ts';
 export {
   type Dimension,
   type Dtype,
@@ -17,8 +21,11 @@ export {
   type TensorData,
 } from './graph.ts';
 export { writeOnnxModel } from './onnx-model.ts';
+export * as operations from './operations/index.ts';
 export { type Parameter, Parameters } from './parameters.ts';
+export { peakBytes } from './peak-memory.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { Runtime, type RuntimeOptions } from './runtime.ts';
-export type { Value, Values } from './runtime-messages.ts';
-export { type TensorSource, WeightPlan } from './weight-plan.ts';
+export { DEVICES, type Device, type Value, type Values } from './runtime-messages.ts';
+export { type StepMode, type StepResult, TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export { type LowRank, type PlanOptions, type TensorSource, WeightPlan } from './weight-plan.ts';

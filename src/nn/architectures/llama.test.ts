@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../models/index.ts';
-import type { Head, StepMode } from '../index.ts';
+import type { Head } from '../block-model.ts';
 import { multiply, reduceSum } from '../operations/index.ts';
+import type { Parameters } from '../parameters.ts';
 import type { Values } from '../runtime-messages.ts';
-import { TrainingStep } from '../training-step.ts';
+import { type StepMode, type StepResult, TrainingStep } from '../training-step.ts';
 import type { PlanOptions } from '../weight-plan.ts';
 import { llamaLogits, llamaLogProbabilities, llamaModel } from './llama.ts';
 import { llamaConfigSchema } from './llama-config.ts';
@@ -59,11 +60,23 @@ function batchOf({ ids, attentionMask, promptLengths }: Expected): Values {
   const chunked = [scored.length / 3, 3];
   return {
     tokens: int32(shape, ids.flat()),
-    positions: int32(shape, ids.flatMap((row) => row.map((_, at) => at))),
-    text: int32(shape, real.map((one) => one - 1)),
-    branch: int32(shape, real.map(() => 0)),
+    positions: int32(
+      shape,
+      ids.flatMap((row) => row.map((_, at) => at)),
+    ),
+    text: int32(
+      shape,
+      real.map((one) => one - 1),
+    ),
+    branch: int32(
+      shape,
+      real.map(() => 0),
+    ),
     scored: int32(chunked, scored),
-    targets: int32(chunked, scored.map((at) => ids.flat()[at + 1]!)),
+    targets: int32(
+      chunked,
+      scored.map((at) => ids.flat()[at + 1]!),
+    ),
     weights: { dtype: 'float32', shape: chunked, data: new Float32Array(scored.length) },
   };
 }
@@ -122,4 +135,66 @@ describe.each(FAMILY)("%s computes what Transformers' does", (name) => {
     const wanted = expected.completionLogProbabilities.flat();
     close((outputs.logs!.data as Float32Array).subarray(0, wanted.length), wanted, 1e-4);
   });
+});
+
+describe.each<StepMode>(['whole', 'blocks'])('gradients, %s', (mode) => {
+  /** Loss: the mean of -log p over all tokens of both completions. */
+  function lossBatch(expected: Expected): Values {
+    const batch = batchOf(expected);
+    const count = expected.completionLogProbabilities.flat().length;
+    (batch.weights!.data as Float32Array).fill(-1 / count, 0, count);
+    return batch;
+  }
+
+  async function check(step: TrainingStep, parameters: Parameters, expected: Expected, loss: number, file: string) {
+    const batch = lossBatch(expected);
+    const result = await step.differentiate(batch, parameters, 0);
+    expect(result.loss).toBeCloseTo(loss, 4);
+    const again = await step.differentiate(batch, parameters, 0);
+    expect(again.gradients).toEqual(result.gradients);
+    const evaluated = await step.evaluate(batch, parameters);
+    expect(evaluated.loss).toBeCloseTo(loss, 4);
+    await step.close();
+    const goldens = await openCheckpoint(file);
+    open.push(goldens);
+    const names = goldens.tensors().map(({ name }) => name);
+    expect([...result.gradients.keys()].sort()).toEqual(names.sort());
+    for (const name of names) close(result.gradients.get(name)!, [...(await goldens.read(name))], 1e-4);
+  }
+
+  test('of a LoRA adapter are those of PEFT', async () => {
+    const adapter = (module: string) => (/\.[qv]_proj$/.test(module) ? { rank: 4, scale: 2, dropout: 0 } : undefined);
+    const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter });
+    const values = await openCheckpoint(join(folder, 'lora.safetensors'));
+    open.push(values);
+    for (const name of parameters.names()) parameters.set(name, await values.read(name));
+    await check(step, parameters, expected, expected.lora.loss, join(folder, 'lora-gradients.safetensors'));
+  });
+
+  test('of every weight are those of PyTorch', async () => {
+    const { folder, step, parameters, expected } = await stepOf('qwen3', mode, { trains: () => true });
+    await check(step, parameters, expected, expected.full.loss, join(folder, 'gradients.safetensors'));
+  });
+});
+
+test('dropout depends on the seed alone, and is the same however the step is cut', async () => {
+  const adapter = (module: string) => (module.endsWith('q_proj') ? { rank: 4, scale: 2, dropout: 0.5 } : undefined);
+  const results = [];
+  for (const [mode, seed] of [
+    ['whole', 1],
+    ['blocks', 1],
+    ['whole', 2],
+  ] as const) {
+    const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter });
+    const values = await openCheckpoint(join(folder, 'lora.safetensors'));
+    open.push(values);
+    for (const name of parameters.names()) parameters.set(name, await values.read(name));
+    const batch = batchOf(expected);
+    (batch.weights!.data as Float32Array).fill(-1);
+    results.push(await step.differentiate(batch, parameters, seed));
+    await step.close();
+  }
+  const [whole, blocks, other] = results as [StepResult, StepResult, StepResult];
+  for (const [name, gradient] of whole.gradients) close(blocks.gradients.get(name)!, [...gradient], 1e-5);
+  expect(other.loss).not.toBeCloseTo(whole.loss, 3);
 });
