@@ -1,6 +1,7 @@
 import { compileModel } from './compiled-model.ts';
 import { gradients } from './gradients.ts';
 import { type Dtype, Graph, type Shape, type Tensor } from './graph.ts';
+import { reshape } from './operations/index.ts';
 import { Runtime } from './runtime.ts';
 import type { Value, Values } from './runtime-messages.ts';
 
@@ -41,10 +42,13 @@ const STEP = 5e-3;
 export class CheckedFunction {
   readonly #runtime: Runtime;
   readonly #inputs: readonly CheckedInput[];
+  /** Of the result, as the operations' rules say it. */
+  readonly shape: Shape;
 
-  private constructor(runtime: Runtime, inputs: readonly CheckedInput[]) {
+  private constructor(runtime: Runtime, inputs: readonly CheckedInput[], shape: Shape) {
     this.#runtime = runtime;
     this.#inputs = inputs;
+    this.shape = shape;
   }
 
   /**
@@ -67,10 +71,10 @@ export class CheckedFunction {
       graph.output(`gradient of ${name}`, found[index]!);
     });
     const { file } = await compileModel(graph, new Map(), { cache, fingerprint: 'none' });
-    return new CheckedFunction(await Runtime.open(file), inputs);
+    return new CheckedFunction(await Runtime.open(file), inputs, result.shape);
   }
 
-  /** @param seed what each number of the result is worth // as many as the result has */
+  /** @param seed what each number of the result is worth // at least as many as the result has */
   async run(values: readonly Value[], seed: Float32Array): Promise<CheckedResult> {
     const feeds: Values = { seed: { dtype: 'float32', shape: [seed.length], data: seed.slice() } };
     for (const [index, { dtype, shape, data }] of values.entries()) {
@@ -114,15 +118,18 @@ export class CheckedFunction {
   }
 }
 
-/** The gradient that starts the walk: an input as long as the result, under the result's shape. */
+/** The gradient that starts the walk: as many numbers of an input as the result has, under the result's shape. */
 function seedOf(result: Tensor): Tensor {
   const { graph, shape } = result;
-  const seed = graph.input('seed', 'float32', ['numbers of the result']);
-  const sizes = graph.node({
-    operator: 'Shape',
-    inputs: [result],
-    outputs: [{ dtype: 'int64', shape: [shape.length] }],
+  const seed = graph.input('seed', 'float32', ['numbers']);
+  const whole = (operator: string, size: Shape) =>
+    graph.node({ operator, inputs: [result], outputs: [{ dtype: 'int64', shape: size }] })[0]!;
+  const from = graph.constant(BigInt64Array.of(0n), [1]);
+  const used = graph.node({
+    operator: 'Slice',
+    inputs: [seed, from, reshape(whole('Size', []), [1])],
+    outputs: [{ dtype: 'float32', shape: ['numbers of the result'] }],
   });
-  const outputs = [{ dtype: 'float32' as const, shape }];
-  return graph.node({ operator: 'Reshape', inputs: [seed, sizes[0]], outputs })[0]!;
+  const inputs = [used[0], whole('Shape', [shape.length])];
+  return graph.node({ operator: 'Reshape', inputs, outputs: [{ dtype: 'float32', shape }] })[0]!;
 }
