@@ -1,10 +1,11 @@
 import { basename, resolve } from 'node:path';
 import { z } from 'zod';
-import { DataError, DurableFile, deriveSeed, type Progress, Random, SILENT, UsageError } from '../system/index.ts';
+import { DataError, deriveSeed, type Progress, Random, SILENT, UsageError } from '../system/index.ts';
 import { duplicateId, idSchema } from './id.ts';
 import { IdSet } from './id-set.ts';
 import { parseJsonLine } from './jsonl.ts';
 import { readLines } from './lines.ts';
+import { RowFile } from './row-file.ts';
 
 /**
  * How many of `total` a size stands for: a whole number of 1 or more is itself, a number below 1 is a share (rounded).
@@ -133,41 +134,4 @@ async function* rowsWithId(file: string, signal: AbortSignal | undefined): Async
 function withId(text: string, id: string): string {
   const open = text.trimEnd().slice(0, -1).trimEnd();
   return `${open}${open.endsWith('{') ? '' : ','}"id":${JSON.stringify(id)}}`;
-}
-
-const WRITE_PIECE = 1 << 18;
-
-/** One of several files that grow side by side. */
-class RowFile {
-  readonly #file: DurableFile;
-  #piece = '';
-  rows = 0;
-
-  private constructor(file: DurableFile) {
-    this.#file = file;
-  }
-
-  static async create(path: string): Promise<RowFile> {
-    return new RowFile(await DurableFile.create(path));
-  }
-
-  async write(row: string): Promise<void> {
-    this.#piece += `${row}\n`;
-    this.rows++;
-    if (this.#piece.length >= WRITE_PIECE) await this.#flush();
-  }
-
-  async commit(): Promise<void> {
-    await this.#flush();
-    await this.#file.commit();
-  }
-
-  async discard(): Promise<void> {
-    await this.#file.discard();
-  }
-
-  async #flush(): Promise<void> {
-    await this.#file.write(this.#piece);
-    this.#piece = '';
-  }
 }

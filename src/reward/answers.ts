@@ -1,0 +1,18 @@
+import { type AnswerRecord, answerSchema, IdSet, readJsonl } from '../data/index.ts';
+import { DataError } from '../system/index.ts';
+
+/** Reads `answers.jsonl` as a stream. @throws DataError for a broken line and for a query answered twice */
+export async function* readAnswers(file: string, signal?: AbortSignal): AsyncGenerator<AnswerRecord> {
+  const seen = new IdSet();
+  for await (const { value, line } of readJsonl(file, answerSchema, signal)) {
+    if (!seen.add(value.queryId)) {
+      throw new DataError('the query is answered twice', {
+        file,
+        line,
+        id: value.queryId,
+        mend: 'Remove one of the two.',
+      });
+    }
+    yield value;
+  }
+}

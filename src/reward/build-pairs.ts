@@ -1,0 +1,323 @@
+import { resolve } from 'node:path';
+import {
+  type AnswerRecord,
+  type CandidateRecord,
+  findFault,
+  IdSet,
+  type PairLayout,
+  type PairRecord,
+  type RewardRecord,
+  RowFile,
+  type TrainingQuery,
+  toConversations,
+} from '../data/index.ts';
+import type { PromptTemplate } from '../generate/index.ts';
+import {
+  AbortedError,
+  DataError,
+  isAbort,
+  type Progress,
+  SILENT,
+  throwIfAborted,
+  UsageError,
+  writeDurably,
+} from '../system/index.ts';
+import { readAnswers } from './answers.ts';
+import { AuditLog, examineQuery, type RewardedCandidate, type RewardedQuery } from './audit.ts';
+import type { RewardAudit } from './audit-types.ts';
+import { type ChosenPair, choosePairs } from './choose-pairs.ts';
+import { type Draw, drawPairs } from './draw.ts';
+import type { PairSettings } from './pair-settings.ts';
+import { IdStream, type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
+import type { GoldWords } from './quoting.ts';
+import { goldDocuments } from './reward-candidates.ts';
+import { readRewardSummary } from './reward-summary.ts';
+import { bestSimilarity, resolveThreshold } from './similarity-filter.ts';
+
+export interface PairOptions {
+  /** The training queries; asked for twice, as the files are read twice. */
+  queries: () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
+  /** Texts of gold documents by id, for queries that do not bring theirs along. */
+  goldTexts?: ReadonlyMap<string, string> | undefined;
+  candidates: string;
+  rewards: string;
+  /** For the audit alone. */
+  answers?: string | undefined;
+  /** The prompt that the candidates were sampled with: what is trained must be what is asked. */
+  prompt: PromptTemplate;
+  settings: PairSettings;
+  layout?: PairLayout | undefined;
+  /** The pairs to train on. */
+  out: string;
+  /** The pairs for development. */
+  devOut: string;
+  /** `audit.json` */
+  auditOut: string;
+  /** Number of queries, for the progress alone. */
+  count?: number | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface PairResult {
+  /** `dev` is undefined where no pair was drawn for development. */
+  files: { pairs: string; dev: string | undefined; audit: string };
+  audit: RewardAudit;
+}
+
+/**
+ * Builds preference pairs out of rewards, draws those to train on and to develop with, and audits both. All files are read
+ * a query at a time, twice: once to choose and count, once to write what was drawn.
+ *
+ * @throws DataError for ids of one file that another does not know, and when no query gives a pair; UsageError for a prompt
+ *   that reads a document, and for a draw that cannot be
+ */
+export async function buildPairs(options: PairOptions): Promise<PairResult> {
+  if (options.prompt.needsDocument) {
+    throw new UsageError(`prompt ${options.prompt.name} reads the gold document, which nobody has at search time`, {
+      mend: 'Give the prompt that the candidates were made with.',
+    });
+  }
+  const build = new PairBuild(options);
+  try {
+    return await build.run();
+  } catch (error) {
+    throw isAbort(error) ? new AbortedError('stopped; nothing was written') : error;
+  }
+}
+
+const BELOW_THRESHOLD = 'similarity below the threshold';
+const REPEATED = 'the same pair was built before';
+
+class PairBuild {
+  readonly #options: PairOptions;
+  readonly #log: AuditLog;
+  readonly #dropped: Record<string, number> = {};
+  /** Pairs of each query that gives some. */
+  readonly #available = new Map<string, number>();
+  /** Ids of pairs that were built before, word for word. */
+  readonly #repeated = new Set<string>();
+  #threshold = 0;
+  #queries = 0;
+
+  constructor(options: PairOptions) {
+    this.#options = options;
+    this.#log = new AuditLog(options.settings.seed);
+  }
+
+  async run(): Promise<PairResult> {
+    const { settings, rewards, out, devOut, auditOut, signal } = this.#options;
+    this.#threshold = await resolveThreshold(rewards, settings, signal);
+    await this.#choose();
+    if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
+    const draw = drawPairs(this.#available, settings);
+    await this.#write(draw);
+    const audit = await this.#audit(draw);
+    await writeDurably(resolve(auditOut), `${JSON.stringify(audit, null, 1)}\n`);
+    const dev = draw.dev === 0 ? undefined : resolve(devOut);
+    return { files: { pairs: resolve(out), dev, audit: resolve(auditOut) }, audit };
+  }
+
+  /** The first reading: what each query gives. */
+  async #choose(): Promise<void> {
+    const seen = new IdSet();
+    await this.#eachQuery(
+      'choosing pairs',
+      () => true,
+      (rewarded, goldWords) => {
+        this.#queries++;
+        this.#log.addQuery(rewarded, goldWords);
+        const { pairs, reason } = this.#choice(rewarded);
+        if (reason !== undefined) return this.#drop(reason);
+        const fresh = pairs.filter((pair, at) => {
+          const record = this.#record(rewarded, pair, at);
+          const isNew = findFault(record) === undefined && seen.add(contentOf(record));
+          if (!isNew) this.#repeated.add(record.id);
+          return isNew;
+        });
+        if (fresh.length === 0) return this.#drop(REPEATED);
+        this.#available.set(rewarded.query.id, fresh.length);
+      },
+    );
+  }
+
+  /** The second reading: the pairs that were drawn. */
+  async #write({ parts, dev }: Draw): Promise<void> {
+    const { out, devOut, layout } = this.#options;
+    const files = { train: await RowFile.create(resolve(out)), dev: await RowFile.create(resolve(devOut)) };
+    const toRow = (pair: PairRecord) => JSON.stringify(layout === 'conversations' ? toConversations(pair) : pair);
+    try {
+      await this.#eachQuery(
+        'writing pairs',
+        (id) => parts.has(id),
+        async (rewarded) => {
+          const drawn = parts.get(rewarded.query.id)!;
+          const records = this.#choice(rewarded).pairs.map((pair, at) => ({
+            pair,
+            record: this.#record(rewarded, pair, at),
+          }));
+          for (const { pair, record } of records
+            .filter((one) => !this.#repeated.has(one.record.id))
+            .slice(0, drawn.pairs)) {
+            await files[drawn.part].write(toRow(record));
+            this.#log.addPair(rewarded, pair, drawn.part);
+          }
+        },
+      );
+    } catch (error) {
+      await files.train.discard();
+      await files.dev.discard();
+      throw error;
+    }
+    await files.train.commit();
+    await (dev === 0 ? files.dev.discard() : files.dev.commit());
+  }
+
+  async #audit(draw: Draw): Promise<RewardAudit> {
+    const rewarding = await readRewardSummary(this.#options.rewards);
+    const built = [...this.#available.values()].reduce((sum, count) => sum + count, 0);
+    const before = Object.fromEntries(Object.entries(rewarding?.dropped ?? {}).filter(([, count]) => count > 0));
+    const unrewarded = Object.values(before).reduce((sum, count) => sum + count, 0);
+    return this.#log.finish({
+      rewarding,
+      settings: this.#options.settings,
+      threshold: this.#threshold,
+      queries: {
+        all: this.#queries + unrewarded,
+        kept: this.#available.size,
+        dropped: { ...before, ...this.#dropped },
+      },
+      pairs: {
+        built,
+        repeated: this.#repeated.size,
+        train: draw.train,
+        dev: draw.dev,
+        left: built - draw.train - draw.dev,
+      },
+    });
+  }
+
+  #choice(rewarded: RewardedQuery) {
+    const best = bestSimilarity(rewarded.candidates.map(({ earned }) => earned));
+    if (best < this.#threshold) return { pairs: [], reason: BELOW_THRESHOLD };
+    return choosePairs(rewarded.candidates, this.#options.settings);
+  }
+
+  #drop(reason: string): void {
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
+  }
+
+  #record({ query }: RewardedQuery, { chosen, rejected }: ChosenPair<RewardedCandidate>, at: number): PairRecord {
+    return {
+      id: `${query.id}/${at}`,
+      queryId: query.id,
+      prompt: this.#options.prompt.messages({ id: query.id, query: query.text }),
+      chosen: [{ role: 'assistant', content: chosen.text }],
+      rejected: [{ role: 'assistant', content: rejected.text }],
+      chosenId: chosen.id,
+      rejectedId: rejected.id,
+      chosenReward: chosen.reward,
+      rejectedReward: rejected.reward,
+    };
+  }
+
+  async #eachQuery(
+    label: string,
+    wanted: (queryId: string) => boolean,
+    visit: (rewarded: RewardedQuery, goldWords: GoldWords) => void | Promise<void>,
+  ): Promise<void> {
+    const { progress = SILENT, signal, count } = this.#options;
+    const task = progress.task(label, count, 'queries');
+    const joined = new JoinedQueries(this.#options);
+    try {
+      for await (const group of readRewardGroups(this.#options.rewards, signal)) {
+        throwIfAborted(signal);
+        const join = await joined.take(group);
+        if (wanted(group.queryId)) {
+          const { rewarded, goldWords } = examineQuery(join.query, join.gold, join.answer, join.candidates);
+          await visit(rewarded, goldWords);
+        }
+        task.advance();
+      }
+    } finally {
+      await joined.close();
+      task.done();
+    }
+  }
+}
+
+/** What belongs to a query's rewards, found by id in the other files. */
+class JoinedQueries {
+  readonly #options: PairOptions;
+  readonly #queries: IdStream<TrainingQuery>;
+  readonly #candidates: IdStream<QueryGroup<CandidateRecord>>;
+  readonly #answers: IdStream<AnswerRecord>;
+
+  constructor(options: PairOptions) {
+    const { queries, candidates, answers, signal } = options;
+    this.#options = options;
+    this.#queries = new IdStream(queries(), ({ id }) => id);
+    this.#candidates = new IdStream(readCandidateGroups(candidates, signal), ({ queryId }) => queryId);
+    this.#answers = new IdStream<AnswerRecord>(
+      answers === undefined ? [] : readAnswers(answers, signal),
+      ({ queryId }) => queryId,
+    );
+  }
+
+  async take({ queryId, records, line }: QueryGroup<RewardRecord>) {
+    const place = { file: this.#options.rewards, line, id: queryId };
+    const query = await this.#queries.take(queryId);
+    if (query === undefined) {
+      throw new DataError('these rewards are of a query that is not among the training queries', {
+        ...place,
+        mend: 'Name the data set and split that the rewards were made for.',
+      });
+    }
+    const sampled = await this.#candidates.take(queryId);
+    const answer = await this.#answers.take(queryId);
+    return {
+      query,
+      gold: goldDocuments(query, this.#options.goldTexts),
+      answer: answer?.text.trim() === '' ? undefined : answer,
+      candidates: joinRewards(sampled?.records ?? [], records, place),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#queries.close();
+    await this.#candidates.close();
+    await this.#answers.close();
+  }
+}
+
+/** @throws DataError where candidates and rewards are not of the same run */
+function joinRewards(
+  candidates: readonly CandidateRecord[],
+  rewards: readonly RewardRecord[],
+  place: { file: string; line: number; id: string },
+): { record: CandidateRecord; earned: RewardRecord }[] {
+  const earned = new Map(rewards.map((record) => [record.candidateId, record]));
+  const filled = candidates.filter(({ text }) => text.trim() !== '');
+  const joined = filled.map((record) => ({ record, earned: earned.get(record.candidateId) }));
+  const lacking = joined.find((one) => one.earned === undefined);
+  if (lacking === undefined && joined.length === rewards.length) {
+    return joined.map((one) => ({ record: one.record, earned: one.earned! }));
+  }
+  const what =
+    lacking === undefined
+      ? 'there are rewards of candidates that do not exist'
+      : `candidate ${lacking.record.candidateId} has no reward`;
+  throw new DataError(what, { ...place, mend: 'Run `llm-qe reward` again for these candidates.' });
+}
+
+function contentOf({ prompt, chosen, rejected }: PairRecord): string {
+  return JSON.stringify([prompt, chosen, rejected]);
+}
+
+function noPairs(file: string, dropped: Record<string, number>): DataError {
+  const reasons = Object.entries(dropped).map(([reason, count]) => `${count} ${reason}`);
+  return new DataError(`no query gives a pair${reasons.length === 0 ? '' : ` (${reasons.join(', ')})`}`, {
+    file,
+    mend: 'Relax the filter (--min-similarity, --similarity-quantile) or the policy (--min-margin, --max-length-ratio).',
+  });
+}

@@ -1,0 +1,35 @@
+export { readAnswers } from './answers.ts';
+export type { AuditExample, AuditQuote, AuditText, RewardAudit, TemperatureShare } from './audit-types.ts';
+export { buildPairs, type PairOptions, type PairResult } from './build-pairs.ts';
+export {
+  type CandidateSet,
+  type GoldDocument,
+  perCandidate,
+  type SetSimilarities,
+  type SetVectors,
+} from './candidate-set.ts';
+export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unpaired } from './choose-pairs.ts';
+export type { Distribution } from './distribution.ts';
+export {
+  type FunctionRewardOptions,
+  functionReward,
+  loadReward,
+  type RewardFunction,
+  type RewardInput,
+} from './own-reward.ts';
+export { defaultPairSettings, type PairSettings, pairSettings } from './pair-settings.ts';
+export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
+export { RankReward, ranksOf, type Target } from './rank-reward.ts';
+export type { Reward, WeightedReward } from './reward.ts';
+export { type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
+export { type RewardSummary, readRewardSummary } from './reward-summary.ts';
+export {
+  type CandidateSearch,
+  DenseCandidateSearch,
+  type DenseSearchOptions,
+  type FoundDocuments,
+  RetrieverCandidateSearch,
+  SearchReward,
+  type TextSearch,
+} from './search-reward.ts';
+export { MarginReward, SimilarityReward } from './similarity-reward.ts';

@@ -1,0 +1,96 @@
+import { basename, extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { contentKey, DataError, LlmQeError, sha256File, UsageError } from '../system/index.ts';
+import { type CandidateSet, perCandidate } from './candidate-set.ts';
+import type { Reward } from './reward.ts';
+
+/** What a reward function of one's own is given: one query and its candidates, as plain data. */
+export interface RewardInput {
+  query: { id: string; text: string };
+  /** The gold documents, the most relevant first. */
+  gold: readonly { id: string; text: string }[];
+  /** What an LLM answered while reading a gold document, where there is an answer. */
+  answer: string | undefined;
+  candidates: readonly {
+    id: string;
+    text: string;
+    temperature: number;
+    /** Cosine to the gold document that it is nearest to. */
+    similarityGold: number;
+    similarityAnswer: number | undefined;
+  }[];
+}
+
+/** Gives one number a candidate, in the order of the candidates; larger is better. */
+export type RewardFunction = (input: RewardInput) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+export interface FunctionRewardOptions {
+  /** Changes when the function does, so that earlier rewards are not taken for its own. Default: its source text. */
+  fingerprint?: string | undefined;
+  /** Leave out queries without an answer. Default false. */
+  needsAnswer?: boolean | undefined;
+}
+
+/** A reward out of a function. */
+export function functionReward(name: string, score: RewardFunction, options: FunctionRewardOptions = {}): Reward {
+  return {
+    name,
+    fingerprint: contentKey({ kind: 'own/1', source: options.fingerprint ?? String(score) }),
+    needsAnswer: options.needsAnswer ?? false,
+    async score(item) {
+      try {
+        return Float32Array.from(await score(toInput(item)));
+      } catch (error) {
+        if (error instanceof LlmQeError) throw error;
+        throw new DataError(`reward ${name} failed: ${error instanceof Error ? error.message : String(error)}`, {
+          id: item.query.id,
+          mend: 'Mend the reward function; it is given one query with its candidates.',
+          cause: error,
+        });
+      }
+    },
+  };
+}
+
+/**
+ * Loads a reward from a JavaScript module: its default export, or an export named `score`, is the {@link RewardFunction};
+ * `export const needsAnswer = true` leaves out queries without an answer. The module's name without its ending becomes the
+ * reward's.
+ *
+ * @throws DataError when there is no such file; UsageError when it cannot be loaded or exports no function
+ */
+export async function loadReward(file: string): Promise<Reward> {
+  const path = resolve(file);
+  const fingerprint = await sha256File(path);
+  const mend = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
+  let module: { default?: unknown; score?: unknown; needsAnswer?: unknown };
+  try {
+    module = (await import(pathToFileURL(path).href)) as typeof module;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`the module cannot be loaded: ${reason}`, { file, mend, cause: error });
+  }
+  const score = module.default ?? module.score;
+  if (typeof score !== 'function') throw new UsageError('the module exports no reward function', { file, mend });
+  return functionReward(basename(path, extname(path)), score as RewardFunction, {
+    fingerprint,
+    needsAnswer: module.needsAnswer === true,
+  });
+}
+
+function toInput(item: CandidateSet): RewardInput {
+  const gold = perCandidate(item.similarities.gold, item);
+  const answer = item.similarities.answer && perCandidate(item.similarities.answer, item);
+  return {
+    query: { id: item.query.id, text: item.query.text },
+    gold: item.gold,
+    answer: item.answer?.text,
+    candidates: item.candidates.map(({ candidateId, text, temperature }, at) => ({
+      id: candidateId,
+      text,
+      temperature,
+      similarityGold: gold[at]!,
+      similarityAnswer: answer?.[at],
+    })),
+  };
+}

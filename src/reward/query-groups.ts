@@ -1,0 +1,123 @@
+import type { z } from 'zod';
+import {
+  type CandidateRecord,
+  candidateIdOf,
+  candidateSchema,
+  IdSet,
+  type RewardRecord,
+  readJsonl,
+  rewardSchema,
+} from '../data/index.ts';
+import { DataError } from '../system/index.ts';
+
+/** The records of one query, as they stand together in a file. */
+export interface QueryGroup<T> {
+  queryId: string;
+  records: T[];
+  /** Line of the first one. */
+  line: number;
+}
+
+/**
+ * Reads `candidates.jsonl`, a query at a time, its candidates in the order of their indexes.
+ *
+ * @throws DataError for a broken line, candidates of one query that do not stand together, and ids that do not fit
+ */
+export async function* readCandidateGroups(
+  file: string,
+  signal?: AbortSignal,
+): AsyncGenerator<QueryGroup<CandidateRecord>> {
+  for await (const group of readGroups(file, candidateSchema, signal)) {
+    for (const { candidateId, index } of group.records) {
+      if (candidateId === candidateIdOf(group.queryId, index)) continue;
+      throw new DataError(`candidate ${index} of query ${JSON.stringify(group.queryId)} has this id`, {
+        file,
+        line: group.line,
+        id: candidateId,
+        mend: `Its id should be ${candidateIdOf(group.queryId, index)}; make the candidates again.`,
+      });
+    }
+    yield { ...group, records: group.records.sort((a, b) => a.index - b.index) };
+  }
+}
+
+/** Reads `rewards.jsonl`, a query at a time. @throws DataError as {@link readCandidateGroups} */
+export function readRewardGroups(file: string, signal?: AbortSignal): AsyncGenerator<QueryGroup<RewardRecord>> {
+  return readGroups(file, rewardSchema, signal);
+}
+
+async function* readGroups<T extends { queryId: string; candidateId: string }>(
+  file: string,
+  schema: z.ZodType<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<QueryGroup<T>> {
+  const seen = new IdSet();
+  let group: QueryGroup<T> | undefined;
+  for await (const { value, line } of readJsonl(file, schema, signal)) {
+    if (group?.queryId !== value.queryId) {
+      if (group !== undefined) yield group;
+      if (!seen.add(value.queryId)) throw scattered(file, line, value.queryId);
+      group = { queryId: value.queryId, records: [], line };
+    }
+    if (group.records.some(({ candidateId }) => candidateId === value.candidateId)) {
+      throw new DataError('the candidate is given twice', {
+        file,
+        line,
+        id: value.candidateId,
+        mend: 'Remove one of the two.',
+      });
+    }
+    group.records.push(value);
+  }
+  if (group !== undefined) yield group;
+}
+
+function scattered(file: string, line: number, queryId: string): DataError {
+  return new DataError('the lines of this query do not stand together', {
+    file,
+    line,
+    id: queryId,
+    mend: 'Sort the file by query, so that it can be read a query at a time.',
+  });
+}
+
+/**
+ * Finds the records of one stream by id while another is read. Where both have the same order nothing is kept in memory; a
+ * record that comes before it is asked for waits.
+ */
+export class IdStream<T> {
+  readonly #source: AsyncIterator<T>;
+  readonly #idOf: (record: T) => string;
+  readonly #waiting = new Map<string, T>();
+  #ended = false;
+
+  constructor(source: AsyncIterable<T> | Iterable<T>, idOf: (record: T) => string) {
+    this.#source = toAsync(source)[Symbol.asyncIterator]();
+    this.#idOf = idOf;
+  }
+
+  /** The record of this id, or undefined where the stream has none. A record is given once. */
+  async take(id: string): Promise<T | undefined> {
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined) {
+      this.#waiting.delete(id);
+      return waiting;
+    }
+    while (!this.#ended) {
+      const next = await this.#source.next();
+      if (next.done === true) this.#ended = true;
+      else if (this.#idOf(next.value) === id) return next.value;
+      else this.#waiting.set(this.#idOf(next.value), next.value);
+    }
+    return undefined;
+  }
+
+  /** Closes the stream's file. */
+  async close(): Promise<void> {
+    await this.#source.return?.();
+  }
+}
+
+async function* toAsync<T>(source: AsyncIterable<T> | Iterable<T>): AsyncGenerator<T> {
+  yield* source;
+}

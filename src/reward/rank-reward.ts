@@ -1,0 +1,50 @@
+import type { CandidateSet } from './candidate-set.ts';
+import { perCandidate } from './candidate-set.ts';
+import type { Reward } from './reward.ts';
+
+/** What a candidate is compared with. */
+export type Target = 'gold' | 'answer';
+
+/**
+ * Ranks from 1, the highest value first. Equal values share the better rank, and the next one counts all that are better:
+ * 0.9, 0.7, 0.7, 0.2 have ranks 1, 2, 2, 4.
+ */
+export function ranksOf(values: ArrayLike<number>): Int32Array {
+  const sorted = Float64Array.from(values).sort().reverse();
+  const ranks = new Map<number, number>();
+  for (const [place, value] of sorted.entries()) if (!ranks.has(value)) ranks.set(value, place + 1);
+  return Int32Array.from(values, (value) => ranks.get(value)!);
+}
+
+/**
+ * Ranks of a query's candidates by similarity, among their distinct texts: exact duplicates share a rank and push nobody
+ * down, so that a text earns the same however often it was sampled. Distinct texts of equal similarity share one too.
+ *
+ * @returns undefined where there is no such target // [candidates]
+ */
+export function similarityRanks(item: CandidateSet, target: Target): Int32Array | undefined {
+  const similarities = item.similarities[target];
+  return similarities && Int32Array.from(perCandidate(ranksOf(similarities), item));
+}
+
+/**
+ * 1 / rank by similarity to the gold document (`rank-gold`) or to the answer (`rank-answer`) among the siblings. Their sum
+ * is the published reward (arXiv 2502.17057, section 3.2). With several gold documents a candidate counts by the one that it
+ * is nearest to.
+ */
+export class RankReward implements Reward {
+  readonly name: string;
+  readonly fingerprint = 'rank/1';
+  readonly needsAnswer: boolean;
+  readonly #target: Target;
+
+  constructor(target: Target) {
+    this.name = `rank-${target}`;
+    this.needsAnswer = target === 'answer';
+    this.#target = target;
+  }
+
+  async score(item: CandidateSet): Promise<Float32Array> {
+    return Float32Array.from(similarityRanks(item, this.#target) ?? [], (rank) => 1 / rank);
+  }
+}

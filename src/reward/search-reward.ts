@@ -1,0 +1,171 @@
+import { evaluateRun, parseMeasure, type Qrels, type Run, type ScoredDocument } from '../measures/index.ts';
+import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
+import { contentKey, UsageError } from '../system/index.ts';
+import { type CandidateSet, perCandidate } from './candidate-set.ts';
+import type { Reward } from './reward.ts';
+
+/** What a query and each of its distinct texts found, best first. */
+export interface FoundDocuments {
+  raw: ScoredDocument[];
+  /** // [texts] */
+  expanded: ScoredDocument[][];
+}
+
+/** Searches the corpus with each query as it is, and with each distinct text of its candidates. */
+export interface CandidateSearch {
+  /** Content key of index and settings. */
+  readonly fingerprint: string;
+  search(items: readonly CandidateSet[], depth: number, signal?: AbortSignal): Promise<FoundDocuments[]>;
+}
+
+/** Documents searched where a measure has no cut-off of its own. */
+const WHOLE_DEPTH = 1000;
+
+/**
+ * How much a measure of the whole search changes when the candidate stands beside the query, against the query alone:
+ * `change-nDCG@10`, `change-Recall@100`, `change-MRR@10`, or any other measure. The search is the one of the evaluation, over the
+ * real corpus (as in arXiv 2603.13776). 0 is no change; a candidate that hurts earns less than 0.
+ */
+export class SearchReward implements Reward {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly needsAnswer = false;
+  readonly #measure: string;
+  readonly #depth: number;
+  readonly #search: CandidateSearch;
+  readonly #qrels: Qrels;
+  readonly #dropSelf: boolean;
+
+  /**
+   * @param measure such as nDCG@10
+   * @param qrels judgements of the training queries
+   * @param options.dropSelf leave out a document whose id equals the query's; default true, as at evaluation
+   * @throws UsageError for an unknown measure, and for one that counts or needs the pool of judged documents
+   */
+  constructor(measure: string, search: CandidateSearch, qrels: Qrels, options: { dropSelf?: boolean } = {}) {
+    const { displayName, cutoff, summed, needsPool } = parseMeasure(measure);
+    if (summed || needsPool) {
+      throw new UsageError(`${displayName} does not tell a better search from a worse one`, {
+        mend: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
+      });
+    }
+    this.name = `change-${displayName}`;
+    this.#measure = displayName;
+    this.#depth = Number.isFinite(cutoff) ? cutoff : WHOLE_DEPTH;
+    this.#search = search;
+    this.#qrels = qrels;
+    this.#dropSelf = options.dropSelf ?? true;
+    this.fingerprint = contentKey({ kind: 'search/1', search: search.fingerprint, dropSelf: this.#dropSelf });
+  }
+
+  async score(item: CandidateSet, signal?: AbortSignal): Promise<Float32Array> {
+    return (await this.scoreAll([item], signal))[0]!;
+  }
+
+  async scoreAll(items: readonly CandidateSet[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const found = await this.#search.search(items, this.#depth + (this.#dropSelf ? 1 : 0), signal);
+    return items.map((item, row) => perCandidate(this.#changes(item, found[row]!), item));
+  }
+
+  /** Measure of each distinct text, less that of the query alone // [texts] */
+  #changes({ query }: CandidateSet, { raw, expanded }: FoundDocuments): Float64Array {
+    const judged = this.#qrels.get(query.id) ?? new Map(query.documents.map((document) => [document, 1]));
+    const lists = [raw, ...expanded].map((hits) => this.#keep(hits, query.id));
+    // One query's many rankings are scored as one run, under a key for each.
+    const run: Run = new Map(lists.map((hits, at) => [String(at), hits]));
+    const qrels: Qrels = new Map(lists.map((_hits, at) => [String(at), judged]));
+    const { perQuery } = evaluateRun(qrels, run, { measures: [this.#measure], complete: true });
+    const values = lists.map((_hits, at) => perQuery.get(String(at))?.[this.#measure] ?? 0);
+    return Float64Array.from(values.slice(1), (value) => value - values[0]!);
+  }
+
+  #keep(hits: readonly ScoredDocument[], queryId: string): ScoredDocument[] {
+    const kept = this.#dropSelf ? hits.filter(({ id }) => id !== queryId) : hits;
+    return kept.slice(0, this.#depth);
+  }
+}
+
+export interface DenseSearchOptions {
+  /** Weight of the candidate: (1 - alpha)·E(query) + alpha·E(candidate), as at evaluation. */
+  alpha: number;
+  /** Content key of encoder, corpus and similarity. */
+  fingerprint: string;
+}
+
+/** Searches by the mean of query and candidate vectors, which the set holds already: nothing is embedded again. */
+export class DenseCandidateSearch implements CandidateSearch {
+  readonly fingerprint: string;
+  readonly #index: SearchIndex<Float32Array>;
+  readonly #alpha: number;
+
+  constructor(index: SearchIndex<Float32Array>, { alpha, fingerprint }: DenseSearchOptions) {
+    this.#index = index;
+    this.#alpha = alpha;
+    this.fingerprint = contentKey({ kind: 'dense', alpha, of: fingerprint });
+  }
+
+  async search(items: readonly CandidateSet[], depth: number, signal?: AbortSignal): Promise<FoundDocuments[]> {
+    const hits = await this.#index.search(this.#vectors(items), depth, { signal });
+    let next = 0;
+    return items.map(({ texts }) => {
+      const raw = hits[next]!;
+      const expanded = hits.slice(next + 1, next + 1 + texts.length);
+      next += 1 + texts.length;
+      return { raw, expanded };
+    });
+  }
+
+  /** Of each set the query's own vector, then the query with each text // [sum of 1 + texts, dimensions] */
+  #vectors(items: readonly CandidateSet[]): Float32Array {
+    const dimensions = items[0]?.vectors.dimensions ?? 0;
+    const counts = items.flatMap(({ texts }) => [0, ...texts.map(() => 1)]);
+    const queries = new Float32Array(counts.length * dimensions);
+    const texts = new Float32Array(items.reduce((sum, item) => sum + item.vectors.texts.length, 0));
+    let row = 0;
+    let start = 0;
+    for (const { vectors, texts: own } of items) {
+      for (let copy = 0; copy <= own.length; copy++) queries.set(vectors.query, row++ * dimensions);
+      texts.set(vectors.texts, start);
+      start += vectors.texts.length;
+    }
+    return combineQueryVectors(queries, texts, counts, { dimensions, alpha: this.#alpha });
+  }
+}
+
+/** A whole way of searching, as the evaluation has them: a `Retriever` is one. */
+export interface TextSearch {
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  retrieve(
+    queries: readonly { id: string; text: string; expansions: readonly string[] }[],
+    options: { depth: number; dropSelf: boolean; signal?: AbortSignal | undefined },
+  ): Promise<{ run: Run }>;
+}
+
+/** Searches through a retriever of the evaluation: BM25, or the fusion of BM25 and vectors. */
+export class RetrieverCandidateSearch implements CandidateSearch {
+  readonly fingerprint: string;
+  readonly #retriever: TextSearch;
+
+  /** @param corpus SHA-256 of what the retriever searches */
+  constructor(retriever: TextSearch, corpus: string) {
+    this.#retriever = retriever;
+    this.fingerprint = contentKey({ kind: 'retriever', settings: retriever.settings, corpus });
+  }
+
+  async search(items: readonly CandidateSet[], depth: number, signal?: AbortSignal): Promise<FoundDocuments[]> {
+    const queries = items.flatMap(({ query, texts }, row) => [
+      { id: keyOf(row, 0), text: query.text, expansions: [] },
+      ...texts.map((text, at) => ({ id: keyOf(row, at + 1), text: query.text, expansions: [text] })),
+    ]);
+    // A query stands here under many keys, so the retriever cannot tell which document is the query itself.
+    const { run } = await this.#retriever.retrieve(queries, { depth, dropSelf: false, signal });
+    return items.map(({ texts }, row) => ({
+      raw: run.get(keyOf(row, 0)) ?? [],
+      expanded: texts.map((_text, at) => run.get(keyOf(row, at + 1)) ?? []),
+    }));
+  }
+}
+
+function keyOf(row: number, at: number): string {
+  return `${row}/${at}`;
+}
