@@ -13,7 +13,7 @@ const SHAPES = new Map(
     [`blk.${layer}.attn_v.weight`, [192, 576]],
   ]),
 );
-const MODEL = { architecture: 'llama', shapes: SHAPES };
+const MODEL = { architecture: 'llama', heads: 9, keyHeads: 3, shapes: SHAPES };
 
 let folder: string;
 beforeAll(async () => {

@@ -1,11 +1,18 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCheckpoint } from '../models/index.ts';
-import { ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
+import { type Checkpoint, isAdapterFolder, openCheckpoint, readAdapter, writeGgufAdapter } from '../models/index.ts';
+import {
+  cacheHome,
+  contentKey,
+  ModelError,
+  sha256File,
+  systemFault,
+  UsageError,
+} from '../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {
-  /** A GGUF adapter, or a folder that holds one. */
+  /** A GGUF adapter, a folder that holds one, or a folder in PEFT's layout. */
   path: string;
   /** 1 applies it as it was trained. */
   scale?: number | undefined;
@@ -22,12 +29,26 @@ export interface LoadedAdapter {
 export interface AdaptedModel {
   /** As GGUF names it: llama, qwen2, ... */
   architecture: string;
+  /** Of queries, and of keys; they order the rows of adapters in PEFT's layout. */
+  heads: number;
+  keyHeads: number;
   /** Of every tensor, row-major. */
   shapes: ReadonlyMap<string, readonly number[]>;
 }
 
+/** What of a GGUF model its adapters must fit. */
+export function adaptedModel(checkpoint: Checkpoint): AdaptedModel {
+  const metadata = checkpoint.metadata();
+  const architecture = String(metadata['general.architecture']);
+  const heads = Number(metadata[`${architecture}.attention.head_count`]);
+  const keyHeads = Number(metadata[`${architecture}.attention.head_count_kv`] ?? heads);
+  const shapes = new Map(checkpoint.tensors().map(({ name, shape }) => [name, shape]));
+  return { architecture, heads, keyHeads, shapes };
+}
+
 /**
- * Finds the adapters' files, checks that they are LoRA adapters of this model, and hashes them.
+ * Finds the adapters' files, checks that they are LoRA adapters of this model, and hashes them. One in PEFT's layout is
+ * written as GGUF into the cache folder first, under a key of its content and the model's heads.
  *
  * @throws ModelError for a file that is broken, or is an adapter of another model; DataError for a missing one
  */
@@ -39,15 +60,36 @@ export async function findAdapters(
   return Promise.all(
     adapters.map(async ({ path, scale = 1 }) => {
       if (!Number.isFinite(scale)) throw new UsageError(`${scale} is no scale`, { file: path, mend: 'Give a number.' });
-      const file = await adapterFile(path);
-      await checkAdapter(file, model);
+      const file = (await isAdapterFolder(path)) ? await convertedFile(path, model, signal) : await adapterFile(path);
+      await checkAdapter(file, model, path);
       return { file, scale, sha256: await sha256File(file, signal) };
     }),
   );
 }
 
-async function checkAdapter(file: string, model: AdaptedModel): Promise<void> {
-  const checkpoint = await openCheckpoint(file);
+/** Raise it where the same folder is to give another GGUF file. */
+const CONVERSION = 1;
+
+async function convertedFile(folder: string, model: AdaptedModel, signal: AbortSignal | undefined): Promise<string> {
+  const { architecture, heads, keyHeads } = model;
+  const adapter = await readAdapter(folder);
+  const names = ['adapter_config.json', 'adapter_model.safetensors'];
+  const hashes = await Promise.all(names.map((name) => sha256File(join(folder, name), signal)));
+  const key = contentKey({ conversion: CONVERSION, hashes, architecture, heads, keyHeads });
+  const file = join(cacheHome(), 'adapters', `${key}.gguf`);
+  // Equal keys give equal bytes, and a file appears whole: no matter who else is writing it.
+  const isThere = await stat(file).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) await writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
+  return file;
+}
+
+/** @param given the path that errors name: what the user wrote, not the copy in the cache */
+async function checkAdapter(path: string, model: AdaptedModel, given: string): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
+  const file = path.startsWith(cacheHome()) ? given : path;
   try {
     const metadata = checkpoint.metadata();
     if (metadata['general.type'] !== 'adapter' || metadata['adapter.type'] !== 'lora') {
@@ -93,7 +135,7 @@ function otherModel(file: string, reason: string, id?: string): ModelError {
   });
 }
 
-const CONVERT = "llama.cpp's convert_lora_to_gguf.py makes one from an adapter in PEFT's layout.";
+const CONVERT = "Name a folder in PEFT's layout (adapter_config.json), or a GGUF adapter.";
 
 async function adapterFile(path: string): Promise<string> {
   const entries = await listIfFolder(path);
@@ -102,7 +144,7 @@ async function adapterFile(path: string): Promise<string> {
   if (found.length !== 1 || only === undefined || !only.endsWith('.gguf')) {
     throw new ModelError(`llama.cpp needs one adapter in GGUF, and ${found.length === 0 ? 'none is' : 'this is not'}`, {
       file: path,
-      mend: `Name the .gguf file itself; ${CONVERT}`,
+      mend: CONVERT,
     });
   }
   return entries === undefined ? only : join(path, only);

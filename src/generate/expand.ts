@@ -14,7 +14,7 @@ import {
 import type { Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 import { cutOpening } from './openings.ts';
 import type { PromptTemplate } from './prompts.ts';
-import { samplingSchema } from './sampling.ts';
+import { checkSampling } from './sampling.ts';
 
 /** A query that is to be expanded. */
 export interface ExpandableQuery extends Pick<Query, 'id' | 'text'> {
@@ -185,13 +185,7 @@ class ExpansionRun {
 const BROKEN = { mend: 'Report this with the name of the generator.' };
 
 function planWork({ queries, generator, prompt, sampling, samples = 1, seed = 42 }: ExpandOptions): Wanted[] {
-  const checked = samplingSchema.safeParse(sampling ?? {});
-  if (!checked.success) {
-    const issue = checked.error.issues[0]!;
-    throw new UsageError(`sampling setting ${issue.path.join('.')}: ${issue.message}`, {
-      mend: 'Correct the setting.',
-    });
-  }
+  const checked = checkSampling(sampling ?? {});
   if (!Number.isInteger(samples) || samples < 1) {
     throw new UsageError(`${samples} is not a number of samples`, { mend: 'Give a whole number from 1.' });
   }
@@ -204,8 +198,8 @@ function planWork({ queries, generator, prompt, sampling, samples = 1, seed = 42
     const messages = prompt.messages({ id: query.id, query: query.text, document: query.document });
     for (let sample = 0; sample < samples; sample++) {
       const own = deriveSeed(seed, query.id, sample);
-      const request = { id: `${query.id}/${sample}`, messages, sampling: checked.data, seed: own };
-      const key = contentKey({ generator: generator.fingerprint, messages, sampling: checked.data, seed: own });
+      const request = { id: `${query.id}/${sample}`, messages, sampling: checked, seed: own };
+      const key = contentKey({ generator: generator.fingerprint, messages, sampling: checked, seed: own });
       wanted.push({ query, sample, request, key });
     }
   }

@@ -16,11 +16,20 @@ export interface Sampling {
   maxTokens: number;
 }
 
+/** The part of a prompt that may lose its end where the whole does not fit into the context. */
+export interface CuttablePart {
+  text: string;
+  /** The messages with another text in its place. */
+  messagesWith(text: string): ChatMessage[];
+}
+
 /** One completion that is asked for. */
 export interface GenerationRequest {
   /** Identifies the request among those under way; comes back on the {@link Generation}. */
   id: string;
   messages: ChatMessage[];
+  /** Without it a prompt that is too long is an error. */
+  cuttable?: CuttablePart | undefined;
   sampling: Sampling;
   /** Seed of this sample alone, below 2^31. */
   seed: number;
@@ -34,6 +43,8 @@ export interface Generation {
   promptTokens: number;
   completionTokens: number;
   milliseconds: number;
+  /** Whether the request's cuttable part lost its end. */
+  promptCut?: boolean | undefined;
 }
 
 /** Something that completes chats: an embedded LLM or a server. */

@@ -1,4 +1,13 @@
 export type { Adapter } from './adapters.ts';
+export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './answers.ts';
+export {
+  CANDIDATE_SAMPLES,
+  CANDIDATE_TEMPERATURES,
+  type CandidateOptions,
+  type CandidateResult,
+  type CandidateTally,
+  sampleCandidates,
+} from './candidates.ts';
 export {
   type ExpandableQuery,
   type ExpandOptions,
@@ -7,9 +16,11 @@ export {
   type ExpansionStatistics,
   expandQueries,
 } from './expand.ts';
-export type { ChatMessage, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
+export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama-generator.ts';
 export { cutOpening } from './openings.ts';
 export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
+export type { QuerySource } from './query-set.ts';
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
+export type { StageOptions, StageOutcome } from './stage.ts';

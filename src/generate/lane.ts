@@ -7,6 +7,8 @@ import type { BatchItem, SequenceContext } from './sequence-context.ts';
 export interface Job {
   request: GenerationRequest;
   prompt: number[];
+  /** Whether the prompt was cut to fit. */
+  promptCut?: boolean;
 }
 
 export interface LaneOptions {
@@ -187,6 +189,7 @@ export class Lane {
       promptTokens: task.prompt.length,
       completionTokens: written.length,
       milliseconds: performance.now() - task.startedAt,
+      ...(task.promptCut && { promptCut: true }),
     };
   }
 }

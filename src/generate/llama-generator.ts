@@ -1,8 +1,9 @@
 import type { LlamaModel } from 'node-llama-cpp';
 import { type ChatTemplate, ggufChatTemplate, openCheckpoint } from '../models/index.ts';
 import { AbortedError, contentKey, ModelError, throwIfAborted } from '../system/index.ts';
-import { type AdaptedModel, type Adapter, findAdapters } from './adapters.ts';
+import { type AdaptedModel, type Adapter, adaptedModel, findAdapters } from './adapters.ts';
 import { FinishedQueue } from './finished-queue.ts';
+import { fitPrompt } from './fit-prompt.ts';
 import type { Generation, GenerationRequest, Generator } from './generator.ts';
 import type { Job, Lane } from './lane.ts';
 import { type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
@@ -71,9 +72,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
     const metadata = checkpoint.metadata();
     const vocabulary = metadata['tokenizer.ggml.tokens'];
     if (template !== undefined && Array.isArray(vocabulary)) {
-      const architecture = String(metadata['general.architecture']);
-      const shapes = new Map(checkpoint.tensors().map(({ name, shape }) => [name, shape]));
-      return { template, vocabularySize: vocabulary.length, architecture, shapes };
+      return { template, vocabularySize: vocabulary.length, ...adaptedModel(checkpoint) };
     }
   } finally {
     await checkpoint.close();
@@ -169,9 +168,12 @@ class LlamaGenerator implements Generator {
   }
 
   #prepare(model: LlamaModel, request: GenerationRequest, room: number): Job {
-    const text = this.#template.renderPrompt(request.messages);
-    const prompt: number[] = [...model.tokenize(text, true)];
-    if (prompt.length < room) return { request, prompt };
+    const { tokens: prompt, cut } = fitPrompt(request, promptRoom(request, room), {
+      promptTokens: (messages) => [...model.tokenize(this.#template.renderPrompt(messages), true)],
+      tokens: (text) => [...model.tokenize(text)],
+      textOf: (tokens) => model.detokenize(tokens as unknown as Parameters<LlamaModel['detokenize']>[0]),
+    });
+    if (prompt.length < room) return { request, prompt, promptCut: cut };
     throw new ModelError(`the prompt has ${prompt.length} tokens, and the context holds ${room}`, {
       id: request.id,
       mend:
@@ -186,4 +188,9 @@ class LlamaGenerator implements Generator {
     await this.#opened?.close();
     this.#opened = undefined;
   }
+}
+
+/** How long a prompt may be so that the text still fits; at least half of the context. */
+function promptRoom({ sampling }: GenerationRequest, room: number): number {
+  return Math.max(room - sampling.maxTokens, Math.floor(room / 2));
 }

@@ -66,7 +66,8 @@ export async function openLlamaModel(
   }
 }
 
-async function loadModel(
+/** Loads the weights. @throws ModelError, ResourceError, AbortedError */
+export async function loadModel(
   llama: Llama,
   path: string,
   { gpu }: LlamaSettings,
@@ -127,7 +128,8 @@ function laneOptions(model: LlamaModel, promptTokensPerStep: number, determinist
   };
 }
 
-function nativeFault(cause: unknown, reason: string, file: string): LlmQeError {
+/** What llama.cpp throws, as an error of ours. */
+export function nativeFault(cause: unknown, reason: string, file: string): LlmQeError {
   if (cause instanceof LlmQeError) return cause;
   const detail = `${reason} (${firstLine(cause)})`;
   if (/memory|alloc|VRAM|create context/i.test(firstLine(cause))) {

@@ -8,6 +8,8 @@ export type Verdict =
   | { kind: 'adapt' }
   /** Worth another attempt: here after the time that the server asks for, or on another server. */
   | { kind: 'again'; afterSeconds: number | undefined; error: NetworkError }
+  /** The prompt is longer than the model can read. */
+  | { kind: 'tooLong'; error: NetworkError }
   /** Asking again would bring the same. */
   | { kind: 'final'; error: Error };
 
@@ -18,11 +20,15 @@ export interface FailedCall {
   /** Id of the request, for messages. */
   id: string | undefined;
   /** How the request was put; other calls may have learnt more since. */
-  dialect: Pick<Server, 'takesExtras' | 'limitName'>;
+  dialect: Pick<Server, 'takesExtras' | 'takesN' | 'limitName'>;
+  /** Texts that were asked for. */
+  texts: number;
   topK: number;
 }
 
 const EXTRA_REFUSED = /top_k|min_p|samplers|unrecognized|unknown|unexpected|unsupported|not permitted|extra/i;
+/** The setting by its name alone, as in "`n` must be 1" or "n > 1 is not supported". */
+const N_REFUSED = /(^|[^a-z0-9_])n([^a-z0-9_]|$)/i;
 const TOO_LONG = /context|too long|exceed|maximum.{0,40}tokens/i;
 
 /** What the system says when nothing listens at an address, or the address names nothing. */
@@ -66,7 +72,7 @@ export function retryAfterSeconds(headers: Headers | undefined, now = Date.now()
 }
 
 function judgeRefusal(error: APIError, call: FailedCall): Verdict {
-  const { server, dialect, topK, id } = call;
+  const { server, dialect, topK, texts, id } = call;
   if (dialect.limitName === 'max_tokens' && /max_completion_tokens/.test(error.message)) {
     server.limitName = 'max_completion_tokens';
     return { kind: 'adapt' };
@@ -81,7 +87,11 @@ function judgeRefusal(error: APIError, call: FailedCall): Verdict {
         cause: error,
       },
     );
-    return { kind: 'final', error: typed };
+    return { kind: 'tooLong', error: typed };
+  }
+  if (texts > 1 && dialect.takesN && N_REFUSED.test(error.message)) {
+    server.takesN = false;
+    return { kind: 'adapt' };
   }
   if (dialect.takesExtras && EXTRA_REFUSED.test(error.message)) {
     server.takesExtras = false;

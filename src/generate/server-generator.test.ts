@@ -150,6 +150,43 @@ describe('connectGenerator', () => {
     expect(generations[0]).toMatchObject({ id: 'r0', finish: 'length' });
   });
 
+  it('asks one by one where a server does not know n, or refuses it', async () => {
+    const deaf = await serve((call) => ({
+      status: 200,
+      body: { choices: [{ message: { content: textFor(call.messages[0]!.content, call.seed) } }] },
+    }));
+    const requests = requestsFor(16);
+    expectWhole(await ask({ baseUrls: [deaf.baseUrl], useN: true, concurrency: 1 }, requests), requests);
+    expect(deaf.calls).toHaveLength(16);
+    expect(deaf.calls.filter(({ n }) => n !== undefined)).toHaveLength(3);
+    const strict = await serve((call) => (call.n === undefined ? undefined : refusal(400, '`n` must be 1 here')));
+    expectWhole(await ask({ baseUrls: [strict.baseUrl], useN: true, concurrency: 2 }, requests), requests);
+    expect(strict.calls.filter(({ n }) => n !== undefined).length).toBeLessThanOrEqual(2);
+  });
+
+  it('cuts a document until the server can read the prompt, and nothing else of it', async () => {
+    const server = await serve((call) =>
+      call.messages[0]!.content.length > 100 ? refusal(400, 'This exceeds the maximum context length') : undefined,
+    );
+    const document = 'a\u{1F600}'.repeat(100);
+    const messagesWith = (text: string) => [{ role: 'user' as const, content: `Read: ${text} Answer:` }];
+    const [request] = requestsFor(1);
+    const whole = { ...request!, messages: messagesWith(document) };
+    const [generation] = await ask({ baseUrls: [server.baseUrl], model: 'toy' }, [
+      { ...whole, cuttable: { text: document, messagesWith } },
+    ]);
+    expect(generation).toMatchObject({ promptCut: true });
+    const sent = server.calls.at(-1)!.messages[0]!.content;
+    expect(sent).toMatch(/^Read: (a\u{1F600})+a? Answer:$/u);
+    expect(sent.length).toBeGreaterThan(70);
+    await expect(ask({ baseUrls: [server.baseUrl], model: 'toy' }, [whole])).rejects.toThrow(/do not fit/);
+    const calls = server.calls.length;
+    const hopeless = { text: document, messagesWith: () => messagesWith('x'.repeat(200)) };
+    const asked = ask({ baseUrls: [server.baseUrl], model: 'toy' }, [{ ...whole, cuttable: hopeless }]);
+    await expect(asked).rejects.toThrow(/do not fit/);
+    expect(server.calls.length - calls).toBeLessThan(25);
+  });
+
   it('learns the names that a server has for the settings', async () => {
     const server = await serve((call) => {
       if ('max_tokens' in call) return refusal(400, "Unsupported parameter: use 'max_completion_tokens' instead.");

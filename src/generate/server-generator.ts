@@ -2,9 +2,9 @@ import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } from '../system/index.ts';
 import { FinishedQueue } from './finished-queue.ts';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
+import type { ChatMessage, Generation, GenerationRequest, Generator } from './generator.ts';
 import { RequestFeed } from './request-feed.ts';
-import { isNothingThere, judgeFailure } from './server-faults.ts';
+import { isNothingThere, judgeFailure, type Verdict } from './server-faults.ts';
 import { type Server, ServerPool } from './server-pool.ts';
 
 export interface ServerOptions {
@@ -44,6 +44,12 @@ const LONGEST_PAUSE = 30;
 
 /** Further attempts while nothing was ever found at any address: that is a wrong address rather than a server that died. */
 const RETRIES_UNANSWERED = 2;
+
+/** A server does not say by how much a prompt is too long: its document loses a quarter each time, down to a hundredth. */
+const CUT = 0.75;
+const LEAST_SHARE = 0.01;
+
+const SINGLES_WITHOUT_N = 3;
 
 const answerSchema = z.object({
   choices: z
@@ -85,7 +91,7 @@ async function onlyModel(server: Server, signal: AbortSignal | undefined): Promi
     for await (const { id } of server.client.models.list(signal && { signal })) names.push(id);
   } catch (error) {
     if (signal?.aborted) throw new AbortedError();
-    const verdict = judgeFailure(error, { server, dialect: server, model: '', id: undefined, topK: 0 });
+    const verdict = judgeFailure(error, { server, dialect: server, model: '', id: undefined, topK: 0, texts: 1 });
     throw verdict.kind === 'adapt' ? error : verdict.error;
   }
   if (names.length === 1) return names[0]!;
@@ -119,7 +125,7 @@ class ServerGenerator implements Generator {
   ): AsyncGenerator<Generation> {
     this.#gaveUp = false;
     const feed = new RequestFeed(requests);
-    const groups = groupRequests(feed, this.#settings.useN);
+    const groups = groupRequests(feed, () => this.#settings.useN && this.#pool.servers.some(({ takesN }) => takesN));
     const finished = new FinishedQueue<Generation>();
     const stop = new AbortController();
     setMaxListeners(0, stop.signal);
@@ -173,33 +179,51 @@ class ServerGenerator implements Generator {
 
   /** Asks until there is an answer, here or there. */
   async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
-    const { id, sampling } = group[0];
+    const { cuttable } = group[0];
+    let share = 1;
     for (let attempt = 0; ; attempt++) {
-      const outcome = await this.#pool.run(async (server) => {
-        const dialect = { takesExtras: server.takesExtras, limitName: server.limitName };
-        try {
-          const generations = await this.#call(server, group, signal);
-          server.contact = 'answered';
-          return { generations };
-        } catch (error) {
-          if (signal.aborted) throw new AbortedError();
-          if (!isNothingThere(error)) server.contact = 'answered';
-          server.contact ??= 'none';
-          const verdict = judgeFailure(error, { server, dialect, model: this.id, id, topK: sampling.topK });
-          if (verdict.kind === 'final') throw verdict.error;
-          if (verdict.kind === 'again') {
-            const growth = this.#pool.deserted ? 1 : 2 ** attempt;
-            const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
-            this.#pool.rest(server, verdict.afterSeconds ?? pause);
-          }
-          return verdict;
-        }
-      }, signal);
+      const outcome = await this.#pool.run(
+        (server) => this.#attempt(server, { group, share, attempt }, signal),
+        signal,
+      );
       if ('generations' in outcome) return outcome.generations;
+      if (outcome.kind === 'tooLong') {
+        if (cuttable === undefined || share < LEAST_SHARE) throw outcome.error;
+        share *= CUT;
+      }
       if (outcome.kind === 'again' && attempt >= this.#retries()) {
         this.#gaveUp = true;
         throw outcome.error;
       }
+    }
+  }
+
+  /** Asks one server once; a failure that is not final comes back with what it means. */
+  async #attempt(
+    server: Server,
+    { group, share, attempt }: { group: RequestGroup; share: number; attempt: number },
+    signal: AbortSignal,
+  ): Promise<{ generations: Generation[] } | Exclude<Verdict, { kind: 'final' }>> {
+    const { id, sampling } = group[0];
+    const { takesExtras, takesN, limitName } = server;
+    try {
+      const generations = await this.#call(server, group, share, signal);
+      server.contact = 'answered';
+      return { generations };
+    } catch (error) {
+      if (signal.aborted) throw new AbortedError();
+      if (!isNothingThere(error)) server.contact = 'answered';
+      server.contact ??= 'none';
+      const dialect = { takesExtras, takesN, limitName };
+      const asked = { model: this.id, id, topK: sampling.topK, texts: group.length };
+      const verdict = judgeFailure(error, { server, dialect, ...asked });
+      if (verdict.kind === 'final') throw verdict.error;
+      if (verdict.kind === 'again') {
+        const growth = this.#pool.deserted ? 1 : 2 ** attempt;
+        const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
+        this.#pool.rest(server, verdict.afterSeconds ?? pause);
+      }
+      return verdict;
     }
   }
 
@@ -208,10 +232,17 @@ class ServerGenerator implements Generator {
     return this.#gaveUp ? 0 : Math.min(RETRIES_UNANSWERED, this.#settings.retries);
   }
 
-  async #call(server: Server, group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
+  /** @param share of the request's cuttable part that is sent */
+  async #call(server: Server, group: RequestGroup, share: number, signal: AbortSignal): Promise<Generation[]> {
     const startedAt = performance.now();
-    const parsed = answerSchema.safeParse(await post(server, this.#body(server, group), signal));
-    if (parsed.success) return readAnswer(parsed.data, group, performance.now() - startedAt);
+    const [{ messages, cuttable }] = group;
+    const sent = share < 1 && cuttable ? cuttable.messagesWith(beginning(cuttable.text, share)) : messages;
+    const parsed = answerSchema.safeParse(await post(server, this.#body(server, group, sent), signal));
+    if (parsed.success) {
+      learnAboutN(server, group.length, parsed.data.choices.length);
+      const generations = readAnswer(parsed.data, group, performance.now() - startedAt);
+      return share < 1 ? generations.map((generation) => ({ ...generation, promptCut: true })) : generations;
+    }
     throw new NetworkError(`${server.baseUrl} answered something that is no chat completion`, {
       id: group[0].id,
       mend: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
@@ -219,8 +250,8 @@ class ServerGenerator implements Generator {
     });
   }
 
-  #body(server: Server, group: RequestGroup): Record<string, unknown> {
-    const { messages, sampling, seed } = group[0];
+  #body(server: Server, group: RequestGroup, messages: ChatMessage[]): Record<string, unknown> {
+    const { sampling, seed } = group[0];
     return {
       model: this.id,
       messages,
@@ -228,7 +259,7 @@ class ServerGenerator implements Generator {
       top_p: sampling.topP,
       seed,
       [server.limitName]: sampling.maxTokens,
-      ...(group.length > 1 && { n: group.length }),
+      ...(group.length > 1 && server.takesN && { n: group.length }),
       ...(server.takesExtras && { top_k: sampling.topK, min_p: 0, samplers: ['temperature', 'top_k', 'top_p'] }),
       ...this.#settings.extraBody,
     };
@@ -250,13 +281,13 @@ async function post(server: Server, body: Record<string, unknown>, stop: AbortSi
 }
 
 /** Puts neighbours that differ in their seed alone together, where calls may have several samples. */
-async function* groupRequests(feed: RequestFeed, useN: boolean): AsyncGenerator<RequestGroup> {
+async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGenerator<RequestGroup> {
   let next = await feed.take(true);
   while (next !== undefined) {
     const group: RequestGroup = [next];
     const kind = canonicalJson([next.messages, next.sampling]);
     next = undefined;
-    while (useN && !feed.ended) {
+    while (useN() && !feed.ended) {
       const candidate = await feed.take(false);
       if (candidate !== undefined && canonicalJson([candidate.messages, candidate.sampling]) === kind) {
         group.push(candidate);
@@ -268,6 +299,18 @@ async function* groupRequests(feed: RequestFeed, useN: boolean): AsyncGenerator<
     yield group;
     next ??= await feed.take(true);
   }
+}
+
+/** A server that does not know `n` says nothing and gives one text. */
+function learnAboutN(server: Server, wanted: number, got: number): void {
+  if (wanted === 1) return;
+  server.singles = got === 1 ? server.singles + 1 : 0;
+  if (server.singles >= SINGLES_WITHOUT_N) server.takesN = false;
+}
+
+/** The first part of a text, by share; no character is cut in two. */
+function beginning(text: string, share: number): string {
+  return text.slice(0, Math.floor(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
 }
 
 /** Tokens of a call with several choices are shared out among them. */

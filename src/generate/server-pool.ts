@@ -14,6 +14,10 @@ export interface Server {
   contact: 'none' | 'answered' | undefined;
   /** Whether it takes settings beyond OpenAI's own (top_k, min_p, samplers); OpenAI's refuses them. */
   takesExtras: boolean;
+  /** Whether it writes several texts in one call (`n`); some take one and leave the others out, some refuse. */
+  takesN: boolean;
+  /** How often in a row it gave one text where several were asked for. */
+  singles: number;
   /** Newer OpenAI models know the limit by another name. */
   limitName: 'max_tokens' | 'max_completion_tokens';
 }
@@ -38,6 +42,8 @@ export class ServerPool {
       restUntil: 0,
       contact: undefined,
       takesExtras: new URL(baseUrl).hostname !== 'api.openai.com',
+      takesN: true,
+      singles: 0,
       limitName: 'max_tokens',
     }));
   }

@@ -1,0 +1,148 @@
+import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuery } from '../data/index.ts';
+import { deriveSeed, UsageError } from '../system/index.ts';
+import type { GenerationRequest, Sampling } from './generator.ts';
+import type { FinishedGroup } from './groups.ts';
+import { cutOpening } from './openings.ts';
+import type { PromptTemplate } from './prompts.ts';
+import { checkSampling } from './sampling.ts';
+import { runStage, type StageOptions, type StageOutcome } from './stage.ts';
+
+/** Published temperatures of the candidates, and samples at each (method, stage 3). */
+export const CANDIDATE_TEMPERATURES: readonly number[] = [0.8, 0.9, 1, 1.1];
+export const CANDIDATE_SAMPLES = 8;
+
+export interface CandidateOptions extends StageOptions {
+  prompt: PromptTemplate;
+  /** Default {@link CANDIDATE_TEMPERATURES}. */
+  temperatures?: readonly number[] | undefined;
+  /** Candidates at each temperature. Default {@link CANDIDATE_SAMPLES}. */
+  samples?: number | undefined;
+  /** Default: topP 0.9, topK 0, maxTokens 512. */
+  sampling?: Partial<Omit<Sampling, 'temperature'>> | undefined;
+  /** Every candidate's own seed comes from this one, the query's id and the candidate's index. Default 42. */
+  seed?: number | undefined;
+}
+
+/** What a file of candidates holds. */
+export interface CandidateTally {
+  candidates: number;
+  /** Candidates whose text, not empty, an earlier one of the same query has too. */
+  duplicates: number;
+  /** Candidates without any text. */
+  empty: number;
+  /** Candidates that were cut off at the token limit. */
+  cutByLength: number;
+  /** Tokens that the LLM wrote for them. */
+  tokens: number;
+}
+
+export type CandidateResult = StageOutcome & CandidateTally;
+
+/** Settings with nothing left open. */
+interface CandidatePlan {
+  prompt: PromptTemplate;
+  temperatures: readonly number[];
+  samples: number;
+  sampling: Sampling;
+  seed: number;
+}
+
+/**
+ * Samples candidate expansions of training queries (Yao et al., arXiv 2502.17057; the published settings are the
+ * defaults) into one file that grows query by query. Candidate number `index` has the temperature
+ * `temperatures[floor(index / samples)]`. The boilerplate opening of a text is cut; a text that an earlier candidate of
+ * the query has to the letter is marked as its duplicate, and an empty one stays as an empty text. Work that was cut off
+ * goes on after the last whole query.
+ *
+ * @throws DataError for a query that comes twice, and when the file was begun with other settings or queries, saying which;
+ *   UsageError for impossible settings; and what the generator throws
+ */
+export async function sampleCandidates(options: CandidateOptions): Promise<CandidateResult> {
+  const plan = planCandidates(options);
+  const tally: CandidateTally = { candidates: 0, duplicates: 0, empty: 0, cutByLength: 0, tokens: 0 };
+  const { temperature: _varies, ...sampling } = plan.sampling;
+  const outcome = await runStage<CandidateRecord>(
+    {
+      name: 'candidates',
+      unit: 'candidates',
+      settings: {
+        prompt: { name: plan.prompt.name, text: plan.prompt.text },
+        temperatures: plan.temperatures,
+        samples: plan.samples,
+        ...sampling,
+        seed: plan.seed,
+      },
+      schema: candidateSchema,
+      recordsPerQuery: plan.temperatures.length * plan.samples,
+      withGold: false,
+      requestsFor: (query) => candidateRequests(plan, query),
+      recordsOf: (group) => toCandidates(plan, group),
+      tally: (records) => addToTally(tally, records),
+    },
+    options,
+  );
+  return { ...outcome, ...tally };
+}
+
+function planCandidates(options: CandidateOptions): CandidatePlan {
+  const { prompt, temperatures = CANDIDATE_TEMPERATURES, samples = CANDIDATE_SAMPLES, seed = 42 } = options;
+  if (prompt.needsDocument) {
+    throw new UsageError(`prompt ${prompt.name} reads the gold document, which a test query does not have`, {
+      mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+    });
+  }
+  if (!Number.isInteger(samples) || samples < 1) {
+    throw new UsageError(`${samples} is not a number of samples`, { mend: 'Give a whole number from 1.' });
+  }
+  if (temperatures.length === 0) {
+    throw new UsageError('no temperature is given', { mend: 'Give at least one, such as 1.' });
+  }
+  if (new Set(temperatures).size < temperatures.length) {
+    throw new UsageError('a temperature is given twice', { mend: 'Give more samples at each temperature instead.' });
+  }
+  for (const temperature of temperatures) checkSampling({ ...options.sampling, temperature });
+  return { prompt, temperatures, samples, sampling: checkSampling({ ...options.sampling }), seed };
+}
+
+/** Candidates of one temperature stand together: a server that takes `n` writes them in one call. */
+function candidateRequests(plan: CandidatePlan, query: TrainingQuery): GenerationRequest[] {
+  const messages = plan.prompt.messages({ id: query.id, query: query.text });
+  return plan.temperatures.flatMap((temperature, row) =>
+    Array.from({ length: plan.samples }, (_none, sample) => {
+      const index = row * plan.samples + sample;
+      const seed = deriveSeed(plan.seed, query.id, index);
+      return { id: candidateIdOf(query.id, index), messages, sampling: { ...plan.sampling, temperature }, seed };
+    }),
+  );
+}
+
+function toCandidates(plan: CandidatePlan, { item, generations }: FinishedGroup<TrainingQuery>): CandidateRecord[] {
+  const firstWith = new Map<string, string>();
+  return generations.map((generation, index) => {
+    const text = cutOpening(generation.text);
+    const candidateId = candidateIdOf(item.id, index);
+    const first = firstWith.get(text);
+    if (first === undefined) firstWith.set(text, candidateId);
+    return {
+      queryId: item.id,
+      candidateId,
+      index,
+      temperature: plan.temperatures[Math.floor(index / plan.samples)]!,
+      seed: deriveSeed(plan.seed, item.id, index),
+      text,
+      ...(first !== undefined && { duplicateOf: first }),
+      tokens: generation.completionTokens,
+      finish: generation.finish,
+    };
+  });
+}
+
+function addToTally(tally: CandidateTally, records: readonly CandidateRecord[]): void {
+  for (const { text, duplicateOf, finish, tokens } of records) {
+    tally.candidates++;
+    if (text === '') tally.empty++;
+    else if (duplicateOf !== undefined) tally.duplicates++;
+    if (finish === 'length') tally.cutByLength++;
+    tally.tokens += tokens ?? 0;
+  }
+}

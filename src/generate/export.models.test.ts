@@ -1,0 +1,148 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  DEFAULT_GENERATOR,
+  exportGguf,
+  exportGgufAdapter,
+  exportSafetensors,
+  type GgufTensorType,
+  type LoraAdapter,
+  loadTokenizer,
+  ModelStore,
+  openCheckpoint,
+  parseLoraConfig,
+  writeAdapter,
+} from '../models/index.ts';
+import { Random } from '../system/index.ts';
+import { loadGenerator } from './llama-generator.ts';
+import { openTokenScorer, scoreTokens, type TokenScorerOptions } from './token-scorer.ts';
+
+const TEXT =
+  "A hacksaw is a fine-toothed saw, made in 1898 for cutting metal; most are hand saws with a C-shaped frame that holds a blade under tension.\nDon't   use it (ever!) on wood: 12,345 teeth… über naïve 日本語 🚀.";
+
+let base: string;
+let folder: string;
+let adapter: LoraAdapter;
+let tokens: number[];
+beforeAll(async () => {
+  base = (await new ModelStore().resolve(DEFAULT_GENERATOR, { kind: 'generator' })).path;
+  folder = await mkdtemp(join(tmpdir(), 'export-'));
+  adapter = await randomAdapter();
+  await writeAdapter(join(folder, 'adapter'), adapter);
+  const scorer = await openTokenScorer(base);
+  tokens = scorer.tokenize(TEXT);
+  await scorer.close();
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** On every linear layer, with ranks and alphas of some modules' own. */
+async function randomAdapter(): Promise<LoraAdapter> {
+  const settings = { rank_pattern: { 'layers.3.self_attn.q_proj': 2 }, alpha_pattern: { down_proj: 4 } };
+  const given = { peft_type: 'LORA', r: 4, lora_alpha: 8, use_rslora: true, task_type: 'CAUSAL_LM', ...settings };
+  const config = parseLoraConfig('adapter_config.json', JSON.stringify(given));
+  const random = new Random(7);
+  const draw = (shape: number[], scale: number) => {
+    const data = Float32Array.from({ length: shape[0]! * shape[1]! }, () => random.normal() * scale);
+    return { shape, data };
+  };
+  const sizes = {
+    q: [576, 576],
+    k: [192, 576],
+    v: [192, 576],
+    o: [576, 576],
+    gate: [1536, 576],
+    up: [1536, 576],
+    down: [576, 1536],
+  };
+  const tensors: LoraAdapter['tensors'] = new Map();
+  for (const layer of [0, 3, 17, 29]) {
+    for (const [name, [out, inner]] of Object.entries(sizes)) {
+      const module = `model.layers.${layer}.${'qkvo'.includes(name) ? 'self_attn' : 'mlp'}.${name}_proj`;
+      const rank = layer === 3 && name === 'q' ? 2 : 4;
+      tensors.set(`${module}.lora_A.weight`, draw([rank, inner!], 0.02));
+      tensors.set(`${module}.lora_B.weight`, draw([out!, rank], 0.02));
+    }
+  }
+  return { config, tensors };
+}
+
+async function scores(path: string, options: TokenScorerOptions = {}): Promise<Float64Array> {
+  return (await scoreTokens(path, [{ tokens }], options))[0]!;
+}
+
+function largestDifference(a: Float64Array, b: Float64Array): number {
+  expect(a.length).toBe(tokens.length - 1);
+  return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b[index]!)), 0);
+}
+
+it.each<[GgufTensorType, number]>([
+  ['F16', 0.02],
+  ['Q8_0', 0.2],
+])('the default model as %s gives the log-probabilities of F32', async (type, tolerance) => {
+  const exact = join(folder, 'exact.gguf');
+  const out = join(folder, `plain-${type}.gguf`);
+  await exportGguf(exact, { base, type: 'F32' });
+  await exportGguf(out, { base, type });
+  const reference = await scores(exact);
+  expect(reference.reduce((sum, value) => sum + value, 0) / reference.length).toBeGreaterThan(-6);
+  expect(largestDifference(await scores(out), reference)).toBeLessThan(tolerance);
+  // llama.cpp rounds the activations that meet 4-bit weights to 8 bits.
+  expect(largestDifference(await scores(base), reference)).toBeLessThan(0.5);
+  const generator = await loadGenerator(
+    { name: type, path: out, fingerprint: type },
+    { sequences: 1, contextSize: 64 },
+  );
+  const request = { id: 'r', messages: [{ role: 'user' as const, content: 'Say hi.' }], seed: 1 };
+  const sampling = { temperature: 0, topP: 1, topK: 0, maxTokens: 8 };
+  for await (const { text } of generator.generate([{ ...request, sampling }])) expect(text).toMatch(/[a-z]/i);
+  await generator.close();
+});
+
+it('an adapter beside the model and one folded into it give the same log-probabilities', async () => {
+  const plain = join(folder, 'plain.gguf');
+  const merged = join(folder, 'merged.gguf');
+  await exportGguf(plain, { base, type: 'F32' });
+  await exportGguf(merged, { base, type: 'F32', adapter });
+  const folded = await scores(merged);
+  const beside = await scores(plain, { adapters: [{ path: join(folder, 'adapter') }] });
+  expect(largestDifference(folded, beside)).toBeLessThan(1e-3);
+  expect(largestDifference(folded, await scores(plain))).toBeGreaterThan(0.05);
+  const ggufAdapter = join(folder, 'adapter.gguf');
+  await exportGgufAdapter(ggufAdapter, { base, adapter });
+  expect(await scores(plain, { adapters: [{ path: ggufAdapter }] })).toEqual(beside);
+  await rm(plain);
+  // By way of a Transformers folder in shards, the same bytes come out.
+  const hub = join(folder, 'hub');
+  await exportSafetensors(hub, { base, adapter, maxShardBytes: 200_000_000 });
+  const again = join(folder, 'again.gguf');
+  await exportGguf(again, { base: hub, type: 'F32' });
+  const files = await Promise.all([merged, again].map(openCheckpoint));
+  const [direct, around] = files as [(typeof files)[0], (typeof files)[0]];
+  expect(
+    around
+      .tensors()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(
+    direct
+      .tensors()
+      .map(({ name }) => name)
+      .sort(),
+  );
+  for (const { name } of direct.tensors()) {
+    expect(Buffer.compare(bytesOf(await around.read(name)), bytesOf(await direct.read(name))), name).toBe(0);
+  }
+  for (const [key, value] of Object.entries(around.metadata())) {
+    if (key in direct.metadata() && key !== 'general.name') expect(value, key).toEqual(direct.metadata()[key]);
+  }
+  for (const file of files) await file.close();
+  expect(await scores(again)).toEqual(folded);
+  const tokenizer = await loadTokenizer(hub);
+  expect([...(await tokenizer.encodeBatch([TEXT], { maxLength: 1000 }))[0]!]).toEqual(tokens);
+});
+
+function bytesOf(data: Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}

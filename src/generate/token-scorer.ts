@@ -1,0 +1,175 @@
+import { availableParallelism } from 'node:os';
+import type { LlamaContext, LlamaModel } from 'node-llama-cpp';
+import { openCheckpoint } from '../models/index.ts';
+import { throwIfAborted, UsageError } from '../system/index.ts';
+import { type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
+import { loadModel, nativeFault } from './llama-model.ts';
+import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
+import { openLlama } from './llama-runtime.ts';
+
+export interface TokenScorerOptions {
+  adapters?: readonly Adapter[] | undefined;
+  /** Of the keys and values. 'f32' (the default) agrees with an exact forward pass to 1e-5, 'f16' to 1e-3. */
+  cache?: 'f32' | 'f16' | undefined;
+  /** Processor threads. Default: one a core. */
+  threads?: number | undefined;
+  /** Tokens of the longest sequence. Default 1024, at most what the model was trained on. */
+  contextSize?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Gives the log-probabilities of given tokens under a GGUF language model. */
+export interface TokenScorer {
+  /** Token ids of a text; special tokens in it are recognised, and none are added. */
+  tokenize(text: string): number[];
+  /**
+   * ln p(token | all tokens before it) for each token from position `from` on. The first token has none before it.
+   * @param tokens at most the context's size
+   * @param from at least 1, the default
+   * @returns [tokens.length - from]
+   */
+  score(tokens: readonly number[], from?: number): Promise<Float64Array>;
+  close(): Promise<void>;
+}
+
+const DEFAULT_CONTEXT = 1024;
+
+/** A row of scores is held for each token of a step: 256 rows of 128,000 values take 130 MB. */
+const TOKENS_PER_STEP = 256;
+
+/**
+ * Opens a GGUF language model to score tokens with, computed on the processor by llama.cpp.
+ * @throws ModelError for a broken model or adapter, ResourceError where it does not fit into memory
+ */
+export async function openTokenScorer(path: string, options: TokenScorerOptions = {}): Promise<TokenScorer> {
+  const checkpoint = await openCheckpoint(path);
+  const facts = adaptedModel(checkpoint);
+  await checkpoint.close();
+  const adapters = await findAdapters(options.adapters ?? [], facts, options.signal);
+  const model = await loadModel(await openLlama(false), path, { gpu: false }, options.signal);
+  try {
+    return new LlamaScorer(model, await openContext(model, adapters, options), options.signal);
+  } catch (cause) {
+    await model.dispose();
+    throw nativeFault(cause, 'llama.cpp cannot open the model', path);
+  }
+}
+
+async function openContext(
+  model: LlamaModel,
+  adapters: readonly LoadedAdapter[],
+  { cache = 'f32', threads = availableParallelism(), contextSize = DEFAULT_CONTEXT }: TokenScorerOptions,
+): Promise<LlamaContext> {
+  const kind = cache === 'f32' ? 'F32' : 'F16';
+  return model.createContext({
+    sequences: 1,
+    contextSize: Math.min(contextSize, model.trainContextSize),
+    batchSize: TOKENS_PER_STEP,
+    threads,
+    failedCreationRemedy: false,
+    experimentalKvCacheKeyType: kind,
+    experimentalKvCacheValueType: kind,
+    ...(adapters.length > 0 && { lora: { adapters: adapters.map(({ file, scale }) => ({ filePath: file, scale })) } }),
+  });
+}
+
+class LlamaScorer implements TokenScorer {
+  readonly #model: LlamaModel;
+  readonly #owner: LlamaContext;
+  readonly #native: NativeContext;
+  readonly #sampler: NativeSampler;
+  readonly #signal: AbortSignal | undefined;
+  /** One sequence at a time: there is one cache. */
+  #previous: Promise<unknown> = Promise.resolve();
+
+  constructor(model: LlamaModel, context: LlamaContext, signal: AbortSignal | undefined) {
+    const { context: native, newSampler } = nativeParts(context);
+    this.#model = model;
+    this.#owner = context;
+    this.#native = native;
+    this.#sampler = newSampler();
+    this.#sampler.applyConfig({ temperature: 0 });
+    this.#signal = signal;
+  }
+
+  tokenize(text: string): number[] {
+    return [...this.#model.tokenize(text, true)];
+  }
+
+  score(tokens: readonly number[], from = 1): Promise<Float64Array> {
+    const work = this.#previous.then(() => this.#score(tokens, from));
+    this.#previous = work.catch(() => {});
+    return work;
+  }
+
+  async #score(tokens: readonly number[], from: number): Promise<Float64Array> {
+    if (from < 1 || from > tokens.length || tokens.length > this.#owner.contextSize) {
+      throw new UsageError(
+        `tokens from ${from} of ${tokens.length} cannot be scored in a context of ${this.#owner.contextSize}`,
+        { mend: 'Score from the second token on at the earliest, or choose a larger context.' },
+      );
+    }
+    this.#native.disposeSequence(0);
+    const scores = new Float64Array(tokens.length - from);
+    // The last token has no next one: it need not be computed.
+    for (let start = 0; start < tokens.length - 1; start += TOKENS_PER_STEP) {
+      throwIfAborted(this.#signal);
+      const step = tokens.slice(start, Math.min(start + TOKENS_PER_STEP, tokens.length - 1));
+      await this.#scoreStep(tokens, start, step, from, scores);
+    }
+    return scores;
+  }
+
+  async #scoreStep(
+    tokens: readonly number[],
+    start: number,
+    step: readonly number[],
+    from: number,
+    scores: Float64Array,
+  ): Promise<void> {
+    const wanted = [...step.keys()].filter((index) => start + index + 1 >= from);
+    this.#native.initBatch(step.length);
+    const rows = this.#native.addToBatch(0, start, Uint32Array.from(step), Uint32Array.from(wanted));
+    await this.#native.decodeBatch();
+    for (const [position, index] of wanted.entries()) {
+      const next = start + index + 1;
+      scores[next - from] = await this.#logProbability(rows[position]!, tokens[next]!);
+    }
+  }
+
+  /** llama.cpp gives the logits of the token and of the likeliest one, and the sum of exp(logit - largest logit). */
+  async #logProbability(row: number, token: number): Promise<number> {
+    const filter: [number[], boolean, boolean, boolean, number] = [[token], false, false, true, 0];
+    const result = await this.#native.sampleToken(row, this.#sampler, false, false, filter, true);
+    const [likeliest, , , pairs = [], total] = result;
+    const logits = new Map<number, number>();
+    for (let i = 0; i + 1 < pairs.length; i += 2) logits.set(pairs[i]!, pairs[i + 1]!);
+    return logits.get(token)! - logits.get(likeliest)! - Math.log(total!);
+  }
+
+  async close(): Promise<void> {
+    await this.#previous;
+    this.#sampler.dispose();
+    await this.#owner.dispose();
+    await this.#model.dispose();
+  }
+}
+
+/**
+ * The log-probabilities of several token sequences: opens the model, scores, and closes it; see {@link TokenScorer.score}.
+ * @returns one row a sequence, [tokens - from]
+ */
+export async function scoreTokens(
+  path: string,
+  sequences: readonly { tokens: readonly number[]; from?: number | undefined }[],
+  options: TokenScorerOptions = {},
+): Promise<Float64Array[]> {
+  const scorer = await openTokenScorer(path, options);
+  try {
+    const rows: Float64Array[] = [];
+    for (const { tokens, from } of sequences) rows.push(await scorer.score(tokens, from));
+    return rows;
+  } finally {
+    await scorer.close();
+  }
+}
