@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -200,6 +200,22 @@ describe('a run that breaks off', () => {
     expect([await contentOf(folder), await figuresOf(folder)]).toEqual(expected);
   });
 
+  test('broken off by a fault behind an evaluation, does not evaluate again when it goes on', async () => {
+    const settings = { evaluateEvery: 6, patience: 5, direction: 'higher' as const };
+    const expected = await run(settings);
+    const records = await figuresOf(folder);
+    await rm(folder, { recursive: true });
+    const task = new RegressionTask();
+    const gradients = task.gradients.bind(task);
+    task.gradients = async (...given) => {
+      if (task.calls.length === 6) throw new Error('the worker died');
+      return gradients(...given);
+    };
+    await expect(run(settings, {}, task)).rejects.toThrow('the worker died');
+    expect(await run(settings)).toEqual(expected);
+    expect(await figuresOf(folder)).toEqual(records);
+  });
+
   test('refuses other settings, data, first values or another task, and says what changed', async () => {
     const stop = new AbortController();
     const options = { identity: { model: 'a', beta: 0.1 } };
@@ -220,6 +236,16 @@ describe('a run that breaks off', () => {
     expect(error.message).toMatch(/train\.hash/);
     // How often a checkpoint is written changes nothing of the outcome.
     expect((await run({ saveEvery: 3 }, options)).steps).toBe(32);
+  });
+
+  test('sweeps away checkpoints that were written when it was cut off, half or whole', async () => {
+    for (const name of ['checkpoint-32', '.checkpoint-32.partial']) {
+      await mkdir(join(folder, name));
+      await writeFile(join(folder, name, 'left-over'), '');
+    }
+    const { last } = await run();
+    expect(await readdir(last.folder)).not.toContain('left-over');
+    expect(await readdir(folder)).not.toContain('.checkpoint-32.partial');
   });
 
   test('refuses a damaged checkpoint by name', async () => {
