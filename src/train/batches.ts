@@ -1,5 +1,13 @@
 import { deriveSeed, Random } from '../system/index.ts';
 
+/** Optimiser steps of a whole run over a number of examples. */
+export function totalSteps(
+  examples: number,
+  { maxSteps, epochs, batchSize }: { maxSteps?: number | undefined; epochs: number; batchSize: number },
+): number {
+  return maxSteps ?? Math.ceil(epochs * Math.ceil(examples / batchSize));
+}
+
 /** Which examples go through which step of a run: a function of the seed alone, so that a run resumes at any step. */
 export class BatchPlan {
   readonly #examples: number;

@@ -1,4 +1,4 @@
-export { BatchPlan, cutMicroBatches, type MicroBatchLimits } from './batches.ts';
+export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './batches.ts';
 export { loadParameters } from './checkpoint.ts';
 export { DivergedError } from './diverged-error.ts';
 export { evaluateTask, type Figures } from './evaluation.ts';

@@ -9,7 +9,7 @@ import {
   UsageError,
   withFileLock,
 } from '../system/index.ts';
-import { BatchPlan } from './batches.ts';
+import { BatchPlan, totalSteps } from './batches.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { evaluateTask, type Figures, figureForBest } from './evaluation.ts';
 import { MetricsLog, type MetricsRecord, metricsFile } from './metrics.ts';
@@ -144,7 +144,7 @@ class TrainingRun<Example> {
     const { settings, examples, state, folder } = parts;
     this.#parts = parts;
     this.#plan = new BatchPlan(examples.train.length, settings);
-    this.#steps = settings.maxSteps ?? Math.ceil(settings.epochs * this.#plan.stepsPerEpoch);
+    this.#steps = totalSteps(examples.train.length, settings);
     this.#evaluateEvery = settings.evaluateEvery ?? this.#plan.stepsPerEpoch;
     this.#state = state;
     this.#saved = folder.last?.step ?? -1;

@@ -21,7 +21,10 @@ export interface MicroBatchResult {
  * added up; `total`, the summed weight of the whole batch, makes the sum a mean that does not depend on the cuts.
  */
 export interface TrainingTask<Example> {
-  /** The trainer changes them in place between calls. */
+  /**
+   * The trainer changes them in place between calls, and saves them when the signal stops it: a call that breaks off
+   * leaves them where they were.
+   */
   readonly parameters: Parameters;
   /** What the loss is a mean over: 1 for a pair (DPO), the number of its completion tokens for an example (SFT). */
   weigh(example: Example): number;
