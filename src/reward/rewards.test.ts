@@ -1,0 +1,290 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.ts';
+import type { ScoredDocument } from '../measures/index.ts';
+import type { SearchIndex } from '../search/index.ts';
+import { Random } from '../system/index.ts';
+import type { CandidateSet } from './candidate-set.ts';
+import { embedSets } from './embed-sets.ts';
+import { functionReward, loadReward } from './own-reward.ts';
+import { RankReward, ranksOf } from './rank-reward.ts';
+import { checkMixture, type Reward, scoreMixture } from './reward.ts';
+import { DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
+import { MarginReward, SimilarityReward } from './similarity-reward.ts';
+
+async function setOf(
+  texts: readonly string[],
+  { gold = ['aaab'], answer, query = 'z' }: { gold?: string[]; answer?: string; query?: string } = {},
+): Promise<CandidateSet> {
+  const documents = gold.map((text, at) => ({ id: `d${at}`, text }));
+  const [made] = await embedSets(
+    new LetterEncoder(),
+    [
+      {
+        query: { id: 'q', text: query, documents: documents.map(({ id }) => id) },
+        gold: documents,
+        answer: answer === undefined ? undefined : { queryId: 'q', documentId: 'd0', text: answer, attempts: 1 },
+        candidates: candidatesOf('q', texts),
+      },
+    ],
+    { expansionRole: 'query' },
+  );
+  return made!;
+}
+
+const scores = async (reward: Reward, item: CandidateSet) => [...(await reward.score(item))];
+
+describe('ranksOf', () => {
+  it('gives equal values the better rank and counts all that are better', () => {
+    expect([...ranksOf([0.2, 0.7, 0.9, 0.7])]).toEqual([4, 2, 1, 2]);
+    expect([...ranksOf([])]).toEqual([]);
+  });
+});
+
+describe('rank rewards', () => {
+  it('are 1 / rank by cosine to the gold document and to the answer', async () => {
+    // Cosines to aaab (3, 1): a .949, ab .894, b .316, aaab 1.
+    const item = await setOf(['a', 'ab', 'b', 'aaab'], { answer: 'b' });
+    expect([...item.similarities.gold]).toEqual([0.948683, 0.894427, 0.316228, 1]);
+    expect(await scores(new RankReward('gold'), item)).toEqual([1 / 2, 1 / 3, 1 / 4, 1].map(Math.fround));
+    // To b: 0, .707, 1, .316.
+    expect(await scores(new RankReward('answer'), item)).toEqual([1 / 4, 1 / 2, 1, 1 / 3].map(Math.fround));
+  });
+
+  it('let duplicates share a rank and push nobody down', async () => {
+    const item = await setOf(['b', 'a', 'aaab', 'aaab', 'a']);
+    expect(await scores(new RankReward('gold'), item)).toEqual([1 / 3, 1 / 2, 1, 1, 1 / 2].map(Math.fround));
+  });
+
+  it('let different texts of equal similarity share a rank', async () => {
+    const item = await setOf(['b', 'ba', 'ab', 'aa']);
+    expect(await scores(new RankReward('gold'), item)).toEqual([1 / 4, 1 / 2, 1 / 2, 1].map(Math.fround));
+  });
+
+  it('take the best of several gold documents', async () => {
+    const item = await setOf(['b', 'ab', 'c'], { gold: ['aaab', 'b'] });
+    expect([...item.similarities.gold]).toEqual([1, 0.894427, 0]);
+    expect(await scores(new RankReward('gold'), item)).toEqual([1, 1 / 2, 1 / 3].map(Math.fround));
+  });
+
+  it('do not depend on the order of the candidates, and equal texts always earn the same', async () => {
+    const random = new Random(7);
+    const texts = Array.from(
+      { length: 24 },
+      () => 'abc'.repeat(3).slice(random.below(9)) + 'ab'.slice(random.below(3)),
+    );
+    const earned = new Map<string, number>();
+    for (let round = 0; round < 20; round++) {
+      const item = await setOf(random.shuffle([...texts]), { answer: 'bbc' });
+      const [scored] = await scoreMixture(
+        [
+          { reward: new RankReward('gold'), weight: 1 },
+          { reward: new RankReward('answer'), weight: 1 },
+          { reward: new MarginReward('gold'), weight: 0.5 },
+        ],
+        [item],
+      );
+      for (const [at, { text }] of item.candidates.entries()) {
+        const before = earned.get(text);
+        if (before !== undefined) expect(scored!.total[at]).toBeCloseTo(before, 6);
+        earned.set(text, scored!.total[at]!);
+      }
+    }
+    expect(earned.size).toBeGreaterThan(5);
+  });
+});
+
+describe('similarity rewards', () => {
+  it('keep the margin', async () => {
+    const item = await setOf(['a', 'b'], { answer: 'b' });
+    expect(await scores(new SimilarityReward('gold'), item)).toEqual([0.948683, 0.316228].map(Math.fround));
+    expect(await scores(new SimilarityReward('answer'), item)).toEqual([0, 1]);
+  });
+
+  it('in standard deviations have mean 0 and deviation 1 over the distinct texts', async () => {
+    const item = await setOf(['a', 'a', 'a', 'b']);
+    expect(await scores(new MarginReward('gold'), item)).toEqual([1, 1, 1, -1]);
+    expect(await scores(new MarginReward('gold'), await setOf(['a', 'a']))).toEqual([0, 0]);
+  });
+
+  it('of an empty vector are 0', async () => {
+    expect([...(await setOf(['1', 'a'])).similarities.gold]).toEqual([0, 0.948683]);
+  });
+});
+
+describe('embedSets', () => {
+  it('embeds each distinct text once, under the role of the evaluation', async () => {
+    const encoder = new LetterEncoder();
+    const query = { id: 'q', text: 'ask', documents: ['d'] };
+    const answer = { queryId: 'q', documentId: 'd', text: 'reply', attempts: 1 };
+    const candidates = candidatesOf('q', ['x', 'y', 'x']);
+    await embedSets(encoder, [{ query, gold: [{ id: 'd', text: 'gold' }], answer, candidates }], {
+      expansionRole: 'document',
+    });
+    expect(encoder.calls).toEqual([
+      ['ask', 'query'],
+      ['x', 'document'],
+      ['y', 'document'],
+      ['gold', 'document'],
+      ['reply', 'document'],
+    ]);
+  });
+});
+
+/** Ranks documents by their dot product with the query: one dimension of the letter encoder for each. */
+function letterIndex(documents: Record<string, string>): SearchIndex<Float32Array> {
+  return {
+    size: Object.keys(documents).length,
+    async search(queries, k) {
+      const rows = queries.length / 26;
+      return Array.from({ length: rows }, (_row, row) => {
+        const hits: ScoredDocument[] = Object.entries(documents).map(([id, letter]) => ({
+          id,
+          score: queries[row * 26 + letter.charCodeAt(0) - 97]!,
+        }));
+        return hits.sort((a, b) => b.score - a.score || (a.id < b.id ? 1 : -1)).slice(0, k);
+      });
+    },
+  };
+}
+
+describe('search rewards', () => {
+  const index = letterIndex({ da: 'a', db: 'b', dc: 'c', q: 'd' });
+  const search = new DenseCandidateSearch(index, { alpha: 0.5, fingerprint: 'x' });
+  const qrels = new Map([['q', new Map([['da', 1]])]]);
+
+  it('are the change of the measure against the query alone, of the combined vector', async () => {
+    // The query alone finds db, da, dc: rank 2.
+    const item = await setOf(['aa', 'ab', 'c', 'bbcc'], { query: 'bba' });
+    // With aa: a 1.5, b 1. With ab: b 1.5, a 1. With c: b 1, then c and a .5: dc before da. With bbcc: b 2, c 1, a .5.
+    const reward = new SearchReward('MRR@10', search, qrels);
+    expect(reward.name).toBe('change-MRR@10');
+    expect(await scores(reward, item)).toEqual([1 / 2, 0, 1 / 3 - 1 / 2, 1 / 3 - 1 / 2].map(Math.fround));
+    const ndcg = new SearchReward('ndcg_cut_10', search, qrels);
+    const before = 1 / Math.log2(3);
+    expect(ndcg.name).toBe('change-nDCG@10');
+    expect((await scores(ndcg, item))[0]).toBeCloseTo(1 - before, 6);
+    expect(await scores(new SearchReward('Recall@1', search, qrels), item)).toEqual([1, 0, 0, 0]);
+  });
+
+  it('leave out the document that is the query itself, as the evaluation does', async () => {
+    // q itself leads with 3 d; da comes next.
+    const item = await setOf(['c'], { query: 'ddda' });
+    const kept = new SearchReward('MRR@10', search, qrels, { dropSelf: false });
+    expect(await scores(new SearchReward('Recall@1', search, qrels), item)).toEqual([-1]);
+    expect(await scores(kept, item)).toEqual([Math.fround(1 / 3 - 1 / 2)]);
+  });
+
+  it('score many queries as they score one, also through a retriever of texts', async () => {
+    const items = [await setOf(['aa', 'c', 'aa'], { query: 'bba' }), await setOf(['b'], { query: 'c' })];
+    const dense = new SearchReward('MRR@10', search, qrels);
+    const all = await dense.scoreAll(items);
+    expect(all.map((values) => [...values])).toEqual([await scores(dense, items[0]!), await scores(dense, items[1]!)]);
+    const asked: string[] = [];
+    const texts = new RetrieverCandidateSearch(
+      {
+        settings: { kind: 'toy' },
+        async retrieve(queries) {
+          asked.push(...queries.map(({ text, expansions }) => [text, ...expansions].join('+')));
+          return {
+            run: new Map(
+              queries.map(({ id, expansions }) => [id, expansions[0] === 'aa' ? [{ id: 'da', score: 1 }] : []]),
+            ),
+          };
+        },
+      },
+      'corpus',
+    );
+    const through = await new SearchReward('MRR@10', texts, qrels).scoreAll(items);
+    expect(asked).toEqual(['bba', 'bba+aa', 'bba+c', 'c', 'c+b']);
+    expect(through.map((values) => [...values])).toEqual([[1, 0, 1], [0]]);
+  });
+
+  it('judge by the gold documents where the query has no judgements', async () => {
+    const item = await setOf(['aa'], { query: 'bba' });
+    const reward = new SearchReward('MRR@10', search, new Map());
+    expect(await scores(reward, { ...item, query: { ...item.query, documents: ['dc'] } })).toEqual([0]);
+    expect(await scores(reward, { ...item, query: { ...item.query, documents: ['da'] } })).toEqual([0.5]);
+  });
+
+  it('refuse measures that only count', () => {
+    expect(() => new SearchReward('num_ret', search, qrels)).toThrow(/does not tell a better search/);
+    expect(() => new SearchReward('Hole@10', search, qrels)).toThrow(/does not tell a better search/);
+  });
+});
+
+describe('a mixture', () => {
+  it('sums weight times reward', async () => {
+    const item = await setOf(['a', 'b'], { answer: 'b' });
+    const [scored] = await scoreMixture(
+      [
+        { reward: new RankReward('gold'), weight: 2 },
+        { reward: new RankReward('answer'), weight: 0.5 },
+        { reward: functionReward('short', ({ candidates }) => candidates.map(({ text }) => -text.length)), weight: 1 },
+      ],
+      [item],
+    );
+    expect([...scored!.total]).toEqual([2 * 1 + 0.5 * 0.5 - 1, 2 * 0.5 + 0.5 * 1 - 1]);
+    expect([...scored!.rewards.keys()]).toEqual(['rank-gold', 'rank-answer', 'short']);
+  });
+
+  it.each([
+    ['too few values', () => [1], /gave 1 values for 2 candidates/],
+    ['no number', () => [1, Number.NaN], /gave NaN for candidate q#1/],
+    [
+      'an error',
+      () => {
+        throw new Error('no luck');
+      },
+      /id "q": reward mine failed: no luck/,
+    ],
+  ])('refuses %s of an own reward', async (_what, score, message) => {
+    const item = await setOf(['a', 'b']);
+    await expect(scoreMixture([{ reward: functionReward('mine', score), weight: 1 }], [item])).rejects.toThrow(message);
+  });
+
+  it('refuses a name twice, no reward at all, and a weight that is none', () => {
+    const reward = new RankReward('gold');
+    expect(() => checkMixture([])).toThrow(/no reward/);
+    expect(() =>
+      checkMixture([
+        { reward, weight: 1 },
+        { reward, weight: 2 },
+      ]),
+    ).toThrow(/rank-gold is given twice/);
+    expect(() => checkMixture([{ reward, weight: Number.NaN }])).toThrow(/weight of reward rank-gold is NaN/);
+  });
+});
+
+describe('a reward of a module', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'own-reward-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('is loaded, and is another one when its source is', async () => {
+    const file = join(folder, 'brief.mjs');
+    await writeFile(
+      file,
+      'export const needsAnswer = true;\nexport default ({ query, gold, answer, candidates }) => candidates.map((one) => one.similarityAnswer + gold.length + answer.length + query.text.length);\n',
+    );
+    const reward = await loadReward(file);
+    expect(reward).toMatchObject({ name: 'brief', needsAnswer: true });
+    expect(await scores(reward, await setOf(['a', 'b'], { answer: 'b' }))).toEqual([3, 4]);
+    await writeFile(file, 'export const score = () => [];\n');
+    expect((await loadReward(file)).fingerprint).not.toBe(reward.fingerprint);
+  });
+
+  it('must be there and export a function', async () => {
+    const file = join(folder, 'nothing.mjs');
+    await expect(loadReward(file)).rejects.toThrow(/no such file/);
+    await writeFile(file, 'export const rewards = 1;\n');
+    await expect(loadReward(file)).rejects.toThrow(/exports no reward function/);
+    const broken = join(folder, 'broken.mjs');
+    await writeFile(broken, 'export default (\n');
+    await expect(loadReward(broken)).rejects.toThrow(/cannot be loaded/);
+  });
+});
