@@ -38,12 +38,12 @@ export function gradients(seeds: readonly Seed[], parameters: readonly Tensor[])
   });
 }
 
-/** Names of all tensors that depend on a parameter. */
+/** Names of all tensors that depend on a parameter and can pass a gradient on, which only floats can. */
 function reachedFrom(parameters: readonly Tensor[], nodes: readonly GraphNode[]): Set<string> {
   const reachable = new Set(parameters.map(({ name }) => name));
   for (const { inputs, outputs } of nodes) {
     if (!inputs.some((input) => input !== undefined && reachable.has(input.name))) continue;
-    for (const output of outputs) reachable.add(output.name);
+    for (const { name, dtype } of outputs) if (dtype === 'float32') reachable.add(name);
   }
   return reachable;
 }

@@ -1,13 +1,9 @@
-export {
-  type BertConfig,
-  type BertEncoder,
-  type BertEncoderOptions,
-  bertConfigSchema,
-  buildBertEncoder,
-  type Pooling,
-} from './architectures/bert.ts';
+export { type BertEncoder, type BertEncoderOptions, buildBertEncoder } from './architectures/bert.ts';
+export { type BertConfig, bertConfigSchema } from './architectures/bert-config.ts';
+export { bertModel, bertVectors } from './architectures/bert-model.ts';
 export { llamaLogits, llamaLogProbabilities, llamaModel } from './architectures/llama.ts';
 export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-config.ts';
+export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
 export type { Block, BlockModel, Head } from './block-model.ts';
 export { type CompiledModel, type CompileOptions, compileModel } from './compiled-model.ts';
 export { gradients, type Seed } from './gradients.ts';

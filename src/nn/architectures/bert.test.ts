@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { TensorSource } from '../weight-plan.ts';
-import { bertConfigSchema, buildBertEncoder } from './bert.ts';
+import { buildBertEncoder } from './bert.ts';
+import { bertConfigSchema } from './bert-config.ts';
 
 const config = bertConfigSchema.parse({
   ...{ vocab_size: 10, hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 2 },

@@ -1,0 +1,72 @@
+import type { Block, BlockModel } from '../block-model.ts';
+import type { Tensor } from '../graph.ts';
+import { add, attend, layerNorm, paddingMask, reshape, transpose } from '../operations/index.ts';
+import { type PlanOptions, type TensorSource, WeightPlan } from '../weight-plan.ts';
+import { type BertConfig, bertHeadSize, bertPrefix } from './bert-config.ts';
+import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
+import { type PoolingOptions, pool } from './pooling.ts';
+
+/**
+ * A BERT that can be trained, as a chain of blocks: embeddings, then the layers. Inputs, both int32: `ids`
+ * // [batch, sequence] and `lengths` // [batch]. Names of modules are those of Transformers, so that its tensors can be
+ * trained or adapted by name. For encoding alone `bert.ts` is faster.
+ *
+ * @param options `prefix`: where it is not given, `bert.` if the checkpoint has it
+ * @throws ModelError where the heads do not share the hidden size evenly; and, when a graph is planned, where a tensor is
+ *   missing or of another shape than the configuration says
+ */
+export function bertModel(source: TensorSource, config: BertConfig, options: PlanOptions = {}): BlockModel {
+  const head = bertHeadSize(source, config);
+  const embeddings: Block = {
+    name: 'embeddings',
+    build: (weights) => bertEmbeddings(weights, config, weights.graph.input('ids', 'int32', ['batch', 'sequence'])),
+  };
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, index): Block => {
+    return {
+      name: `layer.${index}`,
+      build: (weights, x) => layer(weights, config, head, x!, `encoder.layer.${index}`),
+    };
+  });
+  const plan = { ...options, prefix: options.prefix ?? bertPrefix(source) };
+  return {
+    blocks: [embeddings, ...layers],
+    plan: (graph, training) => new WeightPlan(graph, source, { ...plan, training }),
+  };
+}
+
+/** The vectors of the texts, for a loss // [batch, sequence, hidden] → [batch, hidden] */
+export function bertVectors(weights: WeightPlan, x: Tensor, options: PoolingOptions): Tensor {
+  return pool(x, lengthsOf(weights), options);
+}
+
+/** Attention and feed-forward, each followed by residual and normalisation // [batch, sequence, hidden] */
+function layer(weights: WeightPlan, config: BertConfig, head: number, x: Tensor, name: string): Tensor {
+  const { hidden_size: hidden, intermediate_size: inner } = config;
+  const { graph } = weights;
+  const attended = graph.scope('attention', () => {
+    const context = attention(weights, config, head, x, `${name}.attention.self`);
+    const output = weights.linear(context, `${name}.attention.output.dense`, [hidden, hidden], true);
+    return layerNorm(add(output, x), bertNorm(weights, config, `${name}.attention.output.LayerNorm`));
+  });
+  return graph.scope('feed-forward', () => {
+    const wide = weights.linear(attended, `${name}.intermediate.dense`, [inner, hidden], true);
+    const output = weights.linear(bertActivation(config, wide), `${name}.output.dense`, [hidden, inner], true);
+    return layerNorm(add(output, attended), bertNorm(weights, config, `${name}.output.LayerNorm`));
+  });
+}
+
+function attention(weights: WeightPlan, config: BertConfig, head: number, x: Tensor, name: string): Tensor {
+  const { hidden_size: hidden, num_attention_heads: heads } = config;
+  const project = (kind: string) => {
+    const rows = weights.linear(x, `${name}.${kind}`, [hidden, hidden], true);
+    return transpose(reshape(rows, ['batch', 'sequence', heads, head]), [0, 2, 1, 3]);
+  };
+  const lengths = lengthsOf(weights);
+  const mask = weights.graph.once('mask', () => paddingMask(lengths, 'sequence'));
+  const mixed = attend(project('query'), project('key'), project('value'), mask);
+  return reshape(transpose(mixed, [0, 2, 1, 3]), ['batch', 'sequence', hidden]);
+}
+
+function lengthsOf(weights: WeightPlan): Tensor {
+  return weights.graph.input('lengths', 'int32', ['batch']);
+}
