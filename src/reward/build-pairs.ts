@@ -239,6 +239,7 @@ class PairBuild {
         }
         task.advance();
       }
+      await joined.drain();
     } finally {
       await joined.close();
       task.done();
@@ -281,6 +282,11 @@ class JoinedQueries {
       answer: answer?.text.trim() === '' ? undefined : answer,
       candidates: joinRewards(sampled?.records ?? [], records, place),
     };
+  }
+
+  async drain(): Promise<void> {
+    await this.#candidates.drain();
+    await this.#answers.drain();
   }
 
   async close(): Promise<void> {

@@ -112,6 +112,11 @@ export class IdStream<T> {
     return undefined;
   }
 
+  /** Reads what is left, so that a fault in it is found too. */
+  async drain(): Promise<void> {
+    while (!this.#ended) this.#ended = (await this.#source.next()).done === true;
+  }
+
   /** Closes the stream's file. */
   async close(): Promise<void> {
     await this.#source.return?.();

@@ -247,6 +247,7 @@ async function* textSets(options: RewardOptions): AsyncGenerator<TextSet> {
         candidates: group.records,
       };
     }
+    await answers.drain();
   } finally {
     await queries.close();
     await answers.close();

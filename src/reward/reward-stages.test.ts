@@ -1,0 +1,384 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.ts';
+import { type RewardRecord, readPairs, type TrainingQuery } from '../data/index.ts';
+import { PROMPTS } from '../generate/index.ts';
+import { buildPairs, type PairOptions } from './build-pairs.ts';
+import { functionReward } from './own-reward.ts';
+import { defaultPairSettings } from './pair-settings.ts';
+import { RankReward } from './rank-reward.ts';
+import type { Reward } from './reward.ts';
+import { type RewardOptions, rewardCandidates } from './reward-candidates.ts';
+import { readRewardSummary } from './reward-summary.ts';
+
+let folder: string;
+let file: (name: string) => string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'rewards-'));
+  file = (name) => join(folder, name);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const QUERIES: TrainingQuery[] = Array.from({ length: 6 }, (_one, at) => ({
+  id: `q${at}`,
+  text: `question ${at}`,
+  documents: [`d${at}`],
+  goldText: 'aaab',
+}));
+const TEXTS = ['a', 'ab', 'b', 'aaab'];
+
+async function write(name: string, rows: readonly object[]): Promise<string> {
+  await writeFile(file(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return file(name);
+}
+
+const answersOf = (queries: readonly TrainingQuery[], text = 'b') =>
+  queries.map(({ id, documents }) => ({ queryId: id, documentId: documents[0]!, text, attempts: 1 }));
+
+async function writeInputs(): Promise<void> {
+  await write(
+    'candidates.jsonl',
+    QUERIES.flatMap(({ id }) => candidatesOf(id, TEXTS)),
+  );
+  await write('answers.jsonl', answersOf(QUERIES));
+}
+
+const PUBLISHED = (['gold', 'answer'] as const).map((target) => ({ reward: new RankReward(target), weight: 1 }));
+
+function rewardOptions(more: Partial<RewardOptions> = {}): RewardOptions {
+  return {
+    queries: QUERIES,
+    candidates: file('candidates.jsonl'),
+    answers: file('answers.jsonl'),
+    encoder: new LetterEncoder(),
+    mixture: PUBLISHED,
+    out: file('rewards.jsonl'),
+    batch: 2,
+    ...more,
+  };
+}
+
+async function rewardsIn(name = 'rewards.jsonl'): Promise<RewardRecord[]> {
+  const lines = (await readFile(file(name), 'utf8')).trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as RewardRecord);
+}
+
+describe('rewardCandidates', () => {
+  it('writes what each candidate earned, and a summary', async () => {
+    await writeInputs();
+    const { summary, reused } = await rewardCandidates(rewardOptions());
+    const rewards = await rewardsIn();
+    expect(rewards).toHaveLength(24);
+    expect(rewards[3]).toEqual({
+      queryId: 'q0',
+      candidateId: 'q0#3',
+      rewards: { 'rank-gold': 1, 'rank-answer': 0.3333333 },
+      similarity: { gold: 1, answer: 0.316228 },
+      ranks: { gold: 1, answer: 3 },
+      total: 1.333333,
+    });
+    expect(reused).toBe(0);
+    expect(summary).toMatchObject({ queries: 6, candidates: 24, empty: 0, duplicates: 0 });
+    expect(await readRewardSummary(file('rewards.jsonl'))).toEqual(summary);
+  });
+
+  it('leaves out empty candidates, and queries without an answer where the reward reads it', async () => {
+    await write('candidates.jsonl', [
+      ...candidatesOf('q0', ['a', '', 'b', 'a']),
+      ...candidatesOf('q1', TEXTS),
+      ...candidatesOf('q2', [' ', '']),
+      ...candidatesOf('q3', TEXTS),
+    ]);
+    await write('answers.jsonl', [...answersOf(QUERIES.slice(0, 1)), ...answersOf(QUERIES.slice(1, 2), ' ')]);
+    const { summary } = await rewardCandidates(rewardOptions());
+    expect((await rewardsIn()).map(({ candidateId }) => candidateId)).toEqual(['q0#0', 'q0#2', 'q0#3']);
+    expect(summary).toMatchObject({
+      queries: 1,
+      candidates: 3,
+      empty: 3,
+      duplicates: 1,
+      dropped: { 'no answer': 2, 'only empty candidates': 1 },
+    });
+    const without = await rewardCandidates(rewardOptions({ answers: undefined, mixture: PUBLISHED.slice(0, 1) }));
+    expect(without.summary.dropped).toEqual({ 'no answer': 0, 'only empty candidates': 1 });
+    expect((await rewardsIn())[0]!.ranks).toEqual({ gold: 1 });
+  });
+
+  it('joins by id: the order of queries and answers does not matter', async () => {
+    await writeInputs();
+    await rewardCandidates(rewardOptions());
+    const expected = await readFile(file('rewards.jsonl'), 'utf8');
+    await write('answers.jsonl', answersOf(QUERIES).reverse());
+    await rewardCandidates(rewardOptions({ queries: [...QUERIES].reverse(), out: file('other.jsonl') }));
+    expect(await readFile(file('other.jsonl'), 'utf8')).toBe(expected);
+  });
+
+  it('goes on where it was stopped, and ends with the same file', async () => {
+    await writeInputs();
+    await rewardCandidates(rewardOptions({ out: file('whole.jsonl') }));
+    const stop = new AbortController();
+    let asked = 0;
+    const stopping: Reward = functionReward('late', ({ candidates }) => {
+      if (++asked === 3) stop.abort();
+      return candidates.map(() => 1);
+    });
+    const mixture = [...PUBLISHED, { reward: stopping, weight: 0 }];
+    await expect(rewardCandidates(rewardOptions({ mixture, signal: stop.signal }))).rejects.toThrow(
+      /stopped with \d queries/,
+    );
+    expect((await readFile(file('rewards.jsonl.journal'), 'utf8')).trimEnd().split('\n').length).toBeLessThan(6);
+    const { reused } = await rewardCandidates(rewardOptions({ mixture }));
+    expect(reused).toBe(4);
+    expect(asked).toBe(6);
+    const totals = (name: string) =>
+      rewardsIn(name).then((rows) => rows.map(({ candidateId, total }) => [candidateId, total]));
+    expect(await totals('rewards.jsonl')).toEqual(await totals('whole.jsonl'));
+  });
+
+  it('repeats nothing, and rewards anew only what changed', async () => {
+    await writeInputs();
+    await rewardCandidates(rewardOptions());
+    const first = await readFile(file('rewards.jsonl'), 'utf8');
+    const encoder = new LetterEncoder();
+    expect(await rewardCandidates(rewardOptions({ encoder }))).toMatchObject({ reused: 6 });
+    expect(encoder.calls).toEqual([]);
+    expect(await readFile(file('rewards.jsonl'), 'utf8')).toBe(first);
+    await write('answers.jsonl', [...answersOf(QUERIES.slice(0, 1), 'ab'), ...answersOf(QUERIES.slice(1))]);
+    expect(await rewardCandidates(rewardOptions())).toMatchObject({ reused: 5 });
+    expect((await rewardsIn()).filter(({ queryId }) => queryId === 'q0')).toHaveLength(4);
+    expect(await rewardCandidates(rewardOptions({ encoder: new LetterEncoder('retrained') }))).toMatchObject({
+      reused: 0,
+    });
+    expect(await rewardsIn()).toHaveLength(24);
+  });
+
+  it.each<[string, () => Promise<unknown>, RegExp]>([
+    [
+      'candidates of an unknown query',
+      () => write('candidates.jsonl', candidatesOf('x', TEXTS)),
+      /:1, id "x": these candidates/,
+    ],
+    [
+      'an answer out of another document',
+      () => write('answers.jsonl', [{ queryId: 'q0', documentId: 'd9', text: 'b', attempts: 1 }]),
+      /id "q0": the answer was read out of "d9"/,
+    ],
+    [
+      'two answers to a query',
+      () => write('answers.jsonl', [...answersOf(QUERIES), ...answersOf(QUERIES)]),
+      /:7, id "q0"/,
+    ],
+    [
+      'candidates that do not stand together',
+      () =>
+        write('candidates.jsonl', [
+          ...candidatesOf('q0', ['a']),
+          ...candidatesOf('q1', ['a']),
+          ...candidatesOf('q0', ['b']),
+        ]),
+      /:3, id "q0": the lines of this query do not stand together/,
+    ],
+    [
+      'a candidate twice',
+      () => write('candidates.jsonl', [...candidatesOf('q0', ['a']), ...candidatesOf('q0', ['a'])]),
+      /:2, id "q0#0": the candidate is given twice/,
+    ],
+    [
+      'an id that does not fit',
+      () =>
+        write(
+          'candidates.jsonl',
+          candidatesOf('q0', ['a']).map((one) => ({ ...one, candidateId: 'q1#0' })),
+        ),
+      /id "q1#0": candidate 0 of query "q0" has this id/,
+    ],
+    [
+      'a broken line',
+      () => writeFile(file('candidates.jsonl'), '{"queryId":"q0"}\n'),
+      /candidates\.jsonl:1: candidateId/,
+    ],
+  ])('refuses %s', async (_what, prepare, message) => {
+    await writeInputs();
+    await prepare();
+    await expect(rewardCandidates(rewardOptions())).rejects.toThrow(message);
+  });
+
+  it('refuses a reward of answers where there are none, and gold documents without text', async () => {
+    await writeInputs();
+    await expect(rewardCandidates(rewardOptions({ answers: undefined }))).rejects.toThrow(
+      /reward rank-answer reads answers/,
+    );
+    const queries = QUERIES.map(({ id, text, documents }) => ({ id, text, documents }));
+    await expect(rewardCandidates(rewardOptions({ queries }))).rejects.toThrow(
+      /text of gold document "d0" is not given/,
+    );
+    const goldTexts = new Map(QUERIES.map(({ documents }) => [documents[0]!, 'aaab']));
+    expect((await rewardCandidates(rewardOptions({ queries, goldTexts }))).summary.queries).toBe(6);
+  });
+});
+
+describe('buildPairs', () => {
+  function pairOptions(
+    settings: Parameters<typeof defaultPairSettings>[0] = {},
+    more: Partial<PairOptions> = {},
+  ): PairOptions {
+    return {
+      queries: () => QUERIES,
+      candidates: file('candidates.jsonl'),
+      rewards: file('rewards.jsonl'),
+      answers: file('answers.jsonl'),
+      prompt: PROMPTS.q2d,
+      settings: defaultPairSettings(settings),
+      out: file('pairs.jsonl'),
+      devOut: file('pairs-dev.jsonl'),
+      auditOut: file('audit.json'),
+      ...more,
+    };
+  }
+
+  /** The totals are a 1/2 + 1/4, ab 1/3 + 1/2, b 1/4 + 1, aaab 1 + 1/3: aaab against a. */
+  async function reward(): Promise<void> {
+    await writeInputs();
+    await rewardCandidates(rewardOptions());
+  }
+
+  it('pairs best against worst, and draws a part for development', async () => {
+    await reward();
+    const { audit, files } = await buildPairs(pairOptions({ dev: 2 }));
+    const train = (await readPairs(files.pairs)).pairs;
+    const dev = (await readPairs(files.dev!)).pairs;
+    expect([train.length, dev.length]).toEqual([4, 2]);
+    expect([...train, ...dev].map(({ queryId }) => queryId).sort()).toEqual(QUERIES.map(({ id }) => id));
+    const [pair] = train;
+    expect(pair).toEqual({
+      id: `${pair!.queryId}/0`,
+      queryId: pair!.queryId,
+      prompt: PROMPTS.q2d.messages({ id: '', query: `question ${pair!.queryId.slice(1)}` }),
+      chosen: [{ role: 'assistant', content: 'aaab' }],
+      rejected: [{ role: 'assistant', content: 'a' }],
+      chosenId: `${pair!.queryId}#3`,
+      rejectedId: `${pair!.queryId}#0`,
+      chosenReward: 1.333333,
+      rejectedReward: 0.75,
+    });
+    expect(audit.queries).toEqual({ all: 6, kept: 6, dropped: {} });
+    expect(audit.pairs).toEqual({ built: 6, repeated: 0, train: 4, dev: 2, left: 0 });
+    expect(JSON.parse(await readFile(file('audit.json'), 'utf8'))).toEqual(JSON.parse(JSON.stringify(audit)));
+  });
+
+  it('writes the same bytes each time, and other pairs for another seed', async () => {
+    await reward();
+    const bytes = async (seed: number) => {
+      const { files } = await buildPairs(pairOptions({ pairs: 3, dev: 1, seed }));
+      return (await readFile(files.pairs, 'utf8')) + (await readFile(files.dev!, 'utf8'));
+    };
+    expect(await bytes(1)).toBe(await bytes(1));
+    expect(await bytes(1)).not.toBe(await bytes(2));
+  });
+
+  it('writes the published layout too', async () => {
+    await reward();
+    const { files } = await buildPairs(pairOptions({ dev: 0 }, { layout: 'conversations' }));
+    expect(files.dev).toBeUndefined();
+    const [row] = (await readFile(files.pairs, 'utf8')).split('\n');
+    expect(JSON.parse(row!)).toMatchObject({
+      conversations: [{ from: 'human', value: expect.stringContaining('question 0') }],
+      chosen: { from: 'gpt', value: 'aaab' },
+    });
+    expect((await readPairs(files.pairs)).pairs).toHaveLength(6);
+  });
+
+  it('filters by the best summed similarity, as published or by quantile', async () => {
+    // To the gold text and the answer b: aaab 1 + .316, b .316 + 1, ab .894 + .707 = 1.601.
+    await write('candidates.jsonl', [
+      ...candidatesOf('q0', TEXTS),
+      ...candidatesOf('q1', ['c', 'd']),
+      ...candidatesOf('q2', ['c', 'a']),
+    ]);
+    await write('answers.jsonl', answersOf(QUERIES));
+    await rewardCandidates(rewardOptions());
+    const published = await buildPairs(pairOptions());
+    expect(published.audit.threshold).toBe(0.6);
+    expect(published.audit.queries.dropped).toEqual({ 'similarity below the threshold': 1 });
+    const quantile = await buildPairs(pairOptions({ similarityQuantile: 0.5 }));
+    expect(quantile.audit.threshold).toBeCloseTo(0.948683, 5);
+    const high = await buildPairs(pairOptions({ minSimilarity: 1.5 }));
+    expect(high.audit.queries).toEqual({ all: 3, kept: 1, dropped: { 'similarity below the threshold': 2 } });
+    const all = await buildPairs(pairOptions({ minSimilarity: -2 }));
+    expect(all.audit.queries.dropped).toEqual({ 'all rewards equal': 1 });
+  });
+
+  it('counts the same pair once', async () => {
+    const twins = QUERIES.map((query) => ({ ...query, text: 'the same question' }));
+    await reward();
+    const { audit, files } = await buildPairs(pairOptions({ dev: 0 }, { queries: () => twins }));
+    expect(audit.pairs).toMatchObject({ built: 1, repeated: 5, train: 1 });
+    expect(audit.queries.dropped).toEqual({ 'the same pair was built before': 5 });
+    expect((await readPairs(files.pairs)).pairs).toHaveLength(1);
+  });
+
+  it('audits leaks, lengths, temperatures and the two rankings', async () => {
+    const gold = 'a thin saw for cutting metal';
+    const queries = QUERIES.map((query) => ({ ...query, goldText: gold }));
+    const texts = ['a thin saw for cutting metal', 'long words about nothing that matters here', 'zzz', 'zzz'];
+    await write('candidates.jsonl', [
+      ...queries.flatMap(({ id }) =>
+        candidatesOf(id, texts).map((one, at) => ({ ...one, temperature: at < 2 ? 0.8 : 1.1 })),
+      ),
+    ]);
+    await write('answers.jsonl', answersOf(queries, 'a thin saw for cutting metal'));
+    await rewardCandidates(rewardOptions({ queries }));
+    const { audit } = await buildPairs(pairOptions({ dev: 0 }, { queries: () => queries }));
+    expect(audit.candidates).toMatchObject({ count: 24, duplicates: 0.25, quoting: 0.25, queriesQuoting: 6 });
+    expect(audit.candidates.byTemperature).toEqual([
+      { temperature: 0.8, candidates: 12, meanReward: expect.closeTo(1.5, 5), chosen: 6, rejected: 0 },
+      { temperature: 1.1, candidates: 12, meanReward: expect.closeTo(2 / 3, 5), chosen: 0, rejected: 6 },
+    ]);
+    expect(audit.answers).toEqual({ count: 6, copied: 1, overlap: 1 });
+    expect(audit.agreement).toMatchObject({ count: 6, mean: 1 });
+    expect(audit.sides).toMatchObject({ chosenLonger: 1, chosenShorter: 0, chosenQuotes: 1, rejectedQuotes: 0 });
+    expect(audit.sides.chosenWords.mean).toBe(6);
+    expect(audit.rewards.spread.total!.mean).toBeCloseTo(2 - 2 / 3, 5);
+    expect(audit.examples).toHaveLength(6);
+    expect(audit.quotes[0]).toMatchObject({ gold, text: gold });
+  });
+
+  it.each<[string, () => Promise<unknown>, Partial<PairOptions>, RegExp]>([
+    [
+      'rewards of other candidates',
+      () => write('candidates.jsonl', candidatesOf('q0', ['a', 'b'])),
+      {},
+      /rewards of candidates that do not exist/,
+    ],
+    [
+      'candidates without a reward',
+      () =>
+        write(
+          'candidates.jsonl',
+          QUERIES.flatMap(({ id }) => candidatesOf(id, [...TEXTS, 'new'])),
+        ),
+      {},
+      /:1, id "q0": candidate q0#4 has no reward/,
+    ],
+    ['a prompt that reads the document', async () => {}, { prompt: PROMPTS.q2a }, /prompt q2a reads the gold document/],
+    [
+      'rewards of unknown queries',
+      async () => {},
+      { queries: () => QUERIES.slice(1) },
+      /id "q0": these rewards are of a query/,
+    ],
+    [
+      'a filter that leaves nothing',
+      async () => {},
+      { settings: defaultPairSettings({ minSimilarity: 2 }) },
+      /no query gives a pair \(6 similarity below/,
+    ],
+  ])('refuses %s', async (_what, prepare, more, message) => {
+    await reward();
+    await prepare();
+    await expect(buildPairs(pairOptions({}, more))).rejects.toThrow(message);
+    await expect(readFile(file('pairs.jsonl'))).rejects.toThrow(/ENOENT/);
+  });
+});
