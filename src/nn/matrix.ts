@@ -1,3 +1,5 @@
+import { ENCODERS } from '../models/index.ts';
+
 /** The transpose of a row-major matrix // [rows, columns] → [columns, rows] */
 export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(matrix.length);
@@ -36,4 +38,74 @@ export function quantizeColumns(matrix: Float32Array, columns: number): { values
     values[index] = Math.round(matrix[index]! / scale[index % columns]!);
   }
   return { values, scale };
+}
+
+/** {@link quantizeColumns} with one scale a row // [rows, columns] → values [rows, columns], scale [rows] */
+export function quantizeRows(matrix: Float32Array, columns: number): { values: Int8Array; scale: Float32Array } {
+  const scale = new Float32Array(matrix.length / columns);
+  const values = new Int8Array(matrix.length);
+  for (let row = 0; row < scale.length; row++) {
+    const numbers = matrix.subarray(row * columns, (row + 1) * columns);
+    scale[row] = largestSize(numbers) / 127 || 1;
+    for (let column = 0; column < columns; column++) {
+      values[row * columns + column] = Math.round(numbers[column]! / scale[row]!);
+    }
+  }
+  return { values, scale };
+}
+
+function largestSize(numbers: Float32Array): number {
+  let largest = 0;
+  for (const number of numbers) if (Math.abs(number) > largest) largest = Math.abs(number);
+  return largest;
+}
+
+/** Numbers that share a scale and a zero point in {@link quantizeBlocks}. */
+export const BLOCK = 32;
+
+/** Four bits a number, two numbers a byte, the first in the lower half. */
+export interface QuantizedBlocks {
+  values: Uint8Array;
+  /** One a block. */
+  scale: Float32Array;
+  /** Which of the 16 steps stands for 0, one a block, packed as the values are. */
+  zero: Uint8Array;
+}
+
+/**
+ * Unsigned four-bit steps from the smallest to the largest number of each block of 32, 0 always among them:
+ * `(value - zero) · scale` is the number to half a step, at the ends of the range to one step.
+ * @param matrix an even number of blocks
+ */
+export function quantizeBlocks(matrix: Float32Array): QuantizedBlocks {
+  const blocks = matrix.length / BLOCK;
+  const scale = new Float32Array(blocks);
+  const [values, zero] = [new Uint8Array(matrix.length / 2), new Uint8Array(blocks / 2)];
+  for (let block = 0; block < blocks; block++) {
+    const start = block * BLOCK;
+    let [low, high] = [0, 0];
+    for (let index = start; index < start + BLOCK; index++) {
+      const number = matrix[index]!;
+      if (number < low) low = number;
+      else if (number > high) high = number;
+    }
+    scale[block] = (high - low) / 15 || 1;
+    const step = scale[block]!;
+    const origin = Math.round(-low / step);
+    putFourBits(zero, block, origin);
+    for (let index = start; index < start + BLOCK; index++) {
+      putFourBits(values, index, Math.min(15, Math.max(0, Math.round(matrix[index]! / step) + origin)));
+    }
+  }
+  return { values, scale, zero };
+}
+
+function putFourBits(bytes: Uint8Array, index: number, bits: number): void {
+  bytes[index >> 1]! |= index % 2 === 0 ? bits : bits << 4;
+}
+
+/** IEEE 754 half precision, as bits; to the nearest, ties to even. */
+export function halves(numbers: Float32Array): Uint16Array {
+  const bytes = ENCODERS.F16.encode(numbers);
+  return new Uint16Array(bytes.buffer, bytes.byteOffset, numbers.length);
 }

@@ -14,6 +14,14 @@ export {
 export { attend, branchMask, paddingMask, selfAttention } from './attention.ts';
 export { dropout } from './dropout.ts';
 export { both, either, equal, exp, less, lessOrEqual, log, maximum, squareRoot, where } from './elementwise.ts';
+export {
+  type FrozenMatrix,
+  frozenMatrix,
+  type MatrixShape,
+  packMatrix,
+  STORAGES,
+  type Storage,
+} from './frozen.ts';
 export { concat, flattenRows, gather, pad, pick, range, scatterAdd, slice, transpose, unsqueeze } from './layout.ts';
 export { linear, type MatmulOptions, matmul } from './linear.ts';
 export { type LayerNormParameters, layerNorm, rmsNorm } from './normalization.ts';

@@ -129,8 +129,11 @@ export function range(graph: Graph, dimension: Dimension): Tensor {
 
 /** A shape as a value that the runtime cannot know beforehand: a large table of zeros would be written into the model. */
 function tiedSizes(shape: Shape, x: Tensor): Tensor {
-  const { graph } = x;
-  const count = graph.node({ operator: 'Size', inputs: [x], outputs: [{ dtype: 'int64', shape: [] }] })[0]!;
-  const nothing = multiply(count, graph.constant(BigInt64Array.of(0n), []));
-  return add(sizesOf(graph, shape), nothing);
+  return add(zeroAfter(x), sizesOf(x.graph, shape));
+}
+
+/** 0, which the runtime cannot know before it knows x // [], int64 */
+export function zeroAfter(x: Tensor): Tensor {
+  const count = x.graph.node({ operator: 'Size', inputs: [x], outputs: [{ dtype: 'int64', shape: [] }] })[0]!;
+  return multiply(count, x.graph.constant(BigInt64Array.of(0n), []));
 }
