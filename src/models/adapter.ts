@@ -1,20 +1,12 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import {
-  LlmQeError,
-  ModelError,
-  makeFolder,
-  syncFolder,
-  systemFault,
-  UsageError,
-  writeDurably,
-} from '../system/index.ts';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ModelError, writeDurably } from '../system/index.ts';
 import { type LoraConfig, loraRank, parseLoraConfig } from './adapter-config.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { readIfPresent } from './model-text-file.ts';
 import { openSafetensors } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
+import { writeFolder } from './whole-folder.ts';
 
 /** One of the two factors of an adapted weight. */
 export interface AdapterTensor {
@@ -46,7 +38,7 @@ const FETCH_AGAIN = 'Write the adapter again with PEFT, or fetch its folder agai
 
 /** Whether a folder holds an adapter in PEFT's layout. */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
-  return (await readdir(folder).catch(() => [])).includes(CONFIG_FILE);
+  return (await readdir(folder).catch((): string[] => [])).includes(CONFIG_FILE);
 }
 
 /**
@@ -122,42 +114,9 @@ export function loraPairs({ config, tensors }: LoraAdapter, file?: string): Lora
  */
 export async function writeAdapter(folder: string, adapter: LoraAdapter): Promise<void> {
   loraPairs(adapter, folder);
-  await checkReplaceable(folder);
-  const stem = join(dirname(folder), `.${basename(folder)}.${process.pid}-${randomBytes(4).toString('hex')}`);
-  const fresh = `${stem}.partial`;
-  try {
-    await makeFolder(dirname(folder));
-    await mkdir(fresh);
+  await writeFolder(folder, [CONFIG_FILE, WEIGHTS_FILE, 'README.md'], async (fresh) => {
     const tensors = [...adapter.tensors].map(([name, tensor]) => ({ name: `${PREFIX}${name}`, ...tensor }));
     await writeSafetensors(join(fresh, WEIGHTS_FILE), tensors, { format: 'pt' });
     await writeDurably(join(fresh, CONFIG_FILE), `${JSON.stringify(adapter.config, null, 2)}\n`);
-    await swapIn(fresh, folder, `${stem}.old`);
-  } catch (error) {
-    await rm(fresh, { recursive: true, force: true });
-    throw error instanceof LlmQeError ? error : systemFault(error, folder);
-  }
-}
-
-async function checkReplaceable(folder: string): Promise<void> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
-    throw systemFault(error, folder);
   });
-  const strange = names.find((name) => ![CONFIG_FILE, WEIGHTS_FILE, 'README.md'].includes(name));
-  if (strange === undefined) return;
-  throw new UsageError(`holds other files than an adapter's (${strange})`, {
-    file: folder,
-    mend: 'Name a new folder for the adapter.',
-  });
-}
-
-/** No file system swaps two folders at once: between the two renames neither is under the name, and both are whole. */
-async function swapIn(fresh: string, folder: string, aside: string): Promise<void> {
-  const wasThere = await rename(folder, aside).then(
-    () => true,
-    () => false,
-  );
-  await rename(fresh, folder);
-  await syncFolder(dirname(folder));
-  if (wasThere) await rm(aside, { recursive: true, force: true });
 }

@@ -6,7 +6,7 @@ import { type Llama3Scaling, llama3ScalingOf } from './rope-scaling.ts';
 import { rowsAsHalves } from './rotary-rows.ts';
 
 /** A tensor beside the weights: the divisors of Llama 3.1's rotary frequencies. */
-const ROPE_FACTORS = 'rope_freqs.weight';
+export const ROPE_FACTORS = 'rope_freqs.weight';
 
 /** Settings, as keys after the architecture, with which a network computes what the plain one does not. */
 const CHANGED_NETWORKS = [

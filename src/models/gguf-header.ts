@@ -16,6 +16,8 @@ export interface GgufTensor {
 export interface GgufHeader {
   version: number;
   metadata: Map<string, unknown>;
+  /** Where each value lies in the file, its type's number included: bytes from `start` to before `end`. */
+  metadataPlaces: Map<string, { start: number; end: number }>;
   tensors: GgufTensor[];
   /** Bytes from the start of the file to the first tensor. */
   dataStart: number;
@@ -56,10 +58,13 @@ function parseHeader(cursor: HeaderCursor): GgufHeader {
   const tensorCount = cursor.count(24, 'tensors');
   const pairCount = cursor.count(13, 'metadata entries');
   const metadata = new Map<string, unknown>();
+  const metadataPlaces: GgufHeader['metadataPlaces'] = new Map();
   for (let i = 0; i < pairCount; i++) {
     const key = cursor.text();
     if (metadata.has(key)) cursor.file.fail('the metadata key occurs twice', key);
+    const start = cursor.position;
     metadata.set(key, readValue(cursor, cursor.u32(), key, 0));
+    metadataPlaces.set(key, { start, end: cursor.position });
   }
   const tensors: GgufTensor[] = [];
   const names = new Set<string>();
@@ -73,7 +78,7 @@ function parseHeader(cursor: HeaderCursor): GgufHeader {
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   checkLayout(cursor.file, tensors, dataStart, alignment);
   checkStatedSizes(cursor.file, metadata);
-  return { version, metadata, tensors, dataStart };
+  return { version, metadata, metadataPlaces, tensors, dataStart };
 }
 
 function readVersion(cursor: HeaderCursor): number {

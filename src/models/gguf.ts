@@ -19,6 +19,22 @@ export async function openGguf(path: string): Promise<Checkpoint> {
   }
 }
 
+/**
+ * The metadata of a GGUF file as bytes, each value with its type's number before it, to be written into another file.
+ * @throws ModelError
+ */
+export async function readGgufMetadataBytes(path: string): Promise<Map<string, Uint8Array>> {
+  const file = await TensorFile.open(path);
+  try {
+    const { metadataPlaces } = await readGgufHeader(file);
+    const values = new Map<string, Uint8Array>();
+    for (const [key, { start, end }] of metadataPlaces) values.set(key, await file.read(start, end - start, key));
+    return values;
+  } finally {
+    await file.close();
+  }
+}
+
 class GgufCheckpoint implements Checkpoint {
   readonly #file: TensorFile;
   readonly #header: GgufHeader;

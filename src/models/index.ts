@@ -9,6 +9,7 @@ export {
 } from './adapter.ts';
 export { type LoraConfig, loraRank, loraScale, parseLoraConfig } from './adapter-config.ts';
 export { mergedCheckpoint } from './adapter-merge.ts';
+export { type AdapterTarget, exportGgufAdapter, writeGgufAdapter } from './adapter-to-gguf.ts';
 export {
   ChatTemplate,
   ggufChatTemplate,
@@ -20,8 +21,13 @@ export {
 } from './chat-template.ts';
 export { openCheckpoint } from './checkpoint.ts';
 export type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
+export { ENCODERS } from './element-encoders.ts';
+export { exportGguf, GGUF_TYPES } from './export-gguf.ts';
+export { EXPORT_DTYPES, type ExportDtype, exportSafetensors } from './export-safetensors.ts';
+export type { ExportOptions } from './export-source.ts';
 export { type HfLanguageConfig, hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 export { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf } from './gguf-names.ts';
+export type { GgufTensorType } from './gguf-writer.ts';
 export {
   closestKnownName,
   DEFAULT_ENCODER,
@@ -31,6 +37,7 @@ export {
   type KnownModel,
   type KnownSource,
 } from './known-models.ts';
+export { type LanguageConfig, parseLanguageConfig, readLanguageConfig } from './language-config.ts';
 export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
 export { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
 export {
@@ -49,3 +56,4 @@ export {
 } from './store.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
+export { hfTokenizerFiles } from './tokenizer-of-gguf.ts';

@@ -25,17 +25,30 @@ export function llama3Factors(scaling: Llama3Scaling, theta: number, headDimensi
   });
 }
 
-/** What Llama 3.1, 3.2 and 3.3 share; they differ in `factor` alone. */
-const PUBLISHED = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+/** What Llama 3.1, 3.2 and 3.3 share. */
+const LOW = 1;
+const HIGH = 4;
+const PUBLISHED_LENGTH = 8192;
 
 /**
- * The scaling that gave these divisors. GGUF keeps the divisors only, so they are held against those of the published
- * settings.
+ * The scaling that gave these divisors. GGUF keeps the divisors only: the largest one is `factor`, and any that lies
+ * between gives the original length, by the published `low_freq_factor` 1 and `high_freq_factor` 4.
  * @returns undefined where other settings, or another method, gave them
  */
 export function llama3ScalingOf(factors: Float32Array, theta: number): Llama3Scaling | undefined {
-  const factor = Math.max(...factors);
-  const scaling: Llama3Scaling = { rope_type: 'llama3', factor: Math.round(factor * 1e4) / 1e4, ...PUBLISHED };
-  const expected = llama3Factors(scaling, theta, factors.length * 2);
+  const dimension = factors.length * 2;
+  const factor = Number(Math.max(...factors).toPrecision(6));
+  const blended = factors.findIndex((value) => value > 1.001 && value < factor * 0.999);
+  const wavelength = 2 * Math.PI * theta ** ((2 * blended) / dimension);
+  const smooth = (1 / (factors[blended] ?? 1) - 1 / factor) / (1 - 1 / factor);
+  const length = blended < 0 ? PUBLISHED_LENGTH : Math.round(wavelength * (LOW + smooth * (HIGH - LOW)));
+  const scaling: Llama3Scaling = {
+    rope_type: 'llama3',
+    factor,
+    low_freq_factor: LOW,
+    high_freq_factor: HIGH,
+    original_max_position_embeddings: length,
+  };
+  const expected = llama3Factors(scaling, theta, dimension);
   return factors.every((value, pair) => Math.abs(value / expected[pair]! - 1) < 1e-4) ? scaling : undefined;
 }

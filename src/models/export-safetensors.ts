@@ -1,0 +1,95 @@
+import { copyFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ModelError, makeFolder, systemFault, writeDurably } from '../system/index.ts';
+import { ENCODERS } from './element-encoders.ts';
+import { type ExportOptions, type ExportSource, withSource, writingTask } from './export-source.ts';
+import { hfConfigOfGguf } from './gguf-as-hf.ts';
+import { readIfPresent } from './model-text-file.ts';
+import { type SafetensorsType, type StreamedTensor, writeModelSafetensors } from './safetensors-writer.ts';
+import { elementCount } from './tensor-file.ts';
+import { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
+import { writeFolder } from './whole-folder.ts';
+
+/** Element types of an export, by Transformers' names. */
+export const EXPORT_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
+export type ExportDtype = (typeof EXPORT_DTYPES)[number];
+
+const TYPES: Readonly<Record<ExportDtype, SafetensorsType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+
+/**
+ * Writes a model as a Transformers folder, an adapter folded in where one is given: weights in safetensors, cut into
+ * shards where they are large, config.json and the tokenizer. They are copied, or made of a GGUF base's metadata. One
+ * tensor at a time is in memory. The folder appears when it is whole.
+ * @param out a new or an empty folder
+ * @throws ModelError, UsageError, ResourceError, AbortedError
+ */
+export async function exportSafetensors(
+  out: string,
+  options: ExportOptions & { dtype?: ExportDtype | undefined; maxShardBytes?: number | undefined },
+): Promise<void> {
+  const dtype = options.dtype ?? 'float32';
+  await withSource(options, async (source) => {
+    const tensors = streamed(source, TYPES[dtype]);
+    const bytes = tensors.reduce((sum, { shape }) => sum + elementCount(shape)! * ENCODERS[TYPES[dtype]].blockBytes, 0);
+    await writeFolder(out, [], async (fresh) => {
+      await (source.gguf === undefined ? copySettings(source.folder, fresh) : makeSettings(source, fresh));
+      await writeConfig(source, fresh, dtype);
+      const { onTensor, done } = writingTask(options, bytes);
+      const { maxShardBytes, signal } = options;
+      await writeModelSafetensors(fresh, tensors, { maxShardBytes, signal, onTensor });
+      done();
+    });
+  });
+}
+
+function streamed({ checkpoint }: ExportSource, dtype: SafetensorsType): StreamedTensor[] {
+  return checkpoint.tensors().map(({ name, shape }) => ({ name, shape, dtype, read: () => checkpoint.read(name) }));
+}
+
+async function writeConfig(source: ExportSource, fresh: string, dtype: ExportDtype): Promise<void> {
+  const config =
+    source.gguf === undefined ? await readConfig(source.folder) : { ...(await hfConfigOfGguf(source.gguf)) };
+  // Transformers 5 writes `dtype`, 4 `torch_dtype`; both read the latter.
+  const stated = { ...config, ['dtype' in config ? 'dtype' : 'torch_dtype']: dtype };
+  await writeDurably(join(fresh, 'config.json'), `${JSON.stringify(stated, null, 2)}\n`);
+}
+
+async function readConfig(folder: string): Promise<Record<string, unknown>> {
+  const file = join(folder, 'config.json');
+  const text = await readIfPresent(file);
+  if (text === undefined) throw new ModelError('no such file', { file, mend: 'Name the folder of a whole model.' });
+  try {
+    const config: unknown = JSON.parse(text);
+    if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new ModelError('is not a JSON object', { file, mend: 'Fetch the file again.' });
+}
+
+/** Settings and tokenizers, as against weights in any format. */
+const SETTINGS = /(\.(json|txt|model|jinja|tiktoken)|^LICEN[CS]E.*)$/;
+const NOT_COPIED = /^config\.json$|\.index\.json$|^adapter_config\.json$/;
+
+/** The folder's own files, and those of its modules (`1_Pooling` and its like, of sentence-transformers). */
+async function copySettings(folder: string, fresh: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const modules = entries.filter((entry) => entry.isDirectory() && /^\d+_/.test(entry.name)).map(({ name }) => name);
+  for (const module of ['', ...modules]) {
+    const names = (await readdir(join(folder, module))).filter((name) => SETTINGS.test(name));
+    if (names.length > 0) await makeFolder(join(fresh, module));
+    for (const name of names) {
+      if (module === '' && NOT_COPIED.test(name)) continue;
+      const source = join(folder, module, name);
+      await copyFile(source, join(fresh, module, name)).catch((error: unknown) => {
+        throw systemFault(error, source);
+      });
+    }
+  }
+}
+
+async function makeSettings({ gguf }: ExportSource, fresh: string): Promise<void> {
+  for (const [name, content] of hfTokenizerFiles(gguf!)) {
+    await writeDurably(join(fresh, name), `${JSON.stringify(content, null, 1)}\n`);
+  }
+}

@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { ModelError } from '../system/index.ts';
+import { GGUF_ARCHITECTURES } from './gguf-names.ts';
+import type { GgufValue } from './gguf-writer.ts';
+import type { LanguageConfig } from './language-config.ts';
+import { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
+
+/** GGUF's architecture of a model type: Mistral's is llama. */
+export function ggufArchitecture({ modelType }: LanguageConfig): string {
+  return Object.entries(GGUF_ARCHITECTURES).find(([, types]) => types.includes(modelType))![0];
+}
+
+/**
+ * A config.json in GGUF's keys (docs/gguf.md of the ggml repository, "LLM").
+ * @throws ModelError for a rotary scaling that llama.cpp does not compute
+ */
+export function ggufSettings(file: string, config: LanguageConfig): Map<string, GgufValue> {
+  const architecture = ggufArchitecture(config);
+  const settings: [string, GgufValue][] = [
+    ['vocab_size', { u32: config.vocabularySize }],
+    ['block_count', { u32: config.layers }],
+    ['context_length', { u32: config.contextLength }],
+    ['embedding_length', { u32: config.hiddenSize }],
+    ['feed_forward_length', { u32: config.innerSize }],
+    ['attention.head_count', { u32: config.heads }],
+    ['attention.head_count_kv', { u32: config.keyHeads }],
+    ['attention.key_length', { u32: config.headDimension }],
+    ['attention.value_length', { u32: config.headDimension }],
+    ['attention.layer_norm_rms_epsilon', { f32: config.epsilon }],
+    ['rope.dimension_count', { u32: config.headDimension }],
+    ['rope.freq_base', { f32: config.ropeTheta }],
+    ...scalingSettings(file, config),
+  ];
+  return new Map(settings.map(([key, value]) => [`${architecture}.${key}`, value]));
+}
+
+const StretchSchema = z.looseObject({
+  factor: z.number().positive(),
+  original_max_position_embeddings: z.number().positive().optional(),
+});
+
+function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageConfig): [string, GgufValue][] {
+  const kind = ropeScaling?.rope_type;
+  // Llama 3.1's is a tensor of its own.
+  if (ropeScaling === undefined || kind === 'llama3') return [];
+  const parsed = StretchSchema.safeParse(ropeScaling);
+  if (!parsed.success || (kind !== 'linear' && kind !== 'yarn')) {
+    throw new ModelError(`rotary scaling of the kind ${JSON.stringify(kind)} cannot be written to GGUF`, {
+      file,
+      id: 'rope_scaling',
+      mend: 'Take a model with plain, linear, YaRN or Llama 3.1 scaling.',
+    });
+  }
+  const { factor, original_max_position_embeddings: original = Math.round(contextLength / factor) } = parsed.data;
+  const settings: [string, GgufValue][] = [
+    ['rope.scaling.type', { text: kind }],
+    ['rope.scaling.factor', { f32: factor }],
+  ];
+  return kind === 'yarn' ? [...settings, ['rope.scaling.original_context_length', { u32: original }]] : settings;
+}
+
+const Llama3Schema: z.ZodType<Llama3Scaling> = z.object({
+  rope_type: z.literal('llama3'),
+  factor: z.number().positive(),
+  low_freq_factor: z.number().positive(),
+  high_freq_factor: z.number().positive(),
+  original_max_position_embeddings: z.number().positive(),
+});
+
+/**
+ * The tensor `rope_freqs.weight` of a model with Llama 3.1's scaling, [headDimension / 2]; undefined for others.
+ * @throws ModelError where a setting of the scaling is missing
+ */
+export function ggufRopeFactors(file: string, config: LanguageConfig): Float32Array | undefined {
+  if (config.ropeScaling?.rope_type !== 'llama3') return undefined;
+  const parsed = Llama3Schema.safeParse(config.ropeScaling);
+  if (parsed.success) return llama3Factors(parsed.data, config.ropeTheta, config.headDimension);
+  const reason = "Llama 3.1's scaling lacks a setting";
+  throw new ModelError(reason, { file, id: 'rope_scaling', mend: 'Fetch the file again.', cause: parsed.error });
+}

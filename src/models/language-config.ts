@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ModelError } from '../system/index.ts';
+import { GGUF_ARCHITECTURES } from './gguf-names.ts';
+import { readIfPresent } from './model-text-file.ts';
+
+const size = z.number().int().positive();
+const tokenId = z.union([z.number(), z.array(z.number())]).nullish();
+const scaling = z
+  .looseObject({ rope_type: z.string().optional(), type: z.string().optional(), rope_theta: z.number().optional() })
+  .nullish();
+
+/** What is used of the config.json of a Llama, Mistral, Qwen2 or Qwen3 model; defaults are Transformers'. */
+const ConfigSchema = z.looseObject({
+  model_type: z.string(),
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  num_key_value_heads: size.nullish(),
+  head_dim: size.nullish(),
+  max_position_embeddings: size,
+  hidden_act: z.string().default('silu'),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  rope_theta: z.number().positive().optional(),
+  rope_scaling: scaling,
+  rope_parameters: scaling,
+  tie_word_embeddings: z.boolean().default(false),
+  bos_token_id: tokenId,
+  eos_token_id: tokenId,
+});
+
+/** The settings of a language model that GGUF keeps. */
+export interface LanguageConfig {
+  modelType: string;
+  vocabularySize: number;
+  hiddenSize: number;
+  innerSize: number;
+  layers: number;
+  heads: number;
+  keyHeads: number;
+  headDimension: number;
+  contextLength: number;
+  epsilon: number;
+  ropeTheta: number;
+  /** As Transformers names it ("llama3", "linear", "yarn"); undefined for plain rotary embeddings. */
+  ropeScaling: Readonly<Record<string, unknown>> | undefined;
+  /** Whether the output layer's weights are the embedding's. */
+  tied: boolean;
+  bosTokenId: number | undefined;
+  eosTokenId: number | undefined;
+}
+
+/**
+ * Reads the config.json of a model folder, as Transformers 4 writes it (`rope_theta`, `rope_scaling`) or 5
+ * (`rope_parameters`).
+ * @throws ModelError where it is missing or broken, or of another family than Llama, Mistral, Qwen2 and Qwen3
+ */
+export async function readLanguageConfig(folder: string): Promise<LanguageConfig> {
+  const file = join(folder, 'config.json');
+  const text = await readIfPresent(file);
+  if (text === undefined)
+    throw new ModelError('holds no config.json', { file: folder, mend: 'Fetch the model again.' });
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch (cause) {
+    throw new ModelError('is not JSON', { file, mend: 'Fetch the file again.', cause });
+  }
+  return parseLanguageConfig(file, raw);
+}
+
+/** Checks the settings of a config.json. @throws ModelError as {@link readLanguageConfig} */
+export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig {
+  const kind = z.looseObject({ model_type: z.string() }).safeParse(raw).data?.model_type;
+  const known = Object.values(GGUF_ARCHITECTURES).flat();
+  if (kind === undefined || !known.includes(kind)) {
+    const mend = `Take a model of one of the types ${known.join(', ')}.`;
+    throw new ModelError(`the model type ${kind} has no GGUF form here`, { file, mend });
+  }
+  const parsed = ConfigSchema.safeParse(raw);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const reason = `${issue?.path.join('.')}: ${issue?.message}`;
+    throw new ModelError(reason, { file, mend: 'Fetch the file again.', cause: parsed.error });
+  }
+  const config = parsed.data;
+  if (config.hidden_act !== 'silu') {
+    throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, mend: 'Take a plain model.' });
+  }
+  const rope = config.rope_parameters ?? config.rope_scaling ?? undefined;
+  const ropeKind = rope?.rope_type ?? rope?.type ?? 'default';
+  return {
+    modelType: config.model_type,
+    vocabularySize: config.vocab_size,
+    hiddenSize: config.hidden_size,
+    innerSize: config.intermediate_size,
+    layers: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    keyHeads: config.num_key_value_heads ?? config.num_attention_heads,
+    headDimension: config.head_dim ?? defaultHeadDimension(config),
+    contextLength: config.max_position_embeddings,
+    epsilon: config.rms_norm_eps,
+    ropeTheta: rope?.rope_theta ?? config.rope_theta ?? 10000,
+    ropeScaling: ropeKind === 'default' || rope == null ? undefined : { ...rope, rope_type: ropeKind },
+    tied: config.tie_word_embeddings,
+    bosTokenId: firstId(config.bos_token_id),
+    eosTokenId: firstId(config.eos_token_id),
+  };
+}
+
+function defaultHeadDimension(config: z.output<typeof ConfigSchema>): number {
+  return config.model_type === 'qwen3' ? 128 : config.hidden_size / config.num_attention_heads;
+}
+
+function firstId(id: z.output<typeof tokenId>): number | undefined {
+  return Array.isArray(id) ? id[0] : (id ?? undefined);
+}

@@ -1,0 +1,158 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ModelError } from '../system/index.ts';
+import { loadChatTemplate } from './chat-template.ts';
+import type { GgufValue } from './gguf-writer.ts';
+import type { LanguageConfig } from './language-config.ts';
+import { readIfPresent } from './model-text-file.ts';
+import { findPreTokenizer } from './pre-tokenizers.ts';
+
+/** GGUF's kinds of tokens (gguf.md, `tokenizer.ggml.token_type`). */
+export const TOKEN_TYPES = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+
+const TokenizerSchema = z.looseObject({
+  added_tokens: z.array(z.looseObject({ id: z.number(), content: z.string(), special: z.boolean() })).default([]),
+  normalizer: z.unknown(),
+  pre_tokenizer: z.unknown(),
+  post_processor: z.unknown(),
+  model: z.looseObject({
+    type: z.string().optional(),
+    // Not a record of zod's: a token may be called __proto__, and there are 100,000.
+    vocab: z.custom<Record<string, number>>(isVocabulary),
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
+    byte_fallback: z.boolean().nullish(),
+    ignore_merges: z.boolean().nullish(),
+  }),
+});
+
+function isVocabulary(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.values(value).every((id) => Number.isSafeInteger(id));
+}
+
+type TokenizerFile = z.output<typeof TokenizerSchema>;
+
+const TokenSchema = z
+  .union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)])
+  .nullish();
+const SettingsSchema = z.looseObject({
+  bos_token: TokenSchema,
+  eos_token: TokenSchema,
+  unk_token: TokenSchema,
+  pad_token: TokenSchema,
+  add_bos_token: z.boolean().nullish(),
+});
+
+/**
+ * The tokenizer of a model folder as GGUF metadata, with which llama.cpp cuts texts into the same tokens: byte-level BPE
+ * with one of the {@link PRE_TOKENIZERS}.
+ * @throws ModelError for another kind of tokenizer; what is missing is named
+ */
+export async function ggufTokenizer(folder: string, config: LanguageConfig): Promise<Map<string, GgufValue>> {
+  const file = join(folder, 'tokenizer.json');
+  const tokenizer = parse(file, await readIfPresent(file), TokenizerSchema);
+  const settingsFile = join(folder, 'tokenizer_config.json');
+  const settings = parse(settingsFile, (await readIfPresent(settingsFile)) ?? '{}', SettingsSchema);
+  const { tokens, types } = listTokens(file, tokenizer, config.vocabularySize);
+  const merges = tokenizer.model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
+  const metadata = new Map<string, GgufValue>([
+    ['tokenizer.ggml.model', { text: 'gpt2' }],
+    ['tokenizer.ggml.pre', { text: preTokenizerOf(file, tokenizer) }],
+    ['tokenizer.ggml.tokens', { texts: tokens }],
+    ['tokenizer.ggml.token_type', { i32s: types }],
+    ['tokenizer.ggml.merges', { texts: merges }],
+    ['tokenizer.ggml.add_space_prefix', { bool: false }],
+  ]);
+  const put = (name: string, token: string | null | undefined, otherwise?: number) => {
+    const id = token == null ? otherwise : tokens.indexOf(token);
+    if (id !== undefined && id >= 0) metadata.set(`tokenizer.ggml.${name}_token_id`, { u32: id });
+    return id;
+  };
+  const bos = put('bos', settings.bos_token, config.bosTokenId);
+  put('eos', settings.eos_token, config.eosTokenId);
+  put('unknown', settings.unk_token);
+  put('padding', settings.pad_token);
+  const addsBos = bos !== undefined && (settings.add_bos_token ?? beginsWith(tokenizer.post_processor, tokens[bos]));
+  metadata.set('tokenizer.ggml.add_bos_token', { bool: addsBos });
+  const template = await loadChatTemplate(folder);
+  if (template !== undefined) metadata.set('tokenizer.chat_template', { text: template.source });
+  return metadata;
+}
+
+function parse<T>(file: string, text: string | undefined, schema: z.ZodType<T>): T {
+  if (text === undefined) {
+    throw new ModelError('no such file', { file, mend: 'GGUF holds its tokenizer: put the file beside the weights.' });
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    const reason = 'does not describe a tokenizer of byte-level BPE (vocab, merges)';
+    throw new ModelError(reason, { file, mend: OTHER_TOKENIZERS, cause });
+  }
+}
+
+const OTHER_TOKENIZERS =
+  "Tokenizers of SentencePiece, Unigram and WordPiece are not written: use llama.cpp's convert_hf_to_gguf.py for this model, and --to gguf-adapter here.";
+
+function preTokenizerOf(file: string, { model, normalizer, pre_tokenizer }: TokenizerFile): string {
+  if ((model.type ?? 'BPE') !== 'BPE' || model.byte_fallback === true) {
+    throw new ModelError('the tokenizer is not byte-level BPE', { file, id: 'model', mend: OTHER_TOKENIZERS });
+  }
+  if (!changesNothing(normalizer)) {
+    const reason = 'llama.cpp does not change texts before it cuts them, as this normalizer does';
+    throw new ModelError(reason, { file, id: 'normalizer', mend: OTHER_TOKENIZERS });
+  }
+  const found = findPreTokenizer(pre_tokenizer, model.ignore_merges ?? false);
+  if (found !== undefined) return found.name;
+  throw new ModelError("llama.cpp's name for this way to cut texts into words is not known", {
+    file,
+    id: 'pre_tokenizer',
+    mend: OTHER_TOKENIZERS,
+  });
+}
+
+/** None, or NFC (Qwen's), which llama.cpp leaves out: texts nearly always have this form. */
+function changesNothing(normalizer: unknown): boolean {
+  const parsed = z
+    .looseObject({ type: z.string(), normalizers: z.array(z.unknown()).optional() })
+    .safeParse(normalizer);
+  if (normalizer == null || parsed.data?.type === 'NFC') return true;
+  return parsed.data?.normalizers?.every(changesNothing) ?? false;
+}
+
+/** Every id below `size` gets a token: the embedding may have more rows than the tokenizer has tokens. */
+function listTokens(file: string, { model, added_tokens }: TokenizerFile, size: number) {
+  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const types: number[] = new Array(size).fill(TOKEN_TYPES.unused);
+  const put = (id: number, token: string, type: number) => {
+    if (id >= size) {
+      const reason = `the token has the id ${id}, and the model has embeddings for ${size}`;
+      throw new ModelError(reason, { file, id: token, mend: 'Use the tokenizer that belongs to the model.' });
+    }
+    tokens[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of Object.entries(model.vocab)) put(id, token, TOKEN_TYPES.normal);
+  for (const { id, content, special } of added_tokens) {
+    put(id, content, special || looksSpecial(content) ? TOKEN_TYPES.control : TOKEN_TYPES.userDefined);
+  }
+  return { tokens, types };
+}
+
+/** Some models do not mark the tokens of their chat template as special; llama.cpp's converter knows them by their looks. */
+function looksSpecial(token: string): boolean {
+  return /^<\|.*\|>$/.test(token) || ['<pad>', '<mask>', '<unk>', '<s>', '</s>'].includes(token);
+}
+
+/** Whether a post-processor, or one in its sequence, puts this token before a text. */
+function beginsWith(processor: unknown, token: string | undefined): boolean {
+  const parsed = z
+    .looseObject({
+      type: z.string(),
+      processors: z.array(z.unknown()).optional(),
+      single: z.array(z.unknown()).optional(),
+    })
+    .safeParse(processor).data;
+  if (parsed?.processors !== undefined) return parsed.processors.some((one) => beginsWith(one, token));
+  const first = z.object({ SpecialToken: z.object({ id: z.string() }) }).safeParse(parsed?.single?.[0]).data;
+  return first !== undefined && first.SpecialToken.id === token;
+}
