@@ -7,6 +7,10 @@ import type { Command } from './command.ts';
 export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   demo: load(() => import('./commands/demo.ts')),
   expand: load(() => import('./commands/expand.ts')),
+  candidates: load(() => import('./commands/candidates.ts')),
+  answers: load(() => import('./commands/answers.ts')),
+  reward: load(() => import('./commands/reward.ts')),
+  pairs: load(() => import('./commands/pairs.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   search: load(() => import('./commands/search.ts')),
   score: load(() => import('./commands/score.ts')),

@@ -50,7 +50,14 @@ export {
   type StageManifest,
   writeStageManifest,
 } from './stage-manifest.ts';
-export { goldIdOfTriple, readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
+export {
+  goldIdOfTriple,
+  readDocumentTexts,
+  readGoldTexts,
+  readTrainingQueries,
+  readTripleQueries,
+} from './training-queries.ts';
+export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './training-source.ts';
 export {
   readJudgements,
   readQrels,

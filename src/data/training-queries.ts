@@ -89,3 +89,14 @@ export async function readDocumentTexts(
   }
   return texts;
 }
+
+/** Texts of all gold documents of these queries, by id; see {@link readDocumentTexts}. */
+export async function readGoldTexts(
+  dataset: BeirDataset,
+  queries: Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>,
+  signal?: AbortSignal,
+): Promise<Map<string, string>> {
+  const wanted = new Set<string>();
+  for await (const { documents } of queries) for (const id of documents) wanted.add(id);
+  return readDocumentTexts(dataset, wanted, signal);
+}

@@ -11,6 +11,7 @@ export { compareArms } from './comparison.ts';
 export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
 export { describeSettings } from './describe-settings.ts';
 export { openCorpus } from './own-corpus.ts';
+export { auditSection, renderAuditPage, writeAuditPage } from './report/audit-page.ts';
 export { buildReport, describeCost } from './report/build-report.ts';
 export { renderReport } from './report/page.ts';
 export type { ReportComparison, ReportData } from './report/report-data.ts';

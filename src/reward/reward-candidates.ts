@@ -8,8 +8,10 @@ import {
   type RewardRecord,
   readJsonl,
   rewardSchema,
+  type StageManifest,
   type TrainingQuery,
   writeJsonl,
+  writeStageManifest,
 } from '../data/index.ts';
 import type { Encoder, TextRole } from '../embed/index.ts';
 import {
@@ -19,10 +21,10 @@ import {
   isAbort,
   type Progress,
   type ProgressTask,
+  packageVersion,
   SILENT,
   throwIfAborted,
   UsageError,
-  writeDurably,
 } from '../system/index.ts';
 import { readAnswers } from './answers.ts';
 import type { CandidateSet, GoldDocument } from './candidate-set.ts';
@@ -31,7 +33,7 @@ import { embedSets, type TextSet } from './embed-sets.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';
 import { similarityRanks } from './rank-reward.ts';
 import { checkMixture, type ScoredSet, scoreMixture, type WeightedReward } from './reward.ts';
-import { type RewardSummary, summaryFile, type UNREWARDED } from './reward-summary.ts';
+import type { RewardSummary, UNREWARDED } from './reward-summary.ts';
 
 export interface RewardOptions {
   /** The training queries, best in the order of the candidates: then none has to wait in memory. */
@@ -46,7 +48,7 @@ export interface RewardOptions {
   /** Role, and so prefix, under which a candidate is embedded; as at evaluation. Default `query`. */
   expansionRole?: TextRole | undefined;
   mixture: readonly WeightedReward[];
-  /** `rewards.jsonl`; the journal grows at `<out>.journal`, the summary stands beside it (`rewards.json`). */
+  /** `rewards.jsonl`; the journal grows at `<out>.journal`, its manifest stands beside it. */
   out: string;
   /** Number of queries, for the progress alone. */
   count?: number | undefined;
@@ -100,7 +102,7 @@ export async function rewardCandidates(options: RewardOptions): Promise<RewardRe
     await run.rewardMissing();
     await writeJsonl(out, currentRecords(journal.file, run.keys, options.signal));
     const summary = run.summary();
-    await writeDurably(summaryFile(out), `${JSON.stringify(summary, null, 1)}\n`);
+    await writeStageManifest(out, manifestOf(options, summary));
     return { file: out, summary, reused: run.reused, seconds: run.seconds };
   } finally {
     await journal.close();
@@ -143,7 +145,7 @@ class RewardRun {
     this.#options = options;
     this.#journal = journal;
     this.#done = done;
-    this.#settingsKey = settingsKey(options);
+    this.#settingsKey = contentKey(settingsOf(options));
     this.#task = (options.progress ?? SILENT).task('rewarding candidates', options.count, 'queries');
   }
 
@@ -172,7 +174,6 @@ class RewardRun {
   summary(): RewardSummary {
     const { mixture, encoder, expansionRole = 'query' } = this.#options;
     return {
-      key: this.#settingsKey,
       rewards: mixture.map(({ reward, weight }) => ({ name: reward.name, weight })),
       similarity: 'cosine',
       encoder: { id: encoder.id, fingerprint: encoder.fingerprint },
@@ -289,9 +290,15 @@ function foreignAnswer(file: string | undefined, { queryId, documentId }: Answer
   );
 }
 
-function settingsKey({ encoder, expansionRole = 'query', mixture }: RewardOptions): string {
-  const rewards = mixture.map(({ reward, weight }) => [reward.name, reward.fingerprint, weight]);
-  return contentKey({ version: VERSION, encoder: encoder.fingerprint, expansionRole, rewards });
+function settingsOf({ encoder, expansionRole = 'query', mixture }: RewardOptions): Record<string, unknown> {
+  const rewards = mixture.map(({ reward, weight }) => ({ name: reward.name, fingerprint: reward.fingerprint, weight }));
+  return { version: VERSION, encoder: encoder.fingerprint, expansionRole, rewards };
+}
+
+function manifestOf(options: RewardOptions, result: RewardSummary): StageManifest {
+  const settings = settingsOf(options);
+  const about = { encoder: options.encoder.id };
+  return { stage: 'rewards', version: packageVersion(), key: contentKey(settings), settings, about, result };
 }
 
 function keyOf({ query, gold, answer, candidates }: TextSet, settings: string): string {

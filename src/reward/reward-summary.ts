@@ -1,16 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { DataError, systemFault } from '../system/index.ts';
+import { manifestFileOf, readStageManifest } from '../data/index.ts';
+import { DataError } from '../system/index.ts';
 
 const count = z.number().int().nonnegative();
 
 /** Why a query earned no rewards. */
 export const UNREWARDED = ['no answer', 'only empty candidates'] as const;
 
-/** What `llm-qe reward` did: `rewards.json`, beside `rewards.jsonl`. */
+/** What `llm-qe reward` did: the result in `rewards.manifest.json`, beside `rewards.jsonl`. */
 export const rewardSummarySchema = z.object({
-  /** Content key of encoder, settings and rewards. */
-  key: z.string(),
   rewards: z.array(z.object({ name: z.string(), weight: z.number() })),
   /** Cosine, always; a search reward searches as its own settings say. */
   similarity: z.literal('cosine'),
@@ -27,25 +25,15 @@ export const rewardSummarySchema = z.object({
 });
 export type RewardSummary = z.output<typeof rewardSummarySchema>;
 
-/** Where the summary of a file of rewards stands. */
-export function summaryFile(rewards: string): string {
-  return `${rewards.replace(/\.jsonl$/, '')}.json`;
-}
-
-/** Reads the summary beside a file of rewards; undefined where there is none. @throws DataError when it is broken */
+/** The summary in the manifest beside a file of rewards; undefined where there is none. @throws DataError when it is broken */
 export async function readRewardSummary(rewards: string): Promise<RewardSummary | undefined> {
-  const file = summaryFile(rewards);
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw systemFault(error, file);
-  }
-  const mend = 'Run `llm-qe reward` again: it writes this file anew and repeats nothing.';
-  try {
-    return rewardSummarySchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new DataError('the summary of the rewards is broken', { file, mend, cause: error });
-  }
+  const manifest = await readStageManifest(rewards);
+  if (manifest === undefined) return undefined;
+  const parsed = rewardSummarySchema.safeParse(manifest.result);
+  if (parsed.success) return parsed.data;
+  throw new DataError('is not the manifest of a file of rewards', {
+    file: manifestFileOf(rewards),
+    mend: 'Run `llm-qe reward` again: it writes this file anew and repeats nothing.',
+    cause: parsed.error,
+  });
 }

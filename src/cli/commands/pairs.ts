@@ -1,0 +1,156 @@
+import { access } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { BeirDataset, openTrainingSource, PAIR_LAYOUTS, readGoldTexts, readStageManifest } from '../../data/index.ts';
+import { writeAuditPage } from '../../evaluate/index.ts';
+import { PROMPTS, PromptTemplate, TASKS } from '../../generate/index.ts';
+import { buildPairs, type PairResult, pairSettings } from '../../reward/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { choosePrompt } from '../open-generator.ts';
+import { formatTable } from '../table.ts';
+import { trainingSourceOptions } from '../training-source-options.ts';
+
+const file = (description: string) => z.string().optional().describe(description).meta({ valueName: 'FILE' });
+
+const options = z.object({
+  ...trainingSourceOptions,
+  candidates: file('candidates.jsonl of `llm-qe candidates`; default beside the queries'),
+  rewards: file('rewards.jsonl of `llm-qe reward`; default beside the candidates'),
+  answers: file('answers.jsonl, for the audit; default beside the queries, where it is there'),
+  task: z.enum(TASKS).optional().describe('prompt of the pairs; default the one that the candidates were made with'),
+  prompt: file('instead: file with a prompt of your own that holds {query}'),
+  ...pairSettings,
+  layout: z
+    .enum(PAIR_LAYOUTS)
+    .default('trl')
+    .describe("layout of the files: TRL's conversational format, or the published one"),
+  out: file('pairs to train on; default pairs.jsonl beside the candidates'),
+  devOut: file('pairs for development; default <out>-dev.jsonl'),
+  audit: file('default audit.json beside the pairs'),
+  report: file('write the audit as an HTML page too'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  name: 'pairs',
+  summary: 'build preference pairs out of rewards, and audit them',
+  description:
+    'Writes pairs.jsonl, pairs-dev.jsonl and audit.json. The defaults are the published settings: best against worst candidate of\neach query whose best summed similarity is at least 0.6, 30,000 pairs drawn with seed 42, a tenth of them for\ndevelopment. All pairs of a query go to the same part.',
+  options,
+  examples: [
+    ['llm-qe pairs --dataset data/wordnet --report audit.html', 'as published, with a page to look at'],
+    [
+      'llm-qe pairs --dataset data/wordnet --similarity-quantile 0.2 --min-margin 0.5 --pairs-per-query 4 --max-length-ratio 1.5',
+      'four pairs a query, clear margins, like lengths; the worst fifth of the queries dropped',
+    ],
+    ['llm-qe pairs --triples echo/dpo.jsonl --layout conversations', 'in the layout of the published data'],
+  ],
+  async run(given, context) {
+    const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
+    const files = await resolveFiles(given);
+    const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
+    for (const [option, path] of Object.entries({ out: files.out, devOut: files.devOut, audit: files.auditOut })) {
+      dataset?.refuseAsOutput(path, `--${option === 'devOut' ? 'dev-out' : option}`);
+    }
+    dataset?.refuseAsOutput(given.report, '--report');
+    const result = await buildPairs({
+      ...files,
+      queries: source,
+      goldTexts: dataset && (await readGoldTexts(dataset, source(), context.signal)),
+      prompt: await pairPrompt(given, files.candidates),
+      settings: given,
+      layout: given.layout,
+      signal: context.signal,
+      progress: context.progress,
+    });
+    if (given.report !== undefined) await writeAuditPage(given.report, result.audit);
+    print(result, given, context);
+  },
+});
+
+async function resolveFiles(given: Options) {
+  const base = given.dataset ?? dirname(given.triples!);
+  const candidates = given.candidates ?? join(base, 'candidates.jsonl');
+  const out = given.out ?? join(dirname(candidates), 'pairs.jsonl');
+  const answers = given.answers ?? (await existing(join(base, 'answers.jsonl')));
+  const files = {
+    candidates,
+    rewards: given.rewards ?? join(dirname(candidates), 'rewards.jsonl'),
+    answers,
+    out,
+    devOut: given.devOut ?? `${out.replace(/\.jsonl$/, '')}-dev.jsonl`,
+    auditOut: given.audit ?? join(dirname(out), 'audit.json'),
+  };
+  const inputs = [files.candidates, files.rewards, answers].map((path) => path && resolve(path));
+  const outputs = [files.out, files.devOut, files.auditOut].map((path) => resolve(path));
+  const doubled = outputs.find((path, at) => inputs.includes(path) || outputs.indexOf(path) !== at);
+  if (doubled === undefined) return files;
+  throw new UsageError('an output would overwrite an input or another output', {
+    file: doubled,
+    mend: 'Name another file.',
+  });
+}
+
+async function existing(path: string): Promise<string | undefined> {
+  return access(path).then(
+    () => path,
+    () => undefined,
+  );
+}
+
+/** The prompt that the candidates were made with; one that is named must be the same, or training asks what nobody asked. */
+async function pairPrompt(given: Options, candidates: string): Promise<PromptTemplate> {
+  const named =
+    given.prompt === undefined && given.task === undefined
+      ? undefined
+      : await choosePrompt({ task: given.task ?? 'q2d', prompt: given.prompt });
+  const manifest = await readStageManifest(candidates);
+  const made = z.object({ name: z.string(), text: z.string() }).safeParse(manifest?.settings.prompt).data;
+  if (made === undefined) return named ?? PROMPTS.q2d;
+  if (named === undefined || named.text === made.text) return new PromptTemplate(made.name, made.text);
+  throw new UsageError(`the candidates were made with prompt ${made.name}, not with ${named.name}`, {
+    file: candidates,
+    mend: 'Leave --task and --prompt away.',
+  });
+}
+
+function print({ files, audit }: PairResult, given: Options, context: CommandContext): void {
+  const { examples: _long, quotes: _texts, ...facts } = audit;
+  context.json({ files, ...facts });
+  if (given.json) return;
+  const { queries, pairs, candidates, sides, agreement, answers, threshold } = audit;
+  context.say(
+    `${pairs.train} pairs to train on, ${pairs.dev} for development, of ${queries.kept} of ${queries.all} queries`,
+  );
+  const dropped = Object.entries(queries.dropped).map(([reason, count]) => [reason, String(count)]);
+  if (dropped.length > 0) context.say(formatTable(['queries dropped', 'number'], dropped));
+  context.say(
+    formatTable(
+      ['audit', ''],
+      [
+        ['least summed similarity', threshold.toFixed(3)],
+        ['margin of a pair, median', sides.margin.median.toFixed(3)],
+        [
+          'words of chosen and rejected, mean',
+          `${sides.chosenWords.mean.toFixed(1)}, ${sides.rejectedWords.mean.toFixed(1)}`,
+        ],
+        ['candidates that quote the gold document', percent(candidates.quoting)],
+        ['chosen that quote it', percent(sides.chosenQuotes)],
+        ['candidates that are duplicates', percent(candidates.duplicates)],
+        ...(agreement === undefined ? [] : [["Kendall's tau of the two rankings, mean", agreement.mean.toFixed(3)]]),
+        ...(answers.count === 0 ? [] : [['answers copied from the gold document', percent(answers.copied)]]),
+      ],
+    ),
+  );
+  if (pairs.train + pairs.dev < given.pairs) {
+    context.say(`fewer than the ${given.pairs} pairs asked for: there are no more`);
+  }
+  for (const path of Object.values(files)) if (path !== undefined) context.say(`wrote ${path}`);
+  if (given.report !== undefined) context.say(`report: ${given.report}`);
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

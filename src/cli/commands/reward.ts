@@ -1,0 +1,112 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index.ts';
+import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../evaluate/index.ts';
+import { ModelStore } from '../../models/index.ts';
+import { type RewardResult, rewardCandidates } from '../../reward/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { openRewards } from '../open-rewards.ts';
+import { formatTable } from '../table.ts';
+import { trainingSourceOptions } from '../training-source-options.ts';
+
+/** A search reward searches as deep as its measure looks. */
+const { depth: _ofTheMeasure, ...searching } = retrievalSettings;
+
+const options = z.object({
+  ...trainingSourceOptions,
+  candidates: z
+    .string()
+    .optional()
+    .describe('candidates.jsonl of `llm-qe candidates`; default beside the queries')
+    .meta({ valueName: 'FILE' }),
+  answers: z
+    .string()
+    .optional()
+    .describe('answers.jsonl of `llm-qe answers`; default beside the queries, where a reward reads answers')
+    .meta({ valueName: 'FILE' }),
+  out: z.string().optional().describe('default rewards.jsonl beside the candidates').meta({ valueName: 'FILE' }),
+  reward: z
+    .array(z.string())
+    .min(1)
+    .default(['rank-gold', 'rank-answer'])
+    .describe(
+      'rank-, similarity- or margin- with gold or answer, change-MEASURE, or a module; with a weight NAME=0.5 (repeatable)',
+    )
+    .meta({ valueName: 'NAME[=WEIGHT]' }),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what change-MEASURE searches with'),
+  ...searching,
+  batch: z.coerce.number().int().positive().default(32).describe('queries that are embedded and searched together'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  name: 'reward',
+  summary: 'reward the candidates of each training query',
+  description:
+    'Writes rewards.jsonl, one line a candidate. The default is the published reward: 1 / rank by cosine similarity to the\ngold document, plus 1 / rank by similarity to the answer, among the candidates of a query. change-nDCG@10 and its kin\nsearch the whole corpus, with and without the candidate, as the evaluation does. What is done stands in a journal: the same\ncommand goes on where it was stopped, and rewards anew only queries whose texts, encoder or rewards changed.',
+  options,
+  examples: [
+    ['llm-qe reward --dataset data/wordnet', 'the published reward'],
+    [
+      'llm-qe reward --dataset data/wordnet --reward change-nDCG@10 --reward similarity-answer=0.2',
+      'a mixture of what the search gains and of the likeness to the answer',
+    ],
+    ['llm-qe reward --triples echo/dpo.jsonl --encoder hf:facebook/contriever', 'as published, on triples'],
+    ['llm-qe reward --dataset data/wordnet --reward ./brevity.mjs --reward rank-gold', 'with a reward of your own'],
+  ],
+  async run(given, context) {
+    const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
+    const base = given.dataset ?? dirname(given.triples!);
+    const candidates = given.candidates ?? join(base, 'candidates.jsonl');
+    const settings = defaultRetrievalSettings(given);
+    const store = new ModelStore({ offline: given.offline, progress: context.progress });
+    const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
+    const out = given.out ?? join(dirname(candidates), 'rewards.jsonl');
+    dataset?.refuseAsOutput(out, '--out');
+    const search = dataset && new CorpusSearch(dataset, settings, { ...context, store });
+    const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal));
+    const rewards = await openRewards({ ...given, ...settings }, search, context);
+    try {
+      const needed = rewards.mixture.some(({ reward }) => reward.needsAnswer);
+      const result = await rewardCandidates({
+        queries: source(),
+        goldTexts: dataset && (await readGoldTexts(dataset, source(), context.signal)),
+        candidates,
+        answers: given.answers ?? (needed ? join(base, 'answers.jsonl') : undefined),
+        encoder,
+        expansionRole: given.expansionRole,
+        mixture: rewards.mixture,
+        out,
+        batch: given.batch,
+        signal: context.signal,
+        progress: context.progress,
+      });
+      print(result, given, context);
+    } finally {
+      await rewards.close();
+      await (search ?? encoder).close();
+    }
+  },
+});
+
+function print({ file, summary, reused, seconds }: RewardResult, given: Options, context: CommandContext): void {
+  context.json({ file, ...summary, reused, seconds });
+  if (given.json) return;
+  const { queries, candidates, empty, duplicates, dropped, encoder, rewards } = summary;
+  context.say(`${candidates} candidates of ${queries} queries rewarded, similarities by ${encoder.id} (cosine)`);
+  context.say(
+    formatTable(
+      ['reward', 'weight'],
+      rewards.map(({ name, weight }) => [name, String(weight)]),
+    ),
+  );
+  context.say(
+    `${reused} queries from before; ${duplicates} candidates are duplicates, ${empty} are empty and left out`,
+  );
+  for (const [reason, count] of Object.entries(dropped)) {
+    if (count > 0) context.warn(`${count} queries are left out: ${reason}`);
+  }
+  if (queries > reused) context.say(`${seconds.toFixed(1)} s`);
+  context.say(`wrote ${file}`);
+}
