@@ -63,11 +63,14 @@ export type GeneratorChoice = z.output<typeof schema>;
 /**
  * Opens what `--generator` names: an embedded model, or one or more servers of one model.
  *
+ * @param useN whether servers may be asked for several samples of a prompt in one call
+ *
  * @throws UsageError for options that do not go together, ModelError, NetworkError
  */
 export async function openGenerator(
-  given: GeneratorChoice,
+  given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
+  { useN }: { useN?: boolean } = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter((name) => /^https?:\/\//i.test(name));
   if (addresses.length === given.generator.length) {
@@ -75,7 +78,7 @@ export async function openGenerator(
       throw new UsageError('--adapter is for the embedded model', { mend: 'Load the adapter on the server.' });
     }
     const { model, concurrency, timeout } = given;
-    return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, signal });
+    return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, useN, signal });
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
@@ -98,11 +101,14 @@ export async function openGenerator(
 }
 
 /** How tokens are drawn, out of the command line's words. */
-export function samplingOf({ temperature, topP, topK, maxTokens }: GeneratorChoice) {
+export function samplingOf({ temperature, topP, topK, maxTokens }: Omit<GeneratorChoice, 'samples'>) {
   return { temperature, topP, topK, maxTokens };
 }
 
 /** The prompt that was asked for: a published one, or the user's own. @throws DataError, UsageError */
-export async function choosePrompt({ task, prompt }: GeneratorChoice): Promise<PromptTemplate> {
+export async function choosePrompt({
+  task,
+  prompt,
+}: Pick<GeneratorChoice, 'task' | 'prompt'>): Promise<PromptTemplate> {
   return prompt === undefined ? PROMPTS[task] : readPrompt(prompt);
 }

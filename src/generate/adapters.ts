@@ -1,14 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checkpoint, isAdapterFolder, openCheckpoint, readAdapter, writeGgufAdapter } from '../models/index.ts';
-import {
-  cacheHome,
-  contentKey,
-  ModelError,
-  sha256File,
-  systemFault,
-  UsageError,
-} from '../system/index.ts';
+import { cacheHome, contentKey, ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {

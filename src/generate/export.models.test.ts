@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -21,6 +21,22 @@ import { openTokenScorer, scoreTokens, type TokenScorerOptions } from './token-s
 
 const TEXT =
   "A hacksaw is a fine-toothed saw, made in 1898 for cutting metal; most are hand saws with a C-shaped frame that holds a blade under tension.\nDon't   use it (ever!) on wood: 12,345 teeth… über naïve 日本語 🚀.";
+
+/** Tiny random models and adapters, by reference/architectures.py and reference/adapters.py. */
+const TINY = join(import.meta.dirname, '../nn/goldens');
+const ADAPTERS = join(import.meta.dirname, '../models/goldens/adapters');
+
+interface Expected {
+  ids: number[][];
+  attentionMask: number[][];
+  logits: number[][][];
+}
+
+/** Their texts are ids; any tokenizer that llama.cpp takes will do. */
+const LETTERS = {
+  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] },
+};
 
 let base: string;
 let folder: string;
@@ -72,13 +88,18 @@ async function scores(path: string, options: TokenScorerOptions = {}): Promise<F
   return (await scoreTokens(path, [{ tokens }], options))[0]!;
 }
 
+function meanDifference(a: Float64Array, b: Float64Array): number {
+  expect(a.length).toBe(tokens.length - 1);
+  return a.reduce((sum, value, index) => sum + Math.abs(value - b[index]!), 0) / a.length;
+}
+
 function largestDifference(a: Float64Array, b: Float64Array): number {
   expect(a.length).toBe(tokens.length - 1);
   return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b[index]!)), 0);
 }
 
 it.each<[GgufTensorType, number]>([
-  ['F16', 0.02],
+  ['F16', 0.01],
   ['Q8_0', 0.2],
 ])('the default model as %s gives the log-probabilities of F32', async (type, tolerance) => {
   const exact = join(folder, 'exact.gguf');
@@ -87,9 +108,13 @@ it.each<[GgufTensorType, number]>([
   await exportGguf(out, { base, type });
   const reference = await scores(exact);
   expect(reference.reduce((sum, value) => sum + value, 0) / reference.length).toBeGreaterThan(-6);
-  expect(largestDifference(await scores(out), reference)).toBeLessThan(tolerance);
-  // llama.cpp rounds the activations that meet 4-bit weights to 8 bits.
-  expect(largestDifference(await scores(base), reference)).toBeLessThan(0.5);
+  // llama.cpp rounds the activations that meet 8-bit and 4-bit weights to 8 bits; a rare token can be far off by that.
+  expect(meanDifference(await scores(out), reference)).toBeLessThan(tolerance);
+  expect(meanDifference(await scores(base), reference)).toBeLessThan(0.2);
+  // The weights alone are near: as F32 again they meet exact activations.
+  const back = join(folder, `back-${type}.gguf`);
+  await exportGguf(back, { base: out, type: 'F32' });
+  expect(meanDifference(await scores(back), reference)).toBeLessThan(0.05);
   const generator = await loadGenerator(
     { name: type, path: out, fingerprint: type },
     { sequences: 1, contextSize: 64 },
@@ -107,7 +132,7 @@ it('an adapter beside the model and one folded into it give the same log-probabi
   await exportGguf(merged, { base, type: 'F32', adapter });
   const folded = await scores(merged);
   const beside = await scores(plain, { adapters: [{ path: join(folder, 'adapter') }] });
-  expect(largestDifference(folded, beside)).toBeLessThan(1e-3);
+  expect(largestDifference(folded, beside)).toBeLessThan(2e-4);
   expect(largestDifference(folded, await scores(plain))).toBeGreaterThan(0.05);
   const ggufAdapter = join(folder, 'adapter.gguf');
   await exportGgufAdapter(ggufAdapter, { base, adapter });
@@ -142,6 +167,51 @@ it('an adapter beside the model and one folded into it give the same log-probabi
   const tokenizer = await loadTokenizer(hub);
   expect([...(await tokenizer.encodeBatch([TEXT], { maxLength: 1000 }))[0]!]).toEqual(tokens);
 });
+
+/** Log-probabilities of each token but the first, by Transformers' logits. */
+function expectedScores(logits: number[][], ids: number[]): number[] {
+  return ids.slice(1).map((id, position) => {
+    const row = logits[position]!;
+    return row[id]! - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
+  });
+}
+
+it.each(['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'])(
+  'a tiny %s of Transformers has its log-probabilities in llama.cpp',
+  async (family) => {
+    const tiny = join(TINY, family);
+    const target = join(folder, family);
+    await mkdir(target);
+    for (const name of ['config.json', 'model.safetensors']) await copyFile(join(tiny, name), join(target, name));
+    await writeFile(join(target, 'tokenizer.json'), JSON.stringify(LETTERS));
+    const out = join(folder, `${family}.gguf`);
+    await exportGguf(out, { base: target, type: 'F32' });
+    const expected = JSON.parse(await readFile(join(tiny, 'expected.json'), 'utf8')) as Expected;
+    const sequences = expected.ids.map((ids, row) => ({
+      tokens: ids.filter((_, at) => expected.attentionMask[row]![at]),
+    }));
+    const found = await scoreTokens(out, sequences);
+    for (const [row, { tokens: ids }] of sequences.entries()) {
+      const wanted = expectedScores(expected.logits[row]!, ids);
+      expect(found[row]!.length).toBe(wanted.length);
+      for (const [at, value] of wanted.entries()) expect(found[row]![at]).toBeCloseTo(value, 4);
+    }
+  },
+);
+
+it.each(['plain', 'rslora', 'patterns'])(
+  "PEFT's adapter %s gives PEFT's log-probabilities in llama.cpp",
+  async (name) => {
+    const out = join(folder, 'llama.gguf');
+    const path = join(ADAPTERS, name);
+    const { ids, logits } = JSON.parse(await readFile(join(path, 'expected.json'), 'utf8')) as {
+      ids: number[];
+      logits: number[][];
+    };
+    const [found] = await scoreTokens(out, [{ tokens: ids }], { adapters: [{ path }] });
+    for (const [at, value] of expectedScores(logits, ids).entries()) expect(found![at]).toBeCloseTo(value, 4);
+  },
+);
 
 function bytesOf(data: Float32Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

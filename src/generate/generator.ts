@@ -55,7 +55,8 @@ export interface Generator {
   readonly fingerprint: string;
   /**
    * Completes requests, several at a time, and yields each as it ends: in no particular order, so join by id. Requests
-   * are pulled only when there is room. Requests for the same messages should stand next to one another: their prompt
+   * are pulled only when there is room, and while the next one is waited for, those that were pulled go on: what is asked
+   * next may depend on their texts. Requests for the same messages should stand next to one another: their prompt
    * is then computed once.
    */
   generate(

@@ -90,7 +90,7 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
       const request = this.#ready.shift();
       if (request !== undefined) return { value: request, done: false };
       if (!this.#allRead && this.#order.length < this.#options.ahead) await this.#readGroup();
-      else if (this.#allRead && this.#order.length === 0) break;
+      else if (this.#allRead && (this.#order.length === 0 || this.#options.again === undefined)) break;
       else await this.#change();
     }
     return { value: undefined, done: true };

@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto';
-import { IdSet, type TrainingQuery } from '../data/index.ts';
+import { IdSet, type TrainingSource } from '../data/index.ts';
 import { DataError, throwIfAborted } from '../system/index.ts';
-
-/** Training queries that can be read several times, such as those of a file. */
-export type QuerySource = () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
 
 /** What is told of queries without keeping them. */
 export interface QuerySet {
@@ -19,7 +16,7 @@ export interface QuerySet {
  * @throws DataError for a query that comes twice, one without its gold text where that is wanted, and for none at all
  */
 export async function surveyQueries(
-  queries: QuerySource,
+  queries: TrainingSource,
   { withGold, signal }: { withGold: boolean; signal?: AbortSignal | undefined },
 ): Promise<QuerySet> {
   const seen = new IdSet();

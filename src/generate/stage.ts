@@ -6,12 +6,13 @@ import {
   Journal,
   manifestFileOf,
   type TrainingQuery,
+  type TrainingSource,
   writeStageManifest,
 } from '../data/index.ts';
 import { AbortedError, DataError, isAbort, type Progress, SILENT } from '../system/index.ts';
 import type { GenerationRequest, Generator } from './generator.ts';
 import { completeGroups, type FinishedGroup, type GroupOptions, type RequestGroup } from './groups.ts';
-import { type QuerySource, surveyQueries } from './query-set.ts';
+import { surveyQueries } from './query-set.ts';
 import { type Speed, Throughput } from './throughput.ts';
 
 /** Work that an LLM does for each of many training queries, as records of one file. */
@@ -37,7 +38,7 @@ export interface Stage<T extends { queryId: string }> {
 /** What a stage works on, and with what. */
 export interface StageOptions {
   /** Read twice: once to know them, once to work through them. */
-  queries: QuerySource;
+  queries: TrainingSource;
   generator: Generator;
   /** The file of records; it grows query by query. Its manifest stands beside it. */
   out: string;
@@ -138,7 +139,7 @@ async function finish<T extends { queryId: string }>(
 
 async function* missingGroups<T extends { queryId: string }>(
   stage: Stage<T>,
-  queries: QuerySource,
+  queries: TrainingSource,
   finished: IdSet,
 ): AsyncGenerator<RequestGroup<TrainingQuery>> {
   for await (const query of queries()) {

@@ -67,6 +67,8 @@ async function openContext(
     batchSize: TOKENS_PER_STEP,
     threads,
     failedCreationRemedy: false,
+    // Flash attention on the processor computes in halves, whatever the cache holds.
+    flashAttention: cache === 'f32' ? false : 'auto',
     experimentalKvCacheKeyType: kind,
     experimentalKvCacheValueType: kind,
     ...(adapters.length > 0 && { lora: { adapters: adapters.map(({ file, scale }) => ({ filePath: file, scale })) } }),

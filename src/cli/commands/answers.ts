@@ -1,0 +1,64 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { openTrainingSource } from '../../data/index.ts';
+import { type AnswerResult, type Generator, TASKS, writeAnswers } from '../../generate/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { trainingSourceOptions } from '../training-source-options.ts';
+
+const { samples: _one, ...writing } = generatorOptions;
+
+const options = z.object({
+  ...trainingSourceOptions,
+  out: z.string().optional().describe('default answers.jsonl beside the queries').meta({ valueName: 'FILE' }),
+  ...writing,
+  task: z.enum(TASKS).default('q2a').describe('which published prompt; it must read a document'),
+  prompt: z
+    .string()
+    .optional()
+    .describe('file with a prompt of your own that holds {query} and {document}')
+    .meta({ valueName: 'FILE' }),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+export const command = defineCommand({
+  name: 'answers',
+  summary: 'let a language model answer each training query from its gold document',
+  description:
+    'Writes answers.jsonl, answer by answer: the same command goes on where it was stopped, and refuses to mix settings\n(answers.manifest.json beside it says with which ones it was begun). An empty answer is asked for once more; then the\nquery is passed over. A document that does not fit into the context is cut at its end. A larger model than the one that\nis aligned may write the answers.',
+  options,
+  examples: [
+    ['llm-qe answers --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
+    ['llm-qe answers --triples echo/dpo.jsonl --generator http://localhost:8000', 'by the model of a server'],
+  ],
+  async run(given, context) {
+    const source = await openTrainingSource({ ...given, withGold: true, signal: context.signal });
+    const prompt = await choosePrompt(given);
+    const generator = await openGenerator(given, context);
+    try {
+      const result = await writeAnswers({
+        queries: source,
+        generator,
+        prompt,
+        sampling: samplingOf(given),
+        seed: given.seed,
+        out: given.out ?? join(given.dataset ?? dirname(given.triples!), 'answers.jsonl'),
+        signal: context.signal,
+        progress: context.progress,
+      });
+      print(result, generator, context);
+    } finally {
+      await generator.close();
+    }
+  },
+});
+
+function print(result: AnswerResult, generator: Generator, context: CommandContext): void {
+  context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
+  const { queries, answers, reused, repeated, skipped, shortened, tokens } = result;
+  context.say(`${answers} answers to ${queries} queries by ${generator.id}, ${reused} from before`);
+  if (result.seconds > 0)
+    context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
+  context.say(`${repeated} asked for twice, ${skipped} empty for good, ${shortened} documents cut to fit`);
+  context.say(`wrote ${result.file}`);
+}

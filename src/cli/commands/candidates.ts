@@ -1,0 +1,87 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { openTrainingSource } from '../../data/index.ts';
+import {
+  CANDIDATE_SAMPLES,
+  CANDIDATE_TEMPERATURES,
+  type CandidateResult,
+  type Generator,
+  sampleCandidates,
+} from '../../generate/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { choosePrompt, generatorOptions, openGenerator } from '../open-generator.ts';
+import { trainingSourceOptions } from '../training-source-options.ts';
+
+const { temperature: _replaced, ...writing } = generatorOptions;
+
+const options = z.object({
+  ...trainingSourceOptions,
+  out: z.string().optional().describe('default candidates.jsonl beside the queries').meta({ valueName: 'FILE' }),
+  ...writing,
+  samples: z.coerce.number().int().min(1).default(CANDIDATE_SAMPLES).describe('candidates at each temperature'),
+  temperatures: z
+    .string()
+    .default(CANDIDATE_TEMPERATURES.join(','))
+    .transform((words, context) => {
+      const numbers = words.split(',').map((word) => (word.trim() === '' ? Number.NaN : Number(word)));
+      if (numbers.every((number) => number >= 0 && number <= 10)) return numbers;
+      context.addIssue('expected temperatures from 0 to 10, with commas between them');
+      return z.NEVER;
+    })
+    .describe('temperatures, with commas between them')
+    .meta({ valueName: 'LIST' }),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+
+export const command = defineCommand({
+  name: 'candidates',
+  summary: 'sample many expansions of each training query, to be rewarded',
+  description:
+    'Writes candidates.jsonl, query by query: the same command goes on after the last whole query, and refuses to mix settings\n(candidates.manifest.json beside it says with which ones it was begun). Exact duplicates among the candidates of a\nquery are marked. The defaults are the published settings: 8 samples at each of four temperatures, top-p 0.9.',
+  options,
+  examples: [
+    ['llm-qe candidates --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
+    [
+      'llm-qe candidates --triples echo/dpo.jsonl --generator http://a:8000 --generator http://b:8000',
+      'on two servers',
+    ],
+    ['llm-qe candidates --dataset data/nq --samples 4 --temperatures 0.7,1', '4 at each of two temperatures'],
+  ],
+  async run(given, context) {
+    const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
+    const prompt = await choosePrompt(given);
+    // One call gives all samples of a temperature where the server can: the prompt is then computed once.
+    const generator = await openGenerator(given, context, { useN: true });
+    try {
+      const result = await sampleCandidates({
+        queries: source,
+        generator,
+        prompt,
+        temperatures: given.temperatures,
+        samples: given.samples,
+        sampling: { topP: given.topP, topK: given.topK, maxTokens: given.maxTokens },
+        seed: given.seed,
+        out: given.out ?? join(given.dataset ?? dirname(given.triples!), 'candidates.jsonl'),
+        signal: context.signal,
+        progress: context.progress,
+      });
+      print(result, generator, context);
+    } finally {
+      await generator.close();
+    }
+  },
+});
+
+function print(result: CandidateResult, generator: Generator, context: CommandContext): void {
+  context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
+  const { queries, candidates, reused, duplicates, empty, cutByLength, tokens } = result;
+  context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries from before`);
+  if (result.seconds > 0)
+    context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
+  context.say(`${duplicates} duplicates, ${empty} empty, ${cutByLength} cut at the token limit`);
+  if (duplicates > candidates / 2)
+    context.warn(
+      'more than half of the candidates are duplicates: raise the temperatures, or use a server that heeds seeds',
+    );
+  context.say(`wrote ${result.file}`);
+}

@@ -1,0 +1,14 @@
+import { z } from 'zod';
+
+/** Options of every command that works through training queries. */
+export const trainingSourceOptions = {
+  dataset: z.string().optional().describe("folder of a data set, in BEIR's layout").meta({ valueName: 'DIR' }),
+  split: z.string().default('train').describe('the split of it whose queries are taken').meta({ valueName: 'NAME' }),
+  triples: z
+    .string()
+    .optional()
+    .describe('instead of a data set: a file of triples, as `llm-qe data merge` writes it')
+    .meta({ valueName: 'FILE' }),
+  limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries'),
+  sampleSeed: z.coerce.number().int().min(0).default(42).describe('seed of the sample of queries'),
+};

@@ -1,0 +1,72 @@
+import { Random, UsageError } from '../system/index.ts';
+import type { TrainingQuery } from './alignment-records.ts';
+import { BeirDataset } from './beir.ts';
+import { readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
+
+export interface TrainingSourceOptions {
+  /** Folder of a data set in BEIR's layout; or else `triples`. */
+  dataset?: string | undefined;
+  /** The split of the data set. */
+  split: string;
+  /** A JSONL file of triples, as `llm-qe data merge` writes it. */
+  triples?: string | undefined;
+  /** A seeded sample of this many queries, in their order. A smaller sample of the same seed is part of a larger one. */
+  limit?: number | undefined;
+  sampleSeed: number;
+  /** Whether each query brings the text of its (first) gold document. */
+  withGold: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Queries to train on, with their gold documents, to be read as often as wanted. */
+export type TrainingSource = () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
+
+/**
+ * Opens the training queries of a split, or of a file of triples; the latter is read as a stream.
+ *
+ * @throws UsageError unless one of the two is named; DataError for what is wrong with it
+ */
+export async function openTrainingSource(options: TrainingSourceOptions): Promise<TrainingSource> {
+  const { dataset, triples } = options;
+  if ((dataset === undefined) === (triples === undefined)) {
+    throw new UsageError('the training queries come from a data set or from triples', {
+      mend: 'Name one of the two: --dataset DIR or --triples FILE.',
+    });
+  }
+  return triples === undefined ? openSplit(dataset!, options) : openTriples(triples, options);
+}
+
+async function openSplit(
+  folder: string,
+  { split, limit, sampleSeed, withGold, signal }: TrainingSourceOptions,
+): Promise<TrainingSource> {
+  const dataset = await BeirDataset.open(folder);
+  const all = await readTrainingQueries(dataset, split, { signal });
+  const rows = chooseRows(all.length, limit, sampleSeed);
+  const queries = all.filter((_query, row) => rows?.has(row) ?? true);
+  if (!withGold) return () => queries;
+  const texts = await readDocumentTexts(dataset, new Set(queries.map(({ documents }) => documents[0]!)), signal);
+  const withTexts = queries.map((query) => ({ ...query, goldText: texts.get(query.documents[0]!)! }));
+  return () => withTexts;
+}
+
+async function openTriples(
+  file: string,
+  { limit, sampleSeed, signal }: TrainingSourceOptions,
+): Promise<TrainingSource> {
+  if (limit === undefined) return () => readTripleQueries(file, signal);
+  let count = 0;
+  for await (const _triple of readTripleQueries(file, signal)) count++;
+  const rows = chooseRows(count, limit, sampleSeed);
+  return async function* chosen() {
+    let row = 0;
+    for await (const query of readTripleQueries(file, signal)) if (rows?.has(row++) ?? true) yield query;
+  };
+}
+
+/** The rows of a seeded sample; undefined for all. */
+function chooseRows(count: number, limit: number | undefined, seed: number): ReadonlySet<number> | undefined {
+  if (limit === undefined || limit >= count) return undefined;
+  const rows = Array.from({ length: count }, (_none, row) => row);
+  return new Set(new Random(seed).shuffle(rows).slice(0, limit));
+}
