@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { readIfPresent } from './model-text-file.ts';
+import { honourStripArguments, STRIPPING } from './template-strip.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
 /** One message, as every chat model's template reads it. */
@@ -48,6 +49,7 @@ export class ChatTemplate {
     this.source = template;
     this.tokens = tokens;
     this.#template = attempt(tokens.file, 'the chat template cannot be parsed', () => new Template(template));
+    honourStripArguments(this.#template);
   }
 
   /**
@@ -59,6 +61,7 @@ export class ChatTemplate {
       this.#template.render({
         tools: null,
         documents: null,
+        ...STRIPPING,
         ...variables,
         messages: messages.map(({ role, content }) => ({ role, content })),
         add_generation_prompt: addGenerationPrompt,
