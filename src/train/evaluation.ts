@@ -24,7 +24,7 @@ export async function evaluateTask<Example>(
   try {
     for (const part of parts(task, examples, settings)) {
       throwIfAborted(signal);
-      const { loss, metrics } = await task.evaluate(part, { total, ...(signal && { signal }) });
+      const { loss, metrics } = await task.evaluate(part, { total, batch: examples, ...(signal && { signal }) });
       addFigures(sums, { ...metrics, loss });
       bar.advance(part.length);
     }

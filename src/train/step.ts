@@ -70,7 +70,8 @@ async function accumulate<Example>(
   for (const [index, examples] of cuts.entries()) {
     throwIfAborted(signal);
     const seed = deriveSeed(settings.seed, 'micro-batch', step, index);
-    const { loss, metrics, gradients } = await task.gradients(examples, { total, seed, ...(signal && { signal }) });
+    const options = { total, batch, seed, ...(signal && { signal }) };
+    const { loss, metrics, gradients } = await task.gradients(examples, options);
     if (!Number.isFinite(loss)) throw lossFault(loss, { step: step + 1, index, examples: examples.length });
     addFigures(figures, { ...metrics, loss });
     sum.add(gradients);

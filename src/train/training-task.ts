@@ -33,16 +33,17 @@ export interface TrainingTask<Example> {
   /**
    * Loss and gradients of one micro-batch.
    * @param options.total summed weight of the whole batch; every result is divided by it
+   * @param options.batch all examples of that batch, for losses with a mean of another kind; default: these alone
    * @param options.seed of every random choice in this micro-batch (dropout); it depends on run, step and micro-batch
    */
   gradients(
     examples: readonly Example[],
-    options: { total: number; seed: number; signal?: AbortSignal },
+    options: { total: number; batch?: readonly Example[]; seed: number; signal?: AbortSignal },
   ): Promise<MicroBatchResult>;
   /** Loss and metrics of one micro-batch, without any randomness (dropout off). */
   evaluate(
     examples: readonly Example[],
-    options: { total: number; signal?: AbortSignal },
+    options: { total: number; batch?: readonly Example[]; signal?: AbortSignal },
   ): Promise<Omit<MicroBatchResult, 'gradients'>>;
   close(): Promise<void>;
 }

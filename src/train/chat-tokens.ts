@@ -1,0 +1,140 @@
+import type { PairRecord } from '../data/index.ts';
+import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../models/index.ts';
+import { DataError, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
+
+/** Token ids of a preference pair. Both completions go on from the one prompt, and hold what ends an answer. */
+export interface TokenPair {
+  id: string;
+  prompt: Int32Array;
+  chosen: Int32Array;
+  rejected: Int32Array;
+}
+
+/** Why a pair is left out once its tokens are known. */
+export const TOKEN_FAULTS = ['prompt too long', 'no common prompt', 'nothing to say', 'equal when cut'] as const;
+export type TokenFault = (typeof TOKEN_FAULTS)[number];
+
+export interface TokenizedPairs {
+  pairs: TokenPair[];
+  /** How many pairs were left out, by reason. */
+  skipped: Record<TokenFault, number>;
+  /** Pairs kept of which a completion was cut at the end: they do not teach how that answer ends. */
+  cut: { chosen: number; rejected: number };
+  /** The first few pairs that were left out, as id and reason. */
+  examples: string[];
+}
+
+export interface ChatTokensOptions {
+  tokenizer: TextTokenizer;
+  template: ChatTemplate;
+  /** Most tokens of prompt and completion together. */
+  maxLength: number;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+type Texts = Pick<PairRecord, 'id' | 'prompt' | 'chosen' | 'rejected'>;
+
+/** Pairs that are rendered and tokenised at once. */
+const GROUP = 256;
+const EXAMPLES = 5;
+const WHOLE = 2 ** 31 - 1;
+
+/**
+ * Tokenises preference pairs as TRL's DPOTrainer does (release 1.16): the prompt is rendered with the generation prompt, and
+ * prompt and answer as one chat; the prompt ends where its ids first differ from either chat's, and what follows is the
+ * completion, with whatever the template writes behind the answer. BOS stands first where the model wants one, as it does
+ * when the model generates.
+ *
+ * Completions are cut at their end to fit `maxLength`. A prompt is never cut: a pair whose prompt leaves no room for an
+ * answer is left out and counted.
+ * @throws ModelError where the template refuses the messages; DataError where no pair is left
+ */
+export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokensOptions): Promise<TokenizedPairs> {
+  const { signal, progress = SILENT } = options;
+  const result: TokenizedPairs = { pairs: [], skipped: noFaults(), cut: { chosen: 0, rejected: 0 }, examples: [] };
+  const bar = progress.task('tokenising pairs', pairs.length, 'pairs');
+  for (let start = 0; start < pairs.length; start += GROUP) {
+    throwIfAborted(signal);
+    const group = pairs.slice(start, start + GROUP);
+    for (const [index, ids] of (await idsOf(group, options)).entries()) {
+      keep(result, group[index]!.id, ids, options.maxLength);
+    }
+    bar.advance(group.length);
+  }
+  bar.done();
+  if (result.pairs.length > 0 || pairs.length === 0) return result;
+  throw new DataError(`none of the ${pairs.length} pairs can be trained on (${describeSkipped(result.skipped)})`, {
+    mend: 'Raise the maximum length, or build the pairs anew.',
+  });
+}
+
+/** `prompt too long: 3, equal when cut: 1`; empty where none was left out. */
+export function describeSkipped(skipped: Readonly<Record<string, number>>): string {
+  const counted = Object.entries(skipped).filter(([, count]) => count > 0);
+  return counted.map(([reason, count]) => `${reason}: ${count}`).join(', ');
+}
+
+function noFaults(): TokenizedPairs['skipped'] {
+  return { 'prompt too long': 0, 'no common prompt': 0, 'nothing to say': 0, 'equal when cut': 0 };
+}
+
+/** Ids of each pair's prompt alone and of both whole chats // [pairs][3] */
+async function idsOf(pairs: readonly Texts[], { tokenizer, template }: ChatTokensOptions): Promise<Int32Array[][]> {
+  const texts = pairs.flatMap(({ prompt, chosen, rejected }) => [
+    beginText(template, template.render(prompt, { addGenerationPrompt: true })),
+    beginText(template, renderChat(template, [...prompt, ...chosen])),
+    beginText(template, renderChat(template, [...prompt, ...rejected])),
+  ]);
+  const ids = await tokenizer.encodeBatch(texts, { maxLength: WHOLE, addSpecialTokens: false });
+  return pairs.map((_, index) => ids.slice(3 * index, 3 * index + 3));
+}
+
+function renderChat(template: ChatTemplate, messages: readonly TemplateMessage[]): string {
+  return template.render(messages, { addGenerationPrompt: false });
+}
+
+/** BOS once, where the model wants one ({@link ChatTemplate.renderPrompt} does so for generation). */
+function beginText({ tokens: { bos, addBos } }: ChatTemplate, text: string): string {
+  return addBos && bos !== undefined && !text.startsWith(bos) ? bos + text : text;
+}
+
+/** Takes a pair into the result, or counts why not. */
+function keep(result: TokenizedPairs, id: string, ids: readonly Int32Array[], maxLength: number): void {
+  const [alone, chosen, rejected] = ids as [Int32Array, Int32Array, Int32Array];
+  const end = Math.min(commonStart(alone, chosen), commonStart(alone, rejected));
+  const pair = {
+    id,
+    prompt: chosen.slice(0, end),
+    chosen: chosen.slice(end, maxLength),
+    rejected: rejected.slice(end, maxLength),
+  };
+  const fault = faultOf(pair, { chosen, rejected }, maxLength);
+  if (fault !== undefined) {
+    result.skipped[fault]++;
+    if (result.examples.length < EXAMPLES) result.examples.push(`${id}: ${fault}`);
+    return;
+  }
+  if (chosen.length > maxLength) result.cut.chosen++;
+  if (rejected.length > maxLength) result.cut.rejected++;
+  result.pairs.push(pair);
+}
+
+function faultOf(
+  { prompt, chosen, rejected }: TokenPair,
+  whole: { chosen: Int32Array; rejected: Int32Array },
+  maxLength: number,
+): TokenFault | undefined {
+  if (prompt.length === 0) return 'no common prompt';
+  if (prompt.length >= maxLength) return 'prompt too long';
+  if (whole.chosen.length === prompt.length || whole.rejected.length === prompt.length) return 'nothing to say';
+  const isEqual = chosen.length === rejected.length && commonStart(chosen, rejected) === chosen.length;
+  return isEqual ? 'equal when cut' : undefined;
+}
+
+/** How many ids two lists begin with together. */
+function commonStart(a: Int32Array, b: Int32Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) if (a[index] !== b[index]) return index;
+  return length;
+}

@@ -1,0 +1,114 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import {
+  type ChatTemplate,
+  type Checkpoint,
+  ggufChatTemplate,
+  hfCheckpointOfGguf,
+  hfConfigOfGguf,
+  hfTokenizerFiles,
+  loadChatTemplate,
+  loadTokenizer,
+  openCheckpoint,
+  type ResolvedModel,
+  type TextTokenizer,
+} from '../models/index.ts';
+import { type LlamaConfig, llamaConfigSchema } from '../nn/index.ts';
+import { ModelError, systemFault } from '../system/index.ts';
+
+/** A chat model that is to be trained: its weights under Transformers' names, and all it takes to speak to it. */
+export interface GeneratorBase {
+  name: string;
+  fingerprint: string;
+  checkpoint: Checkpoint;
+  config: LlamaConfig;
+  tokenizer: TextTokenizer;
+  template: ChatTemplate;
+  /** The token that ends an answer, where the model names one. */
+  endId: number | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a chat model of the Llama family: a Transformers folder, or a GGUF file.
+ * @throws ModelError where it is broken, of another family, or has no chat template
+ */
+export async function openGeneratorBase(model: ResolvedModel): Promise<GeneratorBase> {
+  const opened = await openCheckpoint(model.path);
+  try {
+    const parts = await (opened.path.endsWith('.gguf') ? partsOfGguf(opened) : partsOfFolder(opened, model.path));
+    const { config, tokenizer, template } = parts;
+    if (template === undefined) {
+      throw new ModelError('has no chat template', { file: model.path, mend: 'Take a model that was taught to chat.' });
+    }
+    const { name, fingerprint } = model;
+    const { eos } = template.tokens;
+    const endId = eos === undefined ? undefined : tokenizer.tokenId(eos);
+    const { checkpoint } = parts;
+    return { name, fingerprint, checkpoint, config, tokenizer, template, endId, close: () => checkpoint.close() };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  checkpoint: Checkpoint;
+  config: LlamaConfig;
+  tokenizer: TextTokenizer;
+  template: ChatTemplate | undefined;
+}
+
+async function partsOfGguf(gguf: Checkpoint): Promise<Parts> {
+  return {
+    checkpoint: hfCheckpointOfGguf(gguf),
+    config: parseConfig(gguf.path, await hfConfigOfGguf(gguf)),
+    tokenizer: await tokenizerOfGguf(gguf),
+    template: ggufChatTemplate(gguf),
+  };
+}
+
+async function partsOfFolder(checkpoint: Checkpoint, path: string): Promise<Parts> {
+  const folder = (await stat(path)).isDirectory() ? path : dirname(path);
+  const file = join(folder, 'config.json');
+  const text = await readFile(file, 'utf8').catch((error) => {
+    throw systemFault(error, file);
+  });
+  return {
+    checkpoint,
+    config: parseConfig(file, parseJson(file, text)),
+    tokenizer: await loadTokenizer(folder),
+    template: await loadChatTemplate(folder),
+  };
+}
+
+/** The tokenizer's files are made anew in a folder that is removed again: a tokenizer is loaded from one. */
+async function tokenizerOfGguf(gguf: Checkpoint): Promise<TextTokenizer> {
+  const folder = await mkdtemp(join(tmpdir(), 'llm-qe-tokenizer-'));
+  try {
+    for (const [name, content] of hfTokenizerFiles(gguf)) await writeFile(join(folder, name), JSON.stringify(content));
+    return await loadTokenizer(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function parseJson(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ModelError('is not JSON', { file, mend: 'Fetch the file again.', cause });
+  }
+}
+
+function parseConfig(file: string, raw: unknown): LlamaConfig {
+  const parsed = llamaConfigSchema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new ModelError(`${path.join('.')}: ${message}`, {
+    file,
+    mend: 'Take a dense model of the Llama, Mistral, Qwen2, Qwen2.5 or Qwen3 family.',
+    cause: parsed.error,
+  });
+}

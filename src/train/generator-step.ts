@@ -1,0 +1,152 @@
+import { z } from 'zod';
+import { type LoraAdapter, type LoraConfig, loraScale } from '../models/index.ts';
+import {
+  DEVICES,
+  type Head,
+  type LowRank,
+  llamaModel,
+  type Parameters,
+  type PlanOptions,
+  TrainingStep,
+} from '../nn/index.ts';
+import { UsageError } from '../system/index.ts';
+import type { GeneratorBase } from './generator-base.ts';
+
+/** The adapter's settings; names are those of TRL's ModelConfig, values those of the published method. */
+export const loraShape = {
+  loraR: z.coerce.number<number>().int().positive().default(8).describe('rank of the LoRA adapter'),
+  loraAlpha: z.coerce.number<number>().positive().default(32).describe('its alpha: the product counts alpha / r fold'),
+  loraDropout: z.coerce
+    .number<number>()
+    .min(0)
+    .lt(1)
+    .default(0.1)
+    .describe('share of the inputs that the adapter does not see in training; see --disable-dropout'),
+  loraTargetModules: z
+    .array(z.string())
+    .min(1)
+    .default(['q_proj', 'v_proj'])
+    .describe('linear layers with an adapter (repeatable)')
+    .meta({ valueName: 'NAME' }),
+  useRslora: z.boolean().default(false).describe('count alpha / sqrt(r) fold (rank-stabilised LoRA)'),
+};
+const loraSchema = z.object(loraShape);
+export type LoraSettings = z.output<typeof loraSchema>;
+
+/** How a model is computed: none of it decides the outcome but for rounding. */
+export const computeShape = {
+  microBatchTokens: z.coerce
+    .number<number>()
+    .int()
+    .positive()
+    .default(2048)
+    .describe('most tokens that go through the model together'),
+  mode: z
+    .enum(['auto', 'whole', 'blocks'])
+    .default('auto')
+    .describe('all activations in memory, or one layer at a time and computed twice; auto goes by --memory'),
+  memory: z.coerce.number<number>().positive().default(4).describe('GiB that activations may take'),
+  device: z.enum(DEVICES).default('cpu').describe('where to compute'),
+};
+const computeSchema = z.object(computeShape);
+export type ComputeSettings = z.output<typeof computeSchema>;
+
+export interface GeneratorStepOptions extends ComputeSettings {
+  /** The low-rank adapter that is trained; without one all weights are. */
+  lora: LoraSettings | undefined;
+  /** Of the adapter's first values. */
+  seed: number;
+  /** Tokens of the longest example. */
+  longest: number;
+  threads: number;
+  /** Folder of compiled models. */
+  cache: string;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Compiles a training step of a language model: a LoRA adapter over frozen weights, or all weights.
+ * @throws UsageError where no layer has the name of a target module; ResourceError where the memory does not suffice
+ */
+export async function openGeneratorStep(
+  base: GeneratorBase,
+  head: Head,
+  options: GeneratorStepOptions,
+): Promise<{ step: TrainingStep; parameters: Parameters }> {
+  const { lora, seed, mode, memory, device, threads, cache, signal } = options;
+  if (lora !== undefined) checkTargets(base, lora);
+  const plan: PlanOptions = lora === undefined ? { trains: () => true } : { adapter: adapterOf(lora), seed };
+  return TrainingStep.open(llamaModel(base.checkpoint, base.config, plan), head, {
+    ...{ mode, device, threads, cache, signal },
+    fingerprint: base.fingerprint,
+    memory: memory * 2 ** 30,
+    largest: largestSizes(options),
+  });
+}
+
+function adapterOf(lora: LoraSettings): (module: string) => LowRank | undefined {
+  const config = loraConfig(lora, '');
+  const { loraR: rank, loraDropout: dropout, loraTargetModules: targets } = lora;
+  return (module) =>
+    targets.some((target) => isTarget(module, target))
+      ? { rank, scale: loraScale(config, module), dropout }
+      : undefined;
+}
+
+function isTarget(module: string, target: string): boolean {
+  return module === target || module.endsWith(`.${target}`);
+}
+
+const ADAPTABLE = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+
+function checkTargets({ checkpoint }: GeneratorBase, { loraTargetModules }: LoraSettings): void {
+  const modules = checkpoint
+    .tensors()
+    .map(({ name }) => name.replace(/\.weight$/, ''))
+    .filter((name) => ADAPTABLE.some((kind) => isTarget(name, kind)));
+  for (const target of loraTargetModules) {
+    if (modules.some((module) => isTarget(module, target))) continue;
+    throw new UsageError(`loraTargetModules: the model has no linear layer ${JSON.stringify(target)}`, {
+      mend: `Take some of ${ADAPTABLE.join(', ')}.`,
+    });
+  }
+}
+
+/** Rows are as wide as the longest example or wider, and seldom filled by less than two thirds. */
+function largestSizes({ microBatchTokens, longest }: GeneratorStepOptions): Record<string, number> {
+  const tokens = Math.max(microBatchTokens, longest);
+  const batch = Math.max(1, Math.ceil((1.5 * tokens) / Math.max(1, longest)) - 1);
+  const pairs = Math.max(1, Math.ceil(tokens / 32));
+  return { batch, sequence: longest, chunks: 1, rows: tokens, pairs, chunks·rows: tokens };
+}
+
+/** The settings as PEFT's adapter_config.json. @param base name of the model that the adapter belongs to */
+export function loraConfig(lora: LoraSettings, base: string): LoraConfig {
+  return {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: base,
+    r: lora.loraR,
+    lora_alpha: lora.loraAlpha,
+    lora_dropout: lora.loraDropout,
+    target_modules: [...lora.loraTargetModules].sort(),
+    use_rslora: lora.useRslora,
+    rank_pattern: {},
+    alpha_pattern: {},
+    bias: 'none',
+    fan_in_fan_out: false,
+    use_dora: false,
+    modules_to_save: null,
+    inference_mode: true,
+    init_lora_weights: true,
+  };
+}
+
+/** The trained adapter, to be written. */
+export function adapterFrom(parameters: Parameters, lora: LoraSettings, base: string): LoraAdapter {
+  const tensors: LoraAdapter['tensors'] = new Map();
+  for (const name of parameters.names()) {
+    tensors.set(name, { shape: [...parameters.shape(name)], data: parameters.get(name) });
+  }
+  return { config: loraConfig(lora, base), tensors };
+}
