@@ -300,7 +300,7 @@ describe('sampleCandidates over servers', () => {
     for (const { text, temperature } of await recordsIn(out)) expect(Number(text.split(' ')[0])).toBe(temperature);
   });
 
-  it('goes on after kill -9 in another process, and loses no whole query', async () => {
+  it('goes on after kill -9 in another process, and loses no whole query', { timeout: 120_000 }, async () => {
     const server = await serve(4);
     const script = `
       import { sampleCandidates, connectGenerator, PROMPTS } from ${JSON.stringify(resolve('dist/generate/index.js'))};
@@ -312,7 +312,7 @@ describe('sampleCandidates over servers', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
     const lines = async (file: string) => (await readFile(file, 'utf8').catch(() => '')).split('\n').length - 1;
-    for (const least of [32, 320, 960]) {
+    for (const least of [32, 640]) {
       const child = start(out);
       while ((await lines(out)) < least) await sleep(3);
       child.kill('SIGKILL');

@@ -130,6 +130,32 @@ describe('Lane', () => {
     expect(shared.copies).toBeGreaterThan(0);
   });
 
+  it('computes a prompt once for all samples of a query, whatever their temperatures, on few sequences or many', async () => {
+    const temperatures = [0.8, 0.9, 1, 1.1];
+    const queries = [1, 2, 3];
+    const jobs = queries.flatMap((query) =>
+      Array.from({ length: 32 }, (_none, index) => {
+        const request = requestOf(`${query}#${index}`, 100 * query + index);
+        const sampling = { ...request.sampling, temperature: temperatures[Math.floor(index / 8)]! };
+        return { request: { ...request, sampling }, prompt: [...HEAD, ...Array.from({ length: 12 }, () => query)] };
+      }),
+    );
+    for (const sequences of [4, 32, 40]) {
+      const context = new ToyContext(sequences);
+      const ended = await runAll(laneOver(context, true, 64), jobs);
+      expect(ended).toHaveLength(jobs.length);
+      // Every drawn token but a text's last goes into the cache, the end token never.
+      const fed = ended.reduce(
+        (sum, { completionTokens, finish }) => sum + completionTokens - (finish === 'length' ? 1 : 0),
+        0,
+      );
+      // The head once, each query's own tokens once, and for each sample the last one again: its scores are needed.
+      const promptTokens = context.evaluated - fed;
+      expect(promptTokens).toBeLessThanOrEqual(HEAD.length + queries.length * 12 + jobs.length);
+      expect(promptTokens).toBeGreaterThanOrEqual(HEAD.length + jobs.length);
+    }
+  });
+
   it('fills a sequence again before the next step', async () => {
     const context = new ToyContext(4);
     await runAll(laneOver(context, false, 1000), JOBS);

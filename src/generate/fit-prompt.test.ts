@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { fitPrompt, type PromptTokenizer } from './fit-prompt.ts';
+import type { GenerationRequest } from './generator.ts';
+
+/** One token a character, but pairs of letters that stand together are one: cuts change how the seams join. */
+const TOKENIZER: PromptTokenizer = {
+  promptTokens: (messages) => tokensOf(`<${messages[0]!.content}>`),
+  tokens: tokensOf,
+  textOf: (tokens) => tokens.map((token) => String.fromCodePoint(...pieces(token))).join(''),
+};
+
+function tokensOf(text: string): number[] {
+  return [...text.matchAll(/[a-z]{2}|./gsu)].map(([piece]) => {
+    const [first, second = 0] = [...piece].map((character) => character.codePointAt(0)!);
+    return first! + second * 0x200000;
+  });
+}
+
+function pieces(token: number): number[] {
+  const second = Math.floor(token / 0x200000);
+  return second === 0 ? [token % 0x200000] : [token % 0x200000, second];
+}
+
+function requestWith(document: string): Pick<GenerationRequest, 'messages' | 'cuttable'> {
+  const messagesWith = (text: string) => [{ role: 'user' as const, content: `Read a${text}b and answer.` }];
+  return { messages: messagesWith(document), cuttable: { text: document, messagesWith } };
+}
+
+describe('fitPrompt', () => {
+  it('leaves a prompt that fits as it is', () => {
+    const request = requestWith('some words');
+    const tokens = TOKENIZER.promptTokens(request.messages);
+    expect(fitPrompt(request, tokens.length, TOKENIZER)).toEqual({ tokens, cut: false });
+  });
+
+  it('cuts the end of the document alone, to as much as fits', () => {
+    const document = 'words of a document, '.repeat(30);
+    const around = TOKENIZER.promptTokens(requestWith('').messages).length;
+    for (let limit = around; limit < around + 120; limit++) {
+      const { tokens, cut } = fitPrompt(requestWith(document), limit, TOKENIZER);
+      expect(cut).toBe(true);
+      expect(tokens.length).toBeLessThanOrEqual(limit);
+      expect(tokens.length).toBeGreaterThan(limit - 4);
+      const text = TOKENIZER.textOf(tokens);
+      const [, kept] = /^<Read a(.*)b and answer\.>$/su.exec(text)!;
+      expect(document.startsWith(kept!)).toBe(true);
+    }
+  });
+
+  it('gives back a prompt that is too long even without the document, and one without a document', () => {
+    expect(fitPrompt(requestWith('words'), 3, TOKENIZER)).toMatchObject({ cut: true });
+    expect(fitPrompt(requestWith('words'), 3, TOKENIZER).tokens.length).toBeGreaterThan(3);
+    const { messages } = requestWith('words');
+    expect(fitPrompt({ messages }, 3, TOKENIZER)).toEqual({ tokens: TOKENIZER.promptTokens(messages), cut: false });
+  });
+});
