@@ -1,5 +1,5 @@
 import type { Tensor } from '../graph.ts';
-import { add, multiply, negate, scalar, subtract, unary } from './arithmetic.ts';
+import { add, multiply, scalar, subtract, unary } from './arithmetic.ts';
 import { exp, less, where } from './elementwise.ts';
 
 /** max(x, 0) */
@@ -17,10 +17,15 @@ export const sigmoid = (x: Tensor): Tensor =>
 /** ln(1 + eˣ) without overflow; -softplus(-x) is the logarithm of {@link sigmoid}. */
 export const softplus = (x: Tensor): Tensor => unary('Softplus', x, (upstream) => multiply(upstream, sigmoid(x)));
 
-/** x · sigmoid(x), also called swish (Hendrycks and Gimpel 2016). */
-export function silu(x: Tensor): Tensor {
-  return multiply(x, sigmoid(x));
-}
+/** x · sigmoid(x) =: y, also called swish (Hendrycks and Gimpel 2016). With s = sigmoid(x) its slope is y + s · (1 - y). */
+export const silu = (x: Tensor): Tensor =>
+  unary(
+    'QuickGelu',
+    x,
+    (upstream, y) => multiply(upstream, add(y, multiply(sigmoid(x), subtract(scalar(x, 1), y)))),
+    { alpha: { float: 1 } },
+    'com.microsoft',
+  );
 
 /**
  * x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016). `tanh` is the approximation by tanh that
@@ -31,12 +36,16 @@ export function gelu(x: Tensor, approximate: 'none' | 'tanh' = 'none'): Tensor {
   return unary('Gelu', x, (upstream) => multiply(upstream, slope(x)), { approximate });
 }
 
-/** Φ(x) + x · φ(x) */
+/**
+ * Φ(x) + x · φ(x), in few passes over memory: with u = x / √2 they are (erf u + 1)/2, which a hard sigmoid does in one
+ * pass since it never meets its bounds, and u · exp(ln(1/√π) - u²).
+ */
 function geluSlope(x: Tensor): Tensor {
-  const half = scalar(x, 0.5);
-  const distribution = add(multiply(unary('Erf', multiply(x, scalar(x, Math.SQRT1_2))), half), half);
-  const density = exp(multiply(multiply(x, x), negate(half)));
-  return add(distribution, multiply(multiply(x, scalar(x, 1 / Math.sqrt(2 * Math.PI))), density));
+  const u = multiply(x, scalar(x, Math.SQRT1_2));
+  const half = { float: 0.5 };
+  const distribution = unary('HardSigmoid', unary('Erf', u), undefined, { alpha: half, beta: half });
+  const density = exp(subtract(scalar(x, -Math.log(Math.PI) / 2), multiply(u, u)));
+  return add(distribution, multiply(u, density));
 }
 
 /** With u = √(2/π)·(x + 0.044715 x³) and t = tanh u: (1 + t)/2 + x/2 · (1 - t²) · u′ */

@@ -1,4 +1,5 @@
 import {
+  type Attribute,
   DTYPES,
   type Dtype,
   describeShape,
@@ -101,11 +102,19 @@ export function unary(
   operator: string,
   x: Tensor,
   gradient?: (upstream: Tensor, y: Tensor) => Tensor,
-  attributes: Record<string, string> = {},
+  attributes: Record<string, Attribute> = {},
+  domain?: 'com.microsoft',
 ): Tensor {
   const rule: GradientRule | undefined = gradient && ((upstream) => [() => gradient(upstream, y)]);
   const outputs = [{ dtype: x.dtype, shape: x.shape }];
-  const node = { operator, inputs: [x], outputs, attributes, ...(rule && { gradient: rule }) };
+  const node = {
+    operator,
+    inputs: [x],
+    outputs,
+    attributes,
+    ...(rule && { gradient: rule }),
+    ...(domain && { domain }),
+  };
   const y: Tensor = x.graph.node(node)[0]!;
   return y;
 }
