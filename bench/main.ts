@@ -12,6 +12,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   measures: () => import('./sections/measures.ts'),
   generate: () => import('./sections/generate.ts'),
   memory: () => import('./sections/memory.ts'),
+  nn: () => import('./sections/nn.ts'),
 };
 
 const words = process.argv.slice(2);
