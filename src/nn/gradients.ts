@@ -18,8 +18,8 @@ export interface Seed {
  * @returns one tensor for each parameter, of its shape
  * @throws ModelError where an operation on the way has no gradient, or no way leads from a seed to a parameter
  */
-export function gradients(seeds: readonly Seed[], parameters: readonly Tensor[]): Tensor[] {
-  const { graph } = parameters[0]!;
+export function gradients(seeds: readonly [Seed, ...Seed[]], parameters: readonly Tensor[]): Tensor[] {
+  const { graph } = seeds[0].tensor;
   const reachable = reachedFrom(parameters, graph.nodes);
   const found = new Map<string, Tensor>();
   for (const { tensor, gradient } of seeds) contribute(found, tensor, gradient);

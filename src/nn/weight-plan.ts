@@ -2,7 +2,16 @@ import type { Checkpoint } from '../models/index.ts';
 import { deriveSeed, ModelError, Random } from '../system/index.ts';
 import { type Dtype, describeShape, type Graph, type Shape, type Tensor, type TensorData } from './graph.ts';
 import { quantizeColumns, sideBySide, transposed } from './matrix.ts';
-import { add, dropout, matmul, type QuantizedMatrix } from './operations/index.ts';
+import {
+  add,
+  dropout,
+  type FrozenMatrix,
+  frozenMatrix,
+  matmul,
+  packMatrix,
+  type QuantizedMatrix,
+  type Storage,
+} from './operations/index.ts';
 
 /** What the planner needs of a checkpoint. */
 export type TensorSource = Pick<Checkpoint, 'path' | 'tensors' | 'read'>;
@@ -29,11 +38,15 @@ export interface PlanOptions {
   trains?: (name: string) => boolean;
   /** The low-rank addition of a module, by the module's name; none where it has none. */
   adapter?: (module: string) => LowRank | undefined;
+  /** How matrices that are not trained are kept. Default `f32`. */
+  storage?: Storage;
   /** Whether dropout is on, and gradients will be asked for. */
   training?: boolean;
   /** Of every random first value. */
   seed?: number;
 }
+
+type Packed = ReturnType<typeof packMatrix>;
 
 /**
  * What each weight of a graph is made of. Names and shapes are checked against the checkpoint while the graph is
@@ -46,6 +59,7 @@ export class WeightPlan {
   readonly parameters = new Map<string, ParameterPlan>();
   readonly training: boolean;
   readonly #source: TensorSource;
+  #packed: { name: string; parts: Promise<Packed> } | undefined;
   readonly #options: PlanOptions;
   readonly #prefix: string;
   readonly #shapes: Map<string, readonly number[]>;
@@ -77,12 +91,34 @@ export class WeightPlan {
     return this.#weight(name, 'float32', shape, load);
   }
 
+  /** A matrix that is not trained, kept in the plan's storage. @throws ModelError where it is missing or misshaped */
+  frozen(name: string, shape: readonly [number, number]): FrozenMatrix {
+    this.#check(name, shape);
+    const storage = this.#options.storage ?? 'f32';
+    const packed = this.#lastPacked(name, async () => packMatrix(storage, await this.#read(name), shape));
+    return frozenMatrix(storage, shape, (part, dtype, size) => {
+      const full = storage === 'f32' ? name : `${name}.${storage}.${part}`;
+      return this.#weight(full, dtype, size, async () => (await packed())[part]!);
+    });
+  }
+
+  /** The parts of a matrix are written one after the other: the last one that was packed is kept for the next part. */
+  #lastPacked(name: string, pack: () => Promise<Packed>): () => Promise<Packed> {
+    return () => {
+      if (this.#packed?.name !== name) this.#packed = { name, parts: pack() };
+      return this.#packed.parts;
+    };
+  }
+
   /**
    * A linear layer as Transformers keeps it, with its low-rank addition // x [..., in], weight [out, in] → [..., out]
    * @throws ModelError where a tensor is missing or of another shape
    */
   linear(x: Tensor, module: string, [output, input]: readonly [number, number], bias: boolean): Tensor {
-    const product = matmul(x, this.tensor(`${module}.weight`, [output, input]), { transposeB: true });
+    const name = `${module}.weight`;
+    const product = this.trains(name)
+      ? matmul(x, this.tensor(name, [output, input]), { transposeB: true })
+      : this.frozen(name, [output, input]).linear(x);
     const shifted = bias ? add(product, this.tensor(`${module}.bias`, [output])) : product;
     const adapter = this.#options.adapter?.(this.#prefix + module);
     return adapter === undefined ? shifted : add(shifted, this.#lowRank(x, module, [output, input], adapter));

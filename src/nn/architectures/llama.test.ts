@@ -198,3 +198,36 @@ test('dropout depends on the seed alone, and is the same however the step is cut
   for (const [name, gradient] of whole.gradients) close(blocks.gradients.get(name)!, [...gradient], 1e-5);
   expect(other.loss).not.toBeCloseTo(whole.loss, 3);
 });
+
+test.each([
+  ['f16', 0.01],
+  ['int8', 0.2],
+  ['int4', 1],
+] as const)('frozen weights in %s: near the full ones, and the same in both ways', async (storage, tolerance) => {
+  const adapter = (module: string) => (module.endsWith('q_proj') ? { rank: 4, scale: 2, dropout: 0 } : undefined);
+  const results = [];
+  for (const mode of ['whole', 'blocks'] as const) {
+    const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter, storage });
+    const values = await openCheckpoint(join(folder, 'lora.safetensors'));
+    open.push(values);
+    for (const name of parameters.names()) parameters.set(name, await values.read(name));
+    const batch = batchOf(expected);
+    const count = expected.completionLogProbabilities.flat().length;
+    (batch.weights!.data as Float32Array).fill(-1 / count, 0, count);
+    results.push(await step.differentiate(batch, parameters, 0));
+    await step.close();
+  }
+  const [whole, blocks] = results as [StepResult, StepResult];
+  expect(whole.loss).toBeCloseTo(blocks.loss, 5);
+  for (const [name, gradient] of whole.gradients) close(blocks.gradients.get(name)!, [...gradient], 1e-5);
+  const full = await stepOf('llama', 'whole', { adapter });
+  const values = await openCheckpoint(join(full.folder, 'lora.safetensors'));
+  open.push(values);
+  for (const name of full.parameters.names()) full.parameters.set(name, await values.read(name));
+  const { outputs } = await full.step.evaluate(batchOf(full.expected), full.parameters);
+  await full.step.close();
+  const [found, wanted] = [whole.outputs.logs!.data, outputs.logs!.data] as [Float32Array, Float32Array];
+  const worst = Math.max(...wanted.map((number, index) => Math.abs(number - found[index]!)));
+  expect(worst).toBeGreaterThan(0);
+  expect(worst).toBeLessThan(tolerance);
+});

@@ -7,7 +7,6 @@ import {
   flattenRows,
   gather,
   logSoftmax,
-  matmul,
   multiply,
   pickLast,
   reshape,
@@ -20,6 +19,8 @@ import {
 import { type PlanOptions, type TensorSource, WeightPlan } from '../weight-plan.ts';
 import type { LlamaConfig } from './llama-config.ts';
 
+const EMBEDDINGS = 'model.embed_tokens';
+
 /**
  * A causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32 // [batch, sequence]:
  * `tokens`; `positions` of each token in its text; `text` it belongs to; `branch` of the text (see {@link branchMask}).
@@ -31,7 +32,7 @@ export function llamaModel(source: TensorSource, config: LlamaConfig, options: P
   });
   const embeddings: Block = {
     name: 'embeddings',
-    build: (weights) => gather(embeddingTable(weights, config), tokenInput(weights, 'tokens')),
+    build: (weights) => embed(weights, config, tokenInput(weights, 'tokens')),
   };
   return {
     blocks: [embeddings, ...layers],
@@ -41,13 +42,13 @@ export function llamaModel(source: TensorSource, config: LlamaConfig, options: P
 
 /** Logits of every token // [batch, sequence, hidden] → [batch, sequence, vocabulary] */
 export function llamaLogits(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor {
-  return matmul(finalNorm(weights, config, x), outputTable(weights, config), { transposeB: true });
+  return weights.linear(finalNorm(weights, config, x), outputModule(config), tableShape(config), false);
 }
 
 /**
  * Log-probabilities of the tokens that matter, and logits of those alone. Inputs, both int32 // [chunks, rows]: `scored`,
  * places in the flattened batch whose next token is scored; `targets`, these next tokens. Rows of a chunk are computed
- * at once, chunks one after the other.
+ * at once, chunks one after the other, unless the table of the vocabulary is itself trained.
  * @param x // [batch, sequence, hidden]
  * @returns // [chunks, rows]
  */
@@ -56,10 +57,12 @@ export function llamaLogProbabilities(weights: WeightPlan, config: LlamaConfig, 
   const scored = graph.input('scored', 'int32', ['chunks', 'rows']);
   const targets = graph.input('targets', 'int32', ['chunks', 'rows']);
   const hidden = finalNorm(weights, config, gather(flattenRows(x), scored)); // [chunks, rows, hidden]
-  const table = outputTable(weights, config);
-  if (!weights.trains(outputName(config))) return tokenLogProbabilities(hidden, table, targets, weights.training);
-  const logits = matmul(hidden, table, { transposeB: true });
-  return pickLast(logSoftmax(logits), targets);
+  const module = outputModule(config);
+  if (weights.trains(`${module}.weight`)) {
+    return pickLast(logSoftmax(weights.linear(hidden, module, tableShape(config), false)), targets);
+  }
+  const table = weights.frozen(`${module}.weight`, tableShape(config));
+  return graph.scope('output', () => tokenLogProbabilities(hidden, table, targets, weights.training));
 }
 
 /** Attention and feed-forward, each after a normalisation and around a residual // [batch, sequence, hidden] */
@@ -107,16 +110,18 @@ function finalNorm(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor 
   return weights.graph.scope('output', () => norm(weights, config, x, 'model.norm'));
 }
 
-function embeddingTable(weights: WeightPlan, { vocabulary, hidden }: LlamaConfig): Tensor {
-  return weights.tensor('model.embed_tokens.weight', [vocabulary, hidden]);
+function embed(weights: WeightPlan, config: LlamaConfig, tokens: Tensor): Tensor {
+  const name = `${EMBEDDINGS}.weight`;
+  if (weights.trains(name)) return gather(weights.tensor(name, tableShape(config)), tokens);
+  return weights.frozen(name, tableShape(config)).rows(tokens);
 }
 
-function outputTable(weights: WeightPlan, config: LlamaConfig): Tensor {
-  return weights.tensor(outputName(config), [config.vocabulary, config.hidden]);
+function tableShape({ vocabulary, hidden }: LlamaConfig): [number, number] {
+  return [vocabulary, hidden];
 }
 
-function outputName({ tied }: LlamaConfig): string {
-  return tied ? 'model.embed_tokens.weight' : 'lm_head.weight';
+function outputModule({ tied }: LlamaConfig): string {
+  return tied ? EMBEDDINGS : 'lm_head';
 }
 
 function tokenInput(weights: WeightPlan, name: string): Tensor {

@@ -8,7 +8,7 @@ import {
   type Shape,
   type Tensor,
 } from '../graph.ts';
-import { broadcast, reshapeTarget, sizeAt, sizesOf } from './shapes.ts';
+import { broadcast, requireAxes, reshapeTarget, sizeAt, sizesOf } from './shapes.ts';
 
 // The operations of this file are each other's gradients: a sum's is a copy, and a copy's is a sum.
 
@@ -128,7 +128,8 @@ export function binary(
   dtype: Dtype = a.dtype,
 ): Tensor {
   if (a.dtype !== b.dtype) {
-    throw a.graph.fault(operator, `element types ${a.dtype} of ${a.name} and ${b.dtype} of ${b.name} differ`);
+    const types = `element types ${a.dtype} of ${describeTensor(a)} and ${b.dtype} of ${describeTensor(b)}`;
+    throw a.graph.fault(operator, `${types} differ`);
   }
   const outputs = [{ dtype, shape: broadcast(operator, a, b) }];
   return a.graph.node({ operator, inputs: [a, b], outputs, ...(gradient && { gradient }) })[0]!;
@@ -146,6 +147,7 @@ export function reduce(
   slope: (upstream: Tensor, kept: Tensor) => Tensor,
 ): Tensor {
   const reduced = listOf(axes);
+  requireAxes(operator, x, reduced);
   const kept = x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size));
   const shape = keep ? kept : x.shape.filter((_, axis) => !reduced.includes(axis));
   const along = x.graph.constant(BigInt64Array.from(reduced, BigInt), [reduced.length]);

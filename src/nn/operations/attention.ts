@@ -4,6 +4,7 @@ import { both, either, equal, less, lessOrEqual, where } from './elementwise.ts'
 import { range } from './layout.ts';
 import { matmul } from './linear.ts';
 import { softmax } from './reduction.ts';
+import { requireFit, sameShape } from './shapes.ts';
 
 /**
  * Multi-head self-attention with its own product for query, key and value, fused: the products are written straight
@@ -44,6 +45,9 @@ export function selfAttention(
 export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor): Tensor {
   const [batch, heads, sequence, size] = query.shape as [string, number, string, number];
   const groups = key.shape[1] as number;
+  requireFit(sameShape(key.shape, value.shape), 'attend', key, value, 'differ in shape');
+  const fitting = sameShape(key.shape, [batch, groups, sequence, size]) && heads % groups === 0;
+  requireFit(fitting, 'attend', query, key, 'differ in more than the number of heads, or it is no multiple');
   const scale = 1 / Math.sqrt(size);
   const share = heads / groups;
   const rows = share === 1 ? sequence : `${share}·${sequence}`;
@@ -68,6 +72,7 @@ const HIDDEN = -1e9;
  */
 export function branchMask(text: Tensor, branch: Tensor): Tensor {
   const { graph } = text;
+  requireFit(sameShape(text.shape, branch.shape), 'branchMask', text, branch, 'differ in shape');
   const [batch, sequence] = text.shape as [string, string];
   const asRow = (x: Tensor) => reshape(x, [batch, 1, 1, sequence]);
   const asColumn = (x: Tensor) => reshape(x, [batch, 1, sequence, 1]);

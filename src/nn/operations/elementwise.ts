@@ -1,6 +1,6 @@
 import type { GradientRule, Tensor } from '../graph.ts';
 import { binary, divide, multiply, scalar, unary, unbroadcast } from './arithmetic.ts';
-import { broadcast } from './shapes.ts';
+import { broadcast, requireFit } from './shapes.ts';
 
 /** The larger of a and b, broadcast; where they are equal the gradient goes to a. */
 export function maximum(a: Tensor, b: Tensor): Tensor {
@@ -43,6 +43,8 @@ export const sine = (x: Tensor): Tensor => unary('Sin', x);
 
 /** `condition ? a : b`, broadcast. */
 export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+  requireFit(a.dtype === b.dtype, 'Where', a, b, `differ in element type, ${a.dtype} and ${b.dtype}`);
+  requireFit(condition.dtype === 'bool', 'Where', condition, a, 'need a condition that is bool');
   const values = { ...a, shape: broadcast('Where', a, b) };
   const shape = broadcast('Where', values, condition);
   const gradient: GradientRule = (upstream) => [

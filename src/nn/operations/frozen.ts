@@ -170,3 +170,9 @@ function dequantize(
   const outputs = [{ dtype: 'float32' as const, shape: values.shape }];
   return scale.graph.node({ operator: 'DequantizeLinear', inputs: [values, scale, zero], outputs, attributes })[0]!;
 }
+
+/** A tensor of 32-bit floats that is there already, as a frozen matrix // [rows, columns] */
+export function frozenTensor(values: Tensor): FrozenMatrix {
+  const [rows, columns] = values.shape as [number, number];
+  return frozenMatrix('f32', [rows, columns], () => values);
+}

@@ -124,7 +124,7 @@ const BUILDS: Record<string, Build> = {
   crossEntropy: ([x, targets]) => ops.negate(ops.reduceMean(ops.pickLast(ops.logSoftmax(x!), targets!), 0)),
   headLogProbabilities: ([hidden, head, targets]) => {
     const [rows, ids] = [ops.reshape(hidden!, rowsOf(hidden!)), ops.reshape(targets!, rowsOf(targets!))];
-    return ops.reshape(ops.tokenLogProbabilities(rows, head!, ids, true), targets!.shape);
+    return ops.reshape(ops.tokenLogProbabilities(rows, ops.frozenTensor(head!), ids, true), targets!.shape);
   },
 };
 

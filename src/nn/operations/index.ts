@@ -17,6 +17,7 @@ export { both, either, equal, exp, less, lessOrEqual, log, maximum, squareRoot, 
 export {
   type FrozenMatrix,
   frozenMatrix,
+  frozenTensor,
   type MatrixShape,
   packMatrix,
   STORAGES,

@@ -8,7 +8,7 @@ import {
   type Tensor,
 } from '../graph.ts';
 import { add, cast, multiply, reshape } from './arithmetic.ts';
-import { joined, sizesOf } from './shapes.ts';
+import { joined, requireAxes, requireFit, sameShape, sizesOf } from './shapes.ts';
 
 /** // [..., columns] → [rows, columns] */
 export function flattenRows(x: Tensor): Tensor {
@@ -21,7 +21,10 @@ export function flattenRows(x: Tensor): Tensor {
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. */
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
-  const inverse = order.map((_, axis) => order.indexOf(axis));
+  const inverse = x.shape.map((_, axis) => order.indexOf(axis));
+  if (order.length !== x.shape.length || inverse.includes(-1)) {
+    throw x.graph.fault('Transpose', `${order.join(', ')} is no order of the axes of ${describeTensor(x)}`);
+  }
   const gradient: GradientRule = (upstream) => [() => transpose(upstream, inverse)];
   const outputs = [{ dtype: x.dtype, shape: order.map((axis) => x.shape[axis]!) }];
   return x.graph.node({ operator: 'Transpose', inputs: [x], outputs, attributes: { perm: order }, gradient })[0]!;
@@ -29,6 +32,7 @@ export function transpose(x: Tensor, order: readonly number[]): Tensor {
 
 /** Entries `start` up to, not including, `end` of one axis. */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+  requireAxes('Slice', x, [axis]);
   const size = x.shape[axis]!;
   if (start < 0 || start > end || (typeof size === 'number' && end > size)) {
     throw x.graph.fault('Slice', `${start} to ${end} does not fit axis ${axis} of ${describeTensor(x)}`);
@@ -73,6 +77,7 @@ export function concat(parts: readonly [Tensor, ...Tensor[]], axis: number): Ten
 
 /** Rows of a table: table // [rows, ...rest], indices // [...any] → [...any, ...rest]. */
 export function gather(table: Tensor, indices: Tensor): Tensor {
+  requireIndices('Gather', table, indices);
   const gradient: GradientRule = (upstream) => [() => scatterAdd(upstream, indices, table.shape)];
   const outputs = [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
   const node = { operator: 'Gather', inputs: [table, indices], outputs, attributes: { axis: 0 } };
@@ -85,6 +90,9 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
  */
 export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tensor {
   const { graph } = updates;
+  requireIndices('ScatterND', updates, indices);
+  const fitting = sameShape(updates.shape, [...indices.shape, ...shape.slice(1)]);
+  requireFit(fitting, 'ScatterND', updates, indices, `do not fit a table ${describeShape(shape)}`);
   const known = indices.shape.every((size) => typeof size === 'number');
   const count = known ? indices.shape.reduce<number>((n, size) => n * Number(size), 1) : indices.shape.join('·');
   const rows = reshape(updates, [count, ...shape.slice(1)]);
@@ -103,8 +111,13 @@ export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tens
 /** Entry `index` of one axis, which vanishes: [batch, 2, hidden] at axis 1 → [batch, hidden]. */
 export function pick(x: Tensor, axis: number, index: number): Tensor {
   const { shape } = x;
+  requireAxes('Gather', x, [axis]);
+  const size = shape[axis]!;
+  if (index < 0 || (typeof size === 'number' && index >= size)) {
+    throw x.graph.fault('Gather', `axis ${axis} of ${describeTensor(x)} has no entry ${index}`);
+  }
   const at = x.graph.constant(BigInt64Array.of(BigInt(index)), []);
-  const gradient: GradientRule = (upstream) => [() => pad(unsqueeze(upstream, axis), axis, index, shape[axis]!)];
+  const gradient: GradientRule = (upstream) => [() => pad(unsqueeze(upstream, axis), axis, index, size)];
   const outputs = [{ dtype: x.dtype, shape: shape.filter((_, other) => other !== axis) }];
   return x.graph.node({ operator: 'Gather', inputs: [x, at], outputs, attributes: { axis }, gradient })[0]!;
 }
@@ -115,6 +128,11 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
   const gradient: GradientRule = (upstream) => [() => reshape(upstream, x.shape)];
   const outputs = [{ dtype: x.dtype, shape: [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)] }];
   return x.graph.node({ operator: 'Unsqueeze', inputs: [x, at], outputs, gradient })[0]!;
+}
+
+function requireIndices(operator: string, table: Tensor, indices: Tensor): void {
+  const whole = indices.dtype === 'int32' || indices.dtype === 'int64';
+  requireFit(whole, operator, table, indices, `need indices that are whole numbers, not ${indices.dtype}`);
 }
 
 /** 0, 1, ... up to a named size // [that size], int32 */

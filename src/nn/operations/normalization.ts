@@ -1,6 +1,7 @@
 import type { GradientRule, Tensor } from '../graph.ts';
 import { multiply, subtract, unbroadcast } from './arithmetic.ts';
 import { reduceMean } from './reduction.ts';
+import { requireFit, sameShape } from './shapes.ts';
 
 /** Scale, shift and epsilon of a layer normalisation // [hidden] */
 export interface LayerNormParameters {
@@ -15,6 +16,8 @@ export interface LayerNormParameters {
  * The runtime's SkipLayerNormalization, which adds a residual first, is four times slower on a CPU than Add and this.
  */
 export function layerNorm(x: Tensor, { scale, shift, epsilon }: LayerNormParameters): Tensor {
+  requireWidth('LayerNormalization', x, scale);
+  requireWidth('LayerNormalization', x, shift);
   const normal = () => multiply(subtract(x, mean), inverse);
   const gradient: GradientRule = (upstream) => [
     () => {
@@ -39,6 +42,7 @@ export function layerNorm(x: Tensor, { scale, shift, epsilon }: LayerNormParamet
 
 /** x / √(mean of x² + ε) · scale along the last axis (Zhang and Sennrich 2019). */
 export function rmsNorm(x: Tensor, scale: Tensor, epsilon: number): Tensor {
+  requireWidth('SimplifiedLayerNormalization', x, scale);
   const gradient: GradientRule = (upstream) => [
     () => {
       const direction = multiply(x, inverse);
@@ -58,6 +62,10 @@ export function rmsNorm(x: Tensor, scale: Tensor, epsilon: number): Tensor {
     gradient,
   }) as [Tensor, Tensor];
   return result;
+}
+
+function requireWidth(operator: string, x: Tensor, vector: Tensor): void {
+  requireFit(sameShape(x.shape.slice(-1), vector.shape), operator, x, vector, 'differ in the last axis');
 }
 
 function meanOfLast(x: Tensor): Tensor {

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ModelError } from '../../system/index.ts';
 import { compileModel } from '../compiled-model.ts';
 import { dtypeOf, Graph, type Tensor } from '../graph.ts';
 import { Runtime } from '../runtime.ts';
@@ -144,31 +143,5 @@ describe('self-attention', () => {
     const lengths = integers([1], 2);
     const found = await compute([x, weight, bias, lengths], (x, w, b, n) => ops.selfAttention(x, w, b, n, heads));
     close(found.slice(0, 8), expectedAttention(2).slice(0, 8));
-  });
-});
-
-describe('a graph that cannot be is refused, naming the operation', () => {
-  const graph = new Graph();
-  const x = graph.input('x', 'float32', ['batch', 3]);
-  test.each<[string, () => Tensor, RegExp]>([
-    [
-      'inner sizes',
-      () => graph.scope('layer.0', () => ops.matmul(x, graph.weight('w', 'float32', [4, 2]))),
-      /layer\.0\/MatMul: inner sizes of x \[batch, 3\] and w \[4, 2\] differ/,
-    ],
-    [
-      'shapes',
-      () => ops.add(x, graph.weight('b', 'float32', [4])),
-      /Add: shapes of x \[batch, 3\] and b \[4\] do not broadcast/,
-    ],
-    [
-      'element types',
-      () => ops.add(x, ops.range(graph, 'batch')),
-      /Add: element types float32 of x and int32 of Cast differ/,
-    ],
-    ['unknown sizes', () => ops.reshape(x, ['rows', 'columns']), /more than one unknown size/],
-  ])('%s', (_, build, reason) => {
-    expect(build).toThrow(ModelError);
-    expect(build).toThrow(reason);
   });
 });

@@ -279,7 +279,7 @@ const PROPERTIES: Record<string, Property> = {
       [[7, 3], normal, 'frozen'],
       [['chunks', 'rows'], below(7)],
     ],
-    (hidden, table, tokens) => ops.tokenLogProbabilities(hidden, table, tokens, true),
+    (hidden, table, tokens) => ops.tokenLogProbabilities(hidden, ops.frozenTensor(table), tokens, true),
   ),
 };
 

@@ -13,6 +13,7 @@ import {
   subtract,
 } from './arithmetic.ts';
 import { equal, exp, maximum } from './elementwise.ts';
+import { requireFit, sameShape } from './shapes.ts';
 
 /** Mean over axes. */
 export function reduceMean(x: Tensor, axes: Axes, keep = false): Tensor {
@@ -63,6 +64,8 @@ export function l2Normalize(x: Tensor): Tensor {
 export function pickLast(x: Tensor, indices: Tensor): Tensor {
   const { graph } = x;
   const axis = x.shape.length - 1;
+  const fitting = sameShape(x.shape.slice(0, -1), indices.shape);
+  requireFit(fitting, 'GatherElements', x, indices, 'differ in an axis before the last');
   const at = reshape(cast(indices, 'int64'), [...indices.shape, 1]);
   const gradient: GradientRule = (upstream) => [() => multiply(upstream, oneHot(x, indices))];
   const outputs = [{ dtype: x.dtype, shape: at.shape }];

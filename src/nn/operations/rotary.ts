@@ -2,6 +2,7 @@ import type { GradientRule, Tensor } from '../graph.ts';
 import { cast, multiply, negate, reshape } from './arithmetic.ts';
 import { cosine, sine } from './elementwise.ts';
 import { range } from './layout.ts';
+import { requireFit } from './shapes.ts';
 
 /** What a rotary embedding turns by, for each pair of a head's numbers. */
 export interface RotaryFrequencies {
@@ -20,6 +21,11 @@ export interface RotaryFrequencies {
  */
 export function rotate(x: Tensor, positions: Tensor, frequencies: RotaryFrequencies): Tensor {
   const { graph } = x;
+  const [batch, , sequence, size] = x.shape;
+  const placed = positions.shape[0] === batch && positions.shape[1] === sequence;
+  requireFit(placed, 'RotaryEmbedding', x, positions, 'differ in texts or their lengths');
+  const pairs = frequencies.inverse.length;
+  requireFit(size === 2 * pairs, 'RotaryEmbedding', x, positions, `are to be turned by ${pairs} frequencies a head`);
   const length = positions.shape[1]!;
   const angles = () =>
     graph.once('rotary angles', () => {

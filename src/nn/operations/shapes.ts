@@ -11,6 +11,26 @@ export function broadcast(operator: string, a: Tensor, b: Tensor): Shape {
   });
 }
 
+/**
+ * Refuses operands that do not fit together, naming both, each with the scope in which it was made.
+ * @param lack what is wrong with them, after their names
+ * @throws ModelError
+ */
+export function requireFit(fits: boolean, operator: string, a: Tensor, b: Tensor, lack: string): void {
+  if (!fits) throw a.graph.fault(operator, `${describeTensor(a)} and ${describeTensor(b)} ${lack}`);
+}
+
+/** Refuses an axis that a tensor does not have. @throws ModelError */
+export function requireAxes(operator: string, x: Tensor, axes: readonly number[]): void {
+  const wrong = axes.find((axis) => !Number.isInteger(axis) || axis < 0 || axis >= x.shape.length);
+  if (wrong !== undefined) throw x.graph.fault(operator, `${describeTensor(x)} has no axis ${wrong}`);
+}
+
+/** Whether two shapes are the same, sizes that have a name by their names. */
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, axis) => size === b[axis]);
+}
+
 /** The size of an axis of a shape that is aligned at the right with one of `rank` axes. */
 export function sizeAt(shape: Shape, axis: number, rank: number): Dimension {
   return shape[axis - rank + shape.length] ?? 1;
@@ -39,6 +59,10 @@ export function joined(graph: Graph, parts: readonly Tensor[]): Tensor {
 /** The second input of Reshape: 0 keeps the size at that place, -1 is inferred, at most once. */
 export function reshapeTarget(x: Tensor, shape: Shape): Tensor {
   const { graph } = x;
+  const [held, wanted] = [countOf(x.shape), countOf(shape)];
+  if (held !== undefined && wanted !== undefined && held !== wanted) {
+    throw graph.fault('Reshape', `${describeTensor(x)} does not fill ${describeShape(shape)}`);
+  }
   const fresh = shape.filter((size, axis) => typeof size === 'string' && x.shape[axis] !== size);
   const target = (sizes: readonly bigint[]) => graph.constant(BigInt64Array.from(sizes), [sizes.length]);
   const size = (one: Dimension, axis: number) =>
@@ -50,4 +74,10 @@ export function reshapeTarget(x: Tensor, shape: Shape): Tensor {
   }
   const parts = shape.map((one) => (inferred.includes(one) ? target([-1n]) : graph.size(one)));
   return joined(graph, parts);
+}
+
+/** How many numbers a shape holds; unknown where a size has a name. */
+function countOf(shape: Shape): number | undefined {
+  if (!shape.every((size) => typeof size === 'number')) return undefined;
+  return shape.reduce<number>((product, size) => product * Number(size), 1);
 }

@@ -8,7 +8,7 @@ import { gradients } from '../gradients.ts';
 import { Graph, type Tensor } from '../graph.ts';
 import { Runtime } from '../runtime.ts';
 import type { Values } from '../runtime-messages.ts';
-import { logSoftmax, matmul, pickLast, reduceSum, scalar, tokenLogProbabilities } from './index.ts';
+import { frozenTensor, logSoftmax, matmul, pickLast, reduceSum, scalar, tokenLogProbabilities } from './index.ts';
 
 const [CHUNKS, ROWS, HIDDEN, VOCABULARY] = [2, 3, 8, 50];
 const random = new Random(4);
@@ -27,7 +27,7 @@ type Formula = (hidden: Tensor, table: Tensor, tokens: Tensor) => Tensor;
 const inChunks =
   (learns: boolean): Formula =>
   (h, w, t) =>
-    tokenLogProbabilities(h, w, t, learns);
+    tokenLogProbabilities(h, frozenTensor(w), t, learns);
 const atOnce: Formula = (h, w, t) => pickLast(logSoftmax(matmul(h, w, { transposeB: true })), t);
 
 /** Runs a formula whose table of vectors is a trained weight outside the graph. */
@@ -80,10 +80,12 @@ test('what is not prepared to learn has no gradient, and sizes must fit', () => 
   const h = graph.input('hidden', 'float32', ['chunks', 'rows', 4]);
   const t = graph.input('tokens', 'int32', ['chunks', 'rows']);
   const vectors = graph.weight('table', 'float32', [9, 4]);
-  const frozen = tokenLogProbabilities(h, vectors, t, false);
+  const frozen = tokenLogProbabilities(h, frozenTensor(vectors), t, false);
   expect(() => gradients([{ tensor: frozen, gradient: frozen }], [h])).toThrow(/Scan has no gradient/);
-  expect(() => tokenLogProbabilities(h, graph.weight('narrow', 'float32', [9, 3]), t, false)).toThrow(ModelError);
-  expect(() => tokenLogProbabilities(h, graph.weight('narrow', 'float32', [9, 3]), t, false)).toThrow(
-    /hidden \[chunks, rows, 4\] and narrow \[9, 3\]/,
+  expect(() => tokenLogProbabilities(h, frozenTensor(graph.weight('narrow', 'float32', [9, 3])), t, false)).toThrow(
+    ModelError,
+  );
+  expect(() => tokenLogProbabilities(h, frozenTensor(graph.weight('narrow', 'float32', [9, 3])), t, false)).toThrow(
+    /hidden size of hidden \[chunks, rows, 4\] is not that of the table \[9, 3\]/,
   );
 });

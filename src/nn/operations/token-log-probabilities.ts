@@ -1,9 +1,10 @@
-import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
+import { describeShape, describeTensor, type GradientRule, type Tensor } from '../graph.ts';
 import { multiply, reshape, subtract } from './arithmetic.ts';
 import { exp } from './elementwise.ts';
-import { gather } from './layout.ts';
+import type { FrozenMatrix } from './frozen.ts';
 import { matmul } from './linear.ts';
 import { logSoftmax, pickLast } from './reduction.ts';
+import { requireFit, sameShape } from './shapes.ts';
 
 /**
  * The log-probability of one token at each row, over a whole vocabulary, without the table of logits [rows, vocabulary]
@@ -13,21 +14,23 @@ import { logSoftmax, pickLast } from './reduction.ts';
  * needs nothing from behind, so it is computed in the same pass, while the logits are at hand, and only scaled later.
  *
  * @param hidden // [chunks, rows, hidden]
- * @param table of the vocabulary's vectors, through which no gradient goes // [vocabulary, hidden]
+ * @param table of the vocabulary's vectors // [vocabulary, hidden]
  * @param tokens // [chunks, rows], int32
  * @param learns whether a gradient will be asked for, so that its part is computed too
  * @returns // [chunks, rows]
  */
-export function tokenLogProbabilities(hidden: Tensor, table: Tensor, tokens: Tensor, learns: boolean): Tensor {
+export function tokenLogProbabilities(hidden: Tensor, table: FrozenMatrix, tokens: Tensor, learns: boolean): Tensor {
   const { graph } = hidden;
   if (hidden.shape[2] !== table.shape[1]) {
-    throw graph.fault('Scan', `hidden sizes of ${describeTensor(hidden)} and ${describeTensor(table)} differ`);
+    const reason = `hidden size of ${describeTensor(hidden)} is not that of the table ${describeShape(table.shape)}`;
+    throw graph.fault('Scan', reason);
   }
+  requireFit(sameShape(hidden.shape.slice(0, 2), tokens.shape), 'Scan', hidden, tokens, 'differ in chunks or rows');
   const gradient: GradientRule = (upstream) => [() => multiply(reshape(upstream, [...tokens.shape, 1]), direction)];
   const [result, direction] = scan([hidden, tokens], learns ? gradient : undefined, (h, t) => {
-    const logs = logSoftmax(matmul(h!, table, { transposeB: true })); // [rows, vocabulary]
+    const logs = logSoftmax(table.linear(h!)); // [rows, vocabulary]
     const ofTokens = pickLast(logs, t!);
-    return learns ? [ofTokens, subtract(gather(table, t!), matmul(exp(logs), table))] : [ofTokens];
+    return learns ? [ofTokens, subtract(table.rows(t!), matmul(exp(logs), table.unpack(logs)))] : [ofTokens];
   }) as [Tensor, Tensor];
   return result;
 }
