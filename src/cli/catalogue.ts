@@ -11,6 +11,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   answers: load(() => import('./commands/answers.ts')),
   reward: load(() => import('./commands/reward.ts')),
   pairs: load(() => import('./commands/pairs.ts')),
+  'train generator': load(() => import('./commands/train-generator.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   search: load(() => import('./commands/search.ts')),
   score: load(() => import('./commands/score.ts')),
@@ -23,12 +24,15 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'models list': load(() => import('./commands/models-list.ts')),
   'models pull': load(() => import('./commands/models-pull.ts')),
   'models inspect': load(() => import('./commands/models-inspect.ts')),
+  'models merge': load(() => import('./commands/models-merge.ts')),
+  'models export': load(() => import('./commands/models-export.ts')),
 };
 
 /** What the first word of a two-word command stands for. */
 export const GROUPS: Record<string, string> = {
   data: 'make, fetch, check and divide data sets',
-  models: 'fetch, list and look into models',
+  train: 'train the language model and the retriever',
+  models: 'fetch, list, look into, merge and export models',
 };
 
 /** A command's own option types are its own business: once loaded it is run with what its schema made of the words. */

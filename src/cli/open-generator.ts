@@ -31,7 +31,7 @@ export const generatorOptions = {
   adapter: z
     .array(z.string())
     .default([])
-    .describe('LoRA adapter for the embedded model, in GGUF (repeatable)')
+    .describe("LoRA adapter for the embedded model: PEFT's folder, or GGUF (repeatable)")
     .meta({ valueName: 'DIR|FILE' }),
   temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
   topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
@@ -96,6 +96,7 @@ export async function openGenerator(
     adapters: given.adapter.map((path) => ({ path })),
     deterministic: given.deterministic,
     gpu: given.gpu ? 'auto' : false,
+    progress,
     signal,
   });
 }

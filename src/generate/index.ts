@@ -23,3 +23,4 @@ export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Tas
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
 export type { StageOptions, StageOutcome } from './stage.ts';
+export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './token-scorer.ts';

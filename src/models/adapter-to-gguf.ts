@@ -32,6 +32,14 @@ export async function exportGgufAdapter(out: string, options: ExportOptions & { 
   });
 }
 
+/** Holds an adapter against the base it is for. @throws ModelError where it does not fit */
+export async function checkAdapterFits(options: ExportOptions & { adapter: LoraAdapter }): Promise<void> {
+  const { adapter, adapterFile } = options;
+  await withSource({ ...options, adapter: undefined }, async ({ checkpoint }) =>
+    checkAdapterFit(adapter, checkpoint.tensors(), checkpoint.path, adapterFile),
+  );
+}
+
 function checkAdapterFit(adapter: LoraAdapter, tensors: TensorInfo[], base: string, file: string | undefined): void {
   const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
   for (const pair of loraPairs(adapter, file)) checkFit(pair, shapes, base, file);

@@ -14,7 +14,7 @@ import { elementCount } from './tensor-file.ts';
 import { ggufTokenizer } from './tokenizer-to-gguf.ts';
 
 /** Types of the weight matrices; vectors (norms, biases) are always F32. */
-export const GGUF_TYPES: readonly GgufTensorType[] = ['F32', 'F16', 'Q8_0'];
+export const GGUF_TYPES = ['F32', 'F16', 'Q8_0'] as const satisfies readonly GgufTensorType[];
 
 /** llama.cpp's `general.file_type` (llama_ftype in llama.h). */
 const FILE_TYPES: Readonly<Record<GgufTensorType, number>> = { F32: 0, F16: 1, Q8_0: 7 };

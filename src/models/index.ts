@@ -9,7 +9,7 @@ export {
 } from './adapter.ts';
 export { type LoraConfig, loraRank, loraScale, parseLoraConfig } from './adapter-config.ts';
 export { mergedCheckpoint } from './adapter-merge.ts';
-export { type AdapterTarget, exportGgufAdapter, writeGgufAdapter } from './adapter-to-gguf.ts';
+export { type AdapterTarget, checkAdapterFits, exportGgufAdapter, writeGgufAdapter } from './adapter-to-gguf.ts';
 export {
   ChatTemplate,
   ggufChatTemplate,

@@ -12,9 +12,9 @@ export const TOKEN_TYPES = { normal: 1, control: 3, userDefined: 4, unused: 5 } 
 
 const TokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ id: z.number(), content: z.string(), special: z.boolean() })).default([]),
-  normalizer: z.unknown(),
-  pre_tokenizer: z.unknown(),
-  post_processor: z.unknown(),
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z.unknown().optional(),
+  post_processor: z.unknown().optional(),
   model: z.looseObject({
     type: z.string().optional(),
     // Not a record of zod's: a token may be called __proto__, and there are 100,000.
