@@ -28,7 +28,7 @@ test.each<[string, () => Tensor, RegExp]>([
     () => ops.matmul(heads, floats('others', ['batch', 3, 8, 2])),
     /batches of heads \[batch, 4, sequence, 8\] and others \[batch, 3, 8, 2\] do not broadcast/,
   ],
-  ['linear', () => ops.linear(x, floats('wide', [3, 5]), three), /Add: shapes of MatMul \[batch, 5\] and three \[3\]/],
+  ['linear', () => ops.linear(x, floats('wide', [3, 5]), three), /Add: shapes of MatMul.* \[batch, 5\] and three \[3\]/],
   [
     'add',
     () => ops.add(made, floats('four', [4])),
@@ -123,6 +123,6 @@ test('a gradient of another shape, through what has none, or of what nothing dep
   expect(() => ofSum(x, x)).toThrow(/gradient: \[batch, 3\] is not the shape of ReduceSum.* \[batch\]/);
   const sum = ops.reduceSum(ops.reduceSum(x, 1), 0);
   expect(() => gradients([{ tensor: sum, gradient: ops.scalar(x, 1) }], [three])).toThrow(/no seed depends on three/);
-  const bent = ops.cast(ops.cast(x, 'int32'), 'float32');
-  expect(() => gradients([{ tensor: bent, gradient: x }], [x])).toThrow(/Cast.* has no gradient/);
+  const copy = ops.cast(x, 'float32');
+  expect(() => gradients([{ tensor: copy, gradient: x }], [x])).toThrow(/Cast.* has no gradient/);
 });
