@@ -16,6 +16,8 @@ export interface ExportOptions {
   adapter?: LoraAdapter | undefined;
   /** Where the adapter was read, for error messages. */
   adapterFile?: string | undefined;
+  /** Weights that were trained, in place of the base's of the same Transformers names. */
+  weights?: ReadonlyMap<string, Float32Array> | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -36,13 +38,25 @@ export async function withSource<T>(options: ExportOptions, work: (source: Expor
   try {
     const gguf = opened.path.endsWith('.gguf') ? opened : undefined;
     const plain = gguf === undefined ? opened : hfCheckpointOfGguf(gguf);
-    const { adapter, adapterFile } = options;
-    const checkpoint = adapter === undefined ? plain : mergedCheckpoint(plain, adapter, adapterFile);
+    const { adapter, adapterFile, weights } = options;
+    const trained = weights === undefined ? plain : withWeights(plain, weights);
+    const checkpoint = adapter === undefined ? trained : mergedCheckpoint(trained, adapter, adapterFile);
     const folder = (await stat(options.base)).isDirectory() ? options.base : dirname(options.base);
     return await work({ checkpoint, gguf, folder });
   } finally {
     await opened.close();
   }
+}
+
+/** Shows a checkpoint with other values for some of its tensors. */
+function withWeights(base: Checkpoint, weights: ReadonlyMap<string, Float32Array>): Checkpoint {
+  return {
+    path: base.path,
+    tensors: () => base.tensors(),
+    read: async (name) => weights.get(name) ?? base.read(name),
+    metadata: () => base.metadata(),
+    close: () => base.close(),
+  };
 }
 
 /** The settings of the base, from its config.json or the GGUF's metadata. @throws ModelError */

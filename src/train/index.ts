@@ -1,10 +1,37 @@
 export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './batches.ts';
+export {
+  describeSkipped,
+  TOKEN_FAULTS,
+  type TokenFault,
+  type TokenizedPairs,
+  type TokenPair,
+  tokenizePairs,
+} from './chat-tokens.ts';
 export { loadParameters } from './checkpoint.ts';
 export { DivergedError } from './diverged-error.ts';
 export { evaluateTask, type Figures } from './evaluation.ts';
+export { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
+export {
+  type GeneratorTrainingInput,
+  type GeneratorTrainingSettings,
+  generatorTrainingSchema,
+  generatorTrainingShape,
+  parseGeneratorSettings,
+} from './generator-settings.ts';
+export { type GeneratorStepOptions, type LoraSettings, loraConfig } from './generator-step.ts';
 export { type MetricsRecord, metricsFile, metricsRecordSchema, readMetrics } from './metrics.ts';
 export { AdamW, type AdamWOptions, hasWeightDecay } from './optimizer.ts';
+export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './preference-losses.ts';
+export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './preference-task.ts';
+export { type ReferenceOptions, withReference } from './reference-log-probabilities.ts';
 export { type Schedule, type ScheduleKind, scheduleFactor, warmupSteps } from './schedule.ts';
+export { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
+export {
+  type PairCounts,
+  type TrainGeneratorOptions,
+  type TrainGeneratorResult,
+  trainGenerator,
+} from './train-generator.ts';
 export { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
 export type { SavedCheckpoint } from './training-folder.ts';
 export {

@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import { type PairReading, readPairs } from '../../data/index.ts';
+import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
+import { sha256File } from '../../system/index.ts';
+import {
+  describeSkipped,
+  generatorTrainingShape,
+  type TrainGeneratorResult,
+  trainGenerator,
+} from '../../train/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { formatTable } from '../table.ts';
+
+const options = z.object({
+  pairs: z
+    .string()
+    .describe("preference pairs (pairs.jsonl of `llm-qe pairs`, TRL's or the published layout)")
+    .meta({ valueName: 'FILE' }),
+  dev: z.string().optional().describe('held-out pairs; default --dev-size of the queries').meta({ valueName: 'FILE' }),
+  base: z
+    .string()
+    .default(DEFAULT_GENERATOR)
+    .describe('the chat model to train: a name of the store, a folder or a .gguf file')
+    .meta({ valueName: 'NAME|DIR|FILE' }),
+  out: z.string().describe('folder of the result and its checkpoints').meta({ valueName: 'DIR' }),
+  ...generatorTrainingShape,
+  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
+  offline: z.boolean().default(false).describe('fetch nothing'),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+/** Those of the options that are settings of the training. */
+const settings = z.object(generatorTrainingShape);
+
+export const command = defineCommand({
+  name: 'train generator',
+  summary: 'align the language model: DPO on preference pairs, or SFT on the chosen side',
+  description:
+    "Writes OUT/adapter in PEFT's layout (OUT/model with --full), metrics.jsonl, checkpoints and manifest.json. The defaults\nare the published settings. The same command goes on where it was stopped, and equal pairs, base and settings end in\nequal bytes.",
+  options,
+  examples: [
+    ['llm-qe train generator --pairs pairs.jsonl --out runs/dpo', 'the default model, as published'],
+    [
+      'llm-qe train generator --pairs pairs.jsonl --out runs/both --loss-type sigmoid --loss-type sft --loss-weights 1 --loss-weights 0.5',
+      'DPO that holds on to the chosen answers',
+    ],
+    [
+      'llm-qe train generator --pairs pairs.jsonl --out runs/sft --method sft',
+      'the baseline: learn to write the chosen side',
+    ],
+  ],
+  async run(given, context) {
+    const { signal, progress } = context;
+    const pairs = await readAll(given.pairs, context);
+    const dev = given.dev === undefined ? undefined : await readAll(given.dev, context);
+    const store = new ModelStore({ offline: given.offline, progress });
+    const base = await store.resolve(given.base, { kind: 'generator', signal });
+    const result = await trainGenerator({
+      base,
+      pairs: pairs.pairs,
+      devPairs: dev?.pairs,
+      out: given.out,
+      settings: settings.parse(given),
+      threads: given.threads,
+      about: {
+        file: { path: given.pairs, sha256: await sha256File(given.pairs, signal), skipped: pairs.skipped },
+        ...(given.dev !== undefined && { devFile: { path: given.dev, sha256: await sha256File(given.dev, signal) } }),
+      },
+      warn: (line) => context.warn(line),
+      signal,
+      progress,
+    });
+    print(result, given, context);
+  },
+});
+
+async function readAll(file: string, { signal, warn }: CommandContext): Promise<PairReading> {
+  const reading = await readPairs(file, { signal });
+  const skipped = describeSkipped(reading.skipped);
+  if (skipped !== '') warn(`pairs of ${file} are left out (${skipped}), such as ${reading.examples.join('; ')}`);
+  return reading;
+}
+
+function print(result: TrainGeneratorResult, given: Options, context: CommandContext): void {
+  const { path, kind, step, training, train, dev, mode, seconds } = result;
+  const { steps, stopped, best } = training;
+  context.json({ kind, path, step, steps, stopped, best, train, dev, mode, seconds, metrics: result.metricsFile });
+  if (given.json) return;
+  context.say(`${given.method} on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps (${stopped})`);
+  if (best !== undefined) {
+    context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
+  }
+  context.say(`${seconds.toFixed(1)} s; the ${kind} is that of step ${step}`);
+  context.say(`wrote ${path}`);
+  context.say(`wrote ${result.metricsFile}`);
+}

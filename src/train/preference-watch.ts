@@ -1,0 +1,92 @@
+import type { MetricsRecord } from './metrics.ts';
+import type { PreferenceExample } from './preference-task.ts';
+
+/** Steps whose figures are averaged before they are compared. */
+const WINDOW = 10;
+
+/** Nats by which the log-probability of an answer's end may fall before it is worth a word. */
+const END_FALL = 1;
+
+/** Chosen answers that are longer than rejected ones by this factor teach length itself. */
+const LENGTH_RATIO = 1.25;
+
+interface Means {
+  rewardChosen: number;
+  margin: number;
+  logProbabilityEnd: number;
+}
+
+/**
+ * Looks for the two ways in which preference training goes wrong while its loss falls: the chosen answers become less
+ * likely too, only slower than the rejected ones; and answers forget how to end. Each is told once.
+ */
+export class PreferenceWatch {
+  readonly #warn: (line: string) => void;
+  #window: Means[] = [];
+  #first: Means | undefined;
+  #before: Means | undefined;
+  readonly #told = new Set<string>();
+
+  constructor(warn: (line: string) => void) {
+    this.#warn = warn;
+  }
+
+  /** Takes the figures of one training step. */
+  see({ step, values }: Pick<MetricsRecord, 'step' | 'values'>): void {
+    const { rewardChosen, margin, logProbabilityEnd } = values;
+    if (typeof rewardChosen !== 'number' || typeof margin !== 'number') return;
+    this.#window.push({ rewardChosen, margin, logProbabilityEnd: logProbabilityEnd ?? 0 });
+    if (this.#window.length < WINDOW) return;
+    const now = meansOf(this.#window);
+    this.#window = [];
+    if (this.#before !== undefined) this.#compare(step, this.#before, now, this.#first!);
+    this.#first ??= now;
+    this.#before = now;
+  }
+
+  #compare(step: number, before: Means, now: Means, first: Means): void {
+    const falls = now.rewardChosen < before.rewardChosen && now.rewardChosen < 0;
+    if (falls && now.margin > before.margin) {
+      this.#tell(
+        'chosen',
+        `step ${step}: the reward of chosen answers falls (${show(before.rewardChosen)} to ${show(now.rewardChosen)}) while the margin grows (${show(before.margin)} to ${show(now.margin)}): both sides become less likely. A lower learning rate, a larger beta or the loss type sft beside holds the chosen ones.`,
+      );
+    }
+    if (now.logProbabilityEnd < first.logProbabilityEnd - END_FALL) {
+      this.#tell(
+        'end',
+        `step ${step}: answers forget to end (log-probability of the end ${show(first.logProbabilityEnd)} at first, ${show(now.logProbabilityEnd)} now): their length may run away. Match the lengths of chosen and rejected, or raise beta.`,
+      );
+    }
+  }
+
+  #tell(what: string, line: string): void {
+    if (this.#told.has(what)) return;
+    this.#told.add(what);
+    this.#warn(line);
+  }
+}
+
+/** A warning where the chosen answers are much longer than the rejected ones; undefined where they are not. */
+export function describeLengthBias(
+  pairs: readonly Pick<PreferenceExample, 'chosen' | 'rejected'>[],
+): string | undefined {
+  const mean = (of: (pair: (typeof pairs)[number]) => number) =>
+    pairs.reduce((sum, pair) => sum + of(pair), 0) / Math.max(1, pairs.length);
+  const [chosen, rejected] = [mean((pair) => pair.chosen.length), mean((pair) => pair.rejected.length)];
+  if (chosen <= LENGTH_RATIO * rejected) return undefined;
+  return `chosen answers are longer than rejected ones (${chosen.toFixed(1)} tokens against ${rejected.toFixed(1)}): the model may learn length. Match lengths when pairs are built.`;
+}
+
+function meansOf(window: readonly Means[]): Means {
+  const mean = (of: (one: Means) => number) => window.reduce((sum, one) => sum + of(one), 0) / window.length;
+  return {
+    rewardChosen: mean((one) => one.rewardChosen),
+    margin: mean((one) => one.margin),
+    logProbabilityEnd: mean((one) => one.logProbabilityEnd),
+  };
+}
+
+function show(value: number): string {
+  return value.toPrecision(3);
+}

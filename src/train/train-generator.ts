@@ -1,0 +1,374 @@
+import { access, rm } from 'node:fs/promises';
+import { availableParallelism, hostname } from 'node:os';
+import { join } from 'node:path';
+import { type PairRecord, splitIds } from '../data/index.ts';
+import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/index.ts';
+import type { Parameters } from '../nn/index.ts';
+import {
+  cacheHome,
+  contentKey,
+  makeFolder,
+  type Progress,
+  packageVersion,
+  UsageError,
+  writeDurably,
+} from '../system/index.ts';
+import { describeSkipped, type TokenizedPairs, tokenizePairs } from './chat-tokens.ts';
+import { loadParameters } from './checkpoint.ts';
+import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
+import {
+  type GeneratorTrainingInput,
+  type GeneratorTrainingSettings,
+  parseGeneratorSettings,
+} from './generator-settings.ts';
+import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
+import { packedLength } from './packing.ts';
+import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
+import { describeLengthBias, PreferenceWatch } from './preference-watch.ts';
+import { withReference } from './reference-log-probabilities.ts';
+import { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
+import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
+import type { TrainingSettingsInput } from './training-settings.ts';
+import type { TrainingTask } from './training-task.ts';
+
+export interface TrainGeneratorOptions extends Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
+  /** The chat model to train. */
+  base: ResolvedModel;
+  pairs: readonly PairRecord[];
+  /** Held-out pairs; without them some of `pairs` are held out. */
+  devPairs?: readonly PairRecord[] | undefined;
+  /** Takes the result, checkpoints, metrics.jsonl and manifest.json. A run that was cut off goes on in its folder. */
+  out: string;
+  settings?: GeneratorTrainingInput | undefined;
+  /** Default: one a core. */
+  threads?: number | undefined;
+  /** Folder of what can be computed again: compiled models, reference log-probabilities. Default: the store's. */
+  cache?: string | undefined;
+  /** Facts for the manifest, such as where the pairs came from. */
+  about?: Record<string, unknown> | undefined;
+  /** Told what deserves a second look. */
+  warn?: ((line: string) => void) | undefined;
+}
+
+/** How many pairs are left, and why others are not. */
+export type PairCounts = Pick<TokenizedPairs, 'skipped' | 'cut' | 'examples'> & { pairs: number };
+
+export interface TrainGeneratorResult {
+  /** Folder of the adapter in PEFT's layout, or of the whole model in Transformers'. */
+  path: string;
+  kind: 'adapter' | 'model';
+  /** The step whose parameters these are. */
+  step: number;
+  training: TrainingResult;
+  train: PairCounts;
+  dev: PairCounts;
+  /** Whether the step was computed whole or by blocks. */
+  mode: 'whole' | 'blocks';
+  manifestFile: string;
+  metricsFile: string;
+  seconds: number;
+}
+
+/**
+ * Trains a generator on preference pairs: by DPO, or by SFT on the chosen side. Writes `adapter/` in PEFT's layout (or
+ * `model/`), `metrics.jsonl`, checkpoints, and `manifest.json`. Equal pairs, base and settings end in equal bytes, whether
+ * or not the run was cut off on the way.
+ * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError behind the signal
+ */
+export async function trainGenerator(options: TrainGeneratorOptions): Promise<TrainGeneratorResult> {
+  const started = performance.now();
+  const settings = parseGeneratorSettings(options.settings ?? {});
+  const base = await openGeneratorBase(options.base);
+  try {
+    const run = await prepare(base, settings, options);
+    try {
+      await makeFolder(options.out);
+      if (!(await isThere(manifestFile(options.out)))) await writeManifest(run, options, undefined);
+      const training = await run.train();
+      const kept = settings.keep === 'best' && training.best !== undefined ? training.best : training.last;
+      await loadParameters(kept.folder, run.parameters);
+      const result: TrainGeneratorResult = {
+        ...(await writeResult(run.parameters, settings, options)),
+        ...{ step: kept.step, training, train: run.counts.train, dev: run.counts.dev, mode: run.mode },
+        manifestFile: manifestFile(options.out),
+        metricsFile: training.metricsFile,
+        seconds: (performance.now() - started) / 1000,
+      };
+      await writeManifest(run, options, result);
+      return result;
+    } finally {
+      await run.close();
+    }
+  } finally {
+    await base.close();
+  }
+}
+
+/** All that a run needs, whichever method it is of. */
+interface PreparedRun {
+  settings: GeneratorTrainingSettings;
+  parameters: Parameters;
+  counts: { train: PairCounts; dev: PairCounts };
+  mode: 'whole' | 'blocks';
+  train(): Promise<TrainingResult>;
+  close(): Promise<void>;
+}
+
+async function prepare(
+  base: GeneratorBase,
+  settings: GeneratorTrainingSettings,
+  options: TrainGeneratorOptions,
+): Promise<PreparedRun> {
+  checkLength(base, settings);
+  const { train: trainPairs, dev: devPairs } = divide(options, settings);
+  const tokenized = {
+    train: await tokenize(base, trainPairs, settings, options, 'train'),
+    dev: await tokenize(base, devPairs, settings, options, 'dev'),
+  };
+  const bias = settings.method === 'dpo' ? describeLengthBias(tokenized.train.pairs) : undefined;
+  if (bias !== undefined) options.warn?.(bias);
+  const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokenized, settings, options);
+  const counts = { train: countsOf(tokenized.train), dev: countsOf(tokenized.dev) };
+  return { settings, counts, ...prepared };
+}
+
+type Prepared = Omit<PreparedRun, 'settings' | 'counts'>;
+interface Tokenized {
+  train: TokenizedPairs;
+  dev: TokenizedPairs;
+}
+
+async function preferences(
+  base: GeneratorBase,
+  { train: { pairs: trainPairs }, dev: { pairs: devPairs } }: Tokenized,
+  settings: GeneratorTrainingSettings,
+  options: TrainGeneratorOptions,
+): Promise<Prepared> {
+  const pairs = [...trainPairs, ...devPairs];
+  const lengths = pairs.map(({ prompt, chosen, rejected }) =>
+    packedLength({ prompt, completions: [chosen, rejected] }),
+  );
+  const task = await PreferenceTask.open(base, { ...stepOptions(settings, options, lengths), loss: settings });
+  return guarded(task, async () => {
+    const { microBatchTokens, device } = settings;
+    const { signal, progress } = options;
+    const cache = join(options.cache ?? cacheHome(), 'reference-log-probabilities');
+    const { fingerprint } = base;
+    const examples = await withReference(task, pairs, {
+      cache,
+      fingerprint,
+      microBatchTokens,
+      device,
+      signal,
+      progress,
+    });
+    const watch = new PreferenceWatch((line) => options.warn?.(line));
+    const parts: TrainingExamples<PreferenceExample> = {
+      train: examples.slice(0, trainPairs.length),
+      dev: examples.slice(trainPairs.length),
+    };
+    return preparedOf(task, parts, base, settings, {
+      ...options,
+      onStep: (record) => {
+        watch.see(record);
+        options.onStep?.(record);
+      },
+    });
+  });
+}
+
+async function supervised(
+  base: GeneratorBase,
+  { train: trainPairs, dev: devPairs }: Tokenized,
+  settings: GeneratorTrainingSettings,
+  options: TrainGeneratorOptions,
+): Promise<Prepared> {
+  const learn = ({ pairs }: TokenizedPairs): SupervisedExample[] =>
+    pairs.map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen }));
+  const examples = { train: learn(trainPairs), dev: learn(devPairs) };
+  const lengths = [...examples.train, ...examples.dev].map(({ prompt, completion }) =>
+    packedLength({ prompt, completions: [completion] }),
+  );
+  const task = await SupervisedTask.open(base, stepOptions(settings, options, lengths));
+  return guarded(task, async () => preparedOf(task, examples, base, settings, options));
+}
+
+/** Closes a task where what follows its opening fails. */
+async function guarded<T>(task: { close(): Promise<void> }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await task.close();
+    throw error;
+  }
+}
+
+function preparedOf<Example>(
+  task: TrainingTask<Example> & { mode: 'whole' | 'blocks' },
+  examples: TrainingExamples<Example>,
+  base: GeneratorBase,
+  settings: GeneratorTrainingSettings,
+  { out: folder, signal, progress, onStep, onEvaluation }: TrainGeneratorOptions,
+): Prepared {
+  const identity = identityOf(base, settings, task.mode);
+  const options: TrainOptions = { folder, identity, signal, progress, onStep, onEvaluation };
+  return {
+    parameters: task.parameters,
+    mode: task.mode,
+    train: () => train(task, examples, trainingSettings(settings), options),
+    close: () => task.close(),
+  };
+}
+
+/** What decides the outcome beside examples, first values and the loop's own settings. */
+function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mode: string): unknown {
+  const { method, full, maxLength, device } = settings;
+  const { beta, lossType, lossWeights, labelSmoothing } = settings;
+  const loss = method === 'dpo' ? { beta, lossType, lossWeights, labelSmoothing } : undefined;
+  const lora = full ? undefined : effectiveLora(settings);
+  return { method, base: base.fingerprint, loss, lora, maxLength, mode, device };
+}
+
+function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
+  const { learningRate, schedule, warmup, epochs, maxSteps, batchSize, microBatchTokens } = settings;
+  const { maxGradientNorm, weightDecay, evaluateEvery, saveEvery, patience, metricForBest, direction, seed } = settings;
+  return {
+    ...{ learningRate, schedule, warmup, epochs, maxSteps, batchSize, microBatchTokens, packed: true },
+    ...{ maxGradientNorm, weightDecay, evaluateEvery, saveEvery, patience, metricForBest, direction, seed },
+  };
+}
+
+function stepOptions(
+  settings: GeneratorTrainingSettings,
+  { threads = availableParallelism(), cache = cacheHome(), signal }: TrainGeneratorOptions,
+  lengths: readonly number[],
+): GeneratorStepOptions {
+  const { seed, microBatchTokens, mode, memory, device } = settings;
+  return {
+    ...{ seed, microBatchTokens, mode, memory, device, threads, signal },
+    lora: settings.full ? undefined : effectiveLora(settings),
+    longest: lengths.reduce((most, length) => Math.max(most, length), 1),
+    cache: join(cache, 'graphs'),
+  };
+}
+
+/** The adapter's settings as they are computed with. */
+function effectiveLora({
+  method,
+  disableDropout,
+  loraR,
+  loraAlpha,
+  loraDropout,
+  loraTargetModules,
+  useRslora,
+}: GeneratorTrainingSettings) {
+  const isOff = method === 'dpo' && disableDropout;
+  return { loraR, loraAlpha, loraDropout: isOff ? 0 : loraDropout, loraTargetModules, useRslora };
+}
+
+/** @throws UsageError where the model knows no texts of that length */
+function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
+  if (maxLength <= config.maxLength) return;
+  throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {
+    mend: `Give at most ${config.maxLength}.`,
+  });
+}
+
+/** Holds out the pairs of some queries, so that no query stands on both sides. */
+function divide(
+  { pairs, devPairs }: Pick<TrainGeneratorOptions, 'pairs' | 'devPairs'>,
+  { devSize, seed }: GeneratorTrainingSettings,
+): { train: readonly PairRecord[]; dev: readonly PairRecord[] } {
+  if (devPairs !== undefined || devSize === 0) return { train: pairs, dev: devPairs ?? [] };
+  const dev = new Set(splitIds(new Set(pairs.map(({ queryId }) => queryId)), devSize, seed).dev);
+  return {
+    train: pairs.filter(({ queryId }) => !dev.has(queryId)),
+    dev: pairs.filter(({ queryId }) => dev.has(queryId)),
+  };
+}
+
+async function tokenize(
+  { tokenizer, template }: GeneratorBase,
+  pairs: readonly PairRecord[],
+  { maxLength }: GeneratorTrainingSettings,
+  {
+    signal,
+    progress,
+    warn,
+  }: { signal?: AbortSignal | undefined; progress?: Progress | undefined } & Pick<TrainGeneratorOptions, 'warn'>,
+  split: string,
+): Promise<TokenizedPairs> {
+  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength, signal, progress });
+  const { skipped, cut, examples } = result;
+  const left = pairs.length - result.pairs.length;
+  if (left > 0)
+    warn?.(`${left} ${split} pairs are left out (${describeSkipped(skipped)}), such as ${examples.join('; ')}`);
+  if (cut.chosen > 0) {
+    warn?.(
+      `${cut.chosen} chosen answers of ${split} pairs are cut at ${maxLength} tokens and do not teach how they end`,
+    );
+  }
+  return result;
+}
+
+function countsOf({ pairs, skipped, cut, examples }: TokenizedPairs): PairCounts {
+  return { pairs: pairs.length, skipped, cut, examples };
+}
+
+async function writeResult(
+  parameters: Parameters,
+  settings: GeneratorTrainingSettings,
+  { base, out, signal, progress }: TrainGeneratorOptions,
+): Promise<Pick<TrainGeneratorResult, 'path' | 'kind'>> {
+  if (!settings.full) {
+    const path = join(out, 'adapter');
+    await writeAdapter(path, adapterFrom(parameters, settings, base.name));
+    return { path, kind: 'adapter' };
+  }
+  const path = join(out, 'model');
+  const weights = new Map(parameters.names().map((name) => [name, parameters.get(name)]));
+  // Of an earlier end of this very run: the folder of checkpoints has told that it is this run.
+  await rm(path, { recursive: true, force: true });
+  await exportSafetensors(path, { base: base.path, weights, signal, progress });
+  return { path, kind: 'model' };
+}
+
+function manifestFile(out: string): string {
+  return join(out, 'manifest.json');
+}
+
+/** The folder may be that of another run, which is found out, and refused, only when training begins. */
+function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** @param result undefined while the run is under way */
+async function writeManifest(
+  { settings, counts, mode }: PreparedRun,
+  { base, pairs, devPairs, out, threads, about }: TrainGeneratorOptions,
+  result: TrainGeneratorResult | undefined,
+): Promise<void> {
+  const { name, fingerprint, source } = base;
+  const document = {
+    stage: 'train generator',
+    version: packageVersion(),
+    settings,
+    base: { name, fingerprint, source },
+    inputs: { pairs: contentKey(pairs), devPairs: devPairs && contentKey(devPairs), ...about },
+    counts,
+    mode,
+    host: { name: hostname(), platform: process.platform, threads: threads ?? availableParallelism() },
+    result: result && {
+      kind: result.kind,
+      step: result.step,
+      steps: result.training.steps,
+      stopped: result.training.stopped,
+      best: result.training.best && { step: result.training.best.step, value: result.training.best.value },
+      seconds: Math.round(result.seconds),
+    },
+  };
+  await writeDurably(manifestFile(out), `${JSON.stringify(document, null, 2)}\n`);
+}
