@@ -81,6 +81,19 @@ export async function compileGraphs(
   return compiled;
 }
 
+/** Writes a graph and its weights into a folder as `model.onnx` and `weights.bin`, the graph last. */
+export async function writeGraph(
+  graph: Graph,
+  loaders: ReadonlyMap<string, WeightLoader>,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { places } = layOut([graph]);
+  await makeFolder(folder);
+  await writeWeights(join(folder, WEIGHTS), places, loaders, signal);
+  await writeDurably(join(folder, 'model.onnx'), writeOnnxModel(graph, WEIGHTS, places));
+}
+
 async function areWhole(weights: string, bytes: number, files: readonly string[]): Promise<boolean> {
   const sizes = await Promise.all([weights, ...files].map((file) => stat(file))).catch(() => undefined);
   const [file] = sizes ?? [];

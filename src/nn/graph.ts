@@ -73,6 +73,7 @@ export class Graph {
   readonly masks = new Map<string, number>();
   readonly #uses = new Map<string, number>();
   readonly #once = new Map<string, Tensor>();
+  readonly #bound = new Map<string, Tensor>();
   readonly #prefix: string;
   #scope: string;
 
@@ -87,8 +88,15 @@ export class Graph {
     return new Graph(`${this.#unique('body')}/`);
   }
 
+  /** Lets a tensor stand for the input of a name: what is built afterwards finds it in the input's place. */
+  bind(name: string, tensor: Tensor): void {
+    this.#bound.set(name, tensor);
+  }
+
   /** A value that each run is given; asked for twice by one name, it is one tensor. */
   input(name: string, dtype: Dtype, shape: Shape): Tensor {
+    const bound = this.#bound.get(name);
+    if (bound !== undefined) return bound;
     const tensor = this.#tensor(this.#prefix + name, dtype, shape);
     const known = this.inputs.find((input) => input.name === tensor.name);
     if (known !== undefined) return known;

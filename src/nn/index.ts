@@ -6,6 +6,7 @@ export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-confi
 export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
 export type { Block, BlockModel, Head } from './block-model.ts';
 export { type CompiledModel, type CompileOptions, compileModel } from './compiled-model.ts';
+export { exportOnnx } from './export-onnx.ts';
 export { gradients, type Seed } from './gradients.ts';
 export {
   type Dimension,

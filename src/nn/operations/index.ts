@@ -27,6 +27,6 @@ export { concat, flattenRows, gather, pad, pick, range, scatterAdd, slice, trans
 export { linear, type MatmulOptions, matmul } from './linear.ts';
 export { type LayerNormParameters, layerNorm, rmsNorm } from './normalization.ts';
 export { type QuantizedMatrix, quantizedLinear, quantizedSelfAttention } from './quantized.ts';
-export { l2Normalize, logSoftmax, norm, pickLast, reduceMax, reduceMean, softmax } from './reduction.ts';
+export { cumulativeSum, l2Normalize, logSoftmax, norm, pickLast, reduceMax, reduceMean, softmax } from './reduction.ts';
 export { type RotaryFrequencies, rotate } from './rotary.ts';
 export { tokenLogProbabilities } from './token-log-probabilities.ts';

@@ -284,7 +284,7 @@ const PROPERTIES: Record<string, Property> = {
 };
 
 const NAMES = ['batch', 'sequence', 'chunks', 'rows', 'rest'];
-const DRAWS = 3;
+const DRAWS = 2;
 /** More numbers than any result here has. */
 const LONGEST = 2000;
 const TOLERANCE = 4e-3;

@@ -55,6 +55,13 @@ export function logSoftmax(x: Tensor): Tensor {
   );
 }
 
+/** The sum of all entries up to each one, along an axis; no gradient: it serves counting. */
+export function cumulativeSum(x: Tensor, axis: number): Tensor {
+  const along = x.graph.constant(BigInt64Array.of(BigInt(axis)), []);
+  const outputs = [{ dtype: x.dtype, shape: x.shape }];
+  return x.graph.node({ operator: 'CumSum', inputs: [x, along], outputs })[0]!;
+}
+
 /** x / max(‖x‖₂, 1e-12) along the last axis, as torch.nn.functional.normalize has it. */
 export function l2Normalize(x: Tensor): Tensor {
   return divide(x, maximum(norm(x, x.shape.length - 1, true), scalar(x, 1e-12)));

@@ -28,7 +28,11 @@ test.each<[string, () => Tensor, RegExp]>([
     () => ops.matmul(heads, floats('others', ['batch', 3, 8, 2])),
     /batches of heads \[batch, 4, sequence, 8\] and others \[batch, 3, 8, 2\] do not broadcast/,
   ],
-  ['linear', () => ops.linear(x, floats('wide', [3, 5]), three), /Add: shapes of MatMul.* \[batch, 5\] and three \[3\]/],
+  [
+    'linear',
+    () => ops.linear(x, floats('wide', [3, 5]), three),
+    /Add: shapes of MatMul.* \[batch, 5\] and three \[3\]/,
+  ],
   [
     'add',
     () => ops.add(made, floats('four', [4])),

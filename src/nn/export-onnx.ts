@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import { ModelError } from '../system/index.ts';
+import { bertConfigSchema } from './architectures/bert-config.ts';
+import { bertModel } from './architectures/bert-model.ts';
+import { llamaLogits, llamaModel } from './architectures/llama.ts';
+import { llamaConfigSchema } from './architectures/llama-config.ts';
+import type { BlockModel } from './block-model.ts';
+import { writeGraph } from './compiled-model.ts';
+import { Graph, type Tensor } from './graph.ts';
+import { cast, cumulativeSum, maximum, reduceSum, subtract } from './operations/index.ts';
+import type { TensorSource, WeightPlan } from './weight-plan.ts';
+
+/**
+ * Writes a model as `model.onnx` with `weights.bin` beside it, for ONNX Runtime (some operations are of its own domain,
+ * com.microsoft). Inputs: `input_ids` and `attention_mask`, both int64 // [batch, sequence]. A language model of the Llama
+ * family gives `logits` // [batch, sequence, vocabulary], padded left or right; a BERT gives `last_hidden_state`
+ * // [batch, sequence, hidden], padded right.
+ *
+ * @param source the checkpoint under Transformers' names, an adapter folded in
+ * @param config its `config.json`
+ * @throws ModelError for another family, or where a tensor is missing or of another shape
+ */
+export async function exportOnnx(
+  folder: string,
+  source: TensorSource,
+  config: unknown,
+  signal?: AbortSignal,
+): Promise<void> {
+  const graph = new Graph();
+  const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
+  const mask = cast(graph.input('attention_mask', 'int64', ['batch', 'sequence']), 'float32');
+  const weights = isBert(config)
+    ? encoder(graph, source, config, ids, mask)
+    : decoder(graph, source, config, ids, mask);
+  await writeGraph(graph, weights.loaders, folder, signal);
+}
+
+function isBert(config: unknown): boolean {
+  return z.looseObject({ model_type: z.literal('bert') }).safeParse(config).success;
+}
+
+function encoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor, mask: Tensor): WeightPlan {
+  graph.bind('ids', cast(ids, 'int32'));
+  graph.bind('lengths', cast(reduceSum(mask, 1), 'int32'));
+  const { weights, last } = chain(graph, bertModel(source, parse(bertConfigSchema, given, source)));
+  graph.output('last_hidden_state', last);
+  return weights;
+}
+
+/** Padding is a text of its own (-1), so that no real token sees it; positions count real tokens only. */
+function decoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor, mask: Tensor): WeightPlan {
+  const one = graph.constant(Float32Array.of(1), []);
+  const zero = graph.constant(Float32Array.of(0), []);
+  const counted = maximum(subtract(cumulativeSum(mask, 1), one), zero);
+  graph.bind('tokens', cast(ids, 'int32'));
+  graph.bind('positions', cast(counted, 'int32'));
+  graph.bind('text', cast(subtract(mask, one), 'int32'));
+  graph.bind('branch', cast(subtract(mask, mask), 'int32'));
+  const config = parse(llamaConfigSchema, given, source);
+  const { weights, last } = chain(graph, llamaModel(source, config));
+  graph.output('logits', llamaLogits(weights, config, last));
+  return weights;
+}
+
+function chain(graph: Graph, model: BlockModel): { weights: WeightPlan; last: Tensor } {
+  const weights = model.plan(graph, false);
+  let x: Tensor | undefined;
+  for (const block of model.blocks) x = graph.scope(block.name, () => block.build(weights, x));
+  return { weights, last: x! };
+}
+
+function parse<T>(schema: z.ZodType<T>, config: unknown, { path }: TensorSource): T {
+  const parsed = schema.safeParse(config);
+  if (parsed.success) return parsed.data;
+  const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
+  throw new ModelError(`config.json: ${why}`, { file: path, mend: 'Only BERT and the Llama family can be exported.' });
+}
