@@ -11,6 +11,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   bm25: () => import('./sections/bm25.ts'),
   measures: () => import('./sections/measures.ts'),
   generate: () => import('./sections/generate.ts'),
+  candidates: () => import('./sections/candidates.ts'),
   memory: () => import('./sections/memory.ts'),
   nn: () => import('./sections/nn.ts'),
 };

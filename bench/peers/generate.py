@@ -1,6 +1,7 @@
 """Tokens a second of llama-cpp-python, prompts included: one text after another, and many samples of one prompt side by side.
-In: {model, groups: [[prompt]], tokens, sequences, context, threads}; the first group is a rehearsal.
-Out: {single, batched}, medians over the groups. Sampling: temperature 1, then top_p 0.9, as on our side."""
+In: {model, groups: [[prompt]], tokens, sequences, context, threads, temperatures?}; the first group is a rehearsal.
+Out: {single, batched}, medians over the groups; batched alone where temperatures are given, each for an equal share of the
+sequences. Sampling: temperature (1 unless given), then top_p 0.9, as on our side."""
 import json, os, sys, time
 import llama_cpp
 from llama_cpp import Llama
@@ -24,9 +25,12 @@ def high_level(prompts):
     return tokens
 
 
+temperatures = job.get("temperatures", [1.0])
+
+
 def sampler(seed):
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-    llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(1.0))
+    llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(temperatures[seed * len(temperatures) // job["sequences"]]))
     llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(0.9, 1))
     llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed))
     return chain
@@ -103,7 +107,7 @@ def lockstep_rate(sequences, unified, work):
     return result
 
 
-single = max(rate(high_level), lockstep_rate(1, False, lambda run, group: run.one_after_another(group)))
+single = None if "temperatures" in job else max(rate(high_level), lockstep_rate(1, False, lambda run, group: run.one_after_another(group)))
 batched = max(lockstep_rate(job["sequences"], unified, lambda run, group: run.samples(group[0])) for unified in (False, True))
 print(json.dumps({"single": single, "batched": batched}), flush=True)
 os._exit(0)  # The binding may complain when the interpreter takes the model down.

@@ -1,7 +1,8 @@
 import { type GenerationRequest, type Generator, loadGenerator, PROMPTS } from '../../src/generate/index.ts';
-import { DEFAULT_GENERATOR, ggufChatTemplate, ModelStore, openCheckpoint } from '../../src/models/index.ts';
+import { DEFAULT_GENERATOR, ModelStore } from '../../src/models/index.ts';
 import { deriveSeed } from '../../src/system/index.ts';
 import { median, REPETITIONS, type Row, runPeer, scaled, threadCount, withFolder } from '../harness.ts';
+import { renderPrompts } from '../prompts.ts';
 import { readWordnet } from '../wordnet.ts';
 
 const TOKENS = scaled(64, 8);
@@ -77,12 +78,4 @@ async function measure(
   }
   await generator.close();
   return { ours: median(rates), note: `${whole} of ${texts} texts of full length` };
-}
-
-/** The prompts as our side sends them to the model: rendered by the model's own chat template. */
-async function renderPrompts(path: string, groups: readonly Group[]): Promise<string[][]> {
-  const checkpoint = await openCheckpoint(path);
-  const template = ggufChatTemplate(checkpoint)!;
-  await checkpoint.close();
-  return groups.map((group) => group.map((question) => template.renderPrompt(request('', question).messages)));
 }
