@@ -1,0 +1,42 @@
+import { allProcesses, type TrlSettings } from './trl-settings.ts';
+import type { YamlValue } from './yaml.ts';
+
+/** The port that accelerate itself takes by default. */
+const MAIN_PORT = 29500;
+
+/**
+ * The settings of `accelerate launch` for one machine.
+ *
+ * Several processes on CPUs are started as if on several GPUs: accelerate's own launcher for CPUs starts one process
+ * alone, unless MPI is there. TRL's `use_cpu` then makes them compute on CPUs and talk through gloo.
+ * @param rank number of the machine, from 0
+ */
+export function accelerateConfig(settings: TrlSettings, rank = 0): Record<string, YamlValue> {
+  const { hardware, machines, mainAddress, mainPort = MAIN_PORT, precision, zero2 } = settings;
+  const isMany = allProcesses(settings) > 1;
+  return {
+    compute_environment: 'LOCAL_MACHINE',
+    debug: false,
+    distributed_type: zero2 ? 'DEEPSPEED' : isMany ? 'MULTI_GPU' : 'NO',
+    ...(zero2 && { deepspeed_config: ZERO_2 }),
+    downcast_bf16: 'no',
+    machine_rank: rank,
+    main_training_function: 'main',
+    mixed_precision: precision === 'bfloat16' ? 'bf16' : 'no',
+    num_machines: machines,
+    num_processes: allProcesses(settings),
+    ...(machines > 1 && { main_process_ip: mainAddress!, main_process_port: mainPort }),
+    rdzv_backend: 'static',
+    same_network: true,
+    use_cpu: hardware === 'cpu' && !isMany,
+  };
+}
+
+/** Stage 2 of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054, section 5), nothing moved to the CPU. */
+const ZERO_2: YamlValue = {
+  deepspeed_multinode_launcher: 'standard',
+  offload_optimizer_device: 'none',
+  offload_param_device: 'none',
+  zero3_init_flag: false,
+  zero_stage: 2,
+};

@@ -1,0 +1,114 @@
+import { UsageError } from '../../system/index.ts';
+import { warmupSteps } from '../schedule.ts';
+import { logNameOf } from './trl-log.ts';
+import type { TrlPlan } from './trl-plan.ts';
+import { accumulationSteps } from './trl-settings.ts';
+import type { YamlValue } from './yaml.ts';
+
+/** Where things stand in the folder of a run, as TRL is told them: it is started in that folder. */
+export const OUTPUT_FOLDER = 'output';
+export const DATA_FOLDER = 'data';
+
+/** Larger than any norm: TRL reports the norm of the gradients only where it may clip. */
+const NEVER_CLIP = 1e9;
+
+/** One of our settings as TRL's arguments; those of value undefined are left to TRL. */
+type Rule = (plan: TrlPlan) => Record<string, YamlValue | undefined>;
+
+/**
+ * Every setting of a training, and what TRL is told of it (names of release 1.16: DPOConfig, SFTConfig, ModelConfig, and
+ * Transformers' TrainingArguments). The only place where the two are matched.
+ */
+export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
+  // The model and its adapter.
+  base: ({ model, engine }) => ({ model_name_or_path: model, dtype: 'float32', bf16: engine.precision === 'bfloat16' }),
+  loraR: ({ lora }) => ({ use_peft: true, lora_r: lora.loraR }),
+  loraAlpha: ({ lora }) => ({ lora_alpha: lora.loraAlpha }),
+  loraDropout: ({ lora }) => ({ lora_dropout: lora.loraDropout }),
+  loraTargetModules: ({ lora }) => ({ lora_target_modules: targetModules(lora.loraTargetModules) }),
+  useRslora: ({ lora }) => ({ use_rslora: lora.useRslora }),
+  // TRL's SFT has no such setting, and leaves dropout on.
+  disableDropout: ({ method, disableDropout }) => (method === 'dpo' ? { disable_dropout: disableDropout } : {}),
+  // The examples, in the order that they are written in.
+  examples: () => ({ dataset_name: `./${DATA_FOLDER}`, train_sampling_strategy: 'sequential' }),
+  maxLength: ({ maxLength }) => ({ max_length: maxLength }),
+  method: ({ method }) => (method === 'sft' ? { completion_only_loss: true, packing: false } : {}),
+  // The loss of DPO.
+  beta: ({ loss }) => ({ beta: loss?.beta }),
+  lossType: ({ loss }) => ({ loss_type: loss?.lossType }),
+  lossWeights: ({ loss }) => ({ loss_weights: loss?.lossWeights }),
+  labelSmoothing: ({ loss }) => ({ label_smoothing: loss?.labelSmoothing }),
+  // The loop.
+  learningRate: ({ settings }) => ({ learning_rate: settings.learningRate }),
+  schedule: ({ settings }) => ({
+    lr_scheduler_type: settings.schedule === 'constant' ? 'constant_with_warmup' : settings.schedule,
+  }),
+  warmup: ({ settings: { schedule, warmup }, steps }) => ({
+    warmup_steps: warmupSteps({ kind: schedule, warmup, steps }),
+  }),
+  // Epochs, too, become steps: the file of examples holds them in the order of all epochs.
+  maxSteps: ({ steps }) => ({ max_steps: steps }),
+  batchSize: ({ settings: { batchSize }, engine }) => ({
+    per_device_train_batch_size: engine.perDevice,
+    per_device_eval_batch_size: engine.perDevice,
+    gradient_accumulation_steps: accumulationSteps(batchSize, engine),
+  }),
+  maxGradientNorm: ({ settings }) => ({ max_grad_norm: settings.maxGradientNorm ?? NEVER_CLIP }),
+  weightDecay: ({ settings }) => ({ weight_decay: settings.weightDecay }),
+  betas: ({ settings: { betas } }) => ({ adam_beta1: betas[0], adam_beta2: betas[1] }),
+  epsilon: ({ settings }) => ({ adam_epsilon: settings.epsilon }),
+  seed: ({ settings }) => ({ seed: settings.seed }),
+  // Evaluations and checkpoints.
+  evaluateEvery: ({ dev, evaluateEvery }) => (dev > 0 ? { eval_strategy: 'steps', eval_steps: evaluateEvery } : {}),
+  saveEvery: (plan) => ({
+    ...{ save_strategy: 'steps', save_steps: saveSteps(plan), save_total_limit: 2 },
+  }),
+  metricForBest: ({ dev, method, settings }) =>
+    dev > 0 ? { load_best_model_at_end: true, metric_for_best_model: evaluated(settings.metricForBest, method) } : {},
+  direction: ({ dev, settings }) => (dev > 0 ? { greater_is_better: settings.direction === 'higher' } : {}),
+  // How it is computed and told.
+  recompute: ({ engine }) => ({ gradient_checkpointing: engine.recompute }),
+  hardware: ({ engine }) => ({ use_cpu: engine.hardware === 'cpu' }),
+  log: () => ({ output_dir: OUTPUT_FOLDER, logging_steps: 1, disable_tqdm: true, report_to: 'none' }),
+};
+
+/** Settings that TRL is not told of, and why. */
+export const NOT_TOLD: Readonly<Record<string, string>> = {
+  epochs: 'told as maxSteps',
+  microBatchTokens: 'decides memory and speed alone; TRL goes by perDevice',
+  packed: 'decides memory and speed alone',
+  patience: 'refused: the command line cannot stop early',
+};
+
+/**
+ * The whole configuration of `trl dpo` or `trl sft`.
+ * @throws UsageError for a setting that TRL's command line has not
+ */
+export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
+  if (plan.settings.patience !== undefined) {
+    throw new UsageError("patience: TRL's command line cannot stop early", {
+      mend: 'Leave it out, or train with the local engine.',
+    });
+  }
+  const all: Record<string, YamlValue> = {};
+  for (const rule of Object.values(TRL_ARGUMENTS)) {
+    for (const [name, value] of Object.entries(rule(plan))) if (value !== undefined) all[name] = value;
+  }
+  return all;
+}
+
+/** TRL hands a single name to PEFT as a pattern of the module's whole name; two or more are names. */
+function targetModules(targets: readonly string[]): string[] {
+  return targets.length === 1 ? [`(.*\\.)?${targets[0]!.replaceAll('.', '\\.')}`] : [...targets];
+}
+
+/** The best checkpoint can only be one that is kept, so that each is saved where one is evaluated. */
+function saveSteps({ dev, evaluateEvery, settings: { saveEvery } }: TrlPlan): number {
+  return dev > 0 ? evaluateEvery * Math.max(1, Math.round(saveEvery / evaluateEvery)) : saveEvery;
+}
+
+function evaluated(metric: string, method: TrlPlan['method']): string {
+  const name = logNameOf(metric, method);
+  if (name !== undefined) return `eval_${name}`;
+  throw new UsageError(`metricForBest: TRL reports no ${JSON.stringify(metric)}`, { mend: 'Take loss.' });
+}

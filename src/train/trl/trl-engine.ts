@@ -1,0 +1,283 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
+import {
+  AbortedError,
+  DataError,
+  describeChanges,
+  isAbort,
+  ModelError,
+  makeFolder,
+  type Progress,
+  type ProgressTask,
+  SILENT,
+  sha256,
+  UsageError,
+  withFileLock,
+  writeDurably,
+} from '../../system/index.ts';
+import { loraConfig } from '../generator-step.ts';
+import { readJsonFile } from '../json-file.ts';
+import { type MetricsRecord, metricsFile } from '../metrics.ts';
+import { OUTPUT_FOLDER } from './trl-arguments.ts';
+import { trlCommands, writeTrlFiles } from './trl-files.ts';
+import { findTrl, type TrlInstallation } from './trl-installation.ts';
+import { readTrainerState, type TrainerState } from './trl-log.ts';
+import { TrlMetrics } from './trl-metrics.ts';
+import { planTrl, type TrlJob, type TrlPlan } from './trl-plan.ts';
+import { CACHE_FOLDER, runTrl } from './trl-process.ts';
+
+export interface TrlOptions {
+  /** Takes all files of the run. A run that was cut off goes on in its folder. */
+  folder: string;
+  /** Where TRL is looked for; default: the process's own. */
+  environment?: NodeJS.ProcessEnv | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** Told the lines to start on the other machines, in the folder of the run, once this one waits for them. */
+  onCommands?: ((commands: readonly string[]) => void) | undefined;
+  /** Told each step's figures, rounded to four digits. */
+  onStep?: ((record: MetricsRecord) => void) | undefined;
+  onEvaluation?: ((record: MetricsRecord) => void) | undefined;
+}
+
+export interface TrlResult {
+  steps: number;
+  /** The adapter in PEFT's layout, as the local engine writes it. */
+  adapter: string;
+  /** The evaluation whose adapter this is; undefined where there was none. */
+  best: { step: number; metric: string; value: number } | undefined;
+  metricsFile: string;
+  /** Undefined where the run was finished before. */
+  installation: TrlInstallation | undefined;
+}
+
+export interface TrlFiles {
+  folder: string;
+  /** The line to type in that folder on each machine, the first machine's first. */
+  commands: string[];
+  plan: TrlPlan;
+}
+
+const JOB_FILE = 'trl-job.json';
+const BASE_FOLDER = 'base';
+export const ADAPTER_FOLDER = 'adapter';
+
+/**
+ * Trains a LoRA adapter with TRL under accelerate, on as many GPUs and machines as the job says. This process starts the
+ * first machine's part and follows it; the other machines run the commands that {@link TrlOptions.onCommands} is told, over
+ * a shared folder.
+ *
+ * A run that was cut off goes on behind TRL's last checkpoint; a finished one is only read back. TRL draws the adapter's
+ * first values itself, so that a run equals the local engine's only where that one begins with the same ones.
+ * @throws ResourceError where TRL is not installed or fails; UsageError for settings that TRL has not or a folder of another
+ * run; ModelError for a base that TRL cannot train, or an adapter that does not come out right; DivergedError; AbortedError
+ */
+export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
+  const { folder, signal, progress = SILENT } = options;
+  planTrl(job, '');
+  await makeFolder(folder);
+  const onWait = (holder: string) =>
+    progress.task('waiting for another process that trains in the same folder', undefined, 'seconds').note(holder);
+  return withFileLock(join(folder, '.lock'), () => train(job, options), { signal, onWait });
+}
+
+/** Writes all files of a run and starts nothing. @throws as {@link trainWithTrl} */
+export async function prepareTrl(
+  job: TrlJob,
+  { folder, signal, progress }: Pick<TrlOptions, 'folder' | 'signal' | 'progress'>,
+): Promise<TrlFiles> {
+  planTrl(job, '');
+  await makeFolder(folder);
+  await agreeOnJob(folder, job);
+  const plan = planTrl(job, await modelFolder(job, { folder, signal, progress }));
+  await writeTrlFiles(folder, job, plan);
+  return { folder, commands: trlCommands(plan), plan };
+}
+
+async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
+  const { folder, environment, signal } = options;
+  const plan = planTrl(job, '');
+  await agreeOnJob(folder, job);
+  const found = await lastCheckpoint(folder);
+  if (found !== undefined && found.state.step >= plan.steps) {
+    return importResult(job, options, found.state, undefined);
+  }
+  const installation = await findTrl({ deepspeed: plan.engine.zero2, environment, signal });
+  const files = await prepareTrl(job, options);
+  if (plan.engine.machines > 1) options.onCommands?.(files.commands.slice(1));
+  await runAndFollow(files.plan, job.pairs.train.length, installation, found, options);
+  const last = await lastCheckpoint(folder);
+  if (last === undefined || last.state.step < plan.steps) {
+    throw new ModelError(`TRL ended after step ${last?.state.step ?? 0} of ${plan.steps}`, {
+      file: join(folder, OUTPUT_FOLDER),
+      mend: 'Read trl.log beside it, and run the same command again.',
+    });
+  }
+  return importResult(job, options, last.state, installation);
+}
+
+async function runAndFollow(
+  plan: TrlPlan,
+  examples: number,
+  installation: TrlInstallation,
+  found: FoundCheckpoint | undefined,
+  options: TrlOptions,
+): Promise<void> {
+  const { folder, environment, signal, progress = SILENT } = options;
+  const start = found?.state.step ?? 0;
+  const metrics = await TrlMetrics.open(folder, plan, examples, start);
+  const bar = progress.task(start === 0 ? 'training' : `training on from step ${start}`, plan.steps - start, 'steps');
+  try {
+    const resumeFrom = found && `${OUTPUT_FOLDER}/${found.name}`;
+    const onFigures = async (figures: Parameters<TrlMetrics['append']>[0]) =>
+      tell(await metrics.append(figures), bar, options);
+    await runTrl({ folder, plan, installation, resumeFrom, environment, signal, onFigures });
+  } catch (error) {
+    if (!isAbort(error)) throw error;
+    const saved = (await lastCheckpoint(folder))?.state.step ?? 0;
+    throw new AbortedError(`stopped after step ${metrics.step} of ${plan.steps}, the last saved one being ${saved}`, {
+      file: folder,
+    });
+  } finally {
+    bar.done();
+    await metrics.close();
+  }
+}
+
+function tell(record: MetricsRecord, bar: ProgressTask, { onStep, onEvaluation }: TrlOptions): void {
+  if (record.split === 'dev') {
+    onEvaluation?.(record);
+    return;
+  }
+  bar.advance();
+  bar.note(`loss ${record.values.loss}  lr ${record.values.learningRate}`);
+  onStep?.(record);
+}
+
+/** Reads the finished run back: exact figures, and the adapter under our own settings. */
+async function importResult(
+  job: TrlJob,
+  { folder }: TrlOptions,
+  state: TrainerState,
+  installation: TrlInstallation | undefined,
+): Promise<TrlResult> {
+  const plan = planTrl(job, '');
+  const metrics = await TrlMetrics.open(folder, plan, job.pairs.train.length, state.step);
+  await metrics.settle(state).finally(() => metrics.close());
+  const best = plan.dev === 0 ? undefined : state.best;
+  // A checkpoint is known to be whole, which what stands beside the checkpoints is not.
+  const checkpoint = join(folder, OUTPUT_FOLDER, `checkpoint-${best?.step ?? state.step}`);
+  const adapter = join(folder, ADAPTER_FOLDER);
+  const { tensors } = await readAdapter(checkpoint);
+  await writeAdapter(adapter, { config: loraConfig(job.lora, job.base.name), tensors });
+  await rm(join(folder, CACHE_FOLDER), { recursive: true, force: true });
+  return {
+    ...{ steps: state.step, adapter, installation },
+    best: best && { ...best, metric: plan.settings.metricForBest },
+    metricsFile: metricsFile(folder),
+  };
+}
+
+/** Refuses a folder in which another job was begun. */
+async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
+  const file = join(folder, JOB_FILE);
+  const now: unknown = JSON.parse(JSON.stringify(identityOf(job)));
+  const before = await readJsonFile(file, z.record(z.string(), z.unknown())).catch((error) => {
+    if (error instanceof DataError && isMissing(error.cause)) return undefined;
+    throw error;
+  });
+  const changes = before === undefined ? [] : describeChanges(before, now);
+  if (changes.length > 0) {
+    throw new UsageError(`holds a training that was begun otherwise (${changes.join('; ')})`, {
+      file: folder,
+      mend: 'Name another folder, go back to the old settings and data, or remove this folder.',
+    });
+  }
+  await writeDurably(file, `${JSON.stringify(now, null, 2)}\n`);
+}
+
+/** All that decides the outcome. */
+function identityOf(job: TrlJob): Record<string, unknown> {
+  const { settings, engine, loss, lora, method, maxLength, disableDropout } = planTrl(job, '');
+  const { mainAddress: _address, mainPort: _port, ...computed } = engine;
+  const digest = (pairs: TrlJob['pairs']['train']) => ({
+    examples: pairs.length,
+    hash: sha256(pairs.map(({ prompt, chosen, rejected }) => JSON.stringify([prompt, chosen, rejected])).join('\n')),
+  });
+  return {
+    ...{
+      engine: 'trl',
+      version: 1,
+      method,
+      base: job.base.fingerprint,
+      lora,
+      loss,
+      maxLength,
+      disableDropout,
+      settings,
+    },
+    ...{ computed, train: digest(job.pairs.train), dev: digest(job.pairs.dev) },
+  };
+}
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+}
+
+/** The base as a Transformers folder; one is made of a GGUF file. @throws ModelError */
+async function modelFolder(
+  { base }: TrlJob,
+  { folder, signal, progress }: Pick<TrlOptions, 'folder' | 'signal' | 'progress'>,
+): Promise<string> {
+  if ((await stat(base.path)).isDirectory()) {
+    await checkFolder(base.path);
+    return resolve(base.path);
+  }
+  const exported = join(folder, BASE_FOLDER);
+  if (!(await isFolder(exported))) await exportSafetensors(exported, { base: base.path, signal, progress });
+  await checkFolder(exported);
+  return `./${BASE_FOLDER}`;
+}
+
+async function checkFolder(path: string): Promise<void> {
+  const names = await readdir(path);
+  const missing = ['config.json', 'tokenizer_config.json'].filter((name) => !names.includes(name));
+  if (missing.length > 0) {
+    throw new ModelError(`lacks ${missing.join(' and ')}, which TRL reads`, {
+      file: path,
+      mend: 'Take a whole folder of a model for Transformers: `llm-qe models export --to safetensors` makes one.',
+    });
+  }
+  if ((await loadChatTemplate(path)) !== undefined) return;
+  throw new ModelError('has no chat template', { file: path, mend: 'Take a model that was taught to chat.' });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+interface FoundCheckpoint {
+  name: string;
+  state: TrainerState;
+}
+
+/** The newest whole checkpoint. The trainer writes the state last; what lacks it was cut off, and is removed. */
+async function lastCheckpoint(folder: string): Promise<FoundCheckpoint | undefined> {
+  const output = join(folder, OUTPUT_FOLDER);
+  const names = (await readdir(output).catch((): string[] => [])).filter((name) => /^checkpoint-\d+$/.test(name));
+  const stepOf = (name: string) => Number(name.slice('checkpoint-'.length));
+  for (const name of names.sort((a, b) => stepOf(b) - stepOf(a))) {
+    try {
+      return { name, state: await readTrainerState(join(output, name)) };
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      await rm(join(output, name), { recursive: true, force: true });
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,62 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type PairRecord, writeJsonl } from '../../data/index.ts';
+import { makeFolder, writeDurably } from '../../system/index.ts';
+import { accelerateConfig } from './accelerate-config.ts';
+import { DATA_FOLDER, trlArguments } from './trl-arguments.ts';
+import { exampleOrder, type TrlJob, type TrlPlan } from './trl-plan.ts';
+import { toYaml } from './yaml.ts';
+
+const CONFIG_FILE = 'trl.yaml';
+
+/**
+ * Writes what TRL's command line reads, into the folder of a run: the examples (`data/train.jsonl`, `data/test.jsonl`),
+ * `trl.yaml`, and `accelerate-<machine>.yaml` for each machine. Paths inside the folder are relative to it.
+ * @throws UsageError, ResourceError
+ */
+export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan): Promise<void> {
+  await makeFolder(join(folder, DATA_FOLDER));
+  const { train, dev } = job.pairs;
+  await writeExamples(
+    join(folder, DATA_FOLDER, 'train.jsonl'),
+    exampleOrder(train.length, plan.settings).map((index) => train[index]!),
+    job.method,
+  );
+  if (dev.length > 0) await writeExamples(join(folder, DATA_FOLDER, 'test.jsonl'), dev, job.method);
+  await writeDurably(join(folder, CONFIG_FILE), toYaml(trlArguments(plan)));
+  for (let rank = 0; rank < plan.engine.machines; rank++) {
+    await writeDurably(join(folder, accelerateFile(rank)), toYaml(accelerateConfig(plan.engine, rank)));
+  }
+}
+
+/** A file that is there is whole, and TRL knows it again by its time: it is left as it is. */
+async function writeExamples(file: string, pairs: readonly PairRecord[], method: TrlJob['method']): Promise<void> {
+  const isThere = await access(file).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return;
+  await writeJsonl(
+    file,
+    pairs.map((pair) => toExample(pair, method)),
+  );
+}
+
+/** A pair as TRL's trainers read it: the columns that they know, and no others. */
+function toExample({ prompt, chosen, rejected }: PairRecord, method: TrlJob['method']) {
+  return method === 'dpo' ? { prompt, chosen, rejected } : { prompt, completion: chosen };
+}
+
+function accelerateFile(rank: number): string {
+  return `accelerate-${rank}.yaml`;
+}
+
+/** What follows `trl` on the command line, in the folder of the run. @param rank number of the machine, from 0 */
+export function trlWords(method: TrlJob['method'], rank = 0): string[] {
+  return [method, '--config', CONFIG_FILE, '--accelerate_config', accelerateFile(rank)];
+}
+
+/** The line to type in the folder of the run on each machine, the first machine's first. */
+export function trlCommands({ method, engine }: TrlPlan): string[] {
+  return Array.from({ length: engine.machines }, (_, rank) => ['trl', ...trlWords(method, rank)].join(' '));
+}

@@ -1,0 +1,82 @@
+import type { PairRecord } from '../../data/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { BatchPlan, totalSteps } from '../batches.ts';
+import type { LoraSettings } from '../generator-step.ts';
+import { checkLossSettings, type PreferenceLossSettings } from '../preference-losses.ts';
+import { parseTrainingSettings, type TrainingSettings, type TrainingSettingsInput } from '../training-settings.ts';
+import { accumulationSteps, parseTrlSettings, type TrlSettings, type TrlSettingsInput } from './trl-settings.ts';
+
+/** What is to be trained by TRL. */
+export interface TrlJob {
+  /** `dpo` learns from pairs, `sft` from their chosen sides alone. */
+  method: 'dpo' | 'sft';
+  /** A chat model: a Transformers folder, or a GGUF file of the Llama family, of which a folder is made. */
+  base: ResolvedModel;
+  pairs: {
+    train: readonly PairRecord[];
+    /** Held out; may be empty, and then there are no evaluations. */
+    dev: readonly PairRecord[];
+  };
+  settings: TrainingSettingsInput;
+  lora: LoraSettings;
+  /** Of DPO alone. */
+  loss?: PreferenceLossSettings | undefined;
+  /** Tokens of prompt and completion together; TRL cuts longer ones at the end. */
+  maxLength: number;
+  /** TRL's own default is true: then the adapter has no dropout either, whatever `lora` says. Of DPO alone. */
+  disableDropout: boolean;
+  engine?: TrlSettingsInput | undefined;
+}
+
+/** A job with everything worked out that TRL has to be told. */
+export interface TrlPlan {
+  method: TrlJob['method'];
+  /** Folder of the model as TRL is told it. */
+  model: string;
+  settings: TrainingSettings;
+  lora: LoraSettings;
+  loss: PreferenceLossSettings | undefined;
+  maxLength: number;
+  disableDropout: boolean;
+  engine: TrlSettings;
+  /** Optimiser steps of the whole run. */
+  steps: number;
+  /** Number of examples held out. */
+  dev: number;
+  evaluateEvery: number;
+}
+
+/** Checks a job and works out its steps. @throws UsageError for settings that cannot be, or no examples */
+export function planTrl(job: TrlJob, model: string): TrlPlan {
+  const settings = parseTrainingSettings(job.settings);
+  const engine = parseTrlSettings(job.engine);
+  const { train, dev } = job.pairs;
+  if (train.length === 0) {
+    throw new UsageError('there are no examples to train on', { mend: 'Check the file of pairs and its filters.' });
+  }
+  if (job.method === 'dpo' && job.loss !== undefined) checkLossSettings(job.loss);
+  accumulationSteps(settings.batchSize, engine);
+  const steps = Math.ceil(exampleOrder(train.length, settings).length / settings.batchSize);
+  const epoch = Math.ceil(train.length / settings.batchSize);
+  return {
+    ...{ method: job.method, model, settings, engine, lora: job.lora, maxLength: job.maxLength },
+    disableDropout: job.disableDropout,
+    loss: job.method === 'dpo' ? job.loss : undefined,
+    steps,
+    dev: dev.length,
+    evaluateEvery: Math.min(settings.evaluateEvery ?? epoch, steps),
+  };
+}
+
+/**
+ * The numbers of the examples in the order of the local engine's whole run, epoch after epoch, each in its own order.
+ * TRL cuts it into batches of one size: where an epoch's last batch is smaller than the others in the local engine, TRL
+ * fills it from the next epoch.
+ */
+export function exampleOrder(examples: number, settings: TrainingSettings): number[] {
+  const plan = new BatchPlan(examples, settings);
+  const order: number[] = [];
+  for (let step = 0; step < totalSteps(examples, settings); step++) order.push(...plan.batch(step));
+  return order;
+}

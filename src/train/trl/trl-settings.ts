@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { UsageError } from '../../system/index.ts';
+
+/** On what TRL computes: how many processes, where, and in which precision. */
+export const trlShape = {
+  hardware: z.enum(['gpu', 'cpu']).default('gpu').describe('what each process computes on'),
+  processes: z.coerce
+    .number<number>()
+    .int()
+    .positive()
+    .default(1)
+    .describe('processes on each machine: one a GPU, as a rule'),
+  machines: z.coerce.number<number>().int().positive().default(1).describe('machines that train together'),
+  mainAddress: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('address of the first machine, as the others reach it')
+    .meta({ valueName: 'HOST' }),
+  mainPort: z.coerce
+    .number<number>()
+    .int()
+    .min(1)
+    .max(65535)
+    .optional()
+    .describe('port of the first machine (default: 29500; on one machine, any free one)'),
+  zero2: z.boolean().default(false).describe('share optimiser and gradients among the GPUs (DeepSpeed ZeRO stage 2)'),
+  perDevice: z.coerce
+    .number<number>()
+    .int()
+    .positive()
+    .default(1)
+    .describe('examples that a process takes at once; the rest of a batch is accumulated'),
+  precision: z
+    .enum(['float32', 'bfloat16'])
+    .optional()
+    .describe('of the matrix products (default: bfloat16 on GPUs, float32 on CPUs)'),
+  recompute: z
+    .boolean()
+    .optional()
+    .describe('compute activations twice in place of keeping them (default: on GPUs, yes; on CPUs, no)'),
+};
+
+const trlSchema = z.strictObject(trlShape);
+
+/** Settings of the engine as a caller gives them; all have defaults. */
+export type TrlSettingsInput = z.input<typeof trlSchema>;
+
+/** The settings with every default filled in. */
+export type TrlSettings = Omit<z.output<typeof trlSchema>, 'precision' | 'recompute'> & {
+  precision: 'float32' | 'bfloat16';
+  recompute: boolean;
+};
+
+/** Fills in the defaults. @throws UsageError for settings that do not go together */
+export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
+  const parsed = trlSchema.safeParse(given);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw new UsageError(path.length === 0 ? message : `${path.join('.')}: ${message}`, {
+      mend: `The settings of the engine are ${Object.keys(trlShape).join(', ')}.`,
+    });
+  }
+  const settings = parsed.data;
+  if (settings.zero2 && settings.hardware === 'cpu') {
+    throw new UsageError('zero2: DeepSpeed shares the memory of GPUs', { mend: 'Leave it out on CPUs.' });
+  }
+  if (settings.machines > 1 && settings.mainAddress === undefined) {
+    throw new UsageError(`mainAddress: ${settings.machines} machines have to find the first one`, {
+      mend: 'Give the address under which the other machines reach it.',
+    });
+  }
+  const isGpu = settings.hardware === 'gpu';
+  const { precision = isGpu ? 'bfloat16' : 'float32', recompute = isGpu } = settings;
+  return { ...settings, precision, recompute };
+}
+
+/** Processes on all machines together. */
+export function allProcesses({ processes, machines }: Pick<TrlSettings, 'processes' | 'machines'>): number {
+  return processes * machines;
+}
+
+/**
+ * Micro-batches that each process takes for one step.
+ * @throws UsageError where a batch cannot be dealt out evenly
+ */
+export function accumulationSteps(batchSize: number, settings: TrlSettings): number {
+  const atOnce = settings.perDevice * allProcesses(settings);
+  if (batchSize % atOnce === 0) return batchSize / atOnce;
+  throw new UsageError(
+    `batchSize: ${batchSize} examples a step cannot be dealt out to ${allProcesses(settings)} processes, ${settings.perDevice} at once`,
+    { mend: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDevice).` },
+  );
+}
