@@ -70,8 +70,8 @@ class MergedCheckpoint implements Checkpoint {
   async read(name: string): Promise<Float32Array> {
     const weight = await this.#base.read(name);
     const change = this.#changes.get(name);
-    if (change !== undefined) addProduct(weight, change);
-    return weight;
+    // A copy: what the base hands out may be its own.
+    return change === undefined ? weight : addProduct(weight.slice(), change);
   }
 
   metadata(): Record<string, unknown> {
@@ -84,7 +84,7 @@ class MergedCheckpoint implements Checkpoint {
 }
 
 /** Adds scale B A to a weight [out, in] in its place. */
-function addProduct(weight: Float32Array, { a, b, scale }: Change): void {
+function addProduct(weight: Float32Array, { a, b, scale }: Change): Float32Array {
   const [rank, columns] = a.shape as [number, number];
   const sum = new Float32Array(columns);
   for (let row = 0; row < b.shape[0]!; row++) {
@@ -97,4 +97,5 @@ function addProduct(weight: Float32Array, { a, b, scale }: Change): void {
     const start = row * columns;
     for (let i = 0; i < columns; i++) weight[start + i] = weight[start + i]! + scale * sum[i]!;
   }
+  return weight;
 }
