@@ -24,6 +24,8 @@ export interface CorpusSearchOptions {
   progress?: Progress | undefined;
   /** Shared with the caller where it has one. */
   store?: ModelStore | undefined;
+  /** The caller's own, in place of the one that the settings name; it stays open. */
+  encoder?: Encoder | undefined;
 }
 
 /**
@@ -36,6 +38,7 @@ export class CorpusSearch {
   readonly #signal: AbortSignal | undefined;
   readonly #progress: Progress;
   readonly #store: ModelStore;
+  readonly #given: Encoder | undefined;
   #encoder: Promise<Encoder> | undefined;
   #vectors: Promise<VectorFile> | undefined;
   #dense: Promise<ExactIndex> | undefined;
@@ -47,6 +50,7 @@ export class CorpusSearch {
     this.#signal = options.signal;
     this.#progress = options.progress ?? SILENT;
     this.#store = options.store ?? new ModelStore({ offline: settings.offline, progress: this.#progress });
+    this.#given = options.encoder;
   }
 
   /** @param overrides settings of this retriever alone, such as another alpha */
@@ -59,7 +63,8 @@ export class CorpusSearch {
     return new DenseRetriever(await this.encoder(), await this.#exact(), { ...this.#settings, ...overrides });
   }
 
-  encoder(): Promise<Encoder> {
+  async encoder(): Promise<Encoder> {
+    if (this.#given !== undefined) return this.#given;
     this.#encoder ??= openEncoder(this.#settings, this.#store, this.#signal);
     return this.#encoder;
   }

@@ -68,9 +68,9 @@ function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {
 <section>${histogram([{ distribution: rewards.bestSimilarity, kind: 'same' }], { label: 'best summed similarity of a query', mark: { value: threshold, name: 'threshold' } })}</section>
 <section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best less that of the worst candidate' })}</section>
 </div>
-<div class="wide"><table><thead><tr><th>Spread within a query</th><th>mean</th><th>10 %</th><th>median</th><th>90 %</th></tr></thead><tbody>${spreads.map(
+<div class="wide" style="margin:18px 0 26px"><table><thead><tr><th>Best less worst candidate of a query</th><th>mean</th><th>10 %</th><th>median</th><th>90 %</th></tr></thead><tbody>${spreads.map(
     ([name, one]) =>
-      html`<tr><td>${name}<small>best less worst candidate</small></td>${[one.mean, one.p10, one.median, one.p90].map((value) => html`<td>${value.toFixed(3)}</td>`)}</tr>`,
+      html`<tr><td>${name}</td>${[one.mean, one.p10, one.median, one.p90].map((value) => html`<td>${value.toFixed(3)}</td>`)}</tr>`,
   )}</tbody></table></div>
 ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
 }
@@ -85,7 +85,7 @@ function temperatureTable({ candidates }: RewardAudit): Markup {
     (one) =>
       html`<tr><td>${one.temperature}</td><td>${count(one.candidates)}</td><td>${one.meanReward.toFixed(3)}</td><td class="up">${count(one.chosen)}</td><td class="down">${count(one.rejected)}</td></tr>`,
   );
-  return html`<div class="wide"><table><thead><tr><th>Temperature</th><th>candidates</th><th>mean reward</th><th>chosen</th><th>rejected</th></tr></thead><tbody>${rows}</tbody></table></div>
+  return html`<div class="wide" style="margin-top:18px"><table><thead><tr><th>Temperature</th><th>candidates</th><th>mean reward</th><th>chosen</th><th>rejected</th></tr></thead><tbody>${rows}</tbody></table></div>
 <p class="soft">${percent(candidates.duplicates)} of the candidates repeat another one of their query to the letter; such texts share a rank.</p>`;
 }
 

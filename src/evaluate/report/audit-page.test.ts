@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import { type Distribution, defaultPairSettings, type RewardAudit } from '../../reward/index.ts';
+import { renderAuditPage } from './audit-page.ts';
+import { histogram } from './histogram.ts';
+
+function distribution(counts: number[], from = 0, to = 1): Distribution {
+  return {
+    count: 3,
+    mean: 0.5,
+    deviation: 0.1,
+    min: from,
+    p10: 0.1,
+    median: 0.5,
+    p90: 0.9,
+    max: to,
+    histogram: { from, to, counts },
+  };
+}
+
+const AUDIT: RewardAudit = {
+  rewarding: {
+    rewards: [
+      { name: 'rank-gold', weight: 1 },
+      { name: 'margin-answer', weight: 0.5 },
+    ],
+    similarity: 'cosine',
+    encoder: { id: 'MiniLM', fingerprint: 'x' },
+    expansionRole: 'query',
+    queries: 9,
+    candidates: 72,
+    empty: 0,
+    duplicates: 0,
+    dropped: { 'no answer': 1, 'only empty candidates': 0 },
+  },
+  settings: defaultPairSettings(),
+  threshold: 0.6,
+  queries: { all: 10, kept: 7, dropped: { 'no answer': 1, 'similarity below the threshold': 2 } },
+  pairs: { built: 7, repeated: 1, train: 5, dev: 1, left: 1 },
+  candidates: {
+    count: 72,
+    duplicates: 0.25,
+    quoting: 0.125,
+    queriesQuoting: 3,
+    overlap: 0.04,
+    byTemperature: [{ temperature: 0.8, candidates: 72, meanReward: 0.7, chosen: 6, rejected: 6 }],
+  },
+  rewards: { spread: { total: distribution([1, 2]) }, bestSimilarity: distribution([3, 4]) },
+  agreement: distribution([1, 1], -1, 1),
+  answers: { count: 9, copied: 0.5, overlap: 0.6 },
+  sides: {
+    margin: distribution([2, 1]),
+    chosenWords: distribution([1, 3], 0, 40),
+    rejectedWords: distribution([2, 1], 0, 40),
+    chosenLonger: 0.7,
+    chosenShorter: 0.3,
+    chosenQuotes: 0.2,
+    rejectedQuotes: 0,
+  },
+  examples: [
+    {
+      queryId: 'q1',
+      query: 'What is <b>?',
+      gold: 'a saw & a frame',
+      answer: undefined,
+      chosen: { text: 'good <script>', reward: 2, quotes: true },
+      rejected: { text: 'bad', reward: 0.0625, quotes: false },
+      part: 'dev',
+    },
+  ],
+  quotes: [{ queryId: 'q2', query: 'Which?', gold: 'the gold', text: 'it says the gold' }],
+};
+
+describe('the page of the audit', () => {
+  const page = renderAuditPage(AUDIT);
+
+  it('names every reason for which a query was dropped, with its share', () => {
+    expect(page).toContain('<td>similarity below the threshold</td><td>2</td><td>20.0 %</td>');
+    expect(page).toContain('<td>no answer</td><td>1</td><td>10.0 %</td>');
+    expect(page).toContain('7 pairs were built, of which 1 were not drawn. 1 more were the same');
+  });
+
+  it('shows leaks, copied answers, lengths and both sides of examples', () => {
+    expect(page).toContain('12.5 % of the candidates, of 3 queries, quote a gold document');
+    expect(page).toContain('Of 9 answers 50.0 % are copied from it.');
+    expect(page).toContain('longer in 70.0 % of the pairs and shorter in 30.0 %');
+    expect(page).toContain('chosen, 2.000, quotes the gold document');
+    expect(page).toContain('rank-gold + 0.5 \u00d7 margin-answer');
+  });
+
+  it('escapes what models and data wrote, and needs nothing from elsewhere', () => {
+    expect(page).toContain('good &lt;script&gt;');
+    expect(page).toContain('What is &lt;b&gt;?');
+    expect(page).not.toMatch(/<script|<link|https?:\/\//);
+  });
+
+  it('does without answers and without a summary of the rewards', () => {
+    const bare = renderAuditPage({
+      ...AUDIT,
+      rewarding: undefined,
+      agreement: undefined,
+      answers: { count: 0, copied: 0, overlap: 0 },
+      examples: [],
+      quotes: [],
+    });
+    expect(bare).toContain('72 candidates of 10 queries.');
+    expect(bare).not.toContain('Kendall');
+  });
+});
+
+describe('a histogram', () => {
+  it('draws a bar for each bin, and the mark where it lies', () => {
+    const { text } = histogram([{ distribution: distribution([0, 4, 2], 0, 3), kind: 'gain' }], {
+      label: 'size',
+      mark: { value: 1.5, name: 'half' },
+    });
+    const bars = [
+      ...text.matchAll(/<rect class="gain" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)">/g),
+    ];
+    expect(bars.map((bar) => Number(bar[4]))).toEqual([0, 144, 72]);
+    expect(text).toContain('1 to 2: 4');
+    // The middle of 40 to 470.
+    expect(text).toContain('<line class="zero" x1="255.0" x2="255.0"');
+    expect(text).toContain('>half</text>');
+  });
+
+  it('leaves out a mark outside the range, and draws a single value', () => {
+    const { text } = histogram([{ distribution: distribution([3], 2, 2), kind: 'same' }], {
+      label: 'size',
+      mark: { value: 9, name: 'far' },
+    });
+    expect(text).not.toContain('far');
+    expect(text).not.toContain('NaN');
+  });
+});
