@@ -3,7 +3,7 @@ import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
 import { loraScale } from './adapter-config.ts';
 import { checkFit } from './adapter-merge.ts';
 import type { TensorInfo } from './checkpoint-contract.ts';
-import { type ExportOptions, sourceConfig, withSource } from './export-source.ts';
+import { checkOutput, type ExportOptions, sourceConfig, withSource } from './export-source.ts';
 import { ggufNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture } from './gguf-settings.ts';
 import { type GgufTensorToWrite, type GgufValue, writeGguf } from './gguf-writer.ts';
@@ -24,6 +24,7 @@ export interface AdapterTarget {
 export async function exportGgufAdapter(out: string, options: ExportOptions & { adapter: LoraAdapter }): Promise<void> {
   const { adapter, adapterFile } = options;
   await withSource({ ...options, adapter: undefined }, async (source) => {
+    await checkOutput(out, source);
     const config = await sourceConfig(source);
     const tensors = source.checkpoint.tensors();
     checkAdapterFit(adapter, tensors, source.checkpoint.path, adapterFile);

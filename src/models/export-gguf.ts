@@ -2,7 +2,14 @@ import { basename } from 'node:path';
 import { ModelError } from '../system/index.ts';
 import type { TensorInfo } from './checkpoint-contract.ts';
 import { ENCODERS } from './element-encoders.ts';
-import { type ExportOptions, type ExportSource, sourceConfig, withSource, writingTask } from './export-source.ts';
+import {
+  checkOutput,
+  type ExportOptions,
+  type ExportSource,
+  sourceConfig,
+  withSource,
+  writingTask,
+} from './export-source.ts';
 import { readGgufMetadataBytes } from './gguf.ts';
 import { ROPE_FACTORS } from './gguf-as-hf.ts';
 import { ggufNameOf, hfNameOf, permutedHeads } from './gguf-names.ts';
@@ -32,6 +39,7 @@ export async function exportGguf(
 ): Promise<void> {
   const type = options.type ?? 'F16';
   await withSource(options, async (source) => {
+    await checkOutput(out, source);
     const config = await sourceConfig(source);
     const metadata =
       source.gguf === undefined ? await newMetadata(source, config) : await copiedMetadata(source.gguf.path);

@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { type Progress, SILENT } from '../system/index.ts';
+import { realpath, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { type Progress, SILENT, UsageError } from '../system/index.ts';
 import type { LoraAdapter } from './adapter.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
 import { openCheckpoint } from './checkpoint.ts';
@@ -57,6 +57,18 @@ function withWeights(base: Checkpoint, weights: ReadonlyMap<string, Float32Array
     metadata: () => base.metadata(),
     close: () => base.close(),
   };
+}
+
+/**
+ * Refuses an output that is the base itself.
+ * @throws UsageError
+ */
+export async function checkOutput(out: string, { checkpoint }: ExportSource): Promise<void> {
+  const [target, base] = await Promise.all(
+    [out, checkpoint.path].map((path) => realpath(path).catch(() => resolve(path))),
+  );
+  if (target !== base) return;
+  throw new UsageError('the export would overwrite the model it reads', { file: out, mend: 'Name another file.' });
 }
 
 /** The settings of the base, from its config.json or the GGUF's metadata. @throws ModelError */

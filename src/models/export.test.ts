@@ -1,6 +1,6 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AbortedError, ModelError, UsageError } from '../system/index.ts';
 import { readAdapter } from './adapter.ts';
@@ -241,6 +241,18 @@ test('an adapter of another model, and a broken base, are refused before anythin
   await writeFile(join(base, 'config.json'), JSON.stringify({ ...config, model_type: 'gpt2' }));
   await expect(exportGguf(join(base, 'a.gguf'), { base })).rejects.toThrow(/model type gpt2/);
   expect((await readdir(base)).filter((name) => name.startsWith('.') || /^[ab]/.test(name))).toEqual([]);
+});
+
+test('a model is not written over itself', async () => {
+  const base = await modelFolder('llama');
+  const file = join(base, 'x.gguf');
+  await exportGguf(file, { base });
+  const before = await readFile(file);
+  const adapter = await readAdapter(join(ADAPTERS, 'plain'));
+  await expect(exportGguf(join(base, '..', basename(base), 'x.gguf'), { base: file })).rejects.toThrow(UsageError);
+  await expect(exportGgufAdapter(file, { base: file, adapter })).rejects.toThrow(/overwrite the model it reads/);
+  await expect(exportSafetensors(base, { base: file })).rejects.toThrow(UsageError);
+  expect((await readFile(file)).equals(before)).toBe(true);
 });
 
 test('stopping leaves nothing behind', async () => {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import {
   checkAdapterFits,
@@ -71,6 +72,9 @@ const WRITERS: Record<Target, (given: Given, source: ExportOptions) => Promise<v
 
 async function exportPeft(out: string, source: ExportOptions): Promise<void> {
   const adapter = adapterOf(source);
+  if (resolve(out) === resolve(source.adapterFile ?? '')) {
+    throw new UsageError('the adapter would overwrite itself', { file: out, mend: 'Name another folder with --out.' });
+  }
   await checkAdapterFits({ ...source, adapter });
   await writeAdapter(out, adapter);
 }
