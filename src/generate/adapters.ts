@@ -61,8 +61,9 @@ export async function findAdapters(
   return Promise.all(
     adapters.map(async ({ path, scale = 1 }) => {
       if (!Number.isFinite(scale)) throw new UsageError(`${scale} is no scale`, { file: path, mend: 'Give a number.' });
-      const file = (await isAdapterFolder(path)) ? await convertedFile(path, model, signal) : await adapterFile(path);
-      await checkAdapter(file, model, path);
+      const isFolder = await isAdapterFolder(path);
+      const file = isFolder ? await convertedFile(path, model, signal) : await adapterFile(path);
+      await checkAdapter(file, model, isFolder ? path : file);
       return { file, scale, sha256: await sha256File(file, signal) };
     }),
   );
@@ -90,10 +91,9 @@ async function convertedFile(folder: string, model: AdaptedModel, signal: AbortS
   return file;
 }
 
-/** @param given the path that errors name: what the user wrote, not the copy in the cache */
-async function checkAdapter(path: string, model: AdaptedModel, given: string): Promise<void> {
+/** @param file what errors name: the user's folder, not the copy in the cache */
+async function checkAdapter(path: string, model: AdaptedModel, file: string): Promise<void> {
   const checkpoint = await openCheckpoint(path);
-  const file = path.startsWith(cacheHome()) ? given : path;
   try {
     const metadata = checkpoint.metadata();
     if (metadata['general.type'] !== 'adapter' || metadata['adapter.type'] !== 'lora') {

@@ -47,7 +47,10 @@ async function swapIn(fresh: string, folder: string, aside: string): Promise<voi
     () => true,
     () => false,
   );
-  await rename(fresh, folder);
+  await rename(fresh, folder).catch(async (error: unknown) => {
+    if (wasThere) await rename(aside, folder);
+    throw error;
+  });
   await syncFolder(dirname(folder));
   if (wasThere) await rm(aside, { recursive: true, force: true });
 }
