@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../evaluate/index.ts';
 import { ModelStore } from '../../models/index.ts';
+import { openRewards } from '../../pipeline/index.ts';
 import { type RewardResult, rewardCandidates } from '../../reward/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { openRewards } from '../open-rewards.ts';
 import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
