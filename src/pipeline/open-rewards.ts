@@ -15,8 +15,7 @@ import {
   type WeightedReward,
 } from '../reward/index.ts';
 import { ExactIndex } from '../search/index.ts';
-import { cacheHome, contentKey, UsageError } from '../system/index.ts';
-import type { CommandContext } from './command.ts';
+import { cacheHome, contentKey, type Progress, UsageError } from '../system/index.ts';
 
 /** Rewards that need nothing but the candidate set. */
 const SIMPLE: Record<string, () => Reward> = {
@@ -38,6 +37,11 @@ export interface RewardChoice extends RetrievalSettings {
   split: string;
 }
 
+export interface RewardOpening {
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
 /** What was opened; `close` ends the search threads. */
 export interface OpenedRewards {
   mixture: WeightedReward[];
@@ -54,7 +58,7 @@ export interface OpenedRewards {
 export async function openRewards(
   given: RewardChoice,
   search: CorpusSearch | undefined,
-  context: CommandContext,
+  options: RewardOpening,
 ): Promise<OpenedRewards> {
   const mixture: WeightedReward[] = [];
   const closing: (() => Promise<void>)[] = [];
@@ -66,8 +70,8 @@ export async function openRewards(
     else if (!name.startsWith(SEARCH_PREFIX)) throw unknownReward(name);
     else {
       const dataset = await searchedDataset(name, given);
-      candidateSearch ??= openCandidateSearch(given, dataset, search!, context, closing);
-      const qrels = await dataset.qrels(given.split, context.signal);
+      candidateSearch ??= openCandidateSearch(given, dataset, search!, options, closing);
+      const qrels = await dataset.qrels(given.split, options.signal);
       const measure = name.slice(SEARCH_PREFIX.length);
       const reward = new SearchReward(measure, await candidateSearch, qrels, { dropSelf: !given.keepSelf });
       mixture.push({ reward, weight });
@@ -108,7 +112,7 @@ async function openCandidateSearch(
   given: RewardChoice,
   dataset: BeirDataset,
   search: CorpusSearch,
-  { signal, progress }: CommandContext,
+  { signal, progress }: RewardOpening,
   closing: (() => Promise<void>)[],
 ): Promise<CandidateSearch> {
   const corpusHash = await dataset.corpusHash(signal);

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
+import { type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
+import { answersStage, candidatesStage } from './candidate-stages.ts';
+import type { EvaluationData } from './evaluation-data.ts';
+import { evaluateStage } from './evaluation-stage.ts';
+import { expansionStages } from './expansion-stages.ts';
+import { writeManifest } from './manifest.ts';
+import { pairsStage, rewardStage } from './preference-stages.ts';
+import type { Recipe } from './recipe-schema.ts';
+import { readEvaluation, writeAlignmentReport } from './report/write-report.ts';
+import { type FinishedStage, RunFolder } from './run-folder.ts';
+import type { AlignmentContext, AlignmentStage, Engine, StageName } from './stages.ts';
+import { dpoStage, sftStage } from './training-stages.ts';
+
+/** Every stage, in order. */
+export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
+  ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],
+  ...expansionStages,
+  evaluateStage,
+];
+
+export interface AlignOptions extends InputOptions {
+  /** Folder of the run. */
+  folder: string;
+  engine?: Engine | undefined;
+  /** Do this stage alone; those before it must be finished. */
+  only?: StageName | undefined;
+  warn?: ((line: string) => void) | undefined;
+  /** Told of each stage as it is finished or found finished. */
+  onStage?: ((name: StageName, stage: FinishedStage) => void) | undefined;
+}
+
+export interface AlignResult {
+  folder: string;
+  manifestFile: string;
+  /** Undefined where the run ended before it. */
+  evaluation: EvaluationData | undefined;
+  reportFile: string | undefined;
+  stages: ReadonlyMap<StageName, FinishedStage>;
+}
+
+/**
+ * Aligns a generator to a retriever and shows whether it helped (Yao et al., arXiv 2502.17057): candidates, answers, rewards,
+ * pairs, training, expansions of all arms, evaluation, report. Each stage keeps what it made under a key of its settings and
+ * inputs ({@link RunFolder}): the same call goes on where it was cut off, and repeats nothing that is finished.
+ *
+ * @throws UsageError, DataError, ModelError, NetworkError, ResourceError; AbortedError behind the signal
+ */
+export async function align(recipe: Recipe, options: AlignOptions): Promise<AlignResult> {
+  const { folder, signal, progress = SILENT } = options;
+  await makeFolder(folder);
+  const onWait = (holder: string) =>
+    progress.task('waiting for another process that works in the same folder', undefined, 'seconds').note(holder);
+  return withFileLock(join(folder, '.lock'), () => run(recipe, { ...options, progress }), { signal, onWait });
+}
+
+async function run(recipe: Recipe, options: AlignOptions & { progress: Progress }): Promise<AlignResult> {
+  const runFolder = new RunFolder(options.folder);
+  const context = await openContext(recipe, options);
+  try {
+    await runStages(context, runFolder, options);
+  } finally {
+    await context.models.encoder.close();
+  }
+  const { done } = context;
+  const isEvaluated = done.has('evaluate');
+  const evaluation = isEvaluated ? await readEvaluation(context) : undefined;
+  const reportFile = evaluation === undefined ? undefined : await writeAlignmentReport(context, evaluation, runFolder);
+  const manifestFile = await writeManifest(context, runFolder);
+  return { folder: options.folder, manifestFile, evaluation, reportFile, stages: done };
+}
+
+/** Opens data and models; nothing is loaded before it is needed. */
+export async function openContext(
+  recipe: Recipe,
+  { threads, offline, signal, progress = SILENT, engine = 'local', warn = () => {} }: Omit<AlignOptions, 'folder'>,
+): Promise<AlignmentContext> {
+  const inputs = { threads, offline, signal, progress };
+  const prompt = await openPrompt(recipe.prompt);
+  const answerPrompt = await openPrompt(recipe.answers.prompt);
+  const data = await openData(recipe, inputs);
+  const models = await openModels(recipe, inputs);
+  return { recipe, data, models, prompt, answerPrompt, options: { ...inputs, engine, warn }, done: new Map() };
+}
+
+async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {
+  for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(context.recipe))) {
+    const settings = stage.settings(context);
+    if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
+      throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {
+        mend: `Run it first (--only ${stage.name}), or all of them (without --only).`,
+      });
+    }
+    const work = { stage: stage.name, settings, run: (folder: string) => stage.run(context, folder) };
+    const finished = await runFolder.stage(work);
+    context.done.set(stage.name, finished);
+    onStage?.(stage.name, finished);
+    await writeManifest(context, runFolder);
+    if (stage.name === only) return;
+  }
+  if (only === undefined || context.done.has(only)) return;
+  throw new UsageError(`the recipe has no stage ${only}`, { mend: 'Enable it in the recipe.' });
+}

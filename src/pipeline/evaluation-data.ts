@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+const armSchema = z.object({
+  name: z.string(),
+  /** What the arm is, for people. */
+  description: z.string(),
+  alpha: z.number().optional(),
+  tuning: z.array(z.object({ alpha: z.number(), value: z.number() })),
+  measures: z.record(z.string(), z.number()),
+  bySeed: z.array(z.number()),
+  /** Mean words of its expansions. */
+  words: z.number(),
+});
+
+const testSchema = z.object({
+  arm: z.string(),
+  baseline: z.string(),
+  delta: z.number(),
+  p: z.number(),
+  pHolm: z.number(),
+  tTest: z.number(),
+  interval: z.tuple([z.number(), z.number()]),
+  helped: z.number(),
+  hurt: z.number(),
+  unchanged: z.number(),
+});
+
+/** Arms and the tests between them, by one way of searching. */
+const judgementSchema = z.object({
+  /** An encoder's name, or bm25. */
+  judge: z.string(),
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  arms: z.array(armSchema),
+  tests: z.array(testSchema),
+});
+
+/** `evaluation.json`: all that the evaluation found, as plain data. */
+export const evaluationSchema = z.object({
+  dataset: z.object({ name: z.string(), documents: z.number(), dev: z.number(), test: z.number() }),
+  measure: z.string(),
+  seeds: z.array(z.number()),
+  main: judgementSchema,
+  judges: z.array(judgementSchema),
+  /** Arms that tell content from style and length, by the main judge. */
+  controls: judgementSchema.optional(),
+  /** Every test query: what each arm wrote (under the first seed) and scored (a mean over seeds). */
+  queries: z.array(
+    z.object({
+      id: z.string(),
+      text: z.string(),
+      relevant: z.array(z.string()),
+      texts: z.record(z.string(), z.array(z.string())),
+      values: z.record(z.string(), z.number()),
+    }),
+  ),
+});
+export type EvaluationData = z.output<typeof evaluationSchema>;
+export type Judgement = z.output<typeof judgementSchema>;
+export type JudgedArm = z.output<typeof armSchema>;
+export type JudgedTest = z.output<typeof testSchema>;

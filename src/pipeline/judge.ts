@@ -1,0 +1,119 @@
+import type { CorpusSearch, Retriever, Topics } from '../evaluate/index.ts';
+import { REPORTED_MEASURES } from '../evaluate/index.ts';
+import { evaluateRun, type Run } from '../measures/index.ts';
+import { meanByQuery } from './paired-tests.ts';
+
+/** A point of an arm's tuning: the measure on the development queries. */
+export interface TuningPoint {
+  alpha: number;
+  value: number;
+}
+
+/** An arm that was searched and scored. */
+export interface ScoredArm {
+  name: string;
+  /** Undefined where expansions have no weight: raw queries, and lexical search. */
+  alpha: number | undefined;
+  tuning: TuningPoint[];
+  /** Means over queries, then over seeds, by display name. */
+  measures: Record<string, number>;
+  /** The tuned measure under each seed. */
+  bySeed: number[];
+  /** The tuned measure of each query, a mean over seeds. */
+  values: Map<string, number>;
+  /** One run a seed. */
+  runs: Run[];
+}
+
+/** What an arm searches: the development queries, and the test queries once a seed. */
+export interface ArmTopics {
+  name: string;
+  dev: Topics | undefined;
+  test: readonly Topics[];
+}
+
+export interface JudgeOptions {
+  /** A dense judge weighs expansions by alpha; a lexical one repeats the query before them. */
+  kind: 'dense' | 'bm25';
+  measure: string;
+  alphas: readonly number[];
+  depth: number;
+  keepSelf: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Searches and scores arms with one way of searching. */
+export class Judge {
+  readonly #search: CorpusSearch;
+  readonly #options: JudgeOptions;
+
+  constructor(search: CorpusSearch, options: JudgeOptions) {
+    this.#search = search;
+    this.#options = options;
+  }
+
+  /** @param alpha in place of tuning it on the arm's development queries */
+  async score(arm: ArmTopics, alpha?: number): Promise<ScoredArm> {
+    const { kind, measure } = this.#options;
+    const isExpanded = arm.test.some(({ queries }) => queries.some(({ expansions }) => expansions.length > 0));
+    const isWeighed = kind === 'dense' && isExpanded;
+    const tuning = isWeighed && alpha === undefined && arm.dev !== undefined ? await this.#tune(arm.dev) : [];
+    const chosen = isWeighed ? (alpha ?? bestOf(tuning)) : undefined;
+    const retriever = await this.#retriever(chosen);
+    const runs: Run[] = [];
+    const values: Map<string, number>[] = [];
+    const means: Record<string, number>[] = [];
+    for (const topics of arm.test) {
+      const { run } = await this.#retrieve(retriever, topics);
+      const measures = [...new Set([...REPORTED_MEASURES, measure])];
+      const scores = evaluateRun(topics.qrels, run, { measures, complete: true });
+      runs.push(run);
+      means.push(scores.mean);
+      values.push(new Map([...scores.perQuery].map(([id, all]) => [id, all[measure] ?? 0])));
+    }
+    return {
+      name: arm.name,
+      ...{ alpha: chosen, tuning, runs },
+      measures: meanOf(means),
+      bySeed: means.map((one) => one[measure] ?? 0),
+      values: meanByQuery(values),
+    };
+  }
+
+  /** The measure on the development queries for each alpha. */
+  async #tune(topics: Topics): Promise<TuningPoint[]> {
+    const { alphas, measure } = this.#options;
+    const points: TuningPoint[] = [];
+    for (const alpha of [...alphas].sort((a, b) => a - b)) {
+      const { run } = await this.#retrieve(await this.#retriever(alpha), topics);
+      const { mean } = evaluateRun(topics.qrels, run, { measures: [measure], complete: true });
+      points.push({ alpha, value: mean[measure] ?? 0 });
+    }
+    return points;
+  }
+
+  #retriever(alpha: number | undefined): Promise<Retriever> {
+    const { kind } = this.#options;
+    return this.#search.retriever(kind, alpha === undefined ? {} : { alpha });
+  }
+
+  #retrieve(retriever: Retriever, { queries }: Topics) {
+    const { depth, keepSelf, signal } = this.#options;
+    return retriever.retrieve(queries, { depth, dropSelf: !keepSelf, signal });
+  }
+}
+
+/** Of equal values the smallest alpha: the one that trusts the expansions least. */
+function bestOf(points: readonly TuningPoint[]): number {
+  return points.reduce(
+    (best, point) => (point.value > best.value ? point : best),
+    points[0] ?? { alpha: 0.5, value: 0 },
+  ).alpha;
+}
+
+function meanOf(all: readonly Record<string, number>[]): Record<string, number> {
+  const names = Object.keys(all[0] ?? {});
+  return Object.fromEntries(
+    names.map((name) => [name, all.reduce((sum, one) => sum + (one[name] ?? 0), 0) / all.length]),
+  );
+}

@@ -1,0 +1,175 @@
+import { CorpusSearch, openEncoder, type Topics } from '../evaluate/index.ts';
+import { displayName } from '../measures/index.ts';
+import { throwIfAborted } from '../system/index.ts';
+import { retrievalOf } from './alignment-inputs.ts';
+import { equalLengths, foreignExpansions, meanWords, repeatedQuery, withoutQueryTerms } from './controls.ts';
+import type { JudgedArm, Judgement } from './evaluation-data.ts';
+import { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
+import { pairedTests } from './paired-tests.ts';
+import { rememberingEncoder } from './remembering-encoder.ts';
+import type { AlignmentContext, ArmName } from './stages.ts';
+
+const DESCRIPTIONS: Record<ArmName, string> = {
+  raw: 'queries as they are',
+  zeroShot: 'expansions of the model as it came',
+  sft: 'expansions of the model trained to write the best candidates',
+  aligned: 'expansions of the model aligned by DPO',
+};
+
+/** What is tested, the primary claim first. */
+const TESTS: readonly (readonly [ArmName, ArmName])[] = [
+  ['aligned', 'zeroShot'],
+  ['aligned', 'raw'],
+  ['aligned', 'sft'],
+  ['sft', 'zeroShot'],
+];
+
+/** Arms as plain data, and with all that was found. */
+export interface Judged {
+  judgement: Judgement;
+  scored: ScoredArm[];
+}
+
+/** Tunes, searches and scores arms, and tests them against each other. */
+export async function judgeArms(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  kind: 'dense' | 'bm25',
+  arms: readonly ArmTopics[],
+  onArm: () => void,
+): Promise<Judged> {
+  const judge = new Judge(search, judgeOptions(context, kind));
+  const scored: ScoredArm[] = [];
+  for (const arm of arms) {
+    throwIfAborted(context.options.signal);
+    scored.push(await judge.score(arm));
+    onArm();
+  }
+  const present = new Set(arms.map(({ name }) => name));
+  const pairs = TESTS.filter((pair) => pair.every((name) => present.has(name)));
+  const described = scored.map((one, at) => describe(one, DESCRIPTIONS[one.name as ArmName], arms[at]!));
+  const { settings, name } = await search.retriever(kind);
+  const { alpha: _perArm, ...facts } = settings;
+  const judgement: Judgement = {
+    judge: name === 'dense' ? String(facts.encoder) : 'bm25',
+    settings: facts,
+    arms: described,
+    tests: testsOf(context, scored, pairs),
+  };
+  return { judgement, scored };
+}
+
+function judgeOptions({ recipe, options }: AlignmentContext, kind: 'dense' | 'bm25') {
+  const { alphas, depth, keepSelf, measure } = recipe.evaluation;
+  return { kind, measure: displayName(measure), alphas, depth, keepSelf, signal: options.signal };
+}
+
+function testsOf(
+  { recipe }: AlignmentContext,
+  scored: readonly ScoredArm[],
+  pairs: readonly (readonly [string, string])[],
+) {
+  const values = new Map(scored.map((one) => [one.name, one.values]));
+  return pairedTests(values, pairs, recipe.evaluation.seed ?? recipe.seed);
+}
+
+function describe(
+  { name, alpha, tuning, measures, bySeed }: ScoredArm,
+  description: string,
+  arm: ArmTopics,
+): JudgedArm {
+  const words = arm.test.reduce((sum, topics) => sum + meanWords(topics), 0) / arm.test.length;
+  return { name, description, ...(alpha !== undefined && { alpha }), tuning, measures, bySeed, words };
+}
+
+/** The same expansions by another search: BM25 as Query2doc has it, or another encoder. */
+export async function judgeElsewhere(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  name: string,
+  arms: readonly ArmTopics[],
+  onArm: () => void,
+): Promise<Judgement> {
+  if (name === 'bm25') return (await judgeArms(context, search, 'bm25', arms, onArm)).judgement;
+  const { recipe, data, models, options } = context;
+  const { signal, progress } = options;
+  const settings = retrievalOf(recipe, name, options);
+  const encoder = rememberingEncoder(await openEncoder(settings, models.store, signal));
+  const other = new CorpusSearch(data.dataset, settings, { signal, progress, store: models.store, encoder });
+  try {
+    return (await judgeArms(context, other, 'dense', arms, onArm)).judgement;
+  } finally {
+    await other.close();
+    await encoder.close();
+  }
+}
+
+interface ControlPlan {
+  name: string;
+  /** The arm whose alpha it takes. */
+  like: ArmName;
+  description: string;
+  test: Topics[];
+}
+
+/** Control arms: what stands beside the query is changed, all else stays as it was. */
+function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: number): ControlPlan[] {
+  const cut = aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!));
+  const equal = 'cut to the words of the shorter of zeroShot and aligned';
+  const deleted = "without the query's own words";
+  return [
+    {
+      ...{ name: 'query repeated', like: 'aligned' },
+      description: 'the query, repeated to the length of the aligned expansion',
+      test: aligned.test.map(repeatedQuery),
+    },
+    {
+      ...{ name: "another query's", like: 'aligned' },
+      description: 'the aligned expansion of another query',
+      test: aligned.test.map((topics) => foreignExpansions(topics, seed)),
+    },
+    { name: 'zeroShot, equal length', like: 'zeroShot', description: equal, test: cut.map(([, other]) => other) },
+    { name: 'aligned, equal length', like: 'aligned', description: equal, test: cut.map(([own]) => own) },
+    {
+      ...{ name: 'zeroShot, own terms deleted', like: 'zeroShot' },
+      description: deleted,
+      test: zeroShot.test.map(withoutQueryTerms),
+    },
+    {
+      ...{ name: 'aligned, own terms deleted', like: 'aligned' },
+      description: deleted,
+      test: aligned.test.map(withoutQueryTerms),
+    },
+  ];
+}
+
+const CONTROL_TESTS: readonly (readonly [string, string])[] = [
+  ['aligned', 'query repeated'],
+  ['aligned', "another query's"],
+  ['aligned, equal length', 'zeroShot, equal length'],
+  ['aligned, own terms deleted', 'zeroShot, own terms deleted'],
+  ['aligned, own terms deleted', 'raw'],
+];
+
+/** Scores the control arms, each under the alpha of the arm that it is made of. */
+export async function judgeControls(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  arms: readonly ArmTopics[],
+  { scored, judgement }: Judged,
+): Promise<Judgement> {
+  const { recipe, options } = context;
+  const judge = new Judge(search, judgeOptions(context, 'dense'));
+  const find = (name: ArmName) => arms.find((one) => one.name === name)!;
+  const plans = planControls(find('zeroShot'), find('aligned'), recipe.evaluation.seed ?? recipe.seed);
+  const all = [...scored];
+  const described: JudgedArm[] = [];
+  for (const { name, like, description, test } of plans) {
+    throwIfAborted(options.signal);
+    const arm = { name, dev: undefined, test };
+    const one = await judge.score(arm, scored.find((other) => other.name === like)!.alpha);
+    all.push(one);
+    described.push(describe(one, description, arm));
+  }
+  return { ...judgement, arms: described, tests: testsOf(context, all, CONTROL_TESTS) };
+}

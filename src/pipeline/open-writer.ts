@@ -1,0 +1,71 @@
+import { access } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
+import { exportGguf, type ResolvedModel } from '../models/index.ts';
+import { cacheHome, makeFolder, UsageError } from '../system/index.ts';
+import type { InputOptions } from './alignment-inputs.ts';
+import type { Recipe } from './recipe-schema.ts';
+
+/** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
+type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context'>;
+
+/** Tokens of a prompt that are reckoned with where the recipe does not say. */
+const PROMPT_ROOM = 512;
+
+/** Opens what writes texts of at most `maxTokens` tokens: the servers where there are some, else the embedded runtime. */
+export async function openWriter(
+  writer: Writer,
+  model: ResolvedModel | undefined,
+  maxTokens: number,
+  { signal, progress, threads, offline = false }: InputOptions,
+): Promise<Generator> {
+  if (writer.servers.length > 0) {
+    if (offline) {
+      throw new UsageError('--offline, but the recipe names servers', {
+        mend: 'Leave --offline, or the servers, away.',
+      });
+    }
+    const { servers: baseUrls, serverModel, concurrency } = writer;
+    return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, signal });
+  }
+  return openEmbedded(writer, model!, maxTokens, { signal, progress, threads });
+}
+
+/** Opens the embedded runtime, with an adapter where one is given. */
+export async function openEmbedded(
+  { sequences, context }: Pick<Writer, 'sequences' | 'context'>,
+  model: ResolvedModel,
+  maxTokens: number,
+  { signal, progress, threads = availableParallelism() }: InputOptions,
+  adapter?: string,
+): Promise<Generator> {
+  const { name, fingerprint } = model;
+  const path = await ggufOf(model, { signal, progress });
+  return loadGenerator(
+    { name, fingerprint, path },
+    {
+      ...{ sequences, threads, signal },
+      contextSize: context ?? maxTokens + PROMPT_ROOM,
+      adapters: adapter === undefined ? [] : [{ path: adapter }],
+    },
+  );
+}
+
+/** The GGUF file of a model; one is written into the cache folder for a model in Transformers' layout. */
+async function ggufOf({ path, fingerprint }: ResolvedModel, options: InputOptions): Promise<string> {
+  if (path.endsWith('.gguf')) return path;
+  const folder = join(cacheHome(), 'gguf');
+  const file = join(folder, `${fingerprint}.gguf`);
+  await makeFolder(folder);
+  if (!(await isThere(file)))
+    await exportGguf(file, { base: path, signal: options.signal, progress: options.progress });
+  return file;
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}

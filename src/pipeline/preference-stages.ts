@@ -1,0 +1,112 @@
+import { join } from 'node:path';
+import { readGoldTexts } from '../data/index.ts';
+import { CorpusSearch } from '../evaluate/index.ts';
+import { buildPairs, defaultPairSettings, rewardCandidates } from '../reward/index.ts';
+import { trainingQueriesKey } from './alignment-inputs.ts';
+import { openRewards } from './open-rewards.ts';
+import type { Recipe } from './recipe-schema.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
+
+/** Rewards that count, as `NAME=WEIGHT`; a weight of 0 leaves one out. */
+function weighted({ reward }: Recipe): string[] {
+  return Object.entries(reward.weights).flatMap(([name, weight]) => (weight === 0 ? [] : [`${name}=${weight}`]));
+}
+
+/** Texts of gold documents, where the queries do not bring theirs along (those of triples do). */
+async function goldTexts({ data, recipe, options }: AlignmentContext) {
+  if (recipe.data.kind === 'beir' && recipe.data.triples !== undefined) return undefined;
+  return readGoldTexts(data.dataset, (await data.training(false))(), options.signal);
+}
+
+/** Rewards every candidate. */
+export const rewardStage: AlignmentStage = {
+  name: 'reward',
+  wanted: () => true,
+  settings(context) {
+    const { recipe, models, data } = context;
+    const { encoder, retrieval } = models;
+    const isSearched = weighted(recipe).some((words) => words.startsWith('change-'));
+    const { retriever, alpha } = recipe.reward;
+    const { similarity, k1, b, queryRepeats, keepSelf } = retrieval;
+    return {
+      rewards: weighted(recipe).sort(),
+      encoder: encoder.fingerprint,
+      expansionRole: retrieval.expansionRole,
+      queries: trainingQueriesKey(data, recipe),
+      candidates: hashOf(context, 'candidates', 'candidates'),
+      answers: hashOf(context, 'answers', 'answers'),
+      search: isSearched ? { retriever, alpha, similarity, k1, b, queryRepeats, keepSelf } : undefined,
+    };
+  },
+  async run(context, folder) {
+    const { recipe, data, models, options } = context;
+    const { signal, progress } = options;
+    const { dataset, splits } = data;
+    const settings = { ...models.retrieval, alpha: recipe.reward.alpha };
+    const { encoder, store } = models;
+    const search = new CorpusSearch(dataset, settings, { signal, progress, store, encoder });
+    const choice = { ...settings, reward: weighted(recipe), retriever: recipe.reward.retriever };
+    const rewards = await openRewards({ ...choice, dataset: dataset.folder, split: splits.train }, search, {
+      signal,
+      progress,
+    });
+    try {
+      const { file, summary, seconds } = await rewardCandidates({
+        queries: (await data.training(false))(),
+        goldTexts: await goldTexts(context),
+        candidates: outputOf(context, 'candidates', 'candidates')!,
+        answers: outputOf(context, 'answers', 'answers'),
+        encoder: models.encoder,
+        expansionRole: settings.expansionRole,
+        mixture: rewards.mixture,
+        out: join(folder, 'rewards.jsonl'),
+        signal,
+        progress,
+      });
+      return { outputs: { rewards: file }, result: { ...summary, rewardSeconds: seconds } };
+    } finally {
+      await rewards.close();
+      await search.close();
+    }
+  },
+};
+
+/** Chooses and audits the preference pairs. */
+export const pairsStage: AlignmentStage = {
+  name: 'pairs',
+  wanted: () => true,
+  settings(context) {
+    const { recipe, data, prompt } = context;
+    return {
+      ...pairSettingsOf(recipe),
+      prompt: prompt.text,
+      queries: trainingQueriesKey(data, recipe),
+      candidates: hashOf(context, 'candidates', 'candidates'),
+      answers: hashOf(context, 'answers', 'answers'),
+      rewards: hashOf(context, 'reward', 'rewards'),
+    };
+  },
+  async run(context, folder) {
+    const { recipe, data, prompt, options } = context;
+    const { files, audit } = await buildPairs({
+      queries: await data.training(false),
+      goldTexts: await goldTexts(context),
+      candidates: outputOf(context, 'candidates', 'candidates')!,
+      rewards: outputOf(context, 'reward', 'rewards')!,
+      answers: outputOf(context, 'answers', 'answers'),
+      prompt,
+      settings: pairSettingsOf(recipe),
+      out: join(folder, 'pairs.jsonl'),
+      devOut: join(folder, 'pairs-dev.jsonl'),
+      auditOut: join(folder, 'audit.json'),
+      signal: options.signal,
+      progress: options.progress,
+    });
+    const outputs = { pairs: files.pairs, audit: files.audit, ...(files.dev !== undefined && { dev: files.dev }) };
+    return { outputs, result: { train: audit.pairs.train, dev: audit.pairs.dev, queries: audit.queries } };
+  },
+};
+
+function pairSettingsOf(recipe: Recipe) {
+  return defaultPairSettings({ ...recipe.pairs, seed: recipe.pairs.seed ?? recipe.seed });
+}

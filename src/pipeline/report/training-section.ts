@@ -1,0 +1,65 @@
+import { html, type Markup } from '../../evaluate/index.ts';
+import type { MetricsRecord } from '../../train/index.ts';
+import type { Judgement } from '../evaluation-data.ts';
+import { type Line, linePlot } from './line-plot.ts';
+
+const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
+
+/** The measure on the development queries over alpha, one line an arm. */
+export function tuningPlot({ arms }: Judgement): Markup {
+  const lines = arms
+    .filter(({ tuning }) => tuning.length > 0)
+    .map(({ name, tuning }): Line => {
+      return { name, kind: KINDS[name] ?? 'same', points: tuning.map(({ alpha, value }) => [alpha, value]) };
+    });
+  return linePlot(lines, { label: 'Development queries, by weight of the expansion', axis: 'alpha' });
+}
+
+/** Curves of DPO and of the SFT baseline. */
+export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly MetricsRecord[]>): Markup | undefined {
+  if (dpo.length === 0 && sft.length === 0) return undefined;
+  const plots = [
+    both(dpo, 'loss', 'DPO: loss'),
+    linePlot(
+      [
+        line(dpo, 'train', 'rewardChosen', 'chosen', 'gain'),
+        line(dpo, 'train', 'rewardRejected', 'rejected', 'loss'),
+        line(dpo, 'train', 'margin', 'margin', 'same'),
+      ],
+      { label: 'DPO: rewards of chosen and rejected', axis: 'step' },
+    ),
+    both(dpo, 'accuracy', 'DPO: share of pairs ranked right'),
+    linePlot(
+      [
+        line(dpo, 'train', 'logProbabilityChosen', 'chosen', 'gain'),
+        line(dpo, 'train', 'logProbabilityRejected', 'rejected', 'loss'),
+      ],
+      { label: 'DPO: log-probabilities', axis: 'step' },
+    ),
+    linePlot([line(dpo, 'train', 'gradientNorm', 'before clipping', 'same')], {
+      label: 'DPO: gradient norm',
+      axis: 'step',
+    }),
+    sft.length === 0 ? undefined : both(sft, 'loss', 'SFT: loss'),
+  ];
+  return html`<h2>Training</h2><div class="columns">${plots.map((plot) => plot && html`<section>${plot}</section>`)}</div>`;
+}
+
+function both(records: readonly MetricsRecord[], figure: string, label: string): Markup {
+  const dev: Line = { ...line(records, 'dev', figure, 'development', 'loss'), dashed: true };
+  return linePlot([line(records, 'train', figure, 'training', 'gain'), dev], { label, axis: 'step' });
+}
+
+function line(
+  records: readonly MetricsRecord[],
+  split: MetricsRecord['split'],
+  figure: string,
+  name: string,
+  kind: Line['kind'],
+): Line {
+  const points = records.flatMap((record): [number, number][] => {
+    const value = record.values[figure];
+    return record.split === split && typeof value === 'number' ? [[record.step, value]] : [];
+  });
+  return { name, kind, points };
+}

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { RewardAudit } from '../../reward/index.ts';
+import { DataError, systemFault, writeDurably } from '../../system/index.ts';
+import { type MetricsRecord, readMetrics } from '../../train/index.ts';
+import { type EvaluationData, evaluationSchema } from '../evaluation-data.ts';
+import { describeRun } from '../manifest.ts';
+import type { RunFolder } from '../run-folder.ts';
+import { type AlignmentContext, outputOf, type StageName } from '../stages.ts';
+import { renderAlignmentReport } from './alignment-page.ts';
+
+/** What the evaluation stage found. @throws DataError */
+export async function readEvaluation(context: AlignmentContext): Promise<EvaluationData> {
+  const file = outputOf(context, 'evaluate', 'evaluation')!;
+  const parsed = evaluationSchema.safeParse(await readJson(file));
+  if (parsed.success) return parsed.data;
+  throw new DataError('is not an evaluation', {
+    file,
+    mend: 'Remove its folder: it is made again.',
+    cause: parsed.error,
+  });
+}
+
+/** Writes `report.html` into the run folder. @returns its path */
+export async function writeAlignmentReport(
+  context: AlignmentContext,
+  evaluation: EvaluationData,
+  run: RunFolder,
+): Promise<string> {
+  const manifest = describeRun(context, run);
+  const auditFile = outputOf(context, 'pairs', 'audit');
+  const page = renderAlignmentReport({
+    title: 'What alignment did',
+    recipe: { name: manifest.recipe.name, hash: manifest.recipeHash },
+    evaluation,
+    audit: auditFile === undefined ? undefined : ((await readJson(auditFile)) as RewardAudit),
+    training: { dpo: await metricsOf(context, 'dpo'), sft: await metricsOf(context, 'sft') },
+    stages: manifest.stages.map(({ stage, seconds, result }) => ({ name: stage, seconds, note: noteOf(result) })),
+    settings: settingsOf(manifest),
+    remarks: remarksOf(context, evaluation),
+  });
+  const file = join(run.path, 'report.html');
+  await writeDurably(file, page);
+  return file;
+}
+
+async function metricsOf(context: AlignmentContext, stage: StageName): Promise<MetricsRecord[]> {
+  const file = outputOf(context, stage, 'metrics');
+  return file === undefined ? [] : readMetrics(dirname(file));
+}
+
+/** The few facts of a stage's result that people look for. */
+function noteOf(result: Record<string, unknown>): string {
+  const named: [key: string, unit: string][] = [
+    ['queries', 'queries'],
+    ['candidates', 'candidates'],
+    ['answers', 'answers'],
+    ['train', 'pairs'],
+    ['steps', 'steps'],
+    ['tokens', 'tokens'],
+    ['tokensPerSecond', 'tokens a second'],
+  ];
+  return named
+    .flatMap(([key, unit]) => {
+      const value = result[key];
+      return typeof value === 'number' && value > 0 ? [`${value.toLocaleString('en-US')} ${unit}`] : [];
+    })
+    .join(', ');
+}
+
+type Section = [section: string, entries: [name: string, value: string][]];
+
+/** Everything that a reader needs to make the same figures again. */
+function settingsOf(manifest: ReturnType<typeof describeRun>): Section[] {
+  const { recipe, models, data, prompts, host } = manifest;
+  return [
+    ['Recipe', [['hash', manifest.recipeHash], ...flatten(recipe)]],
+    ['Models', flatten(models)],
+    ['Data', flatten(data)],
+    ['Prompts', flatten(prompts)],
+    ['Host', [['llm-qe', manifest.version], ['engine', manifest.engine], ...flatten(host)]],
+    ['Reproducing', [['what holds', manifest.reproducibility]]],
+  ];
+}
+
+/** `{a: {b: 1}}` becomes `a.b: 1`. */
+function flatten(value: unknown, path = ''): [string, string][] {
+  if (value === undefined) return [];
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    return [[path, Array.isArray(value) ? value.join(', ') : String(value)]];
+  }
+  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, path === '' ? key : `${path}.${key}`));
+}
+
+function remarksOf({ recipe, models }: AlignmentContext, { seeds, main }: EvaluationData): string[] {
+  const remarks = [
+    `The encoder that rewards the candidates (${models.encoder.id}) also judges the arms: a gain by it may be a gain by it alone.${recipe.evaluation.judges.length > 0 ? ' The other judges above were not trained for.' : ''}`,
+    `One training seed. ${seeds.length === 1 ? 'One generation seed: another gives other passages, so the scores themselves are noisy.' : `Scores are means over ${seeds.length} generation seeds.`}`,
+  ];
+  const edges = main.arms
+    .filter(({ alpha }) => alpha === 0 || alpha === 1)
+    .map(({ name, alpha }) => `${name} ${alpha}`);
+  if (edges.length > 0) {
+    remarks.push(
+      `The tuned alpha lies at the edge (${edges.join(', ')}): at 0 the expansion is not used at all, at 1 the query is not.`,
+    );
+  }
+  return remarks;
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw systemFault(error, file);
+    throw new DataError('is not JSON', { file, mend: 'Remove its folder: it is made again.', cause: error });
+  }
+}

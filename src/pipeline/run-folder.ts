@@ -1,0 +1,180 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { z } from 'zod';
+import { cachedSha256 } from '../data/index.ts';
+import {
+  contentKey,
+  DataError,
+  describeChanges,
+  makeFolder,
+  packageVersion,
+  systemFault,
+  writeDurably,
+} from '../system/index.ts';
+
+const outputSchema = z.object({ file: z.string(), bytes: z.number(), sha256: z.string() });
+
+const recordSchema = z.object({
+  stage: z.string(),
+  /** Content key of the settings, inputs by their hashes among them. */
+  key: z.string(),
+  version: z.string(),
+  settings: z.record(z.string(), z.unknown()),
+  /** Wall time of all attempts, in seconds. */
+  seconds: z.number(),
+  finished: z.boolean(),
+  /** Files by what they are, relative to the stage's folder. */
+  outputs: z.record(z.string(), outputSchema),
+  /** Facts that later stages and the report read. */
+  result: z.record(z.string(), z.unknown()),
+});
+
+/** `stage.json`: what a stage was made from, and what it made. */
+export type StageRecord = z.output<typeof recordSchema>;
+
+/** What is to be done. */
+export interface StageWork {
+  stage: string;
+  /** All that decides the outputs. Plain JSON. */
+  settings: Record<string, unknown>;
+  /** Does the work in the folder; goes on where it finds its own traces. */
+  run(folder: string): Promise<{ outputs: Record<string, string>; result: Record<string, unknown> }>;
+}
+
+/** A finished stage. */
+export interface FinishedStage {
+  record: StageRecord;
+  folder: string;
+  /** Whether nothing had to be done. */
+  reused: boolean;
+  /** What differs from the same stage of an earlier run in this folder; empty for the first. */
+  changes: string[];
+}
+
+const RECORD = 'stage.json';
+/** Enough of the key that two never meet in one run folder. */
+const KEY_LENGTH = 10;
+
+/**
+ * The folder of a run. Each stage works in a sub-folder that is named by the content key of its settings and inputs: what is
+ * finished is never done again, what was cut off goes on, and a changed setting gets a sub-folder of its own, so that nothing is
+ * mixed. Runs that share stages (ablations of one recipe) can share the folder.
+ */
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * Does a stage, or finds it done.
+   * @throws DataError where an output was changed behind its back
+   */
+  async stage(work: StageWork): Promise<FinishedStage> {
+    const settings = JSON.parse(JSON.stringify(work.settings)) as Record<string, unknown>;
+    const key = contentKey({ stage: work.stage, settings });
+    const folder = this.folderOf(work.stage, key);
+    const found = await readRecord(folder);
+    if (found?.finished === true) {
+      await checkOutputs(folder, found);
+      return { record: found, folder, reused: true, changes: [] };
+    }
+    const changes = found === undefined ? await this.#changesOf(work.stage, settings) : [];
+    await makeFolder(folder);
+    const begun: StageRecord = {
+      ...{ stage: work.stage, key, version: packageVersion(), settings },
+      ...{ seconds: found?.seconds ?? 0, finished: false, outputs: {}, result: {} },
+    };
+    const record = await timed(folder, begun, work);
+    return { record, folder, reused: false, changes };
+  }
+
+  /** The stage with these settings where it is finished; undefined where it is not. */
+  async find(stage: string, settings: Record<string, unknown>): Promise<StageRecord | undefined> {
+    const plain = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
+    const found = await readRecord(this.folderOf(stage, contentKey({ stage, settings: plain })));
+    return found?.finished === true ? found : undefined;
+  }
+
+  /** A path as it stands in the manifest. */
+  relative(path: string): string {
+    return relative(this.path, path).replaceAll('\\', '/');
+  }
+
+  /** Where the stage of that key works. */
+  folderOf(stage: string, key: string): string {
+    return join(this.path, `${stage}-${key.slice(0, KEY_LENGTH)}`);
+  }
+
+  /** What differs from the stage's nearest other attempt. */
+  async #changesOf(stage: string, settings: Record<string, unknown>): Promise<string[]> {
+    const names = await readdir(this.path).catch((): string[] => []);
+    const isOfStage = (name: string) => name.startsWith(`${stage}-`) && name.length === stage.length + 1 + KEY_LENGTH;
+    const differences: string[][] = [];
+    for (const name of names.filter(isOfStage)) {
+      const other = await readRecord(join(this.path, name));
+      if (other !== undefined) differences.push(describeChanges(other.settings, settings));
+    }
+    return differences.sort((a, b) => a.length - b.length)[0] ?? [];
+  }
+}
+
+/** Runs a stage, and keeps its time however it ends. */
+async function timed(folder: string, begun: StageRecord, work: StageWork): Promise<StageRecord> {
+  const started = performance.now();
+  const seconds = () => Number((begun.seconds + (performance.now() - started) / 1000).toFixed(3));
+  await writeRecord(folder, begun);
+  try {
+    const { outputs, result } = await work.run(folder);
+    const plain = JSON.parse(JSON.stringify(result)) as Record<string, unknown>;
+    const record = { ...begun, outputs: await describeOutputs(folder, outputs), result: plain };
+    const finished = { ...record, finished: true, seconds: seconds() };
+    await writeRecord(folder, finished);
+    return finished;
+  } catch (error) {
+    await writeRecord(folder, { ...begun, seconds: seconds() }).catch(() => {});
+    throw error;
+  }
+}
+
+async function describeOutputs(folder: string, outputs: Record<string, string>): Promise<StageRecord['outputs']> {
+  const described: StageRecord['outputs'] = {};
+  for (const [name, path] of Object.entries(outputs)) {
+    const { size } = await stat(path);
+    const file = relative(folder, path).replaceAll('\\', '/');
+    described[name] = { file, bytes: size, sha256: await cachedSha256(path) };
+  }
+  return described;
+}
+
+async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Promise<void> {
+  for (const { file, sha256 } of Object.values(outputs)) {
+    const path = join(folder, file);
+    if ((await cachedSha256(path)) === sha256) continue;
+    throw new DataError(`is not what stage ${stage} wrote: it was changed since`, {
+      file: path,
+      mend: `Restore it, or remove ${folder} to have the stage done again.`,
+    });
+  }
+}
+
+async function readRecord(folder: string): Promise<StageRecord | undefined> {
+  const file = join(folder, RECORD);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw systemFault(error, file);
+  }
+  try {
+    return recordSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new DataError('is not the record of a stage', { file, mend: 'Remove the folder it stands in.', cause });
+  }
+}
+
+async function writeRecord(folder: string, record: StageRecord): Promise<void> {
+  await writeDurably(join(folder, RECORD), `${JSON.stringify(record, null, 1)}\n`);
+}

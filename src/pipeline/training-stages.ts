@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import { type PairReading, readPairs } from '../data/index.ts';
+import { exportGguf } from '../models/index.ts';
+import { describeSkipped, type GeneratorTrainingInput, trainGenerator } from '../train/index.ts';
+import type { Recipe } from './recipe-schema.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';
+
+/** The training of one arm: DPO, or SFT on what was chosen. */
+function trainingStage(name: 'sft' | 'dpo', wanted: AlignmentStage['wanted']): AlignmentStage {
+  return {
+    name,
+    wanted,
+    settings(context) {
+      const { models, options } = context;
+      return {
+        ...decisiveSettings(trainingSettings(context.recipe, name)),
+        base: models.generator.fingerprint,
+        pairs: hashOf(context, 'pairs', 'pairs'),
+        dev: hashOf(context, 'pairs', 'dev'),
+        engine: options.engine,
+      };
+    },
+    run: (context, folder) => trainArm(context, name, folder),
+  };
+}
+
+export const sftStage = trainingStage('sft', ({ sft }) => sft.enabled);
+export const dpoStage = trainingStage('dpo', () => true);
+
+async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: string) {
+  const { recipe, models, options } = context;
+  const pairs = await readKnownPairs(outputOf(context, 'pairs', 'pairs')!, context);
+  const devFile = outputOf(context, 'pairs', 'dev');
+  const dev = devFile === undefined ? undefined : await readKnownPairs(devFile, context);
+  const result = await trainGenerator({
+    base: models.generator,
+    pairs: pairs.pairs,
+    devPairs: dev?.pairs ?? [],
+    out: folder,
+    settings: trainingSettings(recipe, name),
+    threads: options.threads,
+    warn: (line) => options.warn(`${name}: ${line}`),
+    signal: options.signal,
+    progress: options.progress,
+  });
+  const weights =
+    result.kind === 'adapter' ? adapterFiles(result.path) : await runtimeFile(result.path, folder, context);
+  const { step, training, train, dev: devCounts, mode, seconds } = result;
+  return {
+    outputs: { ...weights, metrics: result.metricsFile },
+    result: {
+      ...{ kind: result.kind, step, steps: training.steps, stopped: training.stopped, mode, trainingSeconds: seconds },
+      best: training.best && { step: training.best.step, metric: training.best.metric, value: training.best.value },
+      pairs: { train, dev: devCounts },
+    },
+  };
+}
+
+function adapterFiles(folder: string): Record<string, string> {
+  return { adapter: join(folder, 'adapter_model.safetensors'), adapterConfig: join(folder, 'adapter_config.json') };
+}
+
+/** Where all weights were trained: the model as the embedded runtime reads it. */
+async function runtimeFile(
+  model: string,
+  folder: string,
+  { options }: AlignmentContext,
+): Promise<Record<string, string>> {
+  const file = join(folder, 'model.gguf');
+  await exportGguf(file, { base: model, signal: options.signal, progress: options.progress });
+  return { model: file };
+}
+
+async function readKnownPairs(file: string, { options }: AlignmentContext): Promise<PairReading> {
+  const reading = await readPairs(file, { signal: options.signal });
+  const skipped = describeSkipped(reading.skipped);
+  if (skipped !== '') options.warn(`pairs are left out (${skipped}), such as ${reading.examples.join('; ')}`);
+  return reading;
+}
+
+/** What the trainer is given. */
+export function trainingSettings(recipe: Recipe, method: 'sft' | 'dpo'): GeneratorTrainingInput {
+  if (method === 'dpo') return { ...recipe.dpo, method, seed: recipe.dpo.seed ?? recipe.seed };
+  const { enabled: _wanted, ...settings } = recipe.sft;
+  return { ...settings, method, seed: settings.seed ?? recipe.seed };
+}
+
+/** How often is saved, and how much memory is used, changes nothing. */
+function decisiveSettings({ saveEvery: _saved, memory: _held, ...settings }: GeneratorTrainingInput) {
+  return settings;
+}
+
+/** Names of the training stages by the arm that they make. */
+export const TRAINED_BY: Record<'sft' | 'aligned', StageName> = { sft: 'sft', aligned: 'dpo' };
