@@ -9,8 +9,9 @@ import { openCheckpoint } from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { exportGguf } from './export-gguf.ts';
 import { exportSafetensors } from './export-safetensors.ts';
+import { readGgufMetadataBytes } from './gguf.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
-import { writeGguf } from './gguf-writer.ts';
+import { type GgufValue, writeGguf } from './gguf-writer.ts';
 import { loadTokenizer } from './tokenizer.ts';
 
 /** Tiny random models of Transformers, by reference/architectures.py. */
@@ -269,4 +270,35 @@ test('a GGUF file with a name twice, or rows that fill no block, is refused', as
   await expect(writeGguf(out, new Map(), [one, one])).rejects.toThrow('the name is taken');
   await expect(writeGguf(out, new Map(), [{ ...one, type: 'Q8_0' }])).rejects.toThrow("do not fill Q8_0's blocks");
   await expect(writeGguf(out, new Map(), [{ ...one, shape: [3] }])).rejects.toThrow('do not fill the shape');
+});
+
+test('every kind of metadata comes back, large vocabularies too', async () => {
+  const out = join(folder, 'metadata.gguf');
+  const tokens = Array.from({ length: 300_000 }, (_, id) => `token ${id} ü`);
+  const metadata = new Map<string, GgufValue>([
+    ['whole', { u32: 4_000_000_000 }],
+    ['fraction', { f32: 0.5 }],
+    ['yes', { bool: true }],
+    ['text', { text: 'é🙂' }],
+    ['tokens', { texts: tokens }],
+    ['types', { i32s: [1, -3] }],
+    ['scores', { f32s: [0.25, -8] }],
+  ]);
+  await writeGguf(out, metadata, []);
+  const file = await openCheckpoint(out);
+  const expected = {
+    whole: 4_000_000_000,
+    fraction: 0.5,
+    yes: true,
+    text: 'é🙂',
+    tokens,
+    types: [1, -3],
+    scores: [0.25, -8],
+  };
+  expect(file.metadata()).toEqual(expected);
+  await file.close();
+  const copy = join(folder, 'metadata-copy.gguf');
+  const bytes = await readGgufMetadataBytes(out);
+  await writeGguf(copy, new Map([...bytes].map(([key, value]) => [key, { bytes: value }])), []);
+  expect((await readFile(copy)).equals(await readFile(out))).toBe(true);
 });

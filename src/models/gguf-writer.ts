@@ -68,7 +68,11 @@ function headerBytes(
   tensors: readonly GgufTensorToWrite[],
 ): Uint8Array {
   const parts: Uint8Array[] = [Buffer.from('GGUF'), u32(VERSION), u64(tensors.length), u64(metadata.size)];
-  for (const [key, value] of metadata) parts.push(text(key), ...valueParts(value));
+  for (const [key, value] of metadata) {
+    parts.push(text(key));
+    // One at a time: a vocabulary has more parts than a call can have arguments.
+    for (const part of valueParts(value)) parts.push(part);
+  }
   const names = new Set<string>();
   let offset = 0;
   for (const { name, shape, type } of tensors) {
