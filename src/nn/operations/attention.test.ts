@@ -121,3 +121,24 @@ test('a beginning that two continuations share gives what each would give by its
     }
   }
 });
+
+test('turns by different frequencies do not share their angles: one there and one back leaves what was', async () => {
+  const [shape, places] = [
+    [1, 2, 3, 4],
+    [0, 2, 1],
+  ];
+  const data = Float32Array.from({ length: 24 }, () => random.normal());
+  const [there, back] = [1, -1].map((sign) => ({ inverse: Float32Array.of(sign, 0.2 * sign), scale: 1 }));
+  const { result, gradients } = await run(
+    [{ dtype: 'float32', shape, data }, integers([1, 3], ...places)],
+    [
+      { dtype: 'float32', shape: ['batch', 2, 'sequence', 4] },
+      { dtype: 'int32', shape: ['batch', 'sequence'] },
+    ],
+    (x, at) => ops.rotate(ops.rotate(x!, at!, there!), at!, back!),
+  );
+  data.forEach((number, index) => {
+    expect(result.data[index]).toBeCloseTo(number, 5);
+    expect(gradients[0]![index]).toBeCloseTo(1, 5);
+  });
+});

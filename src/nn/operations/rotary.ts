@@ -27,17 +27,19 @@ export function rotate(x: Tensor, positions: Tensor, frequencies: RotaryFrequenc
   const pairs = frequencies.inverse.length;
   requireFit(size === 2 * pairs, 'RotaryEmbedding', x, positions, `are to be turned by ${pairs} frequencies a head`);
   const length = positions.shape[1]!;
+  const of = `${positions.name} ${frequencies.scale} ${frequencies.inverse.join(' ')}`;
+  const shared = (part: string, build: () => Tensor) => graph.once(`rotary ${part} of ${of}`, build);
   const angles = () =>
-    graph.once('rotary angles', () => {
+    shared('angles', () => {
       const inverse = graph.constant(frequencies.inverse, [1, frequencies.inverse.length]);
       return multiply(reshape(cast(range(graph, length), 'float32'), [length, 1]), inverse);
     });
   const scaled = (wave: Tensor) =>
     frequencies.scale === 1 ? wave : multiply(wave, graph.constant(Float32Array.of(frequencies.scale), []));
-  const cosines = graph.once('rotary cosines', () => scaled(cosine(angles())));
-  const sines = graph.once('rotary sines', () => scaled(sine(angles())));
-  const at = graph.once('rotary positions', () => cast(positions, 'int64'));
-  const back = () => graph.once('rotary sines backward', () => negate(sines));
+  const cosines = shared('cosines', () => scaled(cosine(angles())));
+  const sines = shared('sines', () => scaled(sine(angles())));
+  const at = shared('positions', () => cast(positions, 'int64'));
+  const back = () => shared('sines backward', () => negate(sines));
   return turn(x, at, cosines, sines, back);
 }
 
