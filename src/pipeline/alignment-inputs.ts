@@ -12,6 +12,7 @@ import { defaultRetrievalSettings, openEncoder, type RetrievalSettings } from '.
 import { PROMPTS, type PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../models/index.ts';
 import { cacheHome, contentKey, type Progress, SILENT } from '../system/index.ts';
+import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { rememberingEncoder } from './remembering-encoder.ts';
 
@@ -44,7 +45,11 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
       : { train: data.trainSplit, dev: data.devSplit, test: data.testSplit };
   const triples = data.kind === 'beir' ? data.triples : undefined;
   const source = triples === undefined ? { dataset: dataset.folder } : { triples };
-  const judged = [splits.dev, splits.test, ...(triples === undefined ? [splits.train] : [])];
+  const judged = [
+    splits.test,
+    ...(isTuned(recipe) ? [splits.dev] : []),
+    ...(triples === undefined ? [splits.train] : []),
+  ];
   const hashes: Record<string, string> = {
     corpus: await dataset.corpusHash(signal),
     queries: await cachedSha256(await dataset.queriesFile(), signal),

@@ -7,8 +7,9 @@ import type { EvaluationData, Judgement } from './evaluation-data.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import type { ArmTopics, ScoredArm } from './judge.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
+import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
-import { type AlignmentContext, type AlignmentStage, type ArmName, hashOf, outputOf } from './stages.ts';
+import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from './stages.ts';
 
 /** The arms that a recipe has, in the order of the tables. */
 function armsOf(recipe: Recipe): ArmName[] {
@@ -25,8 +26,8 @@ export const evaluateStage: AlignmentStage = {
     const { hashes, splits } = data;
     const written = armsOf(recipe).flatMap((arm) => {
       if (arm === 'raw') return [];
-      const files = [`dev-${generationSeeds(recipe)[0]}`, ...generationSeeds(recipe).map((one) => `test-${one}`)];
-      return files.map((name) => [`${arm} ${name}`, hashOf(context, `expand-${arm}`, name)]);
+      const outputs = context.done.get(`expand-${arm}`)?.record.outputs ?? {};
+      return Object.entries(outputs).map(([name, { sha256 }]) => [`${arm} ${name}`, sha256]);
     });
     return {
       ...{ ...evaluation, seed },
@@ -70,7 +71,7 @@ export const evaluateStage: AlignmentStage = {
 async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {
   const { recipe } = context;
   const seeds = generationSeeds(recipe);
-  const dev = await loadArmTopics(context, 'dev');
+  const dev = isTuned(recipe) ? await loadArmTopics(context, 'dev') : undefined;
   const test = await loadArmTopics(context, 'test');
   const arms: ArmTopics[] = [{ name: 'raw', dev: undefined, test: [test] }];
   for (const arm of armsOf(recipe)) {
@@ -79,7 +80,7 @@ async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {
       withExpansions(topics, await readExpansions(outputOf(context, `expand-${arm}`, expansionsName(split, seed))!));
     const expanded: Topics[] = [];
     for (const seed of seeds) expanded.push(await read(test, 'test', seed));
-    arms.push({ name: arm, dev: await read(dev, 'dev', seeds[0]!), test: expanded });
+    arms.push({ name: arm, dev: dev && (await read(dev, 'dev', seeds[0]!)), test: expanded });
   }
   return arms;
 }
@@ -101,7 +102,7 @@ async function gather(
     dataset: {
       name: data.dataset.name,
       documents,
-      dev: arms[1]!.dev!.queries.length,
+      dev: arms[1]!.dev?.queries.length ?? 0,
       test: test.queries.length,
     },
     measure: displayName(recipe.evaluation.measure),

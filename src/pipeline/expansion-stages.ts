@@ -3,6 +3,7 @@ import { loadTopics, type Topics } from '../evaluate/index.ts';
 import { expandQueries } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { openEmbedded } from './open-writer.ts';
+import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from './stages.ts';
 import { TRAINED_BY } from './training-stages.ts';
@@ -47,7 +48,11 @@ function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): Alig
         seeds: generationSeeds(recipe),
         queries: hashes.queries,
         qrels: [hashes[`qrels/${splits.dev}`], hashes[`qrels/${splits.test}`]],
-        sample: { dev: evaluation.dev, test: evaluation.test, seed: evaluation.seed ?? seed },
+        sample: {
+          dev: isTuned(recipe) ? (evaluation.dev ?? 'all') : undefined,
+          test: evaluation.test,
+          seed: evaluation.seed ?? seed,
+        },
       };
     },
     run: (context, folder) => expandArm(context, arm, folder),
@@ -72,7 +77,7 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
   const generator = await openEmbedded(recipe.generator, model, sampling.maxTokens, options, adapter);
   const [first, ...others] = generationSeeds(recipe) as [number, ...number[]];
   const parts = [
-    { split: 'dev' as const, seed: first },
+    ...(isTuned(recipe) ? [{ split: 'dev' as const, seed: first }] : []),
     { split: 'test' as const, seed: first },
     ...others.map((seed) => ({ split: 'test' as const, seed })),
   ];

@@ -58,7 +58,7 @@ export class Judge {
     const isExpanded = arm.test.some(({ queries }) => queries.some(({ expansions }) => expansions.length > 0));
     const isWeighed = kind === 'dense' && isExpanded;
     const tuning = isWeighed && alpha === undefined && arm.dev !== undefined ? await this.#tune(arm.dev) : [];
-    const chosen = isWeighed ? (alpha ?? bestOf(tuning)) : undefined;
+    const chosen = isWeighed ? (alpha ?? bestOf(tuning) ?? this.#options.alphas[0]) : undefined;
     const retriever = await this.#retriever(chosen);
     const runs: Run[] = [];
     const values: Map<string, number>[] = [];
@@ -104,11 +104,10 @@ export class Judge {
 }
 
 /** Of equal values the smallest alpha: the one that trusts the expansions least. */
-function bestOf(points: readonly TuningPoint[]): number {
-  return points.reduce(
-    (best, point) => (point.value > best.value ? point : best),
-    points[0] ?? { alpha: 0.5, value: 0 },
-  ).alpha;
+function bestOf(points: readonly TuningPoint[]): number | undefined {
+  let best = points[0];
+  for (const point of points) if (best === undefined || point.value > best.value) best = point;
+  return best?.alpha;
 }
 
 function meanOf(all: readonly Record<string, number>[]): Record<string, number> {

@@ -4,7 +4,7 @@ import { isAbort, LlmQeError, type Progress } from '../system/index.ts';
 import { ALIGNMENT_STAGES } from './align.ts';
 import { type AlignmentData, type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
 import { generationSeeds } from './expansion-stages.ts';
-import { recipeHash } from './recipe.ts';
+import { isTuned, recipeHash } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
@@ -146,7 +146,7 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   if (data !== undefined) for await (const _query of (await data.training(false))()) train++;
   return {
     train: data === undefined ? Math.min(stated.train, candidates.queries ?? stated.train) : train,
-    dev: Math.min(await most('dev'), evaluation.dev ?? Number.POSITIVE_INFINITY),
+    dev: !isTuned(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? Number.POSITIVE_INFINITY),
     test: Math.min(await most('test'), evaluation.test ?? Number.POSITIVE_INFINITY),
     corpus: data === undefined ? stated.corpus : await data.dataset.count(),
   };

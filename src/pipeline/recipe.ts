@@ -57,6 +57,11 @@ export function recipeHash({ name: _name, description: _text, rates: _rates, ...
   return contentKey(settings);
 }
 
+/** Whether development queries are needed: one alpha leaves nothing to tune. */
+export function isTuned({ evaluation }: Recipe): boolean {
+  return new Set(evaluation.alphas).size > 1;
+}
+
 async function findRecipe(fileOrName: string): Promise<string> {
   if (/^[a-z0-9-]+$/.test(fileOrName)) {
     const packaged = join(PACKAGED, `${fileOrName}.yaml`);

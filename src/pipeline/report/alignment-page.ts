@@ -31,7 +31,7 @@ export function renderAlignmentReport(report: AlignmentReport): string {
 <title>${report.title}</title><style>${new Raw(STYLE)}${new Raw(OWN_STYLE)}</style></head>
 <body><main>
 <h1>${report.title}</h1>
-<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents; alpha tuned for each arm on ${count(dataset.dev)} development queries. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
+<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents${dataset.dev === 0 ? '' : `; alpha tuned for each arm on ${count(dataset.dev)} development queries`}. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
 ${claim === undefined ? undefined : tiles(claim, evaluation)}
 <h2>Scores</h2>${armTable(main, evaluation)}
 <h2>Paired tests of ${measure}</h2>${testTable(main.tests)}
@@ -39,7 +39,7 @@ ${claim === undefined ? undefined : tiles(claim, evaluation)}
 ${claim === undefined ? undefined : querySections(claim, evaluation)}
 ${controls === undefined ? undefined : [html`<h2>Controls</h2><p class="soft">What an expansion does by its length or style alone. Each control takes the alpha of the arm that it is made of.</p>`, armTable(controls, evaluation), testTable(controls.tests)]}
 ${judges.map((judgement) => [html`<h2>The same expansions judged by ${judgement.judge}</h2>`, armTable(judgement, evaluation), testTable(judgement.tests)])}
-<h2>Choice of alpha</h2><p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>
+${dataset.dev === 0 ? undefined : html`<h2>Choice of alpha</h2><p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`}
 ${trainingSection(report.training)}
 ${audit === undefined ? undefined : [html`<h2>Rewards and pairs</h2>`, auditSection(audit)]}
 ${report.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, report.remarks.map((remark) => html`<p>${remark}</p>`)]}
