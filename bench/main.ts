@@ -14,6 +14,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   candidates: () => import('./sections/candidates.ts'),
   memory: () => import('./sections/memory.ts'),
   nn: () => import('./sections/nn.ts'),
+  dpo: () => import('./sections/dpo.ts'),
 };
 
 const words = process.argv.slice(2);

@@ -53,6 +53,7 @@ const WHOLE = 2 ** 31 - 1;
 export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokensOptions): Promise<TokenizedPairs> {
   const { signal, progress = SILENT } = options;
   const result: TokenizedPairs = { pairs: [], skipped: noFaults(), cut: { chosen: 0, rejected: 0 }, examples: [] };
+  if (pairs.length === 0) return result;
   const bar = progress.task('tokenising pairs', pairs.length, 'pairs');
   for (let start = 0; start < pairs.length; start += GROUP) {
     throwIfAborted(signal);
@@ -63,7 +64,7 @@ export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokens
     bar.advance(group.length);
   }
   bar.done();
-  if (result.pairs.length > 0 || pairs.length === 0) return result;
+  if (result.pairs.length > 0) return result;
   throw new DataError(`none of the ${pairs.length} pairs can be trained on (${describeSkipped(result.skipped)})`, {
     mend: 'Raise the maximum length, or build the pairs anew.',
   });

@@ -39,7 +39,7 @@ export const computeShape = {
     .number<number>()
     .int()
     .positive()
-    .default(2048)
+    .default(1024)
     .describe('most tokens that go through the model together'),
   mode: z
     .enum(['auto', 'whole', 'blocks'])
