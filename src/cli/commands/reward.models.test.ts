@@ -143,6 +143,17 @@ describe('llm-qe reward with the default encoder', () => {
     expect(Math.max(...gains)).toBeGreaterThan(0.5);
   });
 
+  it.each<[words: string[], code: number, says: RegExp]>([
+    [['--reward', 'rank-gld'], 2, /there is no reward "rank-gld"/],
+    [['--reward', 'rank-gold=much'], 2, /"much" is not a weight/],
+    [['--reward', 'rank-gold', '--reward', 'rank-gold=2'], 2, /reward rank-gold is given twice/],
+    [['--reward', 'change-num_ret'], 2, /does not tell a better search from a worse one/],
+    [['--answers', 'none.jsonl'], 1, /none\.jsonl: no such file/],
+  ])('refuses %j', async (more, code, says) => {
+    const refused = run(process.execPath, words('refused.jsonl', ...more));
+    await expect(refused).rejects.toMatchObject({ code, stderr: expect.stringMatching(says) });
+  });
+
   it('goes on after kill -9 and ends with the file of an uninterrupted run', async () => {
     const killed = spawn(process.execPath, words('killed.jsonl', '--batch', '1'), { stdio: 'ignore' });
     const journal = join(folder, 'killed.jsonl.journal');

@@ -66,8 +66,8 @@ export const command = defineCommand({
     dataset?.refuseAsOutput(out, '--out');
     const search = dataset && new CorpusSearch(dataset, settings, { ...context, store });
     const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal));
-    const rewards = await openRewards({ ...given, ...settings }, search, context);
     try {
+      const rewards = await openRewards({ ...given, ...settings }, search, context);
       const needed = rewards.mixture.some(({ reward }) => reward.needsAnswer);
       const result = await rewardCandidates({
         queries: source(),
@@ -81,10 +81,9 @@ export const command = defineCommand({
         batch: given.batch,
         signal: context.signal,
         progress: context.progress,
-      });
+      }).finally(() => rewards.close());
       print(result, given, context);
     } finally {
-      await rewards.close();
       await (search ?? encoder).close();
     }
   },

@@ -32,7 +32,7 @@ export function histogram(series: readonly HistogramSeries[], { label, mark }: H
     const anchor = all.length === 1 ? 'middle' : (['start', 'middle', 'end'][at] ?? 'middle');
     return html`<text class="axis" x="${x(value).toFixed(1)}" y="${HEIGHT - BOTTOM + 15}" text-anchor="${anchor}">${plain(value)}</text>`;
   });
-  return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Histogram: ${label}">
+  return html`<svg style="min-width:0" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Histogram: ${label}">
 <line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${TOP}" y2="${TOP}"/><text class="axis" x="${LEFT - 6}" y="${TOP + 4}" text-anchor="end">${highest.toLocaleString('en-US')}</text>
 ${bars}<line class="zero" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(0)}" y2="${y(0)}"/>${ticks}
 <text class="axis" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 3}" text-anchor="middle">${label}</text>${markLine(mark, from, to, x)}
