@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Progress, SILENT, UsageError } from '../system/index.ts';
+import { ModelError, type Progress, SILENT, UsageError } from '../system/index.ts';
 import type { LoraAdapter } from './adapter.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
 import { openCheckpoint } from './checkpoint.ts';
@@ -75,6 +75,17 @@ export async function checkOutput(out: string, { checkpoint }: ExportSource): Pr
 export async function sourceConfig({ gguf, folder }: ExportSource): Promise<LanguageConfig> {
   if (gguf === undefined) return readLanguageConfig(folder);
   return parseLanguageConfig(gguf.path, await hfConfigOfGguf(gguf));
+}
+
+/** The base's config.json as it stands, or what the GGUF's metadata make of it. @throws ModelError */
+export async function sourceSettings({ gguf, folder }: ExportSource): Promise<unknown> {
+  if (gguf !== undefined) return hfConfigOfGguf(gguf);
+  const file = join(folder, 'config.json');
+  try {
+    return JSON.parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    throw new ModelError('is missing or no JSON', { file, mend: 'Name a folder with its config.json.', cause });
+  }
 }
 
 /** Tells of weights that are written. @param bytes in all */

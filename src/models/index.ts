@@ -24,7 +24,7 @@ export type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 export { ENCODERS } from './element-encoders.ts';
 export { exportGguf, GGUF_TYPES } from './export-gguf.ts';
 export { EXPORT_DTYPES, type ExportDtype, exportSafetensors } from './export-safetensors.ts';
-export type { ExportOptions } from './export-source.ts';
+export { type ExportOptions, type ExportSource, sourceSettings, withSource } from './export-source.ts';
 export { type HfLanguageConfig, hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 export { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf } from './gguf-names.ts';
 export type { GgufTensorType } from './gguf-writer.ts';
@@ -57,3 +57,4 @@ export {
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
 export { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
+export { writeFolder } from './whole-folder.ts';

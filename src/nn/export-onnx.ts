@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { writeFolder } from '../models/index.ts';
 import { ModelError } from '../system/index.ts';
 import { bertConfigSchema } from './architectures/bert-config.ts';
 import { bertModel } from './architectures/bert-model.ts';
@@ -16,6 +17,7 @@ import type { TensorSource, WeightPlan } from './weight-plan.ts';
  * family gives `logits` // [batch, sequence, vocabulary], padded left or right; a BERT gives `last_hidden_state`
  * // [batch, sequence, hidden], padded right.
  *
+ * @param folder appears when it is whole; other files in it are refused
  * @param source the checkpoint under Transformers' names, an adapter folded in
  * @param config its `config.json`
  * @throws ModelError for another family, or where a tensor is missing or of another shape
@@ -32,7 +34,9 @@ export async function exportOnnx(
   const weights = isBert(config)
     ? encoder(graph, source, config, ids, mask)
     : decoder(graph, source, config, ids, mask);
-  await writeGraph(graph, weights.loaders, folder, signal);
+  await writeFolder(folder, ['model.onnx', 'weights.bin'], (fresh) =>
+    writeGraph(graph, weights.loaders, fresh, signal),
+  );
 }
 
 function isBert(config: unknown): boolean {

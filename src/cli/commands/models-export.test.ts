@@ -48,6 +48,8 @@ describe('llm-qe models export', () => {
     expect(await exportTo('safetensors', 'hub', '--dtype', 'bfloat16')).toBe(0);
     expect(await exportTo('gguf-adapter', 'lora.gguf')).toBe(0);
     expect(await exportTo('peft', 'peft')).toBe(0);
+    expect(await exportTo('onnx', 'onnx')).toBe(0);
+    expect((await readdir(at('onnx'))).sort()).toEqual(['model.onnx', 'weights.bin']);
     const dtypes = [];
     for (const name of ['x.gguf', 'hub', 'lora.gguf']) {
       const file = await openCheckpoint(at(name));

@@ -10,13 +10,16 @@ import {
   GGUF_TYPES,
   type LoraAdapter,
   readAdapter,
+  sourceSettings,
+  withSource,
   writeAdapter,
 } from '../../models/index.ts';
+import { exportOnnx } from '../../nn/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
-const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter'] as const;
+const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx'] as const;
 type Target = (typeof TARGETS)[number];
 
 const options = z.object({
@@ -25,7 +28,7 @@ const options = z.object({
   to: z.enum(TARGETS).describe('what is written'),
   out: z
     .string()
-    .describe('a new folder (peft, safetensors), or a file (gguf, gguf-adapter)')
+    .describe('a new folder (peft, safetensors, onnx), or a file (gguf, gguf-adapter)')
     .meta({ valueName: 'PATH' }),
   type: z.enum(GGUF_TYPES).optional().describe('element type of --to gguf (default F16)'),
   dtype: z.enum(EXPORT_DTYPES).optional().describe('element type of --to safetensors (default float32)'),
@@ -38,7 +41,7 @@ export const command = defineCommand({
   name: 'models export',
   summary: 'write a model or an adapter in the layout of another program',
   description:
-    'gguf is one file for llama.cpp, Ollama and this program, safetensors a folder for Transformers and vLLM; both with the\nadapter folded in where one is named. gguf-adapter and peft are the adapter alone, for llama.cpp and for PEFT, held against\nthe base first. Models of the Llama, Mistral, Qwen2 and Qwen3 families.',
+    'gguf is one file for llama.cpp, Ollama and this program, safetensors a folder for Transformers and vLLM; both with the\nadapter folded in where one is named. gguf-adapter and peft are the adapter alone, for llama.cpp and for PEFT, held against\nthe base first. onnx is a folder for ONNX Runtime: model.onnx and weights.bin, input_ids and attention_mask to logits. Models\nof the Llama, Mistral, Qwen2 and Qwen3 families; for onnx encoders of the BERT family too (to last_hidden_state).',
   options,
   examples: [
     [
@@ -68,7 +71,14 @@ const WRITERS: Record<Target, (given: Given, source: ExportOptions) => Promise<v
   safetensors: ({ out, dtype }, source) => exportSafetensors(out, { ...source, dtype }),
   'gguf-adapter': ({ out }, source) => exportGgufAdapter(out, { ...source, adapter: adapterOf(source) }),
   peft: ({ out }, source) => exportPeft(out, source),
+  onnx: ({ out }, source) => exportOnnxFolder(out, source),
 };
+
+async function exportOnnxFolder(out: string, options: ExportOptions): Promise<void> {
+  await withSource(options, async (source) => {
+    await exportOnnx(out, source.checkpoint, await sourceSettings(source), options.signal);
+  });
+}
 
 async function exportPeft(out: string, source: ExportOptions): Promise<void> {
   const adapter = adapterOf(source);
