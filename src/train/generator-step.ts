@@ -5,6 +5,7 @@ import {
   type Head,
   type LowRank,
   llamaModel,
+  operations,
   type Parameters,
   type PlanOptions,
   TrainingStep,
@@ -33,7 +34,7 @@ export const loraShape = {
 const loraSchema = z.object(loraShape);
 export type LoraSettings = z.output<typeof loraSchema>;
 
-/** How a model is computed: none of it decides the outcome but for rounding. */
+/** How a model is computed: none of it decides the outcome but for rounding, of which `storage` makes the most. */
 export const computeShape = {
   microBatchTokens: z.coerce
     .number<number>()
@@ -46,12 +47,18 @@ export const computeShape = {
     .default('auto')
     .describe('all activations in memory, or one layer at a time and computed twice; auto goes by --memory'),
   memory: z.coerce.number<number>().positive().default(4).describe('GiB that activations may take'),
+  storage: z
+    .enum(operations.STORAGES)
+    .default('f32')
+    .describe('how weights that are not trained are kept: in less memory, they are rounded'),
   device: z.enum(DEVICES).default('cpu').describe('where to compute'),
 };
 const computeSchema = z.object(computeShape);
 export type ComputeSettings = z.output<typeof computeSchema>;
 
-export interface GeneratorStepOptions extends ComputeSettings {
+export interface GeneratorStepOptions extends Omit<ComputeSettings, 'storage'> {
+  /** How weights that are not trained are kept. Default `f32`. */
+  storage?: ComputeSettings['storage'];
   /** The low-rank adapter that is trained; without one all weights are. */
   lora: LoraSettings | undefined;
   /** Of the adapter's first values. */
@@ -73,9 +80,9 @@ export async function openGeneratorStep(
   head: Head,
   options: GeneratorStepOptions,
 ): Promise<{ step: TrainingStep; parameters: Parameters }> {
-  const { lora, seed, mode, memory, device, threads, cache, signal } = options;
+  const { lora, seed, mode, memory, storage = 'f32', device, threads, cache, signal } = options;
   if (lora !== undefined) checkTargets(base, lora);
-  const plan: PlanOptions = lora === undefined ? { trains: () => true } : { adapter: adapterOf(lora), seed };
+  const plan: PlanOptions = lora === undefined ? { trains: () => true } : { adapter: adapterOf(lora), storage, seed };
   return TrainingStep.open(llamaModel(base.checkpoint, base.config, plan), head, {
     ...{ mode, device, threads, cache, signal },
     fingerprint: base.fingerprint,

@@ -22,6 +22,7 @@ import type { TrainingTask } from './training-task.ts';
 const GOLDENS = fileURLToPath(new URL('./goldens/dpo', import.meta.url));
 const BASE = fileURLToPath(new URL('../nn/goldens/llama', import.meta.url));
 const STEPS = 10;
+const KEPT = { device: 'cpu', storage: 'f32' } as const;
 
 type Step = Record<string, number>;
 interface Run {
@@ -66,7 +67,7 @@ afterAll(async () => {
 });
 
 const stepOptions = (own: Partial<GeneratorStepOptions> = {}): GeneratorStepOptions => ({
-  ...{ lora: LORA, seed: 1, longest: 128, threads: 1, cache, mode: 'whole', memory: 1, device: 'cpu' },
+  ...{ lora: LORA, seed: 1, longest: 128, threads: 1, cache, mode: 'whole', memory: 1, ...KEPT },
   microBatchTokens: 4096,
   ...own,
 });
@@ -87,7 +88,7 @@ async function setParameters(parameters: Parameters, file: string): Promise<void
 
 /** The examples with what the reference thinks of them, as training would compute it. */
 const referenced = (task: PreferenceTask, pairs: readonly TokenPair[], microBatchTokens = 4096) =>
-  withReference(task, pairs, { cache: join(cache, 'reference'), fingerprint: 'tiny', microBatchTokens, device: 'cpu' });
+  withReference(task, pairs, { cache: join(cache, 'reference'), fingerprint: 'tiny', microBatchTokens, ...KEPT });
 
 /** Settings of one golden run, by our names. */
 function settingsOf(run: Run) {

@@ -17,6 +17,8 @@ export interface ReferenceOptions {
   fingerprint: string;
   microBatchTokens: number;
   device: string;
+  /** How the weights are kept. Default `f32`. */
+  storage?: string | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -87,7 +89,8 @@ function fill(
   for (const [index, pair] of members.entries()) found[pair] = sums[index]!;
 }
 
-function keyOf(pairs: readonly TokenPair[], { fingerprint, microBatchTokens, device }: ReferenceOptions): string {
+function keyOf(pairs: readonly TokenPair[], options: ReferenceOptions): string {
+  const { fingerprint, microBatchTokens, device, storage = 'f32' } = options;
   const hash = createHash('sha256');
   for (const { prompt, chosen, rejected } of pairs) {
     for (const ids of [prompt, chosen, rejected]) {
@@ -95,5 +98,8 @@ function keyOf(pairs: readonly TokenPair[], { fingerprint, microBatchTokens, dev
     }
   }
   const pairsHash = hash.digest('hex');
-  return contentKey({ version: VERSION, fingerprint, microBatchTokens, device, pairs: pairsHash }).slice(0, 32);
+  return contentKey({ version: VERSION, fingerprint, microBatchTokens, device, storage, pairs: pairsHash }).slice(
+    0,
+    32,
+  );
 }

@@ -18,6 +18,7 @@ import { type TrainGeneratorOptions, trainGenerator } from './train-generator.ts
 const BASE = fileURLToPath(new URL('../nn/goldens/llama', import.meta.url));
 const base = { name: 'tiny', path: BASE, format: 'safetensors' as const, fingerprint: 'tiny llama', source: 'goldens' };
 const PAIRS = tinyPairs(24);
+const KEPT = { device: 'cpu', storage: 'f32' } as const;
 const SETTINGS = {
   ...{ maxLength: 120, batchSize: 4, learningRate: 5e-3, epochs: 2, devSize: 4, evaluateEvery: 5, saveEvery: 2 },
   microBatchTokens: 150,
@@ -166,6 +167,18 @@ test('micro-batches of any size and either way of computing end in the same adap
   }
 });
 
+test('frozen weights in bytes train as well, and nothing is mixed up with those in floats', async () => {
+  const settings = { maxSteps: 2, devSize: 0 };
+  await run('floats', { settings });
+  await run('int8', { settings: { ...settings, storage: 'int8' } });
+  const [floats, bytes] = await Promise.all(['floats', 'int8'].map((out) => readMetrics(join(folder, out))));
+  const logs = [floats!, bytes!].map((records) => records[0]!.values.logProbabilityChosen!);
+  expect(logs[1]).not.toBe(logs[0]);
+  expect(Math.abs(logs[1]! / logs[0]! - 1)).toBeLessThan(0.05);
+  // The reference is of the same bytes: before the first step nothing has changed from it.
+  expect(bytes![0]!.values.loss).toBeCloseTo(Math.log(2), 4);
+});
+
 describe('what cannot be trained is refused', () => {
   test.each<[string, Partial<TrainGeneratorOptions>, RegExp]>([
     ['a layer that is not there', { settings: { loraTargetModules: ['query'] } }, /no linear layer "query"/],
@@ -213,7 +226,7 @@ describe('reference log-probabilities', () => {
     const lora = { loraR: 2, loraAlpha: 4, loraDropout: 0, loraTargetModules: ['q_proj'], useRslora: false };
     const options = { lora, seed: 1, longest: 120, threads: 1, cache: join(cache, 'graphs'), mode: 'whole' as const };
     const loss = { beta: 0.1, lossType: ['sigmoid' as const], lossWeights: undefined, labelSmoothing: 0 };
-    const more = { memory: 1, device: 'cpu' as const, microBatchTokens: 200, loss };
+    const more = { memory: 1, ...KEPT, microBatchTokens: 200, loss };
     const task = await PreferenceTask.open(opened, { ...options, ...more });
     let calls = 0;
     const counted = {
@@ -225,7 +238,7 @@ describe('reference log-probabilities', () => {
     };
     const place = join(folder, 'reference');
     const reference = () =>
-      withReference(counted, pairs, { cache: place, fingerprint: 'tiny', microBatchTokens: 200, device: 'cpu' });
+      withReference(counted, pairs, { cache: place, fingerprint: 'tiny', microBatchTokens: 200, ...KEPT });
     const first = await reference();
     const all = calls;
     expect(all).toBeGreaterThan(5);

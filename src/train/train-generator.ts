@@ -150,7 +150,7 @@ async function preferences(
   );
   const task = await PreferenceTask.open(base, { ...stepOptions(settings, options, lengths), loss: settings });
   return guarded(task, async () => {
-    const { microBatchTokens, device } = settings;
+    const { microBatchTokens, device, storage } = settings;
     const { signal, progress } = options;
     const cache = join(options.cache ?? cacheHome(), 'reference-log-probabilities');
     const { fingerprint } = base;
@@ -159,6 +159,7 @@ async function preferences(
       fingerprint,
       microBatchTokens,
       device,
+      storage,
       signal,
       progress,
     });
@@ -222,11 +223,11 @@ function preparedOf<Example>(
 
 /** What decides the outcome beside examples, first values and the loop's own settings. */
 function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mode: string): unknown {
-  const { method, full, maxLength, device } = settings;
+  const { method, full, maxLength, storage, device } = settings;
   const { beta, lossType, lossWeights, labelSmoothing } = settings;
   const loss = method === 'dpo' ? { beta, lossType, lossWeights, labelSmoothing } : undefined;
   const lora = full ? undefined : effectiveLora(settings);
-  return { method, base: base.fingerprint, loss, lora, maxLength, mode, device };
+  return { method, base: base.fingerprint, loss, lora, maxLength, mode, storage, device };
 }
 
 function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
@@ -243,9 +244,9 @@ function stepOptions(
   { threads = availableParallelism(), cache = cacheHome(), signal }: TrainGeneratorOptions,
   lengths: readonly number[],
 ): GeneratorStepOptions {
-  const { seed, microBatchTokens, mode, memory, device } = settings;
+  const { seed, microBatchTokens, mode, memory, storage, device } = settings;
   return {
-    ...{ seed, microBatchTokens, mode, memory, device, threads, signal },
+    ...{ seed, microBatchTokens, mode, memory, storage, device, threads, signal },
     lora: settings.full ? undefined : effectiveLora(settings),
     longest: lengths.reduce((most, length) => Math.max(most, length), 1),
     cache: join(cache, 'graphs'),
