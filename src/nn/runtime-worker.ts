@@ -39,7 +39,8 @@ function openSession(file: string): Promise<InferenceSession> {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     enableCpuMemArena: arena,
-    enableMemPattern: arena,
+    // A plan of all results for each shape stands in memory beside what the arena took before there was one.
+    enableMemPattern: false,
     logSeverityLevel: 4,
     extra: { session: { disable_prepacking: prepack ? '0' : '1' } },
   });

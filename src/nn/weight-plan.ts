@@ -4,6 +4,7 @@ import { type Dtype, describeShape, type Graph, type Shape, type Tensor, type Te
 import { quantizeColumns, sideBySide, transposed } from './matrix.ts';
 import {
   add,
+  affine,
   dropout,
   type FrozenMatrix,
   frozenMatrix,
@@ -116,12 +117,21 @@ export class WeightPlan {
    */
   linear(x: Tensor, module: string, [output, input]: readonly [number, number], bias: boolean): Tensor {
     const name = `${module}.weight`;
-    const product = this.trains(name)
-      ? matmul(x, this.tensor(name, [output, input]), { transposeB: true })
-      : this.frozen(name, [output, input]).linear(x);
-    const shifted = bias ? add(product, this.tensor(`${module}.bias`, [output])) : product;
+    const shift = bias ? this.tensor(`${module}.bias`, [output]) : undefined;
+    const shifted = this.trains(name)
+      ? this.#trainedLinear(x, this.tensor(name, [output, input]), shift)
+      : this.#frozenLinear(x, this.frozen(name, [output, input]), shift);
     const adapter = this.#options.adapter?.(this.#prefix + module);
     return adapter === undefined ? shifted : add(shifted, this.#lowRank(x, module, [output, input], adapter));
+  }
+
+  #trainedLinear(x: Tensor, weight: Tensor, shift: Tensor | undefined): Tensor {
+    return shift === undefined ? matmul(x, weight, { transposeB: true }) : affine(x, weight, shift);
+  }
+
+  #frozenLinear(x: Tensor, matrix: FrozenMatrix, shift: Tensor | undefined): Tensor {
+    const product = matrix.linear(x);
+    return shift === undefined ? product : add(product, shift);
   }
 
   /** scale · (x · Aᵀ) · Bᵀ; A begins as PyTorch's linear layers do, B at 0, so that the addition begins at 0. */

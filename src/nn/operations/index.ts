@@ -24,7 +24,7 @@ export {
   type Storage,
 } from './frozen.ts';
 export { concat, flattenRows, gather, pad, pick, range, scatterAdd, slice, transpose, unsqueeze } from './layout.ts';
-export { linear, type MatmulOptions, matmul } from './linear.ts';
+export { affine, linear, type MatmulOptions, matmul } from './linear.ts';
 export { type LayerNormParameters, layerNorm, rmsNorm } from './normalization.ts';
 export { type QuantizedMatrix, quantizedLinear, quantizedSelfAttention } from './quantized.ts';
 export { cumulativeSum, l2Normalize, logSoftmax, norm, pickLast, reduceMax, reduceMean, softmax } from './reduction.ts';

@@ -54,6 +54,23 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
   return bias === undefined ? product : add(product, bias);
 }
 
+/**
+ * x · weightᵀ + bias, the bias added while the product is written (ONNX's Gemm), which spares a pass over the result.
+ * // x [..., in], weight [out, in], bias [out] → [..., out]
+ */
+export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
+  if (x.shape.length > 2)
+    return reshape(affine(flattenRows(x), weight, bias), [...x.shape.slice(0, -1), bias.shape[0]!]);
+  const gradient: GradientRule = (upstream) => [
+    () => matmul(upstream, weight),
+    () => matmul(upstream, x, { transposeA: true }),
+    () => unbroadcast(upstream, bias),
+  ];
+  const outputs = [{ dtype: x.dtype, shape: productShape('Gemm', x, weight, false, true) }];
+  const attributes = { transA: 0, transB: 1 };
+  return x.graph.node({ operator: 'Gemm', inputs: [x, weight, bias], outputs, attributes, gradient })[0]!;
+}
+
 /** The shape of a matrix product. @throws ModelError where the inner sizes differ or the batches do not broadcast */
 export function productShape(
   operator: string,
