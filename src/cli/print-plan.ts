@@ -7,12 +7,7 @@ export function printPlan(
   say: (line: string) => void,
 ) {
   say(`recipe ${recipe}, hash ${recipeHash.slice(0, 16)}`);
-  say(
-    formatTable(
-      ['input', 'state', ''],
-      inputs.map(({ input, state, detail }) => [input, state, detail]),
-    ),
-  );
+  for (const { input, state, detail } of inputs) say(`${state.padEnd(8)}  ${input}: ${detail}`);
   say('');
   const rows = stages.map(({ stage, state, work, tokens, bytes, seconds }) => [
     stage,
@@ -28,8 +23,6 @@ export function printPlan(
     `to do: at most ${total.tokens.toLocaleString('en-US')} tokens, ${size(total.bytes)} of disk, ${duration(total.seconds)}`,
   );
   say(`at ${rates.generation} tokens/s written and ${rates.training} trained on (${rates.source})`);
-  const lacking = inputs.filter(({ state }) => state === 'missing').length;
-  if (lacking > 0) say(`${lacking} input${lacking === 1 ? ' is' : 's are'} missing: see above`);
 }
 
 function size(bytes: number): string {

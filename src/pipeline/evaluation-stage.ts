@@ -100,7 +100,7 @@ async function gather(
   );
   return {
     dataset: {
-      name: data.dataset.name,
+      name: recipe.data.kind === 'wordnet' ? 'WordNet' : data.dataset.name,
       documents,
       dev: arms[1]!.dev?.queries.length ?? 0,
       test: test.queries.length,

@@ -217,7 +217,8 @@ function estimate(
   const pairCount = Math.min(pairs.pairs, train * pairs.pairsPerQuery);
   const trained = (stage: 'sft' | 'dpo', sides: number): Estimate => {
     const { epochs, maxLength } = recipe[stage];
-    const tokens = pairCount * epochs * Math.min(maxLength, prompt + sides * candidates.maxTokens);
+    const answer = Math.max(0, Math.min(candidates.maxTokens, maxLength - prompt));
+    const tokens = pairCount * epochs * (prompt + sides * answer);
     const work = `${pairCount} pairs, ${epochs} epochs`;
     return { stage, work, tokens, bytes: 30e6, seconds: tokens / rates.training };
   };

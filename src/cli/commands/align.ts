@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { TABLE_MEASURES } from '../../evaluate/index.ts';
 import {
+  type AlignmentPlan,
   type AlignResult,
   align,
   ENGINES,
@@ -11,6 +12,7 @@ import {
   readRecipe,
   STAGES,
 } from '../../pipeline/index.ts';
+import { DataError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { printPlan } from '../print-plan.ts';
 import { formatTable } from '../table.ts';
@@ -60,6 +62,7 @@ export const command = defineCommand({
       const plan = await planAlignment(recipe, { folder, engine, threads, offline, signal, progress });
       context.json(plan);
       if (!given.json) printPlan(plan, context.say);
+      refuseMissing(plan);
       return;
     }
     const result = await align(recipe, {
@@ -73,6 +76,15 @@ export const command = defineCommand({
     reportAlignment(result, given.json, context);
   },
 });
+
+/** @throws DataError where the recipe names what is not there */
+function refuseMissing({ inputs }: AlignmentPlan): void {
+  const missing = inputs.filter(({ state }) => state === 'missing');
+  if (missing.length === 0) return;
+  throw new DataError(`missing: ${missing.map(({ input }) => input).join(', ')}`, {
+    mend: 'Get what the plan above calls missing, or name another.',
+  });
+}
 
 /** Prints what an alignment found. */
 export function reportAlignment(result: AlignResult, isJson: boolean, context: CommandContext): void {

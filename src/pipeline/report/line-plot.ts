@@ -83,7 +83,9 @@ function widened(from: number, to: number): [number, number] {
     : [from - 0.5 * Math.max(1e-6, Math.abs(from)), to + 0.5 * Math.max(1e-6, Math.abs(to))];
 }
 
+/** With as many digits as it takes to tell the ticks of a range apart. */
 function plain(value: number, range: number): string {
-  const digits = range >= 20 ? 0 : range >= 2 ? 1 : range >= 0.2 ? 2 : 3;
+  if (Number.isInteger(value)) return String(value).replace('-', '\u2212');
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(range))));
   return value.toFixed(digits).replace('-', '\u2212');
 }
