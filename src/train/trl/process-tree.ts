@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -8,16 +8,29 @@ const POLL_MILLISECONDS = 100;
 /**
  * Ends a program and all that it started, directly or not: first by asking (SIGTERM), and after some time by force. To
  * signal a group of processes is not enough, since torchrun gives each worker a session of its own.
+ * @param root number of the program's process
  * @param graceSeconds how long they may take to end by themselves
  */
-export async function endProcessTree(child: ChildProcess, graceSeconds: number): Promise<void> {
-  if (child.pid === undefined) return;
-  const tree = treeOf(child.pid, await livingProcesses());
+export async function endProcessTree(root: number, graceSeconds: number): Promise<void> {
+  const tree = treeOf(root, await livingProcesses());
   signalAll(tree, 'SIGTERM');
   const deadline = performance.now() + graceSeconds * 1000;
   while (performance.now() < deadline && (await areAlive(tree))) await sleep(POLL_MILLISECONDS);
-  for (const pid of treeOf(child.pid, await livingProcesses())) tree.add(pid);
+  for (const pid of treeOf(root, await livingProcesses())) tree.add(pid);
   signalAll(tree, 'SIGKILL');
+}
+
+/**
+ * Tells a process from all others: its number and when it began, since numbers are used again. Undefined where it does not
+ * live, or where the system does not tell.
+ */
+export async function processMark(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The 22nd value, counted from "pid (name)" on: ticks since the machine was started.
+  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  if (ticks !== undefined) return `${pid} ${ticks}`;
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', `${pid}`]).catch(() => ({ stdout: '' }));
+  return stdout.trim() === '' ? undefined : `${pid} ${stdout.trim()}`;
 }
 
 /** Numbers of processes that live, and of their parents; what has ended and waits for its parent to hear is not alive. */

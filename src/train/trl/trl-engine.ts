@@ -26,7 +26,7 @@ import { findTrl, type TrlInstallation } from './trl-installation.ts';
 import { readTrainerState, type TrainerState } from './trl-log.ts';
 import { TrlMetrics } from './trl-metrics.ts';
 import { planTrl, type TrlJob, type TrlPlan } from './trl-plan.ts';
-import { CACHE_FOLDER, runTrl } from './trl-process.ts';
+import { CACHE_FOLDER, endLeftOver, runTrl } from './trl-process.ts';
 
 export interface TrlOptions {
   /** Takes all files of the run. A run that was cut off goes on in its folder. */
@@ -100,6 +100,7 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   const { folder, environment, signal } = options;
   const plan = planTrl(job, '');
   await agreeOnJob(folder, job);
+  await endLeftOver(folder);
   const found = await lastCheckpoint(folder);
   if (found !== undefined && found.state.step >= plan.steps) {
     return importResult(job, options, found.state, undefined);

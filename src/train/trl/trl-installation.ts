@@ -51,7 +51,7 @@ export async function findTrl({
   const python = environment[PYTHON_VARIABLE] || (await pythonBesideTrl(environment));
   if (python === undefined) {
     throw new ResourceError(`TRL is not installed: no trl on the PATH, and ${PYTHON_VARIABLE} is not set`, {
-      mend: `Install it (${installLine('python3', deepspeed)}) and set ${PYTHON_VARIABLE} to that Python.`,
+      mend: `Run ${installLine('python3', deepspeed)} and set ${PYTHON_VARIABLE} to that Python.`,
     });
   }
   const versions = await probe(python, environment, signal);

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { ResourceError, throwIfAborted } from '../../system/index.ts';
-import { endProcessTree } from './process-tree.ts';
+import { ResourceError, throwIfAborted, writeDurably } from '../../system/index.ts';
+import { endProcessTree, processMark } from './process-tree.ts';
 import { trlWords } from './trl-files.ts';
 import type { TrlInstallation } from './trl-installation.ts';
 import { type LoggedFigures, parseLogLine } from './trl-log.ts';
@@ -13,6 +14,8 @@ import type { TrlPlan } from './trl-plan.ts';
 
 /** All that TRL prints. */
 const LOG_FILE = 'trl.log';
+
+const PROCESS_FILE = '.trl-process';
 
 /** Where TRL keeps the tokenised examples while it runs. */
 export const CACHE_FOLDER = 'cache';
@@ -54,6 +57,7 @@ export async function runTrl(options: TrlRunOptions): Promise<void> {
     detached: true,
   });
   const exit = exitOf(child, installation.python);
+  await rememberProcess(folder, child);
   const file = join(folder, LOG_FILE);
   const log = createWriteStream(file, { flags: 'a' });
   // A log that cannot be written is no reason to stop; what is in need of space fails by itself.
@@ -66,6 +70,22 @@ export async function runTrl(options: TrlRunOptions): Promise<void> {
   } finally {
     log.end();
   }
+}
+
+/** Says which process trains in a folder, for a run that comes after this one was killed. */
+async function rememberProcess(folder: string, { pid }: ChildProcess): Promise<void> {
+  const mark = pid === undefined ? undefined : await processMark(pid);
+  if (mark !== undefined) await writeDurably(join(folder, PROCESS_FILE), mark);
+}
+
+/**
+ * Ends what a killed run left behind. TRL ends by itself when nobody reads what it prints, but only at the next step, and
+ * would write checkpoints until then.
+ */
+export async function endLeftOver(folder: string): Promise<void> {
+  const mark = await readFile(join(folder, PROCESS_FILE), 'utf8').catch(() => '');
+  const pid = Number.parseInt(mark, 10);
+  if (Number.isInteger(pid) && (await processMark(pid)) === mark) await endProcessTree(pid, GRACE_SECONDS);
 }
 
 /** @throws ResourceError where it does not start */
@@ -90,7 +110,7 @@ async function follow(child: ChildProcess, log: WriteStream, { signal, onFigures
   };
   let ending: Promise<void> | undefined;
   const end = () => {
-    ending ??= endProcessTree(child, GRACE_SECONDS);
+    if (child.pid !== undefined) ending ??= endProcessTree(child.pid, GRACE_SECONDS);
   };
   signal?.addEventListener('abort', end, { once: true });
   if (signal?.aborted) end();
