@@ -3,15 +3,23 @@
  * it is defined; docs/data-model.md tells the records and files.
  */
 export {
+  type AnswerRecord,
   BeirDataset,
+  type CandidateRecord,
   type Document,
   documentText,
   type Expansion,
+  openTrainingSource,
+  type PairRecord,
   type Query,
+  type RewardRecord,
   readExpansions,
+  readPairs,
   readQrels,
   readRun,
+  type TrainingQuery,
   type Triple,
+  writePairs,
   writeRun,
 } from './data/index.ts';
 export { connectEncoder, type Encoder, encodeCorpus, loadEncoder, VectorFile } from './embed/index.ts';
@@ -28,6 +36,7 @@ export {
   type ReportData,
   type RetrievalSettings,
   type Retriever,
+  renderAuditPage,
   renderReport,
   runArm,
   type Topics,
@@ -43,9 +52,14 @@ export {
   type GenerationRequest,
   type Generator,
   loadGenerator,
+  openTokenScorer,
   PROMPTS,
   PromptTemplate,
   type Sampling,
+  sampleCandidates,
+  scoreTokens,
+  type TokenScorer,
+  writeAnswers,
 } from './generate/index.ts';
 export {
   bootstrapInterval,
@@ -60,7 +74,54 @@ export {
   randomizationTest,
   type ScoredDocument,
 } from './measures/index.ts';
-export { ModelStore, openCheckpoint, type ResolvedModel } from './models/index.ts';
+export {
+  type Checkpoint,
+  exportGguf,
+  exportGgufAdapter,
+  exportSafetensors,
+  hfCheckpointOfGguf,
+  hfConfigOfGguf,
+  type LoraAdapter,
+  ModelStore,
+  mergedCheckpoint,
+  openCheckpoint,
+  parseLoraConfig,
+  type ResolvedModel,
+  readAdapter,
+  writeAdapter,
+} from './models/index.ts';
+export {
+  type BlockModel,
+  bertConfigSchema,
+  bertModel,
+  exportOnnx,
+  Graph,
+  gradients,
+  type Head,
+  llamaConfigSchema,
+  llamaLogits,
+  llamaLogProbabilities,
+  llamaModel,
+  operations,
+  Parameters,
+  type Tensor,
+  TrainingStep,
+  type TrainingStepOptions,
+} from './nn/index.ts';
+export {
+  buildPairs,
+  DenseCandidateSearch,
+  defaultPairSettings,
+  functionReward,
+  loadReward,
+  MarginReward,
+  RankReward,
+  type Reward,
+  type RewardAudit,
+  rewardCandidates,
+  SearchReward,
+  SimilarityReward,
+} from './reward/index.ts';
 export { Bm25Index, combineQueryVectors, ExactIndex, fuseRuns, MemoryVectors, repeatQuery } from './search/index.ts';
 export {
   AbortedError,
@@ -71,3 +132,14 @@ export {
   ResourceError,
   UsageError,
 } from './system/index.ts';
+export {
+  AdamW,
+  DivergedError,
+  PreferenceTask,
+  SupervisedTask,
+  type TrainingResult,
+  type TrainingSettings,
+  type TrainingTask,
+  train,
+  trainGenerator,
+} from './train/index.ts';

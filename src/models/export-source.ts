@@ -1,5 +1,5 @@
-import { realpath, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { ModelError, type Progress, SILENT, UsageError } from '../system/index.ts';
 import type { LoraAdapter } from './adapter.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
