@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { Parameters } from '../nn/index.ts';
-import { canonicalJson } from '../system/index.ts';
 import type { TrainingSettings } from './training-settings.ts';
 
 /** All that decides the outcome of a run; two runs of one identity end in the same bytes. Plain JSON. */
@@ -48,25 +47,4 @@ function hashExamples(examples: readonly unknown[]): string {
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return `${value}`;
   return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
-}
-
-/** What differs between two identities, each as `settings.learningRate: 0.1, now 0.2`. */
-export function describeChanges(before: unknown, after: unknown, path = ''): string[] {
-  if (isObject(before) && isObject(after)) {
-    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-    return [...keys].flatMap((key) => describeChanges(before[key], after[key], path === '' ? key : `${path}.${key}`));
-  }
-  const [old, now] = [show(before), show(after)];
-  return old === now ? [] : [`${path}: ${old}, now ${now}`];
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-const LONGEST_VALUE = 60;
-
-function show(value: unknown): string {
-  const text = value === undefined ? 'none' : canonicalJson(value);
-  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}...` : text;
 }

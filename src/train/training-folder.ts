@@ -2,11 +2,11 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Parameters } from '../nn/index.ts';
-import { DataError, makeFolder, systemFault, UsageError, writeDurably } from '../system/index.ts';
+import { DataError, describeChanges, makeFolder, systemFault, UsageError, writeDurably } from '../system/index.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
 import { readJsonFile } from './json-file.ts';
 import type { AdamW } from './optimizer.ts';
-import { describeChanges, type RunIdentity } from './run-identity.ts';
+import type { RunIdentity } from './run-identity.ts';
 
 /** A checkpoint that is kept. */
 export interface SavedCheckpoint {
