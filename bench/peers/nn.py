@@ -13,7 +13,7 @@ mask = torch.ones_like(ids)
 def contrastive():
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(job["folder"], add_pooling_layer=False, dtype=torch.float32)
+    model = AutoModel.from_pretrained(job["model"], add_pooling_layer=False, dtype=torch.float32)
     model.eval()  # No dropout, as on our side.
 
     def loss():
@@ -29,7 +29,7 @@ def completions():
     import peft
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(job["folder"], dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
     settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     model = peft.get_peft_model(base, settings).eval()
     labels = ids.clone()

@@ -12,25 +12,31 @@ import {
   llamaLogProbabilities,
   llamaModel,
   operations,
+  type PlanOptions,
+  type TensorSource,
   TrainingStep,
   type Values,
 } from '../../src/nn/index.ts';
 import { median } from '../harness.ts';
-import { LLAMA_1B, randomModel } from '../random-models.ts';
+import { type LLAMA_1B, randomModel } from '../random-models.ts';
 
 /**
  * Training steps in a process of their own, since the peak of resident memory is one a process.
  * In (standard input): {@link StepJob}. Out: {@link StepFigures}.
  */
 export interface StepJob {
-  /** `bert`: contrastive loss, every weight. `lora`: SFT loss, r 8 on q and v. `one-billion`: the same, random weights. */
-  task: 'bert' | 'lora' | 'one-billion';
-  /** Folder with config.json and the checkpoint. */
-  folder: string;
+  /** `bert`: contrastive loss, every weight. `lora`: loss of completions, r 8 on q and v. */
+  task: 'bert' | 'lora';
+  /** Folder with config.json and the checkpoint; or a shape, whose random weights are never together in memory. */
+  model: string | typeof LLAMA_1B;
+  /** How frozen matrices are kept. */
+  storage: NonNullable<PlanOptions['storage']>;
   /** Token ids // [batch, sequence] */
   ids: number[][];
   /** Tokens of each text that the loss is over: the last. */
   scored: number;
+  /** Rows of logits that are in memory at one time. */
+  rows: number;
   mode: 'whole' | 'blocks';
   cache: string;
   threads: number;
@@ -51,7 +57,6 @@ export interface StepFigures {
 
 export const TEMPERATURE = 0.05;
 const LORA = { rank: 8, scale: 2, dropout: 0 };
-const ROWS = 128;
 
 const job = JSON.parse(readFileSync(0, 'utf8')) as StepJob;
 const { batch, sequence } = { batch: job.ids.length, sequence: job.ids[0]!.length };
@@ -60,7 +65,7 @@ console.log(JSON.stringify(await measure()));
 async function measure(): Promise<StepFigures> {
   const { model, head, values } = job.task === 'bert' ? await contrastive() : await completions();
   const { cache, threads, mode } = job;
-  const settings = { cache, fingerprint: job.task + job.folder, mode, memory: 0, largest: {}, threads };
+  const settings = { cache, fingerprint: JSON.stringify(job.model), mode, memory: 0, largest: {}, threads };
   const { step, parameters } = await TrainingStep.open(model, head, { ...settings, device: 'cpu' });
   const loading = peakMemory();
   resetPeak();
@@ -76,8 +81,8 @@ async function measure(): Promise<StepFigures> {
 }
 
 async function contrastive(): Promise<{ model: BlockModel; head: Head; values: Values }> {
-  const checkpoint = await openCheckpoint(job.folder);
-  const config = bertConfigSchema.parse(JSON.parse(await readFile(join(job.folder, 'config.json'), 'utf8')));
+  const { source, json } = await load();
+  const config = bertConfigSchema.parse(json);
   const head: Head = (weights, x) => {
     const { graph } = weights;
     const vectors = bertVectors(weights, x, { pooling: 'mean', normalize: true });
@@ -98,13 +103,11 @@ async function contrastive(): Promise<{ model: BlockModel; head: Head; values: V
     lengths: int32([batch], new Int32Array(batch).fill(sequence)),
     ...{ queries: rows(0), documents: rows(pairs), own: rows(0) },
   };
-  return { model: bertModel(checkpoint, config, { trains: () => true }), head, values };
+  return { model: bertModel(source, config, { trains: () => true }), head, values };
 }
 
 async function completions(): Promise<{ model: BlockModel; head: Head; values: Values }> {
-  const big = job.task === 'one-billion';
-  const source = big ? randomModel(LLAMA_1B) : await openCheckpoint(job.folder);
-  const json = big ? LLAMA_1B : JSON.parse(await readFile(join(job.folder, 'config.json'), 'utf8'));
+  const { source, json } = await load();
   const config = llamaConfigSchema.parse(json);
   const head: Head = (weights, x) => {
     const logs = llamaLogProbabilities(weights, config, x);
@@ -114,7 +117,7 @@ async function completions(): Promise<{ model: BlockModel; head: Head; values: V
   const tokens = Int32Array.from(job.ids.flat());
   const scored = tokens.map((_, at) => at).filter((at) => at % sequence >= sequence - job.scored - 1);
   const before = scored.filter((at) => at % sequence !== sequence - 1);
-  const chunks = [before.length / ROWS, ROWS];
+  const chunks = [before.length / job.rows, job.rows];
   const shape = [batch, sequence];
   const values = {
     tokens: int32(shape, tokens),
@@ -130,7 +133,13 @@ async function completions(): Promise<{ model: BlockModel; head: Head; values: V
       before.map((at) => tokens[at + 1]!),
     ),
   };
-  return { model: llamaModel(source, config, { adapter }), head, values };
+  return { model: llamaModel(source, config, { adapter, storage: job.storage }), head, values };
+}
+
+async function load(): Promise<{ source: TensorSource; json: unknown }> {
+  const { model } = job;
+  if (typeof model !== 'string') return { source: randomModel(model), json: model };
+  return { source: await openCheckpoint(model), json: JSON.parse(await readFile(join(model, 'config.json'), 'utf8')) };
 }
 
 function int32(shape: number[], data: Int32Array): Values[string] {

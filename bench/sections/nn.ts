@@ -5,7 +5,7 @@ import { DEFAULT_ENCODER, ModelStore } from '../../src/models/index.ts';
 import { Random, workerFile } from '../../src/system/index.ts';
 import { REPETITIONS, type Row, runPeer, scaled, threadCount, withFolder } from '../harness.ts';
 import { matrixSpeed } from '../matrix-speed.ts';
-import { BERT_BASE, SMOLLM2_135M, writeRandomModel } from '../random-models.ts';
+import { BERT_BASE, LLAMA_1B, SMOLLM2_135M, writeRandomModel } from '../random-models.ts';
 import type { StepFigures, StepJob } from './nn-child.ts';
 
 /** Batches of [texts, tokens]. */
@@ -14,6 +14,14 @@ const BERT_BATCHES = [
   [32, 64],
 ] as const;
 const LORA_BATCH = [4, 256] as const;
+
+const ONE_BILLION_BATCH = [1, 256] as const;
+const VOCABULARY_TOKENS = 512;
+const CHUNK_ROWS = [64, 128, 256];
+const COMMON = {
+  ...{ mode: 'whole' as const, storage: 'f32' as const, rows: 128, scored: 0 },
+  ...{ threads: threadCount(), repetitions: REPETITIONS },
+};
 
 /** One measured model and batch. */
 interface Case {
@@ -34,7 +42,7 @@ export async function run(): Promise<Row[]> {
       const peer = runPeer<StepFigures>('nn.py', one.job);
       rows.push(...rowsOf(one, ours, peer, speed.f32));
     }
-    return rows;
+    return [...rows, ...vocabularyRows(join(folder, 'large')), oneBillionRow(join(folder, 'large'))];
   });
 }
 
@@ -43,22 +51,48 @@ async function cases(folder: string): Promise<Case[]> {
   const small = (await new ModelStore().resolve(DEFAULT_ENCODER, { kind: 'encoder' })).path;
   const causal = await randomFolder(join(folder, 'smollm2'), SMOLLM2_135M);
   const cache = join(folder, 'compiled');
-  const common = { cache, mode: 'whole' as const, threads: threadCount(), repetitions: REPETITIONS };
+  const common = { ...COMMON, cache };
   const found: Case[] = [];
   for (const [model, path] of Object.entries({ 'BERT-base': base, MiniLM: small })) {
     const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8')) as typeof BERT_BASE;
     for (const [batch, sequence] of BERT_BATCHES) {
       const ids = randomIds(scaled(batch, 2), sequence, config.vocab_size);
-      const job: StepJob = { ...common, task: 'bert', folder: path, ids, scored: 0 };
+      const job: StepJob = { ...common, task: 'bert', model: path, ids, scored: 0 };
       const name = `${model}, ${batch} x ${sequence}`;
       found.push({ name, job, operations: bertOperations(config, ids), peerName: 'PyTorch' });
     }
   }
   const ids = randomIds(LORA_BATCH[0], LORA_BATCH[1], SMOLLM2_135M.vocab_size);
-  const job: StepJob = { ...common, task: 'lora', folder: causal, ids, scored: LORA_BATCH[1] / 2 };
+  const job: StepJob = { ...common, task: 'lora', model: causal, ids, scored: LORA_BATCH[1] / 2 };
   const name = `SmolLM2-135M LoRA, ${LORA_BATCH.join(' x ')}`;
   found.push({ name, job, operations: causalOperations(ids, job.scored), peerName: 'PyTorch + PEFT' });
   return found;
+}
+
+/** A vocabulary of 128k over 512 tokens: what the chunks of logits take, in a model of one layer. */
+function vocabularyRows(cache: string): Row[] {
+  const model = { ...LLAMA_1B, num_hidden_layers: 1 };
+  const ids = randomIds(1, VOCABULARY_TOKENS + 1, model.vocab_size);
+  const whole = Math.round((VOCABULARY_TOKENS * model.vocab_size * 4) / 1e6);
+  return CHUNK_ROWS.map((rows) => {
+    const job: StepJob = { ...COMMON, cache, task: 'lora', model, ids, scored: VOCABULARY_TOKENS, rows };
+    const { step, peak } = measure({ ...job, repetitions: 1 });
+    const note = `${step.toFixed(1)} s; one table of logits would be ${whole} MB, and there would be several`;
+    const what = `128k vocabulary, ${VOCABULARY_TOKENS} tokens, ${rows} rows a chunk`;
+    return { what, unit: 'MB', largerIsBetter: false, ours: peak / 1e6, note };
+  });
+}
+
+/** A LoRA step of a model of Llama-3.2-1B's shape, its frozen weights in 4 bits. */
+function oneBillionRow(cache: string): Row {
+  const [batch, sequence] = ONE_BILLION_BATCH;
+  const ids = randomIds(batch, sequence, LLAMA_1B.vocab_size);
+  const job: StepJob = { ...COMMON, cache, task: 'lora', model: LLAMA_1B, ids, scored: sequence / 2, storage: 'int4' };
+  const { step, forward, peak, wholePeak } = measure({ ...job, repetitions: 1 });
+  const verdict = wholePeak <= 8 * 2 ** 30 ? 'within 8 GiB' : 'NOT within 8 GiB';
+  const note = `${step.toFixed(1)} s, forward ${forward.toFixed(1)} s; ${Math.round(wholePeak / 1e6)} MB with packing, ${verdict}`;
+  const what = `1 billion weights, 4 bits, LoRA step, ${ONE_BILLION_BATCH.join(' x ')}`;
+  return { what, unit: 'MB', largerIsBetter: false, ours: peak / 1e6, note };
 }
 
 async function randomFolder(folder: string, config: typeof BERT_BASE | typeof SMOLLM2_135M): Promise<string> {
