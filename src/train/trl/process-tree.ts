@@ -27,10 +27,12 @@ export async function endProcessTree(root: number, graceSeconds: number): Promis
 export async function processMark(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The 22nd value, counted from "pid (name)" on: ticks since the machine was started.
-  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  if (ticks !== undefined) return `${pid} ${ticks}`;
-  const { stdout } = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', `${pid}`]).catch(() => ({ stdout: '' }));
-  return stdout.trim() === '' ? undefined : `${pid} ${stdout.trim()}`;
+  const values = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (values[19] !== undefined) return isEnded(values[0]!) ? undefined : `${pid} ${values[19]}`;
+  const words = ['-o', 'stat=,lstart=', '-p', `${pid}`];
+  const { stdout } = await promisify(execFile)('ps', words).catch(() => ({ stdout: '' }));
+  const [state, ...started] = stdout.trim().split(/\s+/);
+  return started.length === 0 || isEnded(state!) ? undefined : `${pid} ${started.join(' ')}`;
 }
 
 /** Numbers of processes that live, and of their parents; what has ended and waits for its parent to hear is not alive. */
