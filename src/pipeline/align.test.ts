@@ -1,0 +1,165 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { AbortedError, SILENT, UsageError } from '../system/index.ts';
+import { type AlignOptions, type AlignResult, align } from './align.ts';
+import { planAlignment } from './plan.ts';
+import { parseRecipe } from './recipe.ts';
+import { STAGES, type StageName } from './stages.ts';
+
+/** All stages for real, on models of some thousand weights: what they write is noise, how it is kept is not. */
+const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));
+const WORDS = ['saw', 'boat', 'bird', 'tree', 'cat', 'cup', 'hat', 'sun'];
+
+const RECIPE = `
+name: tiny
+data: { kind: beir, folder: ${JSON.stringify(join(folder, 'set'))} }
+generator: { model: ${JSON.stringify(resolve('src/generate/goldens/tiny-llama.gguf'))}, context: 64, sequences: 4 }
+encoder: { model: ${JSON.stringify(resolve('src/embed/goldens/tiny-encoder'))} }
+prompt: ${JSON.stringify(join(folder, 'prompt.txt'))}
+candidates: { samples: 2, temperatures: [1, 1.5], maxTokens: 6 }
+answers: { prompt: ${JSON.stringify(join(folder, 'answer.txt'))}, maxTokens: 6 }
+reward: { weights: { similarity-gold: 1, similarity-answer: 0.5 } }
+pairs: { minSimilarity: -2, dev: 0 }
+dpo: { epochs: 1, batchSize: 2, maxLength: 64, learningRate: 0.001 }
+sft: { epochs: 1, batchSize: 2, maxLength: 64 }
+expansion: { maxTokens: 6, seeds: [1, 2] }
+evaluation: { alphas: [0, 0.5], controls: true, judges: [bm25], depth: 5 }
+`;
+
+beforeAll(() => {
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  mkdirSync(join(folder, 'set', 'qrels'), { recursive: true });
+  const lines = (records: object[]) => `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
+  const corpus = WORDS.map((word, row) => ({ _id: `d${row}`, title: '', text: `a ${word} is a ${word}` }));
+  writeFileSync(join(folder, 'set', 'corpus.jsonl'), lines(corpus));
+  writeFileSync(join(folder, 'set', 'queries.jsonl'), lines(WORDS.map((text, row) => ({ _id: `q${row}`, text }))));
+  for (const [split, rows] of Object.entries({ train: [0, 1, 2, 3], dev: [4, 5], test: [6, 7] })) {
+    const judged = rows.map((row) => `q${row}\td${row}\t1\n`).join('');
+    writeFileSync(join(folder, 'set', 'qrels', `${split}.tsv`), `query-id\tcorpus-id\tscore\n${judged}`);
+  }
+  writeFileSync(join(folder, 'prompt.txt'), '{query}\n');
+  writeFileSync(join(folder, 'answer.txt'), '{query} {document}\n');
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function run(options: Partial<AlignOptions> & { set?: string[] } = {}): Promise<AlignResult> {
+  const { set = [], ...rest } = options;
+  return align(parseRecipe(RECIPE, 'tiny.yaml', set), { folder: join(folder, 'run'), threads: 1, ...rest });
+}
+
+const reusedIn = ({ stages }: AlignResult) => [...stages].filter(([, { reused }]) => reused).map(([name]) => name);
+
+describe('an alignment', { timeout: 240_000 }, () => {
+  it('can be stopped between stages', async () => {
+    const stop = new AbortController();
+    const onStage = (name: StageName) => {
+      if (name === 'pairs') stop.abort();
+    };
+    await expect(run({ signal: stop.signal, onStage })).rejects.toBeInstanceOf(AbortedError);
+  });
+
+  it('goes on where it stopped, and ends with all arms and their tests', async () => {
+    const result = await run();
+    expect(reusedIn(result)).toEqual(['candidates', 'answers', 'reward', 'pairs']);
+    expect([...result.stages.keys()]).toEqual([...STAGES]);
+    const { main, controls, judges, queries, seeds } = result.evaluation!;
+    expect(main.arms.map(({ name }) => name)).toEqual(['raw', 'zeroShot', 'sft', 'aligned']);
+    expect(main.tests.map(({ arm, baseline }) => `${arm}-${baseline}`)).toEqual([
+      'aligned-zeroShot',
+      'aligned-raw',
+      'aligned-sft',
+      'sft-zeroShot',
+    ]);
+    expect(seeds).toEqual([1, 2]);
+    for (const { name, tuning, alpha, bySeed, measures } of main.arms) {
+      expect(tuning.map((point) => point.alpha)).toEqual(name === 'raw' ? [] : [0, 0.5]);
+      if (name !== 'raw') expect([0, 0.5]).toContain(alpha);
+      expect(bySeed).toHaveLength(name === 'raw' ? 1 : 2);
+      expect(measures['nDCG@10']).toBeCloseTo(bySeed.reduce((sum, one) => sum + one, 0) / bySeed.length, 12);
+    }
+    expect(controls!.arms).toHaveLength(6);
+    expect(judges.map(({ judge }) => judge)).toEqual(['bm25']);
+    expect(queries.map(({ id }) => id)).toEqual(['q6', 'q7']);
+    expect(Object.keys(queries[0]!.texts)).toEqual(['zeroShot', 'sft', 'aligned']);
+    const page = readFileSync(result.reportFile!, 'utf8');
+    for (const title of [
+      'Paired tests',
+      'Controls',
+      'judged by bm25',
+      'Choice of alpha',
+      'Training',
+      'Leaks',
+      'Stages',
+    ]) {
+      expect(page).toContain(title);
+    }
+    expect(page).not.toMatch(/<script|<link|https?:\/\//);
+  });
+
+  it('says in the manifest what it was made of', async () => {
+    const { manifestFile } = await run();
+    const manifest = JSON.parse(readFileSync(manifestFile, 'utf8'));
+    expect(manifest.recipe.name).toBe('tiny');
+    expect(manifest.recipeHash).toMatch(/^[0-9a-f]{64}$/);
+    expect(manifest.stages.map(({ stage }: { stage: string }) => stage)).toEqual([...STAGES]);
+    for (const { outputs } of manifest.stages) {
+      for (const { sha256 } of Object.values<{ sha256: string }>(outputs)) expect(sha256).toMatch(/^[0-9a-f]{64}$/);
+    }
+  });
+
+  it('repeats nothing that is finished, and plans nothing either', async () => {
+    expect(reusedIn(await run())).toEqual([...STAGES]);
+    const recipe = parseRecipe(RECIPE, 'tiny.yaml');
+    const plan = await planAlignment(recipe, { folder: join(folder, 'run'), engine: 'local', progress: SILENT });
+    expect(plan.stages.map(({ state }) => state)).toEqual(STAGES.map(() => 'finished'));
+    expect(plan.total).toEqual({ tokens: 0, bytes: 0, seconds: 0 });
+    expect(plan.inputs.map(({ state }) => state)).toEqual(plan.inputs.map(() => 'ready'));
+  });
+
+  it('does anew what a changed setting touches, and nothing else', async () => {
+    const changes = new Map<StageName, string[]>();
+    const result = await run({ set: ['dpo.beta=0.3'], onStage: (name, stage) => changes.set(name, stage.changes) });
+    const touched = ['dpo', 'expand-aligned', 'evaluate'];
+    expect(reusedIn(result)).toEqual(STAGES.filter((name) => !touched.includes(name)));
+    expect(changes.get('dpo')).toEqual(['beta: 0.1, now 0.3']);
+    expect(reusedIn(await run())).toEqual([...STAGES]);
+  });
+
+  it('does one stage alone, when those before it are finished', async () => {
+    const set = ['candidates.seed=7'];
+    await expect(run({ set, only: 'reward' })).rejects.toThrow(/stage reward needs stage candidates/);
+    const result = await run({ set, only: 'candidates' });
+    expect([...result.stages.keys()]).toEqual(['candidates']);
+    expect(result.evaluation).toBeUndefined();
+    const without = run({ set: ['sft.enabled=false'], only: 'sft' });
+    await expect(without).rejects.toBeInstanceOf(UsageError);
+  });
+
+  it('ends in the same adapter from the same pairs, wherever it runs', async () => {
+    const first = await run();
+    const pairs = first.stages.get('pairs')!.record.outputs.pairs!.sha256;
+    const second = await run({ folder: join(folder, 'elsewhere') });
+    expect(second.stages.get('pairs')!.record.outputs.pairs!.sha256).toBe(pairs);
+    const adapter = ({ stages }: AlignResult) => stages.get('dpo')!.record.outputs.adapter!.sha256;
+    expect(adapter(second)).toBe(adapter(first));
+  });
+});
+
+describe('a plan', () => {
+  it('says of each input whether it is there, and of each stage what it takes', async () => {
+    const recipe = parseRecipe(RECIPE, 'tiny.yaml', ['data.folder=nowhere', 'encoder.model=./no-encoder']);
+    const plan = await planAlignment(recipe, { folder: join(folder, 'none'), engine: 'local', progress: SILENT });
+    expect(plan.inputs.map(({ state }) => state)).toEqual(['missing', 'ready', 'missing', 'ready']);
+    expect(plan.inputs[0]!.detail).toContain('no such folder');
+    const stages = await planAlignment(parseRecipe(RECIPE, 'tiny.yaml'), {
+      ...{ folder: join(folder, 'none'), engine: 'local' as const, progress: SILENT },
+    });
+    const tokens = Object.fromEntries(stages.stages.map((one) => [one.stage, one.tokens]));
+    expect(tokens).toMatchObject({ candidates: 4 * 4 * 6, answers: 4 * 6, 'expand-sft': (2 + 2 * 2) * 6 });
+  });
+});
