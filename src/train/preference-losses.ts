@@ -13,7 +13,11 @@ export const preferenceLossShape = {
     .positive()
     .default(0.1)
     .describe('how far the model may move from the reference: less for more'),
-  lossType: z.array(z.enum(LOSS_TYPES)).min(1).default(['sigmoid']).describe('losses that are summed (repeatable)'),
+  lossType: z
+    .array(z.enum(LOSS_TYPES))
+    .min(1)
+    .default(['sigmoid'])
+    .describe(`losses that are summed: ${LOSS_TYPES.join(', ')} (repeatable)`),
   lossWeights: z
     .array(z.coerce.number<number>().nonnegative())
     .optional()
