@@ -2,7 +2,9 @@ import { relative } from 'node:path';
 import { z } from 'zod';
 import { TABLE_MEASURES } from '../../evaluate/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
-import { defineCommand } from '../command.ts';
+import { UsageError } from '../../system/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { runAlignment } from '../run-alignment.ts';
 import { formatTable } from '../table.ts';
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];
@@ -15,10 +17,16 @@ const SIZES = {
 
 const options = z.object({
   fast: z.boolean().default(false).describe('a small data set and short passages: within two minutes'),
+  align: z
+    .boolean()
+    .default(false)
+    .describe(
+      'align the LLM to the encoder too: the recipe demo (with --fast: smoke), raw, zero-shot, SFT and aligned',
+    ),
   out: z
     .string()
     .optional()
-    .describe('folder of the run (default runs/demo, or runs/demo-fast)')
+    .describe('folder of the run (default runs/demo, with the names of --align and --fast behind)')
     .meta({ valueName: 'DIR' }),
   generator: z
     .string()
@@ -52,14 +60,33 @@ export const command = defineCommand({
   examples: [
     ['llm-qe demo', 'the whole of it, some minutes on two cores'],
     ['llm-qe demo --fast', 'a small one, within two minutes'],
+    ['llm-qe demo --align', 'align the LLM, and show what that did; an hour or so on two cores'],
   ],
   async run(given, context) {
+    if (given.align) return alignDemo(given, context);
     const settings = toSettings(given);
     const result = await runDemo(settings, { signal: context.signal, progress: context.progress });
     context.json(toJson(result));
     if (!given.json) print(result, context.say);
   },
 });
+
+/** `llm-qe align` with a recipe of the package. */
+async function alignDemo(given: z.output<typeof options>, context: CommandContext): Promise<void> {
+  if (given.maxTokens !== undefined) {
+    throw new UsageError('--max-tokens is not for --align: its recipe says how long texts are', {
+      mend: 'Use llm-qe align demo --set expansion.maxTokens=48 --set candidates.maxTokens=48, say.',
+    });
+  }
+  const { generator, encoder, seed } = given;
+  const set = [
+    `generator.model=${JSON.stringify(generator)}`,
+    `encoder.model=${JSON.stringify(encoder)}`,
+    `seed=${seed}`,
+  ];
+  const out = given.out ?? (given.fast ? 'runs/demo-align-fast' : 'runs/demo-align');
+  await runAlignment({ ...given, recipe: given.fast ? 'smoke' : 'demo', set, out, engine: 'local' }, context);
+}
 
 function toSettings(given: z.output<typeof options>): DemoSettings {
   const size = given.fast ? SIZES.fast : SIZES.full;

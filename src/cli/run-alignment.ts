@@ -1,0 +1,116 @@
+import { join, relative } from 'node:path';
+import { TABLE_MEASURES } from '../evaluate/index.ts';
+import {
+  type AlignResult,
+  align,
+  type Engine,
+  type EvaluationData,
+  type Judgement,
+  readRecipe,
+  type StageName,
+} from '../pipeline/index.ts';
+import type { CommandContext } from './command.ts';
+import { formatTable } from './table.ts';
+
+export interface AlignmentChoice {
+  recipe: string;
+  set: readonly string[];
+  engine: Engine;
+  out?: string | undefined;
+  only?: StageName | undefined;
+  threads?: number | undefined;
+  offline: boolean;
+  json: boolean;
+}
+
+/** Aligns by a recipe, tells each stage, and prints what was found. */
+export async function runAlignment(given: AlignmentChoice, context: CommandContext): Promise<void> {
+  const recipe = await readRecipe(given.recipe, given.set);
+  const { engine, only, threads, offline } = given;
+  const { signal, progress } = context;
+  const result = await align(recipe, {
+    folder: given.out ?? join('runs', recipe.name),
+    ...{ engine, only, threads, offline, signal, progress },
+    warn: (line) => context.warn(line),
+    onStage: (name, { reused, changes, record }) => {
+      context.say(reused ? `${name}: done before` : `${name}: ${record.seconds.toFixed(1)} s`);
+      if (changes.length > 0) context.say(`  other than before: ${changes.join('; ')}`);
+    },
+  });
+  context.json(toJson(result));
+  const { evaluation, reportFile, manifestFile } = result;
+  if (given.json) return;
+  if (evaluation !== undefined) printEvaluation(evaluation, context.say);
+  if (reportFile !== undefined) context.say(`\nreport:   ${relative('.', reportFile)}`);
+  context.say(`manifest: ${relative('.', manifestFile)}`);
+}
+
+function toJson({ evaluation, reportFile, manifestFile, folder, stages }: AlignResult) {
+  const files = { folder, manifest: manifestFile, report: reportFile };
+  const seconds = Object.fromEntries([...stages].map(([name, { record }]) => [name, record.seconds]));
+  if (evaluation === undefined) return { ...files, seconds };
+  const { main, controls, judges, dataset, measure, seeds } = evaluation;
+  return {
+    ...judgementJson(main),
+    alpha: Object.fromEntries(main.arms.flatMap(({ name, alpha }) => (alpha === undefined ? [] : [[name, alpha]]))),
+    ...(controls !== undefined && { controls: judgementJson(controls) }),
+    ...(judges.length > 0 && { judges: Object.fromEntries(judges.map((one) => [one.judge, judgementJson(one)])) }),
+    ...{ dataset, measure, seeds, seconds },
+    ...files,
+  };
+}
+
+function judgementJson({ arms, tests }: Judgement) {
+  return {
+    arms: Object.fromEntries(arms.map(({ name, measures }) => [name, measures])),
+    tests: Object.fromEntries(tests.map(({ arm, baseline, ...facts }) => [`${arm}-${baseline}`, facts])),
+  };
+}
+
+function printEvaluation(
+  { main, controls, judges, dataset, measure, seeds }: EvaluationData,
+  say: (line: string) => void,
+) {
+  const over = seeds.length === 1 ? '' : `, means over ${seeds.length} generation seeds`;
+  say(
+    `\n${dataset.name}: ${dataset.test} test queries over ${dataset.documents.toLocaleString('en-US')} documents${over}`,
+  );
+  printJudgement(main, measure, say);
+  if (controls !== undefined) {
+    say('\ncontrols');
+    printJudgement(controls, measure, say);
+  }
+  for (const judgement of judges) {
+    say(`\njudged by ${judgement.judge}`);
+    printJudgement(judgement, measure, say);
+  }
+}
+
+function printJudgement({ arms, tests }: Judgement, measure: string, say: (line: string) => void): void {
+  const measures = [...new Set([measure, ...TABLE_MEASURES])];
+  const rows = arms.map(({ name, alpha, measures: values }) => [
+    name,
+    ...measures.map((one) => (values[one] ?? 0).toFixed(4)),
+    alpha === undefined ? '' : alpha.toFixed(2),
+  ]);
+  say(formatTable(['', ...measures, 'alpha'], rows));
+  say('');
+  const compared = tests.map((one) => [
+    `${one.arm} against ${one.baseline}`,
+    `${one.delta < 0 ? '' : '+'}${one.delta.toFixed(4)}`,
+    `${one.interval[0].toFixed(4)} to ${one.interval[1].toFixed(4)}`,
+    pValue(one.p),
+    pValue(one.pHolm),
+    `${one.helped} / ${one.hurt} / ${one.unchanged}`,
+  ]);
+  say(
+    formatTable(
+      [`change of ${measure}`, 'delta', '95 % interval', 'p', 'p, Holm', 'helped / hurt / unchanged'],
+      compared,
+    ),
+  );
+}
+
+function pValue(value: number): string {
+  return value < 0.0001 ? '< 0.0001' : value.toFixed(4);
+}
