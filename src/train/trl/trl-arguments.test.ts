@@ -27,6 +27,7 @@ const job = (own: Partial<TrlJob> = {}): TrlJob => ({
   loss: z.object(preferenceLossShape).parse({}),
   maxLength: 612,
   disableDropout: false,
+  keep: 'last',
   engine: { perDevice: 2 },
   ...own,
 });
@@ -53,15 +54,16 @@ test("the published settings, by TRL's names", () => {
   });
 });
 
-test('the best checkpoint is one that was evaluated and saved', () => {
+test('the best adapter is one that was evaluated and saved', () => {
   const settings = { learningRate: 1, epochs: 3, batchSize: 2, saveEvery: 100, evaluateEvery: 30 };
-  const dev = pairs(2);
-  const told = argumentsOf({ pairs: { train: pairs(64), dev }, settings: { ...settings, metricForBest: 'margin' } });
-  expect(told).toMatchObject({ eval_strategy: 'steps', eval_steps: 30, save_steps: 90, load_best_model_at_end: true });
-  expect(told.metric_for_best_model).toBe('eval_rewards/margins');
-  expect(argumentsOf({ pairs: { train: pairs(64), dev }, settings })).toMatchObject({
-    ...{ metric_for_best_model: 'eval_loss', greater_is_better: false },
-  });
+  const split = { train: pairs(64), dev: pairs(2) };
+  const best = argumentsOf({ pairs: split, settings: { ...settings, metricForBest: 'margin' }, keep: 'best' });
+  expect(best).toMatchObject({ eval_strategy: 'steps', eval_steps: 30, save_steps: 30, load_best_model_at_end: true });
+  expect(best.metric_for_best_model).toBe('eval_rewards/margins');
+  const last = argumentsOf({ pairs: split, settings });
+  expect(last).toMatchObject({ save_steps: 100, metric_for_best_model: 'eval_loss', greater_is_better: false });
+  expect(last).not.toHaveProperty('load_best_model_at_end');
+  expect(argumentsOf({ settings, keep: 'best' })).not.toHaveProperty('load_best_model_at_end');
 });
 
 test('SFT has the arguments of DPO that it knows, and no others', () => {

@@ -60,11 +60,13 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   seed: ({ settings }) => ({ seed: settings.seed }),
   // Evaluations and checkpoints.
   evaluateEvery: ({ dev, evaluateEvery }) => (dev > 0 ? { eval_strategy: 'steps', eval_steps: evaluateEvery } : {}),
-  saveEvery: (plan) => ({
-    ...{ save_strategy: 'steps', save_steps: saveSteps(plan), save_total_limit: 2 },
+  // The best adapter is one of those that are saved, so that each is saved where it is evaluated.
+  saveEvery: ({ keepsBest, evaluateEvery, settings: { saveEvery } }) => ({
+    ...{ save_strategy: 'steps', save_steps: keepsBest ? evaluateEvery : saveEvery, save_total_limit: 2 },
   }),
+  keep: ({ keepsBest }) => (keepsBest ? { load_best_model_at_end: true } : {}),
   metricForBest: ({ dev, method, settings }) =>
-    dev > 0 ? { load_best_model_at_end: true, metric_for_best_model: evaluated(settings.metricForBest, method) } : {},
+    dev > 0 ? { metric_for_best_model: evaluated(settings.metricForBest, method) } : {},
   direction: ({ dev, settings }) => (dev > 0 ? { greater_is_better: settings.direction === 'higher' } : {}),
   // How it is computed and told.
   recompute: ({ engine }) => ({ gradient_checkpointing: engine.recompute }),
@@ -100,11 +102,6 @@ export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
 /** TRL hands a single name to PEFT as a pattern of the module's whole name; two or more are names. */
 function targetModules(targets: readonly string[]): string[] {
   return targets.length === 1 ? [`(.*\\.)?${targets[0]!.replaceAll('.', '\\.')}`] : [...targets];
-}
-
-/** The best checkpoint can only be one that is kept, so that each is saved where one is evaluated. */
-function saveSteps({ dev, evaluateEvery, settings: { saveEvery } }: TrlPlan): number {
-  return dev > 0 ? evaluateEvery * Math.max(1, Math.round(saveEvery / evaluateEvery)) : saveEvery;
 }
 
 function evaluated(metric: string, method: TrlPlan['method']): string {

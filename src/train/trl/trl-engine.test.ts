@@ -103,7 +103,7 @@ const pairs = (count: number) => Array.from({ length: count }, (_, index) => pai
 const job = (own: Partial<TrlJob> = {}): TrlJob => ({
   ...{ method: 'dpo', base: BASE, pairs: { train: pairs(6), dev: pairs(2) }, lora: LORA, maxLength: 128 },
   settings: { learningRate: 2e-3, maxSteps: 6, batchSize: 2, evaluateEvery: 3, saveEvery: 3 },
-  ...{ disableDropout: true, engine: { hardware: 'cpu', processes: 2 } },
+  ...{ disableDropout: true, keep: 'best', engine: { hardware: 'cpu', processes: 2 } },
   ...own,
 });
 const environment = (own: Record<string, string> = {}): NodeJS.ProcessEnv => ({
@@ -128,7 +128,7 @@ describe('a run', () => {
   test('is started, followed in our metrics, and its adapter is taken over', async () => {
     const steps: number[] = [];
     const result = await run({}, { onStep: ({ step }) => steps.push(step) });
-    expect(result).toMatchObject({ steps: 6, best: { step: 3, metric: 'loss' }, installation: { python } });
+    expect(result).toMatchObject({ steps: 6, step: 3, best: { step: 3, metric: 'loss' }, installation: { python } });
     expect(steps).toEqual([1, 2, 3, 4, 5, 6]);
     const { config, tensors } = await readAdapter(result.adapter);
     expect(config).toEqual(loraConfig(LORA, 'tiny'));

@@ -46,7 +46,9 @@ export interface TrlResult {
   steps: number;
   /** The adapter in PEFT's layout, as the local engine writes it. */
   adapter: string;
-  /** The evaluation whose adapter this is; undefined where there was none. */
+  /** The step whose adapter it is. */
+  step: number;
+  /** The best evaluation; undefined where there was none. */
   best: { step: number; metric: string; value: number } | undefined;
   metricsFile: string;
   /** Undefined where the run was finished before. */
@@ -168,14 +170,15 @@ async function importResult(
   const metrics = await TrlMetrics.open(folder, plan, job.pairs.train.length, state.step);
   await metrics.settle(state).finally(() => metrics.close());
   const best = plan.dev === 0 ? undefined : state.best;
+  const step = plan.keepsBest && best !== undefined ? best.step : state.step;
   // A checkpoint is known to be whole, which what stands beside the checkpoints is not.
-  const checkpoint = join(folder, OUTPUT_FOLDER, `checkpoint-${best?.step ?? state.step}`);
+  const checkpoint = join(folder, OUTPUT_FOLDER, `checkpoint-${step}`);
   const adapter = join(folder, ADAPTER_FOLDER);
   const { tensors } = await readAdapter(checkpoint);
   await writeAdapter(adapter, { config: loraConfig(job.lora, job.base.name), tensors });
   await rm(join(folder, CACHE_FOLDER), { recursive: true, force: true });
   return {
-    ...{ steps: state.step, adapter, installation },
+    ...{ steps: state.step, adapter, step, installation },
     best: best && { ...best, metric: plan.settings.metricForBest },
     metricsFile: metricsFile(folder),
   };
@@ -201,7 +204,7 @@ async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
 
 /** All that decides the outcome. */
 function identityOf(job: TrlJob): Record<string, unknown> {
-  const { settings, engine, loss, lora, method, maxLength, disableDropout } = planTrl(job, '');
+  const { settings, engine, loss, lora, method, maxLength, disableDropout, keepsBest } = planTrl(job, '');
   const { mainAddress: _address, mainPort: _port, ...computed } = engine;
   const digest = (pairs: TrlJob['pairs']['train']) => ({
     examples: pairs.length,
@@ -219,7 +222,7 @@ function identityOf(job: TrlJob): Record<string, unknown> {
       disableDropout,
       settings,
     },
-    ...{ computed, train: digest(job.pairs.train), dev: digest(job.pairs.dev) },
+    ...{ keepsBest, computed, train: digest(job.pairs.train), dev: digest(job.pairs.dev) },
   };
 }
 

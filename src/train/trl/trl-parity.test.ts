@@ -69,7 +69,7 @@ const loss = z.object(preferenceLossShape).parse({ lossType: ['sigmoid', 'ipo'],
 
 const jobOf = (method: TrlJob['method']): TrlJob => ({
   ...{ method, base: BASE, pairs: split(), settings: SETTINGS, lora: LORA, loss, maxLength: MAX_LENGTH },
-  ...{ disableDropout: true, engine: { hardware: 'cpu', processes: 2 } },
+  ...{ disableDropout: true, keep: 'best', engine: { hardware: 'cpu', processes: 2 } },
 });
 
 /** Trains locally; the task holds the last values. */

@@ -26,6 +26,8 @@ export interface TrlJob {
   maxLength: number;
   /** TRL's own default is true: then the adapter has no dropout either, whatever `lora` says. Of DPO alone. */
   disableDropout: boolean;
+  /** Which adapter becomes the result: that of the last step, or of the best evaluation. */
+  keep: 'last' | 'best';
   engine?: TrlSettingsInput | undefined;
 }
 
@@ -44,6 +46,8 @@ export interface TrlPlan {
   steps: number;
   /** Number of examples held out. */
   dev: number;
+  /** Whether the result is the adapter of the best evaluation. */
+  keepsBest: boolean;
   evaluateEvery: number;
 }
 
@@ -65,6 +69,7 @@ export function planTrl(job: TrlJob, model: string): TrlPlan {
     loss: job.method === 'dpo' ? job.loss : undefined,
     steps,
     dev: dev.length,
+    keepsBest: job.keep === 'best' && dev.length > 0,
     evaluateEvery: Math.min(settings.evaluateEvery ?? epoch, steps),
   };
 }
