@@ -41,3 +41,12 @@ export {
   trainingSettingsSchema,
 } from './training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './training-task.ts';
+export {
+  type TrainGeneratorWithTrlOptions,
+  type TrainGeneratorWithTrlResult,
+  trainGeneratorWithTrl,
+} from './trl/train-generator-with-trl.ts';
+export { prepareTrl, type TrlFiles, type TrlOptions, type TrlResult, trainWithTrl } from './trl/trl-engine.ts';
+export { findTrl, type TrlInstallation } from './trl/trl-installation.ts';
+export type { TrlJob, TrlPlan } from './trl/trl-plan.ts';
+export { parseTrlSettings, type TrlSettings, type TrlSettingsInput, trlShape } from './trl/trl-settings.ts';

@@ -230,7 +230,7 @@ function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mo
   return { method, base: base.fingerprint, loss, lora, maxLength, mode, storage, device };
 }
 
-function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
+export function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
   const { learningRate, schedule, warmup, epochs, maxSteps, batchSize, microBatchTokens } = settings;
   const { maxGradientNorm, weightDecay, evaluateEvery, saveEvery, patience, metricForBest, direction, seed } = settings;
   return {
@@ -268,7 +268,7 @@ function effectiveLora({
 }
 
 /** @throws UsageError where the model knows no texts of that length */
-function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
+export function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
   if (maxLength <= config.maxLength) return;
   throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {
     mend: `Give at most ${config.maxLength}.`,
@@ -276,7 +276,7 @@ function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTr
 }
 
 /** Holds out the pairs of some queries, so that no query stands on both sides. */
-function divide(
+export function divide(
   { pairs, devPairs }: Pick<TrainGeneratorOptions, 'pairs' | 'devPairs'>,
   { devSize, seed }: GeneratorTrainingSettings,
 ): { train: readonly PairRecord[]; dev: readonly PairRecord[] } {
@@ -288,7 +288,7 @@ function divide(
   };
 }
 
-async function tokenize(
+export async function tokenize(
   { tokenizer, template }: GeneratorBase,
   pairs: readonly PairRecord[],
   { maxLength }: GeneratorTrainingSettings,
@@ -312,7 +312,7 @@ async function tokenize(
   return result;
 }
 
-function countsOf({ pairs, skipped, cut, examples }: TokenizedPairs): PairCounts {
+export function countsOf({ pairs, skipped, cut, examples }: TokenizedPairs): PairCounts {
   return { pairs: pairs.length, skipped, cut, examples };
 }
 
@@ -334,7 +334,7 @@ async function writeResult(
   return { path, kind: 'model' };
 }
 
-function manifestFile(out: string): string {
+export function manifestFile(out: string): string {
   return join(out, 'manifest.json');
 }
 

@@ -5,8 +5,12 @@ import { sha256File } from '../../system/index.ts';
 import {
   describeSkipped,
   generatorTrainingShape,
+  type TrainGeneratorOptions,
   type TrainGeneratorResult,
+  type TrainGeneratorWithTrlResult,
   trainGenerator,
+  trainGeneratorWithTrl,
+  trlShape,
 } from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
@@ -24,6 +28,11 @@ const options = z.object({
     .meta({ valueName: 'NAME|DIR|FILE' }),
   out: z.string().describe('folder of the result and its checkpoints').meta({ valueName: 'DIR' }),
   ...generatorTrainingShape,
+  engine: z
+    .enum(['local', 'trl'])
+    .default('local')
+    .describe('what trains: this program, or TRL, which must be installed, on several GPUs or machines'),
+  ...trlShape,
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
   offline: z.boolean().default(false).describe('fetch nothing'),
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -32,6 +41,8 @@ type Options = z.output<typeof options>;
 
 /** Those of the options that are settings of the training. */
 const settings = z.object(generatorTrainingShape);
+/** Those that are settings of TRL's processes. */
+const trlSettings = z.object(trlShape);
 
 export const command = defineCommand({
   name: 'train generator',
@@ -46,6 +57,10 @@ export const command = defineCommand({
       'DPO that holds on to the chosen answers',
     ],
     [
+      'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --processes 8 --per-device 2 --zero2',
+      'the same by TRL on eight GPUs',
+    ],
+    [
       'llm-qe train generator --pairs pairs.jsonl --out runs/sft --method sft',
       'the baseline: learn to write the chosen side',
     ],
@@ -56,7 +71,7 @@ export const command = defineCommand({
     const dev = given.dev === undefined ? undefined : await readAll(given.dev, context);
     const store = new ModelStore({ offline: given.offline, progress });
     const base = await store.resolve(given.base, { kind: 'generator', signal });
-    const result = await trainGenerator({
+    const training: TrainGeneratorOptions = {
       base,
       pairs: pairs.pairs,
       devPairs: dev?.pairs,
@@ -70,8 +85,9 @@ export const command = defineCommand({
       warn: (line) => context.warn(line),
       signal,
       progress,
-    });
-    print(result, given, context);
+    };
+    if (given.engine === 'local') print(await trainGenerator(training), given, context);
+    else printTrl(await trainByTrl(training, given, context), given, context);
   },
 });
 
@@ -80,6 +96,31 @@ async function readAll(file: string, { signal, warn }: CommandContext): Promise<
   const skipped = describeSkipped(reading.skipped);
   if (skipped !== '') warn(`pairs of ${file} are left out (${skipped}), such as ${reading.examples.join('; ')}`);
   return reading;
+}
+
+function trainByTrl(
+  training: TrainGeneratorOptions,
+  given: Options,
+  { say }: CommandContext,
+): Promise<TrainGeneratorWithTrlResult> {
+  const onCommands = (commands: readonly string[]) => {
+    say(`on the other machines, in the folder ${given.out}:`);
+    for (const line of commands) say(`  ${line}`);
+  };
+  return trainGeneratorWithTrl({ ...training, engine: trlSettings.parse(given), onCommands });
+}
+
+function printTrl(result: TrainGeneratorWithTrlResult, given: Options, context: CommandContext): void {
+  const { adapter, step, steps, best, train, dev, seconds, metricsFile: metrics } = result;
+  context.json({ kind: 'adapter', path: adapter, step, steps, best, train, dev, seconds, metrics, engine: 'trl' });
+  if (given.json) return;
+  context.say(`${given.method} by TRL on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps`);
+  if (best !== undefined) {
+    context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
+  }
+  context.say(`${seconds.toFixed(1)} s; the adapter is that of step ${step}`);
+  context.say(`wrote ${adapter}`);
+  context.say(`wrote ${metrics}`);
 }
 
 function print(result: TrainGeneratorResult, given: Options, context: CommandContext): void {

@@ -163,6 +163,10 @@ describe('a run', () => {
     const other = { ...job().settings, learningRate: 1e-3 };
     await expect(run({}, {}, job({ settings: other }))).rejects.toThrow(/settings.learningRate: 0.002, now 0.001/);
     await expect(run({}, {}, job({ pairs: { train: pairs(5), dev: pairs(2) } }))).rejects.toThrow(UsageError);
+    folder = `${folder}-local`;
+    await mkdir(folder);
+    await writeFile(join(folder, 'training.json'), '{}');
+    await expect(run()).rejects.toThrow(/engine: local, now trl/);
   });
 
   test('leaves nothing alive when it is stopped, and then goes on behind the last whole checkpoint', async () => {

@@ -63,6 +63,8 @@ export interface TrlFiles {
 }
 
 const JOB_FILE = 'trl-job.json';
+/** What the local engine writes into its folder. */
+const LOCAL_RUN = 'training.json';
 const BASE_FOLDER = 'base';
 export const ADAPTER_FOLDER = 'adapter';
 
@@ -192,7 +194,8 @@ async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
     if (error instanceof DataError && isMissing(error.cause)) return undefined;
     throw error;
   });
-  const changes = before === undefined ? [] : describeChanges(before, now);
+  const isLocal = before === undefined && (await readdir(folder)).includes(LOCAL_RUN);
+  const changes = before !== undefined ? describeChanges(before, now) : isLocal ? ['engine: local, now trl'] : [];
   if (changes.length > 0) {
     throw new UsageError(`holds a training that was begun otherwise (${changes.join('; ')})`, {
       file: folder,

@@ -32,13 +32,13 @@ export const trlShape = {
     .default(1)
     .describe('examples that a process takes at once; the rest of a batch is accumulated'),
   precision: z
-    .enum(['float32', 'bfloat16'])
-    .optional()
-    .describe('of the matrix products (default: bfloat16 on GPUs, float32 on CPUs)'),
+    .enum(['auto', 'float32', 'bfloat16'])
+    .default('auto')
+    .describe('of the matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
   recompute: z
-    .boolean()
-    .optional()
-    .describe('compute activations twice in place of keeping them (default: on GPUs, yes; on CPUs, no)'),
+    .enum(['auto', 'yes', 'no'])
+    .default('auto')
+    .describe('compute activations twice in place of keeping them; auto does so on GPUs'),
 };
 
 const trlSchema = z.strictObject(trlShape);
@@ -71,8 +71,12 @@ export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
     });
   }
   const isGpu = settings.hardware === 'gpu';
-  const { precision = isGpu ? 'bfloat16' : 'float32', recompute = isGpu } = settings;
-  return { ...settings, precision, recompute };
+  const { precision, recompute } = settings;
+  return {
+    ...settings,
+    precision: precision === 'auto' ? (isGpu ? 'bfloat16' : 'float32') : precision,
+    recompute: recompute === 'auto' ? isGpu : recompute === 'yes',
+  };
 }
 
 /** Processes on all machines together. */

@@ -1,0 +1,119 @@
+import { availableParallelism, hostname } from 'node:os';
+import { contentKey, makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
+import type { TokenizedPairs } from '../chat-tokens.ts';
+import { openGeneratorBase } from '../generator-base.ts';
+import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator-settings.ts';
+import {
+  checkLength,
+  countsOf,
+  divide,
+  manifestFile,
+  type PairCounts,
+  type TrainGeneratorOptions,
+  tokenize,
+  trainingSettings,
+} from '../train-generator.ts';
+import { type TrlOptions, type TrlResult, trainWithTrl } from './trl-engine.ts';
+import type { TrlJob } from './trl-plan.ts';
+import type { TrlSettingsInput } from './trl-settings.ts';
+
+export interface TrainGeneratorWithTrlOptions
+  extends Omit<TrainGeneratorOptions, 'threads' | 'cache'>,
+    Pick<TrlOptions, 'environment' | 'onCommands'> {
+  engine?: TrlSettingsInput | undefined;
+}
+
+export interface TrainGeneratorWithTrlResult extends TrlResult {
+  train: PairCounts;
+  dev: PairCounts;
+  manifestFile: string;
+  seconds: number;
+}
+
+/**
+ * Trains a generator as `trainGenerator` does, with the same settings on the same pairs, but by TRL under accelerate. Pairs
+ * that the local engine would leave out are left out here too. Writes `adapter/`, `metrics.jsonl` and `manifest.json`.
+ * @throws as {@link trainWithTrl}; DataError where no pair is left
+ */
+export async function trainGeneratorWithTrl(
+  options: TrainGeneratorWithTrlOptions,
+): Promise<TrainGeneratorWithTrlResult> {
+  const started = performance.now();
+  const settings = parseGeneratorSettings(options.settings ?? {});
+  if (settings.full) {
+    throw new UsageError('full: only adapters are trained by TRL', { mend: 'Leave it out, or train it locally.' });
+  }
+  const { pairs, train, dev } = await choosePairs(settings, options);
+  const { out: folder, base, engine, environment, signal, progress, onCommands, onStep, onEvaluation } = options;
+  const { method, maxLength, disableDropout, keep } = settings;
+  const { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora } = settings;
+  const { beta, lossType, lossWeights, labelSmoothing } = settings;
+  const job: TrlJob = {
+    ...{ method, base, pairs, maxLength, disableDropout, keep, engine },
+    settings: trainingSettings(settings),
+    lora: { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora },
+    loss: { beta, lossType, lossWeights, labelSmoothing },
+  };
+  const trained = await trainWithTrl(job, {
+    ...{ folder, environment, signal, progress, onCommands, onStep, onEvaluation },
+  });
+  const seconds = (performance.now() - started) / 1000;
+  const result = { ...trained, train, dev, manifestFile: manifestFile(folder), seconds };
+  await writeManifest(result, settings, options);
+  return result;
+}
+
+/** The pairs that can be learnt from, told by their tokens, as the local engine chooses them. */
+async function choosePairs(
+  settings: GeneratorTrainingSettings,
+  options: TrainGeneratorWithTrlOptions,
+): Promise<{ pairs: TrlJob['pairs']; train: PairCounts; dev: PairCounts }> {
+  const divided = divide(options, settings);
+  const base = await openGeneratorBase(options.base);
+  try {
+    checkLength(base, settings);
+    const tokens = {
+      train: await tokenize(base, divided.train, settings, options, 'train'),
+      dev: await tokenize(base, divided.dev, settings, options, 'dev'),
+    };
+    return {
+      pairs: { train: keptOf(divided.train, tokens.train), dev: keptOf(divided.dev, tokens.dev) },
+      ...{ train: countsOf(tokens.train), dev: countsOf(tokens.dev) },
+    };
+  } finally {
+    await base.close();
+  }
+}
+
+function keptOf(pairs: TrlJob['pairs']['train'], { pairs: kept }: TokenizedPairs): TrlJob['pairs']['train'] {
+  const ids = new Set(kept.map(({ id }) => id));
+  return pairs.filter(({ id }) => ids.has(id));
+}
+
+async function writeManifest(
+  { steps, step, best, installation, seconds, train, dev, manifestFile: file }: TrainGeneratorWithTrlResult,
+  settings: GeneratorTrainingSettings,
+  { base: { name, fingerprint, source }, pairs, devPairs, engine, about, out }: TrainGeneratorWithTrlOptions,
+): Promise<void> {
+  // A finished run that is read back was told of when it ended.
+  if (installation === undefined) return;
+  const document = {
+    stage: 'train generator',
+    version: packageVersion(),
+    settings,
+    engine: { name: 'trl', settings: engine ?? {}, versions: installation.versions },
+    base: { name, fingerprint, source },
+    inputs: { pairs: contentKey(pairs), devPairs: devPairs && contentKey(devPairs), ...about },
+    counts: { train, dev },
+    host: { name: hostname(), platform: process.platform, threads: availableParallelism() },
+    result: {
+      kind: 'adapter',
+      step,
+      steps,
+      best: best && { step: best.step, value: best.value },
+      seconds: Math.round(seconds),
+    },
+  };
+  await makeFolder(out);
+  await writeDurably(file, `${JSON.stringify(document, null, 2)}\n`);
+}
