@@ -5,11 +5,12 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { AbortedError, ModelError, workerFile } from '../system/index.ts';
+import { AbortedError, ModelError, UsageError, workerFile } from '../system/index.ts';
 import { compileModel } from './compiled-model.ts';
 import { Graph } from './graph.ts';
 import { gather, matmul } from './operations/index.ts';
 import { Runtime } from './runtime.ts';
+import type { Values } from './runtime-messages.ts';
 
 let cache: string;
 let loads = 0;
@@ -101,4 +102,26 @@ test('a process that leaves a runtime open ends by itself', async () => {
     timeout: 15_000,
   });
   expect(stdout.trim()).toBe('3,40');
+});
+
+test('a device that this runtime was built without is refused, and the others are named', async () => {
+  const { file } = await compile('device');
+  const device = process.platform === 'win32' ? 'coreml' : 'dml';
+  await expect(Runtime.open(file, { device })).rejects.toThrow(UsageError);
+  await expect(Runtime.open(file, { device })).rejects.toThrow(new RegExp(`cannot compute on ${device}; it knows cpu`));
+});
+
+test('of several models each is loaded when it is first run; what was lent comes back, after a failure too', async () => {
+  const { file } = await compile('several');
+  const runtime = await Runtime.open({ good: file, gone: `${file}.none` });
+  const feeds: Values = feed(2);
+  const { data } = feeds.x!;
+  const { y } = await runtime.lend('good', feeds);
+  expect([...(y!.data as Float32Array)]).toEqual([5, 60]);
+  expect(data.length).toBe(0);
+  expect([...feeds.x!.data]).toEqual([2]);
+  await expect(runtime.lend('gone', feeds)).rejects.toThrow(ModelError);
+  expect([...feeds.x!.data]).toEqual([2]);
+  await expect(runtime.lend('good', feed(7))).rejects.toThrow(/lookup\/Gather/);
+  await runtime.close();
 });

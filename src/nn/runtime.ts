@@ -43,14 +43,16 @@ interface Seat {
 /** A compiled model, ready to run in worker threads. The event loop of the caller stays free. */
 export class Runtime {
   readonly #file: string;
+  readonly #device: Device;
   readonly #seats: Seat[] = [];
   #waiting: Job[] = [];
   #lastId = 0;
   #ended: Error | undefined;
   readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 
-  private constructor(file: string) {
+  private constructor(file: string, device: Device) {
     this.#file = file;
+    this.#device = device;
   }
 
   /**
@@ -61,7 +63,7 @@ export class Runtime {
     const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
     checkDevice(device);
     const one = typeof files === 'string';
-    const runtime = new Runtime(one ? files : Object.values(files)[0]!);
+    const runtime = new Runtime(one ? files : Object.values(files)[0]!, device);
     const named = one ? { [ONLY]: files } : files;
     const start: WorkerStart = { files: named, eager: one, threads, prepack, arena, device, stop: runtime.#stop };
     try {
@@ -155,7 +157,7 @@ export class Runtime {
     if (seat.jobs.size === 0 && this.#ended === undefined) seat.worker.unref();
     if (reply.feeds !== undefined && job !== undefined) Object.assign(job.request.feeds, reply.feeds);
     if ('results' in reply) job?.resolve(reply);
-    else job?.reject(runFault(this.#file, reply.failure));
+    else job?.reject(deviceFault(this.#device, reply.failure) ?? runFault(this.#file, reply.failure));
     this.#dispatch();
   }
 
@@ -188,6 +190,16 @@ function checkDevice(device: Device): void {
   if (built.has(device)) return;
   throw new UsageError(`the runtime at hand cannot compute on ${device}; it knows ${[...built].join(', ')}`, {
     mend: 'Use device cpu, or install a build of onnxruntime-node that has this device.',
+  });
+}
+
+/** The device is known to the runtime, but its drivers or its part of the runtime are not there. */
+function deviceFault(device: Device, message: string): UsageError | undefined {
+  const isMissing = /ExecutionProvider_|Failed to load (shared )?library|RequestAdapter/.test(message);
+  if (device === 'cpu' || !isMissing) return undefined;
+  return new UsageError(`cannot compute on ${device}: ${message.trim().split('\n')[0]}`, {
+    mend: `Use device cpu, or install the drivers of the device and the runtime's part for ${device}.`,
+    cause: message,
   });
 }
 
