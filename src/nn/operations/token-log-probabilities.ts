@@ -27,10 +27,11 @@ export function tokenLogProbabilities(hidden: Tensor, table: FrozenMatrix, token
   }
   requireFit(sameShape(hidden.shape.slice(0, 2), tokens.shape), 'Scan', hidden, tokens, 'differ in chunks or rows');
   const gradient: GradientRule = (upstream) => [() => multiply(reshape(upstream, [...tokens.shape, 1]), direction)];
+  const whole = table.unpack(hidden); // once for all chunks
   const [result, direction] = scan([hidden, tokens], learns ? gradient : undefined, (h, t) => {
-    const logs = logSoftmax(table.linear(h!)); // [rows, vocabulary]
+    const logs = logSoftmax(matmul(h!, whole, { transposeB: true })); // [rows, vocabulary]
     const ofTokens = pickLast(logs, t!);
-    return learns ? [ofTokens, subtract(table.rows(t!), matmul(exp(logs), table.unpack(logs)))] : [ofTokens];
+    return learns ? [ofTokens, subtract(table.rows(t!), matmul(exp(logs), whole))] : [ofTokens];
   }) as [Tensor, Tensor];
   return result;
 }
