@@ -10,7 +10,7 @@ export default defineConfig({
   test: {
     include: models ? ['{src,test}/**/*.models.test.ts'] : ['{src,test}/**/*.test.ts'],
     exclude: models ? [] : ['**/*.models.test.ts', 'node_modules/**'],
-    testTimeout: models ? 300_000 : 30_000,
+    testTimeout: models ? 900_000 : 30_000,
     hookTimeout: models ? 300_000 : 30_000,
     pool: 'forks',
     maxWorkers: models ? 1 : 2,
