@@ -23,48 +23,70 @@ export interface InputOptions {
   progress?: Progress | undefined;
 }
 
-/** The data set of a recipe, and what names its content. */
+/** The data of a recipe, and what names its content. */
 export interface AlignmentData {
+  /** What is trained on. */
   dataset: BeirDataset;
-  /** Splits by their role. */
-  splits: { train: string; dev: string; test: string };
+  trainSplit: string;
   /** Training queries with or without the text of their gold document. */
   training(withGold: boolean): Promise<TrainingSource>;
-  /** SHA-256 by file, for keys and the manifest. */
-  hashes: Record<string, string>;
+  /** SHA-256 of what is trained on. */
+  hashes: { corpus: string; queries: string; qrels?: string | undefined; triples?: string | undefined };
+  /** What the arms are tuned and tested on: the same data set, as a rule. */
+  judged: JudgedData;
 }
 
-/** Opens the data set; WordNet's is made in the cache folder where it is missing. @throws DataError, UsageError */
+/** A data set with its development and test queries. */
+export interface JudgedData {
+  /** For people. */
+  name: string;
+  dataset: BeirDataset;
+  splits: { dev: string; test: string };
+  /** SHA-256; that of the development queries only where something is tuned on them. */
+  hashes: { corpus: string; queries: string; dev?: string | undefined; test: string };
+}
+
+/** Opens the data; WordNet's is made in the cache folder where it is missing. @throws DataError, UsageError */
 export async function openData(recipe: Recipe, options: InputOptions = {}): Promise<AlignmentData> {
   const { data, candidates } = recipe;
   const { signal } = options;
   const dataset = await BeirDataset.open(data.kind === 'wordnet' ? await wordnetFolder(data, options) : data.folder);
-  const splits =
-    data.kind === 'wordnet'
-      ? { train: 'train', dev: 'dev', test: 'test' }
-      : { train: data.trainSplit, dev: data.devSplit, test: data.testSplit };
+  const trainSplit = data.kind === 'wordnet' ? 'train' : data.trainSplit;
   const triples = data.kind === 'beir' ? data.triples : undefined;
   const source = triples === undefined ? { dataset: dataset.folder } : { triples };
-  const judged = [
-    splits.test,
-    ...(isTuned(recipe) ? [splits.dev] : []),
-    ...(triples === undefined ? [splits.train] : []),
-  ];
-  const hashes: Record<string, string> = {
+  const sha256 = (file: string) => cachedSha256(file, signal);
+  const hashes = {
     corpus: await dataset.corpusHash(signal),
-    queries: await cachedSha256(await dataset.queriesFile(), signal),
+    queries: await sha256(await dataset.queriesFile()),
+    qrels: triples === undefined ? await sha256(await dataset.qrelsFile(trainSplit)) : undefined,
+    triples: triples === undefined ? undefined : await sha256(triples),
   };
-  for (const split of judged) hashes[`qrels/${split}`] = await cachedSha256(await dataset.qrelsFile(split), signal);
-  if (triples !== undefined) hashes.triples = await cachedSha256(triples, signal);
   return {
-    ...{ dataset, splits, hashes },
+    ...{ dataset, trainSplit, hashes },
+    judged: await openJudged(recipe, dataset, signal),
     training: (withGold) =>
       openTrainingSource({
         ...source,
-        ...{ split: splits.train, limit: candidates.queries, withGold, signal },
+        ...{ split: trainSplit, limit: candidates.queries, withGold, signal },
         sampleSeed: candidates.sampleSeed ?? recipe.seed,
       }),
   };
+}
+
+/** Another data set where the evaluation names one: the adapter is then judged on what it was not trained for. */
+async function openJudged(recipe: Recipe, own: BeirDataset, signal: AbortSignal | undefined): Promise<JudgedData> {
+  const { data, evaluation } = recipe;
+  const other = evaluation.dataset ?? (data.kind === 'beir' ? data : undefined);
+  const dataset = evaluation.dataset === undefined ? own : await BeirDataset.open(evaluation.dataset.folder);
+  const splits = { dev: other?.devSplit ?? 'dev', test: other?.testSplit ?? 'test' };
+  const qrels = async (split: string) => cachedSha256(await dataset.qrelsFile(split), signal);
+  const hashes = {
+    corpus: await dataset.corpusHash(signal),
+    queries: await cachedSha256(await dataset.queriesFile(), signal),
+    dev: isTuned(recipe) ? await qrels(splits.dev) : undefined,
+    test: await qrels(splits.test),
+  };
+  return { name: other === undefined ? 'WordNet' : dataset.name, dataset, splits, hashes };
 }
 
 /** The same settings always give the same bytes, so that all runs share one copy. */
@@ -79,11 +101,11 @@ async function wordnetFolder(
 }
 
 /** What names the training queries in a key. */
-export function trainingQueriesKey({ hashes, splits }: AlignmentData, recipe: Recipe): Record<string, unknown> {
-  const { corpus, queries, triples } = hashes;
+export function trainingQueriesKey({ hashes }: AlignmentData, recipe: Recipe): Record<string, unknown> {
+  const { corpus, queries, qrels, triples } = hashes;
   const sample = { limit: recipe.candidates.queries, seed: recipe.candidates.sampleSeed ?? recipe.seed };
   if (triples !== undefined) return { triples, ...sample };
-  return { corpus, queries, qrels: hashes[`qrels/${splits.train}`], ...sample };
+  return { corpus, queries, qrels, ...sample };
 }
 
 /** The models of a recipe, resolved but not loaded. */

@@ -23,7 +23,7 @@ export const evaluateStage: AlignmentStage = {
   settings(context) {
     const { recipe, data, models } = context;
     const { dev: _dev, test: _test, seed = recipe.seed, ...evaluation } = recipe.evaluation;
-    const { hashes, splits } = data;
+    const { hashes } = data.judged;
     const written = armsOf(recipe).flatMap((arm) => {
       if (arm === 'raw') return [];
       const outputs = context.done.get(`expand-${arm}`)?.record.outputs ?? {};
@@ -35,7 +35,7 @@ export const evaluateStage: AlignmentStage = {
       similarity: models.retrieval.similarity,
       expansionRole: models.retrieval.expansionRole,
       corpus: hashes.corpus,
-      qrels: [hashes[`qrels/${splits.dev}`], hashes[`qrels/${splits.test}`]],
+      qrels: [hashes.dev, hashes.test],
       expansions: Object.fromEntries(written),
     };
   },
@@ -45,9 +45,9 @@ export const evaluateStage: AlignmentStage = {
     const arms = await loadArms(context);
     const task = progress.task('evaluating arms', arms.length * (1 + recipe.evaluation.judges.length), 'arms');
     const { store, encoder, retrieval } = models;
-    const search = new CorpusSearch(data.dataset, retrieval, { signal, progress, store, encoder });
+    const search = new CorpusSearch(data.judged.dataset, retrieval, { signal, progress, store, encoder });
     try {
-      const main = await judgeArms(context, search, 'dense', arms, () => task.advance());
+      const main = await judgeArms(context, search, 'dense', arms, () => task.advance(), recipe.evaluation.armAlphas);
       const controls = recipe.evaluation.controls ? await judgeControls(context, search, arms, main) : undefined;
       const judges: Judgement[] = [];
       for (const name of recipe.evaluation.judges) {
@@ -94,13 +94,13 @@ async function gather(
 ): Promise<Omit<EvaluationData, 'judges' | 'controls'>> {
   const { recipe, data, options } = context;
   const test = arms[0]!.test[0]!;
-  const relevant = await relevantTexts(data.dataset.documents(options.signal), test);
+  const relevant = await relevantTexts(data.judged.dataset.documents(options.signal), test);
   const expansions = new Map(
     arms.slice(1).map((arm) => [arm.name, new Map(arm.test[0]!.queries.map((query) => [query.id, query.expansions]))]),
   );
   return {
     dataset: {
-      name: recipe.data.kind === 'wordnet' ? 'WordNet' : data.dataset.name,
+      name: data.judged.name,
       documents,
       dev: arms[1]!.dev?.queries.length ?? 0,
       test: test.queries.length,

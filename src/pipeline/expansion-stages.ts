@@ -16,7 +16,7 @@ export function generationSeeds({ expansion, seed }: Recipe): number[] {
 /** The development or test queries of a recipe, without expansions. */
 export async function loadArmTopics({ recipe, data }: AlignmentContext, split: 'dev' | 'test'): Promise<Topics> {
   const { evaluation } = recipe;
-  return loadTopics(data.dataset, data.splits[split], {
+  return loadTopics(data.judged.dataset, data.judged.splits[split], {
     limit: evaluation[split],
     seed: evaluation.seed ?? recipe.seed,
   });
@@ -39,7 +39,7 @@ function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): Alig
       const { recipe, data, models, prompt } = context;
       const { seeds: _seeds, ...sampling } = recipe.expansion;
       const { evaluation, seed } = recipe;
-      const { hashes, splits } = data;
+      const { hashes } = data.judged;
       return {
         generator: models.generator.fingerprint,
         trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
@@ -47,7 +47,7 @@ function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): Alig
         ...sampling,
         seeds: generationSeeds(recipe),
         queries: hashes.queries,
-        qrels: [hashes[`qrels/${splits.dev}`], hashes[`qrels/${splits.test}`]],
+        qrels: [hashes.dev, hashes.test],
         sample: {
           dev: isTuned(recipe) ? (evaluation.dev ?? 'all') : undefined,
           test: evaluation.test,

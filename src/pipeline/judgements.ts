@@ -30,19 +30,23 @@ export interface Judged {
   scored: ScoredArm[];
 }
 
-/** Tunes, searches and scores arms, and tests them against each other. */
+/**
+ * Tunes, searches and scores arms, and tests them against each other.
+ * @param alphas of arms that are not to be tuned
+ */
 export async function judgeArms(
   context: AlignmentContext,
   search: CorpusSearch,
   kind: 'dense' | 'bm25',
   arms: readonly ArmTopics[],
   onArm: () => void,
+  alphas: Partial<Record<ArmName, number | undefined>> = {},
 ): Promise<Judged> {
   const judge = new Judge(search, judgeOptions(context, kind));
   const scored: ScoredArm[] = [];
   for (const arm of arms) {
     throwIfAborted(context.options.signal);
-    scored.push(await judge.score(arm));
+    scored.push(await judge.score(arm, alphas[arm.name as ArmName]));
     onArm();
   }
   const present = new Set(arms.map(({ name }) => name));
@@ -95,7 +99,7 @@ export async function judgeElsewhere(
   const { signal, progress } = options;
   const settings = retrievalOf(recipe, name, options);
   const encoder = rememberingEncoder(await openEncoder(settings, models.store, signal));
-  const other = new CorpusSearch(data.dataset, settings, { signal, progress, store: models.store, encoder });
+  const other = new CorpusSearch(data.judged.dataset, settings, { signal, progress, store: models.store, encoder });
   try {
     return (await judgeArms(context, other, 'dense', arms, onArm)).judgement;
   } finally {

@@ -31,7 +31,10 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
     recipeHash: recipeHash(recipe),
     engine: options.engine,
     seeds: { recipe: recipe.seed, generation: generationSeeds(recipe) },
-    data: { name: data.dataset.name, hashes: data.hashes },
+    data: {
+      trained: { name: data.dataset.name, hashes: data.hashes },
+      judged: { name: data.judged.name, splits: data.judged.splits, hashes: data.judged.hashes },
+    },
     models: {
       generator: { name, fingerprint, source },
       answerGenerator: models.answerGenerator && {

@@ -141,14 +141,14 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   const stated =
     source.kind === 'wordnet' ? source : { train: Number.POSITIVE_INFINITY, dev: 1000, test: 1000, corpus: 1_000_000 };
   const most = async (split: 'dev' | 'test') =>
-    data === undefined ? stated[split] : (await data.dataset.qrels(data.splits[split])).size;
+    data === undefined ? stated[split] : (await data.judged.dataset.qrels(data.judged.splits[split])).size;
   let train = 0;
   if (data !== undefined) for await (const _query of (await data.training(false))()) train++;
   return {
     train: data === undefined ? Math.min(stated.train, candidates.queries ?? stated.train) : train,
     dev: !isTuned(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? Number.POSITIVE_INFINITY),
     test: Math.min(await most('test'), evaluation.test ?? Number.POSITIVE_INFINITY),
-    corpus: data === undefined ? stated.corpus : await data.dataset.count(),
+    corpus: data === undefined ? stated.corpus : await data.judged.dataset.count(),
   };
 }
 

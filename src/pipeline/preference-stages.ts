@@ -41,12 +41,12 @@ export const rewardStage: AlignmentStage = {
   async run(context, folder) {
     const { recipe, data, models, options } = context;
     const { signal, progress } = options;
-    const { dataset, splits } = data;
+    const { dataset, trainSplit } = data;
     const settings = { ...models.retrieval, alpha: recipe.reward.alpha };
     const { encoder, store } = models;
     const search = new CorpusSearch(dataset, settings, { signal, progress, store, encoder });
     const choice = { ...settings, reward: weighted(recipe), retriever: recipe.reward.retriever };
-    const rewards = await openRewards({ ...choice, dataset: dataset.folder, split: splits.train }, search, {
+    const rewards = await openRewards({ ...choice, dataset: dataset.folder, split: trainSplit }, search, {
       signal,
       progress,
     });

@@ -3,13 +3,14 @@ import { retrievalSettings } from '../evaluate/index.ts';
 import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../generate/index.ts';
 import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../models/index.ts';
 import { pairSettings } from '../reward/index.ts';
-import { generatorTrainingShape } from '../train/index.ts';
+import { generatorTrainingShape, trlShape } from '../train/index.ts';
 
 /**
  * A recipe: every setting of an alignment, once. Names and defaults are those of the commands that run its stages; the
  * defaults are the published ones where the paper states one.
  */
 
+const share = z.number().min(0).max(1);
 const positive = z.number().int().positive();
 const seed = z.number().int().min(0).max(0x7fffffff);
 
@@ -115,6 +116,7 @@ export const recipeSchema = z.strictObject({
       seed: seed.optional(),
     })
     .prefault({}),
+  trl: z.strictObject(trlShape).prefault({}).describe('what TRL computes on, where it trains (--engine trl)'),
   expansion: z
     .strictObject({
       ...samplingSchema.shape,
@@ -124,14 +126,26 @@ export const recipeSchema = z.strictObject({
     .prefault({}),
   evaluation: z
     .strictObject({
+      dataset: z
+        .strictObject({
+          folder: z.string().min(1),
+          devSplit: z.string().default('dev'),
+          testSplit: z.string().default('test'),
+        })
+        .optional()
+        .describe("another data set in BEIR's layout to tune and test on"),
       dev: positive.optional().describe('development queries, a seeded sample (default: all)'),
       test: positive.optional().describe('test queries, a seeded sample (default: all)'),
       seed: seed.optional().describe('of these samples and of the randomised tests'),
       alphas: z
-        .array(z.number().min(0).max(1))
+        .array(share)
         .min(1)
         .default([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
         .describe('weights of the expansion that each arm is tuned over, on dev'),
+      armAlphas: z
+        .strictObject({ zeroShot: share.optional(), sft: share.optional(), aligned: share.optional() })
+        .prefault({})
+        .describe('alphas that were tuned before: such an arm is not tuned again'),
       measure: z.string().default('nDCG@10').describe('tuned and tested'),
       ...{ depth, keepSelf, k1, b, queryRepeats },
       controls: z.boolean().default(false).describe('arms that tell style and length from content'),

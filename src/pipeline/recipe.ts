@@ -57,9 +57,12 @@ export function recipeHash({ name: _name, description: _text, rates: _rates, ...
   return contentKey(settings);
 }
 
-/** Whether development queries are needed: one alpha leaves nothing to tune. */
-export function isTuned({ evaluation }: Recipe): boolean {
-  return new Set(evaluation.alphas).size > 1;
+/** Whether development queries are needed: not where there is one alpha to choose among, or each arm has its own. */
+export function isTuned({ evaluation, sft }: Recipe): boolean {
+  const { zeroShot, sft: ofSft, aligned } = evaluation.armAlphas;
+  const given = [zeroShot, aligned, ...(sft.enabled ? [ofSft] : [])];
+  const isOpen = given.includes(undefined) || evaluation.judges.some((judge) => judge !== 'bm25');
+  return isOpen && new Set(evaluation.alphas).size > 1;
 }
 
 async function findRecipe(fileOrName: string): Promise<string> {

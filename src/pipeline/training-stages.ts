@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { type PairReading, readPairs } from '../data/index.ts';
 import { exportGguf } from '../models/index.ts';
-import { describeSkipped, type GeneratorTrainingInput, trainGenerator } from '../train/index.ts';
+import {
+  describeSkipped,
+  type GeneratorTrainingInput,
+  type TrainGeneratorOptions,
+  trainGenerator,
+  trainGeneratorWithTrl,
+} from '../train/index.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';
 
@@ -18,6 +24,7 @@ function trainingStage(name: 'sft' | 'dpo', wanted: AlignmentStage['wanted']): A
         pairs: hashOf(context, 'pairs', 'pairs'),
         dev: hashOf(context, 'pairs', 'dev'),
         engine: options.engine,
+        trl: options.engine === 'trl' ? context.recipe.trl : undefined,
       };
     },
     run: (context, folder) => trainArm(context, name, folder),
@@ -32,27 +39,46 @@ async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: 
   const pairs = await readKnownPairs(outputOf(context, 'pairs', 'pairs')!, context);
   const devFile = outputOf(context, 'pairs', 'dev');
   const dev = devFile === undefined ? undefined : await readKnownPairs(devFile, context);
-  const result = await trainGenerator({
+  const given: GivenTraining = {
     base: models.generator,
     pairs: pairs.pairs,
     devPairs: dev?.pairs ?? [],
     out: folder,
     settings: trainingSettings(recipe, name),
-    threads: options.threads,
     warn: (line) => options.warn(`${name}: ${line}`),
     signal: options.signal,
     progress: options.progress,
-  });
-  const weights =
-    result.kind === 'adapter' ? adapterFiles(result.path) : await runtimeFile(result.path, folder, context);
-  const { step, training, train, dev: devCounts, mode, seconds } = result;
+  };
+  return options.engine === 'trl' ? trainWithOthers(given, context) : trainHere(given, context);
+}
+
+type GivenTraining = Omit<TrainGeneratorOptions, 'threads' | 'cache'>;
+
+async function trainHere(given: GivenTraining, context: AlignmentContext) {
+  const result = await trainGenerator({ ...given, threads: context.options.threads });
+  const { path, kind, step, training, train, dev, mode, seconds } = result;
+  const weights = kind === 'adapter' ? adapterFiles(path) : await runtimeFile(path, given.out, context);
   return {
     outputs: { ...weights, metrics: result.metricsFile },
     result: {
-      ...{ kind: result.kind, step, steps: training.steps, stopped: training.stopped, mode, trainingSeconds: seconds },
+      ...{ kind, step, steps: training.steps, stopped: training.stopped, mode, trainingSeconds: seconds },
       best: training.best && { step: training.best.step, metric: training.best.metric, value: training.best.value },
-      pairs: { train, dev: devCounts },
+      pairs: { train, dev },
     },
+  };
+}
+
+/** By TRL: the same data, settings and layout of the adapter; on several machines, their commands are told. */
+async function trainWithOthers(given: GivenTraining, { recipe, options }: AlignmentContext) {
+  const result = await trainGeneratorWithTrl({
+    ...given,
+    engine: recipe.trl,
+    onCommands: (commands) => options.warn(`start on the other machines, in ${given.out}:\n${commands.join('\n')}`),
+  });
+  const { steps, best, train, dev, seconds } = result;
+  return {
+    outputs: { ...adapterFiles(result.adapter), metrics: result.metricsFile },
+    result: { kind: 'adapter', steps, best, pairs: { train, dev }, trainingSeconds: seconds },
   };
 }
 
