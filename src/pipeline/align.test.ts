@@ -130,6 +130,18 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(reusedIn(await run())).toEqual([...STAGES]);
   });
 
+  it('judges the same adapters on another data set, with alphas that were tuned before', async () => {
+    const other = `evaluation.dataset={folder: ${JSON.stringify(join(folder, 'set'))}, testSplit: train}`;
+    const alphas = 'evaluation.armAlphas={zeroShot: 0.25, sft: 0.25, aligned: 0.75}';
+    const result = await run({ set: [other, alphas] });
+    const trained = ['candidates', 'answers', 'reward', 'pairs', 'sft', 'dpo'];
+    expect(reusedIn(result)).toEqual(trained);
+    const { main, dataset } = result.evaluation!;
+    expect(dataset).toMatchObject({ name: 'set', dev: 0, test: 4 });
+    expect(main.arms.map(({ alpha }) => alpha)).toEqual([undefined, 0.25, 0.25, 0.75]);
+    expect(main.arms.flatMap(({ tuning }) => tuning)).toEqual([]);
+  });
+
   it('does one stage alone, when those before it are finished', async () => {
     const set = ['candidates.seed=7'];
     await expect(run({ set, only: 'reward' })).rejects.toThrow(/stage reward needs stage candidates/);

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import type { EvaluationData, JudgedArm, JudgedTest } from '../evaluation-data.ts';
+import { type AlignmentReport, renderAlignmentReport } from './alignment-page.ts';
+
+const arm = (name: string, value: number, alpha?: number): JudgedArm => ({
+  ...{ name, description: `the arm ${name}`, words: 12.5 },
+  ...(alpha !== undefined && { alpha }),
+  tuning: alpha === undefined ? [] : [0, 0.5].map((point) => ({ alpha: point, value: 0.2 + point / 10 })),
+  measures: { 'nDCG@10': value, 'Recall@100': 0.5, 'MRR@10': 0.4, 'MAP@100': 0.3 },
+  bySeed: [value - 0.01, value + 0.01],
+});
+
+const TEST: JudgedTest = {
+  ...{ arm: 'aligned', baseline: 'zeroShot', delta: 0.05, p: 0.00002, pHolm: 0.00008, tTest: 0.0004 },
+  ...{ interval: [-0.01, 0.11], helped: 1, hurt: 1, unchanged: 1 },
+};
+
+const query = (id: string, zeroShot: number, aligned: number): EvaluationData['queries'][number] => ({
+  ...{ id, text: `What is <${id}>?`, relevant: [`gloss of ${id}`] },
+  texts: { zeroShot: [`A ${id} & "more"`], aligned: [`The ${id}`] },
+  values: { raw: 0, zeroShot, aligned },
+});
+
+const MAIN = {
+  ...{ judge: 'an encoder', settings: {} },
+  arms: [arm('raw', 0.2), arm('zeroShot', 0.25, 0.5), arm('aligned', 0.3, 0.5)],
+  tests: [TEST],
+};
+
+const REPORT: AlignmentReport = {
+  title: 'What alignment did',
+  recipe: { name: 'mine', hash: 'abcdef0123456789abcdef' },
+  evaluation: {
+    dataset: { name: 'toy', documents: 20_000, dev: 300, test: 3 },
+    ...{ measure: 'nDCG@10', seeds: [1, 2], main: MAIN, judges: [{ ...MAIN, judge: 'bm25' }], controls: MAIN },
+    queries: [query('saw', 0, 1), query('boat', 0.5, 0.5), query('<script>alert(1)</script>', 1, 0.4)],
+  },
+  audit: undefined,
+  training: {
+    dpo: [1, 2, 3].map((step) => ({
+      ...{ time: 0, step, epoch: step / 3, split: 'train' as const },
+      values: { loss: 0.7 - step / 100, rewardChosen: step, rewardRejected: -step, margin: 2 * step, accuracy: null },
+    })),
+    sft: [],
+  },
+  stages: [{ name: 'candidates', seconds: 600, note: '32 candidates' }],
+  settings: [['Recipe', [['dpo.beta', '0.1']]]],
+  remarks: ['One seed.'],
+};
+
+describe('the report of an alignment', () => {
+  const page = renderAlignmentReport(REPORT);
+
+  it('needs nothing from elsewhere and runs nothing', () => {
+    expect(page).not.toMatch(/<script|<link|<img|src=|https?:\/\//);
+  });
+
+  it('escapes what data and models wrote', () => {
+    expect(page).toContain('What is &lt;&lt;script&gt;alert(1)&lt;/script&gt;&gt;?');
+    expect(page).toContain('A saw &amp; &quot;more&quot;');
+  });
+
+  it('shows the claim, the corrected p and both signs of change', () => {
+    expect(page).toContain('0.2500 \u2192 0.3000');
+    expect(page).toContain('+0.0500');
+    expect(page).toContain('\u22120.0100 to +0.1100');
+    expect(page).toContain('p < 0.0001'.replace('<', '&lt;'));
+    expect(page.match(/<rect class="gain"/g)).toHaveLength(1);
+    expect(page.match(/<rect class="loss"/g)).toHaveLength(1);
+  });
+
+  it('puts the texts of the arms side by side, with gains before losses', () => {
+    const helped = page.slice(page.indexOf('Most helped'), page.indexOf('Most hurt'));
+    expect(helped).toMatch(/zeroShot <span>0\.0000<\/span>.*A saw.*aligned <span>1\.0000<\/span>.*The saw/s);
+    expect(helped).toContain('gloss of saw');
+    expect(helped).not.toContain('boat');
+  });
+
+  it('has a line for each figure that there is, and says so where there is none', () => {
+    const training = page.slice(page.indexOf('<h2>Training</h2>'));
+    expect(training.match(/<path class="line/g)).toHaveLength(4);
+    expect(training).toContain('DPO: share of pairs ranked right: no figures');
+    expect(page).not.toContain('NaN');
+  });
+
+  it('leaves out what there is nothing of', () => {
+    const { controls: _none, ...evaluation } = REPORT.evaluation;
+    const bare = renderAlignmentReport({
+      ...REPORT,
+      evaluation: { ...evaluation, judges: [], queries: [], dataset: { ...evaluation.dataset, dev: 0 } },
+      training: { dpo: [], sft: [] },
+    });
+    for (const title of ['Controls', 'judged by', 'Choice of alpha', 'Training</h2>'])
+      expect(bare).not.toContain(title);
+  });
+});
