@@ -255,7 +255,7 @@ describe('sampleCandidates', () => {
   it('refuses a file in which a query stands twice', async () => {
     await sample();
     const text = await readFile(out, 'utf8');
-    await writeFile(out, text + text.split('\n').slice(0, 8).join('\n') + '\n');
+    await writeFile(out, `${text + text.split('\n').slice(0, 8).join('\n')}\n`);
     await expect(sample()).rejects.toMatchObject({ id: 'b', line: 40 });
   });
 });
