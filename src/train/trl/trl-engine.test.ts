@@ -11,6 +11,7 @@ import { DivergedError } from '../diverged-error.ts';
 import { type LoraSettings, loraConfig } from '../generator-step.ts';
 import { readMetrics } from '../metrics.ts';
 import { processMark } from './process-tree.ts';
+import { type TrainGeneratorWithTrlOptions, trainGeneratorWithTrl } from './train-generator-with-trl.ts';
 import { prepareTrl, type TrlOptions, trainWithTrl } from './trl-engine.ts';
 import { findTrl } from './trl-installation.ts';
 import { parseTrainerState } from './trl-log.ts';
@@ -220,6 +221,35 @@ async function numberIn(file: string): Promise<number> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+describe('a generator', () => {
+  const settings = {
+    ...{ maxLength: 128, batchSize: 2, maxSteps: 6, evaluateEvery: 3, saveEvery: 3, learningRate: 2e-3 },
+    ...{ loraR: 4, loraAlpha: 8, loraDropout: 0 },
+  };
+  const trained = (more: Partial<TrainGeneratorWithTrlOptions> = {}) =>
+    trainGeneratorWithTrl({
+      ...{ base: BASE, devPairs: pairs(2), out: folder, engine: { hardware: 'cpu' }, environment: environment() },
+      ...{ pairs: [...pairs(6), { ...pair('long'), prompt: [{ role: 'user', content: 'long '.repeat(200) }] }] },
+      ...{ settings, ...more },
+    });
+
+  test('is trained on the pairs that the local engine would take, and a manifest says how', async () => {
+    const warnings: string[] = [];
+    const result = await trained({ warn: (line) => warnings.push(line) });
+    expect(result).toMatchObject({ steps: 6, step: 6, train: { pairs: 6 }, dev: { pairs: 2 } });
+    expect(warnings.join()).toMatch(/1 train pairs are left out \(prompt too long: 1\)/);
+    expect(await readFile(join(folder, 'data', 'train.jsonl'), 'utf8')).not.toContain('long');
+    expect(JSON.parse(await readFile(result.manifestFile, 'utf8'))).toMatchObject({
+      ...{ stage: 'train generator', engine: { name: 'trl', versions: { trl: '1.16.0' } } },
+      ...{ settings: { learningRate: 2e-3 }, result: { kind: 'adapter', step: 6, best: { step: 3 } } },
+    });
+  });
+
+  test('of which all weights are to be trained is refused', async () => {
+    await expect(trained({ settings: { ...settings, full: true } })).rejects.toThrow(/full: only adapters/);
+  });
+});
 
 describe('the files', () => {
   test('hold no path but the model, and one line starts each machine', async () => {
