@@ -21,7 +21,7 @@ function alignSmoke(...words: string[]): Promise<{ stdout: string; stderr: strin
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
 
-describe('the smoke recipe', { timeout: 900_000 }, () => {
+describe('the smoke recipe', { timeout: 1_800_000 }, () => {
   it('runs all stages and ends with arms, tests, controls and judges as JSON', async () => {
     const { stdout } = await alignSmoke();
     const { arms, tests, controls, judges, alpha, seconds, report, manifest } = JSON.parse(stdout);
@@ -33,7 +33,7 @@ describe('the smoke recipe', { timeout: 900_000 }, () => {
     for (const { delta, p, pHolm, helped, hurt, unchanged } of Object.values<Record<string, number>>(tests)) {
       expect(Math.abs(delta!)).toBeLessThan(1);
       expect(pHolm!).toBeGreaterThanOrEqual(p!);
-      expect(helped! + hurt! + unchanged!).toBe(24);
+      expect(helped! + hurt! + unchanged!).toBe(16);
     }
     expect(tests['aligned-raw'].delta).toBeCloseTo(arms.aligned['nDCG@10'] - arms.raw['nDCG@10'], 9);
     expect(Object.keys(alpha)).toEqual(['zeroShot', 'sft', 'aligned']);
