@@ -90,6 +90,8 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
       const out = join(folder, name, 'expansions.jsonl');
       const { files, statistics } = await expandQueries({
         ...{ queries, generator, prompt, sampling, samples, seed, out },
+        // Wall times would make equal texts unequal files.
+        timings: false,
         signal: options.signal,
         progress: options.progress,
       });
