@@ -109,6 +109,13 @@ export {
   type TrainingStepOptions,
 } from './nn/index.ts';
 export {
+  type AlignResult,
+  align,
+  planAlignment,
+  type Recipe,
+  readRecipe,
+} from './pipeline/index.ts';
+export {
   buildPairs,
   DenseCandidateSearch,
   defaultPairSettings,
@@ -142,4 +149,5 @@ export {
   type TrainingTask,
   train,
   trainGenerator,
+  trainGeneratorWithTrl,
 } from './train/index.ts';

@@ -9,7 +9,7 @@ import {
 } from '../data/index.ts';
 import type { Encoder } from '../embed/index.ts';
 import { defaultRetrievalSettings, openEncoder, type RetrievalSettings } from '../evaluate/index.ts';
-import { PROMPTS, type PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
+import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../models/index.ts';
 import { cacheHome, contentKey, type Progress, SILENT } from '../system/index.ts';
 import { isTuned } from './recipe.ts';
@@ -142,8 +142,9 @@ export function retrievalOf(recipe: Recipe, encoder: string, { threads, offline 
   return defaultRetrievalSettings({ ...about, encoder, depth, keepSelf, k1, b, queryRepeats, threads, offline });
 }
 
-/** The prompt that a recipe names: a published one, or a file. @throws DataError, UsageError */
+/** The prompt that a recipe holds (it says {query}) or names: a published one, or a file. @throws DataError, UsageError */
 export async function openPrompt(name: string): Promise<PromptTemplate> {
+  if (name.includes('{query}')) return new PromptTemplate('own', name.trimEnd());
   const isTask = (TASKS as readonly string[]).includes(name);
   const isFile = await access(name).then(
     () => true,

@@ -78,7 +78,10 @@ export const recipeSchema = z.strictObject({
       ...{ encoderModel, precision, pooling, maxLength, similarity, expansionRole },
     })
     .prefault({}),
-  prompt: z.string().default('q2d').describe('a published prompt (q2d, q2q, q2e, q2c), or a file that holds {query}'),
+  prompt: z
+    .string()
+    .default('q2d')
+    .describe('a published prompt (q2d, q2q, q2e, q2c), a text that holds {query}, or a file with one'),
   candidates: z
     .strictObject({
       queries: positive.optional().describe('training queries, a seeded sample (default: all)'),
