@@ -2,7 +2,7 @@
 import json
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ["sentence-transformers", "torch", "transformers", "peft", "faiss-cpu", "bm25s", "numba", "pytrec_eval-terrier", "llama_cpp_python"]
+PACKAGES = ["sentence-transformers", "torch", "transformers", "peft", "trl", "faiss-cpu", "bm25s", "numba", "pytrec_eval-terrier", "llama_cpp_python"]
 found = {}
 for name in PACKAGES:
     try:
