@@ -25,6 +25,7 @@ export { idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
 export { readJsonl, writeJsonl, writeLines } from './jsonl.ts';
+export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
 export { readLines } from './lines.ts';
 export {
   findFault,

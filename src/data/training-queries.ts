@@ -6,6 +6,7 @@ import { tripleSchema } from './echo.ts';
 import { duplicateId } from './id.ts';
 import { IdSet } from './id-set.ts';
 import { readJsonl } from './jsonl.ts';
+import { checkJudgedQueries } from './judged-queries.ts';
 import { documentText } from './records.ts';
 
 /** What the gold document of a triple is called: a triple names its texts by its own id alone. */
@@ -27,14 +28,7 @@ export async function readTrainingQueries(
   const { queriesFile, signal } = options;
   const qrels = await dataset.qrels(split, signal);
   const queries = await dataset.queries({ file: queriesFile, signal });
-  for (const id of qrels.keys()) {
-    if (queries.has(id)) continue;
-    throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
-      file: dataset.folder,
-      id,
-      mend: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
-    });
-  }
+  checkJudgedQueries(dataset, split, qrels, queries);
   const judged: TrainingQuery[] = [];
   for (const { id, text } of queries.values()) {
     const relevant = [...(qrels.get(id) ?? [])].filter(([, grade]) => grade > 0);

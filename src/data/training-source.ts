@@ -1,6 +1,7 @@
-import { Random, UsageError } from '../system/index.ts';
+import { UsageError } from '../system/index.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import { BeirDataset } from './beir.ts';
+import { sampleRows } from './judged-queries.ts';
 import { readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 
 export interface TrainingSourceOptions {
@@ -42,7 +43,7 @@ async function openSplit(
 ): Promise<TrainingSource> {
   const dataset = await BeirDataset.open(folder);
   const all = await readTrainingQueries(dataset, split, { signal });
-  const rows = chooseRows(all.length, limit, sampleSeed);
+  const rows = sampleRows(all.length, limit, sampleSeed);
   const queries = all.filter((_query, row) => rows?.has(row) ?? true);
   if (!withGold) return () => queries;
   const texts = await readDocumentTexts(dataset, new Set(queries.map(({ documents }) => documents[0]!)), signal);
@@ -57,16 +58,9 @@ async function openTriples(
   if (limit === undefined) return () => readTripleQueries(file, signal);
   let count = 0;
   for await (const _triple of readTripleQueries(file, signal)) count++;
-  const rows = chooseRows(count, limit, sampleSeed);
+  const rows = sampleRows(count, limit, sampleSeed);
   return async function* chosen() {
     let row = 0;
     for await (const query of readTripleQueries(file, signal)) if (rows?.has(row++) ?? true) yield query;
   };
-}
-
-/** The rows of a seeded sample; undefined for all. */
-function chooseRows(count: number, limit: number | undefined, seed: number): ReadonlySet<number> | undefined {
-  if (limit === undefined || limit >= count) return undefined;
-  const rows = Array.from({ length: count }, (_none, row) => row);
-  return new Set(new Random(seed).shuffle(rows).slice(0, limit));
 }

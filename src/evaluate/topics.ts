@@ -1,6 +1,6 @@
-import { type BeirDataset, type Expansion, readExpansions } from '../data/index.ts';
+import { type BeirDataset, checkJudgedQueries, type Expansion, readExpansions, sampleRows } from '../data/index.ts';
 import type { Qrels } from '../measures/index.ts';
-import { DataError, Random } from '../system/index.ts';
+import { DataError } from '../system/index.ts';
 import type { ExpandedQuery } from './retriever.ts';
 
 /** The judged queries of one split, with their expansions. */
@@ -27,14 +27,7 @@ export interface TopicOptions {
 export async function loadTopics(dataset: BeirDataset, split: string, options: TopicOptions = {}): Promise<Topics> {
   const all = await dataset.queries(options.queriesFile === undefined ? {} : { file: options.queriesFile });
   const qrels = await dataset.qrels(split);
-  for (const id of qrels.keys()) {
-    if (all.has(id)) continue;
-    throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
-      file: dataset.folder,
-      id,
-      mend: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
-    });
-  }
+  checkJudgedQueries(dataset, split, qrels, all);
   const judged = [...all.values()].filter(({ id }) => qrels.has(id));
   if (judged.length === 0) {
     throw new DataError(`split ${split} judges no query`, { file: dataset.folder, mend: 'Name another split.' });
@@ -50,9 +43,8 @@ export async function loadTopics(dataset: BeirDataset, split: string, options: T
 
 /** A seeded sample that keeps the order of the file. */
 function sample<T>(items: readonly T[], { limit, seed = 42 }: TopicOptions): T[] {
-  if (limit === undefined || limit >= items.length) return [...items];
-  const rows = new Random(seed).shuffle(items.map((_item, row) => row)).slice(0, limit);
-  return rows.sort((a, b) => a - b).map((row) => items[row]!);
+  const rows = sampleRows(items.length, limit, seed);
+  return items.filter((_item, row) => rows?.has(row) ?? true);
 }
 
 /** The same topics with expansions joined by query id; empty ones are left out, so that such a query is searched raw. */

@@ -106,7 +106,8 @@ function addBackward(model: BlockModel, between: readonly Tensor[], parts: StepG
   });
 }
 
-function chain(blocks: readonly Block[], weights: WeightPlan, between: Tensor[] = []): Tensor {
+/** Builds the blocks one after the other. @param between receives what each gives @returns what the last gives */
+export function chain(blocks: readonly Block[], weights: WeightPlan, between: Tensor[] = []): Tensor {
   let x: Tensor | undefined;
   for (const block of blocks) {
     x = weights.graph.scope(block.name, () => block.build(weights, x));

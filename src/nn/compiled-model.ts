@@ -9,8 +9,9 @@ import {
   withFileLock,
   writeDurably,
 } from '../system/index.ts';
-import { type Graph, ITEM_BYTES, type TensorData } from './graph.ts';
+import type { Graph, TensorData } from './graph.ts';
 import { type WeightPlace, writeOnnxModel } from './onnx-model.ts';
+import { bytesOf } from './peak-memory.ts';
 
 /** A graph and its weights on the disk, as the runtime loads them. */
 export interface CompiledModel {
@@ -106,8 +107,7 @@ function layOut(graphs: readonly Graph[]): { places: Map<string, WeightPlace>; b
   const places = new Map<string, WeightPlace>();
   let offset = 0;
   for (const name of [...weights.keys()].sort()) {
-    const { dtype, shape } = weights.get(name)!;
-    const bytes = shape.reduce<number>((product, size) => product * Number(size), ITEM_BYTES[dtype]);
+    const bytes = bytesOf(weights.get(name)!, {});
     places.set(name, { offset, bytes });
     offset += Math.ceil(bytes / PAGE) * PAGE;
   }

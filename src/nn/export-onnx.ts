@@ -5,7 +5,7 @@ import { bertConfigSchema } from './architectures/bert-config.ts';
 import { bertModel } from './architectures/bert-model.ts';
 import { llamaLogits, llamaModel } from './architectures/llama.ts';
 import { llamaConfigSchema } from './architectures/llama-config.ts';
-import type { BlockModel } from './block-model.ts';
+import { chain } from './block-model.ts';
 import { writeGraph } from './compiled-model.ts';
 import { Graph, type Tensor } from './graph.ts';
 import { cast, cumulativeSum, maximum, reduceSum, subtract } from './operations/index.ts';
@@ -46,8 +46,9 @@ function isBert(config: unknown): boolean {
 function encoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor, mask: Tensor): WeightPlan {
   graph.bind('ids', cast(ids, 'int32'));
   graph.bind('lengths', cast(reduceSum(mask, 1), 'int32'));
-  const { weights, last } = chain(graph, bertModel(source, parse(bertConfigSchema, given, source)));
-  graph.output('last_hidden_state', last);
+  const model = bertModel(source, parse(bertConfigSchema, given, source));
+  const weights = model.plan(graph, false);
+  graph.output('last_hidden_state', chain(model.blocks, weights));
   return weights;
 }
 
@@ -61,16 +62,10 @@ function decoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor
   graph.bind('text', cast(subtract(mask, one), 'int32'));
   graph.bind('branch', cast(subtract(mask, mask), 'int32'));
   const config = parse(llamaConfigSchema, given, source);
-  const { weights, last } = chain(graph, llamaModel(source, config));
-  graph.output('logits', llamaLogits(weights, config, last));
-  return weights;
-}
-
-function chain(graph: Graph, model: BlockModel): { weights: WeightPlan; last: Tensor } {
+  const model = llamaModel(source, config);
   const weights = model.plan(graph, false);
-  let x: Tensor | undefined;
-  for (const block of model.blocks) x = graph.scope(block.name, () => block.build(weights, x));
-  return { weights, last: x! };
+  graph.output('logits', llamaLogits(weights, config, chain(model.blocks, weights)));
+  return weights;
 }
 
 function parse<T>(schema: z.ZodType<T>, config: unknown, { path }: TensorSource): T {

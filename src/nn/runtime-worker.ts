@@ -25,6 +25,8 @@ function sessionOf(model: string): Promise<InferenceSession> {
   if (known !== undefined) return known;
   const session = openSession(files[model]!);
   sessions.set(model, session);
+  // One that could not be loaded is not there to be released at the end.
+  session.catch(() => sessions.delete(model));
   return session;
 }
 
