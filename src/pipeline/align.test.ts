@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -128,6 +128,25 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(reusedIn(result)).toEqual(STAGES.filter((name) => !touched.includes(name)));
     expect(changes.get('dpo')).toEqual(['beta: 0.1, now 0.3']);
     expect(reusedIn(await run())).toEqual([...STAGES]);
+  });
+
+  it('writes only the texts of a further generation seed', async () => {
+    const records = () =>
+      readdirSync(join(folder, 'run', 'expansions')).map((part) => [
+        part,
+        readFileSync(join(folder, 'run', 'expansions', part, 'stage.json'), 'utf8'),
+      ]);
+    const before = records();
+    const result = await run({ set: ['expansion.seeds=[1, 2, 3]'] });
+    expect(result.evaluation!.seeds).toEqual([1, 2, 3]);
+    const after = new Map(records() as [string, string][]);
+    for (const [part, record] of before) expect(after.get(part!)).toBe(record);
+    const added = [...after.keys()].filter((part) => !before.some(([name]) => name === part));
+    expect(added.map((part) => part.replace(/-[0-9a-f]+$/, '')).sort()).toEqual([
+      'aligned-test',
+      'sft-test',
+      'zeroShot-test',
+    ]);
   });
 
   it('judges the same adapters on another data set, with alphas that were tuned before', async () => {

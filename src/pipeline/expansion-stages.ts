@@ -1,10 +1,11 @@
 import { dirname, join } from 'node:path';
 import { loadTopics, type Topics } from '../evaluate/index.ts';
-import { expandQueries } from '../generate/index.ts';
+import { expandQueries, type Generator } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { openEmbedded } from './open-writer.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
+import { RunFolder } from './run-folder.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from './stages.ts';
 import { TRAINED_BY } from './training-stages.ts';
 
@@ -27,33 +28,43 @@ export function expansionsName(split: 'dev' | 'test', seed: number): string {
   return `${split}-${seed}`;
 }
 
+/** What decides the texts of an arm, whatever the queries and the seed. */
+function armSettings(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
+  const { recipe, models, prompt } = context;
+  const { seeds: _seeds, ...sampling } = recipe.expansion;
+  return {
+    generator: models.generator.fingerprint,
+    trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
+    prompt: prompt.text,
+    ...sampling,
+  };
+}
+
+/** What decides which queries of a split are expanded. */
+function querySettings({ recipe, data }: AlignmentContext, split: 'dev' | 'test'): Record<string, unknown> {
+  const { evaluation, seed } = recipe;
+  const { hashes } = data.judged;
+  const sample = { queries: evaluation[split] ?? 'all', seed: evaluation.seed ?? seed };
+  return { split, queries: hashes.queries, qrels: hashes[split], sample };
+}
+
+/** The test queries under each seed, and before them the development queries under the first one, for alpha. */
+function partsOf(recipe: Recipe): { split: 'dev' | 'test'; seed: number }[] {
+  const seeds = generationSeeds(recipe);
+  const test = seeds.map((seed) => ({ split: 'test' as const, seed }));
+  return isTuned(recipe) ? [{ split: 'dev', seed: seeds[0]! }, ...test] : test;
+}
+
 /**
- * Writes the expansions of one arm: of the test queries under each seed, of the development queries under the first one. All arms
- * share prompt, sampling, token limit and number of samples; only the weights differ.
+ * Writes the expansions of one arm. All arms share prompt, sampling, token limit and number of samples; only the weights differ.
  */
 function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): AlignmentStage {
   return {
     name: `expand-${arm}`,
     wanted,
     settings(context) {
-      const { recipe, data, models, prompt } = context;
-      const { seeds: _seeds, ...sampling } = recipe.expansion;
-      const { evaluation, seed } = recipe;
-      const { hashes } = data.judged;
-      return {
-        generator: models.generator.fingerprint,
-        trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
-        prompt: prompt.text,
-        ...sampling,
-        seeds: generationSeeds(recipe),
-        queries: hashes.queries,
-        qrels: [hashes.dev, hashes.test],
-        sample: {
-          dev: isTuned(recipe) ? (evaluation.dev ?? 'all') : undefined,
-          test: evaluation.test,
-          seed: evaluation.seed ?? seed,
-        },
-      };
+      const parts = partsOf(context.recipe).map((part) => ({ ...part, ...querySettings(context, part.split) }));
+      return { ...armSettings(context, arm), parts };
     },
     run: (context, folder) => expandArm(context, arm, folder),
   };
@@ -70,38 +81,57 @@ function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
   return { adapter: hashOf(context, stage, 'adapter'), model: hashOf(context, stage, 'model') };
 }
 
+/**
+ * Each part (a split under a seed) is a stage of its own beneath `expansions/`: what one run wrote serves every other that asks
+ * for the same texts, so that a further seed costs only itself.
+ */
 async function expandArm(context: AlignmentContext, arm: WritingArm, folder: string) {
-  const { recipe, prompt, options } = context;
-  const { seeds: _all, samples, ...sampling } = recipe.expansion;
+  const { recipe } = context;
+  const parts = new RunFolder(join(dirname(folder), 'expansions'));
   const { model, adapter } = weightsOf(context, arm);
-  const generator = await openEmbedded(recipe.generator, model, sampling.maxTokens, options, adapter);
-  const [first, ...others] = generationSeeds(recipe) as [number, ...number[]];
-  const parts = [
-    ...(isTuned(recipe) ? [{ split: 'dev' as const, seed: first }] : []),
-    { split: 'test' as const, seed: first },
-    ...others.map((seed) => ({ split: 'test' as const, seed })),
-  ];
+  let opened: Promise<Generator> | undefined;
+  const open = () => {
+    opened ??= openEmbedded(recipe.generator, model, recipe.expansion.maxTokens, context.options, adapter);
+    return opened;
+  };
   const outputs: Record<string, string> = {};
-  const result: Record<string, unknown> = { generator: generator.id, fingerprint: generator.fingerprint };
+  const result: Record<string, unknown> = {};
   try {
-    for (const { split, seed } of parts) {
-      const name = expansionsName(split, seed);
-      const { queries } = await loadArmTopics(context, split);
-      const out = join(folder, name, 'expansions.jsonl');
-      const { files, statistics } = await expandQueries({
-        ...{ queries, generator, prompt, sampling, samples, seed, out },
-        // Wall times would make equal texts unequal files.
-        timings: false,
-        signal: options.signal,
-        progress: options.progress,
+    for (const { split, seed } of partsOf(recipe)) {
+      const finished = await parts.stage({
+        stage: `${arm}-${split}`,
+        settings: { ...armSettings(context, arm), ...querySettings(context, split), seed },
+        run: async (own) => writePart(context, await open(), split, seed, own),
       });
-      outputs[name] = files.expansions;
-      result[name] = statistics;
+      const name = expansionsName(split, seed);
+      outputs[name] = join(finished.folder, finished.record.outputs.expansions!.file);
+      result[name] = finished.record.result;
     }
   } finally {
-    await generator.close();
+    await (await opened)?.close();
   }
   return { outputs, result };
+}
+
+async function writePart(
+  context: AlignmentContext,
+  generator: Generator,
+  split: 'dev' | 'test',
+  seed: number,
+  folder: string,
+) {
+  const { recipe, prompt, options } = context;
+  const { seeds: _all, samples, ...sampling } = recipe.expansion;
+  const { queries } = await loadArmTopics(context, split);
+  const { files, statistics } = await expandQueries({
+    ...{ queries, generator, prompt, sampling, samples, seed, out: join(folder, 'expansions.jsonl') },
+    // Wall times would make equal texts unequal files.
+    timings: false,
+    signal: options.signal,
+    progress: options.progress,
+  });
+  const { id, fingerprint } = generator;
+  return { outputs: { expansions: files.expansions }, result: { generator: id, fingerprint, ...statistics } };
 }
 
 /** The base, with an adapter, or a model of its own. */
