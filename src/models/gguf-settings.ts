@@ -3,7 +3,7 @@ import { ModelError } from '../system/index.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 import type { GgufValue } from './gguf-writer.ts';
 import type { LanguageConfig } from './language-config.ts';
-import { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
+import { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
 
 /** GGUF's architecture of a model type: Mistral's is llama. */
 export function ggufArchitecture({ modelType }: LanguageConfig): string {
@@ -59,21 +59,13 @@ function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageC
   return kind === 'yarn' ? [...settings, ['rope.scaling.original_context_length', { u32: original }]] : settings;
 }
 
-const Llama3Schema: z.ZodType<Llama3Scaling> = z.object({
-  rope_type: z.literal('llama3'),
-  factor: z.number().positive(),
-  low_freq_factor: z.number().positive(),
-  high_freq_factor: z.number().positive(),
-  original_max_position_embeddings: z.number().positive(),
-});
-
 /**
  * The tensor `rope_freqs.weight` of a model with Llama 3.1's scaling, [headDimension / 2]; undefined for others.
  * @throws ModelError where a setting of the scaling is missing
  */
 export function ggufRopeFactors(file: string, config: LanguageConfig): Float32Array | undefined {
   if (config.ropeScaling?.rope_type !== 'llama3') return undefined;
-  const parsed = Llama3Schema.safeParse(config.ropeScaling);
+  const parsed = llama3ScalingSchema.safeParse(config.ropeScaling);
   if (parsed.success) return llama3Factors(parsed.data, config.ropeTheta, config.headDimension);
   const reason = "Llama 3.1's scaling lacks a setting";
   throw new ModelError(reason, { file, id: 'rope_scaling', mend: 'Fetch the file again.', cause: parsed.error });

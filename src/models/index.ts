@@ -37,9 +37,15 @@ export {
   type KnownModel,
   type KnownSource,
 } from './known-models.ts';
-export { type LanguageConfig, parseLanguageConfig, readLanguageConfig } from './language-config.ts';
+export {
+  type LanguageConfig,
+  languageConfigOf,
+  languageConfigSchema,
+  parseLanguageConfig,
+  readLanguageConfig,
+} from './language-config.ts';
 export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
-export { type Llama3Scaling, llama3Factors } from './rope-scaling.ts';
+export { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
 export {
   type SafetensorsType,
   type StreamedTensor,

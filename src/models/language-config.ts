@@ -4,15 +4,21 @@ import { ModelError } from '../system/index.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 import { readIfPresent } from './model-text-file.ts';
 
-const size = z.number().int().positive();
+const size = z.int().positive();
 const tokenId = z.union([z.number(), z.array(z.number())]).nullish();
+const theta = z.number().positive().optional();
+/** Before `rope_type` the key was `type`. */
 const scaling = z
-  .looseObject({ rope_type: z.string().optional(), type: z.string().optional(), rope_theta: z.number().optional() })
-  .nullish();
+  .looseObject({ rope_type: z.string().optional(), type: z.string().optional(), rope_theta: theta })
+  .transform(({ type = 'default', rope_type = type, ...rest }) => ({ ...rest, rope_type }));
 
-/** What is used of the config.json of a Llama, Mistral, Qwen2 or Qwen3 model; defaults are Transformers'. */
-const ConfigSchema = z.looseObject({
-  model_type: z.string(),
+/**
+ * What is used of the `config.json` of a causal language model of the Llama family (Touvron et al. 2023): Llama, Mistral,
+ * Qwen2, Qwen3. Names are those of Transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`), defaults are
+ * Transformers' own.
+ */
+export const languageConfigSchema = z.looseObject({
+  model_type: z.enum(Object.values(GGUF_ARCHITECTURES).flat()),
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
@@ -23,15 +29,21 @@ const ConfigSchema = z.looseObject({
   max_position_embeddings: size,
   hidden_act: z.string().default('silu'),
   rms_norm_eps: z.number().positive().default(1e-6),
-  rope_theta: z.number().positive().optional(),
-  rope_scaling: scaling,
-  rope_parameters: scaling,
+  rope_theta: theta,
+  rope_scaling: scaling.nullish(),
+  rope_parameters: scaling.nullish(),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
   tie_word_embeddings: z.boolean().default(false),
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: size.nullish(),
   bos_token_id: tokenId,
   eos_token_id: tokenId,
 });
 
-/** The settings of a language model that GGUF keeps. */
+type StatedConfig = z.output<typeof languageConfigSchema>;
+
+/** The settings of a language model, whatever writes or computes it. */
 export interface LanguageConfig {
   modelType: string;
   vocabularySize: number;
@@ -79,7 +91,7 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
     const mend = `Take a model of one of the types ${known.join(', ')}.`;
     throw new ModelError(`the model type ${kind} has no GGUF form here`, { file, mend });
   }
-  const parsed = ConfigSchema.safeParse(raw);
+  const parsed = languageConfigSchema.safeParse(raw);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const reason = `${issue?.path.join('.')}: ${issue?.message}`;
@@ -89,8 +101,12 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   if (config.hidden_act !== 'silu') {
     throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, mend: 'Take a plain model.' });
   }
-  const rope = config.rope_parameters ?? config.rope_scaling ?? undefined;
-  const ropeKind = rope?.rope_type ?? rope?.type ?? 'default';
+  return languageConfigOf(config);
+}
+
+/** Reads what a config.json states, and what follows from it where it states nothing. */
+export function languageConfigOf(config: StatedConfig): LanguageConfig {
+  const rope = config.rope_parameters ?? config.rope_scaling;
   return {
     modelType: config.model_type,
     vocabularySize: config.vocab_size,
@@ -103,14 +119,14 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
     contextLength: config.max_position_embeddings,
     epsilon: config.rms_norm_eps,
     ropeTheta: rope?.rope_theta ?? config.rope_theta ?? 10000,
-    ropeScaling: ropeKind === 'default' || rope == null ? undefined : { ...rope, rope_type: ropeKind },
+    ropeScaling: rope == null || rope.rope_type === 'default' ? undefined : rope,
     tied: config.tie_word_embeddings,
     bosTokenId: firstId(config.bos_token_id),
     eosTokenId: firstId(config.eos_token_id),
   };
 }
 
-function defaultHeadDimension(config: z.output<typeof ConfigSchema>): number {
+function defaultHeadDimension(config: StatedConfig): number {
   return config.model_type === 'qwen3' ? 128 : config.hidden_size / config.num_attention_heads;
 }
 

@@ -1,11 +1,14 @@
+import { z } from 'zod';
+
 /** Llama 3.1's stretching of slow rotary frequencies, as config.json states it. */
-export interface Llama3Scaling {
-  rope_type: 'llama3';
-  factor: number;
-  low_freq_factor: number;
-  high_freq_factor: number;
-  original_max_position_embeddings: number;
-}
+export const llama3ScalingSchema = z.object({
+  rope_type: z.literal('llama3'),
+  factor: z.number().positive(),
+  low_freq_factor: z.number().positive(),
+  high_freq_factor: z.number().positive(),
+  original_max_position_embeddings: z.number().positive(),
+});
+export type Llama3Scaling = z.output<typeof llama3ScalingSchema>;
 
 /**
  * The divisors of the rotary frequencies under Llama 3.1's scaling: 1 for wavelengths below

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { ModelError } from '../system/index.ts';
+import { parseLanguageConfig } from './language-config.ts';
+
+const LEAST = {
+  model_type: 'qwen3',
+  vocab_size: 64,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  max_position_embeddings: 128,
+};
+const parse = (own: Record<string, unknown> = {}) => parseLanguageConfig('config.json', { ...LEAST, ...own });
+
+test("what a config.json leaves out is Transformers' default", () => {
+  expect(parse()).toMatchObject({ keyHeads: 4, headDimension: 128, epsilon: 1e-6, ropeTheta: 10000, tied: false });
+  expect(parse({ model_type: 'llama' }).headDimension).toBe(4);
+});
+
+test('rotary settings of both releases of Transformers, and of before', () => {
+  const linear = { factor: 2, rope_type: 'linear' };
+  expect(parse({ rope_theta: 5, rope_scaling: null })).toMatchObject({ ropeTheta: 5, ropeScaling: undefined });
+  expect(parse({ rope_scaling: linear }).ropeScaling).toEqual(linear);
+  expect(parse({ rope_scaling: { factor: 2, type: 'linear' } }).ropeScaling).toEqual(linear);
+  const plain = parse({ rope_parameters: { rope_type: 'default', rope_theta: 7 } });
+  expect(plain).toMatchObject({ ropeTheta: 7, ropeScaling: undefined });
+});
+
+test.each([
+  [{ model_type: 'gpt2' }, /the model type gpt2 has no GGUF form here/],
+  [{ hidden_act: 'gelu' }, /hidden_act is gelu, not silu/],
+  [{ hidden_size: 0 }, /hidden_size: Too small/],
+])('%j is refused', (own, message) => {
+  expect(() => parse(own)).toThrow(ModelError);
+  expect(() => parse(own)).toThrow(message);
+});
