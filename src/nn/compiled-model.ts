@@ -48,10 +48,10 @@ export async function compileModel(
 }
 
 /**
- * Writes graphs and the one file of weights that they share, one weight in memory at a time, unless they stand there
- * already. The folder's name holds the checkpoint's fingerprint and the layout of the weights, a graph's name holds
- * every byte of it, so that a stale copy is never loaded; a graph is written after its weights, and processes that come
- * at the same time wait for one another.
+ * Writes graphs and the one file of weights that they share, one weight in memory at a time; what stands there already
+ * is left as it is. The folder's name holds the checkpoint's fingerprint and the layout of the weights, a graph's name
+ * holds every byte of it, so that a stale copy is never loaded; a graph is written after its weights, and processes that
+ * come at the same time wait for one another.
  */
 export async function compileGraphs(
   graphs: Readonly<Record<string, Graph>>,
@@ -60,22 +60,23 @@ export async function compileGraphs(
 ): Promise<{ files: Record<string, string>; weightBytes: number }> {
   const { places, bytes } = layOut(Object.values(graphs));
   const folder = join(cache, contentKey({ fingerprint, weights: [...places] }).slice(0, 32));
+  const weights = join(folder, WEIGHTS);
   const models = Object.entries(graphs).map(([name, graph]) => {
     const model = writeOnnxModel(graph, WEIGHTS, places);
     return { name, model, file: join(folder, `${sha256(model).slice(0, 32)}.onnx`) };
   });
   const compiled = { files: Object.fromEntries(models.map(({ name, file }) => [name, file])), weightBytes: bytes };
-  const isWhole = () => areWhole(join(folder, WEIGHTS), bytes, Object.values(compiled.files));
-  if (await isWhole()) return compiled;
+  const [weightSize, ...modelSizes] = await Promise.all([weights, ...Object.values(compiled.files)].map(sizeOf));
+  if (weightSize === bytes && !modelSizes.includes(undefined)) return compiled;
   await makeFolder(cache);
   await withFileLock(
     `${folder}.lock`,
     async () => {
-      if (await isWhole()) return;
-      if (!(await areWhole(join(folder, WEIGHTS), bytes, []))) {
-        await writeWeights(join(folder, WEIGHTS), places, loaders, signal);
+      // Another process may have written them since.
+      if ((await sizeOf(weights)) !== bytes) await writeWeights(weights, places, loaders, signal);
+      for (const { file, model } of models) {
+        if ((await sizeOf(file)) === undefined) await writeDurably(file, model);
       }
-      for (const { file, model } of models) await writeDurably(file, model);
     },
     { signal },
   );
@@ -95,10 +96,12 @@ export async function writeGraph(
   await writeDurably(join(folder, 'model.onnx'), writeOnnxModel(graph, WEIGHTS, places));
 }
 
-async function areWhole(weights: string, bytes: number, files: readonly string[]): Promise<boolean> {
-  const sizes = await Promise.all([weights, ...files].map((file) => stat(file))).catch(() => undefined);
-  const [file] = sizes ?? [];
-  return file?.size === bytes;
+/** Bytes of a file; undefined where there is none. */
+async function sizeOf(file: string): Promise<number | undefined> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => undefined,
+  );
 }
 
 /** Places the weights of all graphs one after the other, by name; the file ends at a page boundary. */
