@@ -14,6 +14,7 @@ export { openCorpus } from './own-corpus.ts';
 export { auditSection, renderAuditPage, writeAuditPage } from './report/audit-page.ts';
 export { buildReport, describeCost } from './report/build-report.ts';
 export { changePlot } from './report/change-plot.ts';
+export { type Line, linePlot } from './report/line-plot.ts';
 export { html, Markup } from './report/markup.ts';
 export { renderReport } from './report/page.ts';
 export type { ReportComparison, ReportData } from './report/report-data.ts';

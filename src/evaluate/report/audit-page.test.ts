@@ -110,25 +110,30 @@ describe('the page of the audit', () => {
 describe('a histogram', () => {
   it('draws a bar for each bin, and the mark where it lies', () => {
     const { text } = histogram([{ distribution: distribution([0, 4, 2], 0, 3), kind: 'gain' }], {
-      label: 'size',
+      ...{ label: 'size', counted: 'queries' },
       mark: { value: 1.5, name: 'half' },
     });
     const bars = [
       ...text.matchAll(/<rect class="gain" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)">/g),
     ];
-    expect(bars.map((bar) => Number(bar[4]))).toEqual([0, 144, 72]);
+    const [none, four, two] = bars.map((bar) => Number(bar[4]));
+    expect([none, two]).toEqual([0, four! / 2]);
+    expect(four).toBeGreaterThan(100);
     expect(text).toContain('1 to 2: 4');
-    // The middle of 40 to 470.
-    expect(text).toContain('<line class="zero" x1="255.0" x2="255.0"');
+    const middle = Number(bars[1]![1]) + Number(bars[1]![3]) / 2;
+    const [, mark] = text.match(/<line class="mark" x1="([\d.]+)"/)!;
+    expect(Number(mark)).toBeCloseTo(middle, 0);
     expect(text).toContain('>half</text>');
   });
 
   it('leaves out a mark outside the range, and draws a single value', () => {
     const { text } = histogram([{ distribution: distribution([3], 2, 2), kind: 'same' }], {
-      label: 'size',
+      ...{ label: 'size', counted: 'queries' },
       mark: { value: 9, name: 'far' },
     });
     expect(text).not.toContain('far');
+    expect(text.match(/<rect/g)).toHaveLength(1);
+    expect(text).toContain('<title>2: 3</title>');
     expect(text).not.toContain('NaN');
   });
 });

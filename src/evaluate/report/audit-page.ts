@@ -65,8 +65,8 @@ function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {
   const spreads = Object.entries(rewards.spread);
   const total = rewards.spread.total;
   return html`<div class="columns">
-<section>${histogram([{ distribution: rewards.bestSimilarity, kind: 'same' }], { label: 'best summed similarity of a query', mark: { value: threshold, name: 'threshold' } })}</section>
-<section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best less that of the worst candidate' })}</section>
+<section>${histogram([{ distribution: rewards.bestSimilarity, kind: 'same' }], { label: 'best summed similarity of a query', counted: 'queries', mark: { value: threshold, name: 'threshold' } })}</section>
+<section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best less that of the worst candidate', counted: 'queries' })}</section>
 </div>
 <div class="wide" style="margin:18px 0 26px"><table><thead><tr><th>Best less worst candidate of a query</th><th>mean</th><th>10 %</th><th>median</th><th>90 %</th></tr></thead><tbody>${spreads.map(
     ([name, one]) =>
@@ -76,7 +76,7 @@ ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
 }
 
 function agreementPlot(agreement: Distribution): Markup {
-  return html`<div class="columns"><section>${histogram([{ distribution: agreement, kind: 'same' }], { label: "Kendall's tau within a query" })}</section>
+  return html`<div class="columns"><section>${histogram([{ distribution: agreement, kind: 'same' }], { label: "Kendall's tau within a query", counted: 'queries' })}</section>
 <section><p class="soft">Tau compares the ranking by gold document with the one by answer: 1 where both order the candidates alike, 0 where they have nothing to do with each other. Near 1 the answer adds nothing; near 0 one of the two may be noise. 10 % of the queries lie below ${signed(agreement.p10)}, 10 % above ${signed(agreement.p90)}.</p></section></div>`;
 }
 
@@ -92,13 +92,13 @@ function temperatureTable({ candidates }: RewardAudit): Markup {
 function sidePlots({ sides }: RewardAudit): Markup {
   const { chosenWords, rejectedWords } = sides;
   return html`<div class="columns">
-<section>${histogram([{ distribution: sides.margin, kind: 'same' }], { label: 'margin: reward of chosen less that of rejected' })}</section>
+<section>${histogram([{ distribution: sides.margin, kind: 'same' }], { label: 'margin: reward of chosen less that of rejected', counted: 'pairs' })}</section>
 <section>${histogram(
     [
       { distribution: chosenWords, kind: 'gain' },
       { distribution: rejectedWords, kind: 'loss' },
     ],
-    { label: 'words a side' },
+    { label: 'words a side', counted: 'pairs' },
   )}<p class="soft"><span class="up">\u25a0</span> chosen, mean ${chosenWords.mean.toFixed(1)} words; <span class="down">\u25a0</span> rejected, mean ${rejectedWords.mean.toFixed(1)} words.</p></section>
 </div>
 <p>The chosen side is longer in ${percent(sides.chosenLonger)} of the pairs and shorter in ${percent(sides.chosenShorter)}. Where these differ much, the model can learn length instead of content.</p>`;

@@ -1,12 +1,6 @@
 import type { Distribution } from '../../reward/index.ts';
 import { html, type Markup } from './markup.ts';
-
-const WIDTH = 480;
-const HEIGHT = 190;
-const LEFT = 40;
-const RIGHT = 10;
-const TOP = 12;
-const BOTTOM = 34;
+import { PlotFrame, type PlotMark, stepLabel } from './plot-frame.ts';
 
 export interface HistogramSeries {
   distribution: Distribution;
@@ -17,59 +11,67 @@ export interface HistogramSeries {
 export interface HistogramOptions {
   /** What the numbers are, under the axis and for readers who hear the page. */
   label: string;
+  /** What has such a number: `queries`, `pairs`. */
+  counted: string;
   /** A value that is marked by a line, with its name. */
-  mark?: { value: number; name: string } | undefined;
+  mark?: PlotMark | undefined;
+}
+
+/** A place on the axis and how many lie there. */
+interface Bin {
+  from: number;
+  to: number;
+  count: number;
+  title: string;
 }
 
 /** Bars of one distribution, or of several over the same bins side by side. */
-export function histogram(series: readonly HistogramSeries[], { label, mark }: HistogramOptions): Markup {
+export function histogram(series: readonly HistogramSeries[], { label, counted, mark }: HistogramOptions): Markup {
   const { from, to } = series[0]!.distribution.histogram;
-  const highest = Math.max(1, ...series.flatMap(({ distribution }) => distribution.histogram.counts));
-  const x = (value: number) => LEFT + (to === from ? 0.5 : (value - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
-  const y = (count: number) => HEIGHT - BOTTOM - (count / highest) * (HEIGHT - TOP - BOTTOM);
-  const bars = series.map((one, place) => seriesBars(one, place, series.length, y));
-  const ticks = (to === from ? [from] : [from, (from + to) / 2, to]).map((value, at, all) => {
-    const anchor = all.length === 1 ? 'middle' : (['start', 'middle', 'end'][at] ?? 'middle');
-    return html`<text class="axis" x="${x(value).toFixed(1)}" y="${HEIGHT - BOTTOM + 15}" text-anchor="${anchor}">${plain(value)}</text>`;
+  const binned = series.map(({ distribution, kind }) => ({ bins: binsOf(distribution), kind }));
+  const frame = new PlotFrame({
+    ...{ width: 420, height: 200, label: `Histogram: ${label}`, mark },
+    x: { from, to, title: label },
+    y: {
+      ...{ from: 0, to: Math.max(1, ...binned.flatMap((one) => one.bins.map(({ count }) => count))) },
+      ...{ whole: true, title: counted },
+    },
   });
-  return html`<svg style="min-width:0" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Histogram: ${label}">
-<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${TOP}" y2="${TOP}"/><text class="axis" x="${LEFT - 6}" y="${TOP + 4}" text-anchor="end">${highest.toLocaleString('en-US')}</text>
-${bars}<line class="zero" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(0)}" y2="${y(0)}"/>${ticks}
-<text class="axis" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 3}" text-anchor="middle">${label}</text>${markLine(mark, from, to, x)}
-</svg>`;
+  const bars = binned.flatMap(({ bins, kind }, place) =>
+    bins.map((bin) => bar(bin, { kind, place, of: series.length, frame })),
+  );
+  return frame.draw(bars);
 }
 
-function seriesBars(
-  { distribution, kind }: HistogramSeries,
-  place: number,
-  count: number,
-  y: (count: number) => number,
-): Markup[] {
-  const { from, to, counts } = distribution.histogram;
-  const slot = (WIDTH - LEFT - RIGHT) / counts.length;
-  const width = (slot - 2) / count;
-  return counts.map((value, bin) => {
-    const step = (to - from) / counts.length;
-    const title = `${plain(from + bin * step)} to ${plain(from + (bin + 1) * step)}: ${value}`;
-    const left = LEFT + bin * slot + 1 + place * width;
-    return html`<rect class="${kind}" x="${left.toFixed(1)}" y="${y(value).toFixed(1)}" width="${width.toFixed(1)}" height="${(y(0) - y(value)).toFixed(1)}"><title>${title}</title></rect>`;
+function binsOf({ histogram: { from, to, counts } }: Distribution): Bin[] {
+  if (to === from) return [onlyBin(from, counts)];
+  const width = (to - from) / counts.length;
+  const precision = Number.isInteger(width) && Number.isInteger(from) ? 1 : width / 10;
+  const edge = (bin: number) => from + bin * width;
+  return counts.map((count, bin) => {
+    const title = `${stepLabel(edge(bin), precision)} to ${stepLabel(edge(bin + 1), precision)}: ${count}`;
+    return { from: edge(bin), to: edge(bin + 1), count, title };
   });
 }
 
-function markLine(
-  mark: HistogramOptions['mark'],
-  from: number,
-  to: number,
-  x: (value: number) => number,
-): Markup | undefined {
-  if (mark === undefined || mark.value < from || mark.value > to) return undefined;
-  const at = x(mark.value);
-  const anchor = at > WIDTH / 2 ? 'end' : 'start';
-  const label = at > WIDTH / 2 ? at - 5 : at + 5;
-  return html`<line class="zero" x1="${at.toFixed(1)}" x2="${at.toFixed(1)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}" stroke-dasharray="4 3"/><text class="axis" x="${label.toFixed(1)}" y="${TOP + 14}" text-anchor="${anchor}">${mark.name}</text>`;
+/** All values are equal: one bar, narrow against the room that the frame leaves around it. */
+function onlyBin(value: number, counts: readonly number[]): Bin {
+  const half = (Math.abs(value) || 1) / 40;
+  const count = counts.reduce((sum, one) => sum + one, 0);
+  return { from: value - half, to: value + half, count, title: `${value}: ${count}` };
 }
 
-/** At most three digits behind the point, and none that say nothing. */
-function plain(value: number): string {
-  return String(Number(value.toFixed(Math.abs(value) < 10 ? 2 : 0))).replace('-', '\u2212');
+interface BarPlace {
+  kind: HistogramSeries['kind'];
+  /** Which of how many bars that share the bin. */
+  place: number;
+  of: number;
+  frame: PlotFrame;
+}
+
+function bar({ from, to, count, title }: Bin, { kind, place, of, frame }: BarPlace): Markup {
+  const width = (frame.x(to) - frame.x(from) - 2) / of;
+  const left = frame.x(from) + 1 + place * width;
+  const top = frame.y(count);
+  return html`<rect class="${kind}" x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${width.toFixed(1)}" height="${(frame.y(0) - top).toFixed(1)}"><title>${title}</title></rect>`;
 }

@@ -26,8 +26,14 @@ td.best { font-weight: 700; }
 .up { color: var(--gain); } .down { color: var(--loss); }
 svg { width: 100%; height: auto; display: block; }
 svg .gain { fill: var(--gain); } svg .loss { fill: var(--loss); } svg .same { fill: var(--same); }
-svg .grid { stroke: var(--line); } svg .zero { stroke: var(--soft); }
+svg .grid { stroke: var(--line); } svg .zero { stroke: var(--soft); } svg .mark { stroke: var(--ink); stroke-dasharray: 4 3; }
 svg .axis { fill: var(--soft); font: 12px system-ui, sans-serif; }
+figure { margin: 14px 0; } .columns > section:only-child { max-width: 560px; } figcaption { font-weight: 600; font-size: .94rem; }
+svg .line { fill: none; stroke-width: 2; } svg .line.gain { stroke: var(--gain); } svg .line.loss { stroke: var(--loss); }
+svg .line.same { stroke: var(--soft); } svg .dashed { stroke-dasharray: 5 4; }
+.legend { margin: 2px 0 0; font-size: .86rem; color: var(--soft); } .legend span { margin-right: 16px; white-space: nowrap; }
+.legend i { display: inline-block; width: 18px; border-top: 3px solid var(--soft); margin-right: 6px; vertical-align: middle; }
+.legend i.gain { border-color: var(--gain); } .legend i.loss { border-color: var(--loss); } .legend i.dashed { border-top-style: dashed; }
 article { border: 1px solid var(--line); border-left: 4px solid var(--same); border-radius: 8px; padding: 12px 16px; margin: 12px 0; }
 article.gain { border-left-color: var(--gain); } article.loss { border-left-color: var(--loss); }
 article h3 { font-size: 1rem; margin: 0 0 4px; }
@@ -36,11 +42,11 @@ blockquote { margin: 8px 0; padding: 8px 12px; background: var(--card); border-r
 article ul { list-style: none; margin: 8px 0 0; padding: 0; font-size: .92rem; }
 article li { display: grid; grid-template-columns: 8.5em 1fr; gap: 10px; padding: 3px 0; overflow-wrap: anywhere; }
 article li span { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 0 24px; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 12px 24px; }
 details { margin: 10px 0; } summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(8em, max-content) 1fr; gap: 3px 16px; margin: 6px 0 18px; font-size: .92rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font-size: .9em; }
-@media (max-width: 560px) { svg { min-width: 620px; } body { font-size: 15px; } article li { grid-template-columns: 1fr; gap: 0; } dl { grid-template-columns: 1fr; }
+@media (max-width: 560px) { .wide svg { min-width: 620px; } body { font-size: 15px; } article li { grid-template-columns: 1fr; gap: 0; } dl { grid-template-columns: 1fr; }
   dd { margin-bottom: 6px; } th, td { padding: 6px 7px; } }
 `;

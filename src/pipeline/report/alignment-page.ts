@@ -132,11 +132,5 @@ const OWN_STYLE = `
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(230px, 100%), 1fr)); gap: 0 14px; }
 .sides h4 { margin: 8px 0 0; font-size: .86rem; color: var(--soft); } .sides h4 span { float: right; font-variant-numeric: tabular-nums; }
 .relevant { font-size: .9rem; margin: 4px 0; } .relevant b { color: var(--soft); font-weight: 600; margin-right: 6px; }
-figure { margin: 14px 0; } .columns > section:only-child { max-width: 560px; } figcaption { font-weight: 600; font-size: .94rem; }
-svg .line { fill: none; stroke-width: 2; } svg .line.gain { stroke: var(--gain); } svg .line.loss { stroke: var(--loss); }
-svg .line.same { stroke: var(--soft); } svg .dashed { stroke-dasharray: 5 4; }
-.legend { margin: 2px 0 0; font-size: .86rem; color: var(--soft); } .legend span { margin-right: 16px; white-space: nowrap; }
-.legend i { display: inline-block; width: 18px; border-top: 3px solid var(--soft); margin-right: 6px; vertical-align: middle; }
-.legend i.gain { border-color: var(--gain); } .legend i.loss { border-color: var(--loss); } .legend i.dashed { border-top-style: dashed; }
 td.note, th.note { text-align: left; white-space: normal; color: var(--soft); }
 `;

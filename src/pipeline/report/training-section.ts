@@ -1,7 +1,6 @@
-import { html, type Markup } from '../../evaluate/index.ts';
+import { html, type Line, linePlot, type Markup } from '../../evaluate/index.ts';
 import type { MetricsRecord } from '../../train/index.ts';
 import type { Judgement } from '../evaluation-data.ts';
-import { type Line, linePlot } from './line-plot.ts';
 
 const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
 
