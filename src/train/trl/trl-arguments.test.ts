@@ -138,19 +138,23 @@ test('accelerate on machines: each knows its number and where the first one is',
   expect(accelerateConfig(settings, 1)).toMatchObject({ machine_rank: 1, ...shared });
 });
 
-test('YAML 1.1 reads numbers as numbers', () => {
+test('YAML 1.1 reads numbers as numbers, and text as text', () => {
+  const long = 'word '.repeat(50);
   const yaml = toYaml({
     a: 1e-8,
-    b: 2.5e-9,
-    c: 1e21,
-    d: 0.001,
-    e: [1, 'x: #y'],
-    f: { zero_stage: 2 },
+    b: [2.5e-9, 1e21, -3e-7],
+    c: 0.001,
+    d: 2e-5,
+    e: [1, 'x: #y', 'no', '1e-3'],
+    f: { zero_stage: 2, off: 'on' },
     g: null,
     h: true,
+    i: long,
   });
+  // What PyYAML 6 reads as the values above.
   expect(yaml.split('\n')).toEqual([
-    ...['a: 1.0e-8', 'b: 2.5e-9', 'c: 1.0e+21', 'd: 0.001', 'e: [1, "x: #y"]', 'f: {"zero_stage": 2}'],
-    ...['g: null', 'h: true', ''],
+    ...['a: 1.0e-8', 'b:', '  - 2.5e-9', '  - 1.0e+21', '  - -3.0e-7', 'c: 0.001', 'd: 0.00002'],
+    ...['e:', '  - 1', '  - "x: #y"', '  - "no"', '  - "1e-3"', 'f:', '  zero_stage: 2', '  "off": "on"'],
+    ...['g: null', 'h: true', `i: "${long}"`, ''],
   ]);
 });

@@ -265,7 +265,7 @@ describe('the files', () => {
     );
     const text = written.join('').replace(JSON.stringify(TINY), '"MODEL"');
     expect(text).toContain('model_name_or_path: "MODEL"');
-    expect(text).toContain('zero_stage": 2');
+    expect(text).toContain('zero_stage: 2');
     expect(text).not.toContain(home);
     expect(text).not.toMatch(/"\//);
   });
