@@ -25,26 +25,17 @@ export interface SessionSettings {
 
 /** What a worker is started with. */
 export interface WorkerStart extends SessionSettings {
-  /** Models by name; each is loaded when it is first asked for, but for `eager` ones. */
+  /** Models by name; each is loaded when it is first asked for. */
   files: Readonly<Record<string, string>>;
-  eager: boolean;
-  /** Not 0: what still waits is no longer wanted // [1], shared by all workers */
-  stop: Int32Array;
 }
 
 /** To the worker: run a model on these inputs. */
 export interface RunRequest {
-  id: number;
   model: string;
   feeds: Values;
-  /** Whether the inputs are to come back with the results. */
-  lent: boolean;
 }
 
-/** To the worker: end when the run at hand has ended. */
-export type WorkerRequest = RunRequest | 'close';
-
-/** From the worker. `id` 0 tells that the worker is ready, or could not load its models. */
-export type RunReply =
-  | { id: number; results: Values; feeds: Values | undefined }
-  | { id: number; failure: string; feeds: Values | undefined };
+/** To the worker: load these models now; answered without results. */
+export interface LoadRequest {
+  load: readonly string[];
+}

@@ -1,7 +1,6 @@
-import { Worker } from 'node:worker_threads';
 import { listSupportedBackends } from 'onnxruntime-node';
-import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError, workerFile } from '../system/index.ts';
-import type { Device, RunReply, RunRequest, Values, WorkerRequest, WorkerStart } from './runtime-messages.ts';
+import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError, WorkerThread } from '../system/index.ts';
+import type { Device, LoadRequest, RunRequest, Values, WorkerStart } from './runtime-messages.ts';
 
 export interface RuntimeOptions {
   /** Worker threads, each with a session of its own; they share the mapped file of weights. Default 1. */
@@ -19,40 +18,29 @@ export interface RuntimeOptions {
 /** The name of the one model that {@link Runtime.open} is given as a plain file. */
 const ONLY = 'model';
 
-/** What a run returns: its results, and the inputs, where they were lent. */
-interface Finished {
-  results: Values;
-  feeds: Values | undefined;
-}
-
 /** Runs in flight at a worker: one that it computes, one that waits there, so that it need not wait for this thread. */
 const DEPTH = 2;
 
 interface Job {
   request: RunRequest;
-  resolve(finished: Finished): void;
-  reject(error: Error): void;
+  /** Whether the inputs are to come back. */
+  lent: boolean;
+  resolve(results: Values): void;
+  reject(error: unknown): void;
 }
 
-interface Seat {
-  worker: Worker;
-  exit: Promise<unknown>;
-  jobs: Map<number, Job>;
-}
+type RuntimeThread = WorkerThread<RunRequest | LoadRequest, Values>;
 
 /** A compiled model, ready to run in worker threads. The event loop of the caller stays free. */
 export class Runtime {
   readonly #file: string;
-  readonly #device: Device;
-  readonly #seats: Seat[] = [];
+  readonly #threads: readonly RuntimeThread[];
   #waiting: Job[] = [];
-  #lastId = 0;
   #ended: Error | undefined;
-  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 
-  private constructor(file: string, device: Device) {
+  private constructor(file: string, threads: readonly RuntimeThread[]) {
     this.#file = file;
-    this.#device = device;
+    this.#threads = threads;
   }
 
   /**
@@ -63,11 +51,15 @@ export class Runtime {
     const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
     checkDevice(device);
     const one = typeof files === 'string';
-    const runtime = new Runtime(one ? files : Object.values(files)[0]!, device);
     const named = one ? { [ONLY]: files } : files;
-    const start: WorkerStart = { files: named, eager: one, threads, prepack, arena, device, stop: runtime.#stop };
+    const start: WorkerStart = { files: named, threads, prepack, arena, device };
+    const file = Object.values(named)[0]!;
+    const runtime = new Runtime(
+      file,
+      Array.from({ length: workers }, () => startThread(file, start)),
+    );
     try {
-      await Promise.all(Array.from({ length: workers }, () => runtime.#startWorker(start)));
+      await Promise.all(runtime.#threads.map((thread) => thread.call({ load: one ? [ONLY] : [] })));
     } catch (error) {
       await runtime.close();
       throw error;
@@ -82,106 +74,79 @@ export class Runtime {
    */
   async run(feeds: Values, signal?: AbortSignal): Promise<Values> {
     if (signal?.aborted) throw new AbortedError();
-    return (await this.#request(ONLY, feeds, false, signal)).results;
+    return this.#request({ model: ONLY, feeds }, false, signal);
   }
 
   /**
    * Runs one of several models on inputs that come back: the buffers are away during the run, and `feeds` holds the same
    * memory again when it has ended, well or badly. A run cannot be stopped once it has begun.
    */
-  async lend(model: string, feeds: Values): Promise<Values> {
-    return (await this.#request(model, feeds, true)).results;
-  }
-
-  #request(model: string, feeds: Values, lent: boolean, signal?: AbortSignal): Promise<Finished> {
-    if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    return new Promise((resolve, reject) => {
-      const job: Job = { request: { id: ++this.#lastId, model, feeds, lent }, resolve, reject };
-      if (signal !== undefined) this.#obey(signal, job);
-      this.#waiting.push(job);
-      this.#dispatch();
-    });
+  lend(model: string, feeds: Values): Promise<Values> {
+    return this.#request({ model, feeds }, true);
   }
 
   /**
    * Ends the workers after the runs at hand, which are rejected at once. (Worker.terminate() in the midst of the
    * runtime's native code aborts the whole process.)
    */
-  async close(): Promise<void> {
-    this.#fail(new ModelError('the model was closed', { mend: 'Open it again.', file: this.#file }));
-    Atomics.store(this.#stop, 0, 1);
-    for (const { worker } of this.#seats) {
-      worker.ref();
-      worker.postMessage('close' satisfies WorkerRequest);
+  close(): Promise<void> {
+    return this.#end(new ModelError('the model was closed', { mend: 'Open it again.', file: this.#file }));
+  }
+
+  async #request(request: RunRequest, lent: boolean, signal?: AbortSignal): Promise<Values> {
+    if (this.#ended !== undefined) throw this.#ended;
+    let stop = () => {};
+    try {
+      return await new Promise((resolve, reject) => {
+        const job: Job = { request, lent, resolve, reject };
+        stop = () => {
+          this.#waiting = this.#waiting.filter((other) => other !== job);
+          reject(new AbortedError());
+        };
+        signal?.addEventListener('abort', stop, { once: true });
+        this.#waiting.push(job);
+        this.#dispatch();
+      });
+    } finally {
+      signal?.removeEventListener('abort', stop);
     }
-    await Promise.all(this.#seats.map(({ exit }) => exit));
-  }
-
-  #obey(signal: AbortSignal, job: Job): void {
-    const { resolve, reject } = job;
-    const stop = () => {
-      this.#waiting = this.#waiting.filter((other) => other !== job);
-      reject(new AbortedError());
-    };
-    signal.addEventListener('abort', stop, { once: true });
-    job.resolve = (results) => {
-      signal.removeEventListener('abort', stop);
-      resolve(results);
-    };
-    job.reject = (error) => {
-      signal.removeEventListener('abort', stop);
-      reject(error);
-    };
-  }
-
-  async #startWorker(start: WorkerStart): Promise<void> {
-    // Without execArgv a worker would inherit flags that only fit the main program, such as --input-type.
-    const worker = new Worker(workerFile(import.meta.url, './runtime-worker.ts'), { workerData: start, execArgv: [] });
-    const exit = new Promise((resolve) => worker.once('exit', resolve));
-    const seat: Seat = { worker, exit, jobs: new Map() };
-    this.#seats.push(seat);
-    await new Promise<void>((resolve, reject) => {
-      const request = { id: 0, model: '', feeds: {}, lent: false };
-      const loading: Job = { request, resolve: () => resolve(), reject };
-      seat.jobs.set(0, loading);
-      worker.on('message', (reply: RunReply) => this.#settle(seat, reply));
-      worker.on('error', (cause) => this.#fail(workerFault(this.#file, cause)));
-      worker.on('exit', () => this.#fail(workerFault(this.#file, undefined)));
-    });
-    worker.unref();
-  }
-
-  #settle(seat: Seat, reply: RunReply): void {
-    const job = seat.jobs.get(reply.id);
-    seat.jobs.delete(reply.id);
-    if (seat.jobs.size === 0 && this.#ended === undefined) seat.worker.unref();
-    if (reply.feeds !== undefined && job !== undefined) Object.assign(job.request.feeds, reply.feeds);
-    if ('results' in reply) job?.resolve(reply);
-    else job?.reject(deviceFault(this.#device, reply.failure) ?? runFault(this.#file, reply.failure));
-    this.#dispatch();
   }
 
   /** Hands waiting runs to the workers, the least busy first. */
   #dispatch(): void {
     while (this.#waiting.length > 0) {
-      const seat = this.#seats.reduce((least, other) => (other.jobs.size < least.jobs.size ? other : least));
-      if (seat.jobs.size >= DEPTH) return;
-      const job = this.#waiting.shift()!;
-      seat.jobs.set(job.request.id, job);
-      seat.worker.ref();
-      const buffers = Object.values(job.request.feeds).map(({ data }) => data.buffer as ArrayBuffer);
-      seat.worker.postMessage(job.request, buffers);
+      const thread = this.#threads.reduce((least, other) => (other.open < least.open ? other : least));
+      if (thread.open >= DEPTH) return;
+      void this.#runIn(thread, this.#waiting.shift()!);
     }
   }
 
-  #fail(error: Error): void {
-    this.#ended ??= error;
-    for (const job of [...this.#waiting, ...this.#seats.flatMap(({ jobs }) => [...jobs.values()])]) {
-      job.reject(this.#ended);
+  async #runIn(thread: RuntimeThread, { request, lent, resolve, reject }: Job): Promise<void> {
+    const { feeds } = request;
+    const buffers = Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer);
+    try {
+      resolve(await (lent ? thread.lend(request, feeds, buffers) : thread.call(request, buffers)));
+    } catch (error) {
+      reject(error);
+      if (thread.ended !== undefined) void this.#end(thread.ended);
     }
-    this.#waiting = [];
-    for (const { jobs } of this.#seats) jobs.clear();
+    this.#dispatch();
   }
+
+  /** Rejects all runs; a worker that died takes the others along. */
+  async #end(error: Error): Promise<void> {
+    this.#ended ??= error;
+    for (const job of this.#waiting.splice(0)) job.reject(this.#ended);
+    await Promise.all(this.#threads.map((thread) => thread.close(this.#ended)));
+  }
+}
+
+function startThread(file: string, data: WorkerStart): RuntimeThread {
+  return new WorkerThread(import.meta.url, './runtime-worker.ts', {
+    data,
+    fault: (cause) => workerFault(file, cause),
+    failure: ({ message }) => deviceFault(data.device, message) ?? runFault(file, message),
+  });
 }
 
 /** @throws UsageError where the runtime at hand was built without this device */
@@ -218,7 +183,7 @@ function runFault(file: string, message: string): LlmQeError {
   return new ModelError(reason, { file, mend, cause: message });
 }
 
-function workerFault(file: string, cause: unknown): ResourceError {
-  const reason = `the worker thread ended${cause instanceof Error ? `: ${cause.message}` : ''}`;
+function workerFault(file: string, cause: Error | undefined): ResourceError {
+  const reason = `the worker thread ended${cause === undefined ? '' : `: ${cause.message}`}`;
   return new ResourceError(reason, { file, mend: 'Run again; with less memory to spare, use fewer threads.', cause });
 }

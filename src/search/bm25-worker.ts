@@ -1,12 +1,20 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import type { Serve } from '../system/index.ts';
 import type { Bm25Request, Bm25WorkerData, RankedLists } from './bm25-protocol.ts';
-import { Bm25Scorer, countPostings } from './bm25-scorer.ts';
+import { Bm25Scorer, countPostings, type Postings } from './bm25-scorer.ts';
 import { type RankedScores, TopScores } from './top-scores.ts';
 
-const { postings } = workerData as Bm25WorkerData;
-const scorer = new Bm25Scorer(postings);
+export const serve: Serve<Bm25WorkerData, Bm25Request, RankedLists> = ({ postings }) => {
+  const scorer = new Bm25Scorer(postings);
+  return {
+    answer(request) {
+      const value = rankAll(scorer, postings, request);
+      const { scores, numbers, counts } = value;
+      return { value, transfer: [scores.buffer, numbers.buffer, counts.buffer] as ArrayBuffer[] };
+    },
+  };
+};
 
-function rankAll({ queries, k }: Bm25Request): RankedLists {
+function rankAll(scorer: Bm25Scorer, postings: Postings, { queries, k }: Bm25Request): RankedLists {
   const top = new TopScores(k, 'number');
   const ranked: RankedScores[] = [];
   for (let query = 0; query + 1 < queries.starts.length; query++) {
@@ -31,8 +39,3 @@ function join(ranked: readonly RankedScores[]): RankedLists {
   }
   return lists;
 }
-
-parentPort!.on('message', (request: Bm25Request) => {
-  const { scores, numbers, counts } = rankAll(request);
-  parentPort!.postMessage({ scores, numbers, counts }, [scores.buffer, numbers.buffer, counts.buffer] as ArrayBuffer[]);
-});

@@ -1,4 +1,4 @@
-/** What the main thread asks of a scoring thread; each is answered once, in order. */
+/** What the main thread asks of a scoring thread. */
 export type ScoreRequest =
   /** New queries; forgets the hits of the last. */
   | {
@@ -14,9 +14,7 @@ export type ScoreRequest =
   /** Scores the rows that it was told to keep. */
   | { kind: 'kept' }
   /** Asks for the hits. */
-  | { kind: 'take' }
-  /** Ends the thread; not answered. */
-  | { kind: 'close' };
+  | { kind: 'take' };
 
 /** One thread's hits of all queries, one query behind another. */
 export interface ThreadHits {
@@ -31,7 +29,7 @@ export interface ThreadHits {
 
 export type ScoreReply =
   | { kind: 'done' }
-  /** The stop flag was set. */
+  /** The thread is being closed. */
   | { kind: 'stopped' }
   | { kind: 'hits'; hits: ThreadHits }
   /** A row whose scores are no finite numbers. */
@@ -43,6 +41,4 @@ export interface ScoreWorkerData {
   model: Uint8Array;
   dimensions: number;
   cosine: boolean;
-  /** Shared; when it is 1, the thread leaves off at the next product and answers `stopped`. */
-  stop: Int32Array;
 }

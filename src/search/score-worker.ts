@@ -1,5 +1,5 @@
-import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Answer, Serve } from '../system/index.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData, ThreadHits } from './score-protocol.ts';
 import { TopScores } from './top-scores.ts';
 
@@ -29,25 +29,38 @@ class BrokenRow extends Error {
   }
 }
 
+export const serve: Serve<ScoreWorkerData, ScoreRequest, ScoreReply> = async (data, stopped) => {
+  const session = await InferenceSession.create(data.model, {
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+  });
+  const scorer = new Scorer(session, data, stopped);
+  return {
+    answer: async (request) => handOver(await scorer.answer(request).catch(describeFailure)),
+    end: () => session.release(),
+  };
+};
+
 /** Scores chunks of the corpus against all queries and keeps the best hits: one thread's share of an exact search. */
 class Scorer {
   readonly #session: InferenceSession;
   readonly #dimensions: number;
   readonly #cosine: boolean;
-  readonly #stop: Int32Array;
+  readonly #stopped: () => boolean;
   readonly #kept: { start: number; vectors: Float32Array }[] = [];
   #queries: Float32Array = new Float32Array(0);
   #tops: TopScores[] = [];
   #places: Uint32Array | undefined;
 
-  constructor(session: InferenceSession, { dimensions, cosine, stop }: ScoreWorkerData) {
+  constructor(session: InferenceSession, { dimensions, cosine }: ScoreWorkerData, stopped: () => boolean) {
     this.#session = session;
     this.#dimensions = dimensions;
     this.#cosine = cosine;
-    this.#stop = stop;
+    this.#stopped = stopped;
   }
 
-  async answer(request: Exclude<ScoreRequest, { kind: 'close' }>): Promise<ScoreReply> {
+  async answer(request: ScoreRequest): Promise<ScoreReply> {
     if (request.kind === 'take') return { kind: 'hits', hits: this.#take() };
     if (request.kind === 'queries') this.#begin(request);
     else if (request.kind === 'kept') {
@@ -74,7 +87,7 @@ class Scorer {
     const corpus = new Tensor('float32', fillUp(vectors, width * dimensions), [width, dimensions]);
     for (let first = 0; first < this.#tops.length; first += QUERIES_PER_PRODUCT) {
       const count = Math.min(QUERIES_PER_PRODUCT, this.#tops.length - first);
-      if (Atomics.load(this.#stop, 0) === 1) throw new Stopped();
+      if (this.#stopped()) throw new Stopped();
       const block = this.#queries.subarray(first * dimensions, (first + count) * dimensions);
       const height = Math.max(FEWEST_QUERIES, count);
       const queries = new Tensor('float32', fillUp(block, height * dimensions), [height, dimensions]);
@@ -149,32 +162,13 @@ function fillUp(vectors: Float32Array, length: number): Float32Array {
   return filled;
 }
 
-async function start(data: ScoreWorkerData): Promise<void> {
-  const session = await InferenceSession.create(data.model, {
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-  });
-  const scorer = new Scorer(session, data);
-  let last: Promise<void> = Promise.resolve();
-  parentPort!.on('message', (request: ScoreRequest) => {
-    last = last.then(async () => {
-      if (request.kind !== 'close') return reply(await scorer.answer(request).catch(describeFailure));
-      await session.release();
-      parentPort!.close();
-    });
-  });
-}
-
 function describeFailure(error: unknown): ScoreReply {
   if (error instanceof Stopped) return { kind: 'stopped' };
   if (error instanceof BrokenRow) return { kind: 'broken-row', row: error.row };
   return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) };
 }
 
-function reply(message: ScoreReply): void {
-  const buffers = message.kind === 'hits' ? Object.values(message.hits).map((array) => array.buffer) : [];
-  parentPort!.postMessage(message, buffers);
+function handOver(reply: ScoreReply): Answer<ScoreReply> {
+  if (reply.kind !== 'hits') return { value: reply };
+  return { value: reply, transfer: Object.values(reply.hits).map((array) => array.buffer as ArrayBuffer) };
 }
-
-await start(workerData as ScoreWorkerData);

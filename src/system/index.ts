@@ -32,4 +32,6 @@ export { cacheHome } from './places.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { deriveSeed, Random } from './random.ts';
 export { workerFile } from './worker-file.ts';
+export type { Answer, Serve } from './worker-messages.ts';
+export { WorkerThread, type WorkerThreadOptions } from './worker-thread.ts';
 export { type UnpackOptions, unpackZip } from './zip.ts';
