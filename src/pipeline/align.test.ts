@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -159,6 +159,24 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(dataset).toMatchObject({ name: 'set', dev: 0, test: 4 });
     expect(main.arms.map(({ alpha }) => alpha)).toEqual([undefined, 0.25, 0.25, 0.75]);
     expect(main.arms.flatMap(({ tuning }) => tuning)).toEqual([]);
+  });
+
+  it('judges by another encoder as its folder says, and anew when the folder says otherwise', async () => {
+    const judge = join(folder, 'judge');
+    cpSync('src/embed/goldens/tiny-encoder', judge, { recursive: true });
+    const set = [`evaluation.judges=[${JSON.stringify(judge)}]`];
+    const settings = async () => (await run({ set })).evaluation!.judges[0]!.settings;
+    expect(await settings()).toMatchObject({ encoder: judge, pooling: 'cls', queryPrefix: 'what is the ' });
+    writeFileSync(join(judge, 'config_sentence_transformers.json'), '{"prompts":{"query":"find "}}');
+    expect(await settings()).toMatchObject({ queryPrefix: 'find ' });
+    expect(reusedIn(await run({ set }))).toEqual([...STAGES]);
+  });
+
+  it('misses a judge before it works, not after', async () => {
+    const set = ['candidates.seed=9', 'evaluation.judges=[./no-judge]'];
+    const onStage = vi.fn();
+    await expect(run({ set, onStage })).rejects.toThrow(/no-judge/);
+    expect(onStage).not.toHaveBeenCalled();
   });
 
   it('does one stage alone, when those before it are finished', async () => {

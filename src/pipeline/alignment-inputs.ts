@@ -114,6 +114,8 @@ export interface AlignmentModels {
   generator: ResolvedModel;
   answerGenerator: ResolvedModel | undefined;
   encoder: Encoder;
+  /** Fingerprints of the other encoders that judge, by name; a server has none. */
+  judges: Record<string, string>;
   /** How the encoder searches; `alpha` is each arm's own. */
   retrieval: RetrievalSettings;
 }
@@ -128,9 +130,18 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
     other === undefined || other.servers.length > 0
       ? undefined
       : await store.resolve(other.model, { kind: 'generator', signal });
+  const judges: Record<string, string> = {};
+  for (const name of judgingEncoders(recipe)) {
+    judges[name] = (await store.resolve(name, { kind: 'encoder', signal })).fingerprint;
+  }
   const retrieval = retrievalOf(recipe, recipe.encoder.model, options);
   const encoder = rememberingEncoder(await openEncoder(retrieval, store, signal));
-  return { store, generator, answerGenerator, encoder, retrieval };
+  return { store, generator, answerGenerator, encoder, judges, retrieval };
+}
+
+/** The models among the other judges: neither BM25 nor a server. */
+export function judgingEncoders({ evaluation }: Recipe): string[] {
+  return evaluation.judges.filter((name) => name !== 'bm25' && !/^https?:/.test(name));
 }
 
 /** The settings of a search with one encoder; what the recipe says of its own encoder is not said of another. */

@@ -32,6 +32,7 @@ export const evaluateStage: AlignmentStage = {
     return {
       ...{ ...evaluation, seed },
       encoder: models.encoder.fingerprint,
+      ...(Object.keys(models.judges).length > 0 && { judgeModels: models.judges }),
       similarity: models.retrieval.similarity,
       expansionRole: models.retrieval.expansionRole,
       corpus: hashes.corpus,

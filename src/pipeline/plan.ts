@@ -2,7 +2,14 @@ import { readdir } from 'node:fs/promises';
 import { ModelStore } from '../models/index.ts';
 import { isAbort, LlmQeError, type Progress } from '../system/index.ts';
 import { ALIGNMENT_STAGES } from './align.ts';
-import { type AlignmentData, type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
+import {
+  type AlignmentData,
+  type InputOptions,
+  judgingEncoders,
+  openData,
+  openModels,
+  openPrompt,
+} from './alignment-inputs.ts';
 import { generationSeeds } from './expansion-stages.ts';
 import { isTuned, recipeHash } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
@@ -105,12 +112,12 @@ async function checked<T>(
   }
 }
 
-function modelsOf({ generator, answerGenerator, encoder, evaluation }: Recipe) {
-  const judges = evaluation.judges.filter((name) => name !== 'bm25');
+function modelsOf(recipe: Recipe) {
+  const { generator, answerGenerator, encoder } = recipe;
   return [
     { name: generator.model, kind: 'generator' as const },
     ...(answerGenerator?.servers.length === 0 ? [{ name: answerGenerator.model, kind: 'generator' as const }] : []),
-    ...[encoder.model, ...judges].map((name) => ({ name, kind: 'encoder' as const })),
+    ...[encoder.model, ...judgingEncoders(recipe)].map((name) => ({ name, kind: 'encoder' as const })),
   ].filter(({ name }) => !/^https?:/.test(name));
 }
 
