@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Journal } from '../data/index.ts';
-import { contentKey, DataError, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
+import { contentKey, DataError, makeFolder, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
 import { cutMicroBatches } from './batches.ts';
 import type { TokenPair } from './chat-tokens.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
 /** Raised when the same model and pairs would give other numbers than before. */
@@ -33,10 +34,12 @@ type Group = z.output<typeof groupSchema>;
 
 /**
  * What the reference model (the base, its adapter off) thinks of each pair's completions, computed once: a file in the
- * cache, named by model and tokens, keeps them for further runs, and a run that was cut off goes on in it.
+ * cache, named by model and tokens, keeps them for further runs, and a run that was cut off goes on in it. Of runs at the
+ * same time one computes, and the others wait for it.
  *
  * Pairs go through the model in the same groups each time, so that the numbers, and with them all that is trained on
- * them, are the same to the last bit whether they were computed or read.
+ * them, are the same to the last bit whether they were computed or read. A number differs in its last bits with the pairs
+ * of its group: kept by pair, it would depend on what was trained before. So a file is of one list of pairs.
  * @throws DataError for a broken file of the cache; AbortedError
  */
 export async function withReference(
@@ -44,13 +47,31 @@ export async function withReference(
   pairs: readonly TokenPair[],
   options: ReferenceOptions,
 ): Promise<PreferenceExample[]> {
-  const { signal, progress = SILENT } = options;
+  const { cache, signal, progress } = options;
+  await makeFolder(cache);
+  const key = keyOf(pairs, options);
+  // Beside the journal's own lock, which is not waited for: two trainings on the same pairs are no fault.
+  const found = await oneAtATime(
+    join(cache, `${key}.lock`),
+    () => findOrCompute(task, pairs, join(cache, `${key}.jsonl`), options),
+    { what: 'computes the same reference log-probabilities', signal, progress },
+  );
+  return pairs.map((pair, index) => ({ ...pair, reference: found[index]! }));
+}
+
+/** @returns the reference of each pair */
+async function findOrCompute(
+  task: Pick<PreferenceTask, 'tokens' | 'referenceOf'>,
+  pairs: readonly TokenPair[],
+  file: string,
+  { microBatchTokens, signal, progress = SILENT }: ReferenceOptions,
+): Promise<PreferenceExample['reference'][]> {
   const groups = cutMicroBatches([...pairs.keys()], (index) => task.tokens(pairs[index]!), {
-    tokens: options.microBatchTokens,
+    tokens: microBatchTokens,
     packed: true,
   });
-  const found = new Array<readonly [number, number]>(pairs.length);
-  const journal = await Journal.open(join(options.cache, `${keyOf(pairs, options)}.jsonl`), groupSchema);
+  const found = new Array<PreferenceExample['reference']>(pairs.length);
+  const journal = await Journal.open(file, groupSchema);
   try {
     for (const [number, record] of journal.records.entries()) fill(found, groups, record, number, journal.file);
     const done = journal.records.length;
@@ -68,11 +89,11 @@ export async function withReference(
   } finally {
     await journal.close();
   }
-  return pairs.map((pair, index) => ({ ...pair, reference: found[index]! }));
+  return found;
 }
 
 function fill(
-  found: (readonly [number, number])[],
+  found: PreferenceExample['reference'][],
   groups: readonly number[][],
   { group, sums }: Group,
   expected: number,

@@ -219,7 +219,7 @@ describe('what cannot be trained is refused', () => {
 });
 
 describe('reference log-probabilities', () => {
-  test('are computed once, go on where they were cut off, and a broken file is refused', async () => {
+  test('are computed once by trainings that start together, go on where they were cut off, and a broken file is refused', async () => {
     const opened = await openGeneratorBase(base);
     const { tokenizer, template } = opened;
     const { pairs } = await tokenizePairs(PAIRS, { tokenizer, template, maxLength: 120 });
@@ -239,9 +239,10 @@ describe('reference log-probabilities', () => {
     const place = join(folder, 'reference');
     const reference = () =>
       withReference(counted, pairs, { cache: place, fingerprint: 'tiny', microBatchTokens: 200, ...KEPT });
-    const first = await reference();
+    const [first, beside] = await Promise.all([reference(), reference()]);
     const all = calls;
     expect(all).toBeGreaterThan(5);
+    expect(beside).toEqual(first);
     expect(await reference()).toEqual(first);
     expect(calls).toBe(all);
     const file = join(place, (await readdir(place)).find((name) => name.endsWith('.jsonl'))!);

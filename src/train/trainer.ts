@@ -7,12 +7,12 @@ import {
   SILENT,
   throwIfAborted,
   UsageError,
-  withFileLock,
 } from '../system/index.ts';
 import { BatchPlan, totalSteps } from './batches.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { evaluateTask, type Figures, figureForBest } from './evaluation.ts';
 import { MetricsLog, type MetricsRecord, metricsFile } from './metrics.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { AdamW } from './optimizer.ts';
 import { runIdentity } from './run-identity.ts';
 import { type StepFigures, takeStep } from './step.ts';
@@ -73,11 +73,10 @@ export async function train<Example>(
   if (settings.patience !== undefined && examples.dev.length === 0) {
     throw new UsageError('patience: there are no dev examples to evaluate on', { mend: 'Give some, or no patience.' });
   }
-  const { folder, signal, progress = SILENT } = options;
+  const { folder, signal, progress } = options;
   await makeFolder(folder);
-  const onWait = (holder: string) =>
-    progress.task('waiting for another process that trains in the same folder', undefined, 'seconds').note(holder);
-  return withFileLock(join(folder, '.lock'), () => run(task, examples, settings, options), { signal, onWait });
+  const work = () => run(task, examples, settings, options);
+  return oneAtATime(join(folder, '.lock'), work, { what: 'trains in the same folder', signal, progress });
 }
 
 async function run<Example>(
