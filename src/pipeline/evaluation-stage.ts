@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { type Document, documentText, readExpansions, writeRun } from '../data/index.ts';
 import { CorpusSearch, type Topics, withExpansions } from '../evaluate/index.ts';
-import { displayName } from '../measures/index.ts';
+import { displayName, type Run } from '../measures/index.ts';
 import { throwIfAborted, writeDurably } from '../system/index.ts';
 import type { EvaluationData, Judgement } from './evaluation-data.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
-import type { ArmTopics, ScoredArm } from './judge.ts';
+import type { ArmTopics } from './judge.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
@@ -48,19 +48,24 @@ export const evaluateStage: AlignmentStage = {
     const { store, encoder, retrieval } = models;
     const search = new CorpusSearch(data.judged.dataset, retrieval, { signal, progress, store, encoder });
     try {
-      const main = await judgeArms(context, search, 'dense', arms, () => task.advance(), recipe.evaluation.armAlphas);
+      const onArm = () => task.advance();
+      const runs = new RunFiles(folder, generationSeeds(recipe));
+      const main = await judgeArms(context, search, 'dense', arms, {
+        alphas: recipe.evaluation.armAlphas,
+        onRun: (arm, run, at) => runs.write(arm, run, at),
+        onArm,
+      });
       const controls = recipe.evaluation.controls ? await judgeControls(context, search, arms, main) : undefined;
       const judges: Judgement[] = [];
       for (const name of recipe.evaluation.judges) {
         throwIfAborted(signal);
-        judges.push(await judgeElsewhere(context, search, name, arms, () => task.advance()));
+        judges.push(await judgeElsewhere(context, search, name, arms, onArm));
       }
       const size = (await search.retriever('dense')).size;
       const evaluation = await gather(context, arms, main, size);
       const file = join(folder, 'evaluation.json');
       await writeDurably(file, `${JSON.stringify({ ...evaluation, controls, judges }, null, 1)}\n`);
-      const runs = await writeRuns(folder, main.scored, generationSeeds(recipe));
-      return { outputs: { evaluation: file, ...runs }, result: {} };
+      return { outputs: { evaluation: file, ...runs.outputs }, result: {} };
     } finally {
       task.done();
       await search.close();
@@ -140,16 +145,22 @@ async function relevantTexts(documents: AsyncIterable<Document>, { queries, qrel
   return texts;
 }
 
-/** TREC run files of the main judge, one an arm and seed. */
-async function writeRuns(folder: string, scored: readonly ScoredArm[], seeds: readonly number[]) {
-  const outputs: Record<string, string> = {};
-  for (const { name, runs } of scored) {
-    for (const [at, run] of runs.entries()) {
-      const tag = runs.length === 1 ? name : `${name}-${seeds[at]}`;
-      const file = join(folder, 'runs', `${tag}.run`);
-      await writeRun(file, run, `llm-qe-${tag}`);
-      outputs[`run ${tag}`] = file;
-    }
+/** TREC run files of the main judge, one an arm and seed, each written when it was searched. */
+class RunFiles {
+  readonly #folder: string;
+  readonly #seeds: readonly number[];
+  /** Paths by what they are. */
+  readonly outputs: Record<string, string> = {};
+
+  constructor(folder: string, seeds: readonly number[]) {
+    this.#folder = folder;
+    this.#seeds = seeds;
   }
-  return outputs;
+
+  async write({ name, test }: ArmTopics, run: Run, at: number): Promise<void> {
+    const tag = test.length === 1 ? name : `${name}-${this.#seeds[at]}`;
+    const file = join(this.#folder, 'runs', `${tag}.run`);
+    await writeRun(file, run, `llm-qe-${tag}`);
+    this.outputs[`run ${tag}`] = file;
+  }
 }

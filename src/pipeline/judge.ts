@@ -21,8 +21,6 @@ export interface ScoredArm {
   bySeed: number[];
   /** The tuned measure of each query, a mean over seeds. */
   values: Map<string, number>;
-  /** One run a seed. */
-  runs: Run[];
 }
 
 /** What an arm searches: the development queries, and the test queries once a seed. */
@@ -42,6 +40,16 @@ export interface JudgeOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface ScoreOptions {
+  /** In place of tuning it on the arm's development queries. */
+  alpha?: number | undefined;
+  /**
+   * Gets each run of the test queries as soon as it is scored, and nobody keeps it: a thousand documents a query, of every arm
+   * and seed, do not fit into memory.
+   */
+  onRun?: ((run: Run, at: number) => Promise<void>) | undefined;
+}
+
 /** Searches and scores arms with one way of searching. */
 export class Judge {
   readonly #search: CorpusSearch;
@@ -52,28 +60,26 @@ export class Judge {
     this.#options = options;
   }
 
-  /** @param alpha in place of tuning it on the arm's development queries */
-  async score(arm: ArmTopics, alpha?: number): Promise<ScoredArm> {
+  async score(arm: ArmTopics, { alpha, onRun }: ScoreOptions = {}): Promise<ScoredArm> {
     const { kind, measure } = this.#options;
     const isExpanded = arm.test.some(({ queries }) => queries.some(({ expansions }) => expansions.length > 0));
     const isWeighed = kind === 'dense' && isExpanded;
     const tuning = isWeighed && alpha === undefined && arm.dev !== undefined ? await this.#tune(arm.dev) : [];
     const chosen = isWeighed ? (alpha ?? bestOf(tuning) ?? this.#options.alphas[0]) : undefined;
     const retriever = await this.#retriever(chosen);
-    const runs: Run[] = [];
     const values: Map<string, number>[] = [];
     const means: Record<string, number>[] = [];
-    for (const topics of arm.test) {
+    const measures = [...new Set([...REPORTED_MEASURES, measure])];
+    for (const [at, topics] of arm.test.entries()) {
       const { run } = await this.#retrieve(retriever, topics);
-      const measures = [...new Set([...REPORTED_MEASURES, measure])];
       const scores = evaluateRun(topics.qrels, run, { measures, complete: true });
-      runs.push(run);
       means.push(scores.mean);
       values.push(new Map([...scores.perQuery].map(([id, all]) => [id, all[measure] ?? 0])));
+      await onRun?.(run, at);
     }
     return {
       name: arm.name,
-      ...{ alpha: chosen, tuning, runs },
+      ...{ alpha: chosen, tuning },
       measures: meanOf(means),
       bySeed: means.map((one) => one[measure] ?? 0),
       values: meanByQuery(values),

@@ -1,5 +1,5 @@
 import { CorpusSearch, openEncoder, type Topics } from '../evaluate/index.ts';
-import { displayName } from '../measures/index.ts';
+import { displayName, type Run } from '../measures/index.ts';
 import { throwIfAborted } from '../system/index.ts';
 import { retrievalOf } from './alignment-inputs.ts';
 import { equalLengths, foreignExpansions, meanWords, repeatedQuery, withoutQueryTerms } from './controls.ts';
@@ -30,23 +30,29 @@ export interface Judged {
   scored: ScoredArm[];
 }
 
-/**
- * Tunes, searches and scores arms, and tests them against each other.
- * @param alphas of arms that are not to be tuned
- */
+export interface JudgeArmsOptions {
+  /** Of arms that are not to be tuned. */
+  alphas?: Partial<Record<ArmName, number | undefined>>;
+  /** Gets each run of the test queries; `at` is the place of its seed. */
+  onRun?: (arm: ArmTopics, run: Run, at: number) => Promise<void>;
+  /** Told of each arm that is scored. */
+  onArm: () => void;
+}
+
+/** Tunes, searches and scores arms, and tests them against each other. */
 export async function judgeArms(
   context: AlignmentContext,
   search: CorpusSearch,
   kind: 'dense' | 'bm25',
   arms: readonly ArmTopics[],
-  onArm: () => void,
-  alphas: Partial<Record<ArmName, number | undefined>> = {},
+  { alphas = {}, onRun, onArm }: JudgeArmsOptions,
 ): Promise<Judged> {
   const judge = new Judge(search, judgeOptions(context, kind));
   const scored: ScoredArm[] = [];
   for (const arm of arms) {
     throwIfAborted(context.options.signal);
-    scored.push(await judge.score(arm, alphas[arm.name as ArmName]));
+    const keep = onRun && ((run: Run, at: number) => onRun(arm, run, at));
+    scored.push(await judge.score(arm, { alpha: alphas[arm.name as ArmName], onRun: keep }));
     onArm();
   }
   const present = new Set(arms.map(({ name }) => name));
@@ -94,14 +100,14 @@ export async function judgeElsewhere(
   arms: readonly ArmTopics[],
   onArm: () => void,
 ): Promise<Judgement> {
-  if (name === 'bm25') return (await judgeArms(context, search, 'bm25', arms, onArm)).judgement;
+  if (name === 'bm25') return (await judgeArms(context, search, 'bm25', arms, { onArm })).judgement;
   const { recipe, data, models, options } = context;
   const { signal, progress } = options;
   const settings = retrievalOf(recipe, name, options);
   const encoder = rememberingEncoder(await openEncoder(settings, models.store, signal));
   const other = new CorpusSearch(data.judged.dataset, settings, { signal, progress, store: models.store, encoder });
   try {
-    return (await judgeArms(context, other, 'dense', arms, onArm)).judgement;
+    return (await judgeArms(context, other, 'dense', arms, { onArm })).judgement;
   } finally {
     await other.close();
     await encoder.close();
@@ -113,36 +119,37 @@ interface ControlPlan {
   /** The arm whose alpha it takes. */
   like: ArmName;
   description: string;
-  test: Topics[];
+  /** Made when they are searched, and forgotten: six arms more would stand in memory beside the three they are made of. */
+  test: () => Topics[];
 }
 
 /** Control arms: what stands beside the query is changed, all else stays as it was. */
 function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: number): ControlPlan[] {
-  const cut = aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!));
+  const cut = (arm: 0 | 1) => aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!)[arm]);
   const equal = 'cut to the words of the shorter of zeroShot and aligned';
   const deleted = "without the query's own words";
   return [
     {
       ...{ name: 'query repeated', like: 'aligned' },
       description: 'the query, repeated to the length of the aligned expansion',
-      test: aligned.test.map(repeatedQuery),
+      test: () => aligned.test.map(repeatedQuery),
     },
     {
       ...{ name: "another query's", like: 'aligned' },
       description: 'the aligned expansion of another query',
-      test: aligned.test.map((topics) => foreignExpansions(topics, seed)),
+      test: () => aligned.test.map((topics) => foreignExpansions(topics, seed)),
     },
-    { name: 'zeroShot, equal length', like: 'zeroShot', description: equal, test: cut.map(([, other]) => other) },
-    { name: 'aligned, equal length', like: 'aligned', description: equal, test: cut.map(([own]) => own) },
+    { name: 'zeroShot, equal length', like: 'zeroShot', description: equal, test: () => cut(1) },
+    { name: 'aligned, equal length', like: 'aligned', description: equal, test: () => cut(0) },
     {
       ...{ name: 'zeroShot, own terms deleted', like: 'zeroShot' },
       description: deleted,
-      test: zeroShot.test.map(withoutQueryTerms),
+      test: () => zeroShot.test.map(withoutQueryTerms),
     },
     {
       ...{ name: 'aligned, own terms deleted', like: 'aligned' },
       description: deleted,
-      test: aligned.test.map(withoutQueryTerms),
+      test: () => aligned.test.map(withoutQueryTerms),
     },
   ];
 }
@@ -170,8 +177,8 @@ export async function judgeControls(
   const described: JudgedArm[] = [];
   for (const { name, like, description, test } of plans) {
     throwIfAborted(options.signal);
-    const arm = { name, dev: undefined, test };
-    const one = await judge.score(arm, scored.find((other) => other.name === like)!.alpha);
+    const arm = { name, dev: undefined, test: test() };
+    const one = await judge.score(arm, { alpha: scored.find((other) => other.name === like)!.alpha });
     all.push(one);
     described.push(describe(one, description, arm));
   }
