@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   type AnswerRecord,
@@ -18,6 +19,7 @@ import {
   isAbort,
   type Progress,
   SILENT,
+  systemFault,
   throwIfAborted,
   UsageError,
   writeDurably,
@@ -62,6 +64,8 @@ export interface PairOptions {
 export interface PairResult {
   /** `dev` is undefined where no pair was drawn for development. */
   files: { pairs: string; dev: string | undefined; audit: string };
+  /** An earlier file of pairs for development that was removed, since none was drawn now: its pairs may be trained on. */
+  removed: string | undefined;
   audit: RewardAudit;
 }
 
@@ -111,11 +115,12 @@ class PairBuild {
     await this.#choose();
     if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
     const draw = drawPairs(this.#available, settings);
-    await this.#write(draw);
+    const earlierDev = await this.#write(draw);
     const audit = await this.#audit(draw);
     await writeDurably(resolve(auditOut), `${JSON.stringify(audit, null, 1)}\n`);
     const dev = draw.dev === 0 ? undefined : resolve(devOut);
-    return { files: { pairs: resolve(out), dev, audit: resolve(auditOut) }, audit };
+    const removed = draw.dev === 0 && earlierDev ? resolve(devOut) : undefined;
+    return { files: { pairs: resolve(out), dev, audit: resolve(auditOut) }, removed, audit };
   }
 
   /** The first reading: what each query gives. */
@@ -141,8 +146,8 @@ class PairBuild {
     );
   }
 
-  /** The second reading: the pairs that were drawn. */
-  async #write({ parts, dev }: Draw): Promise<void> {
+  /** The second reading: the pairs that were drawn. @returns whether an earlier file of development gave way */
+  async #write({ parts, dev }: Draw): Promise<boolean> {
     const { out, devOut, layout } = this.#options;
     const files = { train: await RowFile.create(resolve(out)), dev: await RowFile.create(resolve(devOut)) };
     const toRow = (pair: PairRecord) => JSON.stringify(layout === 'conversations' ? toConversations(pair) : pair);
@@ -169,8 +174,11 @@ class PairBuild {
       await files.dev.discard();
       throw error;
     }
+    // The earlier file goes first: at no moment do new pairs to train on stand beside old ones for development.
+    const gaveWay = await removeFile(resolve(devOut));
     await files.train.commit();
     await (dev === 0 ? files.dev.discard() : files.dev.commit());
+    return gaveWay;
   }
 
   async #audit(draw: Draw): Promise<RewardAudit> {
@@ -314,6 +322,17 @@ function joinRewards(
       ? 'there are rewards of candidates that do not exist'
       : `candidate ${lacking.record.candidateId} has no reward`;
   throw new DataError(what, { ...place, mend: 'Run `llm-qe reward` again for these candidates.' });
+}
+
+/** @returns whether it was there @throws ResourceError */
+async function removeFile(path: string): Promise<boolean> {
+  try {
+    await rm(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw systemFault(error, path);
+  }
 }
 
 function contentOf({ prompt, chosen, rejected }: PairRecord): string {

@@ -290,6 +290,16 @@ describe('buildPairs', () => {
     expect((await readPairs(files.pairs)).pairs).toHaveLength(6);
   });
 
+  it('leaves no earlier pairs for development beside pairs that are trained on', async () => {
+    await reward();
+    expect((await buildPairs(pairOptions({ dev: 1 }))).removed).toBeUndefined();
+    const { files, removed } = await buildPairs(pairOptions({ dev: 0 }));
+    expect((await readPairs(files.pairs)).pairs).toHaveLength(6);
+    expect(removed).toBe(file('pairs-dev.jsonl'));
+    await expect(readFile(file('pairs-dev.jsonl'))).rejects.toThrow(/ENOENT/);
+    expect((await buildPairs(pairOptions({ dev: 0 }))).removed).toBeUndefined();
+  });
+
   it('filters by the best summed similarity, as published or by quantile', async () => {
     // To the gold text and the answer b: aaab 1 + .316, b .316 + 1, ab .894 + .707 = 1.601.
     await write('candidates.jsonl', [

@@ -116,9 +116,9 @@ async function pairPrompt(given: Options, candidates: string): Promise<PromptTem
   });
 }
 
-function print({ files, audit }: PairResult, given: Options, context: CommandContext): void {
+function print({ files, removed, audit }: PairResult, given: Options, context: CommandContext): void {
   const { examples: _long, quotes: _texts, ...facts } = audit;
-  context.json({ files, ...facts });
+  context.json({ files, removed, ...facts });
   if (given.json) return;
   const { queries, pairs, candidates, sides, agreement, answers, threshold } = audit;
   context.say(
@@ -148,6 +148,7 @@ function print({ files, audit }: PairResult, given: Options, context: CommandCon
     context.say(`fewer than the ${given.pairs} pairs asked for: there are no more`);
   }
   for (const path of Object.values(files)) if (path !== undefined) context.say(`wrote ${path}`);
+  if (removed !== undefined) context.say(`removed ${removed}, the pairs for development of an earlier run`);
   if (given.report !== undefined) context.say(`report: ${given.report}`);
 }
 
