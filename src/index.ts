@@ -9,6 +9,7 @@ export {
   type Document,
   documentText,
   type Expansion,
+  OtherSettingsError,
   openTrainingSource,
   type PairRecord,
   type Query,

@@ -41,6 +41,7 @@ export {
   writePairs,
 } from './preference-pairs.ts';
 export type { Problem } from './problems.ts';
+export { asRecorded, OtherSettingsError, refuseOtherSettings } from './recorded-settings.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
 export { RowFile } from './row-file.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';

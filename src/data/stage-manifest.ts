@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { contentKey, DataError, describeChanges, packageVersion, systemFault, writeDurably } from '../system/index.ts';
+import { contentKey, DataError, packageVersion, systemFault, writeDurably } from '../system/index.ts';
+import { asRecorded, refuseOtherSettings } from './recorded-settings.ts';
 
 /** What a growing file of records was made from: all that decides its content, beside the file. */
 const manifestSchema = z.object({
@@ -49,13 +50,13 @@ export async function readStageManifest(file: string): Promise<StageManifest | u
  * Says whether work on a file may go on: it may where the file was begun with the same settings, or is not there.
  *
  * @returns the manifest to write with {@link writeStageManifest} once the file is locked
- * @throws DataError saying what changed
+ * @throws OtherSettingsError saying what changed; DataError where the manifest is missing or broken
  */
 export async function agreeOnSettings(
   file: string,
   wanted: Pick<StageManifest, 'stage' | 'settings' | 'about'>,
 ): Promise<StageManifest> {
-  const settings = plainJson(wanted.settings);
+  const settings = asRecorded(wanted.settings);
   const manifest = { ...wanted, settings, version: packageVersion(), key: contentKey(settings) };
   const found = await readStageManifest(file);
   if (found === undefined) {
@@ -69,22 +70,11 @@ export async function agreeOnSettings(
       mend: `Restore ${manifestFileOf(file)}, or name another output.`,
     });
   }
-  if (found.stage === wanted.stage && found.key === manifest.key) return { ...manifest, version: found.version };
-  const changes = describeChanges({ stage: found.stage, ...found.settings }, { stage: wanted.stage, ...settings }).join(
-    '; ',
-  );
-  throw new DataError(`the file was begun with other settings (${changes})`, {
-    file,
-    mend: 'Give the settings it was begun with, or name another output.',
-  });
+  refuseOtherSettings(file, { stage: found.stage, ...found.settings }, { stage: wanted.stage, ...settings });
+  return { ...manifest, version: found.version };
 }
 
 /** Writes the manifest beside the file. @throws ResourceError */
 export async function writeStageManifest(file: string, manifest: StageManifest): Promise<void> {
   await writeDurably(manifestFileOf(file), `${JSON.stringify(manifest, null, 1)}\n`);
-}
-
-/** As it comes back from a file: without what is undefined. */
-function plainJson(settings: Record<string, unknown>): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
 }

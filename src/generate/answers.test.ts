@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AnswerRecord, answerSchema, readJsonl, type TrainingQuery } from '../data/index.ts';
+import { type AnswerRecord, answerSchema, OtherSettingsError, readJsonl, type TrainingQuery } from '../data/index.ts';
 import { AbortedError, DataError, UsageError } from '../system/index.ts';
 import { type AnswerOptions, writeAnswers } from './answers.ts';
 import type { Generation, GenerationRequest, Generator } from './generator.ts';
@@ -112,7 +112,7 @@ describe('writeAnswers', () => {
   ])('refuses to mix with another %s', async (_name, change: Partial<AnswerOptions>, words) => {
     await write();
     await expect(write(change)).rejects.toThrow(words);
-    await expect(write(change)).rejects.toThrow(DataError);
+    await expect(write(change)).rejects.toThrow(OtherSettingsError);
   });
 
   it.each([

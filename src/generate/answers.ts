@@ -41,8 +41,8 @@ const ATTEMPTS = 2;
  * answer. A document that does not fit into the context is cut at its end; instruction and query never are. An empty answer is
  * asked for once more, with another seed. Work that was cut off goes on after the last answer.
  *
- * @throws DataError for a query that comes twice or without its `goldText`, and when the file was begun with other settings,
- *   queries or documents, saying which; UsageError for a prompt without `{document}`; and what the generator throws
+ * @throws DataError for a query that comes twice or without its `goldText`; OtherSettingsError when the file was begun with
+ *   other settings, queries or documents, saying which; UsageError for a prompt without `{document}`; and what the generator throws
  */
 export async function writeAnswers(options: AnswerOptions): Promise<AnswerResult> {
   const { prompt = PROMPTS.q2a, seed = 42 } = options;

@@ -9,6 +9,7 @@ import { type ChatCall, ChatServer } from '../../test/support/chat-server.ts';
 import {
   type CandidateRecord,
   candidateSchema,
+  OtherSettingsError,
   readJsonl,
   readStageManifest,
   type TrainingQuery,
@@ -170,8 +171,8 @@ describe('sampleCandidates', () => {
       const before = await readFile(out);
       const asked = generator.asked.length;
       const error = await sample(change).catch((thrown: unknown) => thrown);
-      expect(error).toBeInstanceOf(DataError);
-      expect((error as DataError).message).toMatch(words);
+      expect(error).toBeInstanceOf(OtherSettingsError);
+      expect((error as OtherSettingsError).message).toMatch(words);
       expect(await readFile(out)).toEqual(before);
       expect(generator.asked).toHaveLength(asked);
     },

@@ -54,8 +54,8 @@ interface CandidatePlan {
  * the query has to the letter is marked as its duplicate, and an empty one stays as an empty text. Work that was cut off
  * goes on after the last whole query.
  *
- * @throws DataError for a query that comes twice, and when the file was begun with other settings or queries, saying which;
- *   UsageError for impossible settings; and what the generator throws
+ * @throws DataError for a query that comes twice; OtherSettingsError when the file was begun with other settings or queries,
+ *   saying which; UsageError for impossible settings; and what the generator throws
  */
 export async function sampleCandidates(options: CandidateOptions): Promise<CandidateResult> {
   const plan = planCandidates(options);

@@ -61,8 +61,8 @@ const QUERIES_AHEAD = 64;
  * Runs a stage. The records of a query are written together, in the order of the queries: a run that was cut off goes on
  * after the last whole query, and nothing of the file has to fit into memory.
  *
- * @throws DataError for a query that comes twice, and when the file was begun with other settings or queries, saying which;
- *   and what the generator throws
+ * @throws DataError for a query that comes twice; OtherSettingsError when the file was begun with other settings or queries,
+ *   saying which; and what the generator throws
  */
 export async function runStage<T extends { queryId: string }>(
   stage: Stage<T>,

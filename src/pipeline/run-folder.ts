@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { cachedSha256 } from '../data/index.ts';
+import { asRecorded, cachedSha256 } from '../data/index.ts';
 import {
   contentKey,
   DataError,
@@ -72,7 +72,7 @@ export class RunFolder {
    * @throws DataError where an output was changed behind its back
    */
   async stage(work: StageWork): Promise<FinishedStage> {
-    const settings = JSON.parse(JSON.stringify(work.settings)) as Record<string, unknown>;
+    const settings = asRecorded(work.settings);
     const key = contentKey({ stage: work.stage, settings });
     const folder = this.folderOf(work.stage, key);
     const found = await readRecord(folder);
@@ -92,8 +92,8 @@ export class RunFolder {
 
   /** The stage with these settings where it is finished; undefined where it is not. */
   async find(stage: string, settings: Record<string, unknown>): Promise<StageRecord | undefined> {
-    const plain = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
-    const found = await readRecord(this.folderOf(stage, contentKey({ stage, settings: plain })));
+    const key = contentKey({ stage, settings: asRecorded(settings) });
+    const found = await readRecord(this.folderOf(stage, key));
     return found?.finished === true ? found : undefined;
   }
 
@@ -132,8 +132,7 @@ async function timed(folder: string, begun: StageRecord, work: StageWork): Promi
   await writeRecord(folder, begun);
   try {
     const { outputs, result } = await work.run(folder);
-    const plain = JSON.parse(JSON.stringify(result)) as Record<string, unknown>;
-    const record = { ...begun, outputs: await describeOutputs(folder, outputs), result: plain };
+    const record = { ...begun, outputs: await describeOutputs(folder, outputs), result: asRecorded(result) };
     const finished = { ...record, finished: true, seconds: seconds() };
     await writeRecord(folder, finished);
     return finished;

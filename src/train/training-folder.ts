@@ -1,8 +1,9 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { refuseOtherSettings } from '../data/index.ts';
 import type { Parameters } from '../nn/index.ts';
-import { DataError, describeChanges, makeFolder, systemFault, UsageError, writeDurably } from '../system/index.ts';
+import { DataError, makeFolder, systemFault, writeDurably } from '../system/index.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
 import { readJsonFile } from './json-file.ts';
 import type { AdamW } from './optimizer.ts';
@@ -50,12 +51,12 @@ export class TrainingFolder {
 
   /**
    * Opens or makes the folder and removes what an interruption left half done. One process at a time.
-   * @throws UsageError where it holds checkpoints of a run with other settings, data or model, saying what changed
+   * @throws OtherSettingsError where it holds checkpoints of a run with other settings, data or model, saying what changed
    */
   static async open(path: string, identity: RunIdentity): Promise<TrainingFolder> {
     const fresh: Ledger = { version: 1, identity: { ...identity }, last: null, best: null };
     const found = await readLedger(path);
-    if (found !== undefined && found.last !== null) refuseOther(path, found.identity, identity);
+    if (found !== undefined && found.last !== null) refuseOtherSettings(path, found.identity, identity);
     const folder = new TrainingFolder(path, found !== undefined && found.last !== null ? found : fresh);
     await makeFolder(path);
     await folder.#writeLedger();
@@ -121,13 +122,4 @@ async function readLedger(path: string): Promise<Ledger | undefined> {
 
 function isMissing(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-}
-
-function refuseOther(path: string, before: Record<string, unknown>, now: RunIdentity): void {
-  const changes = describeChanges(before, JSON.parse(JSON.stringify(now)));
-  if (changes.length === 0) return;
-  throw new UsageError(`holds a training that was begun otherwise (${changes.join('; ')})`, {
-    file: path,
-    mend: 'Name another folder, go back to the old settings and data, or remove this folder.',
-  });
 }

@@ -58,7 +58,7 @@ describe('llm-qe candidates and answers', { timeout: 60_000 }, () => {
     ]);
     expect((await run('candidates', ...settings)).document).toMatchObject({ reused: 3, seconds: 0 });
     const other = await run('candidates', ...settings, '--seed', '1');
-    expect(other.code).toBe(1);
+    expect(other.code).toBe(2);
     expect(other.log).toMatch(/seed: 42, now 1/);
     const answers = await run('answers', '--limit', '2');
     expect(answers).toMatchObject({ code: 0, document: { queries: 2, answers: 2, skipped: 0 } });

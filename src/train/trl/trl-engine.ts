@@ -1,11 +1,11 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { OtherSettingsError, refuseOtherSettings } from '../../data/index.ts';
 import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
 import {
   AbortedError,
   DataError,
-  describeChanges,
   isAbort,
   ModelError,
   makeFolder,
@@ -13,7 +13,6 @@ import {
   type ProgressTask,
   SILENT,
   sha256,
-  UsageError,
   withFileLock,
   writeDurably,
 } from '../../system/index.ts';
@@ -189,20 +188,16 @@ async function importResult(
 /** Refuses a folder in which another job was begun. */
 async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
   const file = join(folder, JOB_FILE);
-  const now: unknown = JSON.parse(JSON.stringify(identityOf(job)));
+  const identity = identityOf(job);
   const before = await readJsonFile(file, z.record(z.string(), z.unknown())).catch((error) => {
     if (error instanceof DataError && isMissing(error.cause)) return undefined;
     throw error;
   });
-  const isLocal = before === undefined && (await readdir(folder)).includes(LOCAL_RUN);
-  const changes = before !== undefined ? describeChanges(before, now) : isLocal ? ['engine: local, now trl'] : [];
-  if (changes.length > 0) {
-    throw new UsageError(`holds a training that was begun otherwise (${changes.join('; ')})`, {
-      file: folder,
-      mend: 'Name another folder, go back to the old settings and data, or remove this folder.',
-    });
+  if (before !== undefined) refuseOtherSettings(folder, before, identity);
+  else if ((await readdir(folder)).includes(LOCAL_RUN)) {
+    throw new OtherSettingsError(folder, ['engine: local, now trl']);
   }
-  await writeDurably(file, `${JSON.stringify(now, null, 2)}\n`);
+  await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
 /** All that decides the outcome. */
