@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Topics } from '../evaluate/index.ts';
-import { equalLengths, foreignExpansions, meanWords, repeatedQuery, withoutQueryTerms } from './controls.ts';
+import {
+  equalLengths,
+  foreignExpansions,
+  meanWords,
+  planControls,
+  repeatedQuery,
+  withoutQueryTerms,
+} from './controls.ts';
 
 function topics(...queries: [text: string, ...expansions: string[]][]): Topics {
   return {
@@ -34,6 +41,18 @@ describe('controls', () => {
       expect(expansions).not.toEqual(SAWS.queries[at]!.expansions);
     }
     expect(texts(foreignExpansions(SAWS, 7))).toEqual(texts(foreign));
+  });
+
+  it('leave the texts of another query out where there is no other', () => {
+    const planned = (...all: Topics[]) => {
+      const arm = (name: string) => ({ name, dev: undefined, test: all });
+      return planControls(arm('zeroShot'), arm('aligned'), 7).map(({ name }) => name);
+    };
+    expect(planned(SAWS, SAWS)).toContain("another query's");
+    expect(planned(SAWS)).toHaveLength(6);
+    expect(planned(topics(['boats', 'large ships']))).toEqual(
+      planned(SAWS).filter((name) => name !== "another query's"),
+    );
   });
 
   it('cut both arms to the words of the shorter one, query by query', () => {

@@ -1,10 +1,62 @@
 import type { Topics } from '../evaluate/index.ts';
 import { analyzeEnglish } from '../search/index.ts';
 import { Random } from '../system/index.ts';
+import type { ArmTopics } from './judge.ts';
+import type { ArmName } from './stages.ts';
+
+/** An arm that a gain has to be told from: what an expansion does by its length or its style alone, whatever it says. */
+export interface ControlPlan {
+  name: string;
+  /** The arm whose alpha it takes. */
+  like: ArmName;
+  description: string;
+  /** Made when they are searched, and forgotten: six arms more would stand in memory beside the three they are made of. */
+  test: () => Topics[];
+}
 
 /**
- * Arms that a gain has to be told from: what an expansion does by its length or its style alone, whatever it says.
+ * Control arms: what stands beside the query is changed, all else stays as it was. A lone query has no other one's
+ * expansions, and that control is left out.
  */
+export function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: number): ControlPlan[] {
+  const cut = (arm: 0 | 1) => aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!)[arm]);
+  const equal = 'cut to the words of the shorter of zeroShot and aligned';
+  const foreign: ControlPlan = {
+    ...{ name: "another query's", like: 'aligned' },
+    description: 'the aligned expansion of another query',
+    test: () => aligned.test.map((topics) => foreignExpansions(topics, seed)),
+  };
+  const deleted = "without the query's own words";
+  return [
+    {
+      ...{ name: 'query repeated', like: 'aligned' },
+      description: 'the query, repeated to the length of the aligned expansion',
+      test: () => aligned.test.map(repeatedQuery),
+    },
+    ...(aligned.test.every(({ queries }) => queries.length > 1) ? [foreign] : []),
+    { name: 'zeroShot, equal length', like: 'zeroShot', description: equal, test: () => cut(1) },
+    { name: 'aligned, equal length', like: 'aligned', description: equal, test: () => cut(0) },
+    {
+      ...{ name: 'zeroShot, own terms deleted', like: 'zeroShot' },
+      description: deleted,
+      test: () => zeroShot.test.map(withoutQueryTerms),
+    },
+    {
+      ...{ name: 'aligned, own terms deleted', like: 'aligned' },
+      description: deleted,
+      test: () => aligned.test.map(withoutQueryTerms),
+    },
+  ];
+}
+
+/** What is tested among them and the main arms. */
+export const CONTROL_TESTS: readonly (readonly [string, string])[] = [
+  ['aligned', 'query repeated'],
+  ['aligned', "another query's"],
+  ['aligned, equal length', 'zeroShot, equal length'],
+  ['aligned, own terms deleted', 'zeroShot, own terms deleted'],
+  ['aligned, own terms deleted', 'raw'],
+];
 
 /** The query itself in place of each expansion, repeated to the same number of words. */
 export function repeatedQuery(topics: Topics): Topics {
@@ -15,7 +67,10 @@ export function repeatedQuery(topics: Topics): Topics {
   });
 }
 
-/** The expansions of another query: style and length as they are, content foreign. No query keeps its own. */
+/**
+ * The expansions of another query: style and length as they are, content foreign. No query keeps its own, so there must be
+ * two at least.
+ */
 export function foreignExpansions(topics: Topics, seed: number): Topics {
   const { queries } = topics;
   const order = new Random(seed).shuffle(queries.map((_query, row) => row));

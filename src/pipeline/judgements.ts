@@ -1,8 +1,8 @@
-import { CorpusSearch, openEncoder, type Topics } from '../evaluate/index.ts';
+import { CorpusSearch, openEncoder } from '../evaluate/index.ts';
 import { displayName, type Run } from '../measures/index.ts';
 import { throwIfAborted } from '../system/index.ts';
 import { retrievalOf } from './alignment-inputs.ts';
-import { equalLengths, foreignExpansions, meanWords, repeatedQuery, withoutQueryTerms } from './controls.ts';
+import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
 import type { JudgedArm, Judgement } from './evaluation-data.ts';
 import { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 import { pairedTests } from './paired-tests.ts';
@@ -55,8 +55,6 @@ export async function judgeArms(
     scored.push(await judge.score(arm, { alpha: alphas[arm.name as ArmName], onRun: keep }));
     onArm();
   }
-  const present = new Set(arms.map(({ name }) => name));
-  const pairs = TESTS.filter((pair) => pair.every((name) => present.has(name)));
   const described = scored.map((one, at) => describe(one, DESCRIPTIONS[one.name as ArmName], arms[at]!));
   const { settings, name } = await search.retriever(kind);
   const { alpha: _perArm, ...facts } = settings;
@@ -64,7 +62,7 @@ export async function judgeArms(
     judge: name === 'dense' ? String(facts.encoder) : 'bm25',
     settings: facts,
     arms: described,
-    tests: testsOf(context, scored, pairs),
+    tests: testsOf(context, scored, TESTS),
   };
   return { judgement, scored };
 }
@@ -74,13 +72,15 @@ function judgeOptions({ recipe, options }: AlignmentContext, kind: 'dense' | 'bm
   return { kind, measure: displayName(measure), alphas, depth, keepSelf, signal: options.signal };
 }
 
+/** The tests of those pairs of which both arms are there. */
 function testsOf(
   { recipe }: AlignmentContext,
   scored: readonly ScoredArm[],
   pairs: readonly (readonly [string, string])[],
 ) {
   const values = new Map(scored.map((one) => [one.name, one.values]));
-  return pairedTests(values, pairs, recipe.evaluation.seed ?? recipe.seed);
+  const present = pairs.filter((pair) => pair.every((name) => values.has(name)));
+  return pairedTests(values, present, recipe.evaluation.seed ?? recipe.seed);
 }
 
 function describe(
@@ -113,54 +113,6 @@ export async function judgeElsewhere(
     await encoder.close();
   }
 }
-
-interface ControlPlan {
-  name: string;
-  /** The arm whose alpha it takes. */
-  like: ArmName;
-  description: string;
-  /** Made when they are searched, and forgotten: six arms more would stand in memory beside the three they are made of. */
-  test: () => Topics[];
-}
-
-/** Control arms: what stands beside the query is changed, all else stays as it was. */
-function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: number): ControlPlan[] {
-  const cut = (arm: 0 | 1) => aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!)[arm]);
-  const equal = 'cut to the words of the shorter of zeroShot and aligned';
-  const deleted = "without the query's own words";
-  return [
-    {
-      ...{ name: 'query repeated', like: 'aligned' },
-      description: 'the query, repeated to the length of the aligned expansion',
-      test: () => aligned.test.map(repeatedQuery),
-    },
-    {
-      ...{ name: "another query's", like: 'aligned' },
-      description: 'the aligned expansion of another query',
-      test: () => aligned.test.map((topics) => foreignExpansions(topics, seed)),
-    },
-    { name: 'zeroShot, equal length', like: 'zeroShot', description: equal, test: () => cut(1) },
-    { name: 'aligned, equal length', like: 'aligned', description: equal, test: () => cut(0) },
-    {
-      ...{ name: 'zeroShot, own terms deleted', like: 'zeroShot' },
-      description: deleted,
-      test: () => zeroShot.test.map(withoutQueryTerms),
-    },
-    {
-      ...{ name: 'aligned, own terms deleted', like: 'aligned' },
-      description: deleted,
-      test: () => aligned.test.map(withoutQueryTerms),
-    },
-  ];
-}
-
-const CONTROL_TESTS: readonly (readonly [string, string])[] = [
-  ['aligned', 'query repeated'],
-  ['aligned', "another query's"],
-  ['aligned, equal length', 'zeroShot, equal length'],
-  ['aligned, own terms deleted', 'zeroShot, own terms deleted'],
-  ['aligned, own terms deleted', 'raw'],
-];
 
 /** Scores the control arms, each under the alpha of the arm that it is made of. */
 export async function judgeControls(
