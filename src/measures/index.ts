@@ -6,7 +6,15 @@ export {
   type RunComparison,
 } from './compare-runs.ts';
 export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
-export { ALL_MEASURES, CUTOFFS, displayName, type Measure, parseMeasure, trecName } from './measure.ts';
+export {
+  ALL_MEASURES,
+  CUTOFFS,
+  displayName,
+  type Measure,
+  parseMeasure,
+  parseQualityMeasure,
+  trecName,
+} from './measure.ts';
 export { compareDocumentIds, rankHits } from './ranking.ts';
 export type { Qrels, Run, ScoredDocument } from './records.ts';
 export {

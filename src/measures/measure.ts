@@ -78,6 +78,18 @@ export function parseMeasure(name: string): Measure {
   throw unknownMeasure(name, asked, digits !== undefined);
 }
 
+/**
+ * Reads the name of a measure that tells a better search from a worse one, query by query.
+ * @throws UsageError for an unknown one, for a count, and for one that needs the pool of judged documents
+ */
+export function parseQualityMeasure(name: string): Measure {
+  const measure = parseMeasure(name);
+  if (!measure.summed && !measure.needsPool) return measure;
+  throw new UsageError(`${measure.displayName} does not tell a better search from a worse one`, {
+    mend: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
+  });
+}
+
 /** A measure's name in tables: `ndcg_cut_10` becomes `nDCG@10`. @throws UsageError for an unknown name */
 export function displayName(name: string): string {
   return parseMeasure(name).displayName;

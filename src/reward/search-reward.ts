@@ -1,6 +1,6 @@
-import { evaluateRun, parseMeasure, type Qrels, type Run, type ScoredDocument } from '../measures/index.ts';
+import { evaluateRun, parseQualityMeasure, type Qrels, type Run, type ScoredDocument } from '../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
-import { contentKey, UsageError } from '../system/index.ts';
+import { contentKey } from '../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 
@@ -43,12 +43,7 @@ export class SearchReward implements Reward {
    * @throws UsageError for an unknown measure, and for one that counts or needs the pool of judged documents
    */
   constructor(measure: string, search: CandidateSearch, qrels: Qrels, options: { dropSelf?: boolean } = {}) {
-    const { displayName, cutoff, summed, needsPool } = parseMeasure(measure);
-    if (summed || needsPool) {
-      throw new UsageError(`${displayName} does not tell a better search from a worse one`, {
-        mend: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
-      });
-    }
+    const { displayName, cutoff } = parseQualityMeasure(measure);
     this.name = `change-${displayName}`;
     this.#measure = displayName;
     this.#depth = Number.isFinite(cutoff) ? cutoff : WHOLE_DEPTH;

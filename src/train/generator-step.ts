@@ -106,7 +106,11 @@ function isTarget(module: string, target: string): boolean {
 
 const ADAPTABLE = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
-function checkTargets({ checkpoint }: GeneratorBase, { loraTargetModules }: LoraSettings): void {
+/** @throws UsageError where no linear layer has the name of a target module */
+export function checkTargets(
+  { checkpoint }: GeneratorBase,
+  { loraTargetModules }: Pick<LoraSettings, 'loraTargetModules'>,
+): void {
   const modules = checkpoint
     .tensors()
     .map(({ name }) => name.replace(/\.weight$/, ''))

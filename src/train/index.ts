@@ -7,6 +7,7 @@ export {
   type TokenPair,
   tokenizePairs,
 } from './chat-tokens.ts';
+export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
 export { loadParameters } from './checkpoint.ts';
 export { DivergedError } from './diverged-error.ts';
 export { evaluateTask, type Figures } from './evaluation.ts';

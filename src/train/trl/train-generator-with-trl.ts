@@ -40,20 +40,10 @@ export async function trainGeneratorWithTrl(
 ): Promise<TrainGeneratorWithTrlResult> {
   const started = performance.now();
   const settings = parseGeneratorSettings(options.settings ?? {});
-  if (settings.full) {
-    throw new UsageError('full: only adapters are trained by TRL', { mend: 'Leave it out, or train it locally.' });
-  }
+  refuseFull(settings);
   const { pairs, train, dev } = await choosePairs(settings, options);
   const { out: folder, base, engine, environment, signal, progress, onCommands, onStep, onEvaluation } = options;
-  const { method, maxLength, disableDropout, keep } = settings;
-  const { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora } = settings;
-  const { beta, lossType, lossWeights, labelSmoothing } = settings;
-  const job: TrlJob = {
-    ...{ method, base, pairs, maxLength, disableDropout, keep, engine },
-    settings: trainingSettings(settings),
-    lora: { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora },
-    loss: { beta, lossType, lossWeights, labelSmoothing },
-  };
+  const job: TrlJob = { base, ...trlJobOf(settings, pairs, engine) };
   const trained = await trainWithTrl(job, {
     ...{ folder, environment, signal, progress, onCommands, onStep, onEvaluation },
   });
@@ -61,6 +51,29 @@ export async function trainGeneratorWithTrl(
   const result = { ...trained, train, dev, manifestFile: manifestFile(folder), seconds };
   await writeManifest(result, settings, options);
   return result;
+}
+
+/** What TRL is asked for. @throws UsageError where all weights are to be trained */
+export function trlJobOf(
+  settings: GeneratorTrainingSettings,
+  pairs: TrlJob['pairs'],
+  engine: TrlSettingsInput | undefined,
+): Omit<TrlJob, 'base'> {
+  refuseFull(settings);
+  const { method, maxLength, disableDropout, keep } = settings;
+  const { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora } = settings;
+  const { beta, lossType, lossWeights, labelSmoothing } = settings;
+  return {
+    ...{ method, pairs, maxLength, disableDropout, keep, engine },
+    settings: trainingSettings(settings),
+    lora: { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora },
+    loss: { beta, lossType, lossWeights, labelSmoothing },
+  };
+}
+
+function refuseFull({ full }: GeneratorTrainingSettings): void {
+  if (!full) return;
+  throw new UsageError('full: only adapters are trained by TRL', { mend: 'Leave it out, or train it locally.' });
 }
 
 /** The pairs that can be learnt from, told by their tokens, as the local engine chooses them. */

@@ -52,7 +52,7 @@ export interface TrlPlan {
 }
 
 /** Checks a job and works out its steps. @throws UsageError for settings that cannot be, or no examples */
-export function planTrl(job: TrlJob, model: string): TrlPlan {
+export function planTrl(job: Omit<TrlJob, 'base'>, model: string): TrlPlan {
   const settings = parseTrainingSettings(job.settings);
   const engine = parseTrlSettings(job.engine);
   const { train, dev } = job.pairs;

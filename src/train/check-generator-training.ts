@@ -1,0 +1,52 @@
+import type { PairRecord } from '../data/index.ts';
+import type { ResolvedModel } from '../models/index.ts';
+import { openGeneratorBase } from './generator-base.ts';
+import { type GeneratorTrainingInput, type GeneratorTrainingSettings, parseGeneratorSettings } from './generator-settings.ts';
+import { checkTargets } from './generator-step.ts';
+import { checkLength, trainingSettings } from './train-generator.ts';
+import { parseTrainingSettings } from './training-settings.ts';
+import { trlJobOf } from './trl/train-generator-with-trl.ts';
+import { trlArguments } from './trl/trl-arguments.ts';
+import { planTrl } from './trl/trl-plan.ts';
+import type { TrlSettingsInput } from './trl/trl-settings.ts';
+
+/** Stands for the pairs, which are not there yet: the settings do not depend on what they say. */
+const PAIR: PairRecord = { id: 'p', queryId: 'q', ...{ prompt: [], chosen: [], rejected: [] } };
+
+/**
+ * Refuses settings that no pairs could make right, without any: what training would refuse once the pairs are made.
+ *
+ * @param trl the settings of TRL's processes, where TRL trains
+ * @throws UsageError naming the setting
+ */
+export function checkGeneratorSettings(
+  given: GeneratorTrainingInput,
+  { trl, hasDev }: { trl?: TrlSettingsInput | undefined; hasDev: boolean },
+): GeneratorTrainingSettings {
+  const settings = parseGeneratorSettings(given);
+  parseTrainingSettings(trainingSettings(settings));
+  if (trl !== undefined) {
+    const pairs = { train: [PAIR], dev: hasDev ? [PAIR] : [] };
+    trlArguments(planTrl(trlJobOf(settings, pairs, trl), ''));
+  }
+  return settings;
+}
+
+/**
+ * Refuses settings that do not fit the model: only its headers, its settings and its tokenizer are read.
+ * @throws UsageError naming the setting; ModelError for a model that cannot be trained
+ */
+export async function checkGeneratorBase(
+  model: ResolvedModel,
+  trainings: readonly GeneratorTrainingSettings[],
+): Promise<void> {
+  const base = await openGeneratorBase(model);
+  try {
+    for (const settings of trainings) {
+      checkLength(base, settings);
+      if (!settings.full) checkTargets(base, settings);
+    }
+  } finally {
+    await base.close();
+  }
+}
