@@ -53,6 +53,14 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(Math.min(...cosines)).toBeGreaterThanOrEqual(0.99999);
   });
 
+  test('keeps the special tokens in a text when the folder asks for lower case', async () => {
+    const lower = await load({}, await variant('lower', 'sentence_bert_config.json', { do_lower_case: true }));
+    const special = texts.filter((text) => text.includes('[MASK]'));
+    expect(lower.settings.lowerCase).toBe(true);
+    expect(await lower.encode(special, 'query')).toEqual(await encoder.encode(special, 'query'));
+    await lower.close();
+  });
+
   test('states all that decides a vector', () => {
     expect(encoder.dimensions).toBe(32);
     expect(encoder.settings).toEqual({

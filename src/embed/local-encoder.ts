@@ -55,7 +55,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
   const { signal, ...rest } = options;
   const settings = parseOptions(rest);
   const recipe = await readRecipe(model, settings);
-  const tokenizer = await loadTokenizer(model.path);
+  const tokenizer = await loadTokenizer(model.path, recipe);
   checkVocabulary(recipe, tokenizer);
   const checkpoint = await openCheckpoint(model.path);
   try {
@@ -183,9 +183,11 @@ class LocalEncoder implements Encoder {
   }
 
   #tokenize(texts: readonly string[], role: TextRole): Promise<Int32Array[]> {
-    const { prefixes, lowerCase, maxLength } = this.#recipe;
-    const whole = texts.map((text) => prefixes[role] + text);
-    return this.#tokenizer.encodeBatch(lowerCase ? whole.map((text) => text.toLowerCase()) : whole, { maxLength });
+    const { prefixes, maxLength } = this.#recipe;
+    return this.#tokenizer.encodeBatch(
+      texts.map((text) => prefixes[role] + text),
+      { maxLength },
+    );
   }
 
   async #encodeWindow(ids: Int32Array[], target: Float32Array, { signal, onTexts }: EncodeOptions): Promise<void> {

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readJsonFileIfThere } from '../data/index.ts';
 import type { Pooling } from '../nn/index.ts';
-import { ModelError, systemFault } from '../system/index.ts';
+import { ModelError } from '../system/index.ts';
 
 /** What a model folder says about how texts become vectors, besides the network itself. */
 export interface FolderSettings {
@@ -10,7 +10,7 @@ export interface FolderSettings {
   normalize: boolean;
   /** Tokens, special ones included; none where the folder sets no limit of its own. */
   maxLength: number | undefined;
-  /** Whether texts are put into lower case before the tokenizer sees them. */
+  /** Whether texts are put into lower case, whatever the tokenizer's own files say; special tokens in them are not. */
   lowerCase: boolean;
   /** Prompts by name ("query", "document"), put before the text. */
   prompts: Record<string, string>;
@@ -67,20 +67,11 @@ export async function readFolderSettings(folder: string): Promise<FolderSettings
 
 /** A JSON file of a model folder, checked; undefined where there is none. @throws ModelError */
 export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw systemFault(error, file);
-  }
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (cause) {
+  return readJsonFileIfThere(file, schema, (cause) => {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause).replace(/\s+/g, ' ') : String(cause);
     const mend = 'Fetch the model again; if the file is whole, this kind of model is not supported.';
-    throw new ModelError(`cannot be used: ${why}`, { file, mend, cause });
-  }
+    return new ModelError(`cannot be used: ${why}`, { file, mend, cause });
+  });
 }
 
 async function readModules(

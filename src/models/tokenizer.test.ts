@@ -97,6 +97,15 @@ describe('tokenizer.json', () => {
     return [...ids!];
   };
 
+  test('lower case that is asked for leaves the special tokens in a text as they are', async () => {
+    const cased = { ...written(), normalizer: null };
+    const folder = await folderWith({ 'tokenizer.json': cased });
+    const lower = await loadTokenizer(folder, { lowerCase: true });
+    const options = { maxLength: 512 };
+    const asWritten = await (await loadTokenizer(folder)).encodeBatch(['the', '[PAD] the'], options);
+    expect(await lower.encodeBatch(['THE', '[PAD] The'], options)).toEqual(asWritten);
+  });
+
   test('its own truncation and padding are not used, the caller limit alone decides', async () => {
     expect(await encode('the quick brown')).toHaveLength(5);
     expect(await encode('the quick brown', 4)).toHaveLength(4);

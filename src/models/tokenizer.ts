@@ -41,6 +41,7 @@ type TokenizerConfig = z.output<typeof TokenizerConfigSchema>;
 /** What is used of tokenizer.json; all else goes to the tokenizer as it is. */
 const TokenizerFileSchema = z.looseObject({
   model: z.looseObject({}),
+  normalizer: z.looseObject({ type: z.string() }).nullish(),
   padding: z.looseObject({ pad_id: z.number().int().nonnegative() }).nullish(),
 });
 type TokenizerFile = z.output<typeof TokenizerFileSchema>;
@@ -48,17 +49,27 @@ type TokenizerFile = z.output<typeof TokenizerFileSchema>;
 /**
  * Loads the tokenizer of a model folder: `tokenizer.json`, or BERT's `vocab.txt` with the settings of
  * `tokenizer_config.json`.
+ * @param options lowerCase: puts texts into lower case first, special tokens in them apart, whatever the files say
  * @throws ModelError where there is neither, or it is broken
  */
-export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
+export async function loadTokenizer(
+  folder: string,
+  { lowerCase = false }: { lowerCase?: boolean } = {},
+): Promise<TextTokenizer> {
   const config = await readConfig(join(folder, 'tokenizer_config.json'));
   const written = await readIfPresent(join(folder, 'tokenizer.json'));
   if (written !== undefined) {
-    return NativeTextTokenizer.create(join(folder, 'tokenizer.json'), parseTokenizerFile(folder, written), config);
+    const description = parseTokenizerFile(folder, written);
+    const wanted = lowerCase ? inLowerCase(description) : description;
+    return NativeTextTokenizer.create(join(folder, 'tokenizer.json'), wanted, config);
   }
   const file = join(folder, 'vocab.txt');
   const vocabulary = await readIfPresent(file);
-  if (vocabulary !== undefined) return NativeTextTokenizer.create(file, wordPiece(file, vocabulary, config), config);
+  if (vocabulary !== undefined) {
+    const { do_lower_case = true } = config;
+    const wanted = { ...config, do_lower_case: lowerCase || do_lower_case };
+    return NativeTextTokenizer.create(file, wordPiece(file, vocabulary, wanted), config);
+  }
   throw new ModelError('holds neither tokenizer.json nor vocab.txt', {
     file: folder,
     mend: 'Name a folder with the files of a Transformers model.',
@@ -161,6 +172,12 @@ function parseTokenizerFile(folder: string, text: string): TokenizerFile {
     const file = join(folder, 'tokenizer.json');
     throw new ModelError('is not a tokenizer description', { file, mend: 'Fetch the file again.', cause });
   }
+}
+
+/** As sentence-transformers has it: a step of the normaliser, which never sees the special tokens written in a text. */
+function inLowerCase(description: TokenizerFile): TokenizerFile {
+  const normalizers = [{ type: 'Lowercase' }, ...(description.normalizer == null ? [] : [description.normalizer])];
+  return { ...description, normalizer: { type: 'Sequence', normalizers } };
 }
 
 /** BERT's WordPiece tokenizer out of a bare vocabulary, with the defaults of Transformers' BertTokenizer. */
