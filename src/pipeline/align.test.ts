@@ -203,7 +203,7 @@ describe('a plan', () => {
   it('says of each input whether it is there, and of each stage what it takes', async () => {
     const recipe = parseRecipe(RECIPE, 'tiny.yaml', ['data.folder=nowhere', 'encoder.model=./no-encoder']);
     const plan = await planAlignment(recipe, { folder: join(folder, 'none'), engine: 'local', progress: SILENT });
-    expect(plan.inputs.map(({ state }) => state)).toEqual(['missing', 'ready', 'missing', 'ready']);
+    expect(plan.inputs.map(({ state }) => state)).toEqual(['missing', 'ready', 'missing', 'ready', 'ready']);
     expect(plan.inputs[0]!.detail).toContain('no such folder');
     const stages = await planAlignment(parseRecipe(RECIPE, 'tiny.yaml'), {
       ...{ folder: join(folder, 'none'), engine: 'local' as const, progress: SILENT },

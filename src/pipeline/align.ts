@@ -6,7 +6,7 @@ import type { EvaluationData } from './evaluation-data.ts';
 import { evaluateStage } from './evaluation-stage.ts';
 import { expansionStages } from './expansion-stages.ts';
 import { writeManifest } from './manifest.ts';
-import { pairsStage, rewardStage } from './preference-stages.ts';
+import { checkedRewards, pairsStage, rewardStage } from './preference-stages.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { readEvaluation, writeAlignmentReport } from './report/write-report.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
@@ -79,9 +79,11 @@ export async function openContext(
   const inputs = { threads, offline, signal, progress };
   const prompt = await openPrompt(recipe.prompt);
   const answerPrompt = await openPrompt(recipe.answers.prompt);
+  const rewards = await checkedRewards(recipe);
   const data = await openData(recipe, inputs);
   const models = await openModels(recipe, inputs);
-  return { recipe, data, models, prompt, answerPrompt, options: { ...inputs, engine, warn }, done: new Map() };
+  const opened = { recipe, data, models, prompt, answerPrompt, rewards };
+  return { ...opened, options: { ...inputs, engine, warn }, done: new Map() };
 }
 
 async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {

@@ -28,6 +28,17 @@ const SIMPLE: Record<string, () => Reward> = {
 };
 const SEARCH_PREFIX = 'change-';
 
+/** A reward that is named, its weight with it. */
+export interface NamedReward {
+  /** As files of rewards name it. */
+  name: string;
+  weight: number;
+  kind: 'of the set' | 'search' | 'own';
+  needsAnswer: boolean;
+  /** Content key of one's own. */
+  fingerprint?: string | undefined;
+}
+
 export interface RewardChoice extends RetrievalSettings {
   /** NAME or NAME=WEIGHT each. */
   reward: readonly string[];
@@ -65,11 +76,12 @@ export async function openRewards(
   let candidateSearch: Promise<CandidateSearch> | undefined;
   for (const words of given.reward) {
     const { name, weight } = splitWeight(words);
-    if (Object.hasOwn(SIMPLE, name)) mixture.push({ reward: SIMPLE[name]!(), weight });
-    else if (/\.(m|c)?[jt]s$/.test(name)) mixture.push({ reward: await loadReward(name), weight });
-    else if (!name.startsWith(SEARCH_PREFIX)) throw unknownReward(name);
+    const kind = kindOf(name);
+    if (kind === 'of the set') mixture.push({ reward: SIMPLE[name]!(), weight });
+    else if (kind === 'own') mixture.push({ reward: await loadReward(name), weight });
     else {
-      const dataset = await searchedDataset(name, given);
+      if (given.dataset === undefined) throw unsearchable(name);
+      const dataset = await BeirDataset.open(given.dataset);
       candidateSearch ??= openCandidateSearch(given, dataset, search!, options, closing);
       const qrels = await dataset.qrels(given.split, options.signal);
       const measure = name.slice(SEARCH_PREFIX.length);
@@ -85,6 +97,43 @@ export async function openRewards(
   };
 }
 
+/**
+ * Looks at what the rewards need, before a run begins that ends in them.
+ *
+ * @param reward NAME or NAME=WEIGHT each
+ * @param options.isJudged whether the training queries are those of a data set, with judgements
+ * @param options.isAnswered whether there will be answers
+ * @throws UsageError for an unknown reward, a search reward without a data set, a reward that reads answers where there are none,
+ *   and a module that cannot be loaded; DataError where there is no such module
+ */
+export async function checkRewards(
+  reward: readonly string[],
+  { isJudged, isAnswered }: { isJudged: boolean; isAnswered: boolean },
+): Promise<NamedReward[]> {
+  const named: NamedReward[] = [];
+  for (const words of reward) {
+    const { name, weight } = splitWeight(words);
+    const kind = kindOf(name);
+    if (kind === 'search' && !isJudged) throw unsearchable(name);
+    const opened = kind === 'search' ? undefined : kind === 'own' ? await loadReward(name) : SIMPLE[name]!();
+    const needsAnswer = opened?.needsAnswer ?? false;
+    if (needsAnswer && !isAnswered) throw unanswered(name);
+    const fingerprint = kind === 'own' ? opened!.fingerprint : undefined;
+    named.push({ name: opened?.name ?? name, weight, kind, needsAnswer, fingerprint });
+  }
+  return named;
+}
+
+/** @throws UsageError for a name that is none */
+function kindOf(name: string): NamedReward['kind'] {
+  if (Object.hasOwn(SIMPLE, name)) return 'of the set';
+  if (/\.(m|c)?[jt]s$/.test(name)) return 'own';
+  if (name.startsWith(SEARCH_PREFIX)) return 'search';
+  throw new UsageError(`there is no reward ${JSON.stringify(name)}`, {
+    mend: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
+  });
+}
+
 /** `rank-gold=0.5` is half of `rank-gold`; without a weight it is whole. */
 function splitWeight(words: string): { name: string; weight: number } {
   const [, name = words, digits] = /^(.*?)(?:=([^=]*))?$/s.exec(words) ?? [];
@@ -95,16 +144,15 @@ function splitWeight(words: string): { name: string; weight: number } {
   });
 }
 
-function unknownReward(name: string): UsageError {
-  return new UsageError(`there is no reward ${JSON.stringify(name)}`, {
-    mend: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
+function unsearchable(reward: string): UsageError {
+  return new UsageError(`reward ${reward} searches a corpus with judgements, and triples have none`, {
+    mend: 'Take the training queries from a data set in place of triples, or choose another reward.',
   });
 }
 
-async function searchedDataset(reward: string, { dataset }: RewardChoice): Promise<BeirDataset> {
-  if (dataset !== undefined) return BeirDataset.open(dataset);
-  throw new UsageError(`reward ${reward} searches a corpus, and triples have none`, {
-    mend: 'Name a data set (--dataset), or choose another reward.',
+function unanswered(reward: string): UsageError {
+  return new UsageError(`reward ${reward} reads answers, and there are none`, {
+    mend: 'Have answers written, or choose rewards without answers.',
   });
 }
 

@@ -11,6 +11,7 @@ import {
   openPrompt,
 } from './alignment-inputs.ts';
 import { generationSeeds } from './expansion-stages.ts';
+import { checkedRewards } from './preference-stages.ts';
 import { isTuned, recipeHash } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
@@ -74,6 +75,10 @@ export async function planAlignment(recipe: Recipe, options: PlanOptions): Promi
   const prompt = await checked(inputs, 'prompt', async () => {
     const opened = await openPrompt(recipe.prompt);
     return { value: opened, detail: opened.name };
+  });
+  await checked(inputs, 'rewards', async () => {
+    const named = await checkedRewards(recipe);
+    return { value: named, detail: named.map(({ name, weight }) => `${name}=${weight}`).join(', ') };
   });
   const counts = await countQueries(recipe, data);
   const run = new RunFolder(options.folder);
@@ -166,8 +171,9 @@ async function findFinished(recipe: Recipe, data: AlignmentData, run: RunFolder,
   const models = await openModels(recipe, { ...options, offline: true });
   try {
     const [prompt, answerPrompt] = [await openPrompt(recipe.prompt), await openPrompt(recipe.answers.prompt)];
+    const rewards = await checkedRewards(recipe);
     const context: AlignmentContext = {
-      ...{ recipe, data, models, prompt, answerPrompt, done },
+      ...{ recipe, data, models, prompt, answerPrompt, rewards, done },
       options: { ...options, warn: () => {} },
     };
     for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(recipe))) {

@@ -3,7 +3,7 @@ import { readGoldTexts } from '../data/index.ts';
 import { CorpusSearch } from '../evaluate/index.ts';
 import { buildPairs, defaultPairSettings, rewardCandidates } from '../reward/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
-import { openRewards } from './open-rewards.ts';
+import { checkRewards, type NamedReward, openRewards } from './open-rewards.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
 
@@ -12,9 +12,18 @@ function weighted({ reward }: Recipe): string[] {
   return Object.entries(reward.weights).flatMap(([name, weight]) => (weight === 0 ? [] : [`${name}=${weight}`]));
 }
 
+/** Looks at the rewards of a recipe before anything is written for them. @throws UsageError, DataError */
+export function checkedRewards(recipe: Recipe): Promise<NamedReward[]> {
+  return checkRewards(weighted(recipe), { isJudged: !readsTriples(recipe), isAnswered: recipe.answers.enabled });
+}
+
+function readsTriples({ data }: Recipe): boolean {
+  return data.kind === 'beir' && data.triples !== undefined;
+}
+
 /** Texts of gold documents, where the queries do not bring theirs along (those of triples do). */
 async function goldTexts({ data, recipe, options }: AlignmentContext) {
-  if (recipe.data.kind === 'beir' && recipe.data.triples !== undefined) return undefined;
+  if (readsTriples(recipe)) return undefined;
   return readGoldTexts(data.dataset, (await data.training(false))(), options.signal);
 }
 
@@ -23,13 +32,15 @@ export const rewardStage: AlignmentStage = {
   name: 'reward',
   wanted: () => true,
   settings(context) {
-    const { recipe, models, data } = context;
+    const { recipe, models, data, rewards } = context;
     const { encoder, retrieval } = models;
-    const isSearched = weighted(recipe).some((words) => words.startsWith('change-'));
+    const isSearched = rewards.some(({ kind }) => kind === 'search');
+    const own = rewards.filter(({ kind }) => kind === 'own').map(({ name, fingerprint }) => [name, fingerprint]);
     const { retriever, alpha } = recipe.reward;
     const { similarity, k1, b, queryRepeats, keepSelf } = retrieval;
     return {
-      rewards: weighted(recipe).sort(),
+      rewards: rewards.map(({ name, weight }) => `${name}=${weight}`).sort(),
+      modules: own.length > 0 ? Object.fromEntries(own) : undefined,
       encoder: encoder.fingerprint,
       expansionRole: retrieval.expansionRole,
       queries: trainingQueriesKey(data, recipe),
@@ -46,10 +57,8 @@ export const rewardStage: AlignmentStage = {
     const { encoder, store } = models;
     const search = new CorpusSearch(dataset, settings, { signal, progress, store, encoder });
     const choice = { ...settings, reward: weighted(recipe), retriever: recipe.reward.retriever };
-    const rewards = await openRewards({ ...choice, dataset: dataset.folder, split: trainSplit }, search, {
-      signal,
-      progress,
-    });
+    const judged = readsTriples(recipe) ? undefined : dataset.folder;
+    const rewards = await openRewards({ ...choice, dataset: judged, split: trainSplit }, search, { signal, progress });
     try {
       const { file, summary, seconds } = await rewardCandidates({
         queries: (await data.training(false))(),

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { PromptTemplate } from '../generate/index.ts';
 import type { Progress } from '../system/index.ts';
 import type { AlignmentData, AlignmentModels, InputOptions } from './alignment-inputs.ts';
+import type { NamedReward } from './open-rewards.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { FinishedStage } from './run-folder.ts';
 
@@ -41,6 +42,8 @@ export interface AlignmentContext {
   models: AlignmentModels;
   prompt: PromptTemplate;
   answerPrompt: PromptTemplate;
+  /** Those that count. */
+  rewards: readonly NamedReward[];
   options: StageOptions;
   /** The stages before. */
   done: Map<StageName, FinishedStage>;

@@ -65,7 +65,8 @@ export async function loadReward(file: string): Promise<Reward> {
   const mend = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
   let module: { default?: unknown; score?: unknown; needsAnswer?: unknown };
   try {
-    module = (await import(pathToFileURL(path).href)) as typeof module;
+    // A module is loaded once for each address: without the hash an edited one would go on as it was.
+    module = (await import(`${pathToFileURL(path).href}?${fingerprint}`)) as typeof module;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UsageError(`the module cannot be loaded: ${reason}`, { file, mend, cause: error });

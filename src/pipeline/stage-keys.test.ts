@@ -1,0 +1,71 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { UsageError } from '../system/index.ts';
+import { openContext } from './align.ts';
+import { rewardStage } from './preference-stages.ts';
+import { parseRecipe } from './recipe.ts';
+import type { AlignmentContext, AlignmentStage } from './stages.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
+const at = (...names: string[]) => join(folder, ...names);
+
+const RECIPE = `
+name: tiny
+data: { kind: beir, folder: ${JSON.stringify(at('set'))} }
+generator: { model: ${JSON.stringify(resolve('src/generate/goldens/tiny-llama.gguf'))} }
+encoder: { model: ${JSON.stringify(resolve('src/embed/goldens/tiny-encoder'))} }
+`;
+
+beforeAll(() => {
+  vi.stubEnv('LLM_QE_HOME', at('home'));
+  mkdirSync(at('set', 'qrels'), { recursive: true });
+  writeFileSync(at('set', 'corpus.jsonl'), '{"_id":"d1","text":"a saw"}\n');
+  writeFileSync(at('set', 'queries.jsonl'), '{"_id":"q1","text":"saw"}\n');
+  for (const split of ['train', 'dev', 'test']) writeFileSync(at('set', 'qrels', `${split}.tsv`), 'q1\td1\t1\n');
+  writeFileSync(at('triples.jsonl'), '{"_id":"t1","text":"saw","positive":{"_id":"p1","text":"a saw"}}\n');
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function open(...set: string[]): Promise<AlignmentContext> {
+  const context = await openContext(parseRecipe(RECIPE, 'tiny.yaml', set), { threads: 1 });
+  await context.models.encoder.close();
+  return context;
+}
+
+async function keyOf(stage: AlignmentStage, ...set: string[]): Promise<string> {
+  return JSON.stringify(stage.settings(await open(...set)));
+}
+
+describe('the key of the rewards', () => {
+  it('knows an own reward by what its module says, not by where it stands', async () => {
+    const source = 'export default ({ candidates }) => candidates.map(() => 1);\n';
+    mkdirSync(at('elsewhere'));
+    for (const file of [at('mine.mjs'), at('elsewhere', 'mine.mjs')]) writeFileSync(file, source);
+    const key = (file: string) => keyOf(rewardStage, `reward.weights={${JSON.stringify(file)}: 1}`);
+    const before = await key(at('mine.mjs'));
+    expect(await key(at('elsewhere', 'mine.mjs'))).toBe(before);
+    writeFileSync(at('mine.mjs'), source.replace('1', '2'));
+    expect(await key(at('mine.mjs'))).not.toBe(before);
+  });
+
+  it.each([
+    ['a module that is not there', 'reward.weights={./none.mjs: 1}', /none\.mjs/],
+    ['a reward that nobody knows', 'reward.weights={rank-silver: 1}', /no reward "rank-silver"/],
+    ['answers that nobody writes', 'answers.enabled=false', /rank-answer reads answers/],
+  ])('is not asked for with %s', async (_name, set, words) => {
+    await expect(open(set)).rejects.toThrow(words);
+  });
+
+  it('is not asked for with a search of triples, whose queries nobody judged', async () => {
+    const data = `data.triples=${at('triples.jsonl')}`;
+    const opened = open(data, 'reward.weights={change-nDCG@10: 1}');
+    await expect(opened).rejects.toThrow(/searches a corpus with judgements, and triples have none/);
+    await expect(opened).rejects.toBeInstanceOf(UsageError);
+    await expect(open(data, 'reward.weights={change-nDCG@10: 0, rank-gold: 1}')).resolves.toBeDefined();
+  });
+});
