@@ -9,7 +9,7 @@ import { oneAtATime } from './one-at-a-time.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
 /** Raised when the same model and pairs would give other numbers than before. */
-const VERSION = 1;
+const VERSION = 2;
 
 export interface ReferenceOptions {
   /** Folder that keeps them. */
@@ -39,7 +39,7 @@ type Group = z.output<typeof groupSchema>;
  *
  * Pairs go through the model in the same groups each time, so that the numbers, and with them all that is trained on
  * them, are the same to the last bit whether they were computed or read. A number differs in its last bits with the pairs
- * of its group: kept by pair, it would depend on what was trained before. So a file is of one list of pairs.
+ * of its group: kept by pair, it would depend on what was trained before. So a file is of one set of pairs.
  * @throws DataError for a broken file of the cache; AbortedError
  */
 export async function withReference(
@@ -49,14 +49,23 @@ export async function withReference(
 ): Promise<PreferenceExample[]> {
   const { cache, signal, progress } = options;
   await makeFolder(cache);
-  const key = keyOf(pairs, options);
+  const hashes = pairs.map(hashOf);
+  // In an order of its own, so that neither the order of the pairs nor which of them are held out makes a difference.
+  const order = [...pairs.keys()].sort((a, b) => Buffer.compare(hashes[a]!, hashes[b]!));
+  const key = keyOf(
+    order.map((index) => hashes[index]!),
+    options,
+  );
   // Beside the journal's own lock, which is not waited for: two trainings on the same pairs are no fault.
+  const sorted = order.map((index) => pairs[index]!);
   const found = await oneAtATime(
     join(cache, `${key}.lock`),
-    () => findOrCompute(task, pairs, join(cache, `${key}.jsonl`), options),
+    () => findOrCompute(task, sorted, join(cache, `${key}.jsonl`), options),
     { what: 'computes the same reference log-probabilities', signal, progress },
   );
-  return pairs.map((pair, index) => ({ ...pair, reference: found[index]! }));
+  const examples = new Array<PreferenceExample>(pairs.length);
+  for (const [place, index] of order.entries()) examples[index] = { ...pairs[index]!, reference: found[place]! };
+  return examples;
 }
 
 /** @returns the reference of each pair */
@@ -110,17 +119,18 @@ function fill(
   for (const [index, pair] of members.entries()) found[pair] = sums[index]!;
 }
 
-function keyOf(pairs: readonly TokenPair[], options: ReferenceOptions): string {
-  const { fingerprint, microBatchTokens, device, storage = 'f32' } = options;
+function hashOf({ prompt, chosen, rejected }: TokenPair): Buffer {
   const hash = createHash('sha256');
-  for (const { prompt, chosen, rejected } of pairs) {
-    for (const ids of [prompt, chosen, rejected]) {
-      hash.update(`${ids.length},`).update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
-    }
+  for (const ids of [prompt, chosen, rejected]) {
+    hash.update(`${ids.length},`).update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
   }
-  const pairsHash = hash.digest('hex');
-  return contentKey({ version: VERSION, fingerprint, microBatchTokens, device, storage, pairs: pairsHash }).slice(
-    0,
-    32,
-  );
+  return hash.digest();
+}
+
+function keyOf(sortedHashes: readonly Buffer[], options: ReferenceOptions): string {
+  const { fingerprint, microBatchTokens, device, storage = 'f32' } = options;
+  const all = createHash('sha256');
+  for (const hash of sortedHashes) all.update(hash);
+  const pairs = all.digest('hex');
+  return contentKey({ version: VERSION, fingerprint, microBatchTokens, device, storage, pairs }).slice(0, 32);
 }
