@@ -45,7 +45,7 @@ export interface RewardAudit {
   /** Best summed similarity below which a query was dropped, as it was applied. */
   threshold: number;
   queries: {
-    /** Queries with candidates. */
+    /** Queries that candidates were asked for; where no manifest tells how many, those with candidates. */
     all: number;
     /** Queries with at least one pair. */
     kept: number;

@@ -33,7 +33,7 @@ import type { PairSettings } from './pair-settings.ts';
 import { IdStream, type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
 import type { GoldWords } from './quoting.ts';
 import { goldDocuments } from './reward-candidates.ts';
-import { readRewardSummary } from './reward-summary.ts';
+import { type RewardSummary, readRewardSummary } from './reward-summary.ts';
 import { bestSimilarity, resolveThreshold } from './similarity-filter.ts';
 
 export interface PairOptions {
@@ -73,8 +73,8 @@ export interface PairResult {
  * Builds preference pairs out of rewards, draws those to train on and to develop with, and audits both. All files are read
  * a query at a time, twice: once to choose and count, once to write what was drawn.
  *
- * @throws DataError for ids of one file that another does not know, and when no query gives a pair; UsageError for a prompt
- *   that reads a document, and for a draw that cannot be
+ * @throws DataError for files that are not finished, ids of one file that another does not know, and when no query gives a
+ *   pair; UsageError for a prompt that reads a document, and for a draw that cannot be
  */
 export async function buildPairs(options: PairOptions): Promise<PairResult> {
   if (options.prompt.needsDocument) {
@@ -101,6 +101,7 @@ class PairBuild {
   readonly #available = new Map<string, number>();
   /** Ids of pairs that were built before, word for word. */
   readonly #repeated = new Set<string>();
+  #rewarding: RewardSummary | undefined;
   #threshold = 0;
   #queries = 0;
 
@@ -111,12 +112,13 @@ class PairBuild {
 
   async run(): Promise<PairResult> {
     const { settings, rewards, out, devOut, auditOut, signal } = this.#options;
+    this.#rewarding = await readRewardSummary(rewards);
     this.#threshold = await resolveThreshold(rewards, settings, signal);
     await this.#choose();
     if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
     const draw = drawPairs(this.#available, settings);
     const earlierDev = await this.#write(draw);
-    const audit = await this.#audit(draw);
+    const audit = this.#audit(draw);
     await writeDurably(resolve(auditOut), `${JSON.stringify(audit, null, 1)}\n`);
     const dev = draw.dev === 0 ? undefined : resolve(devOut);
     const removed = draw.dev === 0 && earlierDev ? resolve(devOut) : undefined;
@@ -181,8 +183,8 @@ class PairBuild {
     return gaveWay;
   }
 
-  async #audit(draw: Draw): Promise<RewardAudit> {
-    const rewarding = await readRewardSummary(this.#options.rewards);
+  #audit(draw: Draw): RewardAudit {
+    const rewarding = this.#rewarding;
     const built = [...this.#available.values()].reduce((sum, count) => sum + count, 0);
     const before = Object.fromEntries(Object.entries(rewarding?.dropped ?? {}).filter(([, count]) => count > 0));
     const unrewarded = Object.values(before).reduce((sum, count) => sum + count, 0);

@@ -9,6 +9,7 @@ import {
   rewardSchema,
 } from '../data/index.ts';
 import { DataError } from '../system/index.ts';
+import { mendOf, readCandidatePlan } from './stage-inputs.ts';
 
 /** The records of one query, as they stand together in a file. */
 export interface QueryGroup<T> {
@@ -21,13 +22,16 @@ export interface QueryGroup<T> {
 /**
  * Reads `candidates.jsonl`, a query at a time, its candidates in the order of their indexes.
  *
- * @throws DataError for a broken line, candidates of one query that do not stand together, and ids that do not fit
+ * @throws DataError for a broken line, candidates of one query that do not stand together, and ids that do not fit; where a
+ *   manifest stands beside the file, also when it says that the file is not finished, or that a query should have more
  */
 export async function* readCandidateGroups(
   file: string,
   signal?: AbortSignal,
 ): AsyncGenerator<QueryGroup<CandidateRecord>> {
+  const { perQuery } = await readCandidatePlan(file);
   for await (const group of readGroups(file, candidateSchema, signal)) {
+    if (group.records.length < (perQuery ?? 0)) throw torn(file, group, perQuery!);
     for (const { candidateId, index } of group.records) {
       if (candidateId === candidateIdOf(group.queryId, index)) continue;
       throw new DataError(`candidate ${index} of query ${JSON.stringify(group.queryId)} has this id`, {
@@ -70,6 +74,15 @@ async function* readGroups<T extends { queryId: string; candidateId: string }>(
     group.records.push(value);
   }
   if (group !== undefined) yield group;
+}
+
+function torn(file: string, { queryId, records, line }: QueryGroup<unknown>, wanted: number): DataError {
+  return new DataError(`the query has ${records.length} of its ${wanted} candidates`, {
+    file,
+    line,
+    id: queryId,
+    mend: mendOf('candidates'),
+  });
 }
 
 function scattered(file: string, line: number, queryId: string): DataError {

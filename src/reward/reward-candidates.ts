@@ -33,7 +33,8 @@ import { embedSets, type TextSet } from './embed-sets.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';
 import { similarityRanks } from './rank-reward.ts';
 import { checkMixture, type ScoredSet, scoreMixture, type WeightedReward } from './reward.ts';
-import type { RewardSummary, UNREWARDED } from './reward-summary.ts';
+import type { RewardSummary } from './reward-summary.ts';
+import { readCandidatePlan } from './stage-inputs.ts';
 
 export interface RewardOptions {
   /** The training queries, best in the order of the candidates: then none has to wait in memory. */
@@ -79,8 +80,8 @@ const VERSION = 1;
  * journal under a key of its texts, the encoder and the rewards; a run that was cut off goes on with what is missing, and a
  * query whose inputs or settings changed is rewarded anew.
  *
- * @throws DataError for broken files, and for ids of one file that another does not know; UsageError for a mixture that
- *   cannot be, or that reads answers where none are given
+ * @throws DataError for broken files, files that are not finished, and ids of one file that another does not know; UsageError
+ *   for a mixture that cannot be, or that reads answers where none are given
  */
 export async function rewardCandidates(options: RewardOptions): Promise<RewardResult> {
   checkMixture(options.mixture);
@@ -135,7 +136,9 @@ class RewardRun {
   readonly #settingsKey: string;
   readonly #task: ProgressTask;
   readonly #counts = { candidates: 0, empty: 0, duplicates: 0 };
-  readonly #dropped: RewardSummary['dropped'] = { 'no answer': 0, 'only empty candidates': 0 };
+  readonly #dropped = { 'no answer': 0, 'only empty candidates': 0 };
+  /** Queries that candidates were asked for, where that is known. */
+  #asked: number | undefined;
   /** Keys of the queries that earn rewards, by query. */
   readonly keys = new Map<string, string>();
   reused = 0;
@@ -153,6 +156,7 @@ class RewardRun {
     const { signal, batch = 32 } = this.#options;
     const started = performance.now();
     let waiting: Wanted[] = [];
+    this.#asked = (await readCandidatePlan(this.#options.candidates)).queries;
     try {
       for await (const set of textSets(this.#options)) {
         throwIfAborted(signal);
@@ -173,6 +177,7 @@ class RewardRun {
 
   summary(): RewardSummary {
     const { mixture, encoder, expansionRole = 'query' } = this.#options;
+    const found = this.keys.size + this.#dropped['no answer'] + this.#dropped['only empty candidates'];
     return {
       rewards: mixture.map(({ reward, weight }) => ({ name: reward.name, weight })),
       similarity: 'cosine',
@@ -180,7 +185,10 @@ class RewardRun {
       expansionRole,
       queries: this.keys.size,
       ...this.#counts,
-      dropped: this.#dropped,
+      dropped: {
+        ...(this.#asked !== undefined && { 'no candidates': Math.max(0, this.#asked - found) }),
+        ...this.#dropped,
+      },
     };
   }
 
@@ -204,7 +212,7 @@ class RewardRun {
     return undefined;
   }
 
-  #dropReason({ answer }: TextSet, candidates: number): (typeof UNREWARDED)[number] | undefined {
+  #dropReason({ answer }: TextSet, candidates: number): 'no answer' | 'only empty candidates' | undefined {
     if (candidates === 0) return 'only empty candidates';
     const needsAnswer = this.#options.mixture.some(({ reward }) => reward.needsAnswer);
     return needsAnswer && answer === undefined ? 'no answer' : undefined;

@@ -34,6 +34,13 @@ async function write(name: string, rows: readonly object[]): Promise<string> {
   return file(name);
 }
 
+/** The manifest of six queries with four candidates each, beside a file of them. */
+function writeManifest(stage: string, { finished = true } = {}): Promise<void> {
+  const settings = { samples: 2, temperatures: [0.8, 1] };
+  const manifest = { stage, version: '1', key: 'k', settings, about: {}, ...(finished && { result: { queries: 6 } }) };
+  return writeFile(file(`${stage}.manifest.json`), JSON.stringify(manifest));
+}
+
 const answersOf = (queries: readonly TrainingQuery[], text = 'b') =>
   queries.map(({ id, documents }) => ({ queryId: id, documentId: documents[0]!, text, attempts: 1 }));
 
@@ -56,6 +63,24 @@ function rewardOptions(more: Partial<RewardOptions> = {}): RewardOptions {
     mixture: PUBLISHED,
     out: file('rewards.jsonl'),
     batch: 2,
+    ...more,
+  };
+}
+
+function pairOptions(
+  settings: Parameters<typeof defaultPairSettings>[0] = {},
+  more: Partial<PairOptions> = {},
+): PairOptions {
+  return {
+    queries: () => QUERIES,
+    candidates: file('candidates.jsonl'),
+    rewards: file('rewards.jsonl'),
+    answers: file('answers.jsonl'),
+    prompt: PROMPTS.q2d,
+    settings: defaultPairSettings(settings),
+    out: file('pairs.jsonl'),
+    devOut: file('pairs-dev.jsonl'),
+    auditOut: file('audit.json'),
     ...more,
   };
 }
@@ -104,6 +129,19 @@ describe('rewardCandidates', () => {
     const without = await rewardCandidates(rewardOptions({ answers: undefined, mixture: PUBLISHED.slice(0, 1) }));
     expect(without.summary.dropped).toEqual({ 'no answer': 0, 'only empty candidates': 1 });
     expect((await rewardsIn())[0]!.ranks).toEqual({ gold: 1 });
+  });
+
+  it('counts queries that candidates were asked for and that have none, for the audit too', async () => {
+    await writeInputs();
+    await write(
+      'candidates.jsonl',
+      QUERIES.slice(0, 4).flatMap(({ id }) => candidatesOf(id, TEXTS)),
+    );
+    await writeManifest('candidates');
+    const { summary } = await rewardCandidates(rewardOptions());
+    expect(summary).toMatchObject({ queries: 4, dropped: { 'no candidates': 2, 'no answer': 0 } });
+    const { audit } = await buildPairs(pairOptions());
+    expect(audit.queries).toEqual({ all: 6, kept: 4, dropped: { 'no candidates': 2 } });
   });
 
   it('joins by id: the order of queries and answers does not matter', async () => {
@@ -195,6 +233,24 @@ describe('rewardCandidates', () => {
       /id "q1#0": candidate 0 of query "q0" has this id/,
     ],
     [
+      'candidates that are not finished',
+      () => writeManifest('candidates', { finished: false }),
+      /candidates\.jsonl: the file is not finished/,
+    ],
+    [
+      'answers that are not finished',
+      () => writeManifest('answers', { finished: false }),
+      /answers\.jsonl: the file is not finished/,
+    ],
+    [
+      'a query that lost candidates',
+      async () => {
+        await write('candidates.jsonl', [...candidatesOf('q0', TEXTS), ...candidatesOf('q1', TEXTS.slice(2))]);
+        await writeManifest('candidates');
+      },
+      /:5, id "q1": the query has 2 of its 4 candidates/,
+    ],
+    [
       'a broken line',
       () => writeFile(file('candidates.jsonl'), '{"queryId":"q0"}\n'),
       /candidates\.jsonl:1: candidateId/,
@@ -220,24 +276,6 @@ describe('rewardCandidates', () => {
 });
 
 describe('buildPairs', () => {
-  function pairOptions(
-    settings: Parameters<typeof defaultPairSettings>[0] = {},
-    more: Partial<PairOptions> = {},
-  ): PairOptions {
-    return {
-      queries: () => QUERIES,
-      candidates: file('candidates.jsonl'),
-      rewards: file('rewards.jsonl'),
-      answers: file('answers.jsonl'),
-      prompt: PROMPTS.q2d,
-      settings: defaultPairSettings(settings),
-      out: file('pairs.jsonl'),
-      devOut: file('pairs-dev.jsonl'),
-      auditOut: file('audit.json'),
-      ...more,
-    };
-  }
-
   /** The totals are a 1/2 + 1/4, ab 1/3 + 1/2, b 1/4 + 1, aaab 1 + 1/3: aaab against a. */
   async function reward(): Promise<void> {
     await writeInputs();
@@ -371,6 +409,12 @@ describe('buildPairs', () => {
         ),
       {},
       /:1, id "q0": candidate q0#4 has no reward/,
+    ],
+    [
+      'candidates that are not finished',
+      () => writeManifest('candidates', { finished: false }),
+      {},
+      /candidates\.jsonl: the file is not finished/,
     ],
     ['a prompt that reads the document', async () => {}, { prompt: PROMPTS.q2a }, /prompt q2a reads the gold document/],
     [

@@ -5,7 +5,7 @@ import { DataError } from '../system/index.ts';
 const count = z.number().int().nonnegative();
 
 /** Why a query earned no rewards. */
-export const UNREWARDED = ['no answer', 'only empty candidates'] as const;
+export const UNREWARDED = ['no candidates', 'no answer', 'only empty candidates'] as const;
 
 /** What `llm-qe reward` did: the result in `rewards.manifest.json`, beside `rewards.jsonl`. */
 export const rewardSummarySchema = z.object({
@@ -20,8 +20,8 @@ export const rewardSummarySchema = z.object({
   empty: count,
   /** Candidates whose text another one of the query has too. */
   duplicates: count,
-  /** Queries that were left out, by reason. */
-  dropped: z.record(z.enum(UNREWARDED), count),
+  /** Queries that were left out, by reason. Who has no candidates is known where a manifest says how many were asked for. */
+  dropped: z.partialRecord(z.enum(UNREWARDED), count),
 });
 export type RewardSummary = z.output<typeof rewardSummarySchema>;
 

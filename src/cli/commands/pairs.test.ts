@@ -96,6 +96,7 @@ describe('llm-qe pairs', () => {
       key: 'k',
       settings: { prompt: { name: 'define', text: 'Define {query}' } },
       about: {},
+      result: { queries: IDS.length },
     };
     await writeFile(join(folder, 'candidates.manifest.json'), JSON.stringify(manifest));
     expect((await run()).code).toBe(0);
