@@ -1,7 +1,11 @@
 import type { PairRecord } from '../data/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { openGeneratorBase } from './generator-base.ts';
-import { type GeneratorTrainingInput, type GeneratorTrainingSettings, parseGeneratorSettings } from './generator-settings.ts';
+import {
+  type GeneratorTrainingInput,
+  type GeneratorTrainingSettings,
+  parseGeneratorSettings,
+} from './generator-settings.ts';
 import { checkTargets } from './generator-step.ts';
 import { checkLength, trainingSettings } from './train-generator.ts';
 import { parseTrainingSettings } from './training-settings.ts';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Parameters } from '../nn/index.ts';
+import { hashList } from './hash-list.ts';
 import type { TrainingSettings } from './training-settings.ts';
 
 /** All that decides the outcome of a run; two runs of one identity end in the same bytes. Plain JSON. */
@@ -39,9 +40,7 @@ function hashParameters(parameters: Parameters): string {
 
 /** Examples are plain data: texts, numbers, lists, typed arrays, objects of such. */
 function hashExamples(examples: readonly unknown[]): string {
-  const hash = createHash('sha256');
-  for (const example of examples) hash.update(`${JSON.stringify(example, plain)}\n`);
-  return hash.digest('hex');
+  return hashList(examples, (example) => JSON.stringify(example, plain));
 }
 
 function plain(_key: string, value: unknown): unknown {

@@ -6,7 +6,7 @@ import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/i
 import type { Parameters } from '../nn/index.ts';
 import {
   cacheHome,
-  contentKey,
+  canonicalJson,
   makeFolder,
   type Progress,
   packageVersion,
@@ -22,6 +22,7 @@ import {
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
+import { hashList } from './hash-list.ts';
 import { packedLength } from './packing.ts';
 import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
 import { describeLengthBias, PreferenceWatch } from './preference-watch.ts';
@@ -334,6 +335,12 @@ async function writeResult(
   return { path, kind: 'model' };
 }
 
+/** What a manifest says of the pairs. */
+export function pairHashes({ pairs, devPairs }: Pick<TrainGeneratorOptions, 'pairs' | 'devPairs'>) {
+  const hashOf = (some: readonly PairRecord[]) => hashList(some, canonicalJson);
+  return { pairs: hashOf(pairs), devPairs: devPairs && hashOf(devPairs) };
+}
+
 export function manifestFile(out: string): string {
   return join(out, 'manifest.json');
 }
@@ -358,7 +365,7 @@ async function writeManifest(
     version: packageVersion(),
     settings,
     base: { name, fingerprint, source },
-    inputs: { pairs: contentKey(pairs), devPairs: devPairs && contentKey(devPairs), ...about },
+    inputs: { ...pairHashes({ pairs, devPairs }), ...about },
     counts,
     mode,
     host: { name: hostname(), platform: process.platform, threads: threads ?? availableParallelism() },

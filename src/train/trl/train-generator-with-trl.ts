@@ -1,5 +1,5 @@
 import { availableParallelism, hostname } from 'node:os';
-import { contentKey, makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
+import { makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
 import type { TokenizedPairs } from '../chat-tokens.ts';
 import { openGeneratorBase } from '../generator-base.ts';
 import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator-settings.ts';
@@ -9,6 +9,7 @@ import {
   divide,
   manifestFile,
   type PairCounts,
+  pairHashes,
   type TrainGeneratorOptions,
   tokenize,
   trainingSettings,
@@ -116,7 +117,7 @@ async function writeManifest(
     settings,
     engine: { name: 'trl', settings: engine ?? {}, versions: installation.versions },
     base: { name, fingerprint, source },
-    inputs: { pairs: contentKey(pairs), devPairs: devPairs && contentKey(devPairs), ...about },
+    inputs: { ...pairHashes({ pairs, devPairs }), ...about },
     counts: { train, dev },
     host: { name: hostname(), platform: process.platform, threads: availableParallelism() },
     result: {
