@@ -53,6 +53,8 @@ export interface Generator {
   readonly id: string;
   /** Content key of all that decides the text besides the request: weights, adapters, template; or server and model. */
   readonly fingerprint: string;
+  /** Tokens that prompt and text may have together: documents and texts are cut to it. Undefined where a server decides. */
+  readonly contextSize?: number | undefined;
   /**
    * Completes requests, several at a time, and yields each as it ends: in no particular order, so join by id. Requests
    * are pulled only when there is room, and while the next one is waited for, those that were pulled go on: what is asked

@@ -6,7 +6,7 @@ import { FinishedQueue } from './finished-queue.ts';
 import { fitPrompt } from './fit-prompt.ts';
 import type { Generation, GenerationRequest, Generator } from './generator.ts';
 import type { Job, Lane } from './lane.ts';
-import { type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
+import { DEFAULT_CONTEXT, type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
 import { quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
 import { RequestFeed } from './request-feed.ts';
 
@@ -59,7 +59,8 @@ export async function loadGenerator(model: GeneratorModel, options: LlamaOptions
     template: template.source,
     adapters: adapters.map(({ sha256, scale }) => ({ sha256, scale })),
   });
-  return new LlamaGenerator(model.name, fingerprint, template, async (signal) => {
+  const { contextSize = DEFAULT_CONTEXT } = options;
+  return new LlamaGenerator({ id: model.name, fingerprint, contextSize }, template, async (signal) => {
     const path = isQuick ? await quickCopyOf(model, { signal, progress: options.progress }) : model.path;
     return openLlamaModel({ path, vocabularySize, adapters }, options, signal);
   });
@@ -97,6 +98,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
 class LlamaGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
+  readonly contextSize: number;
   readonly #template: ChatTemplate;
   readonly #open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>;
   #opened: OpenLlamaModel | undefined;
@@ -104,13 +106,13 @@ class LlamaGenerator implements Generator {
   #previous: Promise<unknown> = Promise.resolve();
 
   constructor(
-    id: string,
-    fingerprint: string,
+    { id, fingerprint, contextSize }: { id: string; fingerprint: string; contextSize: number },
     template: ChatTemplate,
     open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>,
   ) {
     this.id = id;
     this.fingerprint = fingerprint;
+    this.contextSize = contextSize;
     this.#template = template;
     this.#open = open;
   }

@@ -23,7 +23,7 @@ export interface LlamaFile {
 }
 
 const DEFAULT_SEQUENCES = 32;
-const DEFAULT_CONTEXT = 1024;
+export const DEFAULT_CONTEXT = 1024;
 
 /** Prompt tokens in one step: on a processor a step must stay short enough to be stopped within a second. */
 const PROMPT_TOKENS_PER_STEP = { cpu: 64, gpu: 512 };

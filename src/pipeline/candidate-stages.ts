@@ -2,16 +2,18 @@ import { join } from 'node:path';
 import { sampleCandidates, writeAnswers } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
-import { openWriter } from './open-writer.ts';
+import { contextOf, openWriter } from './open-writer.ts';
 import type { Recipe } from './recipe-schema.ts';
-import type { AlignmentStage } from './stages.ts';
+import type { AlignmentContext, AlignmentStage } from './stages.ts';
 
-/** What names the writer in a key. A server is known by its model's name alone: nobody can tell its weights. */
-export function writerKey(
-  { servers, serverModel, model: name }: Pick<Recipe['generator'], 'servers' | 'serverModel' | 'model'>,
+/** What names the writer in a key. A server is known by its model's name alone: nobody can tell its weights and its context. */
+function writerKey(
+  writer: Pick<Recipe['generator'], 'servers' | 'serverModel' | 'model' | 'context'>,
   model: ResolvedModel | undefined,
+  maxTokens: number,
 ): Record<string, unknown> {
-  return servers.length > 0 ? { served: serverModel ?? name } : { model: model?.fingerprint };
+  if (writer.servers.length > 0) return { served: writer.serverModel ?? writer.model };
+  return { model: model?.fingerprint, context: contextOf(writer, maxTokens) };
 }
 
 /** Samples many expansions of each training query. */
@@ -21,7 +23,7 @@ export const candidatesStage: AlignmentStage = {
   settings({ recipe, data, models, prompt }) {
     const { queries: _limit, sampleSeed: _sample, seed = recipe.seed, ...sampling } = recipe.candidates;
     return {
-      generator: writerKey(recipe.generator, models.generator),
+      generator: writerKey(recipe.generator, models.generator, sampling.maxTokens),
       prompt: prompt.text,
       queries: trainingQueriesKey(data, recipe),
       ...{ ...sampling, seed },
@@ -46,16 +48,21 @@ export const candidatesStage: AlignmentStage = {
   },
 };
 
+function answeringWriter({ recipe, models }: Pick<AlignmentContext, 'recipe' | 'models'>) {
+  const other = recipe.answerGenerator;
+  if (other === undefined) return { writer: recipe.generator, model: models.generator };
+  return { writer: other, model: models.answerGenerator };
+}
+
 /** Lets an LLM answer each training query while it reads the gold document. */
 export const answersStage: AlignmentStage = {
   name: 'answers',
   wanted: ({ answers }) => answers.enabled,
   settings({ recipe, data, models, answerPrompt }) {
     const { enabled: _wanted, prompt: _named, seed = recipe.seed, ...sampling } = recipe.answers;
-    const { answerGenerator: other, generator } = recipe;
+    const { writer, model } = answeringWriter({ recipe, models });
     return {
-      generator:
-        other === undefined ? writerKey(generator, models.generator) : writerKey(other, models.answerGenerator),
+      generator: writerKey(writer, model, sampling.maxTokens),
       prompt: answerPrompt.text,
       queries: trainingQueriesKey(data, recipe),
       ...{ ...sampling, seed },
@@ -63,9 +70,7 @@ export const answersStage: AlignmentStage = {
   },
   async run({ recipe, data, models, answerPrompt, options }, folder) {
     const { temperature, topP, topK, maxTokens, seed = recipe.seed } = recipe.answers;
-    const other = recipe.answerGenerator;
-    const writer = other ?? recipe.generator;
-    const model = other === undefined ? models.generator : models.answerGenerator;
+    const { writer, model } = answeringWriter({ recipe, models });
     const generator = await openWriter(writer, model, maxTokens, options);
     try {
       const { file, manifest, ...result } = await writeAnswers({

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { loadTopics, type Topics } from '../evaluate/index.ts';
 import { expandQueries, type Generator } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
-import { openEmbedded } from './open-writer.ts';
+import { contextOf, openEmbedded } from './open-writer.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { RunFolder } from './run-folder.ts';
@@ -34,6 +34,7 @@ function armSettings(context: AlignmentContext, arm: WritingArm): Record<string,
   const { seeds: _seeds, ...sampling } = recipe.expansion;
   return {
     generator: models.generator.fingerprint,
+    context: contextOf(recipe.generator, sampling.maxTokens),
     trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
     prompt: prompt.text,
     ...sampling,

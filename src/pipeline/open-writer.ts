@@ -46,10 +46,15 @@ export async function openEmbedded(
     { name, fingerprint, path },
     {
       ...{ sequences, threads, signal },
-      contextSize: context ?? maxTokens + PROMPT_ROOM,
+      contextSize: contextOf({ context }, maxTokens),
       adapters: adapter === undefined ? [] : [{ path: adapter }],
     },
   );
+}
+
+/** Tokens that prompt and text may have together in the embedded runtime: documents and texts are cut to it. */
+export function contextOf({ context }: Pick<Writer, 'context'>, maxTokens: number): number {
+  return context ?? maxTokens + PROMPT_ROOM;
 }
 
 /** The GGUF file of a model; one is written into the cache folder for a model in Transformers' layout. */

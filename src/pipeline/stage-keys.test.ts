@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../system/index.ts';
 import { openContext } from './align.ts';
+import { answersStage, candidatesStage } from './candidate-stages.ts';
+import { expansionStages } from './expansion-stages.ts';
 import { rewardStage } from './preference-stages.ts';
 import { parseRecipe } from './recipe.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
@@ -40,6 +42,27 @@ async function open(...set: string[]): Promise<AlignmentContext> {
 async function keyOf(stage: AlignmentStage, ...set: string[]): Promise<string> {
   return JSON.stringify(stage.settings(await open(...set)));
 }
+
+describe('the key of what an LLM writes', () => {
+  it('knows the context that documents and texts are cut to, unless a server decides', async () => {
+    const served = 'generator.servers=[http://127.0.0.1:9]';
+    const contexts = {
+      default: await open(),
+      same: await open('generator.context=1024'),
+      smaller: await open('generator.context=300'),
+      served: await open(served),
+      servedSmaller: await open(served, 'generator.context=300'),
+    };
+    const key = (stage: AlignmentStage, name: keyof typeof contexts) => JSON.stringify(stage.settings(contexts[name]));
+    for (const stage of [candidatesStage, answersStage, ...expansionStages]) {
+      expect(key(stage, 'same')).toBe(key(stage, 'default'));
+      expect(key(stage, 'smaller')).not.toBe(key(stage, 'default'));
+    }
+    for (const stage of [candidatesStage, answersStage]) {
+      expect(key(stage, 'servedSmaller')).toBe(key(stage, 'served'));
+    }
+  });
+});
 
 describe('the key of the rewards', () => {
   it('knows an own reward by what its module says, not by where it stands', async () => {
