@@ -60,6 +60,7 @@ export {
   type ResolveOptions,
   type StoreEntry,
 } from './store.ts';
+export { ModelNotThereError } from './store-plan.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
 export { hfTokenizerFiles } from './tokenizer-of-gguf.ts';

@@ -55,10 +55,13 @@ export function unknownModel(name: string): ModelError {
   });
 }
 
+/** A model that could be fetched, were connections allowed. */
+export class ModelNotThereError extends ModelError {}
+
 /** The error for a model that is not there while connections are forbidden. */
-export function offlineError(plan: Plan): ModelError {
+export function offlineError(plan: Plan): ModelNotThereError {
   const place = plan.hub === undefined ? plan.name : `${plan.name} (${formatReference(plan.hub)})`;
-  return new ModelError(`${place} is not in the store, and connections are switched off`, {
+  return new ModelNotThereError(`${place} is not in the store, and connections are switched off`, {
     mend: `Unset LLM_QE_OFFLINE and HF_HUB_OFFLINE and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
   });
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
 import { answersStage, candidatesStage } from './candidate-stages.ts';
+import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import type { EvaluationData } from './evaluation-data.ts';
 import { evaluateStage } from './evaluation-stage.ts';
 import { expansionStages } from './expansion-stages.ts';
@@ -57,8 +58,10 @@ export async function align(recipe: Recipe, options: AlignOptions): Promise<Alig
 
 async function run(recipe: Recipe, options: AlignOptions & { progress: Progress }): Promise<AlignResult> {
   const runFolder = new RunFolder(options.folder);
+  await checkRecipe(recipe, options);
   const context = await openContext(recipe, options);
   try {
+    await checkTrainings(context, runFolder, options.only);
     await runStages(context, runFolder, options);
   } finally {
     await context.models.encoder.close();
@@ -84,6 +87,28 @@ export async function openContext(
   const models = await openModels(recipe, inputs);
   const opened = { recipe, data, models, prompt, answerPrompt, rewards };
   return { ...opened, options: { ...inputs, engine, warn }, done: new Map() };
+}
+
+/** Stages that are finished: the key of one is known as soon as those before it are done. */
+export async function findFinished(context: AlignmentContext, runFolder: RunFolder): Promise<AlignmentContext['done']> {
+  const done: AlignmentContext['done'] = new Map();
+  for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(context.recipe))) {
+    const record = await runFolder.find(stage.name, stage.settings({ ...context, done }));
+    if (record === undefined) break;
+    done.set(stage.name, { record, folder: runFolder.folderOf(stage.name, record.key), reused: true, changes: [] });
+  }
+  return done;
+}
+
+/** What would stop a training that is still to do is found before the stages that come before it. */
+async function checkTrainings(context: AlignmentContext, runFolder: RunFolder, only: StageName | undefined) {
+  const { recipe, models, options } = context;
+  const finished = await findFinished(context, runFolder);
+  const left = trainingsOf(recipe).filter((name) => !finished.has(name));
+  if (left.length === 0) return;
+  const isElsewhere = only !== undefined && !(left as StageName[]).includes(only);
+  const { engine, signal } = options;
+  await passChecks(trainingChecks(recipe, models.generator, { engine, signal, isElsewhere }));
 }
 
 async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {

@@ -1,26 +1,20 @@
 import { readdir } from 'node:fs/promises';
-import { ModelStore } from '../models/index.ts';
-import { isAbort, LlmQeError, type Progress } from '../system/index.ts';
-import { ALIGNMENT_STAGES } from './align.ts';
-import {
-  type AlignmentData,
-  type InputOptions,
-  judgingEncoders,
-  openData,
-  openModels,
-  openPrompt,
-} from './alignment-inputs.ts';
+import { type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
+import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../system/index.ts';
+import { findFinished, openContext } from './align.ts';
+import { type AlignmentData, type InputOptions, judgingEncoders, openData, openPrompt } from './alignment-inputs.ts';
+import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { generationSeeds } from './expansion-stages.ts';
-import { checkedRewards } from './preference-stages.ts';
 import { isTuned, recipeHash } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
 
-/** One input that a recipe names. */
+/** One input that a recipe names, or a part of its settings. */
 export interface PlannedInput {
   input: string;
-  state: 'ready' | 'to fetch' | 'missing';
+  /** Bad is a setting that the run would refuse. */
+  state: 'ready' | 'to fetch' | 'missing' | 'bad';
   detail: string;
 }
 
@@ -64,30 +58,22 @@ const RECORD_BYTES = 240;
 /** Tokens of a prompt that is not known yet. */
 const PROMPT_TOKENS = 60;
 
-/** Says what a recipe would take, before anything is run. Nothing is fetched; what stands in the folder already is not counted. */
+/**
+ * Says what a recipe would take, and what of it would stop the run, before anything is run. Nothing is fetched; what stands in the
+ * folder already is not counted.
+ */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
-  const inputs: PlannedInput[] = [];
-  const data = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
-    const opened = await openData(recipe, options);
-    return { value: opened, detail: opened.dataset.folder };
-  });
-  for (const { name, kind } of modelsOf(recipe)) await checkModel(inputs, name, kind, options);
-  const prompt = await checked(inputs, 'prompt', async () => {
-    const opened = await openPrompt(recipe.prompt);
-    return { value: opened, detail: opened.name };
-  });
-  await checked(inputs, 'rewards', async () => {
-    const named = await checkedRewards(recipe);
-    return { value: named, detail: named.map(({ name, weight }) => `${name}=${weight}`).join(', ') };
-  });
+  const { inputs, data, finished } = await lookAt(recipe, options);
   const counts = await countQueries(recipe, data);
-  const run = new RunFolder(options.folder);
-  const isReady = inputs.every(({ state }) => state === 'ready');
-  const finished = isReady ? await findFinished(recipe, data!, run, options) : new Map<StageName, FinishedStage>();
   const rates = await ratesOf(recipe, finished, options.folder);
-  const stages = estimate(recipe, counts, rates, prompt === undefined ? PROMPT_TOKENS : promptTokens(prompt.text)).map(
-    (stage) => ({ ...stage, state: finished.has(stage.stage) ? ('finished' as const) : ('to do' as const) }),
+  const prompt = await openPrompt(recipe.prompt).then(
+    ({ text }) => promptTokens(text),
+    () => PROMPT_TOKENS,
   );
+  const stages = estimate(recipe, counts, rates, prompt).map((stage) => ({
+    ...stage,
+    state: finished.has(stage.stage) ? ('finished' as const) : ('to do' as const),
+  }));
   const left = stages.filter(({ state }) => state === 'to do');
   const sum = (pick: (stage: PlannedStage) => number) => left.reduce((total, stage) => total + pick(stage), 0);
   return {
@@ -98,6 +84,33 @@ export async function planAlignment(recipe: Recipe, options: PlanOptions): Promi
       seconds: sum((one) => one.seconds),
     },
   };
+}
+
+/** Looks at data, models and settings, and at what is finished. */
+async function lookAt(recipe: Recipe, options: PlanOptions) {
+  const inputs: PlannedInput[] = [];
+  const data = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
+    const opened = await openData(recipe, options);
+    return { value: opened, detail: opened.dataset.folder };
+  });
+  let base: ResolvedModel | undefined;
+  for (const { name, kind } of modelsOf(recipe)) {
+    const model = await checkModel(inputs, name, kind, options);
+    if (name === recipe.generator.model) base = model;
+  }
+  await runChecks(inputs, settingsChecks(recipe, options));
+  const isReady = inputs.every(({ state }) => state === 'ready');
+  const finished = isReady ? await finishedIn(recipe, options) : new Map<StageName, FinishedStage>();
+  if (trainingsOf(recipe).some((name) => !finished.has(name))) {
+    await runChecks(inputs, trainingChecks(recipe, base, options));
+  }
+  return { inputs, data, finished };
+}
+
+async function runChecks(inputs: PlannedInput[], checks: readonly RecipeCheck[]): Promise<void> {
+  for (const { input, find } of checks) {
+    await checked(inputs, input, async () => ({ value: undefined, detail: await find() }));
+  }
 }
 
 /** Opens an input, or notes what is wrong with it. */
@@ -112,9 +125,14 @@ async function checked<T>(
     return value;
   } catch (error) {
     if (isAbort(error) || !(error instanceof LlmQeError)) throw error;
-    inputs.push({ input, state: 'missing', detail: `${error.message}. ${error.mend}` });
+    const isThere = error instanceof UsageError || error instanceof ModelError;
+    inputs.push({ input, state: isThere ? 'bad' : 'missing', detail: describeFault(error) });
     return undefined;
   }
+}
+
+function describeFault({ message, mend }: LlmQeError): string {
+  return `${message}. ${mend}`;
 }
 
 function modelsOf(recipe: Recipe) {
@@ -126,17 +144,24 @@ function modelsOf(recipe: Recipe) {
   ].filter(({ name }) => !/^https?:/.test(name));
 }
 
-/** Looks without fetching: what the store lacks is to be fetched, a path that is not there is missing. */
-async function checkModel(inputs: PlannedInput[], name: string, kind: 'generator' | 'encoder', options: PlanOptions) {
+/** Looks without fetching: what the store lacks and could fetch is to be fetched, all else is missing or no model of the kind. */
+async function checkModel(
+  inputs: PlannedInput[],
+  name: string,
+  kind: ModelKind,
+  options: PlanOptions,
+): Promise<ResolvedModel | undefined> {
   const store = new ModelStore({ offline: true, progress: options.progress });
+  const input = `${kind} ${name}`;
   try {
-    const { path } = await store.resolve(name, { kind, signal: options.signal });
-    inputs.push({ input: `${kind} ${name}`, state: 'ready', detail: path });
+    const model = await store.resolve(name, { kind, signal: options.signal });
+    inputs.push({ input, state: 'ready', detail: model.path });
+    return model;
   } catch (error) {
     if (isAbort(error) || !(error instanceof LlmQeError)) throw error;
-    const isPath = /^[./~]|\.gguf$/.test(name);
-    const state = isPath || options.offline ? 'missing' : 'to fetch';
-    inputs.push({ input: `${kind} ${name}`, state, detail: error.message });
+    const isFetched = error instanceof ModelNotThereError && options.offline !== true;
+    inputs.push({ input, state: isFetched ? 'to fetch' : 'missing', detail: describeFault(error) });
+    return undefined;
   }
 }
 
@@ -164,27 +189,11 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   };
 }
 
-/** Stages that are finished: a stage's key is known as soon as those before it are done. */
-async function findFinished(recipe: Recipe, data: AlignmentData, run: RunFolder, options: PlanOptions) {
-  const done = new Map<StageName, FinishedStage>();
-  if ((await readdir(run.path).catch(() => [])).length === 0) return done;
-  const models = await openModels(recipe, { ...options, offline: true });
-  try {
-    const [prompt, answerPrompt] = [await openPrompt(recipe.prompt), await openPrompt(recipe.answers.prompt)];
-    const rewards = await checkedRewards(recipe);
-    const context: AlignmentContext = {
-      ...{ recipe, data, models, prompt, answerPrompt, rewards, done },
-      options: { ...options, warn: () => {} },
-    };
-    for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(recipe))) {
-      const found = await run.find(stage.name, stage.settings(context));
-      if (found === undefined) break;
-      done.set(stage.name, { record: found, folder: run.folderOf(stage.name, found.key), reused: true, changes: [] });
-    }
-  } finally {
-    await models.encoder.close();
-  }
-  return done;
+/** What stands finished in the folder; nothing is opened where there is no folder yet. */
+async function finishedIn(recipe: Recipe, options: PlanOptions): Promise<AlignmentContext['done']> {
+  if ((await readdir(options.folder).catch(() => [])).length === 0) return new Map();
+  const context = await openContext(recipe, { ...options, offline: true });
+  return findFinished(context, new RunFolder(options.folder)).finally(() => context.models.encoder.close());
 }
 
 /** Measured in this folder, else as the recipe states them, else those of the default models. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type AlignmentPlan, ENGINES, planAlignment, readRecipe, STAGES } from '../../pipeline/index.ts';
-import { DataError } from '../../system/index.ts';
+import { DataError, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { printPlan } from '../print-plan.ts';
 import { runAlignment } from '../run-alignment.ts';
@@ -51,18 +51,23 @@ export const command = defineCommand({
       const plan = await planAlignment(recipe, { folder, engine, threads, offline, signal, progress });
       context.json(plan);
       if (!given.json) printPlan(plan, context.say);
-      refuseMissing(plan);
+      refuseFaults(plan);
       return;
     }
     await runAlignment(given, context);
   },
 });
 
-/** @throws DataError where the recipe names what is not there */
-function refuseMissing({ inputs }: AlignmentPlan): void {
-  const missing = inputs.filter(({ state }) => state === 'missing');
-  if (missing.length === 0) return;
-  throw new DataError(`missing: ${missing.map(({ input }) => input).join(', ')}`, {
-    mend: 'Get what the plan above calls missing, or name another.',
-  });
+/** @throws UsageError where a setting cannot be, DataError where the recipe names what is not there */
+function refuseFaults({ inputs }: AlignmentPlan): void {
+  const named = (wanted: string) => inputs.filter(({ state }) => state === wanted).map(({ input }) => input);
+  const [bad, missing] = [named('bad'), named('missing')];
+  if (bad.length > 0) {
+    throw new UsageError(`bad: ${bad.join(', ')}`, { mend: 'Mend what the plan above calls bad.' });
+  }
+  if (missing.length > 0) {
+    throw new DataError(`missing: ${missing.join(', ')}`, {
+      mend: 'Get what the plan above calls missing, or name another.',
+    });
+  }
 }
