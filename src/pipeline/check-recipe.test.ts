@@ -1,0 +1,120 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DataError, ResourceError, SILENT, UsageError } from '../system/index.ts';
+import { align } from './align.ts';
+import { checkRecipe, passChecks, trainingChecks } from './check-recipe.ts';
+import { planAlignment } from './plan.ts';
+import { parseRecipe } from './recipe.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'llm-qe-check-'));
+const MODEL = resolve('src/generate/goldens/tiny-llama.gguf');
+const RECIPE = `
+name: tiny
+data: { kind: beir, folder: nowhere }
+generator: { model: ${JSON.stringify(MODEL)} }
+encoder: { model: ${JSON.stringify(resolve('src/embed/goldens/tiny-encoder'))} }
+dpo: { maxLength: 64 }
+sft: { maxLength: 64 }
+`;
+const base = { name: 'tiny', path: MODEL, format: 'gguf' as const, fingerprint: 'tiny', source: 'goldens' };
+const recipe = (...set: string[]) => parseRecipe(RECIPE, 'tiny.yaml', set);
+
+beforeAll(() => {
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  vi.stubEnv('LLM_QE_PYTHON', '');
+  vi.stubEnv('PATH', folder);
+  writeFileSync(join(folder, 'no-reward.mjs'), 'export const answer = 42;\n');
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('the settings of a recipe', () => {
+  it('are right as they come', async () => {
+    await expect(checkRecipe(recipe())).resolves.toBeUndefined();
+    await expect(checkRecipe(recipe(), { engine: 'trl' })).resolves.toBeUndefined();
+  });
+
+  it.each([
+    ['evaluation.measure=nDGC@10', /^evaluation\.measure: there is no measure "nDGC@10"/],
+    ['evaluation.measure=num_ret', /^evaluation\.measure: num_ret does not tell/],
+    ['reward.weights.rank-gld=1', /^reward\.weights: there is no reward "rank-gld"/],
+    ['reward.weights={change-nDGC@10: 1}', /^reward\.weights: there is no measure/],
+    ['reward.weights={rank-gold: 0, rank-answer: 0}', /^reward\.weights: no reward counts/],
+    ['answers.enabled=false', /^reward\.weights: reward rank-answer reads answers/],
+    ['dpo.lossWeights=[1, 2]', /^dpo: lossWeights: 2 weights for 1 loss types/],
+    ['dpo.warmup=1.5', /^dpo: warmup: a number of steps is whole/],
+    ['answers.prompt=q2d', /^answers\.prompt: q2d does not read the document/],
+    ['prompt=q2a', /^prompt: q2a reads a gold document/],
+  ])('are found wrong before the run: %s', async (set, message) => {
+    const fault = checkRecipe(recipe(set));
+    await expect(fault).rejects.toBeInstanceOf(UsageError);
+    await expect(fault).rejects.toThrow(message);
+  });
+
+  it.each([
+    ['dpo.patience=2', /^dpo: patience: TRL's command line cannot stop early/],
+    ['sft.full=true', /^sft: full: only adapters are trained by TRL/],
+    ['trl.perDevice=3', /^sft: batchSize: 16 examples a step cannot be dealt out/],
+    ['dpo.metricForBest=logProbabilityEnd', /^dpo: metricForBest: TRL reports no/],
+  ])('are found wrong where TRL trains: %s', async (set, message) => {
+    await expect(checkRecipe(recipe(set), { engine: 'trl' })).rejects.toThrow(message);
+    await expect(checkRecipe(recipe(set))).resolves.toBeUndefined();
+  });
+
+  it('may name files that are not there', async () => {
+    const fileFault = (key: string, name: string) => checkRecipe(recipe(`${key}=${JSON.stringify(name)}`));
+    await expect(fileFault('answers.prompt', '/nope.txt')).rejects.toBeInstanceOf(DataError);
+    const module = (name: string) => checkRecipe(recipe(`reward.weights={${JSON.stringify(join(folder, name))}: 1}`));
+    await expect(module('none.mjs')).rejects.toBeInstanceOf(DataError);
+    await expect(module('no-reward.mjs')).rejects.toThrow(/exports no reward function/);
+  });
+
+  it('may name servers, but not offline', async () => {
+    const served = recipe('generator.servers=[http://127.0.0.1:9]');
+    await expect(checkRecipe(served)).resolves.toBeUndefined();
+    await expect(checkRecipe(served, { offline: true })).rejects.toBeInstanceOf(UsageError);
+  });
+});
+
+describe('the trainings of a recipe', () => {
+  const check = (set: string[], options: Parameters<typeof trainingChecks>[2] = {}) =>
+    passChecks(trainingChecks(recipe(...set), base, options));
+
+  it('are held against the model', async () => {
+    await expect(check([])).resolves.toBeUndefined();
+    await expect(check(['dpo.loraTargetModules=[nope]'])).rejects.toThrow(/no linear layer "nope"/);
+    await expect(check(['sft.maxLength=100000'])).rejects.toThrow(/maxLength: 100000 tokens are more than/);
+  });
+
+  it('by TRL need TRL on the machine that trains', async () => {
+    await expect(check([], { engine: 'trl' })).rejects.toBeInstanceOf(ResourceError);
+    await expect(check([], { engine: 'trl', isElsewhere: true })).resolves.toBeUndefined();
+  });
+});
+
+describe('what is found', () => {
+  it('stands in the plan, with what mends it', async () => {
+    const set = ['evaluation.measure=nDGC@10', 'answers.prompt=/nope.txt', 'encoder.model=smollm2-135m-instruct'];
+    const plan = await planAlignment(recipe(...set, 'dpo.loraTargetModules=[nope]'), {
+      ...{ folder: join(folder, 'run'), engine: 'trl' as const, progress: SILENT },
+    });
+    const found = Object.fromEntries(plan.inputs.map(({ input, state, detail }) => [input, `${state}: ${detail}`]));
+    expect(found['data set (beir)']).toMatch(/^missing: .*no such folder/);
+    expect(found[`generator ${MODEL}`]).toBe(`ready: ${MODEL}`);
+    expect(found['encoder smollm2-135m-instruct']).toMatch(/^missing: .*is a generator.*Name one of/);
+    expect(found['evaluation.measure']).toMatch(/^bad: there is no measure.*Known are/);
+    expect(found['answers.prompt']).toMatch(/^missing: \/nope.txt/);
+    expect(found['reward.weights']).toBe('ready: rank-gold=1, rank-answer=1');
+    expect(found.training).toMatch(/^bad: .*"nope".*q_proj/);
+    expect(found.TRL).toMatch(/^missing: TRL is not installed.*pip install/);
+  });
+
+  it('ends a run before anything is fetched or read', async () => {
+    const run = align(recipe('evaluation.measure=nDGC@10'), { folder: join(folder, 'run') });
+    await expect(run).rejects.toThrow(/there is no measure/);
+  });
+});

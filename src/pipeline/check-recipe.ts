@@ -1,0 +1,129 @@
+import { parseQualityMeasure } from '../measures/index.ts';
+import type { ResolvedModel } from '../models/index.ts';
+import { UsageError } from '../system/index.ts';
+import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
+import { openPrompt } from './alignment-inputs.ts';
+import { checkedRewards } from './preference-stages.ts';
+import type { Recipe } from './recipe-schema.ts';
+import type { Engine } from './stages.ts';
+import { trainingSettings } from './training-stages.ts';
+
+/** A part of a recipe that can be found wrong before anything is run. */
+export interface RecipeCheck {
+  /** The part: a key or a section of the recipe. */
+  input: string;
+  /** Says what was found. @throws LlmQeError where the run would fail */
+  find(): Promise<string>;
+}
+
+export interface CheckOptions {
+  engine?: Engine | undefined;
+  offline?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Runs all checks that need neither data nor models. @throws UsageError naming the key, DataError for a file that is not there */
+export async function checkRecipe(recipe: Recipe, options: CheckOptions = {}): Promise<void> {
+  await passChecks(settingsChecks(recipe, options));
+}
+
+/** @throws the first fault */
+export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> {
+  for (const { input, find } of checks) {
+    await find().catch((error: unknown) => {
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(`${input}: ${error.message}`, { mend: error.mend, cause: error });
+    });
+  }
+}
+
+/** What can be told from the recipe alone; files that it names are read. */
+export function settingsChecks(recipe: Recipe, options: CheckOptions = {}): RecipeCheck[] {
+  const { answers, prompt, evaluation } = recipe;
+  const checks: (RecipeCheck | false)[] = [
+    { input: 'prompt', find: () => checkPrompt(prompt) },
+    answers.enabled && { input: 'answers.prompt', find: () => checkAnswerPrompt(answers.prompt) },
+    { input: 'reward.weights', find: () => checkRewards(recipe) },
+    ...trainingsOf(recipe).map((method) => ({
+      input: method,
+      find: async () => checkTraining(recipe, options, method),
+    })),
+    { input: 'evaluation.measure', find: async () => parseQualityMeasure(evaluation.measure).displayName },
+    options.offline === true && { input: 'servers', find: async () => checkOffline(recipe) },
+  ];
+  return checks.filter((check) => check !== false);
+}
+
+/**
+ * What only this machine can tell: whether the trainings suit the model, and whether TRL is installed.
+ *
+ * @param base the model where it is there
+ * @param options.isElsewhere whether another machine trains
+ */
+export function trainingChecks(
+  recipe: Recipe,
+  base: ResolvedModel | undefined,
+  options: CheckOptions & { isElsewhere?: boolean },
+): RecipeCheck[] {
+  const { engine, isElsewhere = false, signal } = options;
+  const checks: (RecipeCheck | false)[] = [
+    base !== undefined && { input: 'training', find: () => checkBase(recipe, options, base) },
+    engine === 'trl' && !isElsewhere && { input: 'TRL', find: () => checkTrl(recipe, signal) },
+  ];
+  return checks.filter((check) => check !== false);
+}
+
+async function checkPrompt(named: string): Promise<string> {
+  const prompt = await openPrompt(named);
+  if (!prompt.needsDocument) return prompt.name;
+  throw new UsageError(`${prompt.name} reads a gold document, which a query that is searched has not`, {
+    mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+  });
+}
+
+async function checkAnswerPrompt(named: string): Promise<string> {
+  const prompt = await openPrompt(named);
+  if (prompt.needsDocument) return prompt.name;
+  throw new UsageError(`${prompt.name} does not read the document`, {
+    mend: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
+  });
+}
+
+async function checkRewards(recipe: Recipe): Promise<string> {
+  const named = await checkedRewards(recipe);
+  return named.map(({ name, weight }) => `${name}=${weight}`).join(', ');
+}
+
+/** The trainings that a recipe wants, in their order. */
+export function trainingsOf(recipe: Recipe): ('sft' | 'dpo')[] {
+  return recipe.sft.enabled ? ['sft', 'dpo'] : ['dpo'];
+}
+
+function checkTraining(recipe: Recipe, options: CheckOptions, method: 'sft' | 'dpo'): string {
+  const { learningRate, loraR, full } = parsedTraining(recipe, options, method);
+  return `${full ? 'all weights' : `LoRA of rank ${loraR}`}, learning rate ${learningRate}`;
+}
+
+function parsedTraining(recipe: Recipe, { engine }: CheckOptions, method: 'sft' | 'dpo') {
+  const trl = engine === 'trl' ? recipe.trl : undefined;
+  return checkGeneratorSettings(trainingSettings(recipe, method), { trl, hasDev: recipe.pairs.dev > 0 });
+}
+
+function checkOffline({ generator, answerGenerator }: Recipe): string {
+  const count = generator.servers.length + (answerGenerator?.servers.length ?? 0);
+  if (count === 0) return 'none';
+  throw new UsageError('the recipe names servers, and --offline forbids connections', {
+    mend: 'Leave --offline, or the servers, away.',
+  });
+}
+
+async function checkTrl({ trl }: Recipe, signal: AbortSignal | undefined): Promise<string> {
+  const { python, versions } = await findTrl({ deepspeed: trl.zero2, signal });
+  return `${versions.trl} in ${python}`;
+}
+
+async function checkBase(recipe: Recipe, options: CheckOptions, base: ResolvedModel): Promise<string> {
+  const trainings = trainingsOf(recipe).map((method) => parsedTraining(recipe, options, method));
+  await checkGeneratorBase(base, trainings);
+  return `lengths and layers suit ${base.name}`;
+}
