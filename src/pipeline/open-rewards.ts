@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { BeirDataset } from '../data/index.ts';
 import { encodeCorpus } from '../embed/index.ts';
 import type { CorpusSearch, RetrievalSettings } from '../evaluate/index.ts';
+import { parseQualityMeasure } from '../measures/index.ts';
 import {
   type CandidateSearch,
   DenseCandidateSearch,
@@ -103,17 +104,21 @@ export async function openRewards(
  * @param reward NAME or NAME=WEIGHT each
  * @param options.isJudged whether the training queries are those of a data set, with judgements
  * @param options.isAnswered whether there will be answers
- * @throws UsageError for an unknown reward, a search reward without a data set, a reward that reads answers where there are none,
- *   and a module that cannot be loaded; DataError where there is no such module
+ * @throws UsageError where none is named, for an unknown reward or measure, a search reward without a data set, a reward that reads
+ *   answers where there are none, and a module that cannot be loaded; DataError where there is no such module
  */
 export async function checkRewards(
   reward: readonly string[],
   { isJudged, isAnswered }: { isJudged: boolean; isAnswered: boolean },
 ): Promise<NamedReward[]> {
+  if (reward.length === 0) {
+    throw new UsageError('no reward counts', { mend: 'Give at least one of them a weight other than 0.' });
+  }
   const named: NamedReward[] = [];
   for (const words of reward) {
     const { name, weight } = splitWeight(words);
     const kind = kindOf(name);
+    if (kind === 'search') parseQualityMeasure(name.slice(SEARCH_PREFIX.length));
     if (kind === 'search' && !isJudged) throw unsearchable(name);
     const opened = kind === 'search' ? undefined : kind === 'own' ? await loadReward(name) : SIMPLE[name]!();
     const needsAnswer = opened?.needsAnswer ?? false;
