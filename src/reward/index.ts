@@ -27,6 +27,7 @@ export {
   type CandidateSearch,
   DenseCandidateSearch,
   type DenseSearchOptions,
+  type DocumentIds,
   type FoundDocuments,
   RetrieverCandidateSearch,
   SearchReward,

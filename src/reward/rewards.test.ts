@@ -209,6 +209,20 @@ describe('search rewards', () => {
     expect(await scores(reward, { ...item, query: { ...item.query, documents: ['da'] } })).toEqual([0.5]);
   });
 
+  it('refuse a query whose relevant documents are not in the corpus: it would earn zeros in silence', async () => {
+    const ids = () => ['da', 'db'];
+    const known = new DenseCandidateSearch(index, { alpha: 0.5, fingerprint: 'x', ids });
+    const item = await setOf(['aa'], { query: 'bba' });
+    const foreign = new Map([['q', new Map(Object.entries({ x: 1, da: 0, y: 2 }))]]);
+    expect(await scores(new SearchReward('MRR@10', known, qrels), item)).toEqual([0.5]);
+    const texts = new RetrieverCandidateSearch({ settings: {}, retrieve: async () => ({ run: new Map() }) }, 'c', ids);
+    for (const search of [known, texts]) {
+      await expect(scores(new SearchReward('MRR@10', search, foreign), item)).rejects.toThrow(
+        /id "q": no relevant document of the query is in the corpus \("x", "y"\): change-MRR@10/,
+      );
+    }
+  });
+
   it('refuse measures that only count', () => {
     expect(() => new SearchReward('num_ret', search, qrels)).toThrow(/does not tell a better search/);
     expect(() => new SearchReward('Hole@10', search, qrels)).toThrow(/does not tell a better search/);

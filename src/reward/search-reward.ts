@@ -1,6 +1,7 @@
+import { IdSet, type TrainingQuery } from '../data/index.ts';
 import { evaluateRun, parseQualityMeasure, type Qrels, type Run, type ScoredDocument } from '../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
-import { contentKey } from '../system/index.ts';
+import { contentKey, DataError } from '../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 
@@ -16,10 +17,17 @@ export interface CandidateSearch {
   /** Content key of index and settings. */
   readonly fingerprint: string;
   search(items: readonly CandidateSet[], depth: number, signal?: AbortSignal): Promise<FoundDocuments[]>;
+  /** Whether the corpus holds a document, where that can be told. */
+  readonly holds?: ((id: string) => Promise<boolean>) | undefined;
 }
+
+/** Lists the ids of all documents of a corpus; called once, when the first of them is looked for. */
+export type DocumentIds = () => Iterable<string> | AsyncIterable<string>;
 
 /** Documents searched where a measure has no cut-off of its own. */
 const WHOLE_DEPTH = 1000;
+/** Ids that an error names. */
+const NAMED_IDS = 3;
 
 /**
  * How much a measure of the whole search changes when the candidate stands beside the query, against the query alone:
@@ -57,14 +65,16 @@ export class SearchReward implements Reward {
     return (await this.scoreAll([item], signal))[0]!;
   }
 
+  /** @throws DataError for a query whose relevant documents are all unknown to the corpus: no search could find them */
   async scoreAll(items: readonly CandidateSet[], signal?: AbortSignal): Promise<Float32Array[]> {
+    for (const { query } of items) await this.#refuseUnknown(query);
     const found = await this.#search.search(items, this.#depth + (this.#dropSelf ? 1 : 0), signal);
     return items.map((item, row) => perCandidate(this.#changes(item, found[row]!), item));
   }
 
   /** Measure of each distinct text, less that of the query alone // [texts] */
   #changes({ query }: CandidateSet, { raw, expanded }: FoundDocuments): Float64Array {
-    const judged = this.#qrels.get(query.id) ?? new Map(query.documents.map((document) => [document, 1]));
+    const judged = this.#judged(query);
     const lists = [raw, ...expanded].map((hits) => this.#keep(hits, query.id));
     // One query's many rankings are scored as one run, under a key for each.
     const run: Run = new Map(lists.map((hits, at) => [String(at), hits]));
@@ -72,6 +82,22 @@ export class SearchReward implements Reward {
     const { perQuery } = evaluateRun(qrels, run, { measures: [this.#measure], complete: true });
     const values = lists.map((_hits, at) => perQuery.get(String(at))?.[this.#measure] ?? 0);
     return Float64Array.from(values.slice(1), (value) => value - values[0]!);
+  }
+
+  #judged({ id, documents }: TrainingQuery): Map<string, number> {
+    return this.#qrels.get(id) ?? new Map(documents.map((document) => [document, 1]));
+  }
+
+  async #refuseUnknown(query: TrainingQuery): Promise<void> {
+    if (this.#search.holds === undefined) return;
+    const relevant = [...this.#judged(query)].flatMap(([id, grade]) => (grade > 0 ? [id] : []));
+    for (const id of relevant) if (await this.#search.holds(id)) return;
+    const named = relevant.slice(0, NAMED_IDS).map((id) => JSON.stringify(id));
+    const more = relevant.length > NAMED_IDS ? ` and ${relevant.length - NAMED_IDS} more` : '';
+    throw new DataError(
+      `no relevant document of the query is in the corpus (${named.join(', ')}${more}): ${this.name} would be 0 for all candidates`,
+      { id: query.id, mend: 'Search the corpus that the judgements are of, or choose rewards that search nothing.' },
+    );
   }
 
   #keep(hits: readonly ScoredDocument[], queryId: string): ScoredDocument[] {
@@ -85,17 +111,21 @@ export interface DenseSearchOptions {
   alpha: number;
   /** Content key of encoder, corpus and similarity. */
   fingerprint: string;
+  /** With them a query whose relevant documents the index does not hold is an error; without, it earns zeros. */
+  ids?: DocumentIds | undefined;
 }
 
 /** Searches by the mean of query and candidate vectors, which the set holds already: nothing is embedded again. */
 export class DenseCandidateSearch implements CandidateSearch {
   readonly fingerprint: string;
+  readonly holds: CandidateSearch['holds'];
   readonly #index: SearchIndex<Float32Array>;
   readonly #alpha: number;
 
-  constructor(index: SearchIndex<Float32Array>, { alpha, fingerprint }: DenseSearchOptions) {
+  constructor(index: SearchIndex<Float32Array>, { alpha, fingerprint, ids }: DenseSearchOptions) {
     this.#index = index;
     this.#alpha = alpha;
+    this.holds = ids && lookUp(ids);
     this.fingerprint = contentKey({ kind: 'dense', alpha, of: fingerprint });
   }
 
@@ -139,11 +169,16 @@ export interface TextSearch {
 /** Searches through a retriever of the evaluation: BM25, or the fusion of BM25 and vectors. */
 export class RetrieverCandidateSearch implements CandidateSearch {
   readonly fingerprint: string;
+  readonly holds: CandidateSearch['holds'];
   readonly #retriever: TextSearch;
 
-  /** @param corpus SHA-256 of what the retriever searches */
-  constructor(retriever: TextSearch, corpus: string) {
+  /**
+   * @param corpus SHA-256 of what the retriever searches
+   * @param ids as {@link DenseSearchOptions.ids}
+   */
+  constructor(retriever: TextSearch, corpus: string, ids?: DocumentIds) {
     this.#retriever = retriever;
+    this.holds = ids && lookUp(ids);
     this.fingerprint = contentKey({ kind: 'retriever', settings: retriever.settings, corpus });
   }
 
@@ -159,6 +194,20 @@ export class RetrieverCandidateSearch implements CandidateSearch {
       expanded: texts.map((_text, at) => run.get(keyOf(row, at + 1)) ?? []),
     }));
   }
+}
+
+/** Keeps a hash of each id: a corpus may have millions. */
+function lookUp(ids: DocumentIds): (id: string) => Promise<boolean> {
+  let known: Promise<IdSet> | undefined;
+  const read = async () => {
+    const set = new IdSet();
+    for await (const id of ids()) set.add(id);
+    return set;
+  };
+  return async (id) => {
+    known ??= read();
+    return (await known).has(id);
+  };
 }
 
 function keyOf(row: number, at: number): string {
