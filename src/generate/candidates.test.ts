@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -191,7 +191,7 @@ describe('sampleCandidates', () => {
   });
 
   it('holds few queries at once, however many there are', async () => {
-    const count = 1000;
+    const count = 300;
     let read = 0;
     let [written, ahead] = [0, 0];
     async function* many() {
@@ -217,15 +217,36 @@ describe('sampleCandidates', () => {
     expect((await recordsIn(out)).length).toBe(8 * count);
   });
 
-  it('keeps whole queries when it is stopped, and none in part', async () => {
+  it('keeps every finished text when it is stopped, and writes whole queries alone', async () => {
+    await sample();
+    const whole = await readFile(out);
+    for (const file of ['candidates.jsonl', 'candidates.manifest.json']) await rm(join(folder, file));
+    generator = new ToyGenerator();
     const controller = new AbortController();
     generator.answer = ({ seed }) => {
       if (generator.asked.length === 20) controller.abort();
       return `text ${seed}`;
     };
-    await expect(sample({ signal: controller.signal })).rejects.toThrow(/stopped with 1 of 4 queries finished/);
+    await expect(sample({ signal: controller.signal })).rejects.toThrow(
+      /stopped with 1 of 4 queries finished, and 8 candidates of others/,
+    );
     expect(await recordsIn(out)).toHaveLength(8);
-    expect((await sample()).reused).toBe(1);
+    expect(await sample()).toMatchObject({ reused: 1, candidates: 32 });
+    expect(generator.asked).toHaveLength(20 + 32 - 16);
+    expect(await readFile(out)).toEqual(whole);
+    expect(await readdir(folder)).toEqual(['candidates.jsonl', 'candidates.manifest.json']);
+  });
+
+  it('takes over no text that was made with who knows which settings', async () => {
+    const controller = new AbortController();
+    generator.answer = ({ seed }) => {
+      if (generator.asked.length === 20) controller.abort();
+      return `text ${seed}`;
+    };
+    await expect(sample({ signal: controller.signal })).rejects.toThrow(AbortedError);
+    for (const file of ['candidates.jsonl', 'candidates.manifest.json']) await rm(join(folder, file));
+    await sample({ seed: 1 });
+    expect(generator.asked).toHaveLength(20 + 32);
   });
 
   it('tells of a generator that leaves something out, or answers twice', async () => {
@@ -301,26 +322,27 @@ describe('sampleCandidates over servers', () => {
     for (const { text, temperature } of await recordsIn(out)) expect(Number(text.split(' ')[0])).toBe(temperature);
   });
 
-  it('goes on after kill -9 in another process, and loses no whole query', { timeout: 120_000 }, async () => {
+  it('goes on after kill -9 in another process, and loses no finished text', { timeout: 120_000 }, async () => {
     const server = await serve(4);
     const script = `
       import { sampleCandidates, connectGenerator, PROMPTS } from ${JSON.stringify(resolve('dist/generate/index.js'))};
-      const generator = await connectGenerator({ baseUrls: [process.argv[1]], model: 'toy', concurrency: 2, useN: true });
-      const queries = () => Array.from({ length: 60 }, (_none, row) => ({ id: 'q' + row, text: row + '?', documents: ['d'] }));
+      const generator = await connectGenerator({ baseUrls: [process.argv[1]], model: 'toy', concurrency: 2 });
+      const queries = () => Array.from({ length: 8 }, (_none, row) => ({ id: 'q' + row, text: row + '?', documents: ['d'] }));
       console.log(JSON.stringify(await sampleCandidates({ queries, generator, prompt: PROMPTS.q2d, samples: 8, out: process.argv[2] })));`;
     const start = (file: string) =>
       spawn(process.execPath, ['--input-type=module', '-e', script, server.baseUrl, file], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
     const lines = async (file: string) => (await readFile(file, 'utf8').catch(() => '')).split('\n').length - 1;
-    for (const least of [32, 640]) {
+    for (const least of [40, 120]) {
       const child = start(out);
-      while ((await lines(out)) < least) await sleep(3);
+      while ((await lines(`${out}.journal`)) < least) await sleep(3);
       child.kill('SIGKILL');
       expect((await once(child, 'exit'))[1]).toBe('SIGKILL');
     }
-    const kept = await lines(out);
-    expect(kept).toBeLessThan(60 * 32);
+    const kept = await lines(`${out}.journal`);
+    expect(kept).toBeLessThan(8 * 32);
+    const written = Math.floor((await lines(out)) / 32);
     const calls = server.calls.length;
     const last = start(out);
     let printed = '';
@@ -328,10 +350,13 @@ describe('sampleCandidates over servers', () => {
       printed += chunk;
     });
     expect(await once(last, 'close')).toEqual([0, null]);
-    expect(JSON.parse(printed)).toMatchObject({ queries: 60, reused: Math.floor(kept / 32), candidates: 60 * 32 });
-    expect(server.calls.length - calls).toBe((60 - Math.floor(kept / 32)) * 4);
+    expect(JSON.parse(printed)).toMatchObject({ queries: 8, reused: written, candidates: 8 * 32 });
+    expect(server.calls.length - calls).toBe(8 * 32 - kept);
     const other = join(folder, 'whole.jsonl');
-    expect(await once(start(other), 'close')).toEqual([0, null]);
+    const remote = await connectGenerator({ baseUrls: [server.baseUrl], model: 'toy' });
+    const queries = () =>
+      Array.from({ length: 8 }, (_none, row) => ({ id: `q${row}`, text: `${row}?`, documents: ['d'] }));
+    await sample({ generator: remote, queries, samples: 8, out: other });
     expect(await readFile(out)).toEqual(await readFile(other));
   });
 });

@@ -52,7 +52,7 @@ interface CandidatePlan {
  * defaults) into one file that grows query by query. Candidate number `index` has the temperature
  * `temperatures[floor(index / samples)]`. The boilerplate opening of a text is cut; a text that an earlier candidate of
  * the query has to the letter is marked as its duplicate, and an empty one stays as an empty text. Work that was cut off
- * goes on after the last whole query.
+ * goes on with the texts that are missing.
  *
  * @throws DataError for a query that comes twice; OtherSettingsError when the file was begun with other settings or queries,
  *   saying which; UsageError for impossible settings; and what the generator throws

@@ -6,6 +6,15 @@ export interface RequestGroup<Item> {
   item: Item;
   /** With ids of their own among all requests under way. */
   requests: GenerationRequest[];
+  /** Texts that are there from before, by the place of their request. */
+  known?: ReadonlyMap<number, AcceptedText> | undefined;
+}
+
+/** A text that is not asked for again. */
+export interface AcceptedText {
+  generation: Generation;
+  /** How often it was asked for. */
+  attempts: number;
 }
 
 /** A group that is complete. */
@@ -17,12 +26,11 @@ export interface FinishedGroup<Item> {
   attempts: number[];
 }
 
-export interface GroupOptions {
-  /**
-   * Groups under way at once: so many are at most held in memory, and lost when the process is killed. Enough that one slow
-   * call does not leave the others idle.
-   */
+export interface GroupOptions<Item> {
+  /** Groups under way at once: those with a text that is still to come. */
   ahead: number;
+  /** Groups in memory at once: those under way, and whole ones that wait for one before them. */
+  held: number;
   /** Gives the request to be made in place of one whose text will not do. */
   again?:
     | ((request: GenerationRequest, generation: Generation, attempts: number) => GenerationRequest | undefined)
@@ -30,6 +38,8 @@ export interface GroupOptions {
   signal?: AbortSignal | undefined;
   /** Told of each text, also of those that are asked for again. */
   onText?: ((generation: Generation) => void) | undefined;
+  /** Keeps each text that will do as soon as it is there, before anything else is done with it. */
+  keep?: ((item: Item, place: number, text: AcceptedText) => Promise<void>) | undefined;
 }
 
 /**
@@ -41,14 +51,17 @@ export interface GroupOptions {
 export async function* completeGroups<Item>(
   generator: TextGenerator,
   groups: Iterable<RequestGroup<Item>> | AsyncIterable<RequestGroup<Item>>,
-  options: GroupOptions,
+  options: GroupOptions<Item>,
 ): AsyncGenerator<FinishedGroup<Item>> {
   const feed = new GroupFeed(groups, options);
   for await (const generation of generator.generate(feed, options.signal)) {
     options.onText?.(generation);
-    yield* feed.take(generation);
+    const accepted = feed.book(generation);
+    if (accepted !== undefined) await options.keep?.(accepted.item, accepted.place, accepted.text);
+    yield* feed.atTheirTurn();
   }
   feed.refuseLeftovers();
+  yield* feed.atTheirTurn();
 }
 
 interface OpenGroup<Item> extends FinishedGroup<Item> {
@@ -66,9 +79,11 @@ const BROKEN = { mend: 'Report this with the name of the generator.' };
 /** The requests of all groups, and what is known of those under way. */
 class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
   readonly #groups: Iterator<RequestGroup<Item>> | AsyncIterator<RequestGroup<Item>>;
-  readonly #options: GroupOptions;
-  /** Groups under way, in their order. */
+  readonly #options: GroupOptions<Item>;
+  /** Groups in memory, in their order. */
   readonly #order: OpenGroup<Item>[] = [];
+  /** How many of them are not whole. */
+  #underWay = 0;
   readonly #open = new Map<string, OpenRequest<Item>>();
   /** Requests that wait to be pulled; those that are made again come first. */
   #ready: GenerationRequest[] = [];
@@ -76,7 +91,7 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
   #closed = false;
   #wake: () => void = () => {};
 
-  constructor(groups: Iterable<RequestGroup<Item>> | AsyncIterable<RequestGroup<Item>>, options: GroupOptions) {
+  constructor(groups: Iterable<RequestGroup<Item>> | AsyncIterable<RequestGroup<Item>>, options: GroupOptions<Item>) {
     this.#groups = Symbol.asyncIterator in groups ? groups[Symbol.asyncIterator]() : groups[Symbol.iterator]();
     this.#options = options;
   }
@@ -89,8 +104,8 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     while (!this.#closed) {
       const request = this.#ready.shift();
       if (request !== undefined) return { value: request, done: false };
-      if (!this.#allRead && this.#order.length < this.#options.ahead) await this.#readGroup();
-      else if (this.#allRead && (this.#order.length === 0 || this.#options.again === undefined)) break;
+      if (!this.#allRead && this.#hasRoom) await this.#readGroup();
+      else if (this.#allRead && (this.#underWay === 0 || this.#options.again === undefined)) break;
       else await this.#change();
     }
     return { value: undefined, done: true };
@@ -104,8 +119,14 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     return { value: undefined, done: true };
   }
 
-  /** Books a text and gives the groups that are now complete and at their turn. */
-  *take(generation: Generation): Generator<FinishedGroup<Item>> {
+  /** Where nothing is under way nobody would make room: then it goes on beyond what may be held. */
+  get #hasRoom(): boolean {
+    const { ahead, held } = this.#options;
+    return this.#underWay < ahead && (this.#order.length < held || this.#underWay === 0);
+  }
+
+  /** Books a text, and says where it belongs; undefined where it is asked for again. */
+  book(generation: Generation): { item: Item; place: number; text: AcceptedText } | undefined {
     const open = this.#open.get(generation.id);
     if (open === undefined)
       throw new ModelError('the generator answered what was not asked', { ...BROKEN, id: generation.id });
@@ -113,13 +134,19 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     const { group, place, request } = open;
     group.attempts[place]!++;
     const again = this.#options.again?.(request, generation, group.attempts[place]!);
-    if (again === undefined) {
-      group.generations[place] = generation;
-      group.left--;
-    } else {
+    if (again !== undefined) {
       this.#open.set(again.id, { request: again, group, place });
       this.#ready.unshift(again);
+      return undefined;
     }
+    group.generations[place] = generation;
+    group.left--;
+    if (group.left === 0) this.#underWay--;
+    return { item: group.item, place, text: { generation, attempts: group.attempts[place]! } };
+  }
+
+  /** The groups that are whole and have none before them. */
+  *atTheirTurn(): Generator<FinishedGroup<Item>> {
     while (this.#order[0]?.left === 0) {
       const { item, generations, attempts } = this.#order.shift()!;
       yield { item, generations, attempts };
@@ -138,11 +165,21 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
       this.#allRead = true;
       return;
     }
-    const { item, requests } = value;
-    const group = { item, generations: [], attempts: requests.map(() => 0), left: requests.length };
-    for (const [place, request] of requests.entries()) this.#open.set(request.id, { request, group, place });
+    const { item, requests, known } = value;
+    const group: OpenGroup<Item> = { item, generations: [], attempts: requests.map(() => 0), left: 0 };
+    for (const [place, request] of requests.entries()) {
+      const text = known?.get(place);
+      if (text !== undefined) {
+        group.generations[place] = text.generation;
+        group.attempts[place] = text.attempts;
+        continue;
+      }
+      this.#open.set(request.id, { request, group, place });
+      this.#ready.push(request);
+      group.left++;
+    }
     this.#order.push(group);
-    this.#ready.push(...requests);
+    if (group.left > 0) this.#underWay++;
   }
 
   #change(): Promise<void> {
