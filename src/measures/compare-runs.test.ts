@@ -31,6 +31,17 @@ describe('compareRuns', () => {
     expect(comparison.interval.low).toBeLessThan(comparison.interval.high);
   });
 
+  it('takes the mean over several runs of one system as the value of a query', () => {
+    const seeds = [runWithRanks({ q1: 1, q2: 2 }), runWithRanks({ q1: 2, q2: 4 })];
+    const comparison = compareRuns(QRELS, runWithRanks({ q1: 1, q2: 1 }), seeds, MRR);
+    expect(comparison).toMatchObject({ queries: 2, meanA: 1, meanB: (0.75 + 0.375) / 2, hurt: 2 });
+    expect(comparison.changes.map(({ b }) => b)).toEqual([0.75, 0.375]);
+    const unlike = [runWithRanks({ q1: 1, q2: 1 }), runWithRanks({ q1: 2 })];
+    expect(() => compareRuns(QRELS, unlike, unlike, MRR)).toThrow(/"q2": runs of one system/);
+    expect(compareRuns(QRELS, unlike, unlike, { ...MRR, missing: 'zero' })).toMatchObject({ meanA: (0.75 + 0.5) / 2 });
+    expect(compareRuns(QRELS, unlike, unlike, { ...MRR, missing: 'common' })).toMatchObject({ queries: 1 });
+  });
+
   it('refuses runs over different queries, unless told what a missing one means', () => {
     const a = runWithRanks({ q1: 1, q2: 1 });
     const b = runWithRanks({ q2: 2, q3: 1 });

@@ -63,22 +63,27 @@ export interface RunComparison extends EffectCounts {
 
 /**
  * Compares two runs over the same queries: means, paired tests, and what happened to each query. Judged queries that
- * neither run holds do not count.
+ * neither run holds do not count. Several runs of one system (other seeds) stand for it together: a query's value is
+ * its mean over them, so that a query is still one draw of the tests.
  * @throws DataError where the runs hold different judged queries and `missing` does not say what to do, or where they
  *   share none; and for all that {@link evaluateRun} refuses
  */
-export function compareRuns(qrels: Qrels, a: Run, b: Run, options: ComparisonOptions): RunComparison {
-  const { measure, missing = 'refuse', relevanceLevel, tolerance } = options;
-  const scoring = { measures: [measure], relevanceLevel };
-  const [inA, inB] = [evaluateRun(qrels, a, scoring).perQuery, evaluateRun(qrels, b, scoring).perQuery];
+export function compareRuns(
+  qrels: Qrels,
+  a: Run | readonly Run[],
+  b: Run | readonly Run[],
+  options: ComparisonOptions,
+): RunComparison {
+  const { measure, missing = 'refuse', tolerance } = options;
+  const [inA, inB] = [valuesOf(qrels, a, options, missing), valuesOf(qrels, b, options, missing)];
   const missingInA = [...inB.keys()].filter((query) => !inA.has(query));
   const missingInB = [...inA.keys()].filter((query) => !inB.has(query));
   if (missing === 'refuse') refuseMissing(missingInA, missingInB);
   const queries = [...inA.keys()].filter((query) => missing === 'zero' || inB.has(query));
   if (missing === 'zero') queries.push(...missingInA);
   if (queries.length === 0) throw nothingShared();
-  const valuesA = queries.map((query) => inA.get(query)?.[measure] ?? 0);
-  const valuesB = queries.map((query) => inB.get(query)?.[measure] ?? 0);
+  const valuesA = queries.map((query) => inA.get(query) ?? 0);
+  const valuesB = queries.map((query) => inB.get(query) ?? 0);
   const differences = pairDifferences(valuesB, valuesA);
   const meanA = mean(valuesA);
   const meanB = mean(valuesB);
@@ -98,6 +103,33 @@ export function compareRuns(qrels: Qrels, a: Run, b: Run, options: ComparisonOpt
     missingInA,
     missingInB,
   };
+}
+
+/** Each query's mean over the runs of one system. Where the runs hold different queries, `missing` says what counts. */
+function valuesOf(
+  qrels: Qrels,
+  runs: Run | readonly Run[],
+  { measure, relevanceLevel }: ComparisonOptions,
+  missing: MissingPolicy,
+): Map<string, number> {
+  const all = runs instanceof Map ? [runs] : (runs as readonly Run[]);
+  const scored = all.map((run) => evaluateRun(qrels, run, { measures: [measure], relevanceLevel }).perQuery);
+  const held = new Map<string, number>();
+  for (const query of scored.flatMap((one) => [...one.keys()])) held.set(query, (held.get(query) ?? 0) + 1);
+  const values = new Map<string, number>();
+  for (const [query, count] of held) {
+    if (count < scored.length && missing === 'refuse') throw unlikeSeeds(query);
+    if (count < scored.length && missing === 'common') continue;
+    values.set(query, mean(scored.map((one) => one.get(query)?.[measure] ?? 0)));
+  }
+  return values;
+}
+
+function unlikeSeeds(query: string): DataError {
+  return new DataError('runs of one system hold different queries', {
+    id: query,
+    mend: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+  });
 }
 
 function refuseMissing(missingInA: readonly string[], missingInB: readonly string[]): void {

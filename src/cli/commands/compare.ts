@@ -6,13 +6,25 @@ import {
   displayName,
   holmCorrection,
   type QueryChange,
+  type Run,
   type RunComparison,
 } from '../../measures/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 
+const moreRuns = (side: string) =>
+  z
+    .array(z.string())
+    .default([])
+    .describe(
+      `a further run of the system of run ${side}, such as another seed's: a query counts by its mean; repeatable`,
+    )
+    .meta({ valueName: 'FILE' });
+
 const options = z.object({
   runA: z.string().describe('the baseline, a run in TREC format'),
   runB: z.string().describe('the run to compare with it'),
+  alsoA: moreRuns('A'),
+  alsoB: moreRuns('B'),
   qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ valueName: 'FILE' }),
   measure: z
     .array(z.string())
@@ -55,26 +67,40 @@ export const command = defineCommand({
       'llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv --measure nDCG@10 --measure Recall@100 --missing zero',
       'two measures; a query that found nothing counts as 0',
     ],
+    [
+      'llm-qe compare zero-1.trec dpo-1.trec --also-a zero-2.trec --also-b dpo-2.trec --qrels qrels/test.tsv',
+      'two systems under two seeds each: means over the seeds, query by query',
+    ],
   ],
-  async run({ runA, runB, qrels, measure, top, ...settings }, context) {
+  async run({ runA, runB, alsoA, alsoB, qrels, measure, top, ...settings }, context) {
     const measures = [...new Set(measure.map(displayName))];
-    const [judgements, a, b] = [await readQrels(qrels), await readRun(runA), await readRun(runB)];
+    const judgements = await readQrels(qrels);
+    const [a, b] = [await readRuns([runA, ...alsoA]), await readRuns([runB, ...alsoB])];
     const comparisons = correct(measures.map((name) => compareRuns(judgements, a, b, { ...settings, measure: name })));
     context.json({
-      runA,
-      runB,
+      ...{ runA, runB, alsoA, alsoB },
       queries: comparisons[0]!.queries,
       missing: { policy: settings.missing, a: comparisons[0]!.missingInA.length, b: comparisons[0]!.missingInB.length },
       comparisons: comparisons.map((comparison) => toDocument(comparison, top)),
     });
     sayQueries(comparisons[0]!, settings.missing, context);
     for (const comparison of comparisons) {
-      sayMeans(comparison, [runA, runB], context);
+      sayMeans(comparison, [nameOf(runA, alsoA), nameOf(runB, alsoB)], context);
       sayTests(comparison, comparisons.length > 1, context);
       sayMovers(comparison, top, context);
     }
   },
 });
+
+async function readRuns(files: readonly string[]): Promise<Run[]> {
+  const runs: Run[] = [];
+  for (const file of files) runs.push(await readRun(file));
+  return runs;
+}
+
+function nameOf(file: string, more: readonly string[]): string {
+  return `${basename(file)}${more.length === 0 ? '' : ` and ${more.length} more`}`;
+}
 
 function correct(comparisons: RunComparison[]): Corrected[] {
   const tTest = holmCorrection(comparisons.map((comparison) => comparison.tTest.p));
@@ -126,8 +152,8 @@ function sayMeans(comparison: RunComparison, runs: [string, string], { say }: Co
   const percent = `${Math.round(interval.confidence * 100)} %`;
   say('');
   say(measure);
-  say(`  A              ${meanA.toFixed(4)}  ${basename(runs[0])}`);
-  say(`  B              ${meanB.toFixed(4)}  ${basename(runs[1])}`);
+  say(`  A              ${meanA.toFixed(4)}  ${runs[0]}`);
+  say(`  B              ${meanB.toFixed(4)}  ${runs[1]}`);
   say(
     `  B - A         ${signed(delta)}${relative}, ${percent} interval ${signed(interval.low)} to ${signed(interval.high)}`,
   );

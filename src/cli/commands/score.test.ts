@@ -121,6 +121,12 @@ describe('llm-qe compare', () => {
     });
   });
 
+  it('takes several runs for a system', async () => {
+    const { documents, lines } = await runCompare({ alsoA: [file('b.trec')], measure: ['MRR'] });
+    expect(documents[0]).toMatchObject({ alsoA: [file('b.trec')], comparisons: [{ meanA: 0.875, meanB: 1 }] });
+    expect(lines.join('\n')).toContain('a.trec and 1 more');
+  });
+
   it('prints means, tests and the biggest movers', async () => {
     const { lines } = await runCompare({ runA: file('b.trec'), runB: file('a.trec') });
     const text = lines.join('\n');
