@@ -24,6 +24,7 @@ export { expansionSchema, readExpansions } from './expansions.ts';
 export { idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
+export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
 export { readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
 export { readLines } from './lines.ts';

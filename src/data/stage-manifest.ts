@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { contentKey, DataError, packageVersion, systemFault, writeDurably } from '../system/index.ts';
+import { contentKey, DataError, packageVersion, writeDurably } from '../system/index.ts';
+import { readJsonFileIfThere } from './json-file.ts';
 import { asRecorded, refuseOtherSettings } from './recorded-settings.ts';
 
 /** What a growing file of records was made from: all that decides its content, beside the file. */
@@ -28,22 +29,12 @@ export function manifestFileOf(file: string): string {
 /** The manifest of a file of records; undefined where there is none. @throws DataError for one that is broken */
 export async function readStageManifest(file: string): Promise<StageManifest | undefined> {
   const path = manifestFileOf(file);
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw systemFault(error, path);
-  }
-  try {
-    return manifestSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new DataError('is not the manifest of a file of records', {
-      file: path,
-      mend: 'Restore it, or name another output.',
-      cause,
-    });
-  }
+  const mend = 'Restore it, or name another output.';
+  return readJsonFileIfThere(
+    path,
+    manifestSchema,
+    (cause) => new DataError('is not the manifest of a file of records', { file: path, mend, cause }),
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DataError, systemFault, throwIfAborted } from '../system/index.ts';
+import { readJsonFile } from '../data/index.ts';
+import { DataError, throwIfAborted } from '../system/index.ts';
 import { readNpyHead } from './npy.ts';
 import { ENCODE_AGAIN, readShardIds, type Shard, withFile } from './vector-shards.ts';
 
@@ -137,14 +137,11 @@ export class VectorFile {
 
 async function readManifest(folder: string): Promise<VectorManifest> {
   const file = join(folder, 'manifest.json');
-  const text = await readFile(file, 'utf8').catch((error) => {
-    throw systemFault(error, file);
-  });
-  try {
-    return vectorManifestSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new DataError('is not a manifest of vectors', { file, mend: ENCODE_AGAIN, cause });
-  }
+  return readJsonFile(
+    file,
+    vectorManifestSchema,
+    (cause) => new DataError('is not a manifest of vectors', { file, mend: ENCODE_AGAIN, cause }),
+  );
 }
 
 async function placeShard(folder: string, shard: Shard, start: number, dimensions: number): Promise<PlacedShard> {

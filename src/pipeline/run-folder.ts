@@ -1,16 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { asRecorded, cachedSha256 } from '../data/index.ts';
-import {
-  contentKey,
-  DataError,
-  describeChanges,
-  makeFolder,
-  packageVersion,
-  systemFault,
-  writeDurably,
-} from '../system/index.ts';
+import { asRecorded, cachedSha256, readJsonFileIfThere } from '../data/index.ts';
+import { contentKey, DataError, describeChanges, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
 
 const outputSchema = z.object({ file: z.string(), bytes: z.number(), sha256: z.string() });
 
@@ -165,18 +157,12 @@ async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Pr
 
 async function readRecord(folder: string): Promise<StageRecord | undefined> {
   const file = join(folder, RECORD);
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw systemFault(error, file);
-  }
-  try {
-    return recordSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new DataError('is not the record of a stage', { file, mend: 'Remove the folder it stands in.', cause });
-  }
+  const mend = 'Remove the folder it stands in.';
+  return readJsonFileIfThere(
+    file,
+    recordSchema,
+    (cause) => new DataError('is not the record of a stage', { file, mend, cause }),
+  );
 }
 
 async function writeRecord(folder: string, record: StageRecord): Promise<void> {

@@ -1,10 +1,11 @@
 import { rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { readJsonFile } from '../data/index.ts';
 import { openCheckpoint, type TensorToWrite, writeSafetensors } from '../models/index.ts';
 import type { Parameters } from '../nn/index.ts';
 import { ModelError, makeFolder, syncFolder, systemFault, writeDurably } from '../system/index.ts';
-import { readJsonFile } from './json-file.ts';
+import { damagedFile } from './damaged-file.ts';
 import type { AdamW } from './optimizer.ts';
 
 /**
@@ -75,7 +76,8 @@ export async function readCheckpoint(
   folder: string,
   { parameters, optimizer }: { parameters: Parameters; optimizer: AdamW },
 ): Promise<TrainingState> {
-  const state = await readJsonFile(join(folder, STATE_FILE), trainingStateSchema);
+  const file = join(folder, STATE_FILE);
+  const state = await readJsonFile(file, trainingStateSchema, damagedFile(file));
   await loadParameters(folder, parameters);
   await fillTensors(join(folder, OPTIMIZER_FILE), momentTensors(parameters, optimizer));
   optimizer.steps = state.step;

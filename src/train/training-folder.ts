@@ -1,11 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { refuseOtherSettings } from '../data/index.ts';
+import { readJsonFileIfThere, refuseOtherSettings } from '../data/index.ts';
 import type { Parameters } from '../nn/index.ts';
-import { DataError, makeFolder, systemFault, writeDurably } from '../system/index.ts';
+import { makeFolder, writeDurably } from '../system/index.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
-import { readJsonFile } from './json-file.ts';
+import { damagedFile } from './damaged-file.ts';
 import type { AdamW } from './optimizer.ts';
 import type { RunIdentity } from './run-identity.ts';
 
@@ -112,14 +112,6 @@ export class TrainingFolder {
 }
 
 async function readLedger(path: string): Promise<Ledger | undefined> {
-  try {
-    return await readJsonFile(join(path, LEDGER), ledgerSchema);
-  } catch (error) {
-    if (error instanceof DataError && isMissing(error.cause)) return undefined;
-    throw systemFault(error, path);
-  }
-}
-
-function isMissing(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+  const file = join(path, LEDGER);
+  return readJsonFileIfThere(file, ledgerSchema, damagedFile(file));
 }

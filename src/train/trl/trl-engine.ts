@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { OtherSettingsError, refuseOtherSettings } from '../../data/index.ts';
+import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../data/index.ts';
 import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
 import {
   AbortedError,
@@ -16,8 +16,8 @@ import {
   withFileLock,
   writeDurably,
 } from '../../system/index.ts';
+import { damagedFile } from '../damaged-file.ts';
 import { loraConfig } from '../generator-step.ts';
-import { readJsonFile } from '../json-file.ts';
 import { type MetricsRecord, metricsFile } from '../metrics.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
 import { trlCommands, writeTrlFiles } from './trl-files.ts';
@@ -189,10 +189,7 @@ async function importResult(
 async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
   const file = join(folder, JOB_FILE);
   const identity = identityOf(job);
-  const before = await readJsonFile(file, z.record(z.string(), z.unknown())).catch((error) => {
-    if (error instanceof DataError && isMissing(error.cause)) return undefined;
-    throw error;
-  });
+  const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
   if (before !== undefined) refuseOtherSettings(folder, before, identity);
   else if ((await readdir(folder)).includes(LOCAL_RUN)) {
     throw new OtherSettingsError(folder, ['engine: local, now trl']);
@@ -222,10 +219,6 @@ function identityOf(job: TrlJob): Record<string, unknown> {
     },
     ...{ keepsBest, computed, train: digest(job.pairs.train), dev: digest(job.pairs.dev) },
   };
-}
-
-function isMissing(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
 }
 
 /** The base as a Transformers folder; one is made of a GGUF file. @throws ModelError */
