@@ -105,6 +105,19 @@ describe('connectGenerator', () => {
     expect(times[1]! - times[0]!).toBeGreaterThan(290);
   });
 
+  it('tries again after a failure as often as ever, however often a document was cut before', async () => {
+    const server = await serve(({ messages }, number) => {
+      if (messages[0]!.content.length > 200) return refusal(400, "exceeds the model's maximum context");
+      return number < 9 ? refusal(503, 'restarting', { 'retry-after': '0' }) : undefined;
+    });
+    const messagesWith = (content: string) => [{ role: 'user' as const, content }];
+    const text = 'x'.repeat(1000);
+    const request = { ...requestsFor(1)[0]!, messages: messagesWith(text), cuttable: { text, messagesWith } };
+    const [generation] = await ask({ baseUrls: [server.baseUrl], retries: 3 }, [request]);
+    expect(generation).toMatchObject({ promptCut: true });
+    expect(server.calls).toHaveLength(6 + 3 + 1);
+  });
+
   it('shares the load between two servers', async () => {
     const slow: Behaviour = async () => {
       await sleep(20);

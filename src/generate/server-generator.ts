@@ -181,9 +181,10 @@ class ServerGenerator implements Generator {
   async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
     const { cuttable } = group[0];
     let share = 1;
-    for (let attempt = 0; ; attempt++) {
+    // A document that is cut, and what a server turns out not to know, are no failures: they take nothing from the retries.
+    for (let failures = 0; ; ) {
       const outcome = await this.#pool.run(
-        (server) => this.#attempt(server, { group, share, attempt }, signal),
+        (server) => this.#attempt(server, { group, share, failures }, signal),
         signal,
       );
       if ('generations' in outcome) return outcome.generations;
@@ -191,7 +192,8 @@ class ServerGenerator implements Generator {
         if (cuttable === undefined || share < LEAST_SHARE) throw outcome.error;
         share *= CUT;
       }
-      if (outcome.kind === 'again' && attempt >= this.#retries()) {
+      if (outcome.kind !== 'again') continue;
+      if (failures++ >= this.#retries()) {
         this.#gaveUp = true;
         throw outcome.error;
       }
@@ -201,7 +203,7 @@ class ServerGenerator implements Generator {
   /** Asks one server once; a failure that is not final comes back with what it means. */
   async #attempt(
     server: Server,
-    { group, share, attempt }: { group: RequestGroup; share: number; attempt: number },
+    { group, share, failures }: { group: RequestGroup; share: number; failures: number },
     signal: AbortSignal,
   ): Promise<{ generations: Generation[] } | Exclude<Verdict, { kind: 'final' }>> {
     const { id, sampling } = group[0];
@@ -219,7 +221,7 @@ class ServerGenerator implements Generator {
       const verdict = judgeFailure(error, { server, dialect, ...asked });
       if (verdict.kind === 'final') throw verdict.error;
       if (verdict.kind === 'again') {
-        const growth = this.#pool.deserted ? 1 : 2 ** attempt;
+        const growth = this.#pool.deserted ? 1 : 2 ** failures;
         const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
         this.#pool.rest(server, verdict.afterSeconds ?? pause);
       }
