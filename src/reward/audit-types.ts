@@ -42,8 +42,10 @@ export interface RewardAudit {
   /** What `llm-qe reward` wrote of itself, where its summary was found. */
   rewarding: RewardSummary | undefined;
   settings: PairSettings;
-  /** Best summed similarity below which a query was dropped, as it was applied. */
+  /** Best similarity below which a query was dropped, as it was applied. */
   threshold: number;
+  /** The cosines that it is the sum of: that to the answer counts where all queries have one. Missing in audits of old. */
+  similarity?: 'gold' | 'gold + answer';
   queries: {
     /** Queries that candidates were asked for; where no manifest tells how many, those with candidates. */
     all: number;
@@ -77,7 +79,7 @@ export interface RewardAudit {
   rewards: {
     /** Of each reward by name, and of the `total`: best less worst within a query. */
     spread: Record<string, Distribution>;
-    /** Best summed similarity of a query. */
+    /** Best similarity of a query, as the filter takes it. */
     bestSimilarity: Distribution;
   };
   /** Kendall's tau-b within a query of the rankings by gold document and by answer; undefined without answers. */

@@ -7,7 +7,6 @@ import { type Distribution, describe } from './distribution.ts';
 import type { DrawnPart } from './draw.ts';
 import { kendallTau } from './kendall-tau.ts';
 import { GoldWords, wordsOf } from './quoting.ts';
-import { bestSimilarity } from './similarity-filter.ts';
 
 /** A query with its rewarded candidates and all that was joined to it. */
 export interface RewardedQuery {
@@ -77,11 +76,15 @@ export class AuditLog {
     this.#seed = seed;
   }
 
-  /** A query, whether or not it gives a pair. */
-  addQuery({ query, gold, answer, candidates }: RewardedQuery, goldWords: GoldWords): void {
+  /**
+   * A query, whether or not it gives a pair.
+   *
+   * @param similarity its best, as the filter takes it
+   */
+  addQuery({ query, gold, answer, candidates }: RewardedQuery, goldWords: GoldWords, similarity: number): void {
     this.#addCandidates(candidates);
     this.#addSpread(candidates);
-    this.#bestSimilarity.push(bestSimilarity(candidates.map(({ earned }) => earned)));
+    this.#bestSimilarity.push(similarity);
     const distinct = [...new Map(candidates.map((one) => [one.text, one.earned.ranks])).values()];
     if (distinct.every(({ gold, answer }) => gold !== undefined && answer !== undefined)) {
       this.#answered = true;
@@ -120,7 +123,9 @@ export class AuditLog {
   }
 
   /** The finished audit. */
-  finish(rest: Pick<RewardAudit, 'rewarding' | 'settings' | 'threshold' | 'queries' | 'pairs'>): RewardAudit {
+  finish(
+    rest: Pick<RewardAudit, 'rewarding' | 'settings' | 'threshold' | 'similarity' | 'queries' | 'pairs'>,
+  ): RewardAudit {
     const { count, duplicates, quoting, queriesQuoting, overlap } = this.#candidates;
     const drawn = Math.max(1, this.#margin.length);
     const byTemperature = [...this.#temperatures.values()].sort((a, b) => a.temperature - b.temperature);

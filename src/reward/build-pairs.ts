@@ -34,7 +34,7 @@ import { IdStream, type QueryGroup, readCandidateGroups, readRewardGroups } from
 import type { GoldWords } from './quoting.ts';
 import { goldDocuments } from './reward-candidates.ts';
 import { type RewardSummary, readRewardSummary } from './reward-summary.ts';
-import { bestSimilarity, resolveThreshold } from './similarity-filter.ts';
+import { bestSimilarity, readSimilarityFilter, type SimilarityFilter } from './similarity-filter.ts';
 
 export interface PairOptions {
   /** The training queries; asked for twice, as the files are read twice. */
@@ -71,7 +71,7 @@ export interface PairResult {
 
 /**
  * Builds preference pairs out of rewards, draws those to train on and to develop with, and audits both. All files are read
- * a query at a time, twice: once to choose and count, once to write what was drawn.
+ * a query at a time, twice: once to choose and count, once to write what was drawn; the rewards once before, for the filter.
  *
  * @throws DataError for files that are not finished, ids of one file that another does not know, and when no query gives a
  *   pair; UsageError for a prompt that reads a document, and for a draw that cannot be
@@ -102,7 +102,7 @@ class PairBuild {
   /** Ids of pairs that were built before, word for word. */
   readonly #repeated = new Set<string>();
   #rewarding: RewardSummary | undefined;
-  #threshold = 0;
+  #filter: SimilarityFilter = { withAnswer: false, threshold: 0 };
   #queries = 0;
 
   constructor(options: PairOptions) {
@@ -113,7 +113,7 @@ class PairBuild {
   async run(): Promise<PairResult> {
     const { settings, rewards, out, devOut, auditOut, signal } = this.#options;
     this.#rewarding = await readRewardSummary(rewards);
-    this.#threshold = await resolveThreshold(rewards, settings, signal);
+    this.#filter = await readSimilarityFilter(rewards, settings, signal);
     await this.#choose();
     if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
     const draw = drawPairs(this.#available, settings);
@@ -133,7 +133,7 @@ class PairBuild {
       () => true,
       (rewarded, goldWords) => {
         this.#queries++;
-        this.#log.addQuery(rewarded, goldWords);
+        this.#log.addQuery(rewarded, goldWords, this.#similarity(rewarded));
         const { pairs, reason } = this.#choice(rewarded);
         if (reason !== undefined) return this.#drop(reason);
         const fresh = pairs.filter((pair, at) => {
@@ -191,7 +191,8 @@ class PairBuild {
     return this.#log.finish({
       rewarding,
       settings: this.#options.settings,
-      threshold: this.#threshold,
+      threshold: this.#filter.threshold,
+      similarity: this.#filter.withAnswer ? 'gold + answer' : 'gold',
       queries: {
         all: this.#queries + unrewarded,
         kept: this.#available.size,
@@ -208,9 +209,15 @@ class PairBuild {
   }
 
   #choice(rewarded: RewardedQuery) {
-    const best = bestSimilarity(rewarded.candidates.map(({ earned }) => earned));
-    if (best < this.#threshold) return { pairs: [], reason: BELOW_THRESHOLD };
+    if (this.#similarity(rewarded) < this.#filter.threshold) return { pairs: [], reason: BELOW_THRESHOLD };
     return choosePairs(rewarded.candidates, this.#options.settings);
+  }
+
+  #similarity({ candidates }: RewardedQuery): number {
+    return bestSimilarity(
+      candidates.map(({ earned }) => earned),
+      this.#filter,
+    );
   }
 
   #drop(reason: string): void {

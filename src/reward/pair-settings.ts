@@ -11,7 +11,9 @@ export const pairSettings = {
   minSimilarity: z.coerce
     .number()
     .default(0.6)
-    .describe('drop a query whose best summed similarity (gold + answer) is below this; -2 keeps all'),
+    .describe(
+      'drop a query whose best summed similarity (gold + answer; gold alone unless all queries have answers) is below this; -2 keeps all',
+    ),
   similarityQuantile: z.coerce
     .number()
     .min(0)

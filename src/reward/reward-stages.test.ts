@@ -348,7 +348,7 @@ describe('buildPairs', () => {
     await write('answers.jsonl', answersOf(QUERIES));
     await rewardCandidates(rewardOptions());
     const published = await buildPairs(pairOptions());
-    expect(published.audit.threshold).toBe(0.6);
+    expect(published.audit).toMatchObject({ threshold: 0.6, similarity: 'gold + answer' });
     expect(published.audit.queries.dropped).toEqual({ 'similarity below the threshold': 1 });
     const quantile = await buildPairs(pairOptions({ similarityQuantile: 0.5 }));
     expect(quantile.audit.threshold).toBeCloseTo(0.948683, 5);
@@ -356,6 +356,26 @@ describe('buildPairs', () => {
     expect(high.audit.queries).toEqual({ all: 3, kept: 1, dropped: { 'similarity below the threshold': 2 } });
     const all = await buildPairs(pairOptions({ minSimilarity: -2 }));
     expect(all.audit.queries.dropped).toEqual({ 'all rewards equal': 1 });
+  });
+
+  it('filters by the gold document alone where some queries have no answer', async () => {
+    await writeInputs();
+    // To the gold text: .949 for q0 to q4, .707 for q5, which alone has an answer: its sum would be 1.707.
+    const texts = (id: string) => (id === 'q5' ? ['ab', 'b', 'c'] : ['a', 'b', 'c']);
+    const queries = QUERIES.map((query) => ({ ...query, goldText: query.id === 'q5' ? 'a' : 'aaab' }));
+    await write(
+      'candidates.jsonl',
+      queries.flatMap(({ id }) => candidatesOf(id, texts(id))),
+    );
+    await write('answers.jsonl', answersOf(queries.slice(5), 'ab'));
+    await rewardCandidates(rewardOptions({ queries, mixture: PUBLISHED.slice(0, 1) }));
+    const one = { queries: () => queries };
+    const { audit } = await buildPairs(pairOptions({ minSimilarity: 0.9 }, one));
+    expect(audit).toMatchObject({ threshold: 0.9, similarity: 'gold', queries: { kept: 5 } });
+    expect(audit.rewards.bestSimilarity.max).toBeCloseTo(0.948683, 6);
+    const quantile = await buildPairs(pairOptions({ similarityQuantile: 0.2 }, one));
+    expect(quantile.audit.threshold).toBeCloseTo(0.948683, 6);
+    expect(quantile.audit.queries.dropped).toEqual({ 'similarity below the threshold': 1 });
   });
 
   it('counts the same pair once', async () => {
