@@ -1,13 +1,14 @@
 import type { PairRecord } from '../data/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { openGeneratorBase } from './generator-base.ts';
+import { checkLength } from './generator-pairs.ts';
 import {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { checkTargets } from './generator-step.ts';
-import { checkLength, trainingSettings } from './train-generator.ts';
+import { trainingSettings } from './train-generator.ts';
 import { parseTrainingSettings } from './training-settings.ts';
 import { trlJobOf } from './trl/train-generator-with-trl.ts';
 import { trlArguments } from './trl/trl-arguments.ts';

@@ -12,6 +12,7 @@ export { loadParameters } from './checkpoint.ts';
 export { DivergedError } from './diverged-error.ts';
 export { evaluateTask, type Figures } from './evaluation.ts';
 export { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
+export type { PairCounts } from './generator-pairs.ts';
 export {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
@@ -27,12 +28,7 @@ export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } fr
 export { type ReferenceOptions, withReference } from './reference-log-probabilities.ts';
 export { type Schedule, type ScheduleKind, scheduleFactor, warmupSteps } from './schedule.ts';
 export { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
-export {
-  type PairCounts,
-  type TrainGeneratorOptions,
-  type TrainGeneratorResult,
-  trainGenerator,
-} from './train-generator.ts';
+export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './train-generator.ts';
 export { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
 export type { SavedCheckpoint } from './training-folder.ts';
 export {

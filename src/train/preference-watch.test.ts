@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describeLengthBias, PreferenceWatch } from './preference-watch.ts';
+import { describeLengthBias, PreferenceWatch, watchSteps } from './preference-watch.ts';
 
 /** What is told of a run whose figures follow these functions of the step. */
 function told(figures: Record<'rewardChosen' | 'margin' | 'logProbabilityEnd', (step: number) => number>): string[] {
@@ -43,6 +43,16 @@ test('figures of another kind of training are passed over', () => {
   const watch = new PreferenceWatch((line) => lines.push(line));
   for (let step = 1; step <= 40; step++) watch.see({ step, values: { loss: step, rewardChosen: null } });
   expect(lines).toEqual([]);
+});
+
+test('steps are seen on their way to who listens', () => {
+  const [steps, lines]: [number[], string[]] = [[], []];
+  const onStep = watchSteps({ onStep: ({ step }) => steps.push(step), warn: (line) => lines.push(line) });
+  for (let step = 1; step <= 20; step++) {
+    onStep({ time: 0, epoch: 0, split: 'train', step, values: { rewardChosen: -step, margin: step } });
+  }
+  expect(steps.length).toBe(20);
+  expect(lines.join()).toMatch(/^step 20: the reward of chosen answers falls/);
 });
 
 test('chosen answers much longer than rejected ones are told of', () => {

@@ -67,6 +67,21 @@ export class PreferenceWatch {
   }
 }
 
+/** A listener to the steps of a training, behind a watch that sees them first. */
+export function watchSteps({
+  onStep,
+  warn,
+}: {
+  onStep?: ((record: MetricsRecord) => void) | undefined;
+  warn?: ((line: string) => void) | undefined;
+}): (record: MetricsRecord) => void {
+  const watch = new PreferenceWatch((line) => warn?.(line));
+  return (record) => {
+    watch.see(record);
+    onStep?.(record);
+  };
+}
+
 /** A warning where the chosen answers are much longer than the rejected ones; undefined where they are not. */
 export function describeLengthBias(
   pairs: readonly Pick<PreferenceExample, 'chosen' | 'rejected'>[],

@@ -97,7 +97,10 @@ describe('DPO', () => {
 
   test('keeps the best checkpoint where asked to, and evaluates on given dev pairs', async () => {
     const settings = { keep: 'best' as const, metricForBest: 'margin', direction: 'lower' as const };
-    const { step, training, dev } = await run('best', { devPairs: tinyPairs(3, 9), settings });
+    const lines: string[] = [];
+    const warn = (line: string) => lines.push(line);
+    const { step, training, dev } = await run('best', { devPairs: tinyPairs(3, 9), settings, warn });
+    expect(lines.join('\n')).toMatch(/^3 queries of the dev pairs are trained on too/);
     expect(step).toBe(training.best!.step);
     expect(step).toBe(5);
     expect(dev.pairs).toBe(3);
@@ -198,6 +201,16 @@ describe('what cannot be trained is refused', () => {
   test('pairs of which none is left', async () => {
     const settings = { maxLength: 4 };
     await expect(run('none', { settings })).rejects.toThrow(DataError);
+  });
+
+  test('pairs that are held out and trained on', async () => {
+    const own = { ...PAIRS[5]!, id: 'another', queryId: 'another' };
+    const refusal = /another.*is held out, and stands among those to train on/;
+    await expect(run('both', { devPairs: [own] })).rejects.toThrow(refusal);
+    // SFT learns the chosen side alone.
+    const other = { ...own, rejected: PAIRS[6]!.rejected };
+    const settings = { method: 'sft' as const };
+    await expect(run('both', { devPairs: [other], settings })).rejects.toThrow(refusal);
   });
 
   test('a model without a chat template, and one of another family', async () => {

@@ -1,43 +1,39 @@
 import { access, rm } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
-import { type PairRecord, splitIds } from '../data/index.ts';
 import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/index.ts';
 import type { Parameters } from '../nn/index.ts';
-import {
-  cacheHome,
-  canonicalJson,
-  makeFolder,
-  type Progress,
-  packageVersion,
-  UsageError,
-  writeDurably,
-} from '../system/index.ts';
-import { describeSkipped, type TokenizedPairs, tokenizePairs } from './chat-tokens.ts';
+import { cacheHome, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
+import type { TokenPair } from './chat-tokens.ts';
 import { loadParameters } from './checkpoint.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
+import {
+  countsOf,
+  type GeneratorPairsOptions,
+  openGeneratorPairs,
+  type PairCounts,
+  pairHashes,
+} from './generator-pairs.ts';
 import {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
-import { hashList } from './hash-list.ts';
 import { packedLength } from './packing.ts';
 import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
-import { describeLengthBias, PreferenceWatch } from './preference-watch.ts';
+import { watchSteps } from './preference-watch.ts';
 import { withReference } from './reference-log-probabilities.ts';
 import { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
 import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
 import type { TrainingSettingsInput } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';
 
-export interface TrainGeneratorOptions extends Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
+export interface TrainGeneratorOptions
+  extends GeneratorPairsOptions,
+    Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
   /** The chat model to train. */
   base: ResolvedModel;
-  pairs: readonly PairRecord[];
-  /** Held-out pairs; without them some of `pairs` are held out. */
-  devPairs?: readonly PairRecord[] | undefined;
   /** Takes the result, checkpoints, metrics.jsonl and manifest.json. A run that was cut off goes on in its folder. */
   out: string;
   settings?: GeneratorTrainingInput | undefined;
@@ -47,12 +43,7 @@ export interface TrainGeneratorOptions extends Pick<TrainOptions, 'signal' | 'pr
   cache?: string | undefined;
   /** Facts for the manifest, such as where the pairs came from. */
   about?: Record<string, unknown> | undefined;
-  /** Told what deserves a second look. */
-  warn?: ((line: string) => void) | undefined;
 }
-
-/** How many pairs are left, and why others are not. */
-export type PairCounts = Pick<TokenizedPairs, 'skipped' | 'cut' | 'examples'> & { pairs: number };
 
 export interface TrainGeneratorResult {
   /** Folder of the adapter in PEFT's layout, or of the whole model in Transformers'. */
@@ -120,32 +111,22 @@ async function prepare(
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorOptions,
 ): Promise<PreparedRun> {
-  checkLength(base, settings);
-  const { train: trainPairs, dev: devPairs } = divide(options, settings);
-  const tokenized = {
-    train: await tokenize(base, trainPairs, settings, options, 'train'),
-    dev: await tokenize(base, devPairs, settings, options, 'dev'),
-  };
-  const bias = settings.method === 'dpo' ? describeLengthBias(tokenized.train.pairs) : undefined;
-  if (bias !== undefined) options.warn?.(bias);
-  const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokenized, settings, options);
-  const counts = { train: countsOf(tokenized.train), dev: countsOf(tokenized.dev) };
+  const given = await openGeneratorPairs(base, settings, options);
+  const tokens = { train: given.train.tokenized.pairs, dev: given.dev.tokenized.pairs };
+  const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokens, settings, options);
+  const counts = { train: countsOf(given.train), dev: countsOf(given.dev) };
   return { settings, counts, ...prepared };
 }
 
 type Prepared = Omit<PreparedRun, 'settings' | 'counts'>;
-interface Tokenized {
-  train: TokenizedPairs;
-  dev: TokenizedPairs;
-}
 
 async function preferences(
   base: GeneratorBase,
-  { train: { pairs: trainPairs }, dev: { pairs: devPairs } }: Tokenized,
+  { train, dev }: TrainingExamples<TokenPair>,
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorOptions,
 ): Promise<Prepared> {
-  const pairs = [...trainPairs, ...devPairs];
+  const pairs = [...train, ...dev];
   const lengths = pairs.map(({ prompt, chosen, rejected }) =>
     packedLength({ prompt, completions: [chosen, rejected] }),
   );
@@ -164,28 +145,21 @@ async function preferences(
       signal,
       progress,
     });
-    const watch = new PreferenceWatch((line) => options.warn?.(line));
     const parts: TrainingExamples<PreferenceExample> = {
-      train: examples.slice(0, trainPairs.length),
-      dev: examples.slice(trainPairs.length),
+      train: examples.slice(0, train.length),
+      dev: examples.slice(train.length),
     };
-    return preparedOf(task, parts, base, settings, {
-      ...options,
-      onStep: (record) => {
-        watch.see(record);
-        options.onStep?.(record);
-      },
-    });
+    return preparedOf(task, parts, base, settings, { ...options, onStep: watchSteps(options) });
   });
 }
 
 async function supervised(
   base: GeneratorBase,
-  { train: trainPairs, dev: devPairs }: Tokenized,
+  { train: trainPairs, dev: devPairs }: TrainingExamples<TokenPair>,
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorOptions,
 ): Promise<Prepared> {
-  const learn = ({ pairs }: TokenizedPairs): SupervisedExample[] =>
+  const learn = (pairs: readonly TokenPair[]): SupervisedExample[] =>
     pairs.map(({ id, prompt, chosen }) => ({ id, prompt, completion: chosen }));
   const examples = { train: learn(trainPairs), dev: learn(devPairs) };
   const lengths = [...examples.train, ...examples.dev].map(({ prompt, completion }) =>
@@ -268,55 +242,6 @@ function effectiveLora({
   return { loraR, loraAlpha, loraDropout: isOff ? 0 : loraDropout, loraTargetModules, useRslora };
 }
 
-/** @throws UsageError where the model knows no texts of that length */
-export function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
-  if (maxLength <= config.maxLength) return;
-  throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {
-    mend: `Give at most ${config.maxLength}.`,
-  });
-}
-
-/** Holds out the pairs of some queries, so that no query stands on both sides. */
-export function divide(
-  { pairs, devPairs }: Pick<TrainGeneratorOptions, 'pairs' | 'devPairs'>,
-  { devSize, seed }: GeneratorTrainingSettings,
-): { train: readonly PairRecord[]; dev: readonly PairRecord[] } {
-  if (devPairs !== undefined || devSize === 0) return { train: pairs, dev: devPairs ?? [] };
-  const dev = new Set(splitIds(new Set(pairs.map(({ queryId }) => queryId)), devSize, seed).dev);
-  return {
-    train: pairs.filter(({ queryId }) => !dev.has(queryId)),
-    dev: pairs.filter(({ queryId }) => dev.has(queryId)),
-  };
-}
-
-export async function tokenize(
-  { tokenizer, template }: GeneratorBase,
-  pairs: readonly PairRecord[],
-  { maxLength }: GeneratorTrainingSettings,
-  {
-    signal,
-    progress,
-    warn,
-  }: { signal?: AbortSignal | undefined; progress?: Progress | undefined } & Pick<TrainGeneratorOptions, 'warn'>,
-  split: string,
-): Promise<TokenizedPairs> {
-  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength, signal, progress });
-  const { skipped, cut, examples } = result;
-  const left = pairs.length - result.pairs.length;
-  if (left > 0)
-    warn?.(`${left} ${split} pairs are left out (${describeSkipped(skipped)}), such as ${examples.join('; ')}`);
-  if (cut.chosen > 0) {
-    warn?.(
-      `${cut.chosen} chosen answers of ${split} pairs are cut at ${maxLength} tokens and do not teach how they end`,
-    );
-  }
-  return result;
-}
-
-export function countsOf({ pairs, skipped, cut, examples }: TokenizedPairs): PairCounts {
-  return { pairs: pairs.length, skipped, cut, examples };
-}
-
 async function writeResult(
   parameters: Parameters,
   settings: GeneratorTrainingSettings,
@@ -333,12 +258,6 @@ async function writeResult(
   await rm(path, { recursive: true, force: true });
   await exportSafetensors(path, { base: base.path, weights, signal, progress });
   return { path, kind: 'model' };
-}
-
-/** What a manifest says of the pairs. */
-export function pairHashes({ pairs, devPairs }: Pick<TrainGeneratorOptions, 'pairs' | 'devPairs'>) {
-  const hashOf = (some: readonly PairRecord[]) => hashList(some, canonicalJson);
-  return { pairs: hashOf(pairs), devPairs: devPairs && hashOf(devPairs) };
 }
 
 export function manifestFile(out: string): string {

@@ -1,19 +1,10 @@
 import { availableParallelism, hostname } from 'node:os';
 import { makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
-import type { TokenizedPairs } from '../chat-tokens.ts';
 import { openGeneratorBase } from '../generator-base.ts';
+import { countsOf, type GivenPairs, openGeneratorPairs, type PairCounts, pairHashes } from '../generator-pairs.ts';
 import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator-settings.ts';
-import {
-  checkLength,
-  countsOf,
-  divide,
-  manifestFile,
-  type PairCounts,
-  pairHashes,
-  type TrainGeneratorOptions,
-  tokenize,
-  trainingSettings,
-} from '../train-generator.ts';
+import { watchSteps } from '../preference-watch.ts';
+import { manifestFile, type TrainGeneratorOptions, trainingSettings } from '../train-generator.ts';
 import { type TrlOptions, type TrlResult, trainWithTrl } from './trl-engine.ts';
 import type { TrlJob } from './trl-plan.ts';
 import type { TrlSettingsInput } from './trl-settings.ts';
@@ -43,10 +34,11 @@ export async function trainGeneratorWithTrl(
   const settings = parseGeneratorSettings(options.settings ?? {});
   refuseFull(settings);
   const { pairs, train, dev } = await choosePairs(settings, options);
-  const { out: folder, base, engine, environment, signal, progress, onCommands, onStep, onEvaluation } = options;
+  const { out: folder, base, engine, environment, signal, progress, onCommands, onEvaluation } = options;
   const job: TrlJob = { base, ...trlJobOf(settings, pairs, engine) };
   const trained = await trainWithTrl(job, {
-    ...{ folder, environment, signal, progress, onCommands, onStep, onEvaluation },
+    ...{ folder, environment, signal, progress, onCommands, onEvaluation },
+    onStep: watchSteps(options),
   });
   const seconds = (performance.now() - started) / 1000;
   const result = { ...trained, train, dev, manifestFile: manifestFile(folder), seconds };
@@ -82,26 +74,18 @@ async function choosePairs(
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorWithTrlOptions,
 ): Promise<{ pairs: TrlJob['pairs']; train: PairCounts; dev: PairCounts }> {
-  const divided = divide(options, settings);
   const base = await openGeneratorBase(options.base);
   try {
-    checkLength(base, settings);
-    const tokens = {
-      train: await tokenize(base, divided.train, settings, options, 'train'),
-      dev: await tokenize(base, divided.dev, settings, options, 'dev'),
-    };
-    return {
-      pairs: { train: keptOf(divided.train, tokens.train), dev: keptOf(divided.dev, tokens.dev) },
-      ...{ train: countsOf(tokens.train), dev: countsOf(tokens.dev) },
-    };
+    const { train, dev } = await openGeneratorPairs(base, settings, options);
+    return { pairs: { train: keptOf(train), dev: keptOf(dev) }, train: countsOf(train), dev: countsOf(dev) };
   } finally {
     await base.close();
   }
 }
 
-function keptOf(pairs: TrlJob['pairs']['train'], { pairs: kept }: TokenizedPairs): TrlJob['pairs']['train'] {
-  const ids = new Set(kept.map(({ id }) => id));
-  return pairs.filter(({ id }) => ids.has(id));
+function keptOf({ records, tokenized: { pairs } }: GivenPairs): TrlJob['pairs']['train'] {
+  const ids = new Set(pairs.map(({ id }) => id));
+  return records.filter(({ id }) => ids.has(id));
 }
 
 async function writeManifest(

@@ -227,18 +227,23 @@ describe('a generator', () => {
     ...{ maxLength: 128, batchSize: 2, maxSteps: 6, evaluateEvery: 3, saveEvery: 3, learningRate: 2e-3 },
     ...{ loraR: 4, loraAlpha: 8, loraDropout: 0 },
   };
+  const wordy = { ...pair('wordy'), chosen: [{ role: 'assistant' as const, content: 'right '.repeat(20) }] };
   const trained = (more: Partial<TrainGeneratorWithTrlOptions> = {}) =>
     trainGeneratorWithTrl({
-      ...{ base: BASE, devPairs: pairs(2), out: folder, engine: { hardware: 'cpu' }, environment: environment() },
-      ...{ pairs: [...pairs(6), { ...pair('long'), prompt: [{ role: 'user', content: 'long '.repeat(200) }] }] },
+      ...{ base: BASE, devPairs: [pair('a'), pair('b')], out: folder, engine: { hardware: 'cpu' } },
+      ...{ environment: environment() },
+      ...{ pairs: [...pairs(5), wordy, { ...pair('long'), prompt: [{ role: 'user', content: 'long '.repeat(200) }] }] },
       ...{ settings, ...more },
     });
 
   test('is trained on the pairs that the local engine would take, and a manifest says how', async () => {
     const warnings: string[] = [];
-    const result = await trained({ warn: (line) => warnings.push(line) });
+    const steps: number[] = [];
+    const result = await trained({ warn: (line) => warnings.push(line), onStep: ({ step }) => steps.push(step) });
+    expect(steps).toEqual([1, 2, 3, 4, 5, 6]);
     expect(result).toMatchObject({ steps: 6, step: 6, train: { pairs: 6 }, dev: { pairs: 2 } });
     expect(warnings.join()).toMatch(/1 train pairs are left out \(prompt too long: 1\)/);
+    expect(warnings.join()).toMatch(/chosen answers are longer than rejected ones/);
     expect(await readFile(join(folder, 'data', 'train.jsonl'), 'utf8')).not.toContain('long');
     expect(JSON.parse(await readFile(result.manifestFile, 'utf8'))).toMatchObject({
       ...{ stage: 'train generator', engine: { name: 'trl', versions: { trl: '1.16.0' } } },
