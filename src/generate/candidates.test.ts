@@ -25,6 +25,8 @@ class ToyGenerator implements Generator {
   readonly id = 'toy';
   readonly fingerprint: string;
   readonly asked: GenerationRequest[] = [];
+  contextSize: number | undefined;
+  finish: Generation['finish'] = 'stop';
   /** Most requests that were pulled and not answered. */
   mostHeld = 0;
   answer: (request: GenerationRequest) => string | undefined = ({ seed }) => `Here is a passage: text ${seed}`;
@@ -55,7 +57,7 @@ class ToyGenerator implements Generator {
       if (signal?.aborted) throw new AbortedError();
       const text = this.answer(request);
       if (text === undefined) continue;
-      const facts = { finish: 'stop', promptTokens: 9, completionTokens: 4, milliseconds: 12.4 } as const;
+      const facts = { finish: this.finish, promptTokens: 9, completionTokens: 4, milliseconds: 12.4 } as const;
       yield { id: request.id, text, ...facts };
     }
   }
@@ -130,6 +132,19 @@ describe('sampleCandidates', () => {
       ...[undefined, undefined, 'b#0', undefined],
       ...['b#0', 'b#1', undefined, 'b#3'],
     ]);
+  });
+
+  it('counts texts that a full context cut apart from those that reached the limit, and says so', async () => {
+    generator.finish = 'length';
+    generator.contextSize = 64;
+    const notes: (string | undefined)[] = [];
+    const progress = { task: () => ({ advance() {}, note() {}, done: (note?: string) => notes.push(note) }) };
+    const wide = { sampling: { maxTokens: 5 }, progress };
+    expect(await sample(wide)).toMatchObject({ cutByLength: 0, cutByContext: 32 });
+    expect(await sample(wide)).toMatchObject({ reused: 4, cutByLength: 0, cutByContext: 32 });
+    expect(notes).toEqual(Array(2).fill(expect.stringMatching(/^32 cut short by a full context/)));
+    const short = { sampling: { maxTokens: 4 }, out: join(folder, 'short.jsonl') };
+    expect(await sample(short)).toMatchObject({ cutByLength: 32, cutByContext: 0 });
   });
 
   it('repeats nothing, and tells the same of a finished file', async () => {

@@ -1,6 +1,7 @@
 import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuery } from '../data/index.ts';
 import { deriveSeed, UsageError } from '../system/index.ts';
-import type { GenerationRequest, Sampling } from './generator.ts';
+import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
+import type { GenerationRequest, Generator, Sampling } from './generator.ts';
 import type { FinishedGroup } from './groups.ts';
 import { cutOpening } from './openings.ts';
 import type { PromptTemplate } from './prompts.ts';
@@ -24,14 +25,12 @@ export interface CandidateOptions extends StageOptions {
 }
 
 /** What a file of candidates holds. */
-export interface CandidateTally {
+export interface CandidateTally extends CutTexts {
   candidates: number;
   /** Candidates whose text, not empty, an earlier one of the same query has too. */
   duplicates: number;
   /** Candidates without any text. */
   empty: number;
-  /** Candidates that were cut off at the token limit. */
-  cutByLength: number;
   /** Tokens that the LLM wrote for them. */
   tokens: number;
 }
@@ -59,7 +58,7 @@ interface CandidatePlan {
  */
 export async function sampleCandidates(options: CandidateOptions): Promise<CandidateResult> {
   const plan = planCandidates(options);
-  const tally: CandidateTally = { candidates: 0, duplicates: 0, empty: 0, cutByLength: 0, tokens: 0 };
+  const tally: CandidateTally = { candidates: 0, duplicates: 0, empty: 0, cutByLength: 0, cutByContext: 0, tokens: 0 };
   const { temperature: _varies, ...sampling } = plan.sampling;
   const outcome = await runStage<CandidateRecord>(
     {
@@ -77,7 +76,8 @@ export async function sampleCandidates(options: CandidateOptions): Promise<Candi
       withGold: false,
       requestsFor: (query) => candidateRequests(plan, query),
       recordsOf: (group) => toCandidates(plan, group),
-      tally: (records) => addToTally(tally, records),
+      tally: (records) => addToTally(tally, records, options.generator, plan.sampling.maxTokens),
+      remark: () => contextRemark(tally),
     },
     options,
   );
@@ -137,12 +137,17 @@ function toCandidates(plan: CandidatePlan, { item, generations }: FinishedGroup<
   });
 }
 
-function addToTally(tally: CandidateTally, records: readonly CandidateRecord[]): void {
+function addToTally(
+  tally: CandidateTally,
+  records: readonly CandidateRecord[],
+  generator: Generator,
+  maxTokens: number,
+): void {
   for (const { text, duplicateOf, finish, tokens } of records) {
     tally.candidates++;
     if (text === '') tally.empty++;
     else if (duplicateOf !== undefined) tally.duplicates++;
-    if (finish === 'length') tally.cutByLength++;
+    countCut(tally, generator, { finish, tokens }, maxTokens);
     tally.tokens += tokens ?? 0;
   }
 }

@@ -13,6 +13,8 @@ class ToyGenerator implements Generator {
   readonly id = 'toy';
   readonly fingerprint: string;
   readonly asked: GenerationRequest[] = [];
+  contextSize: number | undefined;
+  finish: Generation['finish'] = 'stop';
   answer: (request: GenerationRequest) => string;
 
   constructor(fingerprint = 'toy-1') {
@@ -25,7 +27,7 @@ class ToyGenerator implements Generator {
       if (signal?.aborted) throw new AbortedError();
       this.asked.push(request);
       const text = this.answer(request);
-      yield { id: request.id, text, finish: 'stop', promptTokens: 9, completionTokens: 4, milliseconds: 12.4 };
+      yield { id: request.id, text, finish: this.finish, promptTokens: 9, completionTokens: 4, milliseconds: 12.4 };
     }
   }
 
@@ -68,6 +70,15 @@ describe('expandQueries', () => {
     expect([...queries.keys()]).toEqual(['b', 'a', 'c/0']);
     expect(queries.get('a')).toEqual({ id: 'a', text: 'what is a?', expansions: [first!.text, second!.text] });
     expect(statistics).toMatchObject({ queries: 3, expansions: 6, reused: 0, empty: 0, completionTokens: 24 });
+  });
+
+  it('counts texts that a full context cut apart from those that reached the limit', async () => {
+    generator.finish = 'length';
+    const cuts = async (maxTokens: number) => (await expand({ sampling: { maxTokens } })).statistics;
+    expect(await cuts(5)).toMatchObject({ cutByLength: 3, cutByContext: 0 });
+    generator.contextSize = 64;
+    expect(await cuts(5)).toMatchObject({ cutByLength: 0, cutByContext: 3 });
+    expect(await cuts(4)).toMatchObject({ cutByLength: 3, cutByContext: 0 });
   });
 
   it('repeats nothing, and does so to the byte', async () => {

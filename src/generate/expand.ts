@@ -11,7 +11,8 @@ import {
   SILENT,
   UsageError,
 } from '../system/index.ts';
-import type { Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
+import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
+import type { Generation, GenerationRequest, Sampling, Generator as TextGenerator } from './generator.ts';
 import { cutOpening } from './openings.ts';
 import type { PromptTemplate } from './prompts.ts';
 import { checkSampling } from './sampling.ts';
@@ -24,7 +25,7 @@ export interface ExpandableQuery extends Pick<Query, 'id' | 'text'> {
 
 export interface ExpandOptions {
   queries: Iterable<ExpandableQuery>;
-  generator: Generator;
+  generator: TextGenerator;
   prompt: PromptTemplate;
   /** Default: temperature 1, topP 0.9, topK 0, maxTokens 512. */
   sampling?: Partial<Sampling> | undefined;
@@ -48,7 +49,7 @@ export interface ExpansionFiles {
   journal: string;
 }
 
-export interface ExpansionStatistics {
+export interface ExpansionStatistics extends CutTexts {
   queries: number;
   /** Expansions in the file. */
   expansions: number;
@@ -58,8 +59,6 @@ export interface ExpansionStatistics {
   repeated: number;
   /** How many are empty for good; such a query is searched raw. */
   empty: number;
-  /** How many were cut off at the token limit. */
-  cutByLength: number;
   /** Tokens of all expansions in the file. */
   promptTokens: number;
   completionTokens: number;
@@ -100,7 +99,7 @@ export async function expandQueries(options: ExpandOptions): Promise<ExpandResul
     const expansions = wanted.map(({ key }) => done.get(key)!);
     await writeJsonl(files.expansions, expansions);
     await writeJsonl(files.queries, beirQueries(wanted, done));
-    return { files, statistics: summarize(expansions, counts) };
+    return { files, statistics: summarize(expansions, counts, countCuts(expansions, options)) };
   } finally {
     await journal.close();
   }
@@ -141,7 +140,7 @@ class ExpansionRun {
     try {
       const empty = await this.#pass(missing, false, onText);
       await this.#pass(empty.map(askAgain), true, onText);
-      task.done();
+      task.done(contextRemark(countCuts(this.#expansions(), this.#options)));
       const seconds = missing.length === 0 ? 0 : (performance.now() - startedAt) / 1000;
       return { reused, repeated: empty.length, written: this.#tokens, seconds };
     } catch (error) {
@@ -174,6 +173,10 @@ class ExpansionRun {
     const left = open.keys().next().value;
     if (left !== undefined) throw new ModelError('the generator left a request unanswered', { ...BROKEN, id: left });
     return empty;
+  }
+
+  *#expansions(): Generator<Expansion> {
+    for (const { key } of this.#wanted) yield this.#done.get(key)!;
   }
 
   #stopped(): AbortedError {
@@ -249,7 +252,15 @@ function* beirQueries(wanted: readonly Wanted[], done: ReadonlyMap<string, Expan
   }
 }
 
-function summarize(expansions: readonly Expansion[], counts: RunCounts): ExpansionStatistics {
+function countCuts(expansions: Iterable<Expansion>, { generator, sampling }: ExpandOptions): CutTexts {
+  const cuts: CutTexts = { cutByLength: 0, cutByContext: 0 };
+  const { maxTokens } = checkSampling(sampling ?? {});
+  for (const { finish, completionTokens: tokens } of expansions)
+    countCut(cuts, generator, { finish, tokens }, maxTokens);
+  return cuts;
+}
+
+function summarize(expansions: readonly Expansion[], counts: RunCounts, cuts: CutTexts): ExpansionStatistics {
   const sum = (value: (one: Expansion) => number): number => expansions.reduce((total, one) => total + value(one), 0);
   return {
     queries: new Set(expansions.map(({ query }) => query)).size,
@@ -257,7 +268,7 @@ function summarize(expansions: readonly Expansion[], counts: RunCounts): Expansi
     reused: counts.reused,
     repeated: counts.repeated,
     empty: sum(({ text }) => Number(text === '')),
-    cutByLength: sum(({ finish }) => Number(finish === 'length')),
+    ...cuts,
     promptTokens: sum(({ promptTokens }) => promptTokens),
     completionTokens: sum(({ completionTokens }) => completionTokens),
     seconds: Number(counts.seconds.toFixed(3)),

@@ -174,6 +174,7 @@ export class Lane {
     if (this.#options.isEnd(token)) return this.#end(slot, task, 'stop');
     slot.tokens.push(token);
     const written = slot.tokens.length - task.prompt.length;
+    // A full context ends a text as its limit does; whoever counts tells the two apart by the tokens (`countCut`).
     const full = written >= sampling.maxTokens || slot.tokens.length >= this.#context.size;
     return full ? this.#end(slot, task, 'length') : undefined;
   }

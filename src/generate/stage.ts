@@ -36,6 +36,8 @@ export interface Stage<T extends { queryId: string }> {
   recordsOf(group: FinishedGroup<TrainingQuery>): T[];
   /** Counts the records of one query, found or made. */
   tally(records: readonly T[]): void;
+  /** What is to be said of all records at the end. */
+  remark?(): string | undefined;
 }
 
 /** What a stage works on, and with what. */
@@ -162,7 +164,7 @@ async function finish<T extends { queryId: string }>(
         done++;
       }
     }
-    throughput.done();
+    throughput.done(stage.remark?.());
     return throughput.speed;
   } catch (error) {
     throughput.done('stopped');
