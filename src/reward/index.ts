@@ -19,7 +19,7 @@ export {
 } from './own-reward.ts';
 export { defaultPairSettings, type PairSettings, pairSettings } from './pair-settings.ts';
 export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
-export { RankReward, ranksOf, type Target } from './rank-reward.ts';
+export { RankReward, ranksOf } from './rank-reward.ts';
 export type { Reward, WeightedReward } from './reward.ts';
 export { type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
 export { type RewardSummary, readRewardSummary } from './reward-summary.ts';
@@ -34,3 +34,4 @@ export {
   type TextSearch,
 } from './search-reward.ts';
 export { MarginReward, SimilarityReward } from './similarity-reward.ts';
+export type { Target } from './target-reward.ts';

@@ -1,9 +1,5 @@
-import type { CandidateSet } from './candidate-set.ts';
-import { perCandidate } from './candidate-set.ts';
-import type { Reward } from './reward.ts';
-
-/** What a candidate is compared with. */
-export type Target = 'gold' | 'answer';
+import { type CandidateSet, perCandidate } from './candidate-set.ts';
+import { type Target, TargetReward } from './target-reward.ts';
 
 /**
  * Ranks from 1, the highest value first. Equal values share the better rank, and the next one counts all that are better:
@@ -32,19 +28,14 @@ export function similarityRanks(item: CandidateSet, target: Target): Int32Array 
  * is the published reward (arXiv 2502.17057, section 3.2). With several gold documents a candidate counts by the one that it
  * is nearest to.
  */
-export class RankReward implements Reward {
-  readonly name: string;
+export class RankReward extends TargetReward {
   readonly fingerprint = 'rank/1';
-  readonly needsAnswer: boolean;
-  readonly #target: Target;
 
   constructor(target: Target) {
-    this.name = `rank-${target}`;
-    this.needsAnswer = target === 'answer';
-    this.#target = target;
+    super('rank', target);
   }
 
-  async score(item: CandidateSet): Promise<Float32Array> {
-    return Float32Array.from(similarityRanks(item, this.#target) ?? [], (rank) => 1 / rank);
+  protected values(similarities: ArrayLike<number>): ArrayLike<number> {
+    return Float64Array.from(ranksOf(similarities), (rank) => 1 / rank);
   }
 }

@@ -1,25 +1,18 @@
-import { type CandidateSet, perCandidate } from './candidate-set.ts';
-import type { Target } from './rank-reward.ts';
-import type { Reward } from './reward.ts';
+import { type Target, TargetReward } from './target-reward.ts';
 
 /**
  * The cosine itself, to the gold document (`similarity-gold`) or to the answer (`similarity-answer`). Unlike a rank it
  * knows margins: a candidate that is ahead by a hair earns a hair more.
  */
-export class SimilarityReward implements Reward {
-  readonly name: string;
+export class SimilarityReward extends TargetReward {
   readonly fingerprint = 'similarity/1';
-  readonly needsAnswer: boolean;
-  readonly #target: Target;
 
   constructor(target: Target) {
-    this.name = `similarity-${target}`;
-    this.needsAnswer = target === 'answer';
-    this.#target = target;
+    super('similarity', target);
   }
 
-  async score(item: CandidateSet): Promise<Float32Array> {
-    return perCandidate(item.similarities[this.#target] ?? [], item);
+  protected values(similarities: ArrayLike<number>): ArrayLike<number> {
+    return similarities;
   }
 }
 
@@ -28,20 +21,15 @@ export class SimilarityReward implements Reward {
  * distinct texts, in their standard deviations. Where all are alike, 0. So a query whose candidates all lie near the
  * gold document weighs as much in a mixture as one whose candidates all lie far from it.
  */
-export class MarginReward implements Reward {
-  readonly name: string;
+export class MarginReward extends TargetReward {
   readonly fingerprint = 'margin/1';
-  readonly needsAnswer: boolean;
-  readonly #target: Target;
 
   constructor(target: Target) {
-    this.name = `margin-${target}`;
-    this.needsAnswer = target === 'answer';
-    this.#target = target;
+    super('margin', target);
   }
 
-  async score(item: CandidateSet): Promise<Float32Array> {
-    return perCandidate(standardized(item.similarities[this.#target] ?? []), item);
+  protected values(similarities: ArrayLike<number>): ArrayLike<number> {
+    return standardized(similarities);
   }
 }
 
