@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { candidatesOf } from '../../../test/support/candidate-sets.ts';
 import { readPairs } from '../../data/index.ts';
+import { PROMPTS } from '../../generate/index.ts';
 
 /** The built program, as a user starts it; `npm test` builds first. */
 const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
@@ -28,8 +29,17 @@ beforeEach(async () => {
   const candidates = IDS.flatMap((id) => candidatesOf(id, TEXTS));
   await writeFile(join(folder, 'candidates.jsonl'), lines(candidates));
   await writeFile(join(folder, 'rewards.jsonl'), lines(candidates.map(rewardOf)));
+  await writeManifest(PROMPTS.q2d);
 });
 afterEach(() => rm(folder, { recursive: true }));
+
+/** What `llm-qe candidates` says beside its file. */
+function writeManifest({ name, text }: { name: string; text: string }): Promise<void> {
+  const settings = { prompt: { name, text }, samples: TEXTS.length, temperatures: [1] };
+  const result = { queries: IDS.length };
+  const manifest = { stage: 'candidates', version: '1', key: 'k', settings, about: {}, result };
+  return writeFile(join(folder, 'candidates.manifest.json'), JSON.stringify(manifest));
+}
 
 function rewardOf({ queryId, candidateId, index }: { queryId: string; candidateId: string; index: number }) {
   const total = [1, 2, 0.5][index]!;
@@ -90,20 +100,18 @@ describe('llm-qe pairs', () => {
   });
 
   it('takes the prompt that the candidates were made with, and refuses another', async () => {
-    const manifest = {
-      stage: 'candidates',
-      version: '1',
-      key: 'k',
-      settings: { prompt: { name: 'define', text: 'Define {query}' } },
-      about: {},
-      result: { queries: IDS.length },
-    };
-    await writeFile(join(folder, 'candidates.manifest.json'), JSON.stringify(manifest));
+    await writeManifest({ name: 'define', text: 'Define {query}' });
     expect((await run()).code).toBe(0);
     const { pairs } = await readPairs(join(folder, 'pairs.jsonl'));
     expect(pairs[0]!.prompt).toEqual([{ role: 'user', content: expect.stringMatching(/^Define what is q/) }]);
     const refused = await run('--task', 'q2d');
     expect(refused).toMatchObject({ code: 2, log: expect.stringContaining('made with prompt define, not with q2d') });
+  });
+
+  it('guesses no prompt where no manifest knows it', async () => {
+    await rm(join(folder, 'candidates.manifest.json'));
+    expect(await run()).toMatchObject({ code: 2, log: expect.stringContaining('Name the prompt: --task q2d') });
+    expect((await run('--task', 'q2q')).code).toBe(0);
   });
 
   it.each([

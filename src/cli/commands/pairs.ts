@@ -3,9 +3,9 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, openTrainingSource, PAIR_LAYOUTS, readGoldTexts, readStageManifest } from '../../data/index.ts';
 import { writeAuditPage } from '../../evaluate/index.ts';
-import { PROMPTS, PromptTemplate, TASKS } from '../../generate/index.ts';
+import { PromptTemplate, TASKS } from '../../generate/index.ts';
 import { buildPairs, type PairResult, pairSettings } from '../../reward/index.ts';
-import { UsageError } from '../../system/index.ts';
+import { systemFault, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { choosePrompt } from '../open-generator.ts';
 import { formatTable } from '../table.ts';
@@ -18,7 +18,10 @@ const options = z.object({
   candidates: file('candidates.jsonl of `llm-qe candidates`; default beside the queries'),
   rewards: file('rewards.jsonl of `llm-qe reward`; default beside the candidates'),
   answers: file('answers.jsonl, for the audit; default beside the queries, where it is there'),
-  task: z.enum(TASKS).optional().describe('prompt of the pairs; default the one that the candidates were made with'),
+  task: z
+    .enum(TASKS)
+    .optional()
+    .describe('prompt of the pairs; default the one that the manifest beside the candidates says they were made with'),
   prompt: file('instead: file with a prompt of your own that holds {query}'),
   ...pairSettings,
   layout: z
@@ -100,7 +103,10 @@ async function existing(path: string): Promise<string | undefined> {
   );
 }
 
-/** The prompt that the candidates were made with; one that is named must be the same, or training asks what nobody asked. */
+/**
+ * The prompt that the candidates were made with; one that is named must be the same, or training asks what nobody asked. Where
+ * no manifest knows it, it must be named.
+ */
 async function pairPrompt(given: Options, candidates: string): Promise<PromptTemplate> {
   const named =
     given.prompt === undefined && given.task === undefined
@@ -108,7 +114,14 @@ async function pairPrompt(given: Options, candidates: string): Promise<PromptTem
       : await choosePrompt({ task: given.task ?? 'q2d', prompt: given.prompt });
   const manifest = await readStageManifest(candidates);
   const made = z.object({ name: z.string(), text: z.string() }).safeParse(manifest?.settings.prompt).data;
-  if (made === undefined) return named ?? PROMPTS.q2d;
+  if (made === undefined && named === undefined) {
+    await access(candidates).catch((error: unknown) => Promise.reject(systemFault(error, candidates)));
+    throw new UsageError('no manifest beside the candidates says which prompt they were made with', {
+      file: candidates,
+      mend: 'Name the prompt: --task q2d (or q2q, q2e, q2c), or --prompt FILE.',
+    });
+  }
+  if (made === undefined) return named!;
   if (named === undefined || named.text === made.text) return new PromptTemplate(made.name, made.text);
   throw new UsageError(`the candidates were made with prompt ${made.name}, not with ${named.name}`, {
     file: candidates,
@@ -120,7 +133,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
   const { examples: _long, quotes: _texts, ...facts } = audit;
   context.json({ files, removed, ...facts });
   if (given.json) return;
-  const { queries, pairs, candidates, sides, agreement, answers, threshold } = audit;
+  const { queries, pairs, candidates, sides, agreement, answers, threshold, similarity } = audit;
   context.say(
     `${pairs.train} pairs to train on, ${pairs.dev} for development, of ${queries.kept} of ${queries.all} queries`,
   );
@@ -130,7 +143,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
     formatTable(
       ['audit', ''],
       [
-        ['least summed similarity', threshold.toFixed(3)],
+        [`least similarity of a query (${similarity})`, threshold.toFixed(3)],
         ['margin of a pair, median', sides.margin.median.toFixed(3)],
         [
           'words of chosen and rejected, mean',

@@ -89,7 +89,7 @@ describe('llm-qe reward with the default encoder', () => {
   });
 
   it('builds pairs out of them, and finds the leak', async () => {
-    await run(process.execPath, [MAIN, 'pairs', '--dataset', folder, '--dev', '0']);
+    await run(process.execPath, [MAIN, 'pairs', '--dataset', folder, '--task', 'q2d', '--dev', '0']);
     const audit = JSON.parse(await readFile(join(folder, 'audit.json'), 'utf8')) as RewardAudit;
     expect(audit.pairs.train).toBe(queries.length);
     expect(audit.candidates.duplicates).toBeCloseTo(0.2, 12);
