@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path';
-import { TABLE_MEASURES } from '../evaluate/index.ts';
+import { pValue, TABLE_MEASURES } from '../evaluate/index.ts';
 import {
   type AlignResult,
   align,
@@ -109,8 +109,4 @@ function printJudgement({ arms, tests }: Judgement, measure: string, say: (line:
       compared,
     ),
   );
-}
-
-function pValue(value: number): string {
-  return value < 0.0001 ? '< 0.0001' : value.toFixed(4);
 }

@@ -1,8 +1,9 @@
 import type { AuditExample, AuditQuote, Distribution, RewardAudit } from '../../reward/index.ts';
 import { writeDurably } from '../../system/index.ts';
+import { count, percent, shorten } from './figures.ts';
 import { histogram } from './histogram.ts';
-import { html, type Markup, Markup as Raw } from './markup.ts';
-import { STYLE } from './style.ts';
+import { html, type Markup } from './markup.ts';
+import { wholePage } from './whole-page.ts';
 
 const SHOWN_CHARACTERS = 700;
 
@@ -14,16 +15,9 @@ export async function writeAuditPage(file: string, audit: RewardAudit): Promise<
 /** The audit of rewards and pairs as one HTML file, in the style of the evaluation's report. */
 export function renderAuditPage(audit: RewardAudit): string {
   const { rewarding } = audit;
-  const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Rewards and pairs</title><style>${new Raw(STYLE)}</style></head>
-<body><main>
-<h1>Rewards and pairs</h1>
-<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; similarities are cosines of ${rewarding.encoder.id}`}.</p>
-${auditSection(audit)}
-</main></body></html>
-`;
-  return page.text;
+  const content = html`<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; similarities are cosines of ${rewarding.encoder.id}`}.</p>
+${auditSection(audit)}`;
+  return wholePage({ title: 'Rewards and pairs' }, content);
 }
 
 /** The same without the page around it, to stand inside a larger report. */
@@ -43,7 +37,7 @@ function tiles({ pairs, queries, candidates, agreement, answers }: RewardAudit):
 <div class="tile"><b>${count(pairs.train)} + ${count(pairs.dev)}</b><span>pairs to train on, and for development</span></div>
 <div class="tile"><b>${percent(queries.kept / Math.max(1, queries.all))}</b><span>of the queries give a pair (${count(queries.kept)} of ${count(queries.all)})</span></div>
 <div class="tile"><b class="${candidates.quoting > 0 ? 'down' : ''}">${percent(candidates.quoting)}</b><span>of the candidates quote the gold document</span></div>
-${agreement === undefined ? undefined : html`<div class="tile"><b>${signed(agreement.mean)}</b><span>Kendall's tau of the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
+${agreement === undefined ? undefined : html`<div class="tile"><b>${tau(agreement.mean)}</b><span>Kendall's tau of the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
 </div>`;
 }
 
@@ -77,7 +71,7 @@ ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
 
 function agreementPlot(agreement: Distribution): Markup {
   return html`<div class="columns"><section>${histogram([{ distribution: agreement, kind: 'same' }], { label: "Kendall's tau within a query", counted: 'queries' })}</section>
-<section><p class="soft">Tau compares the ranking by gold document with the one by answer: 1 where both order the candidates alike, 0 where they have nothing to do with each other. Near 1 the answer adds nothing; near 0 one of the two may be noise. 10 % of the queries lie below ${signed(agreement.p10)}, 10 % above ${signed(agreement.p90)}.</p></section></div>`;
+<section><p class="soft">Tau compares the ranking by gold document with the one by answer: 1 where both order the candidates alike, 0 where they have nothing to do with each other. Near 1 the answer adds nothing; near 0 one of the two may be noise. 10 % of the queries lie below ${tau(agreement.p10)}, 10 % above ${tau(agreement.p90)}.</p></section></div>`;
 }
 
 function temperatureTable({ candidates }: RewardAudit): Markup {
@@ -111,33 +105,21 @@ ${quotes.map(quotation)}`;
 }
 
 function quotation({ query, gold, text }: AuditQuote): Markup {
-  return html`<article class="loss"><h3>${query}</h3><blockquote>${shorten(text)}</blockquote><p class="soft">Gold document: ${shorten(gold)}</p></article>`;
+  return html`<article class="loss"><h3>${query}</h3><blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote><p class="soft">Gold document: ${shorten(gold, SHOWN_CHARACTERS)}</p></article>`;
 }
 
 function example({ query, gold, answer, chosen, rejected, part }: AuditExample): Markup {
   const side = (name: string, kind: 'up' | 'down', { text, reward, quotes }: AuditExample['chosen']) =>
-    html`<section><b class="${kind}">${name}, ${reward.toFixed(3)}${quotes ? ', quotes the gold document' : ''}</b><blockquote>${shorten(text)}</blockquote></section>`;
+    html`<section><b class="${kind}">${name}, ${reward.toFixed(3)}${quotes ? ', quotes the gold document' : ''}</b><blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote></section>`;
   return html`<article><h3><span class="soft">${part}</span>${query}</h3>
 <div class="columns">${side('chosen', 'up', chosen)}${side('rejected', 'down', rejected)}</div>
-<p class="soft">Gold document: ${shorten(gold)}</p>${answer === undefined ? undefined : html`<p class="soft">Answer: ${shorten(answer)}</p>`}</article>`;
+<p class="soft">Gold document: ${shorten(gold, SHOWN_CHARACTERS)}</p>${answer === undefined ? undefined : html`<p class="soft">Answer: ${shorten(answer, SHOWN_CHARACTERS)}</p>`}</article>`;
 }
 
 function describeMixture(rewards: readonly { name: string; weight: number }[]): string {
   return rewards.map(({ name, weight }) => (weight === 1 ? name : `${weight} \u00d7 ${name}`)).join(' + ');
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-function signed(value: number): string {
+function tau(value: number): string {
   return value.toFixed(2).replace('-', '\u2212');
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US');
-}
-
-function shorten(text: string): string {
-  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS).trimEnd()} \u2026`;
 }

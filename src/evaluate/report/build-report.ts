@@ -1,6 +1,7 @@
 import { type Document, documentText, type Expansion } from '../../data/index.ts';
 import { rankHits } from '../../measures/index.ts';
 import { type Arm, millisecondsPerQuery, TABLE_MEASURES } from '../arms.ts';
+import { shorten } from './figures.ts';
 import type {
   ReportArm,
   ReportComparison,
@@ -114,10 +115,6 @@ async function addTexts(queries: readonly ReportQuery[], documents: AsyncIterabl
   }
   if (wanted.size === 0) return;
   for await (const document of documents) {
-    for (const entry of wanted.get(document.id) ?? []) entry.text = snippet(documentText(document));
+    for (const entry of wanted.get(document.id) ?? []) entry.text = shorten(documentText(document), SNIPPET_CHARACTERS);
   }
-}
-
-function snippet(text: string): string {
-  return text.length <= SNIPPET_CHARACTERS ? text : `${text.slice(0, SNIPPET_CHARACTERS).trimEnd()} \u2026`;
 }

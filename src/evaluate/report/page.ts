@@ -1,7 +1,8 @@
 import { changePlot } from './change-plot.ts';
-import { html, type Markup, Markup as Raw } from './markup.ts';
+import { count, direction, pValue, score, shorten, signed } from './figures.ts';
+import { html, type Markup } from './markup.ts';
 import type { ReportArm, ReportComparison, ReportCost, ReportData, ReportQuery } from './report-data.ts';
-import { STYLE } from './style.ts';
+import { settingLists, wholePage } from './whole-page.ts';
 
 const EXAMPLES = 8;
 const LISTED_DOCUMENTS = 4;
@@ -10,22 +11,15 @@ const SHOWN_CHARACTERS = 700;
 /** Writes the report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere. */
 export function renderReport(data: ReportData): string {
   const main = data.comparisons[0];
-  const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${data.title}</title><style>${new Raw(STYLE)}</style></head>
-<body><main>
-<h1>${data.title}</h1>
-<p class="soft">${data.dataset.name}, ${data.dataset.split} split: ${count(data.dataset.queries)} queries over ${count(data.dataset.documents)} documents.</p>
+  const content = html`<p class="soft">${data.dataset.name}, ${data.dataset.split} split: ${count(data.dataset.queries)} queries over ${count(data.dataset.documents)} documents.</p>
 ${main === undefined ? undefined : tiles(main, data)}
 <h2>Scores</h2>${scoreTable(data.arms)}
 ${data.comparisons.length === 0 ? undefined : [html`<h2>Paired comparisons</h2>`, comparisonTable(data.comparisons)]}
 ${main === undefined ? undefined : querySections(main, data.queries)}
 ${data.cost === undefined ? undefined : costSection(data.cost)}
 ${data.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, data.remarks.map((remark) => html`<p>${remark}</p>`)]}
-<h2>Settings</h2>${settings(data.settings)}
-</main></body></html>
-`;
-  return page.text;
+<h2>Settings</h2>${settingLists(data.settings)}`;
+  return wholePage({ title: data.title }, content);
 }
 
 function tiles(main: ReportComparison, { arms }: ReportData): Markup {
@@ -81,7 +75,7 @@ function example(query: ReportQuery): Markup {
   const listed = query.relevant.slice(0, LISTED_DOCUMENTS);
   const more = query.relevant.length - listed.length;
   return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${query.text}</h3>
-${query.expansions.map((text) => html`<blockquote>${shorten(text)}</blockquote>`)}
+${query.expansions.map((text) => html`<blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote>`)}
 <ul>${listed.map((document) => html`<li><span>rank ${rank(document.rankBefore)} \u2192 ${rank(document.rankAfter)}</span><span style="white-space:normal">${shorten(document.text, 160)}</span></li>`)}${more > 0 ? html`<li><span></span><span class="soft">and ${count(more)} more relevant documents</span></li>` : undefined}</ul></article>`;
 }
 
@@ -96,39 +90,6 @@ function costSection(cost: ReportCost): Markup {
 <div class="tile"><b>${cost.addedSearchMilliseconds.toFixed(1)} ms</b><span>added a query by embedding and searching the expansion</span></div></div>`;
 }
 
-function settings(sections: ReportData['settings']): Markup[] {
-  return sections.map(
-    ([section, entries]) =>
-      html`<h3>${section}</h3><dl>${entries.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`,
-  );
-}
-
-function score(value: number): string {
-  return value.toFixed(4);
-}
-
-function signed(value: number): string {
-  const digits = Math.abs(value).toFixed(4);
-  if (Number(digits) === 0) return digits;
-  return `${value < 0 ? '\u2212' : '+'}${digits}`;
-}
-
-function direction(change: number): string {
-  return change > 0 ? 'up' : change < 0 ? 'down' : '';
-}
-
-function pValue(value: number): string {
-  return value < 0.0001 ? '< 0.0001' : value.toFixed(4);
-}
-
 function rank(value: number | null): string {
   return value === null ? 'none' : count(value);
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US');
-}
-
-function shorten(text: string, limit = SHOWN_CHARACTERS): string {
-  return text.length <= limit ? text : `${text.slice(0, limit).trimEnd()} \u2026`;
 }

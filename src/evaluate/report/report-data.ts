@@ -1,3 +1,5 @@
+import type { SettingSections } from './whole-page.ts';
+
 /** One way of searching that was evaluated, as a row of the report's table. */
 export interface ReportArm {
   name: string;
@@ -68,7 +70,7 @@ export interface ReportData {
   queries: ReportQuery[];
   cost: ReportCost | undefined;
   /** Settings, versions and hashes in sections, as [name, value] pairs. */
-  settings: [section: string, entries: [name: string, value: string][]][];
+  settings: SettingSections;
   /** What a reader should know before quoting a figure. */
   remarks: string[];
 }

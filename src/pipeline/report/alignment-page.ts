@@ -1,8 +1,22 @@
-import { auditSection, changePlot, html, type Markup, Markup as Raw, STYLE } from '../../evaluate/index.ts';
+import {
+  auditSection,
+  changePlot,
+  count,
+  direction,
+  html,
+  type Markup,
+  pValue,
+  type SettingSections,
+  score,
+  settingLists,
+  shorten,
+  signed,
+  wholePage,
+} from '../../evaluate/index.ts';
 import type { RewardAudit } from '../../reward/index.ts';
 import type { MetricsRecord } from '../../train/index.ts';
 import type { EvaluationData, JudgedTest } from '../evaluation-data.ts';
-import { armTable, count, describeTest, direction, pValue, score, signed, testTable } from './tables.ts';
+import { armTable, describeTest, testTable } from './tables.ts';
 import { trainingSection, tuningPlot } from './training-section.ts';
 
 /** All that the page shows, as plain data. */
@@ -14,7 +28,7 @@ export interface AlignmentReport {
   /** Figures of the trainings by stage. */
   training: { dpo: MetricsRecord[]; sft: MetricsRecord[] };
   stages: { name: string; seconds: number; note: string }[];
-  settings: [section: string, entries: [name: string, value: string][]][];
+  settings: SettingSections;
   remarks: string[];
 }
 
@@ -26,12 +40,7 @@ export function renderAlignmentReport(report: AlignmentReport): string {
   const { evaluation, recipe, audit } = report;
   const { dataset, main, controls, judges, measure } = evaluation;
   const claim = main.tests[0];
-  const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${report.title}</title><style>${new Raw(STYLE)}${new Raw(OWN_STYLE)}</style></head>
-<body><main>
-<h1>${report.title}</h1>
-<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents${dataset.dev === 0 ? '' : `; alpha tuned for each arm on ${count(dataset.dev)} development queries`}. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
+  const content = html`<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents${dataset.dev === 0 ? '' : `; alpha tuned for each arm on ${count(dataset.dev)} development queries`}. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
 ${claim === undefined ? undefined : tiles(claim, evaluation)}
 <h2>Scores</h2>${armTable(main, evaluation)}
 <h2>Paired tests of ${measure}</h2>${testTable(main.tests)}
@@ -44,10 +53,8 @@ ${trainingSection(report.training)}
 ${audit === undefined ? undefined : [html`<h2>Rewards and pairs</h2>`, auditSection(audit)]}
 ${report.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, report.remarks.map((remark) => html`<p>${remark}</p>`)]}
 <h2>Stages</h2>${stageTable(report.stages)}
-<h2>Settings</h2>${settingLists(report.settings)}
-</main></body></html>
-`;
-  return page.text;
+<h2>Settings</h2>${settingLists(report.settings)}`;
+  return wholePage({ title: report.title, style: OWN_STYLE }, content);
 }
 
 function tiles(claim: JudgedTest, { main, measure }: EvaluationData): Markup {
@@ -92,7 +99,7 @@ function armsIn(queries: readonly JudgedQuery[]): string[] {
 function example({ text, relevant, texts, values }: JudgedQuery, change: number): Markup {
   const sides = Object.entries(texts).map(
     ([arm, passages]) =>
-      html`<section><h4>${arm} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">wrote nothing</p>` : passages.map((passage) => html`<blockquote>${shorten(passage)}</blockquote>`)}</section>`,
+      html`<section><h4>${arm} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">wrote nothing</p>` : passages.map((passage) => html`<blockquote>${shorten(passage, SHOWN_CHARACTERS)}</blockquote>`)}</section>`,
   );
   return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${text}</h3>
 <div class="sides">${sides}</div>
@@ -115,17 +122,6 @@ function stageTable(stages: AlignmentReport['stages']): Markup {
 function duration(seconds: number): string {
   if (seconds < 90) return `${seconds.toFixed(1)} s`;
   return seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-function settingLists(sections: AlignmentReport['settings']): Markup[] {
-  return sections.map(
-    ([section, entries]) =>
-      html`<h3>${section}</h3><dl>${entries.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`,
-  );
-}
-
-function shorten(text: string): string {
-  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS).trimEnd()} \u2026`;
 }
 
 const OWN_STYLE = `

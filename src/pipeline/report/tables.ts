@@ -1,4 +1,4 @@
-import { html, type Markup, TABLE_MEASURES } from '../../evaluate/index.ts';
+import { count, direction, html, type Markup, pValue, score, signed, TABLE_MEASURES } from '../../evaluate/index.ts';
 import type { EvaluationData, JudgedTest, Judgement } from '../evaluation-data.ts';
 
 /** Arms and their measures; the best of each column is bold. */
@@ -27,27 +27,4 @@ export function testTable(tests: readonly JudgedTest[]): Markup {
 
 export function describeTest({ pHolm, tTest }: JudgedTest): string {
   return `paired randomisation test; with Holm's correction ${pValue(pHolm)}; t-test ${pValue(tTest)}`;
-}
-
-export function score(value: number): string {
-  return value.toFixed(4);
-}
-
-export function signed(value: number): string {
-  const digits = Math.abs(value).toFixed(4);
-  if (Number(digits) === 0) return digits;
-  return `${value < 0 ? '\u2212' : '+'}${digits}`;
-}
-
-/** The class that colours a change. */
-export function direction(change: number): string {
-  return change > 0 ? 'up' : change < 0 ? 'down' : '';
-}
-
-export function pValue(value: number): string {
-  return value < 0.0001 ? '< 0.0001' : value.toFixed(4);
-}
-
-export function count(value: number): string {
-  return value.toLocaleString('en-US');
 }
