@@ -314,6 +314,12 @@ describe('a run that diverges', () => {
   });
 });
 
+test('a folder in which TRL trains is refused', async () => {
+  await writeFile(join(folder, 'trl-job.json'), '{}');
+  await expect(run()).rejects.toThrow(/engine: trl, now local/);
+  expect(await readdir(folder)).toEqual(['trl-job.json']);
+});
+
 test('killed again and again at any moment, it ends with the same bytes', async () => {
   const script = (path: string) => `
     import { train } from ${JSON.stringify(resolve('dist/train/index.js'))};

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonFileIfThere, refuseOtherSettings } from '../data/index.ts';
+import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../data/index.ts';
 import type { Parameters } from '../nn/index.ts';
 import { makeFolder, writeDurably } from '../system/index.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
@@ -16,7 +16,9 @@ export interface SavedCheckpoint {
   folder: string;
 }
 
-const LEDGER = 'training.json';
+/** Says that the local engine trains in a folder, and that TRL does. */
+export const LEDGER_FILE = 'training.json';
+export const TRL_JOB_FILE = 'trl-job.json';
 const PREFIX = 'checkpoint-';
 
 const ledgerSchema = z.object({
@@ -51,14 +53,18 @@ export class TrainingFolder {
 
   /**
    * Opens or makes the folder and removes what an interruption left half done. One process at a time.
-   * @throws OtherSettingsError where it holds checkpoints of a run with other settings, data or model, saying what changed
+   * @throws OtherSettingsError where it holds checkpoints of a run with other settings, data or model, saying what changed,
+   * or a run by TRL
    */
   static async open(path: string, identity: RunIdentity): Promise<TrainingFolder> {
     const fresh: Ledger = { version: 1, identity: { ...identity }, last: null, best: null };
-    const found = await readLedger(path);
-    if (found !== undefined && found.last !== null) refuseOtherSettings(path, found.identity, identity);
-    const folder = new TrainingFolder(path, found !== undefined && found.last !== null ? found : fresh);
+    const begun = await readBegun(path);
     await makeFolder(path);
+    if (begun !== undefined) refuseOtherSettings(path, begun.identity, identity);
+    else if ((await readdir(path)).includes(TRL_JOB_FILE)) {
+      throw new OtherSettingsError(path, ['engine: trl, now local']);
+    }
+    const folder = new TrainingFolder(path, begun ?? fresh);
     await folder.#writeLedger();
     await folder.#sweep();
     return folder;
@@ -99,7 +105,7 @@ export class TrainingFolder {
   }
 
   async #writeLedger(): Promise<void> {
-    await writeDurably(join(this.path, LEDGER), `${JSON.stringify(this.#ledger, null, 2)}\n`);
+    await writeDurably(join(this.path, LEDGER_FILE), `${JSON.stringify(this.#ledger, null, 2)}\n`);
   }
 
   /** Removes checkpoints that do not count, whole or half written. */
@@ -111,7 +117,9 @@ export class TrainingFolder {
   }
 }
 
-async function readLedger(path: string): Promise<Ledger | undefined> {
-  const file = join(path, LEDGER);
-  return readJsonFileIfThere(file, ledgerSchema, damagedFile(file));
+/** What stands there of a run that has a checkpoint; without one, nothing holds it to what it was. */
+async function readBegun(path: string): Promise<Ledger | undefined> {
+  const file = join(path, LEDGER_FILE);
+  const found = await readJsonFileIfThere(file, ledgerSchema, damagedFile(file));
+  return found === undefined || found.last === null ? undefined : found;
 }

@@ -12,13 +12,14 @@ import {
   type Progress,
   type ProgressTask,
   SILENT,
-  sha256,
-  withFileLock,
   writeDurably,
 } from '../../system/index.ts';
 import { damagedFile } from '../damaged-file.ts';
 import { loraConfig } from '../generator-step.ts';
+import { hashList } from '../hash-list.ts';
 import { type MetricsRecord, metricsFile } from '../metrics.ts';
+import { oneAtATime } from '../one-at-a-time.ts';
+import { LEDGER_FILE, TRL_JOB_FILE } from '../training-folder.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
 import { trlCommands, writeTrlFiles } from './trl-files.ts';
 import { findTrl, type TrlInstallation } from './trl-installation.ts';
@@ -61,9 +62,6 @@ export interface TrlFiles {
   plan: TrlPlan;
 }
 
-const JOB_FILE = 'trl-job.json';
-/** What the local engine writes into its folder. */
-const LOCAL_RUN = 'training.json';
 const BASE_FOLDER = 'base';
 export const ADAPTER_FOLDER = 'adapter';
 
@@ -78,12 +76,11 @@ export const ADAPTER_FOLDER = 'adapter';
  * run; ModelError for a base that TRL cannot train, or an adapter that does not come out right; DivergedError; AbortedError
  */
 export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
-  const { folder, signal, progress = SILENT } = options;
+  const { folder, signal, progress } = options;
   planTrl(job, '');
   await makeFolder(folder);
-  const onWait = (holder: string) =>
-    progress.task('waiting for another process that trains in the same folder', undefined, 'seconds').note(holder);
-  return withFileLock(join(folder, '.lock'), () => train(job, options), { signal, onWait });
+  const what = 'trains in the same folder';
+  return oneAtATime(join(folder, '.lock'), () => train(job, options), { what, signal, progress });
 }
 
 /** Writes all files of a run and starts nothing. @throws as {@link trainWithTrl} */
@@ -187,11 +184,11 @@ async function importResult(
 
 /** Refuses a folder in which another job was begun. */
 async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
-  const file = join(folder, JOB_FILE);
+  const file = join(folder, TRL_JOB_FILE);
   const identity = identityOf(job);
   const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
   if (before !== undefined) refuseOtherSettings(folder, before, identity);
-  else if ((await readdir(folder)).includes(LOCAL_RUN)) {
+  else if ((await readdir(folder)).includes(LEDGER_FILE)) {
     throw new OtherSettingsError(folder, ['engine: local, now trl']);
   }
   await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
@@ -203,7 +200,7 @@ function identityOf(job: TrlJob): Record<string, unknown> {
   const { mainAddress: _address, mainPort: _port, ...computed } = engine;
   const digest = (pairs: TrlJob['pairs']['train']) => ({
     examples: pairs.length,
-    hash: sha256(pairs.map(({ prompt, chosen, rejected }) => JSON.stringify([prompt, chosen, rejected])).join('\n')),
+    hash: hashList(pairs, ({ prompt, chosen, rejected }) => JSON.stringify([prompt, chosen, rejected])),
   });
   return {
     ...{
