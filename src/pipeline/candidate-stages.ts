@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { sampleCandidates, writeAnswers } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
+import { leftOutOf } from './left-out.ts';
 import { contextOf, openWriter } from './open-writer.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
@@ -41,7 +42,12 @@ export const candidatesStage: AlignmentStage = {
         signal: options.signal,
         progress: options.progress,
       });
-      return { outputs: { candidates: file }, result: { generator: generator.id, ...result } };
+      const leftOut = leftOutOf(result.candidates, {
+        'candidates cut at the token limit': result.cutByLength,
+        'candidates cut where the context was full': result.cutByContext,
+        'candidates without text': result.empty,
+      });
+      return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {
       await generator.close();
     }
@@ -81,7 +87,13 @@ export const answersStage: AlignmentStage = {
         signal: options.signal,
         progress: options.progress,
       });
-      return { outputs: { answers: file }, result: { generator: generator.id, ...result } };
+      const { queries, reused, skipped, shortened } = result;
+      const leftOut = [
+        ...leftOutOf(queries, { 'queries whose answer is empty, asked for twice': skipped }),
+        // Known of the answers of this run alone; those from before an interruption do not say.
+        ...leftOutOf(queries - reused, { 'documents cut at their end to fit the context': shortened }),
+      ];
+      return { outputs: { answers: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {
       await generator.close();
     }

@@ -1,7 +1,9 @@
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import { loadTopics, type Topics } from '../evaluate/index.ts';
 import { expandQueries, type Generator } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
+import { type LeftOut, leftOutOf } from './left-out.ts';
 import { contextOf, openEmbedded } from './open-writer.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
@@ -111,7 +113,23 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
   } finally {
     await (await opened)?.close();
   }
-  return { outputs, result };
+  return { outputs, result: { ...result, leftOut: unwritten(Object.values(result)) } };
+}
+
+const partSchema = z.object({
+  ...{ expansions: z.number(), empty: z.number(), cutByLength: z.number() },
+  cutByContext: z.number().default(0),
+});
+
+/** Of all parts of an arm. */
+function unwritten(parts: readonly unknown[]): LeftOut[] {
+  const counts = parts.map((part) => partSchema.parse(part));
+  const sum = (name: keyof (typeof counts)[number]) => counts.reduce((total, part) => total + part[name], 0);
+  return leftOutOf(sum('expansions'), {
+    'expansions cut at the token limit': sum('cutByLength'),
+    'expansions cut where the context was full': sum('cutByContext'),
+    'expansions without text: the query is searched as it is': sum('empty'),
+  });
 }
 
 async function writePart(

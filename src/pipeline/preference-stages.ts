@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { readGoldTexts } from '../data/index.ts';
 import { CorpusSearch } from '../evaluate/index.ts';
-import { buildPairs, defaultPairSettings, rewardCandidates } from '../reward/index.ts';
+import { buildPairs, defaultPairSettings, type RewardAudit, rewardCandidates } from '../reward/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
+import { countsOf, type LeftOut, leftOutOf, sumOf } from './left-out.ts';
 import { checkRewards, type NamedReward, openRewards } from './open-rewards.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
@@ -72,7 +73,9 @@ export const rewardStage: AlignmentStage = {
         signal,
         progress,
       });
-      return { outputs: { rewards: file }, result: { ...summary, rewardSeconds: seconds } };
+      const { queries, dropped } = summary;
+      const leftOut = leftOutOf(queries + sumOf(dropped), countsOf('queries', dropped));
+      return { outputs: { rewards: file }, result: { ...summary, rewardSeconds: seconds, leftOut } };
     } finally {
       await rewards.close();
       await search.close();
@@ -112,9 +115,20 @@ export const pairsStage: AlignmentStage = {
       progress: options.progress,
     });
     const outputs = { pairs: files.pairs, audit: files.audit, ...(files.dev !== undefined && { dev: files.dev }) };
-    return { outputs, result: { train: audit.pairs.train, dev: audit.pairs.dev, queries: audit.queries } };
+    const { pairs, queries } = audit;
+    return { outputs, result: { train: pairs.train, dev: pairs.dev, queries, pairs, leftOut: unpaired(audit) } };
   },
 };
+
+/** Queries without rewards stand in the result of the stage that gave none. */
+function unpaired({ queries, pairs, rewarding }: RewardAudit): LeftOut[] {
+  const own = Object.entries(queries.dropped).filter(([reason]) => !Object.hasOwn(rewarding?.dropped ?? {}, reason));
+  return [
+    ...leftOutOf(queries.all, countsOf('queries', Object.fromEntries(own))),
+    ...leftOutOf(pairs.built + pairs.repeated, { 'pairs that repeat an earlier one': pairs.repeated }),
+    ...leftOutOf(pairs.built, { 'pairs that were not drawn': pairs.left }),
+  ];
+}
 
 function pairSettingsOf(recipe: Recipe) {
   return defaultPairSettings({ ...recipe.pairs, seed: recipe.pairs.seed ?? recipe.seed });

@@ -4,11 +4,14 @@ import { exportGguf } from '../models/index.ts';
 import {
   describeSkipped,
   type GeneratorTrainingInput,
+  type PairCounts,
   type TrainGeneratorOptions,
   trainGenerator,
   trainGeneratorWithTrl,
 } from '../train/index.ts';
+import { countsOf, type LeftOut, leftOutOf, sumOf } from './left-out.ts';
 import type { Recipe } from './recipe-schema.ts';
+import { StageWarnings } from './stage-warnings.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';
 
 /** The training of one arm: DPO, or SFT on what was chosen. */
@@ -36,20 +39,30 @@ export const dpoStage = trainingStage('dpo', () => true);
 
 async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: string) {
   const { recipe, models, options } = context;
-  const pairs = await readKnownPairs(outputOf(context, 'pairs', 'pairs')!, context);
+  const warnings = await StageWarnings.open(folder);
+  const warn = (line: string) => {
+    warnings.add(line);
+    options.warn(`${name}: ${line}`);
+  };
+  const pairs = await readKnownPairs(outputOf(context, 'pairs', 'pairs')!, warn, context);
   const devFile = outputOf(context, 'pairs', 'dev');
-  const dev = devFile === undefined ? undefined : await readKnownPairs(devFile, context);
+  const dev = devFile === undefined ? undefined : await readKnownPairs(devFile, warn, context);
   const given: GivenTraining = {
     base: models.generator,
     pairs: pairs.pairs,
     devPairs: dev?.pairs ?? [],
     out: folder,
     settings: trainingSettings(recipe, name),
-    warn: (line) => options.warn(`${name}: ${line}`),
+    warn,
     signal: options.signal,
     progress: options.progress,
   };
-  return options.engine === 'trl' ? trainWithOthers(given, context) : trainHere(given, context);
+  const { outputs, result } = await (options.engine === 'trl' ? trainWithOthers : trainHere)(given, context);
+  const leftOut = [
+    ...untrained('training pairs', pairs, result.pairs.train),
+    ...(dev === undefined ? [] : untrained('development pairs', dev, result.pairs.dev)),
+  ];
+  return { outputs, result: { ...result, leftOut, warnings: warnings.lines } };
 }
 
 type GivenTraining = Omit<TrainGeneratorOptions, 'threads' | 'cache'>;
@@ -97,10 +110,27 @@ async function runtimeFile(
   return { model: file };
 }
 
-async function readKnownPairs(file: string, { options }: AlignmentContext): Promise<PairReading> {
+/** What the file held and taught nothing, and what its tokens do not let be learnt. */
+function untrained(
+  what: string,
+  { pairs, skipped: read }: PairReading,
+  { pairs: kept, skipped, cut }: PairCounts,
+): LeftOut[] {
+  return [
+    ...leftOutOf(pairs.length + sumOf(read), countsOf(what, read)),
+    ...leftOutOf(pairs.length, countsOf(what, skipped)),
+    ...leftOutOf(kept, countsOf(what, { 'chosen answer cut': cut.chosen, 'rejected answer cut': cut.rejected })),
+  ];
+}
+
+async function readKnownPairs(
+  file: string,
+  warn: (line: string) => void,
+  { options }: AlignmentContext,
+): Promise<PairReading> {
   const reading = await readPairs(file, { signal: options.signal });
   const skipped = describeSkipped(reading.skipped);
-  if (skipped !== '') options.warn(`pairs are left out (${skipped}), such as ${reading.examples.join('; ')}`);
+  if (skipped !== '') warn(`pairs are left out (${skipped}), such as ${reading.examples.join('; ')}`);
   return reading;
 }
 

@@ -80,7 +80,9 @@ export const command = defineCommand({
       threads: given.threads,
       about: {
         file: { path: given.pairs, sha256: await sha256File(given.pairs, signal), skipped: pairs.skipped },
-        ...(given.dev !== undefined && { devFile: { path: given.dev, sha256: await sha256File(given.dev, signal) } }),
+        ...(given.dev !== undefined && {
+          devFile: { path: given.dev, sha256: await sha256File(given.dev, signal), skipped: dev?.skipped },
+        }),
       },
       warn: (line) => context.warn(line),
       signal,

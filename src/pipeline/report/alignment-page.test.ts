@@ -43,6 +43,10 @@ const REPORT: AlignmentReport = {
     })),
     sft: [],
   },
+  passedOver: [
+    { stage: 'candidates', leftOut: [{ what: 'candidates <cut>', count: 1200, of: 4800 }], warnings: [] },
+    { stage: 'dpo', leftOut: [], warnings: ['the margin falls'] },
+  ],
   stages: [{ name: 'candidates', seconds: 600, note: '32 candidates' }],
   settings: [['Recipe', [['dpo.beta', '0.1']]]],
   remarks: ['One seed.'],
@@ -81,6 +85,15 @@ describe('the report of an alignment', () => {
     expect(training.match(/<path class="line/g)).toHaveLength(4);
     expect(training).toContain('DPO: share of pairs ranked right: no figures');
     expect(page).not.toContain('NaN');
+  });
+
+  it('names what was left out with how many of how many, and what was warned of', () => {
+    const section = page.slice(page.indexOf('Left out, cut short, and warned of'), page.indexOf('Before you quote'));
+    expect(section).toMatch(
+      /candidates<\/td><td class="note">candidates &lt;cut&gt;<\/td><td>1,200 of 4,800<\/td><td>25\.0 %/,
+    );
+    expect(section).toMatch(/dpo<\/td>.*warning<\/b> the margin falls\.</);
+    expect(renderAlignmentReport({ ...REPORT, passedOver: [] })).toContain('warned of</h2><p>Nothing.</p>');
   });
 
   it('leaves out what there is nothing of', () => {

@@ -16,6 +16,7 @@ import {
 import type { RewardAudit } from '../../reward/index.ts';
 import type { MetricsRecord } from '../../train/index.ts';
 import type { EvaluationData, JudgedTest } from '../evaluation-data.ts';
+import { leftOutSection, type StageRemarks } from './left-out-section.ts';
 import { armTable, describeTest, testTable } from './tables.ts';
 import { trainingSection, tuningPlot } from './training-section.ts';
 
@@ -27,6 +28,8 @@ export interface AlignmentReport {
   audit: RewardAudit | undefined;
   /** Figures of the trainings by stage. */
   training: { dpo: MetricsRecord[]; sft: MetricsRecord[] };
+  /** What each stage left out, cut short and warned of. */
+  passedOver: StageRemarks[];
   stages: { name: string; seconds: number; note: string }[];
   settings: SettingSections;
   remarks: string[];
@@ -51,6 +54,7 @@ ${judges.map((judgement) => [html`<h2>The same expansions judged by ${judgement.
 ${dataset.dev === 0 ? undefined : html`<h2>Choice of alpha</h2><p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`}
 ${trainingSection(report.training)}
 ${audit === undefined ? undefined : [html`<h2>Rewards and pairs</h2>`, auditSection(audit)]}
+${leftOutSection(report.passedOver)}
 ${report.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, report.remarks.map((remark) => html`<p>${remark}</p>`)]}
 <h2>Stages</h2>${stageTable(report.stages)}
 <h2>Settings</h2>${settingLists(report.settings)}`;

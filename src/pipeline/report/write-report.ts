@@ -4,6 +4,7 @@ import type { RewardAudit } from '../../reward/index.ts';
 import { DataError, systemFault, writeDurably } from '../../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../../train/index.ts';
 import { type EvaluationData, evaluationSchema } from '../evaluation-data.ts';
+import { saidIn } from '../left-out.ts';
 import { describeRun } from '../manifest.ts';
 import type { RunFolder } from '../run-folder.ts';
 import { type AlignmentContext, outputOf, type StageName } from '../stages.ts';
@@ -35,6 +36,7 @@ export async function writeAlignmentReport(
     evaluation,
     audit: auditFile === undefined ? undefined : ((await readJson(auditFile)) as RewardAudit),
     training: { dpo: await metricsOf(context, 'dpo'), sft: await metricsOf(context, 'sft') },
+    passedOver: manifest.stages.map(({ stage, result }) => ({ stage, ...saidIn(result) })),
     stages: manifest.stages.map(({ stage, seconds, result }) => ({ name: stage, seconds, note: noteOf(result) })),
     settings: settingsOf(manifest),
     remarks: remarksOf(context, evaluation),
