@@ -1,17 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import {
-  type AnswerRecord,
-  type CandidateRecord,
-  findFault,
-  IdSet,
-  type PairLayout,
-  type PairRecord,
-  type RewardRecord,
-  RowFile,
-  type TrainingQuery,
-  toConversations,
-} from '../data/index.ts';
+import { findFault, IdSet, type PairLayout, type PairRecord, RowFile, toConversations } from '../data/index.ts';
 import type { PromptTemplate } from '../generate/index.ts';
 import {
   AbortedError,
@@ -24,27 +13,19 @@ import {
   UsageError,
   writeDurably,
 } from '../system/index.ts';
-import { readAnswers } from './answers.ts';
 import { AuditLog, examineQuery, type RewardedCandidate, type RewardedQuery } from './audit.ts';
 import type { RewardAudit } from './audit-types.ts';
 import { type ChosenPair, choosePairs } from './choose-pairs.ts';
 import { type Draw, drawPairs } from './draw.ts';
+import { JoinedQueries, type PairSources } from './joined-queries.ts';
 import type { PairSettings } from './pair-settings.ts';
-import { IdStream, type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
+import { readRewardGroups } from './query-groups.ts';
 import type { GoldWords } from './quoting.ts';
-import { goldDocuments } from './reward-candidates.ts';
 import { type RewardSummary, readRewardSummary } from './reward-summary.ts';
-import { bestSimilarity, readSimilarityFilter, type SimilarityFilter } from './similarity-filter.ts';
+import { type RewardSurvey, surveyRewards } from './reward-survey.ts';
+import { bestSimilarity } from './similarity-filter.ts';
 
-export interface PairOptions {
-  /** The training queries; asked for twice, as the files are read twice. */
-  queries: () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
-  /** Texts of gold documents by id, for queries that do not bring theirs along. */
-  goldTexts?: ReadonlyMap<string, string> | undefined;
-  candidates: string;
-  rewards: string;
-  /** For the audit alone. */
-  answers?: string | undefined;
+export interface PairOptions extends PairSources {
   /** The prompt that the candidates were sampled with: what is trained must be what is asked. */
   prompt: PromptTemplate;
   settings: PairSettings;
@@ -57,7 +38,6 @@ export interface PairOptions {
   auditOut: string;
   /** Number of queries, for the progress alone. */
   count?: number | undefined;
-  signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
 
@@ -71,7 +51,8 @@ export interface PairResult {
 
 /**
  * Builds preference pairs out of rewards, draws those to train on and to develop with, and audits both. All files are read
- * a query at a time, twice: once to choose and count, once to write what was drawn; the rewards once before, for the filter.
+ * a query at a time, twice: once to choose and count, once to write what was drawn; the rewards once before, to know which
+ * queries have some and how they are filtered.
  *
  * @throws DataError for files that are not finished, ids of one file that another does not know, and when no query gives a
  *   pair; UsageError for a prompt that reads a document, and for a draw that cannot be
@@ -102,7 +83,7 @@ class PairBuild {
   /** Ids of pairs that were built before, word for word. */
   readonly #repeated = new Set<string>();
   #rewarding: RewardSummary | undefined;
-  #filter: SimilarityFilter = { withAnswer: false, threshold: 0 };
+  #survey!: RewardSurvey;
   #queries = 0;
 
   constructor(options: PairOptions) {
@@ -113,7 +94,7 @@ class PairBuild {
   async run(): Promise<PairResult> {
     const { settings, rewards, out, devOut, auditOut, signal } = this.#options;
     this.#rewarding = await readRewardSummary(rewards);
-    this.#filter = await readSimilarityFilter(rewards, settings, signal);
+    this.#survey = await surveyRewards(rewards, settings, signal);
     await this.#choose();
     if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
     const draw = drawPairs(this.#available, settings);
@@ -191,8 +172,8 @@ class PairBuild {
     return this.#log.finish({
       rewarding,
       settings: this.#options.settings,
-      threshold: this.#filter.threshold,
-      similarity: this.#filter.withAnswer ? 'gold + answer' : 'gold',
+      threshold: this.#survey.filter.threshold,
+      similarity: this.#survey.filter.withAnswer ? 'gold + answer' : 'gold',
       queries: {
         all: this.#queries + unrewarded,
         kept: this.#available.size,
@@ -209,14 +190,14 @@ class PairBuild {
   }
 
   #choice(rewarded: RewardedQuery) {
-    if (this.#similarity(rewarded) < this.#filter.threshold) return { pairs: [], reason: BELOW_THRESHOLD };
+    if (this.#similarity(rewarded) < this.#survey.filter.threshold) return { pairs: [], reason: BELOW_THRESHOLD };
     return choosePairs(rewarded.candidates, this.#options.settings);
   }
 
   #similarity({ candidates }: RewardedQuery): number {
     return bestSimilarity(
       candidates.map(({ earned }) => earned),
-      this.#filter,
+      this.#survey.filter,
     );
   }
 
@@ -245,7 +226,7 @@ class PairBuild {
   ): Promise<void> {
     const { progress = SILENT, signal, count } = this.#options;
     const task = progress.task(label, count, 'queries');
-    const joined = new JoinedQueries(this.#options);
+    const joined = new JoinedQueries(this.#options, this.#survey.queries);
     try {
       for await (const group of readRewardGroups(this.#options.rewards, signal)) {
         throwIfAborted(signal);
@@ -262,75 +243,6 @@ class PairBuild {
       task.done();
     }
   }
-}
-
-/** What belongs to a query's rewards, found by id in the other files. */
-class JoinedQueries {
-  readonly #options: PairOptions;
-  readonly #queries: IdStream<TrainingQuery>;
-  readonly #candidates: IdStream<QueryGroup<CandidateRecord>>;
-  readonly #answers: IdStream<AnswerRecord>;
-
-  constructor(options: PairOptions) {
-    const { queries, candidates, answers, signal } = options;
-    this.#options = options;
-    this.#queries = new IdStream(queries(), ({ id }) => id);
-    this.#candidates = new IdStream(readCandidateGroups(candidates, signal), ({ queryId }) => queryId);
-    this.#answers = new IdStream<AnswerRecord>(
-      answers === undefined ? [] : readAnswers(answers, signal),
-      ({ queryId }) => queryId,
-    );
-  }
-
-  async take({ queryId, records, line }: QueryGroup<RewardRecord>) {
-    const place = { file: this.#options.rewards, line, id: queryId };
-    const query = await this.#queries.take(queryId);
-    if (query === undefined) {
-      throw new DataError('these rewards are of a query that is not among the training queries', {
-        ...place,
-        mend: 'Name the data set and split that the rewards were made for.',
-      });
-    }
-    const sampled = await this.#candidates.take(queryId);
-    const answer = await this.#answers.take(queryId);
-    return {
-      query,
-      gold: goldDocuments(query, this.#options.goldTexts),
-      answer: answer?.text.trim() === '' ? undefined : answer,
-      candidates: joinRewards(sampled?.records ?? [], records, place),
-    };
-  }
-
-  async drain(): Promise<void> {
-    await this.#candidates.drain();
-    await this.#answers.drain();
-  }
-
-  async close(): Promise<void> {
-    await this.#queries.close();
-    await this.#candidates.close();
-    await this.#answers.close();
-  }
-}
-
-/** @throws DataError where candidates and rewards are not of the same run */
-function joinRewards(
-  candidates: readonly CandidateRecord[],
-  rewards: readonly RewardRecord[],
-  place: { file: string; line: number; id: string },
-): { record: CandidateRecord; earned: RewardRecord }[] {
-  const earned = new Map(rewards.map((record) => [record.candidateId, record]));
-  const filled = candidates.filter(({ text }) => text.trim() !== '');
-  const joined = filled.map((record) => ({ record, earned: earned.get(record.candidateId) }));
-  const lacking = joined.find((one) => one.earned === undefined);
-  if (lacking === undefined && joined.length === rewards.length) {
-    return joined.map((one) => ({ record: one.record, earned: one.earned! }));
-  }
-  const what =
-    lacking === undefined
-      ? 'there are rewards of candidates that do not exist'
-      : `candidate ${lacking.record.candidateId} has no reward`;
-  throw new DataError(what, { ...place, mend: 'Run `llm-qe reward` again for these candidates.' });
 }
 
 /** @returns whether it was there @throws ResourceError */

@@ -96,17 +96,24 @@ function scattered(file: string, line: number, queryId: string): DataError {
 
 /**
  * Finds the records of one stream by id while another is read. Where both have the same order nothing is kept in memory; a
- * record that comes before it is asked for waits.
+ * record that comes before it is asked for waits, unless nobody will ask for it.
  */
 export class IdStream<T> {
   readonly #source: AsyncIterator<T>;
   readonly #idOf: (record: T) => string;
+  readonly #isWanted: (id: string) => boolean;
   readonly #waiting = new Map<string, T>();
   #ended = false;
 
-  constructor(source: AsyncIterable<T> | Iterable<T>, idOf: (record: T) => string) {
+  /** @param isWanted whether a record of this id may be asked for; default all */
+  constructor(
+    source: AsyncIterable<T> | Iterable<T>,
+    idOf: (record: T) => string,
+    isWanted: (id: string) => boolean = () => true,
+  ) {
     this.#source = toAsync(source)[Symbol.asyncIterator]();
     this.#idOf = idOf;
+    this.#isWanted = isWanted;
   }
 
   /** The record of this id, or undefined where the stream has none. A record is given once. */
@@ -118,9 +125,13 @@ export class IdStream<T> {
     }
     while (!this.#ended) {
       const next = await this.#source.next();
-      if (next.done === true) this.#ended = true;
-      else if (this.#idOf(next.value) === id) return next.value;
-      else this.#waiting.set(this.#idOf(next.value), next.value);
+      if (next.done === true) {
+        this.#ended = true;
+        break;
+      }
+      const found = this.#idOf(next.value);
+      if (found === id) return next.value;
+      if (this.#isWanted(found)) this.#waiting.set(found, next.value);
     }
     return undefined;
   }

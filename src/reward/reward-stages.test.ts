@@ -8,6 +8,7 @@ import { PROMPTS } from '../generate/index.ts';
 import { buildPairs, type PairOptions } from './build-pairs.ts';
 import { functionReward } from './own-reward.ts';
 import { defaultPairSettings } from './pair-settings.ts';
+import { IdStream } from './query-groups.ts';
 import { RankReward } from './rank-reward.ts';
 import type { Reward } from './reward.ts';
 import { type RewardOptions, rewardCandidates } from './reward-candidates.ts';
@@ -272,6 +273,18 @@ describe('rewardCandidates', () => {
     );
     const goldTexts = new Map(QUERIES.map(({ documents }) => [documents[0]!, 'aaab']));
     expect((await rewardCandidates(rewardOptions({ queries, goldTexts }))).summary.queries).toBe(6);
+  });
+});
+
+describe('IdStream', () => {
+  it('keeps what waits, and nothing that nobody will ask for', async () => {
+    const ids = ['a', 'b', 'c', 'd'];
+    const stream = new IdStream(
+      ids,
+      (id) => id,
+      (id) => id !== 'a',
+    );
+    expect([await stream.take('c'), await stream.take('b'), await stream.take('a')]).toEqual(['c', 'b', undefined]);
   });
 });
 

@@ -1,0 +1,36 @@
+import { IdSet } from '../data/index.ts';
+import { quantile } from './distribution.ts';
+import type { PairSettings } from './pair-settings.ts';
+import { readRewardGroups } from './query-groups.ts';
+import { bestSimilarity, type SimilarityFilter } from './similarity-filter.ts';
+
+/** What must be known of a file of rewards before pairs are built of it. */
+export interface RewardSurvey {
+  /** The queries that have rewards. */
+  queries: IdSet;
+  filter: SimilarityFilter;
+}
+
+/**
+ * Reads the rewards once. The threshold of the filter is the one that was set, or the quantile of all queries' best
+ * similarities. A threshold that was set for one encoder means nothing for another; the quantile drops the same share with any.
+ */
+export async function surveyRewards(
+  rewards: string,
+  { minSimilarity, similarityQuantile }: Pick<PairSettings, 'minSimilarity' | 'similarityQuantile'>,
+  signal?: AbortSignal,
+): Promise<RewardSurvey> {
+  const queries = new IdSet();
+  const best = { gold: [] as number[], summed: [] as number[] };
+  let withAnswer = true;
+  for await (const { queryId, records } of readRewardGroups(rewards, signal)) {
+    queries.add(queryId);
+    withAnswer &&= records.every(({ similarity }) => similarity.answer !== undefined);
+    if (similarityQuantile === undefined) continue;
+    best.gold.push(bestSimilarity(records, { withAnswer: false }));
+    best.summed.push(bestSimilarity(records, { withAnswer: true }));
+  }
+  if (similarityQuantile === undefined) return { queries, filter: { withAnswer, threshold: minSimilarity } };
+  const sorted = Float64Array.from(withAnswer ? best.summed : best.gold).sort();
+  return { queries, filter: { withAnswer, threshold: quantile(sorted, similarityQuantile) } };
+}
