@@ -4,22 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CapturedOutput, captureOutput } from '../../../test/support/captured-output.ts';
 import { ECHO_FILES } from '../../data/index.ts';
 import { runCommandLine } from '../run.ts';
 
 let folder: string;
-let printed: { out: string; err: string };
+let printed: CapturedOutput;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'llm-qe-data-command-'));
-  printed = { out: '', err: '' };
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    printed.out += text;
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    printed.err += text;
-    return true;
-  });
+  printed = captureOutput();
 });
 afterEach(async () => {
   vi.restoreAllMocks();

@@ -2,6 +2,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CapturedOutput, captureOutput } from '../../../test/support/captured-output.ts';
 import { openCheckpoint } from '../../models/index.ts';
 import { runCommandLine } from '../run.ts';
 
@@ -11,7 +12,7 @@ const ADAPTER = join(import.meta.dirname, '../../models/goldens/adapters/plain')
 
 let folder: string;
 let base: string;
-let printed: { out: string; err: string };
+let printed: CapturedOutput;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'llm-qe-export-command-'));
   base = await mkdtemp(join(folder, 'base-'));
@@ -21,15 +22,7 @@ beforeEach(async () => {
     model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] },
   };
   await writeFile(join(base, 'tokenizer.json'), JSON.stringify(tokenizer));
-  printed = { out: '', err: '' };
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    printed.out += text;
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    printed.err += text;
-    return true;
-  });
+  printed = captureOutput();
 });
 afterEach(async () => {
   vi.restoreAllMocks();
