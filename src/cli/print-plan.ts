@@ -6,7 +6,7 @@ export function printPlan(
   { recipe, recipeHash, inputs, stages, total, rates }: AlignmentPlan,
   say: (line: string) => void,
 ) {
-  say(`recipe ${recipe}, hash ${recipeHash.slice(0, 16)}`);
+  say(`recipe ${recipe}, hash ${recipeHash?.slice(0, 16) ?? 'not known before all inputs are ready'}`);
   for (const { input, state, detail } of inputs) say(`${state.padEnd(8)}  ${input}: ${detail}`);
   say('');
   const rows = stages.map(({ stage, state, work, tokens, bytes, seconds }) => [

@@ -42,7 +42,7 @@ export async function runAlignment(given: AlignmentChoice, context: CommandConte
   if (given.json) return;
   if (evaluation !== undefined) printEvaluation(evaluation, context.say);
   if (reportFile !== undefined) context.say(`\nreport:   ${relative('.', reportFile)}`);
-  context.say(`manifest: ${relative('.', manifestFile)}`);
+  if (manifestFile !== undefined) context.say(`manifest: ${relative('.', manifestFile)}`);
 }
 
 function toJson({ evaluation, reportFile, manifestFile, folder, stages }: AlignResult) {

@@ -99,11 +99,12 @@ describe('an alignment', { timeout: 240_000 }, () => {
       expect(page).toContain(title);
     }
     expect(page).not.toMatch(/<script|<link|https?:\/\//);
+    expect(page).toMatch(/candidates cut at the token limit<\/td><td>\d+ of 16</);
   });
 
   it('says in the manifest what it was made of', async () => {
     const { manifestFile } = await run();
-    const manifest = JSON.parse(readFileSync(manifestFile, 'utf8'));
+    const manifest = JSON.parse(readFileSync(manifestFile!, 'utf8'));
     expect(manifest.recipe.name).toBe('tiny');
     expect(manifest.recipeHash).toMatch(/^[0-9a-f]{64}$/);
     expect(manifest.stages.map(({ stage }: { stage: string }) => stage)).toEqual([...STAGES]);
@@ -127,7 +128,13 @@ describe('an alignment', { timeout: 240_000 }, () => {
     const touched = ['dpo', 'expand-aligned', 'evaluate'];
     expect(reusedIn(result)).toEqual(STAGES.filter((name) => !touched.includes(name)));
     expect(changes.get('dpo')).toEqual(['beta: 0.1, now 0.3']);
-    expect(reusedIn(await run())).toEqual([...STAGES]);
+    const before = await run();
+    expect(reusedIn(before)).toEqual([...STAGES]);
+    const betaIn = (place: string) => JSON.parse(readFileSync(join(place, 'manifest.json'), 'utf8')).recipe.dpo.beta;
+    const kept = [result, before].map(({ stages }) => stages.get('evaluate')!.folder);
+    expect(kept.map(betaIn)).toEqual([0.3, 0.1]);
+    expect(betaIn(before.folder)).toBe(0.1);
+    expect(readdirSync(kept[0]!)).toContain('report.html');
   });
 
   it('writes only the texts of a further generation seed', async () => {
@@ -182,7 +189,12 @@ describe('an alignment', { timeout: 240_000 }, () => {
   it('does one stage alone, when those before it are finished', async () => {
     const set = ['candidates.seed=7'];
     await expect(run({ set, only: 'reward' })).rejects.toThrow(/stage reward needs stage candidates/);
+    const papers = () =>
+      ['manifest.json', 'report.html'].map((name) => readFileSync(join(folder, 'run', name), 'utf8'));
+    const before = papers();
     const result = await run({ set, only: 'candidates' });
+    expect(papers()).toEqual(before);
+    expect(result.manifestFile).toBeUndefined();
     expect([...result.stages.keys()]).toEqual(['candidates']);
     expect(result.evaluation).toBeUndefined();
     const without = run({ set: ['sft.enabled=false'], only: 'sft' });

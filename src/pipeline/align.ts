@@ -1,25 +1,15 @@
 import { join } from 'node:path';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
-import { answersStage, candidatesStage } from './candidate-stages.ts';
+import { stagesOf } from './alignment-stages.ts';
 import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import type { EvaluationData } from './evaluation-data.ts';
-import { evaluateStage } from './evaluation-stage.ts';
-import { expansionStages } from './expansion-stages.ts';
 import { writeManifest } from './manifest.ts';
-import { checkedRewards, pairsStage, rewardStage } from './preference-stages.ts';
+import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { readEvaluation, writeAlignmentReport } from './report/write-report.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
-import type { AlignmentContext, AlignmentStage, Engine, StageName } from './stages.ts';
-import { dpoStage, sftStage } from './training-stages.ts';
-
-/** Every stage, in order. */
-export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
-  ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],
-  ...expansionStages,
-  evaluateStage,
-];
+import type { AlignmentContext, Engine, StageName } from './stages.ts';
 
 export interface AlignOptions extends InputOptions {
   /** Folder of the run. */
@@ -34,7 +24,8 @@ export interface AlignOptions extends InputOptions {
 
 export interface AlignResult {
   folder: string;
-  manifestFile: string;
+  /** Undefined where the run ended before its evaluation, in a folder that holds an earlier one. */
+  manifestFile: string | undefined;
   /** Undefined where the run ended before it. */
   evaluation: EvaluationData | undefined;
   reportFile: string | undefined;
@@ -92,7 +83,7 @@ export async function openContext(
 /** Stages that are finished: the key of one is known as soon as those before it are done. */
 export async function findFinished(context: AlignmentContext, runFolder: RunFolder): Promise<AlignmentContext['done']> {
   const done: AlignmentContext['done'] = new Map();
-  for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(context.recipe))) {
+  for (const stage of stagesOf(context.recipe)) {
     const record = await runFolder.find(stage.name, stage.settings({ ...context, done }));
     if (record === undefined) break;
     done.set(stage.name, { record, folder: runFolder.folderOf(stage.name, record.key), reused: true, changes: [] });
@@ -112,7 +103,7 @@ async function checkTrainings(context: AlignmentContext, runFolder: RunFolder, o
 }
 
 async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {
-  for (const stage of ALIGNMENT_STAGES.filter(({ wanted }) => wanted(context.recipe))) {
+  for (const stage of stagesOf(context.recipe)) {
     const settings = stage.settings(context);
     if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
       throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {

@@ -22,7 +22,7 @@ export const evaluateStage: AlignmentStage = {
   wanted: () => true,
   settings(context) {
     const { recipe, data, models } = context;
-    const { dev: _dev, test: _test, seed = recipe.seed, ...evaluation } = recipe.evaluation;
+    const { dev: _dev, test: _test, dataset: _byHash, seed = recipe.seed, ...evaluation } = recipe.evaluation;
     const { hashes } = data.judged;
     const written = armsOf(recipe).flatMap((arm) => {
       if (arm === 'raw') return [];
@@ -36,6 +36,7 @@ export const evaluateStage: AlignmentStage = {
       similarity: models.retrieval.similarity,
       expansionRole: models.retrieval.expansionRole,
       corpus: hashes.corpus,
+      queries: hashes.queries,
       qrels: [hashes.dev, hashes.test],
       expansions: Object.fromEntries(written),
     };

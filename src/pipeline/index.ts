@@ -3,7 +3,7 @@ export { type DemoOptions, type DemoResult, type DemoSettings, runDemo } from '.
 export type { EvaluationData, JudgedArm, JudgedTest, Judgement } from './evaluation-data.ts';
 export { type OpenedRewards, openRewards, type RewardChoice, type RewardOpening } from './open-rewards.ts';
 export { type AlignmentPlan, type PlannedStage, planAlignment } from './plan.ts';
-export { parseRecipe, readRecipe, recipeHash } from './recipe.ts';
+export { parseRecipe, readRecipe } from './recipe.ts';
 export { type Recipe, recipeSchema } from './recipe-schema.ts';
 export { type FinishedStage, RunFolder, type StageRecord } from './run-folder.ts';
 export { ENGINES, type Engine, STAGES, type StageName } from './stages.ts';

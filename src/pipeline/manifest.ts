@@ -1,8 +1,9 @@
+import { access } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { packageVersion, writeDurably } from '../system/index.ts';
 import { generationSeeds } from './expansion-stages.ts';
-import { recipeHash } from './recipe.ts';
+import { recipeHash } from './recipe-hash.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { AlignmentContext } from './stages.ts';
 
@@ -10,14 +11,44 @@ import type { AlignmentContext } from './stages.ts';
 const REPRODUCIBLE =
   'Given the same sampled texts, rewards, pairs, training and evaluation are reproduced to the last bit. The texts themselves (candidates, answers, expansions) are not where the LLM runs on more than one thread, or on a server: seeds are fixed, rounding is not.';
 
+const REPORT = 'report.html';
+
 /**
- * Writes `manifest.json`: recipe, versions, seeds, hashes of models, data and prompts, host, and what each stage made and took.
- * @returns its path
+ * Writes `manifest.json`: recipe, versions, seeds, hashes of models, data and prompts, host, and what each stage made and took. It stays
+ * beside the report that it belongs to: a run that is not evaluated, or not yet, leaves those of an earlier one as they are.
+ *
+ * @returns its path; undefined where that of an earlier run was left
  */
-export async function writeManifest(context: AlignmentContext, run: RunFolder): Promise<string> {
-  const file = join(run.path, 'manifest.json');
-  await writeDurably(file, `${JSON.stringify(describeRun(context, run), null, 1)}\n`);
+export async function writeManifest(context: AlignmentContext, run: RunFolder): Promise<string | undefined> {
+  if (!context.done.has('evaluate') && (await isThere(join(run.path, REPORT)))) return undefined;
+  return writeForRun(context, run, 'manifest.json', `${JSON.stringify(describeRun(context, run), null, 1)}\n`);
+}
+
+/** Writes `report.html`. @returns its path */
+export function writeReportPage(context: AlignmentContext, run: RunFolder, page: string): Promise<string> {
+  return writeForRun(context, run, REPORT, page);
+}
+
+/**
+ * Writes a file into the folder of the run, where the next run replaces it, and into that of its evaluation, where it stays.
+ * @returns its path in the folder of the run
+ */
+async function writeForRun({ done }: AlignmentContext, run: RunFolder, name: string, text: string): Promise<string> {
+  const evaluated = done.get('evaluate');
+  if (evaluated !== undefined) {
+    const kept = join(evaluated.folder, name);
+    if (!evaluated.reused || !(await isThere(kept))) await writeDurably(kept, text);
+  }
+  const file = join(run.path, name);
+  await writeDurably(file, text);
   return file;
+}
+
+function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The manifest as plain data. */
@@ -28,7 +59,7 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
     command: 'align',
     version: packageVersion(),
     recipe,
-    recipeHash: recipeHash(recipe),
+    recipeHash: recipeHash(context),
     engine: options.engine,
     seeds: { recipe: recipe.seed, generation: generationSeeds(recipe) },
     data: {

@@ -1,11 +1,11 @@
-import { readdir } from 'node:fs/promises';
 import { type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../system/index.ts';
 import { findFinished, openContext } from './align.ts';
 import { type AlignmentData, type InputOptions, judgingEncoders, openData, openPrompt } from './alignment-inputs.ts';
 import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { generationSeeds } from './expansion-stages.ts';
-import { isTuned, recipeHash } from './recipe.ts';
+import { isTuned } from './recipe.ts';
+import { recipeHash } from './recipe-hash.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
@@ -32,7 +32,8 @@ export interface PlannedStage {
 
 export interface AlignmentPlan {
   recipe: string;
-  recipeHash: string;
+  /** Known once all inputs are ready: it is made of their content. */
+  recipeHash: string | undefined;
   inputs: PlannedInput[];
   stages: PlannedStage[];
   /** Of what is still to do. */
@@ -63,7 +64,7 @@ const PROMPT_TOKENS = 60;
  * folder already is not counted.
  */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
-  const { inputs, data, finished } = await lookAt(recipe, options);
+  const { inputs, data, hash, finished } = await lookAt(recipe, options);
   const counts = await countQueries(recipe, data);
   const rates = await ratesOf(recipe, finished, options.folder);
   const prompt = await openPrompt(recipe.prompt).then(
@@ -77,7 +78,7 @@ export async function planAlignment(recipe: Recipe, options: PlanOptions): Promi
   const left = stages.filter(({ state }) => state === 'to do');
   const sum = (pick: (stage: PlannedStage) => number) => left.reduce((total, stage) => total + pick(stage), 0);
   return {
-    ...{ recipe: recipe.name, recipeHash: recipeHash(recipe), inputs, stages, rates },
+    ...{ recipe: recipe.name, recipeHash: hash, inputs, stages, rates },
     total: {
       tokens: sum(({ tokens }) => tokens),
       bytes: sum(({ bytes }) => bytes),
@@ -100,11 +101,11 @@ async function lookAt(recipe: Recipe, options: PlanOptions) {
   }
   await runChecks(inputs, settingsChecks(recipe, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
-  const finished = isReady ? await finishedIn(recipe, options) : new Map<StageName, FinishedStage>();
+  const { hash, finished } = isReady ? await known(recipe, options) : { hash: undefined, finished: NONE };
   if (trainingsOf(recipe).some((name) => !finished.has(name))) {
     await runChecks(inputs, trainingChecks(recipe, base, options));
   }
-  return { inputs, data, finished };
+  return { inputs, data, hash, finished };
 }
 
 async function runChecks(inputs: PlannedInput[], checks: readonly RecipeCheck[]): Promise<void> {
@@ -189,11 +190,16 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   };
 }
 
-/** What stands finished in the folder; nothing is opened where there is no folder yet. */
-async function finishedIn(recipe: Recipe, options: PlanOptions): Promise<AlignmentContext['done']> {
-  if ((await readdir(options.folder).catch(() => [])).length === 0) return new Map();
+const NONE: AlignmentContext['done'] = new Map();
+
+/** The hash of the recipe, and the stages that are finished in its folder. */
+async function known(recipe: Recipe, options: PlanOptions) {
   const context = await openContext(recipe, { ...options, offline: true });
-  return findFinished(context, new RunFolder(options.folder)).finally(() => context.models.encoder.close());
+  try {
+    return { hash: recipeHash(context), finished: await findFinished(context, new RunFolder(options.folder)) };
+  } finally {
+    await context.models.encoder.close();
+  }
 }
 
 /** Measured in this folder, else as the recipe states them, else those of the default models. */

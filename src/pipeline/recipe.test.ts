@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DataError, UsageError } from '../system/index.ts';
-import { isTuned, parseRecipe, readRecipe, recipeHash } from './recipe.ts';
+import { isTuned, parseRecipe, readRecipe } from './recipe.ts';
 
 const SMALL = 'name: small\ndata:\n  kind: wordnet\n';
 
@@ -94,10 +94,4 @@ describe('a recipe', () => {
       expect(fault.message).toContain(`--set ${override}`);
     },
   );
-
-  it('has one hash for one set of settings, whatever it is called', () => {
-    const other = 'data: {kind: wordnet}\nname: other\ndescription: the same\nrates: {generation: 5}\n';
-    expect(recipeHash(parse(other))).toBe(recipeHash(parse(SMALL)));
-    expect(recipeHash(parse(SMALL, 'dpo.beta=0.2'))).not.toBe(recipeHash(parse(SMALL)));
-  });
 });

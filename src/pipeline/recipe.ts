@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Document, isMap, LineCounter, parse, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { contentKey, DataError, systemFault, UsageError } from '../system/index.ts';
+import { DataError, systemFault, UsageError } from '../system/index.ts';
 import { type Recipe, recipeSchema } from './recipe-schema.ts';
 
 /** The recipes that come with the package. */
@@ -50,11 +50,6 @@ export function parseRecipe(text: string, file: string, overrides: readonly stri
   if (parsed?.success) return parsed.data;
   const issue = empty ?? flatten(parsed!.error!.issues[0]!);
   throw faultOf(issue, { file, document, lines, overrides: given });
-}
-
-/** The same settings have the same hash, whatever the recipe is called. */
-export function recipeHash({ name: _name, description: _text, rates: _rates, ...settings }: Recipe): string {
-  return contentKey(settings);
 }
 
 /** Whether development queries are needed: not where there is one alpha to choose among, or each arm has its own. */

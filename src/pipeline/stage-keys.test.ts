@@ -1,13 +1,15 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { PROMPTS } from '../generate/index.ts';
 import { UsageError } from '../system/index.ts';
 import { openContext } from './align.ts';
 import { answersStage, candidatesStage } from './candidate-stages.ts';
 import { expansionStages } from './expansion-stages.ts';
 import { rewardStage } from './preference-stages.ts';
 import { parseRecipe } from './recipe.ts';
+import { recipeHash } from './recipe-hash.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
@@ -61,6 +63,34 @@ describe('the key of what an LLM writes', () => {
     for (const stage of [candidatesStage, answersStage]) {
       expect(key(stage, 'servedSmaller')).toBe(key(stage, 'served'));
     }
+  });
+});
+
+describe('the hash of a recipe', () => {
+  const hash = async (...set: string[]) => recipeHash(await open(...set));
+  let plain: string;
+  beforeAll(async () => {
+    plain = await hash();
+  });
+
+  it('is the same wherever files lie, whatever it is called, and however it is computed', async () => {
+    cpSync(at('set'), at('moved'), { recursive: true });
+    writeFileSync(at('q2d.txt'), PROMPTS.q2d.text);
+    const computed = ['generator.sequences=4', 'generator.concurrency=2', 'dpo.saveEvery=7', 'dpo.memory=2'];
+    const named = ['name=other', 'rates={generation: 5}', `prompt=${at('q2d.txt')}`, `data.folder=${at('moved')}`];
+    expect(await hash(...computed, ...named)).toBe(plain);
+  });
+
+  it('is another one for another setting, prompt or document', async () => {
+    writeFileSync(at('q2d.txt'), `${PROMPTS.q2d.text} Write!`);
+    expect(await hash(`prompt=${at('q2d.txt')}`)).not.toBe(plain);
+    expect(await hash('dpo.beta=0.2')).not.toBe(plain);
+    cpSync(at('set'), at('edited'), { recursive: true });
+    writeFileSync(at('edited', 'corpus.jsonl'), '{"_id":"d1","text":"no saw"}\n');
+    const edited = await hash(`data.folder=${at('edited')}`);
+    expect(edited).not.toBe(plain);
+    const elsewhere = `evaluation.dataset={folder: ${JSON.stringify(at('edited'))}}`;
+    expect([plain, edited]).not.toContain(await hash(elsewhere));
   });
 });
 

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { RewardAudit } from '../../reward/index.ts';
-import { DataError, systemFault, writeDurably } from '../../system/index.ts';
+import { DataError, systemFault } from '../../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../../train/index.ts';
 import { type EvaluationData, evaluationSchema } from '../evaluation-data.ts';
 import { saidIn } from '../left-out.ts';
-import { describeRun } from '../manifest.ts';
+import { describeRun, writeReportPage } from '../manifest.ts';
 import type { RunFolder } from '../run-folder.ts';
 import { type AlignmentContext, outputOf, type StageName } from '../stages.ts';
 import { renderAlignmentReport } from './alignment-page.ts';
@@ -22,7 +22,7 @@ export async function readEvaluation(context: AlignmentContext): Promise<Evaluat
   });
 }
 
-/** Writes `report.html` into the run folder. @returns its path */
+/** Writes `report.html` into the folders of the run and of its evaluation. @returns its path */
 export async function writeAlignmentReport(
   context: AlignmentContext,
   evaluation: EvaluationData,
@@ -41,9 +41,7 @@ export async function writeAlignmentReport(
     settings: settingsOf(manifest),
     remarks: remarksOf(context, evaluation),
   });
-  const file = join(run.path, 'report.html');
-  await writeDurably(file, page);
-  return file;
+  return writeReportPage(context, run, page);
 }
 
 async function metricsOf(context: AlignmentContext, stage: StageName): Promise<MetricsRecord[]> {
