@@ -1,6 +1,7 @@
 import { access, rm } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/index.ts';
 import type { Parameters } from '../nn/index.ts';
 import { cacheHome, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
@@ -26,6 +27,7 @@ import { watchSteps } from './preference-watch.ts';
 import { withReference } from './reference-log-probabilities.ts';
 import { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
 import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
+import { TrainingFolder } from './training-folder.ts';
 import type { TrainingSettingsInput } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';
 
@@ -113,9 +115,19 @@ async function prepare(
 ): Promise<PreparedRun> {
   const given = await openGeneratorPairs(base, settings, options);
   const tokens = { train: given.train.tokenized.pairs, dev: given.dev.tokenized.pairs };
-  const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokens, settings, options);
+  // `auto` goes by the memory, which may be another by now, and how it is computed decides the last bits.
+  const begun = settings.mode === 'auto' ? await begunMode(options.out) : undefined;
+  const computed = begun === undefined ? settings : { ...settings, mode: begun };
+  const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokens, computed, options);
   const counts = { train: countsOf(given.train), dev: countsOf(given.dev) };
   return { settings, counts, ...prepared };
+}
+
+/** Whether a run that was cut off in the folder was computed whole or by blocks. */
+async function begunMode(out: string): Promise<'whole' | 'blocks' | undefined> {
+  const identity = await TrainingFolder.identityOf(out);
+  const begun = z.object({ mode: z.enum(['whole', 'blocks']) }).safeParse(identity?.task);
+  return begun.data?.mode;
 }
 
 type Prepared = Omit<PreparedRun, 'settings' | 'counts'>;

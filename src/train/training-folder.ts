@@ -70,6 +70,11 @@ export class TrainingFolder {
     return folder;
   }
 
+  /** What a run in that folder is held to by its checkpoints; undefined where there are none. @throws DataError */
+  static async identityOf(path: string): Promise<Record<string, unknown> | undefined> {
+    return (await readBegun(path))?.identity;
+  }
+
   /** The newest checkpoint. */
   get last(): SavedCheckpoint | undefined {
     return this.#saved(this.#ledger.last);
