@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { UsageError } from '../../system/index.ts';
@@ -52,6 +53,23 @@ test("the published settings, by TRL's names", () => {
     ...{ save_strategy: 'steps', save_steps: 100, save_total_limit: 2 },
     ...{ output_dir: 'output', logging_steps: 1, disable_tqdm: true, report_to: 'none' },
   });
+});
+
+test("the page names TRL's name of every setting", async () => {
+  const settings = { learningRate: 1, epochs: 1, batchSize: 16 };
+  const loss = z.object(preferenceLossShape).parse({ lossType: ['sigmoid', 'sft'], lossWeights: [1, 1] });
+  const plans = (['dpo', 'sft'] as const).map((method) =>
+    planTrl(job({ method, loss, settings, keep: 'best', pairs: { train: pairs(32), dev: pairs(2) } }), './base'),
+  );
+  const rows = Object.entries(TRL_ARGUMENTS).map(([name, rule]): [string, string] => {
+    const names = new Set(plans.flatMap((plan) => Object.keys(rule(plan))));
+    return [name, [...names].map((told) => `\`${told}\``).join(', ')];
+  });
+  rows.push(...Object.entries(NOT_TOLD).map(([name, why]): [string, string] => [name, `none: ${why}`]));
+  const page = await readFile(new URL('../../../docs/preference-training.md', import.meta.url), 'utf8');
+  const section = page.split(/^## /m).find((text) => text.startsWith('Names in TRL'))!;
+  const written = [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)].map(([, name, told]) => [name, told]);
+  expect(written).toEqual(rows);
 });
 
 test('the best adapter is one that was evaluated and saved', () => {
