@@ -3,33 +3,40 @@ import { formatTable } from './table.ts';
 
 /** Prints what an alignment would take. */
 export function printPlan(
-  { recipe, recipeHash, inputs, stages, total, rates }: AlignmentPlan,
+  { recipe, recipeHash, inputs, files, stages, total, rates }: AlignmentPlan,
   say: (line: string) => void,
 ) {
   say(`recipe ${recipe}, hash ${recipeHash?.slice(0, 16) ?? 'not known before all inputs are ready'}`);
   for (const { input, state, detail } of inputs) say(`${state.padEnd(8)}  ${input}: ${detail}`);
   say('');
   const rows = stages.map(({ stage, state, work, tokens, bytes, seconds }) => [
-    stage,
-    state,
-    work,
-    tokens === 0 ? '' : tokens.toLocaleString('en-US'),
-    size(bytes),
-    duration(seconds),
+    ...[stage, state, work, tokens === 0 ? '' : number(tokens), size(bytes), duration(seconds)],
   ]);
   say(formatTable(['stage', 'state', 'work', 'tokens at most', 'disk', 'time'], rows));
+  if (files.length > 0) {
+    say('');
+    const kept = files.map(({ file, state, bytes }) => [file, state, size(bytes)]);
+    say(formatTable(['models and their copies', 'state', 'disk'], kept));
+  }
   say('');
+  say(`to do: at most ${number(total.tokens)} tokens, ${size(total.bytes)} of disk, ${duration(total.seconds)}`);
+  if (total.unknown.length > 0) say(`and what is not known of ${total.unknown.join(', ')}`);
+  const rate = (name: keyof typeof rates) => `${number(rates[name].tokensPerSecond)} (${rates[name].source})`;
   say(
-    `to do: at most ${total.tokens.toLocaleString('en-US')} tokens, ${size(total.bytes)} of disk, ${duration(total.seconds)}`,
+    `tokens a second: ${rate('generation')} by servers, ${rate('embedded')} by the embedded runtime, ${rate('training')} in training`,
   );
-  say(`at ${rates.generation} tokens/s written and ${rates.training} trained on (${rates.source})`);
 }
 
-function size(bytes: number): string {
+function number(value: number | null): string {
+  return value === null ? 'unknown' : value.toLocaleString('en-US', { maximumSignificantDigits: value < 100 ? 2 : 21 });
+}
+
+function size(bytes: number | null): string {
+  if (bytes === null) return 'unknown';
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-function duration(seconds: number): string {
-  if (!Number.isFinite(seconds)) return 'unknown';
+function duration(seconds: number | null): string {
+  if (seconds === null) return 'unknown';
   return seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

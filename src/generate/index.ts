@@ -20,6 +20,7 @@ export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generato
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama-generator.ts';
 export { cutOpening } from './openings.ts';
 export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
+export { quickCopyFile, wantsQuickCopy } from './quick-weights.ts';
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
 export type { StageOptions, StageOutcome } from './stage.ts';

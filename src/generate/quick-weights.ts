@@ -25,6 +25,12 @@ export function wantsQuickCopy({ architecture, tensors }: WeightFacts): boolean 
   return slow! > all! / 2;
 }
 
+/** Where the copy of a model stands, or will. @param fingerprint the content key of its file */
+export function quickCopyFile(fingerprint: string): string {
+  const key = contentKey({ model: fingerprint, type: 'Q8_0' }).slice(0, 32);
+  return join(cacheHome(), 'quick-weights', `${key}.gguf`);
+}
+
 /**
  * The path of the model's copy with its weights in Q8_0, made in the cache where it is missing. The weights differ from those of the
  * file by at most 1/254 of the largest of their block of 32, which is small beside what 4 or 5 bits lost before.
@@ -36,8 +42,7 @@ export async function quickCopyOf(
   model: { path: string; fingerprint: string },
   options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
 ): Promise<string> {
-  const key = contentKey({ model: model.fingerprint, type: 'Q8_0' }).slice(0, 32);
-  const copy = join(cacheHome(), 'quick-weights', `${key}.gguf`);
+  const copy = quickCopyFile(model.fingerprint);
   if (await isThere(copy)) return copy;
   await makeFolder(dirname(copy));
   await withFileLock(

@@ -36,6 +36,7 @@ export {
   KNOWN_MODELS,
   type KnownModel,
   type KnownSource,
+  knownModelAt,
 } from './known-models.ts';
 export {
   type LanguageConfig,

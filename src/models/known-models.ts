@@ -1,3 +1,4 @@
+import { parseHubReference } from './sources/hub-reference.ts';
 import type { ModelKind, PinnedFile } from './store-types.ts';
 
 /** Where the files of a known model are published. */
@@ -28,6 +29,11 @@ export interface KnownModel {
   licence: string;
   /** Size of the download, in bytes; a rounded figure where not every file is pinned. */
   bytes: number;
+  /** Numbers of the weights, as the model has them unpacked. */
+  parameters: number;
+  layers: number;
+  /** Of a hidden state. */
+  dimensions: number;
   /**
    * The files it consists of. A file with a SHA-256 is taken only with these bytes, whatever the source. A file without
    * one is held to what the hub states for it at the first pull (SHA-256, or git's blob id for small files), and to what
@@ -55,6 +61,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: 'SmolLM2 135M Instruct, a small chat model, as GGUF Q4_1; the default generator',
     licence: 'Apache-2.0',
     bytes: 98_362_432,
+    ...{ parameters: 134_515_008, layers: 30, dimensions: 576 },
     files: [
       {
         path: 'SmolLM2-135M-Instruct.Q4_1.gguf',
@@ -77,6 +84,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: 'all-MiniLM-L6-v2, a small sentence-transformers encoder of 384 dimensions; the default encoder',
     licence: 'Apache-2.0',
     bytes: 91_567_913,
+    ...{ parameters: 22_713_216, layers: 6, dimensions: 384 },
     files: [
       {
         path: 'model.safetensors',
@@ -144,6 +152,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: 'BGE small English v1.5, an encoder of 384 dimensions with CLS pooling',
     licence: 'MIT',
     bytes: 134_410_000,
+    ...{ parameters: 33_360_000, layers: 12, dimensions: 384 },
     files: [
       {
         path: 'model.safetensors',
@@ -179,6 +188,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: 'Contriever, the unsupervised retriever of the paper, 768 dimensions with mean pooling',
     licence: 'not stated by its owner (the code is CC-BY-NC-4.0)',
     bytes: 438_700_000,
+    ...{ parameters: 109_482_240, layers: 12, dimensions: 768 },
     files: [
       { path: 'pytorch_model.bin' },
       { path: 'config.json' },
@@ -195,6 +205,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: "Llama 3 8B Instruct, the paper's LLM, as safetensors in BF16 (for training)",
     licence: 'Meta Llama 3 Community License',
     bytes: 16_069_800_000,
+    ...{ parameters: 8_030_261_248, layers: 32, dimensions: 4096 },
     files: [
       {
         path: 'model-00001-of-00004.safetensors',
@@ -239,6 +250,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
     description: "Llama 3 8B Instruct, the paper's LLM, as GGUF Q4_K_M (for generating here)",
     licence: 'Meta Llama 3 Community License',
     bytes: 4_920_734_272,
+    ...{ parameters: 8_030_261_248, layers: 32, dimensions: 4096 },
     files: [
       {
         path: 'Meta-Llama-3-8B-Instruct-Q4_K_M.gguf',
@@ -257,6 +269,14 @@ export const DEFAULT_ENCODER = 'all-minilm-l6-v2';
 export function findKnownModel(name: string): KnownModel | undefined {
   const wanted = name.toLowerCase();
   return KNOWN_MODELS.find((model) => model.name === wanted);
+}
+
+/** The known model that stands at a name: its own, or its place on the hub (`hf:owner/name`) in any revision. */
+export function knownModelAt(name: string): KnownModel | undefined {
+  const repository = parseHubReference(name)?.repository;
+  const isAt = ({ sources }: KnownModel) =>
+    sources.some((source) => source.kind === 'hub' && source.repository === repository);
+  return findKnownModel(name) ?? (repository === undefined ? undefined : KNOWN_MODELS.find(isAt));
 }
 
 /** The known name nearest to what was typed, where one is near enough to have been meant. */

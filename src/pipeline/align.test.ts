@@ -118,7 +118,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     const recipe = parseRecipe(RECIPE, 'tiny.yaml');
     const plan = await planAlignment(recipe, { folder: join(folder, 'run'), engine: 'local', progress: SILENT });
     expect(plan.stages.map(({ state }) => state)).toEqual(STAGES.map(() => 'finished'));
-    expect(plan.total).toEqual({ tokens: 0, bytes: 0, seconds: 0 });
+    expect(plan.total).toEqual({ tokens: 0, bytes: 0, seconds: 0, unknown: [] });
     expect(plan.inputs.map(({ state }) => state)).toEqual(plan.inputs.map(() => 'ready'));
   });
 
@@ -215,7 +215,8 @@ describe('a plan', () => {
   it('says of each input whether it is there, and of each stage what it takes', async () => {
     const recipe = parseRecipe(RECIPE, 'tiny.yaml', ['data.folder=nowhere', 'encoder.model=./no-encoder']);
     const plan = await planAlignment(recipe, { folder: join(folder, 'none'), engine: 'local', progress: SILENT });
-    expect(plan.inputs.map(({ state }) => state)).toEqual(['missing', 'ready', 'missing', 'ready', 'ready']);
+    const missing = plan.inputs.filter(({ state }) => state !== 'ready').map(({ input }) => input);
+    expect(missing).toEqual(['data set (beir)', 'encoder ./no-encoder']);
     expect(plan.inputs[0]!.detail).toContain('no such folder');
     const stages = await planAlignment(parseRecipe(RECIPE, 'tiny.yaml'), {
       ...{ folder: join(folder, 'none'), engine: 'local' as const, progress: SILENT },

@@ -9,12 +9,12 @@ import type { AlignmentContext, AlignmentStage } from './stages.ts';
 
 /** What names the writer in a key. A server is known by its model's name alone: nobody can tell its weights and its context. */
 function writerKey(
-  writer: Pick<Recipe['generator'], 'servers' | 'serverModel' | 'model' | 'context'>,
+  writer: Pick<Recipe['generator'], 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,
   model: ResolvedModel | undefined,
   maxTokens: number,
 ): Record<string, unknown> {
   if (writer.servers.length > 0) return { served: writer.serverModel ?? writer.model };
-  return { model: model?.fingerprint, context: contextOf(writer, maxTokens) };
+  return { model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
 }
 
 /** Samples many expansions of each training query. */
@@ -90,8 +90,10 @@ export const answersStage: AlignmentStage = {
       const { queries, reused, skipped, shortened } = result;
       const leftOut = [
         ...leftOutOf(queries, { 'queries whose answer is empty, asked for twice': skipped }),
-        // Known of the answers of this run alone; those from before an interruption do not say.
-        ...leftOutOf(queries - reused, { 'documents cut at their end to fit the context': shortened }),
+        // Answers from before an interruption do not say it.
+        ...leftOutOf(queries - reused, {
+          [`documents cut at their end to fit the context${reused > 0 ? ', since the interruption' : ''}`]: shortened,
+        }),
       ];
       return { outputs: { answers: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {

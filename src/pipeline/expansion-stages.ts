@@ -37,6 +37,7 @@ function armSettings(context: AlignmentContext, arm: WritingArm): Record<string,
   return {
     generator: models.generator.fingerprint,
     context: contextOf(recipe.generator, sampling.maxTokens),
+    gpu: recipe.generator.gpu || undefined,
     trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
     prompt: prompt.text,
     ...sampling,

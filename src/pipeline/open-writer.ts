@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../models/index.ts';
 import { cacheHome, makeFolder, UsageError } from '../system/index.ts';
@@ -8,7 +8,7 @@ import type { InputOptions } from './alignment-inputs.ts';
 import type { Recipe } from './recipe-schema.ts';
 
 /** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
-type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context'>;
+type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;
 
 /** Tokens of a prompt that are reckoned with where the recipe does not say. */
 const PROMPT_ROOM = 512;
@@ -34,7 +34,7 @@ export async function openWriter(
 
 /** Opens the embedded runtime, with an adapter where one is given. */
 export async function openEmbedded(
-  { sequences, context }: Pick<Writer, 'sequences' | 'context'>,
+  { sequences, context, gpu }: Pick<Writer, 'sequences' | 'context' | 'gpu'>,
   model: ResolvedModel,
   maxTokens: number,
   { signal, progress, threads = availableParallelism() }: InputOptions,
@@ -48,6 +48,8 @@ export async function openEmbedded(
       ...{ sequences, threads, signal },
       contextSize: contextOf({ context }, maxTokens),
       adapters: adapter === undefined ? [] : [{ path: adapter }],
+      gpu: gpu ? 'auto' : false,
+      progress,
     },
   );
 }
@@ -57,14 +59,17 @@ export function contextOf({ context }: Pick<Writer, 'context'>, maxTokens: numbe
   return context ?? maxTokens + PROMPT_ROOM;
 }
 
-/** The GGUF file of a model; one is written into the cache folder for a model in Transformers' layout. */
-async function ggufOf({ path, fingerprint }: ResolvedModel, options: InputOptions): Promise<string> {
-  if (path.endsWith('.gguf')) return path;
-  const folder = join(cacheHome(), 'gguf');
-  const file = join(folder, `${fingerprint}.gguf`);
-  await makeFolder(folder);
-  if (!(await isThere(file)))
-    await exportGguf(file, { base: path, signal: options.signal, progress: options.progress });
+/** The GGUF file of a model: its own, or where one stands, or will, for a model in Transformers' layout. */
+export function ggufFile({ path, fingerprint }: Pick<ResolvedModel, 'path' | 'fingerprint'>): string {
+  return path.endsWith('.gguf') ? path : join(cacheHome(), 'gguf', `${fingerprint}.gguf`);
+}
+
+/** The same, written where it is missing. */
+async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions): Promise<string> {
+  const file = ggufFile(model);
+  if (await isThere(file)) return file;
+  await makeFolder(dirname(file));
+  await exportGguf(file, { base: model.path, signal, progress });
   return file;
 }
 

@@ -3,11 +3,14 @@ import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../s
 import { findFinished, openContext } from './align.ts';
 import { type AlignmentData, type InputOptions, judgingEncoders, openData, openPrompt } from './alignment-inputs.ts';
 import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
-import { generationSeeds } from './expansion-stages.ts';
+import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';
+import { type ModelFacts, modelFacts } from './model-facts.ts';
+import { finite, type PlannedFile, plannedFiles, type RecipeModels } from './planned-files.ts';
+import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
 import { isTuned } from './recipe.ts';
 import { recipeHash } from './recipe-hash.ts';
 import type { Recipe } from './recipe-schema.ts';
-import { type FinishedStage, RunFolder } from './run-folder.ts';
+import { RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
 
 /** One input that a recipe names, or a part of its settings. */
@@ -18,16 +21,16 @@ export interface PlannedInput {
   detail: string;
 }
 
-/** What one stage would take at most: every text is reckoned at its token limit. */
+/** What one stage would take at most: every text is reckoned at its token limit. Null is not known. */
 export interface PlannedStage {
   stage: StageName;
   state: 'finished' | 'to do';
   /** Queries, or pairs, and what is made of them. */
   work: string;
-  tokens: number;
+  tokens: number | null;
   /** Bytes it leaves on the disk. */
-  bytes: number;
-  seconds: number;
+  bytes: number | null;
+  seconds: number | null;
 }
 
 export interface AlignmentPlan {
@@ -35,10 +38,18 @@ export interface AlignmentPlan {
   /** Known once all inputs are ready: it is made of their content. */
   recipeHash: string | undefined;
   inputs: PlannedInput[];
+  /** Models to fetch, and the copies of models that are made of them once. */
+  files: PlannedFile[];
   stages: PlannedStage[];
-  /** Of what is still to do. */
-  total: { tokens: number; bytes: number; seconds: number };
-  rates: { generation: number; training: number; source: string };
+  /** Of what is still to do, as far as it is known. */
+  total: {
+    tokens: number;
+    bytes: number;
+    seconds: number;
+    /** Stages and files that lack a figure, and so in part count for nothing here. */
+    unknown: string[];
+  };
+  rates: Record<keyof Rates, PlannedRate>;
 }
 
 export interface PlanOptions extends InputOptions {
@@ -47,65 +58,65 @@ export interface PlanOptions extends InputOptions {
   progress: Progress;
 }
 
-/**
- * The default models on two cores, tokens a second: 135 million parameters, 32 texts side by side, prompts of 60 tokens.
- * Larger models are slower about as their parameters are more.
- */
-const STATED = { generation: 150, training: 250 };
-/** A token of English in bytes of JSON. */
-const TOKEN_BYTES = 4.6;
-/** What a record holds beside its text. */
-const RECORD_BYTES = 240;
-/** Tokens of a prompt that is not known yet. */
-const PROMPT_TOKENS = 60;
+/** Tokens of a prompt that is not known yet, and of a query. */
+const [PROMPT_TOKENS, QUERY_TOKENS] = [60, 20];
 
 /**
  * Says what a recipe would take, and what of it would stop the run, before anything is run. Nothing is fetched; what stands in the
  * folder already is not counted.
  */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
-  const { inputs, data, hash, finished } = await lookAt(recipe, options);
-  const counts = await countQueries(recipe, data);
-  const rates = await ratesOf(recipe, finished, options.folder);
-  const prompt = await openPrompt(recipe.prompt).then(
-    ({ text }) => promptTokens(text),
-    () => PROMPT_TOKENS,
-  );
-  const stages = estimate(recipe, counts, rates, prompt).map((stage) => ({
-    ...stage,
-    state: finished.has(stage.stage) ? ('finished' as const) : ('to do' as const),
-  }));
+  const { inputs, counts, models, hash, finished } = await lookAt(recipe, options);
+  const { engine, folder } = options;
+  const rates = ratesOf(recipe, finished, folder, models.generator);
+  const estimates = estimateStages(recipe, {
+    ...{ engine, counts, rates: valuesOf(rates), ...models },
+    prompt: await promptTokens(recipe),
+  });
+  const stages = estimates.map(({ stage, work, tokens, bytes, seconds }): PlannedStage => {
+    const state = finished.has(stage) ? 'finished' : 'to do';
+    return { stage, state, work, tokens: finite(tokens), bytes: finite(bytes), seconds: finite(seconds) };
+  });
   const left = stages.filter(({ state }) => state === 'to do');
-  const sum = (pick: (stage: PlannedStage) => number) => left.reduce((total, stage) => total + pick(stage), 0);
+  const isToDo = (name: StageName) => left.some(({ stage }) => stage === name);
+  const files = await plannedFiles(recipe, models, { engine, isToDo });
   return {
-    ...{ recipe: recipe.name, recipeHash: hash, inputs, stages, rates },
-    total: {
-      tokens: sum(({ tokens }) => tokens),
-      bytes: sum(({ bytes }) => bytes),
-      seconds: sum((one) => one.seconds),
-    },
+    ...{ recipe: recipe.name, recipeHash: hash, inputs, files, stages },
+    total: totalOf(left, files),
+    rates,
+  };
+}
+
+function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[]): AlignmentPlan['total'] {
+  const sum = (values: (number | null)[]) => values.reduce<number>((total, value) => total + (value ?? 0), 0);
+  const added = files.filter(({ state }) => state !== 'ready');
+  const vague = stages.filter(({ tokens, bytes, seconds }) => [tokens, bytes, seconds].includes(null));
+  return {
+    tokens: sum(stages.map(({ tokens }) => tokens)),
+    bytes: sum([...stages, ...added].map(({ bytes }) => bytes)),
+    seconds: sum(stages.map(({ seconds }) => seconds)),
+    unknown: [
+      ...vague.map(({ stage }) => stage),
+      ...added.filter(({ bytes }) => bytes === null).map(({ file }) => file),
+    ],
   };
 }
 
 /** Looks at data, models and settings, and at what is finished. */
 async function lookAt(recipe: Recipe, options: PlanOptions) {
   const inputs: PlannedInput[] = [];
-  const data = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
+  const counted = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
     const opened = await openData(recipe, options);
-    return { value: opened, detail: opened.dataset.folder };
+    return { value: await countQueries(recipe, opened), detail: opened.dataset.folder };
   });
-  let base: ResolvedModel | undefined;
-  for (const { name, kind } of modelsOf(recipe)) {
-    const model = await checkModel(inputs, name, kind, options);
-    if (name === recipe.generator.model) base = model;
-  }
+  const models = await lookAtModels(recipe, inputs, options);
   await runChecks(inputs, settingsChecks(recipe, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
   const { hash, finished } = isReady ? await known(recipe, options) : { hash: undefined, finished: NONE };
   if (trainingsOf(recipe).some((name) => !finished.has(name))) {
-    await runChecks(inputs, trainingChecks(recipe, base, options));
+    await runChecks(inputs, trainingChecks(recipe, models.generator.model, options));
   }
-  return { inputs, data, hash, finished };
+  return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
 }
 
 async function runChecks(inputs: PlannedInput[], checks: readonly RecipeCheck[]): Promise<void> {
@@ -136,13 +147,16 @@ function describeFault({ message, mend }: LlmQeError): string {
   return `${message}. ${mend}`;
 }
 
-function modelsOf(recipe: Recipe) {
-  const { generator, answerGenerator, encoder } = recipe;
-  return [
-    { name: generator.model, kind: 'generator' as const },
-    ...(answerGenerator?.servers.length === 0 ? [{ name: answerGenerator.model, kind: 'generator' as const }] : []),
-    ...[encoder.model, ...judgingEncoders(recipe)].map((name) => ({ name, kind: 'encoder' as const })),
-  ].filter(({ name }) => !/^https?:/.test(name));
+async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: PlanOptions): Promise<RecipeModels> {
+  const { generator, answerGenerator: other, encoder } = recipe;
+  const factsOf = async (name: string, kind: ModelKind) =>
+    modelFacts(name, /^https?:/.test(name) ? undefined : await checkModel(inputs, name, kind, options));
+  const judges: ModelFacts[] = [];
+  const writer = await factsOf(generator.model, 'generator');
+  const answerer = other?.servers.length === 0 ? await factsOf(other.model, 'generator') : undefined;
+  const main = await factsOf(encoder.model, 'encoder');
+  for (const name of judgingEncoders(recipe)) judges.push(await factsOf(name, 'encoder'));
+  return { generator: writer, answerGenerator: answerer, encoder: main, judges };
 }
 
 /** Looks without fetching: what the store lacks and could fetch is to be fetched, all else is missing or no model of the kind. */
@@ -166,26 +180,19 @@ async function checkModel(
   }
 }
 
-interface QueryCounts {
-  train: number;
-  dev: number;
-  test: number;
-  corpus: number;
-}
-
-/** Counts where the data is there; else what the recipe says. */
+/** Counts where the data is there; else what the recipe says, which may be nothing. */
 async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Promise<QueryCounts> {
   const { candidates, evaluation, data: source } = recipe;
-  const stated =
-    source.kind === 'wordnet' ? source : { train: Number.POSITIVE_INFINITY, dev: 1000, test: 1000, corpus: 1_000_000 };
+  const unknown = Number.POSITIVE_INFINITY;
+  const stated = source.kind === 'wordnet' ? source : { train: unknown, dev: unknown, test: unknown, corpus: unknown };
   const most = async (split: 'dev' | 'test') =>
     data === undefined ? stated[split] : (await data.judged.dataset.qrels(data.judged.splits[split])).size;
   let train = 0;
   if (data !== undefined) for await (const _query of (await data.training(false))()) train++;
   return {
-    train: data === undefined ? Math.min(stated.train, candidates.queries ?? stated.train) : train,
-    dev: !isTuned(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? Number.POSITIVE_INFINITY),
-    test: Math.min(await most('test'), evaluation.test ?? Number.POSITIVE_INFINITY),
+    train: data === undefined ? Math.min(stated.train, candidates.queries ?? unknown) : train,
+    dev: !isTuned(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? unknown),
+    test: Math.min(await most('test'), evaluation.test ?? unknown),
     corpus: data === undefined ? stated.corpus : await data.judged.dataset.count(),
   };
 }
@@ -202,75 +209,10 @@ async function known(recipe: Recipe, options: PlanOptions) {
   }
 }
 
-/** Measured in this folder, else as the recipe states them, else those of the default models. */
-async function ratesOf(
-  { rates }: Recipe,
-  finished: ReadonlyMap<StageName, FinishedStage>,
-  folder: string,
-): Promise<AlignmentPlan['rates']> {
-  const records = [...finished.values()].map(({ record }) => record);
-  const measured = records.find(({ stage }) => stage === 'candidates')?.result.tokensPerSecond;
-  if (typeof measured === 'number' && measured > 0) {
-    return { generation: measured, training: rates.training ?? STATED.training, source: `measured in ${folder}` };
-  }
-  if (rates.generation !== undefined || rates.training !== undefined) {
-    return { ...STATED, ...dropUndefined(rates), source: 'stated by the recipe' };
-  }
-  return { ...STATED, source: 'stated: the default models on two cores' };
-}
-
-function dropUndefined<T extends object>(value: T): { [K in keyof T]: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as never;
-}
-
-function promptTokens(text: string): number {
-  return Math.ceil(text.length / 4) + 20;
-}
-
-type Estimate = Omit<PlannedStage, 'state'>;
-
-function estimate(
-  recipe: Recipe,
-  { train, dev, test, corpus }: QueryCounts,
-  rates: { generation: number; training: number },
-  prompt: number,
-): Estimate[] {
-  const { candidates, answers, expansion, pairs, evaluation } = recipe;
-  const perQuery = candidates.samples * candidates.temperatures.length;
-  const written = (stage: StageName, work: string, texts: number, limit: number): Estimate => {
-    const tokens = texts * limit;
-    const bytes = texts * (limit * TOKEN_BYTES + RECORD_BYTES);
-    return { stage, work, tokens, bytes, seconds: tokens / rates.generation };
-  };
-  const pairCount = Math.min(pairs.pairs, train * pairs.pairsPerQuery);
-  const trained = (stage: 'sft' | 'dpo', sides: number): Estimate => {
-    const { epochs, maxLength } = recipe[stage];
-    const answer = Math.max(0, Math.min(candidates.maxTokens, maxLength - prompt));
-    const tokens = pairCount * epochs * (prompt + sides * answer);
-    const work = `${pairCount} pairs, ${epochs} epochs`;
-    return { stage, work, tokens, bytes: 30e6, seconds: tokens / rates.training };
-  };
-  const seeds = generationSeeds(recipe).length;
-  const texts = (dev + seeds * test) * expansion.samples;
-  const arms = recipe.sft.enabled ? (['zeroShot', 'sft', 'aligned'] as const) : (['zeroShot', 'aligned'] as const);
-  const searches = arms.length * (evaluation.alphas.length + seeds) * (1 + evaluation.judges.length);
-  return [
-    written('candidates', `${train} queries, ${perQuery} each`, train * perQuery, candidates.maxTokens),
-    ...(answers.enabled ? [written('answers', `${train} queries`, train, answers.maxTokens)] : []),
-    {
-      ...{ stage: 'reward', work: `${train * perQuery} candidates`, tokens: 0 },
-      ...{ bytes: train * perQuery * 700, seconds: (train * perQuery) / 300 },
-    },
-    { stage: 'pairs', work: `at most ${pairCount} pairs`, tokens: 0, bytes: pairCount * 1500, seconds: train / 500 },
-    ...(recipe.sft.enabled ? [trained('sft', 1)] : []),
-    trained('dpo', 2),
-    ...arms.map((arm) =>
-      written(`expand-${arm}`, `${dev} dev, ${test} test queries, ${seeds} seeds`, texts, expansion.maxTokens),
-    ),
-    {
-      ...{ stage: 'evaluate', work: `${searches} searches of ${corpus} documents`, tokens: 0 },
-      bytes: corpus * 384 * 4 + (1 + arms.length) * seeds * test * evaluation.depth * 40,
-      seconds: corpus / 300 + searches * (2 + (corpus * test) / 2e8),
-    },
-  ];
+/** Tokens of the prompt with a query in it, at four characters each. */
+function promptTokens({ prompt }: Recipe): Promise<number> {
+  return openPrompt(prompt).then(
+    ({ text }) => Math.ceil(text.length / 4) + QUERY_TOKENS,
+    () => PROMPT_TOKENS,
+  );
 }

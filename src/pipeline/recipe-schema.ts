@@ -37,6 +37,10 @@ const writer = {
   serverModel: z.string().optional().describe("the model's name on these servers"),
   concurrency: positive.default(16).describe('calls to servers at once'),
   sequences: positive.default(32).describe('texts the embedded runtime writes side by side'),
+  gpu: z
+    .boolean()
+    .default(false)
+    .describe('let the embedded runtime use the graphics card; without one it stays on the processor'),
   context: positive.optional().describe('tokens of prompt and text together (default: 512 more than maxTokens)'),
 };
 
@@ -59,7 +63,8 @@ export const recipeSchema = z.strictObject({
   seed: seed.default(42).describe('of every stage that is given no seed of its own'),
   rates: z
     .strictObject({
-      generation: z.number().positive().optional().describe('tokens written a second, prompts included'),
+      generation: z.number().positive().optional().describe('tokens that the servers write a second'),
+      embedded: z.number().positive().optional().describe('tokens that the embedded runtime writes a second'),
       training: z.number().positive().optional().describe('tokens trained on a second, forward and backward'),
     })
     .prefault({})

@@ -1,0 +1,71 @@
+import type { Rates } from './estimates.ts';
+import type { ModelFacts } from './model-facts.ts';
+import { finite } from './planned-files.ts';
+import type { Recipe } from './recipe-schema.ts';
+import type { FinishedStage } from './run-folder.ts';
+import type { StageName } from './stages.ts';
+
+/** Tokens a second, and who says so. */
+export interface PlannedRate {
+  /** Null where nobody knows. */
+  tokensPerSecond: number | null;
+  source: string;
+}
+
+/**
+ * The default generator on two cores, tokens a second: 135 million parameters, 32 texts side by side, prompts of 60 tokens.
+ * Larger models are slower about as their parameters are more.
+ */
+const STATED = { embedded: 150, training: 250, parameters: 134_515_008 };
+
+/** Measured in the folder, else as the recipe states them, else by the size of the model; of servers nobody else can tell. */
+export function ratesOf(
+  { rates, generator: { servers } }: Recipe,
+  finished: ReadonlyMap<StageName, FinishedStage>,
+  folder: string,
+  { parameters }: ModelFacts,
+): Record<keyof Rates, PlannedRate> {
+  const isServed = servers.length > 0;
+  const sampled = measuredIn(finished.get('candidates')?.record.result);
+  const expanded = [...finished].find(([stage]) => stage.startsWith('expand-'))?.[1].record.result;
+  const stated = rates.embedded ?? (isServed ? undefined : rates.generation);
+  const bySize = (rate: number): PlannedRate => ({
+    tokensPerSecond: finite(rate * (STATED.parameters / parameters)),
+    source: 'the default model on two cores, by parameters',
+  });
+  return {
+    generation: rateFrom(isServed ? sampled : undefined, rates.generation, folder) ?? {
+      tokensPerSecond: null,
+      source: 'not stated',
+    },
+    embedded:
+      rateFrom(measuredInParts(expanded) ?? (isServed ? undefined : sampled), stated, folder) ??
+      bySize(STATED.embedded),
+    training: rateFrom(undefined, rates.training, folder) ?? bySize(STATED.training),
+  };
+}
+
+/** The numbers alone, NaN for what nobody knows. */
+export function valuesOf(rates: Record<keyof Rates, PlannedRate>): Rates {
+  const numberOf = ({ tokensPerSecond }: PlannedRate) => tokensPerSecond ?? Number.NaN;
+  const { generation, embedded, training } = rates;
+  return { generation: numberOf(generation), embedded: numberOf(embedded), training: numberOf(training) };
+}
+
+function rateFrom(measured: number | undefined, stated: number | undefined, folder: string): PlannedRate | undefined {
+  if (measured !== undefined) return { tokensPerSecond: measured, source: `measured in ${folder}` };
+  return stated === undefined ? undefined : { tokensPerSecond: stated, source: 'stated by the recipe' };
+}
+
+/** What a stage says of itself; 0 where all was there before. */
+function measuredIn(result: unknown): number | undefined {
+  const rate = (result as { tokensPerSecond?: unknown } | undefined)?.tokensPerSecond;
+  return typeof rate === 'number' && rate > 0 ? rate : undefined;
+}
+
+/** Expansions are measured split by split, seed by seed. */
+function measuredInParts(result: Record<string, unknown> | undefined): number | undefined {
+  return Object.values(result ?? {})
+    .map(measuredIn)
+    .find((rate) => rate !== undefined);
+}
