@@ -25,6 +25,14 @@ describe('recipes that come along', () => {
       maxLength: 612,
       evaluateEvery: 300,
     });
+    expect(paper.dpo.batchSize / (paper.trl.perDevice * paper.trl.processes)).toBe(8);
+    expect(paper.trl).toMatchObject({
+      hardware: 'gpu',
+      processes: 1,
+      perDevice: 2,
+      precision: 'bfloat16',
+      zero2: true,
+    });
     expect(paper.expansion).toMatchObject({ samples: 1, temperature: 1, topP: 0.9, maxTokens: 512 });
     expect(isTuned(paper)).toBe(false);
   });
