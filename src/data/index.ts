@@ -36,6 +36,7 @@ export {
   type PairFault,
   type PairLayout,
   type PairReading,
+  type PairSides,
   type ReadPairsOptions,
   readPairs,
   toConversations,

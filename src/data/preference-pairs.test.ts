@@ -85,6 +85,30 @@ describe('readPairs', () => {
     await expect(readPairs(file, { faults: 'refuse' })).rejects.toThrow(/:1: empty prompt/);
   });
 
+  it('asks nothing of the rejected side where only the chosen one is read', async () => {
+    const file = await fileOf(
+      trl({ chosen: turn('assistant', ' ') }),
+      trl({ rejected: turn('assistant', '\n') }),
+      trl({ rejected: turn('assistant', 'A tool that cuts.') }),
+    );
+    const { pairs, skipped } = await readPairs(file, { sides: 'chosen' });
+    expect(pairs.map(({ id }) => id)).toEqual(['some-pairs-2', 'some-pairs-3']);
+    expect(skipped).toMatchObject({ 'empty chosen': 1, 'empty rejected': 0, 'chosen equals rejected': 0 });
+  });
+
+  it('names the row of a JSON array, not a line', async () => {
+    const file = join(folder, 'rows.json');
+    const write = (second: object) => writeFile(file, JSON.stringify([published, second], undefined, 2));
+    await write({ ...published, rejected: published.chosen });
+    expect((await readPairs(file)).examples).toEqual([`${file}, row 2, id rows-2: chosen equals rejected`]);
+    await expect(readPairs(file, { faults: 'refuse' })).rejects.toThrow(/rows\.json: row 2: chosen equals rejected/);
+    await write({ ...published, chosen: { from: 'robot', value: 'x' } });
+    await expect(readPairs(file)).rejects.toMatchObject({
+      message: `${file}: row 2: "robot" is not a role`,
+      line: undefined,
+    });
+  });
+
   it.each([
     ['an unknown role', [trl({ chosen: turn('bot', 'x') })], /:1: "bot" is not a role/],
     ['a role from an object', [trl({ chosen: turn('constructor', 'x') })], /"constructor" is not a role/],

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
-import { DataError, type FaultPlace } from '../system/index.ts';
+import { DataError, type FaultOptions } from '../system/index.ts';
 import { type Message, type PairRecord, pairSchema } from './alignment-records.ts';
-import { duplicateId, idSchema } from './id.ts';
+import { idSchema } from './id.ts';
 import { IdSet } from './id-set.ts';
 import { describeIssues, parseJson, writeJsonl } from './jsonl.ts';
 import { readLines } from './lines.ts';
@@ -18,21 +18,43 @@ export type PairLayout = (typeof PAIR_LAYOUTS)[number];
 export const PAIR_FAULTS = ['empty prompt', 'empty chosen', 'empty rejected', 'chosen equals rejected'] as const;
 export type PairFault = (typeof PAIR_FAULTS)[number];
 
+/** Which completions a trainer reads: preferences need both, fine-tuning (SFT) the chosen one alone. */
+export type PairSides = 'both' | 'chosen';
+
 export interface PairReading {
   pairs: PairRecord[];
   /** How many pairs were left out, by reason. */
   skipped: Record<PairFault, number>;
-  /** The first few of them, as file, line and id. */
+  /** The first few of them, as file, line (row in a JSON array) and id. */
   examples: string[];
 }
 
 export interface ReadPairsOptions {
   /** What to do about a pair that teaches nothing: leave it out and count it (the default), or refuse the file. */
   faults?: 'skip' | 'refuse' | undefined;
+  /** With `chosen`, a rejected side that is empty or equal to the chosen one is no fault. Default `both`. */
+  sides?: PairSides | undefined;
   signal?: AbortSignal | undefined;
 }
 
 const EXAMPLES = 5;
+
+/** Where a pair stands: on a line of a JSONL file, or in a row of a JSON array. Both count from 1. */
+interface PairPlace {
+  file: string;
+  unit: 'line' | 'row';
+  number: number;
+}
+
+/** The place is said as the file has it: in an array a line number would mislead. */
+function faultAt(
+  { file, unit, number }: PairPlace,
+  reason: string,
+  more: Pick<FaultOptions, 'mend' | 'id'>,
+): DataError {
+  if (unit === 'line') return new DataError(reason, { file, line: number, ...more });
+  return new DataError(`row ${number}: ${reason}`, { file, ...more });
+}
 
 /**
  * Reads preference pairs in either layout, as JSONL or as one JSON array, gzip allowed. Where no row has an id, a row's
@@ -44,30 +66,37 @@ const EXAMPLES = 5;
 export async function readPairs(file: string, options: ReadPairsOptions = {}): Promise<PairReading> {
   const reading: PairReading = { pairs: [], skipped: noFaults(), examples: [] };
   const ids = new PairIds(file);
-  for await (const { value, line } of readRows(file, options.signal)) {
-    const pair = ids.complete(parsePair(value, { file, line }), line);
-    const fault = findFault(pair);
+  for await (const { value, place } of readRows(file, options.signal)) {
+    const pair = ids.complete(parsePair(value, place), place);
+    const fault = findFault(pair, options.sides);
     if (fault === undefined) {
       reading.pairs.push(pair);
       continue;
     }
-    if (options.faults === 'refuse')
-      throw new DataError(`${fault}: the pair teaches nothing`, { file, line, ...REMOVE });
+    if (options.faults === 'refuse') {
+      throw faultAt(place, `${fault}: the pair teaches nothing`, { mend: 'Remove this pair.' });
+    }
     reading.skipped[fault]++;
-    if (reading.examples.length < EXAMPLES) reading.examples.push(`${file}:${line}, id ${pair.id}: ${fault}`);
+    const where = place.unit === 'line' ? `${file}:${place.number}` : `${file}, row ${place.number}`;
+    if (reading.examples.length < EXAMPLES) reading.examples.push(`${where}, id ${pair.id}: ${fault}`);
   }
   return reading;
 }
 
-const REMOVE = { mend: 'Remove this pair.' };
-
-/** Why a pair teaches nothing, or undefined where it does teach something. */
-export function findFault({ prompt, chosen, rejected }: Pick<PairRecord, 'prompt' | 'chosen' | 'rejected'>) {
-  if (isBlank(prompt)) return 'empty prompt' satisfies PairFault;
-  if (isBlank(chosen)) return 'empty chosen' satisfies PairFault;
-  if (isBlank(rejected)) return 'empty rejected' satisfies PairFault;
-  if (textOf(chosen) === textOf(rejected)) return 'chosen equals rejected' satisfies PairFault;
-  return undefined;
+/**
+ * Why a pair teaches nothing, or undefined where it does teach something.
+ *
+ * @param sides what is read of it
+ */
+export function findFault(
+  { prompt, chosen, rejected }: Pick<PairRecord, 'prompt' | 'chosen' | 'rejected'>,
+  sides: PairSides = 'both',
+): PairFault | undefined {
+  if (isBlank(prompt)) return 'empty prompt';
+  if (isBlank(chosen)) return 'empty chosen';
+  if (sides === 'chosen') return undefined;
+  if (isBlank(rejected)) return 'empty rejected';
+  return textOf(chosen) === textOf(rejected) ? 'chosen equals rejected' : undefined;
 }
 
 /** A count of zero for each fault. */
@@ -110,15 +139,17 @@ function isBlank(side: readonly Message[]): boolean {
 async function* readRows(
   file: string,
   signal: AbortSignal | undefined,
-): AsyncGenerator<{ value: unknown; line: number }> {
+): AsyncGenerator<{ value: unknown; place: PairPlace }> {
   const lines: string[] = [];
   for await (const { text, line } of readLines(file, { signal })) {
     if (lines.length > 0 || text.trimStart().startsWith('[')) lines.push(text);
-    else yield { value: parseJson(text, file, line), line };
+    else yield { value: parseJson(text, file, line), place: { file, unit: 'line', number: line } };
   }
   if (lines.length === 0) return;
   const array = parseJson(lines.join('\n'), file, 1);
-  for (const [row, value] of (array as unknown[]).entries()) yield { value, line: row + 1 };
+  for (const [row, value] of (array as unknown[]).entries()) {
+    yield { value, place: { file, unit: 'row', number: row + 1 } };
+  }
 }
 
 const ROLES: Record<string, Message['role']> = {
@@ -148,10 +179,10 @@ const trlSchema = z.object({ ...auditShape, prompt: chatSchema, chosen: chatSche
 
 type OpenPair = Omit<PairRecord, 'id' | 'queryId'> & { id?: string | undefined; queryId?: string | undefined };
 
-function parsePair(value: unknown, place: FaultPlace): OpenPair {
+function parsePair(value: unknown, place: PairPlace): OpenPair {
   const keys = value !== null && typeof value === 'object' ? value : {};
   if ('conversations' in keys && 'prompt' in keys) {
-    throw new DataError('the row has both `prompt` and `conversations`', { ...place, ...LAYOUTS });
+    throw faultAt(place, 'the row has both `prompt` and `conversations`', LAYOUTS);
   }
   if ('conversations' in keys) {
     const { conversations, chosen, rejected, ...rest } = parseRow(value, conversationsSchema, place);
@@ -162,7 +193,7 @@ function parsePair(value: unknown, place: FaultPlace): OpenPair {
     );
   }
   if ('prompt' in keys && typeof keys.prompt === 'string') {
-    throw new DataError('the pair is in plain text, not a conversation', { ...place, ...LAYOUTS });
+    throw faultAt(place, 'the pair is in plain text, not a conversation', LAYOUTS);
   }
   return checkRoles(parseRow(value, trlSchema, place), place);
 }
@@ -171,21 +202,20 @@ const LAYOUTS = {
   mend: 'Write {"prompt": [{"role": "user", "content": ...}], "chosen": [{"role": "assistant", "content": ...}], "rejected": [...]}, or the published conversations/chosen/rejected.',
 };
 
-function parseRow<T>(value: unknown, schema: z.ZodType<T>, place: FaultPlace): T {
+function parseRow<T>(value: unknown, schema: z.ZodType<T>, place: PairPlace): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new DataError(describeIssues(parsed.error), { ...place, ...LAYOUTS });
+  throw faultAt(place, describeIssues(parsed.error), LAYOUTS);
 }
 
 type LooseMessages = { role: string; content: string }[];
 type LoosePair = Omit<OpenPair, 'prompt' | 'chosen' | 'rejected'> &
   Record<'prompt' | 'chosen' | 'rejected', LooseMessages>;
 
-function checkRoles(pair: LoosePair, place: FaultPlace): OpenPair {
+function checkRoles(pair: LoosePair, place: PairPlace): OpenPair {
   const [prompt, chosen, rejected] = [pair.prompt, pair.chosen, pair.rejected].map((side) => knownRoles(side, place));
   if (prompt!.at(-1)!.role === 'assistant') {
-    throw new DataError('the prompt ends with the assistant', {
-      ...place,
+    throw faultAt(place, 'the prompt ends with the assistant', {
       id: pair.id,
       mend: "Let the prompt end with the user's message; what the assistant says is `chosen` and `rejected`.",
     });
@@ -193,8 +223,7 @@ function checkRoles(pair: LoosePair, place: FaultPlace): OpenPair {
   for (const [name, side] of Object.entries({ chosen: chosen!, rejected: rejected! })) {
     if (side.length === 1 && side[0]!.role === 'assistant') continue;
     const found = side.map(({ role }) => role).join(', ');
-    throw new DataError(`${name} holds messages of ${found}, and should be one message of the assistant`, {
-      ...place,
+    throw faultAt(place, `${name} holds messages of ${found}, and should be one message of the assistant`, {
       id: pair.id,
       mend: 'Move all that stands before the last message of the assistant into `prompt`.',
     });
@@ -202,11 +231,10 @@ function checkRoles(pair: LoosePair, place: FaultPlace): OpenPair {
   return { ...pair, prompt: prompt!, chosen: chosen!, rejected: rejected! };
 }
 
-function knownRoles(side: LooseMessages, place: FaultPlace): Message[] {
+function knownRoles(side: LooseMessages, place: PairPlace): Message[] {
   return side.map(({ role, content }) => {
     if (Object.hasOwn(ROLES, role)) return { role: ROLES[role]!, content };
-    throw new DataError(`${JSON.stringify(role)} is not a role`, {
-      ...place,
+    throw faultAt(place, `${JSON.stringify(role)} is not a role`, {
       mend: 'Use system, user and assistant (in the conversations layout: system, human and gpt).',
     });
   });
@@ -214,32 +242,34 @@ function knownRoles(side: LooseMessages, place: FaultPlace): Message[] {
 
 /** Gives ids to the rows of a file where none has one, and refuses ids that cannot be right. */
 class PairIds {
-  readonly #file: string;
   readonly #stem: string;
   readonly #seen = new IdSet();
   #given: boolean | undefined;
 
   constructor(file: string) {
-    this.#file = file;
     this.#stem = basename(file).replace(/(\.jsonl?)?(\.gz)?$/, '');
   }
 
-  complete(pair: OpenPair, line: number): PairRecord {
-    const place = { file: this.#file, line, id: pair.id };
+  complete(pair: OpenPair, place: PairPlace): PairRecord {
     this.#given ??= pair.id !== undefined;
     if (this.#given !== (pair.id !== undefined)) {
-      throw new DataError('some pairs of the file have an id and some have none', {
-        ...place,
+      throw faultAt(place, 'some pairs of the file have an id and some have none', {
+        id: pair.id,
         mend: 'Give each pair an id of its own, or none of them.',
       });
     }
-    const id = pair.id ?? `${this.#stem}-${line}`;
-    if (!this.#seen.add(id)) throw duplicateId(this.#file, line, id, 'pair');
+    const id = pair.id ?? `${this.#stem}-${place.number}`;
+    if (!this.#seen.add(id)) {
+      throw faultAt(place, 'this pair was given before', {
+        id,
+        mend: 'Remove one of the two, or give one another id.',
+      });
+    }
     const queryId = pair.queryId ?? id;
     for (const candidate of [pair.chosenId, pair.rejectedId]) {
       if (pair.queryId === undefined || candidate === undefined || candidate.startsWith(`${queryId}#`)) continue;
-      throw new DataError(`candidate ${JSON.stringify(candidate)} is not one of query ${JSON.stringify(queryId)}`, {
-        ...place,
+      throw faultAt(place, `candidate ${JSON.stringify(candidate)} is not one of query ${JSON.stringify(queryId)}`, {
+        id: pair.id,
         mend: 'Build the pairs again: ids of different queries are mixed up.',
       });
     }
