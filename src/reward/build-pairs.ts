@@ -63,9 +63,11 @@ export async function buildPairs(options: PairOptions): Promise<PairResult> {
       mend: 'Give the prompt that the candidates were made with.',
     });
   }
-  const build = new PairBuild(options);
+  const { rewards, settings, signal } = options;
   try {
-    return await build.run();
+    const rewarding = await readRewardSummary(rewards);
+    const survey = await surveyRewards(rewards, settings, signal);
+    return await new PairBuild(options, survey, rewarding).run();
   } catch (error) {
     throw isAbort(error) ? new AbortedError('stopped; nothing was written') : error;
   }
@@ -76,25 +78,26 @@ const REPEATED = 'the same pair was built before';
 
 class PairBuild {
   readonly #options: PairOptions;
+  readonly #survey: RewardSurvey;
+  /** What the manifest beside the rewards says, where there is one. */
+  readonly #rewarding: RewardSummary | undefined;
   readonly #log: AuditLog;
   readonly #dropped: Record<string, number> = {};
   /** Pairs of each query that gives some. */
   readonly #available = new Map<string, number>();
   /** Ids of pairs that were built before, word for word. */
   readonly #repeated = new Set<string>();
-  #rewarding: RewardSummary | undefined;
-  #survey!: RewardSurvey;
   #queries = 0;
 
-  constructor(options: PairOptions) {
+  constructor(options: PairOptions, survey: RewardSurvey, rewarding: RewardSummary | undefined) {
     this.#options = options;
+    this.#survey = survey;
+    this.#rewarding = rewarding;
     this.#log = new AuditLog(options.settings.seed);
   }
 
   async run(): Promise<PairResult> {
-    const { settings, rewards, out, devOut, auditOut, signal } = this.#options;
-    this.#rewarding = await readRewardSummary(rewards);
-    this.#survey = await surveyRewards(rewards, settings, signal);
+    const { settings, rewards, out, devOut, auditOut } = this.#options;
     await this.#choose();
     if (this.#available.size === 0) throw noPairs(rewards, this.#dropped);
     const draw = drawPairs(this.#available, settings);
