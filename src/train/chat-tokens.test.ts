@@ -108,6 +108,16 @@ describe('the maximum length', () => {
   });
 });
 
+test('where only the chosen side is read, the rejected one is no fault', async () => {
+  const pairs = [pairOf('Why?', 'A saw.', 'A saw.', 'equal'), pairOf('Why?', 'A saw.', '', 'empty')];
+  const template = templateOf('smollm2');
+  const both = await tokenize([pairOf('Why?', 'A saw.', 'No.')]);
+  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength: 1024, sides: 'chosen' });
+  const { prompt, chosen } = both.pairs[0]!;
+  const rejected = new Int32Array(0);
+  expect(result.pairs).toEqual(pairs.map(({ id }) => ({ id, prompt, chosen, rejected })));
+});
+
 test('a template that refuses the messages is an error that says so', async () => {
   const refusing = new ChatTemplate("{{ raise_exception('no such role') }}", {});
   await expect(tokenize(pairsOf(), 1024, refusing)).rejects.toThrow(ModelError);

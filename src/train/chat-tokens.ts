@@ -1,4 +1,4 @@
-import type { PairRecord } from '../data/index.ts';
+import type { PairRecord, PairSides } from '../data/index.ts';
 import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../models/index.ts';
 import { DataError, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
 
@@ -29,6 +29,8 @@ export interface ChatTokensOptions {
   template: ChatTemplate;
   /** Most tokens of prompt and completion together. */
   maxLength: number;
+  /** With `chosen`, the rejected side is not looked at, and its tokens are none: SFT learns from the other alone. Default `both`. */
+  sides?: PairSides | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -80,15 +82,20 @@ function noFaults(): TokenizedPairs['skipped'] {
   return { 'prompt too long': 0, 'no common prompt': 0, 'nothing to say': 0, 'equal when cut': 0 };
 }
 
-/** Ids of each pair's prompt alone and of both whole chats // [pairs][3] */
-async function idsOf(pairs: readonly Texts[], { tokenizer, template }: ChatTokensOptions): Promise<Int32Array[][]> {
+/** Ids of each pair's prompt alone and of the whole chats: with chosen, and with rejected where it is looked at // [pairs][2 or 3] */
+async function idsOf(
+  pairs: readonly Texts[],
+  { tokenizer, template, sides }: ChatTokensOptions,
+): Promise<Int32Array[][]> {
   const texts = pairs.flatMap(({ prompt, chosen, rejected }) => [
     beginText(template, template.render(prompt, { addGenerationPrompt: true })),
-    beginText(template, renderChat(template, [...prompt, ...chosen])),
-    beginText(template, renderChat(template, [...prompt, ...rejected])),
+    ...(sides === 'chosen' ? [chosen] : [chosen, rejected]).map((side) =>
+      beginText(template, renderChat(template, [...prompt, ...side])),
+    ),
   ]);
   const ids = await tokenizer.encodeBatch(texts, { maxLength: WHOLE, addSpecialTokens: false });
-  return pairs.map((_, index) => ids.slice(3 * index, 3 * index + 3));
+  const each = texts.length / pairs.length;
+  return pairs.map((_, index) => ids.slice(each * index, each * (index + 1)));
 }
 
 function renderChat(template: ChatTemplate, messages: readonly TemplateMessage[]): string {
@@ -102,33 +109,34 @@ function beginText({ tokens: { bos, addBos } }: ChatTemplate, text: string): str
 
 /** Takes a pair into the result, or counts why not. */
 function keep(result: TokenizedPairs, id: string, ids: readonly Int32Array[], maxLength: number): void {
-  const [alone, chosen, rejected] = ids as [Int32Array, Int32Array, Int32Array];
-  const end = Math.min(commonStart(alone, chosen), commonStart(alone, rejected));
+  const [alone, chosen, rejected] = ids as [Int32Array, Int32Array, Int32Array?];
+  const wholes = rejected === undefined ? [chosen] : [chosen, rejected];
+  const end = Math.min(...wholes.map((whole) => commonStart(alone, whole)));
   const pair = {
     id,
     prompt: chosen.slice(0, end),
     chosen: chosen.slice(end, maxLength),
-    rejected: rejected.slice(end, maxLength),
+    rejected: rejected?.slice(end, maxLength) ?? new Int32Array(0),
   };
-  const fault = faultOf(pair, { chosen, rejected }, maxLength);
+  const fault = faultOf(pair, wholes, maxLength);
   if (fault !== undefined) {
     result.skipped[fault]++;
     if (result.examples.length < EXAMPLES) result.examples.push(`${id}: ${fault}`);
     return;
   }
   if (chosen.length > maxLength) result.cut.chosen++;
-  if (rejected.length > maxLength) result.cut.rejected++;
+  if (rejected !== undefined && rejected.length > maxLength) result.cut.rejected++;
   result.pairs.push(pair);
 }
 
 function faultOf(
   { prompt, chosen, rejected }: TokenPair,
-  whole: { chosen: Int32Array; rejected: Int32Array },
+  wholes: readonly Int32Array[],
   maxLength: number,
 ): TokenFault | undefined {
   if (prompt.length === 0) return 'no common prompt';
   if (prompt.length >= maxLength) return 'prompt too long';
-  if (whole.chosen.length === prompt.length || whole.rejected.length === prompt.length) return 'nothing to say';
+  if (wholes.some(({ length }) => length === prompt.length)) return 'nothing to say';
   const isEqual = chosen.length === rejected.length && commonStart(chosen, rejected) === chosen.length;
   return isEqual ? 'equal when cut' : undefined;
 }

@@ -105,11 +105,12 @@ function queryMarks({ id, queryId, prompt }: PairRecord): string[] {
 async function tokenize(
   { tokenizer, template }: GeneratorBase,
   pairs: readonly PairRecord[],
-  { maxLength }: GeneratorTrainingSettings,
+  { method, maxLength }: GeneratorTrainingSettings,
   { signal, progress, warn }: GeneratorPairsOptions,
   split: string,
 ): Promise<TokenizedPairs> {
-  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength, signal, progress });
+  const sides = method === 'sft' ? 'chosen' : 'both';
+  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength, sides, signal, progress });
   const { skipped, cut, examples } = result;
   const left = pairs.length - result.pairs.length;
   if (left > 0)

@@ -61,6 +61,13 @@ test('losses by name and weight, in text', () => {
   expect(stdout).toContain('dpo on 12 pairs, 0 held out, 2 steps (finished)');
 });
 
+test('SFT takes a pair whose sides are equal: it reads the chosen one alone', () => {
+  const words = ['--method', 'sft', '--max-steps', '1', '--dev-size', '0'];
+  const { stdout, stderr } = train('--out', join(folder, 'sft'), ...words);
+  expect(stdout).toContain('sft on 13 pairs');
+  expect(stderr).not.toContain('left out');
+});
+
 test.each([
   [['--loss-type', 'dpo'], /--loss-type/],
   [['--label-smoothing', '0.6'], /--label-smoothing/],

@@ -67,8 +67,8 @@ export const command = defineCommand({
   ],
   async run(given, context) {
     const { signal, progress } = context;
-    const pairs = await readAll(given.pairs, context);
-    const dev = given.dev === undefined ? undefined : await readAll(given.dev, context);
+    const pairs = await readAll(given.pairs, given, context);
+    const dev = given.dev === undefined ? undefined : await readAll(given.dev, given, context);
     const store = new ModelStore({ offline: given.offline, progress });
     const base = await store.resolve(given.base, { kind: 'generator', signal });
     const training: TrainGeneratorOptions = {
@@ -93,8 +93,8 @@ export const command = defineCommand({
   },
 });
 
-async function readAll(file: string, { signal, warn }: CommandContext): Promise<PairReading> {
-  const reading = await readPairs(file, { signal });
+async function readAll(file: string, { method }: Options, { signal, warn }: CommandContext): Promise<PairReading> {
+  const reading = await readPairs(file, { sides: method === 'sft' ? 'chosen' : 'both', signal });
   const skipped = describeSkipped(reading.skipped);
   if (skipped !== '') warn(`pairs of ${file} are left out (${skipped}), such as ${reading.examples.join('; ')}`);
   return reading;
