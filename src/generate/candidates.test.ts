@@ -177,6 +177,7 @@ describe('sampleCandidates', () => {
     ['sampling', { sampling: { maxTokens: 64 } }, /maxTokens: 512, now 64/],
     ['prompt', { prompt: PROMPTS.q2e }, /prompt.name: "q2d", now "q2e"/],
     ['generator', { generator: new ToyGenerator({ fingerprint: 'toy-2' }) }, /generator: "toy-1", now "toy-2"/],
+    ['context', { generator: Object.assign(new ToyGenerator(), { contextSize: 300 }) }, /context: none, now 300/],
     ['queries', { queries: () => QUERIES.slice(1) }, /queries.count: 4, now 3/],
     ['text of a query', { queries: () => QUERIES.map((one) => ({ ...one, text: 'new' })) }, /queries.sha256/],
   ])(

@@ -21,7 +21,7 @@ export function leftOutSection(stages: readonly StageRemarks[]): Markup {
   ]);
   const heading = html`<h2>Left out, cut short, and warned of</h2>`;
   if (rows.length === 0) return html`${heading}<p>Nothing.</p>`;
-  return html`${heading}<p class="soft">What does not stand here did not occur.</p>
+  return html`${heading}<p class="soft">What does not stand here did not occur; only answers do not tell whether they reached the token limit.</p>
 <div class="wide"><table><thead><tr><th>Stage</th><th class="note">what</th><th>how many</th><th>share</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
