@@ -127,7 +127,7 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
   const generator = await store.resolve(recipe.generator.model, { kind: 'generator', signal });
   const other = recipe.answerGenerator;
   const answerGenerator =
-    other === undefined || other.servers.length > 0
+    other?.model === undefined || other.servers.length > 0
       ? undefined
       : await store.resolve(other.model, { kind: 'generator', signal });
   const judges: Record<string, string> = {};

@@ -7,13 +7,16 @@ import { contextOf, openWriter } from './open-writer.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
 
-/** What names the writer in a key. A server is known by its model's name alone: nobody can tell its weights and its context. */
+/**
+ * What names the writer in a key. A server is known by its model's name alone, or by its address where none is given: nobody can
+ * tell its weights and its context.
+ */
 function writerKey(
-  writer: Pick<Recipe['generator'], 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,
+  writer: Pick<NonNullable<Recipe['answerGenerator']>, 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,
   model: ResolvedModel | undefined,
   maxTokens: number,
 ): Record<string, unknown> {
-  if (writer.servers.length > 0) return { served: writer.serverModel ?? writer.model };
+  if (writer.servers.length > 0) return { served: writer.serverModel ?? writer.model ?? writer.servers };
   return { model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
 }
 

@@ -16,7 +16,7 @@ import {
   type Topics,
   writeReport,
 } from '../evaluate/index.ts';
-import { ModelStore } from '../models/index.ts';
+import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
 
@@ -33,6 +33,8 @@ export interface DemoSettings {
   /** How many of the test queries are expanded and searched. */
   evaluated: number;
   generator: string;
+  /** LoRA adapters of the generator: PEFT's folders, or GGUF. */
+  adapters: readonly string[];
   encoder: string;
   maxTokens: number;
   alpha: number;
@@ -140,7 +142,7 @@ async function writeResults(
     documents: dataset.documents(signal),
     cost: describeCost(expansions, dense, denseExpanded),
     settings: sections,
-    remarks: REMARKS,
+    remarks: remarksOn(settings),
   });
   const reportFile = join(settings.folder, 'report.html');
   await writeReport(reportFile, report);
@@ -155,8 +157,14 @@ async function writeManifest(settings: DemoSettings, sections: ReportData['setti
   await writeDurably(join(settings.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
-const REMARKS = [
-  'The LLM is a small one (135 million parameters), not aligned to the retriever, and writes one passage a query at temperature 1: another seed gives other passages, so the score itself is noisy.',
-  'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 finds next to nothing by itself: that is how the data set is made, not what BM25 is worth.',
-  'Alpha is the published 0.5 and was not tuned, on these queries or others.',
-];
+function remarksOn({ generator, adapters, alpha }: DemoSettings): string[] {
+  const isDefault = generator === DEFAULT_GENERATOR && adapters.length === 0;
+  const llm = isDefault
+    ? 'a small one (135 million parameters), not aligned to the retriever,'
+    : [generator, ...adapters.map((adapter) => `the adapter ${adapter}`)].join(' with ');
+  return [
+    `The LLM is ${llm} and writes one passage a query at temperature 1: another seed gives other passages, so the score itself is noisy.`,
+    'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 finds next to nothing by itself: that is how the data set is made, not what BM25 is worth.',
+    `Alpha is ${alpha === 0.5 ? 'the published 0.5' : alpha} and was not tuned, on these queries or others.`,
+  ];
+}

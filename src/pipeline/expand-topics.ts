@@ -8,6 +8,8 @@ import type { Progress } from '../system/index.ts';
 export interface ExpandTopicsSettings {
   /** Folder of the run. */
   folder: string;
+  /** LoRA adapters of the model. */
+  adapters: readonly string[];
   maxTokens: number;
   seed: number;
   threads: number | undefined;
@@ -25,10 +27,13 @@ export interface ExpandedTopics {
 export async function expandTopics(
   topics: Topics,
   model: ResolvedModel,
-  { folder, maxTokens, seed, threads }: ExpandTopicsSettings,
+  { folder, adapters, maxTokens, seed, threads }: ExpandTopicsSettings,
   { signal, progress }: { signal?: AbortSignal | undefined; progress?: Progress | undefined },
 ): Promise<ExpandedTopics> {
-  const generator = await loadGenerator(model, { threads, signal });
+  const generator = await loadGenerator(model, {
+    ...{ threads, signal, progress },
+    adapters: adapters.map((path) => ({ path })),
+  });
   const prompt = PROMPTS.q2d;
   const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens };
   try {
@@ -50,6 +55,7 @@ export async function expandTopics(
       provenance: [
         ['generator', generator.id],
         ['generator key', generator.fingerprint],
+        ...adapters.map((path): [string, string] => ['adapter', path]),
         ['prompt', `${prompt.name}: ${prompt.text}`],
         ...Object.entries(sampling).map(([name, value]): [string, string] => [name, String(value)]),
         ['seed', String(seed)],

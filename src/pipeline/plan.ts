@@ -153,7 +153,8 @@ async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: Pla
     modelFacts(name, /^https?:/.test(name) ? undefined : await checkModel(inputs, name, kind, options));
   const judges: ModelFacts[] = [];
   const writer = await factsOf(generator.model, 'generator');
-  const answerer = other?.servers.length === 0 ? await factsOf(other.model, 'generator') : undefined;
+  const isServed = other?.model === undefined || other.servers.length > 0;
+  const answerer = isServed ? undefined : await factsOf(other.model!, 'generator');
   const main = await factsOf(encoder.model, 'encoder');
   for (const name of judgingEncoders(recipe)) judges.push(await factsOf(name, 'encoder'));
   return { generator: writer, answerGenerator: answerer, encoder: main, judges };

@@ -74,7 +74,8 @@ export const recipeSchema = z.strictObject({
     .strictObject({ model: z.string().default(DEFAULT_GENERATOR).describe('the LLM that is aligned'), ...writer })
     .prefault({}),
   answerGenerator: z
-    .strictObject({ model: z.string(), ...writer })
+    .strictObject({ model: z.string().optional().describe('its name; servers need none'), ...writer })
+    .refine(({ model, servers }) => model !== undefined || servers.length > 0, 'names neither a model nor servers')
     .optional()
     .describe('another LLM that writes the answers (default: the same)'),
   encoder: z

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type AlignmentPlan, ENGINES, planAlignment, readRecipe, STAGES } from '../../pipeline/index.ts';
 import { DataError, UsageError } from '../../system/index.ts';
+import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { defineCommand } from '../command.ts';
 import { printPlan } from '../print-plan.ts';
 import { runAlignment } from '../run-alignment.ts';
@@ -18,6 +19,7 @@ const options = z.object({
     .default([])
     .describe('override a key of the recipe, such as pairs.minMargin=0.5 (repeatable)')
     .meta({ valueName: 'KEY=VALUE' }),
+  answerGenerator,
   plan: z.boolean().default(false).describe('check the inputs and state queries, tokens, disk and hours; run nothing'),
   only: z.enum(STAGES).optional().describe('do this stage alone; those before it must be finished'),
   engine: z.enum(ENGINES).default('local').describe("train here, or with TRL's own trainer where it is installed"),
@@ -40,11 +42,13 @@ export const command = defineCommand({
       'llm-qe align demo --set reward.weights.rank-answer=0',
       'an ablation: without the answer reward; shares what it can',
     ],
+    ['llm-qe align demo --answer-generator http://localhost:8000', 'a larger model on a server writes the answers'],
     ['llm-qe align mine.yaml --out runs/mine --only candidates', 'one stage, on a machine of its own'],
   ],
   async run(given, context) {
+    const set = [...answerGeneratorOverrides(given.answerGenerator), ...given.set];
     if (given.plan) {
-      const recipe = await readRecipe(given.recipe, given.set);
+      const recipe = await readRecipe(given.recipe, set);
       const { threads, offline, engine } = given;
       const folder = given.out ?? join('runs', recipe.name);
       const { signal, progress } = context;
@@ -54,7 +58,7 @@ export const command = defineCommand({
       refuseFaults(plan);
       return;
     }
-    await runAlignment(given, context);
+    await runAlignment({ ...given, set }, context);
   },
 });
 

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { TABLE_MEASURES } from '../../evaluate/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
 import { UsageError } from '../../system/index.ts';
+import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { generatorOptions } from '../open-generator.ts';
 import { runAlignment } from '../run-alignment.ts';
 import { formatTable } from '../table.ts';
 
@@ -33,6 +35,8 @@ const options = z.object({
     .default('smollm2-135m-instruct')
     .describe('LLM: a known model or a GGUF file')
     .meta({ valueName: 'NAME' }),
+  adapter: generatorOptions.adapter,
+  answerGenerator,
   encoder: z
     .string()
     .default('all-minilm-l6-v2')
@@ -44,12 +48,19 @@ const options = z.object({
     .positive()
     .optional()
     .describe('limit on the tokens of a passage (default 96, or 48)'),
-  alpha: z.coerce.number().min(0).max(1).default(0.5).describe('weight of the expansion in the query vector'),
+  alpha: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('weight of the expansion in the query vector (default 0.5; --align tunes it)'),
   seed: z.coerce.number().int().nonnegative().default(42).describe('seed of every random choice'),
   threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
   offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
+
+type Options = z.output<typeof options>;
 
 export const command = defineCommand({
   name: 'demo',
@@ -60,9 +71,14 @@ export const command = defineCommand({
   examples: [
     ['llm-qe demo', 'the whole of it, some minutes on two cores'],
     ['llm-qe demo --fast', 'a small one, within two minutes'],
+    [
+      'llm-qe demo --adapter runs/demo-align/dpo-534729e640/adapter --out runs/demo-aligned',
+      'with an adapter that was trained',
+    ],
     ['llm-qe demo --align', 'align the LLM, and show what that did; an hour or so on two cores'],
   ],
   async run(given, context) {
+    refuseOfTheOther(given);
     if (given.align) return alignDemo(given, context);
     const settings = toSettings(given);
     const result = await runDemo(settings, { signal: context.signal, progress: context.progress });
@@ -72,23 +88,48 @@ export const command = defineCommand({
 });
 
 /** `llm-qe align` with a recipe of the package. */
-async function alignDemo(given: z.output<typeof options>, context: CommandContext): Promise<void> {
-  if (given.maxTokens !== undefined) {
-    throw new UsageError('--max-tokens is not for --align: its recipe says how long texts are', {
-      mend: 'Use llm-qe align demo --set expansion.maxTokens=48 --set candidates.maxTokens=48, say.',
-    });
-  }
+async function alignDemo(given: Options, context: CommandContext): Promise<void> {
   const { generator, encoder, seed } = given;
   const set = [
     `generator.model=${JSON.stringify(generator)}`,
     `encoder.model=${JSON.stringify(encoder)}`,
     `seed=${seed}`,
+    ...answerGeneratorOverrides(given.answerGenerator),
   ];
   const out = given.out ?? (given.fast ? 'runs/demo-align-fast' : 'runs/demo-align');
   await runAlignment({ ...given, recipe: given.fast ? 'smoke' : 'demo', set, out, engine: 'local' }, context);
 }
 
-function toSettings(given: z.output<typeof options>): DemoSettings {
+/** Options of the one demonstration mean nothing to the other. @throws UsageError */
+function refuseOfTheOther({ align, maxTokens, alpha, adapter, answerGenerator: answerers }: Options): void {
+  const refuse = (option: string, mend: string) => {
+    throw new UsageError(option, { mend });
+  };
+  if (!align) {
+    if (answerers.length > 0) refuse('--answer-generator is for --align: nothing else has answers', 'Add --align.');
+    return;
+  }
+  if (maxTokens !== undefined) {
+    refuse(
+      '--max-tokens is not for --align: its recipe says how long texts are',
+      'Use llm-qe align demo --set expansion.maxTokens=48 --set candidates.maxTokens=48, say.',
+    );
+  }
+  if (alpha !== undefined) {
+    refuse(
+      '--alpha is not for --align: each arm is tuned on the development queries',
+      `Use llm-qe align demo --set "evaluation.alphas=[${alpha}]".`,
+    );
+  }
+  if (adapter.length > 0) {
+    refuse(
+      '--adapter is not for --align, which trains one of its own',
+      'Fold it into the base first: llm-qe models export --to gguf.',
+    );
+  }
+}
+
+function toSettings(given: Options): DemoSettings {
   const size = given.fast ? SIZES.fast : SIZES.full;
   return {
     ...size,
@@ -96,7 +137,8 @@ function toSettings(given: z.output<typeof options>): DemoSettings {
     maxTokens: given.maxTokens ?? size.maxTokens,
     generator: given.generator,
     encoder: given.encoder,
-    alpha: given.alpha,
+    adapters: given.adapter,
+    alpha: given.alpha ?? 0.5,
     seed: given.seed,
     threads: given.threads,
     offline: given.offline,
