@@ -31,8 +31,8 @@ export const evaluateStage: AlignmentStage = {
     });
     return {
       ...{ ...evaluation, seed },
+      judges: evaluation.judges.map((name) => models.judges[name] ?? name),
       encoder: models.encoder.fingerprint,
-      ...(Object.keys(models.judges).length > 0 && { judgeModels: models.judges }),
       similarity: models.retrieval.similarity,
       expansionRole: models.retrieval.expansionRole,
       corpus: hashes.corpus,

@@ -81,6 +81,17 @@ describe('the hash of a recipe', () => {
     expect(await hash(...computed, ...named)).toBe(plain);
   });
 
+  it('knows a judge by its content too', async () => {
+    const judges = [at('judge'), at('other-judge')];
+    for (const judge of judges) cpSync('src/embed/goldens/tiny-encoder', judge, { recursive: true });
+    const judgedBy = (judge: string) => hash(`evaluation.judges=[bm25, ${JSON.stringify(judge)}]`);
+    const first = await judgedBy(judges[0]!);
+    expect(first).not.toBe(plain);
+    expect(await judgedBy(judges[1]!)).toBe(first);
+    writeFileSync(join(judges[1]!, 'config_sentence_transformers.json'), '{"prompts":{"query":"find "}}');
+    expect(await judgedBy(judges[1]!)).not.toBe(first);
+  });
+
   it('is another one for another setting, prompt or document', async () => {
     writeFileSync(at('q2d.txt'), `${PROMPTS.q2d.text} Write!`);
     expect(await hash(`prompt=${at('q2d.txt')}`)).not.toBe(plain);
