@@ -48,7 +48,9 @@ export function settingsChecks(recipe: Recipe, options: CheckOptions = {}): Reci
       input: method,
       find: async () => checkTraining(recipe, options, method),
     })),
+    { input: 'encoder', find: async () => checkEncoder(recipe) },
     { input: 'evaluation.measure', find: async () => parseQualityMeasure(evaluation.measure).displayName },
+    evaluation.judges.length > 0 && { input: 'evaluation.judges', find: async () => checkJudges(recipe) },
     options.offline === true && { input: 'servers', find: async () => checkOffline(recipe) },
   ];
   return checks.filter((check) => check !== false);
@@ -92,6 +94,26 @@ async function checkAnswerPrompt(named: string): Promise<string> {
 async function checkRewards(recipe: Recipe): Promise<string> {
   const named = await checkedRewards(recipe);
   return named.map(({ name, weight }) => `${name}=${weight}`).join(', ');
+}
+
+function checkEncoder({ encoder }: Recipe): string {
+  if (!isServer(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
+  throw new UsageError('an embedding server needs the name of its model', {
+    mend: 'Set encoder.encoderModel, as the server lists it under /models.',
+  });
+}
+
+/** The name of a server's model is known of the main encoder alone. */
+function checkJudges({ encoder, evaluation }: Recipe): string {
+  const server = evaluation.judges.find((name) => isServer(name) && name !== encoder.model);
+  if (server === undefined) return evaluation.judges.join(', ');
+  throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
+    mend: 'Name bm25, or an encoder of the store, or its folder.',
+  });
+}
+
+function isServer(name: string): boolean {
+  return /^https?:/.test(name);
 }
 
 /** The trainings that a recipe wants, in their order. */

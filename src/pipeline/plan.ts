@@ -56,6 +56,8 @@ export interface PlanOptions extends InputOptions {
   folder: string;
   engine: Engine;
   progress: Progress;
+  /** The one stage that is to be done here: TRL is not asked for where it does not train. */
+  only?: StageName | undefined;
 }
 
 /** Tokens of a prompt that is not known yet, and of a query. */
@@ -113,8 +115,10 @@ async function lookAt(recipe: Recipe, options: PlanOptions) {
   await runChecks(inputs, settingsChecks(recipe, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
   const { hash, finished } = isReady ? await known(recipe, options) : { hash: undefined, finished: NONE };
-  if (trainingsOf(recipe).some((name) => !finished.has(name))) {
-    await runChecks(inputs, trainingChecks(recipe, models.generator.model, options));
+  const left: StageName[] = trainingsOf(recipe).filter((name) => !finished.has(name));
+  const isElsewhere = options.only !== undefined && !left.includes(options.only);
+  if (left.length > 0) {
+    await runChecks(inputs, trainingChecks(recipe, models.generator.model, { ...options, isElsewhere }));
   }
   return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
 }

@@ -49,10 +49,10 @@ export const command = defineCommand({
     const set = [...answerGeneratorOverrides(given.answerGenerator), ...given.set];
     if (given.plan) {
       const recipe = await readRecipe(given.recipe, set);
-      const { threads, offline, engine } = given;
+      const { threads, offline, engine, only } = given;
       const folder = given.out ?? join('runs', recipe.name);
       const { signal, progress } = context;
-      const plan = await planAlignment(recipe, { folder, engine, threads, offline, signal, progress });
+      const plan = await planAlignment(recipe, { folder, engine, only, threads, offline, signal, progress });
       context.json(plan);
       if (!given.json) printPlan(plan, context.say);
       refuseFaults(plan);
