@@ -170,7 +170,9 @@ async function openCandidateSearch(
 ): Promise<CandidateSearch> {
   const corpusHash = await dataset.corpusHash(signal);
   if (given.retriever !== 'dense') {
-    return new RetrieverCandidateSearch(await search.retriever(given.retriever), corpusHash);
+    return new RetrieverCandidateSearch(await search.retriever(given.retriever), corpusHash, () =>
+      idsOf(dataset, signal),
+    );
   }
   const encoder = await search.encoder();
   const { similarity, threads, alpha } = given;
@@ -185,5 +187,9 @@ async function openCandidateSearch(
   const index = await ExactIndex.open(vectors, { similarity, threads });
   closing.unshift(() => index.close());
   const fingerprint = contentKey({ encoder: encoder.fingerprint, corpus: corpusHash, similarity });
-  return new DenseCandidateSearch(index, { alpha, fingerprint });
+  return new DenseCandidateSearch(index, { alpha, fingerprint, ids: () => vectors.ids });
+}
+
+async function* idsOf(dataset: BeirDataset, signal: AbortSignal | undefined): AsyncGenerator<string> {
+  for await (const { id } of dataset.documents(signal)) yield id;
 }
