@@ -16,9 +16,12 @@ import {
   type Topics,
   writeReport,
 } from '../evaluate/index.ts';
+import type { PromptTemplate, Sampling } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
+import { openPrompt } from './alignment-inputs.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
+import { readRecipe } from './recipe.ts';
 
 /** The measure of the comparisons. */
 const MEASURE = 'nDCG@10';
@@ -71,7 +74,8 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
   await buildWordnetDataset({ out: dataFolder, corpus: settings.corpus, ...settings.splits }, { signal, progress });
   const dataset = await BeirDataset.open(dataFolder);
   const raw = await loadTopics(dataset, 'test', { limit: settings.evaluated, seed: settings.seed });
-  const expanded = await expandTopics(raw, generator, settings, { signal, progress });
+  const writing = await writingOf(settings);
+  const expanded = await expandTopics(raw, generator, { ...settings, ...writing }, { signal, progress });
   const retrieval = defaultRetrievalSettings({
     encoder: settings.encoder,
     alpha: settings.alpha,
@@ -89,6 +93,13 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
   } finally {
     await search.close();
   }
+}
+
+/** Prompt and sampling of the recipe demo: its unaligned arm is what is shown here. */
+async function writingOf({ maxTokens }: DemoSettings): Promise<{ prompt: PromptTemplate; sampling: Sampling }> {
+  const { prompt, expansion } = await readRecipe('demo');
+  const { temperature, topP, topK } = expansion;
+  return { prompt: await openPrompt(prompt), sampling: { temperature, topP, topK, maxTokens } };
 }
 
 async function planArms(search: CorpusSearch, raw: Topics, expanded: Topics, { encoder, alpha }: DemoSettings) {

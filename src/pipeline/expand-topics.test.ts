@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { PROMPTS } from '../generate/index.ts';
 import { expandTopics } from './expand-topics.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-expand-topics-'));
@@ -15,10 +16,12 @@ const MODEL = {
 
 it('writes by the adapters that it is given, and names them', async () => {
   const topics = {
+    ...{ dataset: 'none', split: 'test' },
     queries: [{ id: 'q1', text: 'saw', expansions: [] }],
     qrels: new Map([['q1', new Map([['d1', 1]])]]),
   };
-  const settings = { folder, maxTokens: 2, seed: 1, threads: 1 };
+  const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens: 2 };
+  const settings = { folder, prompt: PROMPTS.q2d, sampling, seed: 1, threads: 1 };
   const factsWith = async (...adapters: string[]) => {
     const { provenance, topics: expanded } = await expandTopics(topics, MODEL, { ...settings, adapters }, {});
     expect(expanded.queries[0]!.expansions).toHaveLength(1);

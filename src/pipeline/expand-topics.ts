@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Expansion, readExpansions } from '../data/index.ts';
 import { type Topics, withExpansions } from '../evaluate/index.ts';
-import { expandQueries, loadGenerator, PROMPTS } from '../generate/index.ts';
+import { expandQueries, loadGenerator, type PromptTemplate, type Sampling } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import type { Progress } from '../system/index.ts';
 
@@ -10,7 +10,8 @@ export interface ExpandTopicsSettings {
   folder: string;
   /** LoRA adapters of the model. */
   adapters: readonly string[];
-  maxTokens: number;
+  prompt: PromptTemplate;
+  sampling: Sampling;
   seed: number;
   threads: number | undefined;
 }
@@ -23,19 +24,17 @@ export interface ExpandedTopics {
   provenance: [name: string, value: string][];
 }
 
-/** Writes one q2d passage for each query into the run's `expansions.jsonl`, and joins them to the topics. */
+/** Writes one passage for each query into the run's `expansions.jsonl`, and joins them to the topics. */
 export async function expandTopics(
   topics: Topics,
   model: ResolvedModel,
-  { folder, adapters, maxTokens, seed, threads }: ExpandTopicsSettings,
+  { folder, adapters, prompt, sampling, seed, threads }: ExpandTopicsSettings,
   { signal, progress }: { signal?: AbortSignal | undefined; progress?: Progress | undefined },
 ): Promise<ExpandedTopics> {
   const generator = await loadGenerator(model, {
     ...{ threads, signal, progress },
     adapters: adapters.map((path) => ({ path })),
   });
-  const prompt = PROMPTS.q2d;
-  const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens };
   try {
     const { files } = await expandQueries({
       queries: topics.queries,
