@@ -1,4 +1,4 @@
-import { type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
+import { knownModelAt, type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../system/index.ts';
 import { findFinished, openContext } from './align.ts';
 import { type AlignmentData, type InputOptions, judgingEncoders, openData, openPrompt } from './alignment-inputs.ts';
@@ -164,6 +164,11 @@ async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: Pla
   return { generator: writer, answerGenerator: answerer, encoder: main, judges };
 }
 
+function describeFetching(name: string): string {
+  const isGated = knownModelAt(name)?.sources.some((source) => source.kind === 'hub' && source.gated);
+  return `is not in the store; the run fetches it${isGated ? ', once its owner has granted access' : ''}`;
+}
+
 /** Looks without fetching: what the store lacks and could fetch is to be fetched, all else is missing or no model of the kind. */
 async function checkModel(
   inputs: PlannedInput[],
@@ -180,7 +185,8 @@ async function checkModel(
   } catch (error) {
     if (isAbort(error) || !(error instanceof LlmQeError)) throw error;
     const isFetched = error instanceof ModelNotThereError && options.offline !== true;
-    inputs.push({ input, state: isFetched ? 'to fetch' : 'missing', detail: describeFault(error) });
+    const detail = isFetched ? describeFetching(name) : describeFault(error);
+    inputs.push({ input, state: isFetched ? 'to fetch' : 'missing', detail });
     return undefined;
   }
 }
