@@ -37,7 +37,7 @@ export const command = defineCommand({
   name: 'candidates',
   summary: 'sample many expansions of each training query, to be rewarded',
   description:
-    'Writes candidates.jsonl, query by query: the same command goes on after the last whole query, and refuses to mix settings\n(candidates.manifest.json beside it says with which ones it was begun). Exact duplicates among the candidates of a\nquery are marked. The defaults are the published settings: 8 samples at each of four temperatures, top-p 0.9.',
+    'Writes candidates.jsonl, query by query: the same command goes on with the texts that are missing, and refuses to mix\nsettings (candidates.manifest.json beside it says with which ones it was begun). Exact duplicates among the candidates of a\nquery are marked. The defaults are the published settings: 8 samples at each of four temperatures, top-p 0.9.',
   options,
   examples: [
     ['llm-qe candidates --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
@@ -74,11 +74,12 @@ export const command = defineCommand({
 
 function print(result: CandidateResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
-  const { queries, candidates, reused, duplicates, empty, cutByLength, tokens } = result;
+  const { queries, candidates, reused, duplicates, empty, cutByLength, cutByContext, tokens } = result;
   context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries from before`);
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
   context.say(`${duplicates} duplicates, ${empty} empty, ${cutByLength} cut at the token limit`);
+  if (cutByContext > 0) context.warn(`${cutByContext} candidates were cut where the context was full: raise --context`);
   if (duplicates > candidates / 2)
     context.warn(
       'more than half of the candidates are duplicates: raise the temperatures, or use a server that heeds seeds',

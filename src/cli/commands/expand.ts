@@ -105,6 +105,8 @@ function print(
   if (seconds > 0)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
+  if (statistics.cutByContext > 0)
+    context.warn(`${statistics.cutByContext} expansions were cut where the context was full: raise --context`);
   if (statistics.empty > 0)
     context.warn(`${statistics.empty} expansions are empty: those are searched with the query alone`);
   context.say(`wrote ${files.expansions}`);
