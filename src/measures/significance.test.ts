@@ -64,6 +64,13 @@ describe('degenerate pairs', () => {
     expect(bootstrapInterval([0, 0])).toMatchObject({ low: 0, high: 0 });
   });
 
+  it('differences by rounding alone: no evidence', () => {
+    const third = [0.1, 0.7, 0.3].map((value) => (value + value + value) / 3);
+    const differences = pairDifferences(third, [0.1, 0.7, 0.3]);
+    expect([...differences]).toEqual([0, 0, 0]);
+    expect(randomizationTest(differences).p).toBe(1);
+  });
+
   it('one pair: no evidence', () => {
     expect(pairedTTest([0.75], [0.25])).toEqual({ meanDifference: 0.5, t: 0, df: 0, p: 1 });
     expect(randomizationTest([0.5])).toMatchObject({ p: 1, exact: true });

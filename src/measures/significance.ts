@@ -31,8 +31,11 @@ export function pairedTTest(values: ArrayLike<number>, baseline: ArrayLike<numbe
   return { meanDifference, t, df, p: none ? 1 : studentTwoSided(t, df) };
 }
 
+/** What a mean over seeds leaves between equal values: no difference, which a test of ranks or signs would take for one. */
+const ROUNDING = 1e-12;
+
 /**
- * `values - baseline`, query by query // [queries]
+ * `values - baseline`, query by query, 0 where they differ by rounding alone // [queries]
  * @throws UsageError when there are no pairs, the lengths differ or a value is not finite
  */
 export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<number>): Float64Array {
@@ -41,7 +44,12 @@ export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<n
       mend: 'Give one value for each query on both sides.',
     });
   }
-  return checkDifferences(Float64Array.from(values, (value, pair) => value - baseline[pair]!));
+  return checkDifferences(
+    Float64Array.from(values, (value, pair) => {
+      const difference = value - baseline[pair]!;
+      return Math.abs(difference) <= ROUNDING ? 0 : difference;
+    }),
+  );
 }
 
 export interface ResamplingOptions {
