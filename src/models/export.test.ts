@@ -220,11 +220,11 @@ test('an adapter of another model, and a broken base, are refused before anythin
   const base = await modelFolder('qwen2');
   const adapter = await readAdapter(join(ADAPTERS, 'plain'));
   for (const work of [
-    exportGguf(join(base, 'a.gguf'), { base, adapter, adapterFile: 'somewhere' }),
-    exportSafetensors(join(base, 'a'), { base, adapter, adapterFile: 'somewhere' }),
-    exportGgufAdapter(join(base, 'b.gguf'), { base, adapter, adapterFile: 'somewhere' }),
+    () => exportGguf(join(base, 'a.gguf'), { base, adapter, adapterFile: 'somewhere' }),
+    () => exportSafetensors(join(base, 'a'), { base, adapter, adapterFile: 'somewhere' }),
+    () => exportGgufAdapter(join(base, 'b.gguf'), { base, adapter, adapterFile: 'somewhere' }),
   ]) {
-    await expect(work).rejects.toMatchObject({
+    await expect(work()).rejects.toMatchObject({
       name: 'ModelError',
       file: 'somewhere',
       id: expect.stringContaining('proj'),
