@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../system/index.ts';
+import { isServerAddress } from './open-generator.ts';
 
 /** The option of commands that align. */
 export const answerGenerator = z
@@ -16,7 +17,7 @@ export const answerGenerator = z
  */
 export function answerGeneratorOverrides(names: readonly string[]): string[] {
   if (names.length === 0) return [];
-  const servers = names.filter((name) => /^https?:\/\//i.test(name));
+  const servers = names.filter(isServerAddress);
   const [model] = names;
   if (servers.length < names.length && names.length > 1) {
     throw new UsageError('several answer generators must all be servers', {

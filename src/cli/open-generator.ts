@@ -72,7 +72,7 @@ export async function openGenerator(
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
   { useN }: { useN?: boolean } = {},
 ): Promise<Generator> {
-  const addresses = given.generator.filter((name) => /^https?:\/\//i.test(name));
+  const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
     if (given.adapter.length > 0) {
       throw new UsageError('--adapter is for the embedded model', { mend: 'Load the adapter on the server.' });
@@ -112,4 +112,9 @@ export async function choosePrompt({
   prompt,
 }: Pick<GeneratorChoice, 'task' | 'prompt'>): Promise<PromptTemplate> {
   return prompt === undefined ? PROMPTS[task] : readPrompt(prompt);
+}
+
+/** Whether the name of a generator is the address of a server. */
+export function isServerAddress(name: string): boolean {
+  return /^https?:\/\//i.test(name);
 }

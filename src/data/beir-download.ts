@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   DataError,
   download,
+  isThere,
   makeFolder,
   type Progress,
   SILENT,
@@ -48,7 +49,7 @@ export async function downloadBeir(name: string, options: BeirDownloadOptions): 
     return await withFileLock(
       `${target}.lock`,
       async () => {
-        if (!(await exists(target))) await fetchTo(target, name, source, options);
+        if (!(await isThere(target))) await fetchTo(target, name, source, options);
         return openParts(target, source);
       },
       { signal: options.signal },
@@ -75,7 +76,8 @@ async function fetchTo(
 ): Promise<void> {
   const base = (baseUrl ?? (environment.LLM_QE_BEIR_URL || BEIR_URL)).replace(/\/+$/, '');
   const zip = `${target}.zip`;
-  if (!(await exists(zip))) await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
+  if (!(await isThere(zip)))
+    await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
   try {
     await checkMd5(zip, source.md5, signal);
     await unpackTo(target, zip, name, source, signal);
@@ -131,11 +133,4 @@ async function openParts(folder: string, { parts }: BeirSource): Promise<BeirDat
     datasets.push(dataset);
   }
   return datasets;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

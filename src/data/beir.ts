@@ -1,7 +1,7 @@
-import { access, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve } from 'node:path';
 import type { Qrels } from '../measures/index.ts';
-import { DataError, UsageError } from '../system/index.ts';
+import { DataError, isThere, UsageError } from '../system/index.ts';
 import { countDocuments, readCorpus, readQueries } from './corpus.ts';
 import { cachedSha256 } from './corpus-hash.ts';
 import type { Document, Query } from './records.ts';
@@ -95,7 +95,7 @@ export class BeirDataset {
       throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { mend: 'Name train, dev or test.' });
     }
     const file = join(this.folder, 'qrels', `${split}.tsv`);
-    if (await exists(file)) return file;
+    if (await isThere(file)) return file;
     const splits = await this.splits();
     throw new DataError(`the data set has no split ${JSON.stringify(split)}`, {
       file,
@@ -123,16 +123,9 @@ export class BeirDataset {
 
 async function plainOrGzip(file: string): Promise<string | undefined> {
   for (const candidate of [file, `${file}.gz`]) {
-    if (await exists(candidate)) return candidate;
+    if (await isThere(candidate)) return candidate;
   }
   return undefined;
-}
-
-async function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** CQADupStack and hand-made collections hold the data sets one level down. */

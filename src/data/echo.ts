@@ -1,7 +1,7 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { DataError, type Progress, SILENT, systemFault, UsageError } from '../system/index.ts';
+import { DataError, isThere, type Progress, SILENT, systemFault, UsageError } from '../system/index.ts';
 import { idSchema } from './id.ts';
 import { readJsonl, writeJsonl } from './jsonl.ts';
 import type { Triple } from './records.ts';
@@ -131,10 +131,7 @@ async function findEchoFiles(folder: string): Promise<{ name: string; file: stri
 async function filterExisting(files: string[]): Promise<string[]> {
   const existing: string[] = [];
   for (const file of files) {
-    await access(file).then(
-      () => existing.push(file),
-      () => {},
-    );
+    if (await isThere(file)) existing.push(file);
   }
   return existing;
 }

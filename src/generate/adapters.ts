@@ -9,7 +9,7 @@ import {
   readAdapter,
   writeGgufAdapter,
 } from '../models/index.ts';
-import { cacheHome, contentKey, ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
+import { cacheHome, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {
@@ -83,11 +83,7 @@ async function convertedFile(folder: string, model: AdaptedModel, signal: AbortS
   const key = contentKey({ conversion: CONVERSION, hashes, architecture, heads, keyHeads });
   const file = join(cacheHome(), 'adapters', `${key}.gguf`);
   // Equal keys give equal bytes, and a file appears whole: no matter who else is writing it.
-  const isThere = await stat(file).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) await writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
+  if (!(await isThere(file))) await writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
   return file;
 }
 

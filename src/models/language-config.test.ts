@@ -1,15 +1,11 @@
 import { expect, test } from 'vitest';
+import { LEAST_LANGUAGE_CONFIG } from '../../test/support/least-language-config.ts';
 import { ModelError } from '../system/index.ts';
 import { parseLanguageConfig } from './language-config.ts';
 
 const LEAST = {
   model_type: 'qwen3',
-  vocab_size: 64,
-  hidden_size: 16,
-  intermediate_size: 24,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  max_position_embeddings: 128,
+  ...LEAST_LANGUAGE_CONFIG,
 };
 const parse = (own: Record<string, unknown> = {}) => parseLanguageConfig('config.json', { ...LEAST, ...own });
 

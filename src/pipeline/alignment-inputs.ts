@@ -1,4 +1,3 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BeirDataset,
@@ -11,7 +10,7 @@ import type { Encoder } from '../embed/index.ts';
 import { defaultRetrievalSettings, openEncoder, type RetrievalSettings } from '../evaluate/index.ts';
 import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../models/index.ts';
-import { cacheHome, contentKey, type Progress, SILENT } from '../system/index.ts';
+import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../system/index.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { rememberingEncoder } from './remembering-encoder.ts';
@@ -141,7 +140,12 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
 
 /** The models among the other judges: neither BM25 nor a server. */
 export function judgingEncoders({ evaluation }: Recipe): string[] {
-  return evaluation.judges.filter((name) => name !== 'bm25' && !/^https?:/.test(name));
+  return evaluation.judges.filter((name) => name !== 'bm25' && !isServer(name));
+}
+
+/** Whether the name of an encoder is the address of a server. */
+export function isServer(name: string): boolean {
+  return /^https?:/.test(name);
 }
 
 /** The settings of a search with one encoder; what the recipe says of its own encoder is not said of another. */
@@ -157,9 +161,5 @@ export function retrievalOf(recipe: Recipe, encoder: string, { threads, offline 
 export async function openPrompt(name: string): Promise<PromptTemplate> {
   if (name.includes('{query}')) return new PromptTemplate('own', name.trimEnd());
   const isTask = (TASKS as readonly string[]).includes(name);
-  const isFile = await access(name).then(
-    () => true,
-    () => false,
-  );
-  return isTask && !isFile ? PROMPTS[name as Task] : readPrompt(name);
+  return isTask && !(await isThere(name)) ? PROMPTS[name as Task] : readPrompt(name);
 }

@@ -2,7 +2,7 @@ import { parseQualityMeasure } from '../measures/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { UsageError } from '../system/index.ts';
 import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
-import { openPrompt } from './alignment-inputs.ts';
+import { isServer, openPrompt } from './alignment-inputs.ts';
 import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { Engine } from './stages.ts';
@@ -110,10 +110,6 @@ function checkJudges({ encoder, evaluation }: Recipe): string {
   throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
     mend: 'Name bm25, or an encoder of the store, or its folder.',
   });
-}
-
-function isServer(name: string): boolean {
-  return /^https?:/.test(name);
 }
 
 /** The trainings that a recipe wants, in their order. */

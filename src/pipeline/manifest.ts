@@ -1,7 +1,6 @@
-import { access } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { packageVersion, writeDurably } from '../system/index.ts';
+import { isThere, packageVersion, writeDurably } from '../system/index.ts';
 import { generationSeeds } from './expansion-stages.ts';
 import { recipeHash } from './recipe-hash.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -42,13 +41,6 @@ async function writeForRun({ done }: AlignmentContext, run: RunFolder, name: str
   const file = join(run.path, name);
   await writeDurably(file, text);
   return file;
-}
-
-function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The manifest as plain data. */

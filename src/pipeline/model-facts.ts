@@ -1,6 +1,7 @@
-import { access } from 'node:fs/promises';
 import { quickCopyFile, wantsQuickCopy } from '../generate/index.ts';
 import { hfNameOf, knownModelAt, type ResolvedModel, summarizeModel, type TensorInfo } from '../models/index.ts';
+import { isThere } from '../system/index.ts';
+import { isTarget } from '../train/index.ts';
 import { ggufFile } from './open-writer.ts';
 
 /** What is known of a model before it is run, or fetched: NaN is not known. */
@@ -62,19 +63,12 @@ export async function runtimeCopies(facts: ModelFacts, gpu: boolean): Promise<Mo
   const { name, parameters, isGguf, isSlow, model } = facts;
   const copies: ModelCopy[] = [];
   const add = async (copy: string, file: string | undefined, bytes: number) => {
-    copies.push({ copy: `${name} as ${copy}`, isThere: file !== undefined && (await isFile(file)), bytes });
+    copies.push({ copy: `${name} as ${copy}`, isThere: file !== undefined && (await isThere(file)), bytes });
   };
   if (isGguf === undefined) await add('GGUF in F16, unless it is GGUF', undefined, Number.NaN);
   if (isGguf === false) await add('GGUF in F16', model && ggufFile(model), 2 * parameters);
   if (isSlow && !gpu) await add('GGUF in Q8_0', model && quickCopyFile(model.fingerprint), Q8_BYTES * parameters);
   return copies;
-}
-
-function isFile(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Numbers of a LoRA adapter: rank · (in + out) for each layer that it adapts; of a model that is not there, at most. */
@@ -91,8 +85,6 @@ export function adapterParameters(
     module: (hfNameOf(name) ?? name).replace(/\.weight$/, ''),
     shape,
   }));
-  const adapted = modules.filter(({ module }) =>
-    loraTargetModules.some((target) => module === target || module.endsWith(`.${target}`)),
-  );
+  const adapted = modules.filter(({ module }) => loraTargetModules.some((target) => isTarget(module, target)));
   return adapted.reduce((sum, { shape }) => sum + loraR * ((shape[0] ?? 0) + (shape[1] ?? 0)), 0);
 }

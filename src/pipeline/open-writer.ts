@@ -1,9 +1,8 @@
-import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../models/index.ts';
-import { cacheHome, makeFolder, UsageError } from '../system/index.ts';
+import { cacheHome, isThere, makeFolder, UsageError } from '../system/index.ts';
 import type { InputOptions } from './alignment-inputs.ts';
 import type { Recipe } from './recipe-schema.ts';
 
@@ -71,11 +70,4 @@ async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions):
   await makeFolder(dirname(file));
   await exportGguf(file, { base: model.path, signal, progress });
   return file;
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }

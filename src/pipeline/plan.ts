@@ -1,7 +1,14 @@
 import { knownModelAt, type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../system/index.ts';
 import { findFinished, openContext } from './align.ts';
-import { type AlignmentData, type InputOptions, judgingEncoders, openData, openPrompt } from './alignment-inputs.ts';
+import {
+  type AlignmentData,
+  type InputOptions,
+  isServer,
+  judgingEncoders,
+  openData,
+  openPrompt,
+} from './alignment-inputs.ts';
 import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';
 import { type ModelFacts, modelFacts } from './model-facts.ts';
@@ -154,7 +161,7 @@ function describeFault({ message, mend }: LlmQeError): string {
 async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: PlanOptions): Promise<RecipeModels> {
   const { generator, answerGenerator: other, encoder } = recipe;
   const factsOf = async (name: string, kind: ModelKind) =>
-    modelFacts(name, /^https?:/.test(name) ? undefined : await checkModel(inputs, name, kind, options));
+    modelFacts(name, isServer(name) ? undefined : await checkModel(inputs, name, kind, options));
   const judges: ModelFacts[] = [];
   const writer = await factsOf(generator.model, 'generator');
   const isServed = other?.model === undefined || other.servers.length > 0;

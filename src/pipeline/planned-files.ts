@@ -1,3 +1,4 @@
+import { isServer } from './alignment-inputs.ts';
 import { type ModelCopy, type ModelFacts, runtimeCopies } from './model-facts.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { Engine, StageName } from './stages.ts';
@@ -50,10 +51,6 @@ function downloads({ generator, answerGenerator, encoder, judges }: RecipeModels
   return all
     .filter(({ name, model }) => model === undefined && !isServer(name))
     .map(({ name, download }) => ({ file: name, state: 'to fetch', bytes: finite(download) }));
-}
-
-function isServer(name: string): boolean {
-  return /^https?:/.test(name);
 }
 
 async function copiesOfWriters(

@@ -1,9 +1,9 @@
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Document, isMap, LineCounter, parse, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { DataError, systemFault, UsageError } from '../system/index.ts';
+import { DataError, isThere, systemFault, UsageError } from '../system/index.ts';
 import { type Recipe, recipeSchema } from './recipe-schema.ts';
 
 /** The recipes that come with the package. */
@@ -63,11 +63,7 @@ export function isTuned({ evaluation, sft }: Recipe): boolean {
 async function findRecipe(fileOrName: string): Promise<string> {
   if (/^[a-z0-9-]+$/.test(fileOrName)) {
     const packaged = join(PACKAGED, `${fileOrName}.yaml`);
-    const isThere = await access(packaged).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return packaged;
+    if (await isThere(packaged)) return packaged;
   }
   return fileOrName;
 }

@@ -27,6 +27,7 @@ export {
   request,
   withRetries,
 } from './http.ts';
+export { isThere } from './is-there.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';

@@ -100,7 +100,8 @@ function adapterOf(lora: LoraSettings): (module: string) => LowRank | undefined 
       : undefined;
 }
 
-function isTarget(module: string, target: string): boolean {
+/** Whether a target module of a LoRA adapter names a module: the whole of it, or its end after a dot, as in PEFT. */
+export function isTarget(module: string, target: string): boolean {
   return module === target || module.endsWith(`.${target}`);
 }
 

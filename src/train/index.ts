@@ -20,7 +20,7 @@ export {
   generatorTrainingShape,
   parseGeneratorSettings,
 } from './generator-settings.ts';
-export { type GeneratorStepOptions, type LoraSettings, loraConfig } from './generator-step.ts';
+export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator-step.ts';
 export { type MetricsRecord, metricsFile, metricsRecordSchema, readMetrics } from './metrics.ts';
 export { AdamW, type AdamWOptions, hasWeightDecay } from './optimizer.ts';
 export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './preference-losses.ts';

@@ -1,10 +1,10 @@
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/index.ts';
 import type { Parameters } from '../nn/index.ts';
-import { cacheHome, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
+import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import { loadParameters } from './checkpoint.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
@@ -77,6 +77,7 @@ export async function trainGenerator(options: TrainGeneratorOptions): Promise<Tr
     const run = await prepare(base, settings, options);
     try {
       await makeFolder(options.out);
+      // The folder may be that of another run, which is found out, and refused, only when training begins.
       if (!(await isThere(manifestFile(options.out)))) await writeManifest(run, options, undefined);
       const training = await run.train();
       const kept = settings.keep === 'best' && training.best !== undefined ? training.best : training.last;
@@ -274,14 +275,6 @@ async function writeResult(
 
 export function manifestFile(out: string): string {
   return join(out, 'manifest.json');
-}
-
-/** The folder may be that of another run, which is found out, and refused, only when training begins. */
-function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** @param result undefined while the run is under way */

@@ -1,14 +1,10 @@
 import { expect, test } from 'vitest';
+import { LEAST_LANGUAGE_CONFIG } from '../../../test/support/least-language-config.ts';
 import { llamaConfigSchema } from './llama-config.ts';
 
 const LEAST = {
   model_type: 'llama',
-  vocab_size: 64,
-  hidden_size: 16,
-  intermediate_size: 24,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  max_position_embeddings: 128,
+  ...LEAST_LANGUAGE_CONFIG,
 };
 const LLAMA3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
 

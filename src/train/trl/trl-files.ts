@@ -1,7 +1,6 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PairRecord, writeJsonl } from '../../data/index.ts';
-import { makeFolder, writeDurably } from '../../system/index.ts';
+import { isThere, makeFolder, writeDurably } from '../../system/index.ts';
 import { accelerateConfig } from './accelerate-config.ts';
 import { DATA_FOLDER, trlArguments } from './trl-arguments.ts';
 import { exampleOrder, type TrlJob, type TrlPlan } from './trl-plan.ts';
@@ -31,11 +30,7 @@ export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan):
 
 /** A file that is there is whole, and TRL knows it again by its time: it is left as it is. */
 async function writeExamples(file: string, pairs: readonly PairRecord[], method: TrlJob['method']): Promise<void> {
-  const isThere = await access(file).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return;
+  if (await isThere(file)) return;
   await writeJsonl(
     file,
     pairs.map((pair) => toExample(pair, method)),
