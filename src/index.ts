@@ -9,7 +9,6 @@ export {
   type Document,
   documentText,
   type Expansion,
-  OtherSettingsError,
   openTrainingSource,
   type PairRecord,
   type Query,
@@ -45,6 +44,7 @@ export {
   withoutExpansions,
   writeReport,
 } from './evaluate/index.ts';
+export { OtherSettingsError } from './files/index.ts';
 export {
   connectGenerator,
   cutOpening,
@@ -109,13 +109,7 @@ export {
   TrainingStep,
   type TrainingStepOptions,
 } from './nn/index.ts';
-export {
-  type AlignResult,
-  align,
-  planAlignment,
-  type Recipe,
-  readRecipe,
-} from './pipeline/index.ts';
+export { type AlignResult, align, planAlignment, type Recipe, readRecipe } from './pipeline/index.ts';
 export {
   buildPairs,
   DenseCandidateSearch,

@@ -5,16 +5,16 @@ import { describe, expect, it } from 'vitest';
 /** The floors from the ground up; a folder imports from floors below its own, and from those only by their face. */
 const FLOORS = [
   ['system'],
-  ['measures'],
-  ['data'],
-  ['models'],
-  ['nn'],
-  ['embed', 'generate'],
-  ['search'],
+  ['files'],
+  ['measures', 'models', 'servers'],
+  ['nn', 'data'],
+  ['search', 'train', 'embed', 'generate'],
+  ['retrieve'],
+  ['evaluate', 'serve'],
   ['reward'],
-  ['train'],
-  ['evaluate'],
+  ['report'],
   ['pipeline'],
+  ['suites', 'studio'],
   ['cli'],
 ];
 

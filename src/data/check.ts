@@ -1,11 +1,8 @@
 import type { z } from 'zod';
+import { IdSet, type Problem, ProblemLog, parseJsonLine, readLines } from '../files/index.ts';
 import { DataError, type Progress, type ProgressTask, SILENT } from '../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { documentSchema, querySchema } from './corpus.ts';
-import { IdSet } from './id-set.ts';
-import { parseJsonLine } from './jsonl.ts';
-import { readLines } from './lines.ts';
-import { type Problem, ProblemLog } from './problems.ts';
 import { documentText } from './records.ts';
 import { type Judgement, JudgementParser } from './trec.ts';
 

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { duplicateId, idSchema } from './id.ts';
-import { readJsonl } from './jsonl.ts';
+import { duplicateId, idSchema, readJsonl } from '../files/index.ts';
 import type { Expansion } from './records.ts';
 
 const count = z.number().int().nonnegative();

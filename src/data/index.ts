@@ -21,13 +21,7 @@ export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } 
 export { cachedSha256 } from './corpus-hash.ts';
 export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './echo.ts';
 export { expansionSchema, readExpansions } from './expansions.ts';
-export { idSchema } from './id.ts';
-export { IdSet } from './id-set.ts';
-export { Journal, type JournalGroups } from './journal.ts';
-export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
-export { readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
-export { readLines } from './lines.ts';
 export {
   findFault,
   noFaults,
@@ -42,18 +36,8 @@ export {
   toConversations,
   writePairs,
 } from './preference-pairs.ts';
-export type { Problem } from './problems.ts';
-export { asRecorded, OtherSettingsError, refuseOtherSettings } from './recorded-settings.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
-export { RowFile } from './row-file.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
-export {
-  agreeOnSettings,
-  manifestFileOf,
-  readStageManifest,
-  type StageManifest,
-  writeStageManifest,
-} from './stage-manifest.ts';
 export {
   goldIdOfTriple,
   readDocumentTexts,
@@ -62,12 +46,6 @@ export {
   readTripleQueries,
 } from './training-queries.ts';
 export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './training-source.ts';
-export {
-  readJudgements,
-  readQrels,
-  readRun,
-  writeBeirQrels,
-  writeRun,
-  writeTrecQrels,
-} from './trec.ts';
-export { buildWordnetDataset, type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/index.ts';
+export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './trec.ts';
+export { buildWordnetDataset } from './wordnet/dataset.ts';
+export { type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';

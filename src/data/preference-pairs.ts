@@ -1,11 +1,8 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
+import { describeIssues, IdSet, idSchema, parseJson, readLines, writeJsonl } from '../files/index.ts';
 import { DataError, type FaultOptions } from '../system/index.ts';
 import { type Message, type PairRecord, pairSchema } from './alignment-records.ts';
-import { idSchema } from './id.ts';
-import { IdSet } from './id-set.ts';
-import { describeIssues, parseJson, writeJsonl } from './jsonl.ts';
-import { readLines } from './lines.ts';
 
 /**
  * How a file of pairs is laid out: `trl` is TRL's conversational preference format, `conversations` the layout in which the

@@ -1,11 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { z } from 'zod';
+import { duplicateId, IdSet, idSchema, parseJsonLine, RowFile, readLines } from '../files/index.ts';
 import { DataError, deriveSeed, type Progress, Random, SILENT, UsageError } from '../system/index.ts';
-import { duplicateId, idSchema } from './id.ts';
-import { IdSet } from './id-set.ts';
-import { parseJsonLine } from './jsonl.ts';
-import { readLines } from './lines.ts';
-import { RowFile } from './row-file.ts';
 
 /**
  * How many of `total` a size stands for: a whole number of 1 or more is itself, a number below 1 is a share (rounded).

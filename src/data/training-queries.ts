@@ -1,11 +1,9 @@
+import { duplicateId, IdSet, readJsonl } from '../files/index.ts';
 import { compareDocumentIds } from '../measures/index.ts';
 import { DataError } from '../system/index.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import type { BeirDataset } from './beir.ts';
 import { tripleSchema } from './echo.ts';
-import { duplicateId } from './id.ts';
-import { IdSet } from './id-set.ts';
-import { readJsonl } from './jsonl.ts';
 import { checkJudgedQueries } from './judged-queries.ts';
 import { documentText } from './records.ts';
 

@@ -1,8 +1,6 @@
+import { checkWritable, duplicateId, readLineBatches, readLines, type TextLine, writeLines } from '../files/index.ts';
 import { type Qrels, type Run, rankHits } from '../measures/index.ts';
 import { DataError } from '../system/index.ts';
-import { checkWritable, duplicateId } from './id.ts';
-import { writeLines } from './jsonl.ts';
-import { readLineBatches, readLines, type TextLine } from './lines.ts';
 
 /** What C's `isspace` takes for white space, as trec_eval does; wider spaces of Unicode may stand in an identifier. */
 const WHITE_SPACE = /[ \t\v\f\r]+/;

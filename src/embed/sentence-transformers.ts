@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonFileIfThere } from '../data/index.ts';
+import { readJsonFileIfThere } from '../files/index.ts';
 import type { Pooling } from '../nn/index.ts';
 import { ModelError } from '../system/index.ts';
 

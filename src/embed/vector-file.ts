@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonFile } from '../data/index.ts';
+import { readJsonFile } from '../files/index.ts';
 import { DataError, throwIfAborted } from '../system/index.ts';
 import { readNpyHead } from './npy.ts';
 import { ENCODE_AGAIN, readShardIds, type Shard, withFile } from './vector-shards.ts';

@@ -6,14 +6,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatCall, ChatServer } from '../../test/support/chat-server.ts';
-import {
-  type CandidateRecord,
-  candidateSchema,
-  OtherSettingsError,
-  readJsonl,
-  readStageManifest,
-  type TrainingQuery,
-} from '../data/index.ts';
+import { type CandidateRecord, candidateSchema, type TrainingQuery } from '../data/index.ts';
+import { OtherSettingsError, readJsonl, readStageManifest } from '../files/index.ts';
 import { AbortedError, DataError, ModelError, UsageError } from '../system/index.ts';
 import { type CandidateOptions, sampleCandidates } from './candidates.ts';
 import type { Generation, GenerationRequest, Generator } from './generator.ts';

@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
-import { type Expansion, expansionSchema, Journal, type Query, writeJsonl } from '../data/index.ts';
+import { type Expansion, expansionSchema, type Query } from '../data/index.ts';
+import { Journal, writeJsonl } from '../files/index.ts';
 import {
   AbortedError,
   contentKey,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { IdSet, type TrainingSource } from '../data/index.ts';
+import type { TrainingSource } from '../data/index.ts';
+import { IdSet } from '../files/index.ts';
 import { DataError, throwIfAborted } from '../system/index.ts';
 
 /** What is told of queries without keeping them. */

@@ -1,16 +1,15 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import type { TrainingQuery, TrainingSource } from '../data/index.ts';
 import {
   agreeOnSettings,
   IdSet,
   Journal,
   manifestFileOf,
   readStageManifest,
-  type TrainingQuery,
-  type TrainingSource,
   writeStageManifest,
-} from '../data/index.ts';
+} from '../files/index.ts';
 import { AbortedError, DataError, isAbort, type Progress, SILENT } from '../system/index.ts';
 import type { GenerationRequest, Generator } from './generator.ts';
 import { completeGroups, type FinishedGroup, type GroupOptions, type RequestGroup } from './groups.ts';

@@ -54,13 +54,7 @@ export {
   writeModelSafetensors,
   writeSafetensors,
 } from './safetensors-writer.ts';
-export {
-  ModelStore,
-  type ModelStoreOptions,
-  type PullOptions,
-  type ResolveOptions,
-  type StoreEntry,
-} from './store.ts';
+export { ModelStore, type ModelStoreOptions, type PullOptions, type ResolveOptions, type StoreEntry } from './store.ts';
 export { ModelNotThereError } from './store-plan.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';

@@ -1,4 +1,4 @@
-import { asRecorded } from '../data/index.ts';
+import { asRecorded } from '../files/index.ts';
 import { contentKey } from '../system/index.ts';
 import { stagesOf } from './alignment-stages.ts';
 import type { AlignmentContext } from './stages.ts';

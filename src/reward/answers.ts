@@ -1,4 +1,5 @@
-import { type AnswerRecord, answerSchema, IdSet, readJsonl } from '../data/index.ts';
+import { type AnswerRecord, answerSchema } from '../data/index.ts';
+import { IdSet, readJsonl } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 import { readFinishedManifest } from './stage-inputs.ts';
 

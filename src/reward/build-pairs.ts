@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { findFault, IdSet, type PairLayout, type PairRecord, RowFile, toConversations } from '../data/index.ts';
+import { findFault, type PairLayout, type PairRecord, toConversations } from '../data/index.ts';
+import { IdSet, RowFile } from '../files/index.ts';
 import type { PromptTemplate } from '../generate/index.ts';
 import {
   AbortedError,

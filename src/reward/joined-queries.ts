@@ -1,4 +1,5 @@
-import type { AnswerRecord, CandidateRecord, IdSet, RewardRecord, TrainingQuery } from '../data/index.ts';
+import type { AnswerRecord, CandidateRecord, RewardRecord, TrainingQuery } from '../data/index.ts';
+import type { IdSet } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 import { readAnswers } from './answers.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';

@@ -3,11 +3,10 @@ import {
   type CandidateRecord,
   candidateIdOf,
   candidateSchema,
-  IdSet,
   type RewardRecord,
-  readJsonl,
   rewardSchema,
 } from '../data/index.ts';
+import { IdSet, readJsonl } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 import { mendOf, readCandidatePlan } from './stage-inputs.ts';
 

@@ -1,19 +1,16 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { type AnswerRecord, type RewardRecord, rewardSchema, type TrainingQuery } from '../data/index.ts';
+import type { Encoder, TextRole } from '../embed/index.ts';
 import {
-  type AnswerRecord,
   IdSet,
   idSchema,
   Journal,
-  type RewardRecord,
   readJsonl,
-  rewardSchema,
   type StageManifest,
-  type TrainingQuery,
   writeJsonl,
   writeStageManifest,
-} from '../data/index.ts';
-import type { Encoder, TextRole } from '../embed/index.ts';
+} from '../files/index.ts';
 import {
   AbortedError,
   contentKey,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { manifestFileOf, readStageManifest } from '../data/index.ts';
+import { manifestFileOf, readStageManifest } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 
 const count = z.number().int().nonnegative();

@@ -1,4 +1,4 @@
-import { IdSet } from '../data/index.ts';
+import { IdSet } from '../files/index.ts';
 import { quantile } from './distribution.ts';
 import type { PairSettings } from './pair-settings.ts';
 import { readRewardGroups } from './query-groups.ts';

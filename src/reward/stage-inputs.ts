@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readStageManifest, type StageManifest } from '../data/index.ts';
+import { readStageManifest, type StageManifest } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 
 /** What the manifest beside a file of candidates tells of it; of a file without one, nothing. */

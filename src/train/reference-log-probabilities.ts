@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Journal } from '../data/index.ts';
+import { Journal } from '../files/index.ts';
 import { contentKey, DataError, makeFolder, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
 import { cutMicroBatches } from './batches.ts';
 import type { TokenPair } from './chat-tokens.ts';

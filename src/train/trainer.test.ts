@@ -6,15 +6,11 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Point, points, RegressionTask, TRUE_BIAS, TRUE_WEIGHTS } from '../../test/support/regression-task.ts';
 import { AbortedError, type Progress, Random, UsageError } from '../system/index.ts';
-import {
-  DivergedError,
-  loadParameters,
-  type MetricsRecord,
-  readMetrics,
-  type TrainingSettingsInput,
-  type TrainOptions,
-  train,
-} from './index.ts';
+import { loadParameters } from './checkpoint.ts';
+import { DivergedError } from './diverged-error.ts';
+import { type MetricsRecord, readMetrics } from './metrics.ts';
+import { type TrainOptions, train } from './trainer.ts';
+import type { TrainingSettingsInput } from './training-settings.ts';
 
 let folder: string;
 beforeEach(async () => {

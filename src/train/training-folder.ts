@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../data/index.ts';
+import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../files/index.ts';
 import type { Parameters } from '../nn/index.ts';
 import { makeFolder, writeDurably } from '../system/index.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';

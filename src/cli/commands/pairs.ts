@@ -1,8 +1,9 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { BeirDataset, openTrainingSource, PAIR_LAYOUTS, readGoldTexts, readStageManifest } from '../../data/index.ts';
+import { BeirDataset, openTrainingSource, PAIR_LAYOUTS, readGoldTexts } from '../../data/index.ts';
 import { writeAuditPage } from '../../evaluate/index.ts';
+import { readStageManifest } from '../../files/index.ts';
 import { PromptTemplate, TASKS } from '../../generate/index.ts';
 import { buildPairs, type PairResult, pairSettings } from '../../reward/index.ts';
 import { systemFault, UsageError } from '../../system/index.ts';

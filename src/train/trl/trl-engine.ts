@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../data/index.ts';
+import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
 import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
 import {
   AbortedError,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { type PairRecord, writeJsonl } from '../../data/index.ts';
+import type { PairRecord } from '../../data/index.ts';
+import { writeJsonl } from '../../files/index.ts';
 import { isThere, makeFolder, writeDurably } from '../../system/index.ts';
 import { accelerateConfig } from './accelerate-config.ts';
 import { DATA_FOLDER, trlArguments } from './trl-arguments.ts';

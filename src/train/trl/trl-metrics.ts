@@ -1,4 +1,4 @@
-import { writeJsonl } from '../../data/index.ts';
+import { writeJsonl } from '../../files/index.ts';
 import { DivergedError } from '../diverged-error.ts';
 import { MetricsLog, type MetricsRecord, metricsFile, readMetrics } from '../metrics.ts';
 import type { LoggedFigures, TrainerState } from './trl-log.ts';
