@@ -21,7 +21,6 @@ export { writeOnnxModel } from './onnx-model.ts';
 export * as operations from './operations/index.ts';
 export { type Parameter, Parameters } from './parameters.ts';
 export { peakBytes } from './peak-memory.ts';
-export { ProtobufWriter } from './protobuf.ts';
 export { Runtime, type RuntimeOptions } from './runtime.ts';
 export { DEVICES, type Device, type Value, type Values } from './runtime-messages.ts';
 export { type StepMode, type StepResult, TrainingStep, type TrainingStepOptions } from './training-step.ts';

@@ -1,5 +1,5 @@
+import { ProtobufWriter } from '../system/index.ts';
 import { type Attribute, DTYPES, type Graph, type GraphNode, type Tensor, type TensorData } from './graph.ts';
-import { ProtobufWriter } from './protobuf.ts';
 
 /** Where a weight's bytes stand in the file of weights. */
 export interface WeightPlace {

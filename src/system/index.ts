@@ -31,6 +31,7 @@ export { isThere } from './is-there.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
+export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';
 export { workerFile } from './worker-file.ts';
 export type { Answer, Serve } from './worker-messages.ts';

@@ -1,7 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ProtobufWriter } from '../nn/index.ts';
-import { makeFolder, systemFault } from '../system/index.ts';
+import { makeFolder, ProtobufWriter, systemFault } from '../system/index.ts';
 
 /** Numbers of one moment, as TensorBoard's scalars. */
 export interface ScalarEvent {
