@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Behaviour, ChatServer, refusal, textFor } from '../../test/support/chat-server.ts';
+import { normalizeBaseUrl, retryAfterSeconds } from '../servers/index.ts';
 import { AbortedError, NetworkError, UsageError } from '../system/index.ts';
 import type { Generation, GenerationRequest, Sampling } from './generator.ts';
-import { retryAfterSeconds } from './server-faults.ts';
 import { connectGenerator, type ServerOptions } from './server-generator.ts';
-import { normalizeBaseUrl } from './server-pool.ts';
 
 const servers: ChatServer[] = [];
 afterEach(async () => {

@@ -1,11 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
+import { isNothingThere, judgeFailure, type Server, ServerPool, type Verdict } from '../servers/index.ts';
 import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } from '../system/index.ts';
 import { FinishedQueue } from './finished-queue.ts';
 import type { ChatMessage, Generation, GenerationRequest, Generator } from './generator.ts';
 import { RequestFeed } from './request-feed.ts';
-import { isNothingThere, judgeFailure, type Verdict } from './server-faults.ts';
-import { type Server, ServerPool } from './server-pool.ts';
 
 export interface ServerOptions {
   /** OpenAI-compatible servers of the same model; `/v1` is added to an address without a path. */
