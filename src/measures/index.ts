@@ -6,6 +6,7 @@ export {
   type RunComparison,
 } from './compare-runs.ts';
 export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
+export { kendallTau } from './kendall-tau.ts';
 export {
   ALL_MEASURES,
   CUTOFFS,

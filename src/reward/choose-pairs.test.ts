@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { kendallTau } from '../measures/index.ts';
 import { Random } from '../system/index.ts';
 import { type Choosable, choosePairs } from './choose-pairs.ts';
 import { describe as distributionOf, quantile } from './distribution.ts';
 import { drawPairs } from './draw.ts';
-import { kendallTau } from './kendall-tau.ts';
 import { defaultPairSettings } from './pair-settings.ts';
 import { GoldWords, wordsOf } from './quoting.ts';
 
