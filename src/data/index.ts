@@ -12,16 +12,9 @@ export {
   rewardSchema,
   type TrainingQuery,
   trainingQuerySchema,
-} from './alignment-records.ts';
-export { BeirDataset } from './beir.ts';
-export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
-export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
-export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
-export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
-export { cachedSha256 } from './corpus-hash.ts';
-export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './echo.ts';
-export { expansionSchema, readExpansions } from './expansions.ts';
-export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
+} from './alignment/alignment-records.ts';
+export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './alignment/echo.ts';
+export { expansionSchema, readExpansions } from './alignment/expansions.ts';
 export {
   findFault,
   noFaults,
@@ -35,17 +28,24 @@ export {
   readPairs,
   toConversations,
   writePairs,
-} from './preference-pairs.ts';
-export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
-export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
+} from './alignment/preference-pairs.ts';
 export {
   goldIdOfTriple,
   readDocumentTexts,
   readGoldTexts,
   readTrainingQueries,
   readTripleQueries,
-} from './training-queries.ts';
-export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './training-source.ts';
+} from './alignment/training-queries.ts';
+export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './alignment/training-source.ts';
+export { BeirDataset } from './beir.ts';
+export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
+export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
+export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
+export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
+export { cachedSha256 } from './corpus-hash.ts';
+export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
+export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
+export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
 export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './trec.ts';
 export { buildWordnetDataset } from './wordnet/dataset.ts';
 export { type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';

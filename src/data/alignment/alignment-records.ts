@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idSchema } from '../files/index.ts';
+import { idSchema } from '../../files/index.ts';
 
 /** The records that the stages of the alignment hand to each other, one JSONL file a stage, joined by id. */
 

@@ -1,7 +1,7 @@
-import { UsageError } from '../system/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { BeirDataset } from '../beir.ts';
+import { sampleRows } from '../judged-queries.ts';
 import type { TrainingQuery } from './alignment-records.ts';
-import { BeirDataset } from './beir.ts';
-import { sampleRows } from './judged-queries.ts';
 import { readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 
 export interface TrainingSourceOptions {

@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DataError } from '../system/index.ts';
+import { DataError } from '../../system/index.ts';
+import type { Expansion } from '../records.ts';
 import { readExpansions } from './expansions.ts';
-import type { Expansion } from './records.ts';
 
 let folder: string;
 let file: string;

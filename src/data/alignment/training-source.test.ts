@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DataError, UsageError } from '../system/index.ts';
+import { DataError, UsageError } from '../../system/index.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import { openTrainingSource, type TrainingSourceOptions } from './training-source.ts';
 

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { idSchema, readJsonl, writeJsonl } from '../files/index.ts';
-import { DataError, isThere, type Progress, SILENT, systemFault, UsageError } from '../system/index.ts';
-import type { Triple } from './records.ts';
+import { idSchema, readJsonl, writeJsonl } from '../../files/index.ts';
+import { DataError, isThere, type Progress, SILENT, systemFault, UsageError } from '../../system/index.ts';
+import type { Triple } from '../records.ts';
 
 /** The eight files of the Echo data, each with the spellings it is published under; the first is used in ids. */
 export const ECHO_FILES: readonly (readonly string[])[] = [

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
-import { describeIssues, IdSet, idSchema, parseJson, readLines, writeJsonl } from '../files/index.ts';
-import { DataError, type FaultOptions } from '../system/index.ts';
+import { describeIssues, IdSet, idSchema, parseJson, readLines, writeJsonl } from '../../files/index.ts';
+import { DataError, type FaultOptions } from '../../system/index.ts';
 import { type Message, type PairRecord, pairSchema } from './alignment-records.ts';
 
 /**

@@ -1,11 +1,11 @@
-import { duplicateId, IdSet, readJsonl } from '../files/index.ts';
-import { compareDocumentIds } from '../measures/index.ts';
-import { DataError } from '../system/index.ts';
+import { duplicateId, IdSet, readJsonl } from '../../files/index.ts';
+import { compareDocumentIds } from '../../measures/index.ts';
+import { DataError } from '../../system/index.ts';
+import type { BeirDataset } from '../beir.ts';
+import { checkJudgedQueries } from '../judged-queries.ts';
+import { documentText } from '../records.ts';
 import type { TrainingQuery } from './alignment-records.ts';
-import type { BeirDataset } from './beir.ts';
 import { tripleSchema } from './echo.ts';
-import { checkJudgedQueries } from './judged-queries.ts';
-import { documentText } from './records.ts';
 
 /** What the gold document of a triple is called: a triple names its texts by its own id alone. */
 export function goldIdOfTriple(tripleId: string): string {

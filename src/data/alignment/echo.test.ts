@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readJsonl } from '../files/index.ts';
-import { DataError } from '../system/index.ts';
+import { readJsonl } from '../../files/index.ts';
+import { DataError } from '../../system/index.ts';
 import { ECHO_FILES, mergeEcho, tripleSchema } from './echo.ts';
 
 let folder: string;
