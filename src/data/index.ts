@@ -37,15 +37,15 @@ export {
   readTripleQueries,
 } from './alignment/training-queries.ts';
 export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './alignment/training-source.ts';
-export { BeirDataset } from './beir.ts';
-export { type BeirDownloadOptions, downloadBeir } from './beir-download.ts';
-export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
-export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './check.ts';
-export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './corpus.ts';
-export { cachedSha256 } from './corpus-hash.ts';
-export { checkJudgedQueries, sampleRows } from './judged-queries.ts';
-export { type Document, documentText, type Expansion, type Query, type Triple } from './records.ts';
-export { resolveSize, type SplitOptions, splitIds, splitRows } from './splits.ts';
-export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './trec.ts';
+export { BeirDataset } from './beir/beir.ts';
+export { type BeirDownloadOptions, downloadBeir } from './beir/beir-download.ts';
+export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir/beir-table.ts';
+export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './beir/check.ts';
+export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './beir/corpus.ts';
+export { cachedSha256 } from './beir/corpus-hash.ts';
+export { checkJudgedQueries, sampleRows } from './beir/judged-queries.ts';
+export { type Document, documentText, type Expansion, type Query, type Triple } from './beir/records.ts';
+export { resolveSize, type SplitOptions, splitIds, splitRows } from './beir/splits.ts';
+export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './beir/trec.ts';
 export { buildWordnetDataset } from './wordnet/dataset.ts';
 export { type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';

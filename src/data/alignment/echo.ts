@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { idSchema, readJsonl, writeJsonl } from '../../files/index.ts';
 import { DataError, isThere, type Progress, SILENT, systemFault, UsageError } from '../../system/index.ts';
-import type { Triple } from '../records.ts';
+import type { Triple } from '../beir/records.ts';
 
 /** The eight files of the Echo data, each with the spellings it is published under; the first is used in ids. */
 export const ECHO_FILES: readonly (readonly string[])[] = [

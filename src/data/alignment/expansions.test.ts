@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataError } from '../../system/index.ts';
-import type { Expansion } from '../records.ts';
+import type { Expansion } from '../beir/records.ts';
 import { readExpansions } from './expansions.ts';
 
 let folder: string;

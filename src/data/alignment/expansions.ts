@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { duplicateId, idSchema, readJsonl } from '../../files/index.ts';
-import type { Expansion } from '../records.ts';
+import type { Expansion } from '../beir/records.ts';
 
 const count = z.number().int().nonnegative();
 

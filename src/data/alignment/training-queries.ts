@@ -1,9 +1,9 @@
 import { duplicateId, IdSet, readJsonl } from '../../files/index.ts';
 import { compareDocumentIds } from '../../measures/index.ts';
 import { DataError } from '../../system/index.ts';
-import type { BeirDataset } from '../beir.ts';
-import { checkJudgedQueries } from '../judged-queries.ts';
-import { documentText } from '../records.ts';
+import type { BeirDataset } from '../beir/beir.ts';
+import { checkJudgedQueries } from '../beir/judged-queries.ts';
+import { documentText } from '../beir/records.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import { tripleSchema } from './echo.ts';
 

@@ -1,6 +1,6 @@
 import { UsageError } from '../../system/index.ts';
-import { BeirDataset } from '../beir.ts';
-import { sampleRows } from '../judged-queries.ts';
+import { BeirDataset } from '../beir/beir.ts';
+import { sampleRows } from '../beir/judged-queries.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import { readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 

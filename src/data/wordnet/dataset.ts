@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Progress, SILENT, sha256, throwIfAborted, UsageError } from '../../system/index.ts';
-import type { Triple } from '../records.ts';
+import type { Triple } from '../beir/records.ts';
 import { findDataset, writeDataset } from './dataset-folder.ts';
 import { type GlossDocument, makeGlossDocuments } from './gloss-documents.ts';
 import { type Lexicon, readLexicon } from './lexicon.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AbortedError, DataError } from '../system/index.ts';
+import { AbortedError, DataError } from '../../system/index.ts';
 import { checkBeir } from './check.ts';
 
 let folder: string;

@@ -1,6 +1,13 @@
-import { checkWritable, duplicateId, readLineBatches, readLines, type TextLine, writeLines } from '../files/index.ts';
-import { type Qrels, type Run, rankHits } from '../measures/index.ts';
-import { DataError } from '../system/index.ts';
+import {
+  checkWritable,
+  duplicateId,
+  readLineBatches,
+  readLines,
+  type TextLine,
+  writeLines,
+} from '../../files/index.ts';
+import { type Qrels, type Run, rankHits } from '../../measures/index.ts';
+import { DataError } from '../../system/index.ts';
 
 /** What C's `isspace` takes for white space, as trec_eval does; wider spaces of Unicode may stand in an identifier. */
 const WHITE_SPACE = /[ \t\v\f\r]+/;

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { IdSet, type Problem, ProblemLog, parseJsonLine, readLines } from '../files/index.ts';
-import { DataError, type Progress, type ProgressTask, SILENT } from '../system/index.ts';
+import { IdSet, type Problem, ProblemLog, parseJsonLine, readLines } from '../../files/index.ts';
+import { DataError, type Progress, type ProgressTask, SILENT } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { documentSchema, querySchema } from './corpus.ts';
 import { documentText } from './records.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { DataError, sha256, UsageError } from '../system/index.ts';
+import { DataError, sha256, UsageError } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { readCorpus, readQueries } from './corpus.ts';
 import type { Document } from './records.ts';

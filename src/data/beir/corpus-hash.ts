@@ -1,7 +1,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { cacheHome, sha256, sha256File, systemFault, writeDurably } from '../system/index.ts';
+import { cacheHome, sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 
 const entrySchema = z.object({ path: z.string(), size: z.string(), modified: z.string(), sha256: z.string() });
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Qrels, Run } from '../measures/index.ts';
-import { DataError } from '../system/index.ts';
+import type { Qrels, Run } from '../../measures/index.ts';
+import { DataError } from '../../system/index.ts';
 import { readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './trec.ts';
 
 let folder: string;

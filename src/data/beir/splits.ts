@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { z } from 'zod';
-import { duplicateId, IdSet, idSchema, parseJsonLine, RowFile, readLines } from '../files/index.ts';
-import { DataError, deriveSeed, type Progress, Random, SILENT, UsageError } from '../system/index.ts';
+import { duplicateId, IdSet, idSchema, parseJsonLine, RowFile, readLines } from '../../files/index.ts';
+import { DataError, deriveSeed, type Progress, Random, SILENT, UsageError } from '../../system/index.ts';
 
 /**
  * How many of `total` a size stands for: a whole number of 1 or more is itself, a number below 1 is a share (rounded).

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AbortedError, DataError, UsageError } from '../system/index.ts';
+import { AbortedError, DataError, UsageError } from '../../system/index.ts';
 import { resolveSize, splitIds, splitRows } from './splits.ts';
 
 let folder: string;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { duplicateId, IdSet, idSchema, readJsonl, readLineBatches } from '../files/index.ts';
-import { DataError } from '../system/index.ts';
+import { duplicateId, IdSet, idSchema, readJsonl, readLineBatches } from '../../files/index.ts';
+import { DataError } from '../../system/index.ts';
 import type { Document, Query } from './records.ts';
 
 /** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields (`metadata`) are not read. */

@@ -15,7 +15,7 @@ import {
   UsageError,
   unpackZip,
   withFileLock,
-} from '../system/index.ts';
+} from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
 

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve } from 'node:path';
-import type { Qrels } from '../measures/index.ts';
-import { DataError, isThere, UsageError } from '../system/index.ts';
+import type { Qrels } from '../../measures/index.ts';
+import { DataError, isThere, UsageError } from '../../system/index.ts';
 import { countDocuments, readCorpus, readQueries } from './corpus.ts';
 import { cachedSha256 } from './corpus-hash.ts';
 import type { Document, Query } from './records.ts';

@@ -1,5 +1,5 @@
-import type { Qrels } from '../measures/index.ts';
-import { DataError, Random } from '../system/index.ts';
+import type { Qrels } from '../../measures/index.ts';
+import { DataError, Random } from '../../system/index.ts';
 import type { BeirDataset } from './beir.ts';
 import type { Query } from './records.ts';
 

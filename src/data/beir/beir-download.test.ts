@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AbortedError, DataError, NetworkError, UsageError } from '../system/index.ts';
+import { AbortedError, DataError, NetworkError, UsageError } from '../../system/index.ts';
 import { downloadBeir } from './beir-download.ts';
 import { BEIR_DATASETS } from './beir-table.ts';
 
