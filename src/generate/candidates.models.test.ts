@@ -8,9 +8,9 @@ import { DEFAULT_GENERATOR, ModelStore, openCheckpoint, type ResolvedModel } fro
 import { writeAnswers } from './answers.ts';
 import { sampleCandidates } from './candidates.ts';
 import type { Generator } from './generator.ts';
-import { type LlamaOptions, loadGenerator } from './llama-generator.ts';
+import { type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
+import { quickCopyOf } from './llama/quick-weights.ts';
 import { PROMPTS } from './prompts.ts';
-import { quickCopyOf } from './quick-weights.ts';
 
 const QUERIES: TrainingQuery[] = [
   ['lagoon', 'a body of water cut off from a larger body by a reef of sand or coral'],

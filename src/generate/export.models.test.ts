@@ -16,8 +16,8 @@ import {
   writeAdapter,
 } from '../models/index.ts';
 import { Random } from '../system/index.ts';
-import { loadGenerator } from './llama-generator.ts';
-import { openTokenScorer, scoreTokens, type TokenScorerOptions } from './token-scorer.ts';
+import { loadGenerator } from './llama/llama-generator.ts';
+import { openTokenScorer, scoreTokens, type TokenScorerOptions } from './llama/token-scorer.ts';
 
 const TEXT =
   "A hacksaw is a fine-toothed saw, made in 1898 for cutting metal; most are hand saws with a C-shaped frame that holds a blade under tension.\nDon't   use it (ever!) on wood: 12,345 teeth… über naïve 日本語 🚀.";

@@ -1,4 +1,3 @@
-export type { Adapter } from './adapters.ts';
 export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './answers.ts';
 export {
   CANDIDATE_SAMPLES,
@@ -17,11 +16,12 @@ export {
   expandQueries,
 } from './expand.ts';
 export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
-export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama-generator.ts';
+export type { Adapter } from './llama/adapters.ts';
+export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
+export { quickCopyFile, wantsQuickCopy } from './llama/quick-weights.ts';
+export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './llama/token-scorer.ts';
 export { cutOpening } from './openings.ts';
 export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
-export { quickCopyFile, wantsQuickCopy } from './quick-weights.ts';
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
 export type { StageOptions, StageOutcome } from './stage.ts';
-export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './token-scorer.ts';

@@ -11,7 +11,7 @@ import { normalizeBaseUrl } from '../servers/index.ts';
 import { AbortedError } from '../system/index.ts';
 import { type CandidateOptions, sampleCandidates } from './candidates.ts';
 import type { Generation, GenerationRequest } from './generator.ts';
-import { loadGenerator } from './llama-generator.ts';
+import { loadGenerator } from './llama/llama-generator.ts';
 import { PROMPTS } from './prompts.ts';
 import { connectGenerator } from './server-generator.ts';
 

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Llama, LlamaModel } from 'node-llama-cpp';
-import { AbortedError, isAbort, LlmQeError, ModelError, ResourceError } from '../system/index.ts';
+import { AbortedError, isAbort, LlmQeError, ModelError, ResourceError } from '../../system/index.ts';
 import type { LoadedAdapter } from './adapters.ts';
 import { Lane } from './lane.ts';
 import { LlamaSequences } from './llama-context.ts';

@@ -1,14 +1,14 @@
 import type { LlamaModel } from 'node-llama-cpp';
-import { type ChatTemplate, ggufChatTemplate, openCheckpoint, type TensorInfo } from '../models/index.ts';
-import { AbortedError, contentKey, ModelError, type Progress, throwIfAborted } from '../system/index.ts';
+import { type ChatTemplate, ggufChatTemplate, openCheckpoint, type TensorInfo } from '../../models/index.ts';
+import { AbortedError, contentKey, ModelError, type Progress, throwIfAborted } from '../../system/index.ts';
+import { FinishedQueue } from '../finished-queue.ts';
+import type { Generation, GenerationRequest, Generator } from '../generator.ts';
+import { RequestFeed } from '../request-feed.ts';
 import { type AdaptedModel, type Adapter, adaptedModel, findAdapters } from './adapters.ts';
-import { FinishedQueue } from './finished-queue.ts';
 import { fitPrompt } from './fit-prompt.ts';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
 import type { Job, Lane } from './lane.ts';
 import { DEFAULT_CONTEXT, type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
 import { quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
-import { RequestFeed } from './request-feed.ts';
 
 export interface LlamaOptions {
   /** Texts written side by side. Default 32. */

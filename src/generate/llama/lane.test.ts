@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Generation, GenerationRequest } from './generator.ts';
+import type { Generation, GenerationRequest } from '../generator.ts';
 import { Lane } from './lane.ts';
 import type { TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';

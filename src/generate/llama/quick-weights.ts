@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { exportGguf, GGUF_ARCHITECTURES, type TensorInfo } from '../models/index.ts';
-import { cacheHome, contentKey, makeFolder, type Progress, withFileLock } from '../system/index.ts';
+import { exportGguf, GGUF_ARCHITECTURES, type TensorInfo } from '../../models/index.ts';
+import { cacheHome, contentKey, makeFolder, type Progress, withFileLock } from '../../system/index.ts';
 
 /**
  * Types that llama.cpp multiplies on a processor one row with one vector at a time; for Q8_0 it has kernels that take many

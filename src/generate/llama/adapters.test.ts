@@ -2,7 +2,7 @@ import { copyFile, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { DataError, ModelError, UsageError } from '../system/index.ts';
+import { DataError, ModelError, UsageError } from '../../system/index.ts';
 import { findAdapters } from './adapters.ts';
 
 /** From reference/lora_adapter.py: q and v of layers 3 and 20. */
@@ -30,7 +30,7 @@ async function faultOf(path: string, model = MODEL): Promise<unknown> {
 
 describe("findAdapters with PEFT's layout", () => {
   /** By reference/adapters.py, for a tiny Llama. */
-  const PEFT = join(import.meta.dirname, '../models/goldens/adapters/plain');
+  const PEFT = join(import.meta.dirname, '../../models/goldens/adapters/plain');
   const shapes = new Map(
     [0, 1].flatMap((layer): [string, number[]][] => [
       [`blk.${layer}.attn_q.weight`, [32, 32]],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../system/index.ts';
-import type { Sampling } from './generator.ts';
+import { Random } from '../../system/index.ts';
+import type { Sampling } from '../generator.ts';
 import { drawToken, nucleusWeight, sampleToken, type TokenScores } from './sampler.ts';
 
 /** A vocabulary whose logits are given outright, read as the embedded runtime's would be. */

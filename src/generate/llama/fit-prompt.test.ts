@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { GenerationRequest } from '../generator.ts';
 import { fitPrompt, type PromptTokenizer } from './fit-prompt.ts';
-import type { GenerationRequest } from './generator.ts';
 
 /** One token a character, but pairs of letters that stand together are one: cuts change how the seams join. */
 const TOKENIZER: PromptTokenizer = {

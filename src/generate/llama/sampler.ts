@@ -1,5 +1,5 @@
-import type { Random } from '../system/index.ts';
-import type { Sampling } from './generator.ts';
+import type { Random } from '../../system/index.ts';
+import type { Sampling } from '../generator.ts';
 
 /** The likeliest tokens, best first, with their scores: logit divided by the temperature. */
 export interface ScoredTokens {

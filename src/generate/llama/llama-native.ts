@@ -1,4 +1,4 @@
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 /**
  * The part of node-llama-cpp's native binding that this package drives itself. The library's public `evaluate` cannot

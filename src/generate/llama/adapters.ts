@@ -8,8 +8,8 @@ import {
   openCheckpoint,
   readAdapter,
   writeGgufAdapter,
-} from '../models/index.ts';
-import { cacheHome, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../system/index.ts';
+} from '../../models/index.ts';
+import { cacheHome, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../models/index.ts';
-import { AbortedError, ModelError } from '../system/index.ts';
-import type { Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
+import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../../models/index.ts';
+import { AbortedError, ModelError } from '../../system/index.ts';
+import type { Generation, GenerationRequest, Generator, Sampling } from '../generator.ts';
+import { PROMPTS } from '../prompts.ts';
 import { type LlamaOptions, loadGenerator } from './llama-generator.ts';
 import { openLlamaModel } from './llama-model.ts';
 import { openLlama } from './llama-runtime.ts';
-import { PROMPTS } from './prompts.ts';
 
 let model: ResolvedModel;
 beforeAll(async () => {

@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sha256File } from '../system/index.ts';
-import { expandQueries } from './expand.ts';
-import type { GenerationRequest, Generator } from './generator.ts';
+import { sha256File } from '../../system/index.ts';
+import { expandQueries } from '../expand.ts';
+import type { GenerationRequest, Generator } from '../generator.ts';
+import { PROMPTS } from '../prompts.ts';
 import { type GeneratorModel, loadGenerator } from './llama-generator.ts';
-import { PROMPTS } from './prompts.ts';
 
 /** From reference/lora_adapter.py: a model of two layers. */
 const TINY = join(import.meta.dirname, 'goldens', 'tiny-llama.gguf');

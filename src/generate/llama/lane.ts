@@ -1,5 +1,5 @@
-import { Random } from '../system/index.ts';
-import type { Generation, GenerationRequest } from './generator.ts';
+import { Random } from '../../system/index.ts';
+import type { Generation, GenerationRequest } from '../generator.ts';
 import { sampleToken, type TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';
 

@@ -1,4 +1,4 @@
-import type { GenerationRequest } from './generator.ts';
+import type { GenerationRequest } from '../generator.ts';
 
 /** What fitting a prompt needs of a model. */
 export interface PromptTokenizer {

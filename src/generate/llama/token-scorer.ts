@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { LlamaContext, LlamaModel } from 'node-llama-cpp';
-import { openCheckpoint } from '../models/index.ts';
-import { throwIfAborted, UsageError } from '../system/index.ts';
+import { openCheckpoint } from '../../models/index.ts';
+import { throwIfAborted, UsageError } from '../../system/index.ts';
 import { type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
 import { loadModel, nativeFault } from './llama-model.ts';
 import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Llama } from 'node-llama-cpp';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 /** llama.cpp is loaded once a process for each kind of device; its threads are set context by context. */
 const runtimes = new Map<string, Promise<Llama>>();
