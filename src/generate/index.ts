@@ -1,20 +1,3 @@
-export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './answers.ts';
-export {
-  CANDIDATE_SAMPLES,
-  CANDIDATE_TEMPERATURES,
-  type CandidateOptions,
-  type CandidateResult,
-  type CandidateTally,
-  sampleCandidates,
-} from './candidates.ts';
-export {
-  type ExpandableQuery,
-  type ExpandOptions,
-  type ExpandResult,
-  type ExpansionFiles,
-  type ExpansionStatistics,
-  expandQueries,
-} from './expand.ts';
 export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 export type { Adapter } from './llama/adapters.ts';
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
@@ -24,4 +7,21 @@ export { cutOpening } from './openings.ts';
 export { PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
-export type { StageOptions, StageOutcome } from './stage.ts';
+export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './writing/answers.ts';
+export {
+  CANDIDATE_SAMPLES,
+  CANDIDATE_TEMPERATURES,
+  type CandidateOptions,
+  type CandidateResult,
+  type CandidateTally,
+  sampleCandidates,
+} from './writing/candidates.ts';
+export {
+  type ExpandableQuery,
+  type ExpandOptions,
+  type ExpandResult,
+  type ExpansionFiles,
+  type ExpansionStatistics,
+  expandQueries,
+} from './writing/expand.ts';
+export type { StageOptions, StageOutcome } from './writing/stage.ts';

@@ -9,11 +9,11 @@ import { readJsonl } from '../files/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
 import { normalizeBaseUrl } from '../servers/index.ts';
 import { AbortedError } from '../system/index.ts';
-import { type CandidateOptions, sampleCandidates } from './candidates.ts';
 import type { Generation, GenerationRequest } from './generator.ts';
 import { loadGenerator } from './llama/llama-generator.ts';
 import { PROMPTS } from './prompts.ts';
 import { connectGenerator } from './server-generator.ts';
+import { type CandidateOptions, sampleCandidates } from './writing/candidates.ts';
 
 /** Addresses, with commas between them, of servers that all run the default generator. */
 const SERVERS = (process.env.LLM_QE_SERVERS ?? '').split(',').filter((address) => address.trim() !== '');

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sha256File } from '../../system/index.ts';
-import { expandQueries } from '../expand.ts';
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
+import { expandQueries } from '../writing/expand.ts';
 import { type GeneratorModel, loadGenerator } from './llama-generator.ts';
 
 /** From reference/lora_adapter.py: a model of two layers. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
+import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { type AcceptedText, completeGroups, type GroupOptions } from './groups.ts';
 
 const SAMPLING = { temperature: 1, topP: 1, topK: 0, maxTokens: 4 };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { TrainingSource } from '../data/index.ts';
-import { IdSet } from '../files/index.ts';
-import { DataError, throwIfAborted } from '../system/index.ts';
+import type { TrainingSource } from '../../data/index.ts';
+import { IdSet } from '../../files/index.ts';
+import { DataError, throwIfAborted } from '../../system/index.ts';
 
 /** What is told of queries without keeping them. */
 export interface QuerySet {

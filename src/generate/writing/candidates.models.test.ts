@@ -2,15 +2,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answerSchema, type CandidateRecord, candidateSchema, type TrainingQuery } from '../data/index.ts';
-import { readJsonl } from '../files/index.ts';
-import { DEFAULT_GENERATOR, ModelStore, openCheckpoint, type ResolvedModel } from '../models/index.ts';
+import { answerSchema, type CandidateRecord, candidateSchema, type TrainingQuery } from '../../data/index.ts';
+import { readJsonl } from '../../files/index.ts';
+import { DEFAULT_GENERATOR, ModelStore, openCheckpoint, type ResolvedModel } from '../../models/index.ts';
+import type { Generator } from '../generator.ts';
+import { type LlamaOptions, loadGenerator } from '../llama/llama-generator.ts';
+import { quickCopyOf } from '../llama/quick-weights.ts';
+import { PROMPTS } from '../prompts.ts';
 import { writeAnswers } from './answers.ts';
 import { sampleCandidates } from './candidates.ts';
-import type { Generator } from './generator.ts';
-import { type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
-import { quickCopyOf } from './llama/quick-weights.ts';
-import { PROMPTS } from './prompts.ts';
 
 const QUERIES: TrainingQuery[] = [
   ['lagoon', 'a body of water cut off from a larger body by a reef of sand or coral'],

@@ -2,12 +2,12 @@ import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AnswerRecord, answerSchema, type TrainingQuery } from '../data/index.ts';
-import { OtherSettingsError, readJsonl } from '../files/index.ts';
-import { AbortedError, DataError, UsageError } from '../system/index.ts';
+import { type AnswerRecord, answerSchema, type TrainingQuery } from '../../data/index.ts';
+import { OtherSettingsError, readJsonl } from '../../files/index.ts';
+import { AbortedError, DataError, UsageError } from '../../system/index.ts';
+import type { Generation, GenerationRequest, Generator } from '../generator.ts';
+import { PROMPTS } from '../prompts.ts';
 import { type AnswerOptions, writeAnswers } from './answers.ts';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
-import { PROMPTS } from './prompts.ts';
 
 /** Two requests under way at once, as the real ones have more; what ends is decided by the request. */
 class ToyGenerator implements Generator {

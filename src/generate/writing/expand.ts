@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
-import { type Expansion, expansionSchema, type Query } from '../data/index.ts';
-import { Journal, writeJsonl } from '../files/index.ts';
+import { type Expansion, expansionSchema, type Query } from '../../data/index.ts';
+import { Journal, writeJsonl } from '../../files/index.ts';
 import {
   AbortedError,
   contentKey,
@@ -11,12 +11,12 @@ import {
   type Progress,
   SILENT,
   UsageError,
-} from '../system/index.ts';
+} from '../../system/index.ts';
+import type { Generation, GenerationRequest, Sampling, Generator as TextGenerator } from '../generator.ts';
+import { cutOpening } from '../openings.ts';
+import type { PromptTemplate } from '../prompts.ts';
+import { checkSampling } from '../sampling.ts';
 import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
-import type { Generation, GenerationRequest, Sampling, Generator as TextGenerator } from './generator.ts';
-import { cutOpening } from './openings.ts';
-import type { PromptTemplate } from './prompts.ts';
-import { checkSampling } from './sampling.ts';
 
 /** A query that is to be expanded. */
 export interface ExpandableQuery extends Pick<Query, 'id' | 'text'> {

@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readExpansions, readQueries } from '../data/index.ts';
-import { AbortedError, DataError, UsageError } from '../system/index.ts';
+import { readExpansions, readQueries } from '../../data/index.ts';
+import { AbortedError, DataError, UsageError } from '../../system/index.ts';
+import type { Generation, GenerationRequest, Generator } from '../generator.ts';
+import { PROMPTS } from '../prompts.ts';
 import { type ExpandOptions, expandQueries } from './expand.ts';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
-import { PROMPTS } from './prompts.ts';
 
 /** Answers backwards, so that order must come from ids; a text is decided by prompt and seed. */
 class ToyGenerator implements Generator {

@@ -1,5 +1,5 @@
-import { ModelError } from '../system/index.ts';
-import type { Generation, GenerationRequest, Generator as TextGenerator } from './generator.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Generation, GenerationRequest, Generator as TextGenerator } from '../generator.ts';
 
 /** Requests that belong together: all samples of a query. */
 export interface RequestGroup<Item> {

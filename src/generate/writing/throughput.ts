@@ -1,5 +1,5 @@
-import type { Progress, ProgressTask } from '../system/index.ts';
-import type { Generation } from './generator.ts';
+import type { Progress, ProgressTask } from '../../system/index.ts';
+import type { Generation } from '../generator.ts';
 
 /** What one run wrote, and how fast. */
 export interface Speed {

@@ -1,4 +1,4 @@
-import type { Generator } from './generator.ts';
+import type { Generator } from '../generator.ts';
 
 /** How many of some texts lost their end. */
 export interface CutTexts {

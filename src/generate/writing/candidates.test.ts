@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ChatCall, ChatServer } from '../../test/support/chat-server.ts';
-import { type CandidateRecord, candidateSchema, type TrainingQuery } from '../data/index.ts';
-import { OtherSettingsError, readJsonl, readStageManifest } from '../files/index.ts';
-import { AbortedError, DataError, ModelError, UsageError } from '../system/index.ts';
+import { type ChatCall, ChatServer } from '../../../test/support/chat-server.ts';
+import { type CandidateRecord, candidateSchema, type TrainingQuery } from '../../data/index.ts';
+import { OtherSettingsError, readJsonl, readStageManifest } from '../../files/index.ts';
+import { AbortedError, DataError, ModelError, UsageError } from '../../system/index.ts';
+import type { Generation, GenerationRequest, Generator } from '../generator.ts';
+import { PROMPTS } from '../prompts.ts';
+import { connectGenerator } from '../server-generator.ts';
 import { type CandidateOptions, sampleCandidates } from './candidates.ts';
-import type { Generation, GenerationRequest, Generator } from './generator.ts';
-import { PROMPTS } from './prompts.ts';
-import { connectGenerator } from './server-generator.ts';
 
 /** Answers a few requests at a time, the last first, so that order must come from ids. */
 class ToyGenerator implements Generator {

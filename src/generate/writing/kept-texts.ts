@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
-import { Journal } from '../files/index.ts';
+import { Journal } from '../../files/index.ts';
 import type { AcceptedText } from './groups.ts';
 
 const textSchema = z.object({

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import type { TrainingQuery, TrainingSource } from '../data/index.ts';
+import type { TrainingQuery, TrainingSource } from '../../data/index.ts';
 import {
   agreeOnSettings,
   IdSet,
@@ -9,9 +9,9 @@ import {
   manifestFileOf,
   readStageManifest,
   writeStageManifest,
-} from '../files/index.ts';
-import { AbortedError, DataError, isAbort, type Progress, SILENT } from '../system/index.ts';
-import type { GenerationRequest, Generator } from './generator.ts';
+} from '../../files/index.ts';
+import { AbortedError, DataError, isAbort, type Progress, SILENT } from '../../system/index.ts';
+import type { GenerationRequest, Generator } from '../generator.ts';
 import { completeGroups, type FinishedGroup, type GroupOptions, type RequestGroup } from './groups.ts';
 import { KeptTexts, keptTextsFileOf } from './kept-texts.ts';
 import { surveyQueries } from './query-set.ts';
