@@ -2,11 +2,11 @@ import { ModelError } from '../system/index.ts';
 import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
 import { loraScale } from './adapter-config.ts';
 import { checkFit } from './adapter-merge.ts';
-import type { TensorInfo } from './checkpoint-contract.ts';
 import { checkOutput, type ExportOptions, sourceConfig, withSource } from './export-source.ts';
+import type { TensorInfo } from './formats/checkpoint-contract.ts';
+import { type GgufTensorToWrite, type GgufValue, writeGguf } from './formats/gguf-writer.ts';
 import { ggufNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture } from './gguf-settings.ts';
-import { type GgufTensorToWrite, type GgufValue, writeGguf } from './gguf-writer.ts';
 import { rowsAsNeighbours } from './rotary-rows.ts';
 
 /** What a GGUF adapter must know of its model. */

@@ -6,8 +6,8 @@ import { ModelError, UsageError } from '../system/index.ts';
 import { type LoraAdapter, readAdapter, writeAdapter } from './adapter.ts';
 import { type LoraConfig, loraScale, parseLoraConfig } from './adapter-config.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
-import { openCheckpoint } from './checkpoint.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
+import { openCheckpoint } from './formats/checkpoint.ts';
+import { writeSafetensors } from './formats/safetensors-writer.ts';
 
 /** Written by PEFT; see reference/adapters.py. */
 const GOLDENS = join(import.meta.dirname, 'goldens', 'adapters');

@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError, writeDurably } from '../system/index.ts';
 import { type LoraConfig, loraRank, parseLoraConfig } from './adapter-config.ts';
-import type { Checkpoint } from './checkpoint-contract.ts';
-import { readIfPresent } from './model-text-file.ts';
-import { openSafetensors } from './safetensors.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
+import type { Checkpoint } from './formats/checkpoint-contract.ts';
+import { readIfPresent } from './formats/model-text-file.ts';
+import { openSafetensors } from './formats/safetensors.ts';
+import { writeSafetensors } from './formats/safetensors-writer.ts';
 import { writeFolder } from './whole-folder.ts';
 
 /** One of the two factors of an adapted weight. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ModelError } from '../system/index.ts';
 import { ChatTemplate, ggufChatTemplate, loadChatTemplate, type TemplateMessage } from './chat-template.ts';
-import type { Checkpoint } from './checkpoint-contract.ts';
+import type { Checkpoint } from './formats/checkpoint-contract.ts';
 
 interface Goldens {
   templates: Record<string, { template: string; bos: string; eos: string; variables: Record<string, unknown> }>;

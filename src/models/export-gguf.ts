@@ -1,7 +1,5 @@
 import { basename } from 'node:path';
 import { ModelError } from '../system/index.ts';
-import type { TensorInfo } from './checkpoint-contract.ts';
-import { ENCODERS } from './element-encoders.ts';
 import {
   checkOutput,
   type ExportOptions,
@@ -10,14 +8,16 @@ import {
   withSource,
   writingTask,
 } from './export-source.ts';
-import { readGgufMetadataBytes } from './gguf.ts';
+import type { TensorInfo } from './formats/checkpoint-contract.ts';
+import { ENCODERS } from './formats/element-encoders.ts';
+import { readGgufMetadataBytes } from './formats/gguf.ts';
+import { type GgufTensorToWrite, type GgufTensorType, type GgufValue, writeGguf } from './formats/gguf-writer.ts';
+import { elementCount } from './formats/tensor-file.ts';
 import { ROPE_FACTORS } from './gguf-as-hf.ts';
 import { ggufNameOf, hfNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture, ggufRopeFactors, ggufSettings } from './gguf-settings.ts';
-import { type GgufTensorToWrite, type GgufTensorType, type GgufValue, writeGguf } from './gguf-writer.ts';
 import type { LanguageConfig } from './language-config.ts';
 import { rowsAsNeighbours } from './rotary-rows.ts';
-import { elementCount } from './tensor-file.ts';
 import { ggufTokenizer } from './tokenizer-to-gguf.ts';
 
 /** Types of the weight matrices; vectors (norms, biases) are always F32. */

@@ -5,13 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AbortedError, ModelError, UsageError } from '../system/index.ts';
 import { readAdapter } from './adapter.ts';
 import { exportGgufAdapter } from './adapter-to-gguf.ts';
-import { openCheckpoint } from './checkpoint.ts';
-import type { Checkpoint } from './checkpoint-contract.ts';
 import { exportGguf } from './export-gguf.ts';
 import { exportSafetensors } from './export-safetensors.ts';
-import { readGgufMetadataBytes } from './gguf.ts';
+import { openCheckpoint } from './formats/checkpoint.ts';
+import type { Checkpoint } from './formats/checkpoint-contract.ts';
+import { readGgufMetadataBytes } from './formats/gguf.ts';
+import { type GgufValue, writeGguf } from './formats/gguf-writer.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
-import { type GgufValue, writeGguf } from './gguf-writer.ts';
 import { loadTokenizer } from './tokenizer.ts';
 
 /** Tiny random models of Transformers, by reference/architectures.py. */

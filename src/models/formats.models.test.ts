@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../system/index.ts';
 import { ggufChatTemplate } from './chat-template.ts';
-import { openCheckpoint } from './checkpoint.ts';
+import { openCheckpoint } from './formats/checkpoint.ts';
 import { ModelStore } from './store.ts';
 import { loadTokenizer } from './tokenizer.ts';
 

@@ -19,15 +19,22 @@ export {
   type TemplateTokens,
   tokenizePrompt,
 } from './chat-template.ts';
-export { openCheckpoint } from './checkpoint.ts';
-export type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
-export { ENCODERS } from './element-encoders.ts';
 export { exportGguf, GGUF_TYPES } from './export-gguf.ts';
 export { EXPORT_DTYPES, type ExportDtype, exportSafetensors } from './export-safetensors.ts';
 export { type ExportOptions, type ExportSource, sourceSettings, withSource } from './export-source.ts';
+export { openCheckpoint } from './formats/checkpoint.ts';
+export type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
+export { ENCODERS } from './formats/element-encoders.ts';
+export type { GgufTensorType } from './formats/gguf-writer.ts';
+export {
+  type SafetensorsType,
+  type StreamedTensor,
+  type TensorToWrite,
+  writeModelSafetensors,
+  writeSafetensors,
+} from './formats/safetensors-writer.ts';
 export { type HfLanguageConfig, hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 export { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf } from './gguf-names.ts';
-export type { GgufTensorType } from './gguf-writer.ts';
 export {
   closestKnownName,
   DEFAULT_ENCODER,
@@ -47,13 +54,6 @@ export {
 } from './language-config.ts';
 export { type ModelSummary, summarizeModel, type TypeCount } from './model-summary.ts';
 export { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
-export {
-  type SafetensorsType,
-  type StreamedTensor,
-  type TensorToWrite,
-  writeModelSafetensors,
-  writeSafetensors,
-} from './safetensors-writer.ts';
 export { ModelStore, type ModelStoreOptions, type PullOptions, type ResolveOptions, type StoreEntry } from './store.ts';
 export { ModelNotThereError } from './store-plan.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';

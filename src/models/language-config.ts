@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
+import { readIfPresent } from './formats/model-text-file.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
-import { readIfPresent } from './model-text-file.ts';
 
 const size = z.int().positive();
 const tokenId = z.union([z.number(), z.array(z.number())]).nullish();

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ModelError } from '../system/index.ts';
+import { writeSafetensors } from './formats/safetensors-writer.ts';
 import { summarizeModel } from './model-summary.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
-import { openCheckpoint } from './checkpoint.ts';
-import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
-import { readIfPresent } from './model-text-file.ts';
+import { openCheckpoint } from './formats/checkpoint.ts';
+import type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
+import { readIfPresent } from './formats/model-text-file.ts';
 
 /** Tensors of one element type. */
 export interface TypeCount {

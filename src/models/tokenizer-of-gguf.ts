@@ -1,5 +1,5 @@
 import { ModelError } from '../system/index.ts';
-import type { Checkpoint } from './checkpoint-contract.ts';
+import type { Checkpoint } from './formats/checkpoint-contract.ts';
 import { PRE_TOKENIZERS, type PreTokenizer } from './pre-tokenizers.ts';
 import { TOKEN_TYPES } from './tokenizer-to-gguf.ts';
 

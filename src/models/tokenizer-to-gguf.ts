@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../system/index.ts';
 import { loadChatTemplate } from './chat-template.ts';
-import type { GgufValue } from './gguf-writer.ts';
+import type { GgufValue } from './formats/gguf-writer.ts';
+import { readIfPresent } from './formats/model-text-file.ts';
 import type { LanguageConfig } from './language-config.ts';
-import { readIfPresent } from './model-text-file.ts';
 import { findPreTokenizer } from './pre-tokenizers.ts';
 
 /** GGUF's kinds of tokens (gguf.md, `tokenizer.ggml.token_type`). */

@@ -1,5 +1,5 @@
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
-import { ModelError, systemFault } from '../system/index.ts';
+import { ModelError, systemFault } from '../../system/index.ts';
 import type { TensorFile } from './tensor-file.ts';
 
 /** An entry of the archive: a run of bytes of the file, since PyTorch stores without compression. */

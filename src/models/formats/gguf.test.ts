@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import { openGguf } from './gguf.ts';
 
 let folder = '';

@@ -5,7 +5,7 @@ import { ENCODERS } from './element-encoders.ts';
 
 /** By reference/gguf_goldens.py. */
 const goldens: Record<string, string> = JSON.parse(
-  await readFile(new URL('./goldens/encodings.json', import.meta.url), 'utf8'),
+  await readFile(new URL('../goldens/encodings.json', import.meta.url), 'utf8'),
 );
 const bytesOf = (base64: string) => new Uint8Array(Buffer.from(base64, 'base64'));
 const values = new Float32Array(bytesOf(goldens.values!).buffer);

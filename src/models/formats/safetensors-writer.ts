@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { DurableFile, ModelError, throwIfAborted, UsageError, writeDurably } from '../system/index.ts';
+import { DurableFile, ModelError, throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { ENCODERS } from './element-encoders.ts';
 import { LARGEST_HEADER } from './safetensors.ts';
 import { elementCount } from './tensor-file.ts';

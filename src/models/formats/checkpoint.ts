@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { openGguf } from './gguf.ts';
 import { openSafetensors, openShardedSafetensors } from './safetensors.ts';

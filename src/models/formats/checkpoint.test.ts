@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LlmQeError, ModelError, Random } from '../system/index.ts';
+import { LlmQeError, ModelError, Random } from '../../system/index.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint-contract.ts';
 import { PLAIN_FORMATS } from './element-formats.ts';
@@ -14,7 +14,7 @@ interface Goldens {
   half: { bits: string; values: string };
 }
 
-const goldens: Goldens = JSON.parse(await readFile(new URL('./goldens/checkpoints.json', import.meta.url), 'utf8'));
+const goldens: Goldens = JSON.parse(await readFile(new URL('../goldens/checkpoints.json', import.meta.url), 'utf8'));
 let folder = '';
 
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ModelError, UsageError } from '../system/index.ts';
+import { ModelError, UsageError } from '../../system/index.ts';
 import { openSafetensors } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 

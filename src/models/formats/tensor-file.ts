@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { LlmQeError, ModelError, ResourceError, systemFault } from '../system/index.ts';
+import { LlmQeError, ModelError, ResourceError, systemFault } from '../../system/index.ts';
 import type { ElementFormat } from './element-formats.ts';
 
 /** Bytes read and converted at a time, so that a large tensor costs its own size and little more. */

@@ -1,5 +1,5 @@
 import { Parser } from 'pickleparser';
-import { LlmQeError, ModelError } from '../system/index.ts';
+import { LlmQeError, ModelError } from '../../system/index.ts';
 import { type ElementFormat, PLAIN_FORMATS } from './element-formats.ts';
 
 /** A tensor as a PyTorch pickle describes it: a view of a storage. */

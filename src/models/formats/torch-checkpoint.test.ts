@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import { openTorch } from './torch-checkpoint.ts';
 
 const goldens: { files: Record<string, string> } = JSON.parse(
-  await readFile(new URL('./goldens/checkpoints.json', import.meta.url), 'utf8'),
+  await readFile(new URL('../goldens/checkpoints.json', import.meta.url), 'utf8'),
 );
 
 let folder = '';

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import { missingModel } from './tensor-file.ts';
 
 /** Larger than any text file of a known model (Gemma's tokenizer.json has 33 MB). */

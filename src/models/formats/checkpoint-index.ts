@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import type { Checkpoint, TensorInfo } from './checkpoint-contract.ts';
 import { readIfPresent } from './model-text-file.ts';
 

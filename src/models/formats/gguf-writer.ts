@@ -1,4 +1,4 @@
-import { DurableFile, throwIfAborted, UsageError } from '../system/index.ts';
+import { DurableFile, throwIfAborted, UsageError } from '../../system/index.ts';
 import { ENCODERS } from './element-encoders.ts';
 import { GGML_TYPES } from './gguf-types.ts';
 import type { WriteOptions } from './safetensors-writer.ts';
