@@ -12,7 +12,7 @@ import type { Checkpoint } from './formats/checkpoint-contract.ts';
 import { readGgufMetadataBytes } from './formats/gguf.ts';
 import { type GgufValue, writeGguf } from './formats/gguf-writer.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
-import { loadTokenizer } from './tokenizer.ts';
+import { loadTokenizer } from './tokenizer/tokenizer.ts';
 
 /** Tiny random models of Transformers, by reference/architectures.py. */
 const TINY = join(import.meta.dirname, '../nn/goldens');

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../system/index.ts';
-import { ggufChatTemplate } from './chat-template.ts';
 import { openCheckpoint } from './formats/checkpoint.ts';
 import { ModelStore } from './store.ts';
-import { loadTokenizer } from './tokenizer.ts';
+import { ggufChatTemplate } from './tokenizer/chat-template.ts';
+import { loadTokenizer } from './tokenizer/tokenizer.ts';
 
 const goldens = async (name: string) =>
   JSON.parse(await readFile(new URL(`./goldens/${name}`, import.meta.url), 'utf8'));

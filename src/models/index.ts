@@ -10,15 +10,6 @@ export {
 export { type LoraConfig, loraRank, loraScale, parseLoraConfig } from './adapter-config.ts';
 export { mergedCheckpoint } from './adapter-merge.ts';
 export { type AdapterTarget, checkAdapterFits, exportGgufAdapter, writeGgufAdapter } from './adapter-to-gguf.ts';
-export {
-  ChatTemplate,
-  ggufChatTemplate,
-  loadChatTemplate,
-  type RenderOptions,
-  type TemplateMessage,
-  type TemplateTokens,
-  tokenizePrompt,
-} from './chat-template.ts';
 export { exportGguf, GGUF_TYPES } from './export-gguf.ts';
 export { EXPORT_DTYPES, type ExportDtype, exportSafetensors } from './export-safetensors.ts';
 export { type ExportOptions, type ExportSource, sourceSettings, withSource } from './export-source.ts';
@@ -57,6 +48,15 @@ export { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
 export { ModelStore, type ModelStoreOptions, type PullOptions, type ResolveOptions, type StoreEntry } from './store.ts';
 export { ModelNotThereError } from './store-plan.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
-export { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
+export {
+  ChatTemplate,
+  ggufChatTemplate,
+  loadChatTemplate,
+  type RenderOptions,
+  type TemplateMessage,
+  type TemplateTokens,
+  tokenizePrompt,
+} from './tokenizer/chat-template.ts';
+export { loadTokenizer, type TextTokenizer } from './tokenizer/tokenizer.ts';
 export { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
 export { writeFolder } from './whole-folder.ts';

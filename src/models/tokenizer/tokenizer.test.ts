@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ModelError, UsageError } from '../system/index.ts';
+import { ModelError, UsageError } from '../../system/index.ts';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
 
 interface Goldens {
@@ -11,7 +11,9 @@ interface Goldens {
   cases: { config: Record<string, unknown>; ids: Record<string, number[][]> }[];
 }
 
-const goldens: Goldens = JSON.parse(await readFile(new URL('./goldens/tokenizer-small.json', import.meta.url), 'utf8'));
+const goldens: Goldens = JSON.parse(
+  await readFile(new URL('../goldens/tokenizer-small.json', import.meta.url), 'utf8'),
+);
 let root = '';
 let count = 0;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { z } from 'zod';
-import { ModelError, UsageError } from '../system/index.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
+import { ModelError, UsageError } from '../../system/index.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
 
 /** Turns texts into token ids, as the model was trained with. Calls may overlap. */
 export interface TextTokenizer {

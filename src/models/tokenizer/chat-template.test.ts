@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import { ChatTemplate, ggufChatTemplate, loadChatTemplate, type TemplateMessage } from './chat-template.ts';
-import type { Checkpoint } from './formats/checkpoint-contract.ts';
 
 interface Goldens {
   templates: Record<string, { template: string; bos: string; eos: string; variables: Record<string, unknown> }>;
@@ -17,7 +17,7 @@ interface Goldens {
   }[];
 }
 
-const goldens: Goldens = JSON.parse(await readFile(new URL('./goldens/chat-templates.json', import.meta.url), 'utf8'));
+const goldens: Goldens = JSON.parse(await readFile(new URL('../goldens/chat-templates.json', import.meta.url), 'utf8'));
 const question = [{ role: 'user', content: 'What is a hacksaw?' }];
 let folder = '';
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
-import type { Checkpoint } from './formats/checkpoint-contract.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Checkpoint } from '../formats/checkpoint-contract.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
 import { honourStripArguments, STRIPPING } from './template-strip.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 

@@ -1,4 +1,4 @@
-import { canonicalJson } from '../system/index.ts';
+import { canonicalJson } from '../../system/index.ts';
 
 /** A way to cut texts into words before byte-level BPE, as llama.cpp and as tokenizer.json name it. */
 export interface PreTokenizer {
