@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AbortedError, ModelError, UsageError } from '../system/index.ts';
-import { readAdapter } from './adapter.ts';
-import { exportGgufAdapter } from './adapter-to-gguf.ts';
-import { exportGguf } from './export-gguf.ts';
-import { exportSafetensors } from './export-safetensors.ts';
+import { readAdapter } from './convert/adapter.ts';
+import { exportGgufAdapter } from './convert/adapter-to-gguf.ts';
+import { exportGguf } from './convert/export-gguf.ts';
+import { exportSafetensors } from './convert/export-safetensors.ts';
+import { hfCheckpointOfGguf, hfConfigOfGguf } from './convert/gguf-as-hf.ts';
 import { openCheckpoint } from './formats/checkpoint.ts';
 import type { Checkpoint } from './formats/checkpoint-contract.ts';
 import { readGgufMetadataBytes } from './formats/gguf.ts';
 import { type GgufValue, writeGguf } from './formats/gguf-writer.ts';
-import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 import { loadTokenizer } from './tokenizer/tokenizer.ts';
 
 /** Tiny random models of Transformers, by reference/architectures.py. */

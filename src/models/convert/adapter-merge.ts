@@ -1,7 +1,7 @@
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
 import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
 import { loraScale } from './adapter-config.ts';
-import type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
 
 /** The two factors of a weight and the factor of their product. */
 interface Change extends LoraPair {

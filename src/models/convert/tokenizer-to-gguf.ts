@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
-import type { GgufValue } from './formats/gguf-writer.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
+import { ModelError } from '../../system/index.ts';
+import type { GgufValue } from '../formats/gguf-writer.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
+import { loadChatTemplate } from '../tokenizer/chat-template.ts';
+import { findPreTokenizer } from '../tokenizer/pre-tokenizers.ts';
 import type { LanguageConfig } from './language-config.ts';
-import { loadChatTemplate } from './tokenizer/chat-template.ts';
-import { findPreTokenizer } from './tokenizer/pre-tokenizers.ts';
 
 /** GGUF's kinds of tokens (gguf.md, `tokenizer.ggml.token_type`). */
 export const TOKEN_TYPES = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError, writeDurably } from '../system/index.ts';
+import { ModelError, writeDurably } from '../../system/index.ts';
+import type { Checkpoint } from '../formats/checkpoint-contract.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
+import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { type LoraConfig, loraRank, parseLoraConfig } from './adapter-config.ts';
-import type { Checkpoint } from './formats/checkpoint-contract.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
-import { openSafetensors } from './formats/safetensors.ts';
-import { writeSafetensors } from './formats/safetensors-writer.ts';
 import { writeFolder } from './whole-folder.ts';
 
 /** One of the two factors of an adapted weight. */

@@ -1,10 +1,10 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { ModelError, type Progress, SILENT, UsageError } from '../system/index.ts';
+import { ModelError, type Progress, SILENT, UsageError } from '../../system/index.ts';
+import { openCheckpoint } from '../formats/checkpoint.ts';
+import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import type { LoraAdapter } from './adapter.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
-import { openCheckpoint } from './formats/checkpoint.ts';
-import type { Checkpoint } from './formats/checkpoint-contract.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 import { type LanguageConfig, parseLanguageConfig, readLanguageConfig } from './language-config.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 const size = z.number().int().positive();
 /** PEFT's own defaults, for settings that an older version did not write. */

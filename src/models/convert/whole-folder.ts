@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { makeFolder, syncFolder, systemFault, UsageError } from '../system/index.ts';
+import { makeFolder, syncFolder, systemFault, UsageError } from '../../system/index.ts';
 
 /**
  * Writes a folder that appears under its name when it is whole: files go into a neighbour, which then takes the name. A

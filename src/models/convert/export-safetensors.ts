@@ -1,11 +1,11 @@
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError, makeFolder, systemFault, writeDurably } from '../system/index.ts';
+import { ModelError, makeFolder, systemFault, writeDurably } from '../../system/index.ts';
+import { ENCODERS } from '../formats/element-encoders.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
+import { type SafetensorsType, type StreamedTensor, writeModelSafetensors } from '../formats/safetensors-writer.ts';
+import { elementCount } from '../formats/tensor-file.ts';
 import { type ExportOptions, type ExportSource, withSource, writingTask } from './export-source.ts';
-import { ENCODERS } from './formats/element-encoders.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
-import { type SafetensorsType, type StreamedTensor, writeModelSafetensors } from './formats/safetensors-writer.ts';
-import { elementCount } from './formats/tensor-file.ts';
 import { hfConfigOfGguf } from './gguf-as-hf.ts';
 import { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
 import { writeFolder } from './whole-folder.ts';

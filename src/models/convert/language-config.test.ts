@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { LEAST_LANGUAGE_CONFIG } from '../../test/support/least-language-config.ts';
-import { ModelError } from '../system/index.ts';
+import { LEAST_LANGUAGE_CONFIG } from '../../../test/support/least-language-config.ts';
+import { ModelError } from '../../system/index.ts';
 import { parseLanguageConfig } from './language-config.ts';
 
 const LEAST = {

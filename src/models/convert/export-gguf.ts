@@ -1,5 +1,10 @@
 import { basename } from 'node:path';
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { TensorInfo } from '../formats/checkpoint-contract.ts';
+import { ENCODERS } from '../formats/element-encoders.ts';
+import { readGgufMetadataBytes } from '../formats/gguf.ts';
+import { type GgufTensorToWrite, type GgufTensorType, type GgufValue, writeGguf } from '../formats/gguf-writer.ts';
+import { elementCount } from '../formats/tensor-file.ts';
 import {
   checkOutput,
   type ExportOptions,
@@ -8,11 +13,6 @@ import {
   withSource,
   writingTask,
 } from './export-source.ts';
-import type { TensorInfo } from './formats/checkpoint-contract.ts';
-import { ENCODERS } from './formats/element-encoders.ts';
-import { readGgufMetadataBytes } from './formats/gguf.ts';
-import { type GgufTensorToWrite, type GgufTensorType, type GgufValue, writeGguf } from './formats/gguf-writer.ts';
-import { elementCount } from './formats/tensor-file.ts';
 import { ROPE_FACTORS } from './gguf-as-hf.ts';
 import { ggufNameOf, hfNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture, ggufRopeFactors, ggufSettings } from './gguf-settings.ts';

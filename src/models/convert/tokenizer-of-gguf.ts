@@ -1,6 +1,6 @@
-import { ModelError } from '../system/index.ts';
-import type { Checkpoint } from './formats/checkpoint-contract.ts';
-import { PRE_TOKENIZERS, type PreTokenizer } from './tokenizer/pre-tokenizers.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Checkpoint } from '../formats/checkpoint-contract.ts';
+import { PRE_TOKENIZERS, type PreTokenizer } from '../tokenizer/pre-tokenizers.ts';
 import { TOKEN_TYPES } from './tokenizer-to-gguf.ts';
 
 /**

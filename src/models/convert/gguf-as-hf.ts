@@ -1,6 +1,6 @@
-import { ModelError } from '../system/index.ts';
-import type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
-import { unknownTensor } from './formats/checkpoint-index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
+import { unknownTensor } from '../formats/checkpoint-index.ts';
 import { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf, permutedHeads } from './gguf-names.ts';
 import { type Llama3Scaling, llama3ScalingOf } from './rope-scaling.ts';
 import { rowsAsHalves } from './rotary-rows.ts';

@@ -1,10 +1,10 @@
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { TensorInfo } from '../formats/checkpoint-contract.ts';
+import { type GgufTensorToWrite, type GgufValue, writeGguf } from '../formats/gguf-writer.ts';
 import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
 import { loraScale } from './adapter-config.ts';
 import { checkFit } from './adapter-merge.ts';
 import { checkOutput, type ExportOptions, sourceConfig, withSource } from './export-source.ts';
-import type { TensorInfo } from './formats/checkpoint-contract.ts';
-import { type GgufTensorToWrite, type GgufValue, writeGguf } from './formats/gguf-writer.ts';
 import { ggufNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture } from './gguf-settings.ts';
 import { rowsAsNeighbours } from './rotary-rows.ts';

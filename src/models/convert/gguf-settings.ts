@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
-import type { GgufValue } from './formats/gguf-writer.ts';
+import { ModelError } from '../../system/index.ts';
+import type { GgufValue } from '../formats/gguf-writer.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 import type { LanguageConfig } from './language-config.ts';
 import { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
-import { openCheckpoint } from './formats/checkpoint.ts';
-import type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
+import { ModelError } from '../../system/index.ts';
+import { openCheckpoint } from '../formats/checkpoint.ts';
+import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
 
 /** Tensors of one element type. */
 export interface TypeCount {

@@ -2,17 +2,17 @@ import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ModelError, UsageError } from '../system/index.ts';
+import { ModelError, UsageError } from '../../system/index.ts';
+import { openCheckpoint } from '../formats/checkpoint.ts';
+import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { type LoraAdapter, readAdapter, writeAdapter } from './adapter.ts';
 import { type LoraConfig, loraScale, parseLoraConfig } from './adapter-config.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
-import { openCheckpoint } from './formats/checkpoint.ts';
-import { writeSafetensors } from './formats/safetensors-writer.ts';
 
 /** Written by PEFT; see reference/adapters.py. */
 const GOLDENS = join(import.meta.dirname, 'goldens', 'adapters');
 /** The tiny Llama that they adapt. */
-const BASE = join(import.meta.dirname, '../nn/goldens/llama');
+const BASE = join(import.meta.dirname, '../../nn/goldens/llama');
 const NAMES = ['plain', 'rslora', 'patterns'];
 const Q = 'model.layers.0.self_attn.q_proj';
 

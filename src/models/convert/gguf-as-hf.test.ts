@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Random } from '../system/index.ts';
-import type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
+import { Random } from '../../system/index.ts';
+import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 import { llama3Factors } from './rope-scaling.ts';
 

@@ -1,4 +1,4 @@
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 /**
  * Two orders of a query or key projection's rows. A rotary embedding turns pairs of them: Transformers pairs row j of a

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ModelError } from '../system/index.ts';
-import { writeSafetensors } from './formats/safetensors-writer.ts';
+import { ModelError } from '../../system/index.ts';
+import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { summarizeModel } from './model-summary.ts';
 
 let folder: string;

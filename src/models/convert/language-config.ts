@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ModelError } from '../system/index.ts';
-import { readIfPresent } from './formats/model-text-file.ts';
+import { ModelError } from '../../system/index.ts';
+import { readIfPresent } from '../formats/model-text-file.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 
 const size = z.int().positive();
