@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../system/index.ts';
 import { openCheckpoint } from './formats/checkpoint.ts';
-import { ModelStore } from './store.ts';
+import { ModelStore } from './store/store.ts';
 import { ggufChatTemplate } from './tokenizer/chat-template.ts';
 import { loadTokenizer } from './tokenizer/tokenizer.ts';
 

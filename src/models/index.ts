@@ -51,10 +51,16 @@ export {
   type KnownModel,
   type KnownSource,
   knownModelAt,
-} from './known-models.ts';
-export { ModelStore, type ModelStoreOptions, type PullOptions, type ResolveOptions, type StoreEntry } from './store.ts';
-export { ModelNotThereError } from './store-plan.ts';
-export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store-types.ts';
+} from './store/known-models.ts';
+export {
+  ModelStore,
+  type ModelStoreOptions,
+  type PullOptions,
+  type ResolveOptions,
+  type StoreEntry,
+} from './store/store.ts';
+export { ModelNotThereError } from './store/store-plan.ts';
+export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store/store-types.ts';
 export {
   ChatTemplate,
   ggufChatTemplate,

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ModelStore } from '../../src/models/store.ts';
+import { ModelStore } from '../../src/models/store/store.ts';
 import { AbortedError, LlmQeError, ModelError, sha256 } from '../../src/system/index.ts';
 import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../support/fake-hub.ts';
 

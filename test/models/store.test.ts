@@ -3,8 +3,8 @@ import { chmod, mkdir, mkdtemp, readFile, rm, truncate, utimes, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { KNOWN_MODELS } from '../../src/models/known-models.ts';
-import { ModelStore, type ModelStoreOptions } from '../../src/models/store.ts';
+import { KNOWN_MODELS } from '../../src/models/store/known-models.ts';
+import { ModelStore, type ModelStoreOptions } from '../../src/models/store/store.ts';
 import { ModelError, sha256 } from '../../src/system/index.ts';
 import { type FakeHub, startFakeHub } from '../support/fake-hub.ts';
 import { type ZipEntry, zipArchive } from '../support/zip-writer.ts';

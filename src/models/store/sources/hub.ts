@@ -10,7 +10,7 @@ import {
   NetworkError,
   request,
   withRetries,
-} from '../../system/index.ts';
+} from '../../../system/index.ts';
 import { selectFiles } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 import { formatReference, type HubReference } from './hub-reference.ts';

@@ -1,4 +1,4 @@
-import { ModelError } from '../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 import { closestKnownName, KNOWN_MODELS, type KnownModel } from './known-models.ts';
 import { formatReference, type HubReference } from './sources/hub-reference.ts';
 import type { PinnedFile } from './store-types.ts';

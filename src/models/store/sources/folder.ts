@@ -1,6 +1,6 @@
 import { constants, copyFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeFolder, systemFault, throwIfAborted, unpackZip } from '../../system/index.ts';
+import { makeFolder, systemFault, throwIfAborted, unpackZip } from '../../../system/index.ts';
 import { listFolder, selectFiles } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 import { type FetchOrder, type ModelSource, recordPinned, refusal } from './source.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError, type Progress, sha256File, systemFault } from '../../system/index.ts';
+import { ModelError, type Progress, sha256File, systemFault } from '../../../system/index.ts';
 import { describeMismatch } from '../store-manifest.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 

@@ -13,7 +13,7 @@ import {
   syncFolder,
   systemFault,
   withFileLock,
-} from '../system/index.ts';
+} from '../../system/index.ts';
 import { findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
 import { FolderSource } from './sources/folder.ts';
 import { HubSource } from './sources/hub.ts';

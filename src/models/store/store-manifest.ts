@@ -1,7 +1,7 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { contentKey, sha256File, throwIfAborted, writeDurably } from '../system/index.ts';
+import { contentKey, sha256File, throwIfAborted, writeDurably } from '../../system/index.ts';
 import type { FileRecord, PinnedFile } from './store-types.ts';
 
 const manifestSchema = z.object({

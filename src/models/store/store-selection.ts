@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ModelError, systemFault } from '../system/index.ts';
+import { ModelError, systemFault } from '../../system/index.ts';
 import type { ModelFormat } from './store-types.ts';
 
 /** Files beside the weights that decide what a model answers. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { summarizeModel } from './convert/model-summary.ts';
+import { summarizeModel } from '../convert/model-summary.ts';
 import { ModelStore } from './store.ts';
 
 /** Fetched anew into a home of its own, through the hub where it is reached and through pip where it is not. */

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { sha256, sha256File, systemFault, writeDurably } from '../system/index.ts';
+import { sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 import type { FileRecord } from './store-types.ts';
 
 const noteSchema = z.object({ path: z.string(), bytes: z.number(), modified: z.number(), sha256: z.string() });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AbortedError, ModelError, makeFolder, NetworkError, ResourceError } from '../../system/index.ts';
+import { AbortedError, ModelError, makeFolder, NetworkError, ResourceError } from '../../../system/index.ts';
 import type { FileRecord } from '../store-types.ts';
 import { unpackWanted } from './folder.ts';
 import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
