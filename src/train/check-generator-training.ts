@@ -8,8 +8,8 @@ import {
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { checkTargets } from './generator-step.ts';
+import { parseTrainingSettings } from './loop/training-settings.ts';
 import { trainingSettings } from './train-generator.ts';
-import { parseTrainingSettings } from './training-settings.ts';
 import { trlJobOf } from './trl/train-generator-with-trl.ts';
 import { trlArguments } from './trl/trl-arguments.ts';
 import { planTrl } from './trl/trl-plan.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { UsageError } from '../system/index.ts';
 import { computeShape, loraShape } from './generator-step.ts';
+import { trainingSettingsSchema } from './loop/training-settings.ts';
 import { checkLossSettings, preferenceLossShape } from './preference-losses.ts';
-import { trainingSettingsSchema } from './training-settings.ts';
 
 const whole = () => z.coerce.number<number>().int().positive();
 const { schedule, metricForBest, direction } = trainingSettingsSchema.shape;

@@ -1,4 +1,3 @@
-export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './batches.ts';
 export {
   describeSkipped,
   TOKEN_FAULTS,
@@ -8,9 +7,6 @@ export {
   tokenizePairs,
 } from './chat-tokens.ts';
 export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
-export { loadParameters } from './checkpoint.ts';
-export { DivergedError } from './diverged-error.ts';
-export { evaluateTask, type Figures } from './evaluation.ts';
 export { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
 export type { PairCounts } from './generator-pairs.ts';
 export {
@@ -21,23 +17,27 @@ export {
   parseGeneratorSettings,
 } from './generator-settings.ts';
 export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator-step.ts';
-export { type MetricsRecord, metricsFile, metricsRecordSchema, readMetrics } from './metrics.ts';
-export { AdamW, type AdamWOptions, hasWeightDecay } from './optimizer.ts';
-export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './preference-losses.ts';
-export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './preference-task.ts';
-export { type ReferenceOptions, withReference } from './reference-log-probabilities.ts';
-export { type Schedule, type ScheduleKind, scheduleFactor, warmupSteps } from './schedule.ts';
-export { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
-export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './train-generator.ts';
-export { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
-export type { SavedCheckpoint } from './training-folder.ts';
+export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './loop/batches.ts';
+export { loadParameters } from './loop/checkpoint.ts';
+export { DivergedError } from './loop/errors.ts';
+export { evaluateTask, type Figures } from './loop/evaluation.ts';
+export { type MetricsRecord, metricsFile, metricsRecordSchema, readMetrics } from './loop/metrics.ts';
+export { AdamW, type AdamWOptions, hasWeightDecay } from './loop/optimizer.ts';
+export { type Schedule, type ScheduleKind, scheduleFactor, warmupSteps } from './loop/schedule.ts';
+export { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './loop/trainer.ts';
+export type { SavedCheckpoint } from './loop/training-folder.ts';
 export {
   parseTrainingSettings,
   type TrainingSettings,
   type TrainingSettingsInput,
   trainingSettingsSchema,
-} from './training-settings.ts';
-export type { MicroBatchResult, TrainingTask } from './training-task.ts';
+} from './loop/training-settings.ts';
+export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
+export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './preference-losses.ts';
+export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './preference-task.ts';
+export { type ReferenceOptions, withReference } from './reference-log-probabilities.ts';
+export { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
+export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './train-generator.ts';
 export {
   type TrainGeneratorWithTrlOptions,
   type TrainGeneratorWithTrlResult,

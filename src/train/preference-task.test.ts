@@ -10,14 +10,14 @@ import type { Parameters } from '../nn/index.ts';
 import { type TokenPair, tokenizePairs } from './chat-tokens.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
 import type { GeneratorStepOptions, LoraSettings } from './generator-step.ts';
-import { AdamW } from './optimizer.ts';
+import { AdamW } from './loop/optimizer.ts';
+import { takeStep } from './loop/step.ts';
+import { parseTrainingSettings } from './loop/training-settings.ts';
+import type { TrainingTask } from './loop/training-task.ts';
 import { type PreferenceLossSettings, preferenceLossShape } from './preference-losses.ts';
 import { PreferenceTask } from './preference-task.ts';
 import { withReference } from './reference-log-probabilities.ts';
-import { takeStep } from './step.ts';
 import { SupervisedTask } from './supervised-task.ts';
-import { parseTrainingSettings } from './training-settings.ts';
-import type { TrainingTask } from './training-task.ts';
 
 const GOLDENS = fileURLToPath(new URL('./goldens/dpo', import.meta.url));
 const BASE = fileURLToPath(new URL('../nn/goldens/llama', import.meta.url));

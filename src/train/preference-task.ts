@@ -11,6 +11,7 @@ import { throwIfAborted } from '../system/index.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import { type GeneratorStepOptions, openGeneratorStep } from './generator-step.ts';
+import type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 import { type PackedTexts, packedLength, packTexts } from './packing.ts';
 import {
   CHOSEN,
@@ -19,7 +20,6 @@ import {
   preferenceLoss,
   REJECTED,
 } from './preference-losses.ts';
-import type { MicroBatchResult, TrainingTask } from './training-task.ts';
 
 /** A pair to learn from: its tokens, and what the reference model thinks of both completions. */
 export interface PreferenceExample extends TokenPair {

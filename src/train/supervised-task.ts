@@ -9,8 +9,8 @@ import {
 import { throwIfAborted } from '../system/index.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import { type GeneratorStepOptions, openGeneratorStep } from './generator-step.ts';
+import type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 import { type PackedTexts, packedLength, packTexts } from './packing.ts';
-import type { MicroBatchResult, TrainingTask } from './training-task.ts';
 
 /** A prompt and the answer that is to be learnt, as token ids. */
 export interface SupervisedExample {

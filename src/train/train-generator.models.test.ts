@@ -7,7 +7,7 @@ import { openTokenScorer, scoreTokens } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../models/index.ts';
 import { tokenizePairs } from './chat-tokens.ts';
 import { openGeneratorBase } from './generator-base.ts';
-import { readMetrics } from './metrics.ts';
+import { readMetrics } from './loop/metrics.ts';
 import { trainGenerator } from './train-generator.ts';
 
 let folder: string;

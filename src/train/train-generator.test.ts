@@ -10,7 +10,7 @@ import { openCheckpoint, readAdapter } from '../models/index.ts';
 import { AbortedError, DataError, ModelError, Random, UsageError } from '../system/index.ts';
 import { tokenizePairs } from './chat-tokens.ts';
 import { openGeneratorBase } from './generator-base.ts';
-import { type MetricsRecord, readMetrics } from './metrics.ts';
+import { type MetricsRecord, readMetrics } from './loop/metrics.ts';
 import { PreferenceTask } from './preference-task.ts';
 import { withReference } from './reference-log-probabilities.ts';
 import { type TrainGeneratorOptions, trainGenerator } from './train-generator.ts';

@@ -6,7 +6,6 @@ import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/i
 import type { Parameters } from '../nn/index.ts';
 import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
 import type { TokenPair } from './chat-tokens.ts';
-import { loadParameters } from './checkpoint.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
 import {
   countsOf,
@@ -21,15 +20,16 @@ import {
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
+import { loadParameters } from './loop/checkpoint.ts';
+import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './loop/trainer.ts';
+import { TrainingFolder } from './loop/training-folder.ts';
+import type { TrainingSettingsInput } from './loop/training-settings.ts';
+import type { TrainingTask } from './loop/training-task.ts';
 import { packedLength } from './packing.ts';
 import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
 import { watchSteps } from './preference-watch.ts';
 import { withReference } from './reference-log-probabilities.ts';
 import { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
-import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './trainer.ts';
-import { TrainingFolder } from './training-folder.ts';
-import type { TrainingSettingsInput } from './training-settings.ts';
-import type { TrainingTask } from './training-task.ts';
 
 export interface TrainGeneratorOptions
   extends GeneratorPairsOptions,

@@ -1,5 +1,5 @@
 import { UsageError } from '../../system/index.ts';
-import { warmupSteps } from '../schedule.ts';
+import { warmupSteps } from '../loop/schedule.ts';
 import { logNameOf } from './trl-log.ts';
 import type { TrlPlan } from './trl-plan.ts';
 import { accumulationSteps } from './trl-settings.ts';

@@ -17,9 +17,9 @@ import {
 import { damagedFile } from '../damaged-file.ts';
 import { loraConfig } from '../generator-step.ts';
 import { hashList } from '../hash-list.ts';
-import { type MetricsRecord, metricsFile } from '../metrics.ts';
-import { oneAtATime } from '../one-at-a-time.ts';
-import { LEDGER_FILE, TRL_JOB_FILE } from '../training-folder.ts';
+import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
+import { oneAtATime } from '../loop/one-at-a-time.ts';
+import { LEDGER_FILE, TRL_JOB_FILE } from '../loop/training-folder.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
 import { trlCommands, writeTrlFiles } from './trl-files.ts';
 import { findTrl, type TrlInstallation } from './trl-installation.ts';

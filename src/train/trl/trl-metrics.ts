@@ -1,6 +1,6 @@
 import { writeJsonl } from '../../files/index.ts';
-import { DivergedError } from '../diverged-error.ts';
-import { MetricsLog, type MetricsRecord, metricsFile, readMetrics } from '../metrics.ts';
+import { DivergedError } from '../loop/errors.ts';
+import { MetricsLog, type MetricsRecord, metricsFile, readMetrics } from '../loop/metrics.ts';
 import type { LoggedFigures, TrainerState } from './trl-log.ts';
 import type { TrlPlan } from './trl-plan.ts';
 

@@ -1,6 +1,6 @@
-import { deriveSeed, throwIfAborted } from '../system/index.ts';
+import { deriveSeed, throwIfAborted } from '../../system/index.ts';
 import { cutMicroBatches } from './batches.ts';
-import { DivergedError } from './diverged-error.ts';
+import { DivergedError } from './errors.ts';
 import { addFigures, type Figures, summedWeight } from './evaluation.ts';
 import { clipFactor, findFault, GradientSum, type Gradients, globalNorm, isUsable } from './gradients.ts';
 import type { AdamW } from './optimizer.ts';

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder, ProtobufWriter, systemFault } from '../system/index.ts';
+import { makeFolder, ProtobufWriter, systemFault } from '../../system/index.ts';
 
 /** Numbers of one moment, as TensorBoard's scalars. */
 export interface ScalarEvent {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Journal, readJsonl, writeJsonl } from '../files/index.ts';
+import { Journal, readJsonl, writeJsonl } from '../../files/index.ts';
 import { EventFile, type ScalarEvent } from './tensorboard.ts';
 
 /** One line of `metrics.jsonl`: what a step or an evaluation measured. */

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { Parameters } from '../nn/index.ts';
+import { Parameters } from '../../nn/index.ts';
 import { clipFactor, globalNorm } from './gradients.ts';
 import { AdamW, hasWeightDecay } from './optimizer.ts';
 import { type ScheduleKind, scheduleFactor } from './schedule.ts';
 
-const golden = JSON.parse(readFileSync(new URL('./goldens/optimizer.json', import.meta.url), 'utf8'));
+const golden = JSON.parse(readFileSync(new URL('../goldens/optimizer.json', import.meta.url), 'utf8'));
 
 describe('AdamW against PyTorch', () => {
   const { settings, shapes, weightDecays, norms, rates, parametersAfterStep, firstMoments, secondMoments } =

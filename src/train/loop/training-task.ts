@@ -1,4 +1,4 @@
-import type { Parameters } from '../nn/index.ts';
+import type { Parameters } from '../../nn/index.ts';
 
 /** What one micro-batch adds to the step it is part of. */
 export interface MicroBatchResult {

@@ -1,4 +1,4 @@
-import { type Progress, type ProgressTask, SILENT, withFileLock } from '../system/index.ts';
+import { type Progress, type ProgressTask, SILENT, withFileLock } from '../../system/index.ts';
 
 export interface OneAtATimeOptions {
   /** What the other one does, behind "waiting for another process that". */

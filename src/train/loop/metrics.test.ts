@@ -2,7 +2,7 @@ import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DataError } from '../system/index.ts';
+import { DataError } from '../../system/index.ts';
 import { MetricsLog, type MetricsRecord, metricsFile, readMetrics } from './metrics.ts';
 
 let folder: string;

@@ -7,7 +7,7 @@ import {
   SILENT,
   throwIfAborted,
   UsageError,
-} from '../system/index.ts';
+} from '../../system/index.ts';
 import { BatchPlan, totalSteps } from './batches.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { evaluateTask, type Figures, figureForBest } from './evaluation.ts';

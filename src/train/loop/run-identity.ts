@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Parameters } from '../nn/index.ts';
-import { hashList } from './hash-list.ts';
+import type { Parameters } from '../../nn/index.ts';
+import { hashList } from '../hash-list.ts';
 import type { TrainingSettings } from './training-settings.ts';
 
 /** All that decides the outcome of a run; two runs of one identity end in the same bytes. Plain JSON. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Parameters } from '../nn/index.ts';
-import { ModelError } from '../system/index.ts';
+import { Parameters } from '../../nn/index.ts';
+import { ModelError } from '../../system/index.ts';
 import { clipFactor, findFault, GradientSum, globalNorm, isUsable } from './gradients.ts';
 
 const gradients = (...values: number[][]) => new Map(values.map((one, n) => [`p${n}`, Float32Array.from(one)]));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UsageError } from '../system/index.ts';
+import { UsageError } from '../../system/index.ts';
 
 /**
  * What decides a training run, the model and the data apart. Names and meanings follow Transformers' TrainingArguments

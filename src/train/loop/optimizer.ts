@@ -1,4 +1,4 @@
-import type { Parameters } from '../nn/index.ts';
+import type { Parameters } from '../../nn/index.ts';
 import type { Gradients } from './gradients.ts';
 
 export interface AdamWOptions {

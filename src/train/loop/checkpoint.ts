@@ -1,11 +1,11 @@
 import { rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { readJsonFile } from '../files/index.ts';
-import { openCheckpoint, type TensorToWrite, writeSafetensors } from '../models/index.ts';
-import type { Parameters } from '../nn/index.ts';
-import { ModelError, makeFolder, syncFolder, systemFault, writeDurably } from '../system/index.ts';
-import { damagedFile } from './damaged-file.ts';
+import { readJsonFile } from '../../files/index.ts';
+import { openCheckpoint, type TensorToWrite, writeSafetensors } from '../../models/index.ts';
+import type { Parameters } from '../../nn/index.ts';
+import { ModelError, makeFolder, syncFolder, systemFault, writeDurably } from '../../system/index.ts';
+import { damagedFile } from '../damaged-file.ts';
 import type { AdamW } from './optimizer.ts';
 
 /**

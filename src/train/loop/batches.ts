@@ -1,4 +1,4 @@
-import { deriveSeed, Random } from '../system/index.ts';
+import { deriveSeed, Random } from '../../system/index.ts';
 
 /** Optimiser steps of a whole run over a number of examples. */
 export function totalSteps(

@@ -1,11 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../files/index.ts';
-import type { Parameters } from '../nn/index.ts';
-import { makeFolder, writeDurably } from '../system/index.ts';
+import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
+import type { Parameters } from '../../nn/index.ts';
+import { makeFolder, writeDurably } from '../../system/index.ts';
+import { damagedFile } from '../damaged-file.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
-import { damagedFile } from './damaged-file.ts';
 import type { AdamW } from './optimizer.ts';
 import type { RunIdentity } from './run-identity.ts';
 

@@ -1,5 +1,5 @@
-import type { Progress } from '../system/index.ts';
-import { DataError, throwIfAborted, UsageError } from '../system/index.ts';
+import type { Progress } from '../../system/index.ts';
+import { DataError, throwIfAborted, UsageError } from '../../system/index.ts';
 import { cutMicroBatches } from './batches.ts';
 import type { TrainingSettings } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';

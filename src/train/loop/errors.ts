@@ -1,4 +1,4 @@
-import { type FaultOptions, LlmQeError } from '../system/index.ts';
+import { type FaultOptions, LlmQeError } from '../../system/index.ts';
 
 /** The loss or a gradient became NaN, infinite, or too large to go on with; the state before that step is kept. */
 export class DivergedError extends LlmQeError {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../system/index.ts';
+import { Random } from '../../system/index.ts';
 import { BatchPlan, cutMicroBatches } from './batches.ts';
 
 describe('the order of examples', () => {

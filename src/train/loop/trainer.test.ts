@@ -4,10 +4,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Point, points, RegressionTask, TRUE_BIAS, TRUE_WEIGHTS } from '../../test/support/regression-task.ts';
-import { AbortedError, type Progress, Random, UsageError } from '../system/index.ts';
+import { type Point, points, RegressionTask, TRUE_BIAS, TRUE_WEIGHTS } from '../../../test/support/regression-task.ts';
+import { AbortedError, type Progress, Random, UsageError } from '../../system/index.ts';
 import { loadParameters } from './checkpoint.ts';
-import { DivergedError } from './diverged-error.ts';
+import { DivergedError } from './errors.ts';
 import { type MetricsRecord, readMetrics } from './metrics.ts';
 import { type TrainOptions, train } from './trainer.ts';
 import type { TrainingSettingsInput } from './training-settings.ts';

@@ -1,5 +1,5 @@
-import type { Parameters } from '../nn/index.ts';
-import { ModelError } from '../system/index.ts';
+import type { Parameters } from '../../nn/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 /** Gradients by the name of their parameter. */
 export type Gradients = ReadonlyMap<string, Float32Array>;
