@@ -1,15 +1,15 @@
 import type { PairRecord } from '../data/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
-import { openGeneratorBase } from './generator-base.ts';
-import { checkLength } from './generator-pairs.ts';
+import { openGeneratorBase } from './generator/generator-base.ts';
+import { checkLength } from './generator/generator-pairs.ts';
 import {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
   parseGeneratorSettings,
-} from './generator-settings.ts';
-import { checkTargets } from './generator-step.ts';
+} from './generator/generator-settings.ts';
+import { checkTargets } from './generator/generator-step.ts';
+import { trainingSettings } from './generator/train-generator.ts';
 import { parseTrainingSettings } from './loop/training-settings.ts';
-import { trainingSettings } from './train-generator.ts';
 import { trlJobOf } from './trl/train-generator-with-trl.ts';
 import { trlArguments } from './trl/trl-arguments.ts';
 import { planTrl } from './trl/trl-plan.ts';

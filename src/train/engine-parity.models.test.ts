@@ -13,7 +13,7 @@ import {
 } from '../models/index.ts';
 import { type Head, llamaLogProbabilities, llamaModel, operations, TrainingStep } from '../nn/index.ts';
 import { Random } from '../system/index.ts';
-import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
+import { type GeneratorBase, openGeneratorBase } from './generator/generator-base.ts';
 
 const TEXT =
   '<|im_start|>user\nPlease write a passage to answer the question.\nQuestion: What is meant by vinaigrette?\nPassage:' +

@@ -1,3 +1,4 @@
+export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
 export {
   describeSkipped,
   TOKEN_FAULTS,
@@ -5,18 +6,22 @@ export {
   type TokenizedPairs,
   type TokenPair,
   tokenizePairs,
-} from './chat-tokens.ts';
-export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
-export { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
-export type { PairCounts } from './generator-pairs.ts';
+} from './generator/chat-tokens.ts';
+export { type GeneratorBase, openGeneratorBase } from './generator/generator-base.ts';
+export type { PairCounts } from './generator/generator-pairs.ts';
 export {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
   generatorTrainingSchema,
   generatorTrainingShape,
   parseGeneratorSettings,
-} from './generator-settings.ts';
-export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator-step.ts';
+} from './generator/generator-settings.ts';
+export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator/generator-step.ts';
+export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './generator/preference-losses.ts';
+export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './generator/preference-task.ts';
+export { type ReferenceOptions, withReference } from './generator/reference-log-probabilities.ts';
+export { type SupervisedExample, SupervisedTask } from './generator/supervised-task.ts';
+export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './generator/train-generator.ts';
 export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './loop/batches.ts';
 export { loadParameters } from './loop/checkpoint.ts';
 export { DivergedError } from './loop/errors.ts';
@@ -33,11 +38,6 @@ export {
   trainingSettingsSchema,
 } from './loop/training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
-export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './preference-losses.ts';
-export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './preference-task.ts';
-export { type ReferenceOptions, withReference } from './reference-log-probabilities.ts';
-export { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
-export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './train-generator.ts';
 export {
   type TrainGeneratorWithTrlOptions,
   type TrainGeneratorWithTrlResult,

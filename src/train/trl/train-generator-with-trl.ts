@@ -1,10 +1,16 @@
 import { availableParallelism, hostname } from 'node:os';
 import { makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
-import { openGeneratorBase } from '../generator-base.ts';
-import { countsOf, type GivenPairs, openGeneratorPairs, type PairCounts, pairHashes } from '../generator-pairs.ts';
-import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator-settings.ts';
-import { watchSteps } from '../preference-watch.ts';
-import { manifestFile, type TrainGeneratorOptions, trainingSettings } from '../train-generator.ts';
+import { openGeneratorBase } from '../generator/generator-base.ts';
+import {
+  countsOf,
+  type GivenPairs,
+  openGeneratorPairs,
+  type PairCounts,
+  pairHashes,
+} from '../generator/generator-pairs.ts';
+import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator/generator-settings.ts';
+import { watchSteps } from '../generator/preference-watch.ts';
+import { manifestFile, type TrainGeneratorOptions, trainingSettings } from '../generator/train-generator.ts';
 import { type TrlOptions, type TrlResult, trainWithTrl } from './trl-engine.ts';
 import type { TrlJob } from './trl-plan.ts';
 import type { TrlSettingsInput } from './trl-settings.ts';

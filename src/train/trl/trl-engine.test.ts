@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type ResolvedModel, readAdapter, writeAdapter } from '../../models/index.ts';
 import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError } from '../../system/index.ts';
-import { type LoraSettings, loraConfig } from '../generator-step.ts';
+import { type LoraSettings, loraConfig } from '../generator/generator-step.ts';
 import { DivergedError } from '../loop/errors.ts';
 import { readMetrics } from '../loop/metrics.ts';
 import { processMark } from './process-tree.ts';

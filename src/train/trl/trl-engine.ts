@@ -15,7 +15,7 @@ import {
   writeDurably,
 } from '../../system/index.ts';
 import { damagedFile } from '../damaged-file.ts';
-import { loraConfig } from '../generator-step.ts';
+import { loraConfig } from '../generator/generator-step.ts';
 import { hashList } from '../hash-list.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
 import { oneAtATime } from '../loop/one-at-a-time.ts';

@@ -1,10 +1,10 @@
 import type { PairRecord } from '../../data/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { UsageError } from '../../system/index.ts';
-import type { LoraSettings } from '../generator-step.ts';
+import type { LoraSettings } from '../generator/generator-step.ts';
+import { checkLossSettings, type PreferenceLossSettings } from '../generator/preference-losses.ts';
 import { BatchPlan, totalSteps } from '../loop/batches.ts';
 import { parseTrainingSettings, type TrainingSettings, type TrainingSettingsInput } from '../loop/training-settings.ts';
-import { checkLossSettings, type PreferenceLossSettings } from '../preference-losses.ts';
 import { accumulationSteps, parseTrlSettings, type TrlSettings, type TrlSettingsInput } from './trl-settings.ts';
 
 /** What is to be trained by TRL. */

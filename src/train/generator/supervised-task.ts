@@ -5,11 +5,11 @@ import {
   type Parameters,
   type TrainingStep,
   type Values,
-} from '../nn/index.ts';
-import { throwIfAborted } from '../system/index.ts';
+} from '../../nn/index.ts';
+import { throwIfAborted } from '../../system/index.ts';
+import type { MicroBatchResult, TrainingTask } from '../loop/training-task.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import { type GeneratorStepOptions, openGeneratorStep } from './generator-step.ts';
-import type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 import { type PackedTexts, packedLength, packTexts } from './packing.ts';
 
 /** A prompt and the answer that is to be learnt, as token ids. */

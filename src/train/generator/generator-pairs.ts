@@ -1,9 +1,9 @@
-import { type PairRecord, splitIds } from '../data/index.ts';
-import { canonicalJson, contentKey, DataError, type Progress, UsageError } from '../system/index.ts';
+import { type PairRecord, splitIds } from '../../data/index.ts';
+import { canonicalJson, contentKey, DataError, type Progress, UsageError } from '../../system/index.ts';
+import { hashList } from '../hash-list.ts';
 import { describeSkipped, type TokenizedPairs, tokenizePairs } from './chat-tokens.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import type { GeneratorTrainingSettings } from './generator-settings.ts';
-import { hashList } from './hash-list.ts';
 import { describeLengthBias } from './preference-watch.ts';
 
 export interface GeneratorPairsOptions {

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { tinyPairs } from '../../test/support/tiny-pairs.ts';
-import { openTokenScorer, scoreTokens } from '../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../models/index.ts';
+import { tinyPairs } from '../../../test/support/tiny-pairs.ts';
+import { openTokenScorer, scoreTokens } from '../../generate/index.ts';
+import { DEFAULT_GENERATOR, ModelStore, type ResolvedModel } from '../../models/index.ts';
+import { readMetrics } from '../loop/metrics.ts';
 import { tokenizePairs } from './chat-tokens.ts';
 import { openGeneratorBase } from './generator-base.ts';
-import { readMetrics } from './loop/metrics.ts';
 import { trainGenerator } from './train-generator.ts';
 
 let folder: string;

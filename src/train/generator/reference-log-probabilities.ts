@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Journal } from '../files/index.ts';
-import { contentKey, DataError, makeFolder, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
+import { Journal } from '../../files/index.ts';
+import { contentKey, DataError, makeFolder, type Progress, SILENT, throwIfAborted } from '../../system/index.ts';
+import { cutMicroBatches } from '../loop/batches.ts';
+import { oneAtATime } from '../loop/one-at-a-time.ts';
 import type { TokenPair } from './chat-tokens.ts';
-import { cutMicroBatches } from './loop/batches.ts';
-import { oneAtATime } from './loop/one-at-a-time.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
 /** Raised when the same model and pairs would give other numbers than before. */

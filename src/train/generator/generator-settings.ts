@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { UsageError } from '../system/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { trainingSettingsSchema } from '../loop/training-settings.ts';
 import { computeShape, loraShape } from './generator-step.ts';
-import { trainingSettingsSchema } from './loop/training-settings.ts';
 import { checkLossSettings, preferenceLossShape } from './preference-losses.ts';
 
 const whole = () => z.coerce.number<number>().int().positive();

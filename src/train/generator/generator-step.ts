@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type LoraAdapter, type LoraConfig, loraScale } from '../models/index.ts';
+import { type LoraAdapter, type LoraConfig, loraScale } from '../../models/index.ts';
 import {
   DEVICES,
   type Head,
@@ -9,8 +9,8 @@ import {
   type Parameters,
   type PlanOptions,
   TrainingStep,
-} from '../nn/index.ts';
-import { UsageError } from '../system/index.ts';
+} from '../../nn/index.ts';
+import { UsageError } from '../../system/index.ts';
 import type { GeneratorBase } from './generator-base.ts';
 
 /** The adapter's settings; names are those of TRL's ModelConfig, values those of the published method. */

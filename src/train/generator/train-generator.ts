@@ -2,9 +2,14 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { exportSafetensors, type ResolvedModel, writeAdapter } from '../models/index.ts';
-import type { Parameters } from '../nn/index.ts';
-import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
+import { exportSafetensors, type ResolvedModel, writeAdapter } from '../../models/index.ts';
+import type { Parameters } from '../../nn/index.ts';
+import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { loadParameters } from '../loop/checkpoint.ts';
+import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
+import { TrainingFolder } from '../loop/training-folder.ts';
+import type { TrainingSettingsInput } from '../loop/training-settings.ts';
+import type { TrainingTask } from '../loop/training-task.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
 import {
@@ -20,11 +25,6 @@ import {
   parseGeneratorSettings,
 } from './generator-settings.ts';
 import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
-import { loadParameters } from './loop/checkpoint.ts';
-import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './loop/trainer.ts';
-import { TrainingFolder } from './loop/training-folder.ts';
-import type { TrainingSettingsInput } from './loop/training-settings.ts';
-import type { TrainingTask } from './loop/training-task.ts';
 import { packedLength } from './packing.ts';
 import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
 import { watchSteps } from './preference-watch.ts';

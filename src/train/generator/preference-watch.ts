@@ -1,4 +1,4 @@
-import type { MetricsRecord } from './loop/metrics.ts';
+import type { MetricsRecord } from '../loop/metrics.ts';
 import type { PreferenceExample } from './preference-task.ts';
 
 /** Steps whose figures are averaged before they are compared. */

@@ -13,9 +13,9 @@ import {
   openCheckpoint,
   type ResolvedModel,
   type TextTokenizer,
-} from '../models/index.ts';
-import { type LlamaConfig, llamaConfigSchema } from '../nn/index.ts';
-import { ModelError, systemFault } from '../system/index.ts';
+} from '../../models/index.ts';
+import { type LlamaConfig, llamaConfigSchema } from '../../nn/index.ts';
+import { ModelError, systemFault } from '../../system/index.ts';
 
 /** A chat model that is to be trained: its weights under Transformers' names, and all it takes to speak to it. */
 export interface GeneratorBase {

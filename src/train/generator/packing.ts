@@ -1,4 +1,4 @@
-import type { Value, Values } from '../nn/index.ts';
+import type { Value, Values } from '../../nn/index.ts';
 
 /** A prompt and the completions that go on from it, as token ids. */
 export interface PromptedText {

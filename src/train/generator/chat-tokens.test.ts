@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Message } from '../data/index.ts';
-import { ChatTemplate, loadTokenizer, type TextTokenizer } from '../models/index.ts';
-import { DataError, ModelError } from '../system/index.ts';
+import type { Message } from '../../data/index.ts';
+import { ChatTemplate, loadTokenizer, type TextTokenizer } from '../../models/index.ts';
+import { DataError, ModelError } from '../../system/index.ts';
 import { tokenizePairs } from './chat-tokens.ts';
 
 interface Case {
@@ -26,7 +26,7 @@ let folder: string;
 let goldens: Goldens;
 let tokenizer: TextTokenizer;
 beforeAll(async () => {
-  const file = fileURLToPath(new URL('./goldens/chat-tokens.json', import.meta.url));
+  const file = fileURLToPath(new URL('../goldens/chat-tokens.json', import.meta.url));
   goldens = JSON.parse(await readFile(file, 'utf8'));
   folder = await mkdtemp(join(tmpdir(), 'llm-qe-tokens-'));
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(goldens.tokenizer));

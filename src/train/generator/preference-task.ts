@@ -6,12 +6,12 @@ import {
   type TrainingStep,
   type Value,
   type Values,
-} from '../nn/index.ts';
-import { throwIfAborted } from '../system/index.ts';
+} from '../../nn/index.ts';
+import { throwIfAborted } from '../../system/index.ts';
+import type { MicroBatchResult, TrainingTask } from '../loop/training-task.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import { type GeneratorStepOptions, openGeneratorStep } from './generator-step.ts';
-import type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 import { type PackedTexts, packedLength, packTexts } from './packing.ts';
 import {
   CHOSEN,

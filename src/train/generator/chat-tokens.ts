@@ -1,6 +1,6 @@
-import type { PairRecord, PairSides } from '../data/index.ts';
-import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../models/index.ts';
-import { DataError, type Progress, SILENT, throwIfAborted } from '../system/index.ts';
+import type { PairRecord, PairSides } from '../../data/index.ts';
+import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../../models/index.ts';
+import { DataError, type Progress, SILENT, throwIfAborted } from '../../system/index.ts';
 
 /** Token ids of a preference pair. Both completions go on from the one prompt, and hold what ends an answer. */
 export interface TokenPair {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Random } from '../system/index.ts';
+import { Random } from '../../system/index.ts';
 import { type PromptedText, packedLength, packTexts } from './packing.ts';
 
 const text = (prompt: number[], ...completions: number[][]): PromptedText => ({

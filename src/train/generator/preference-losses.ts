@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { operations as ops, type Tensor } from '../nn/index.ts';
-import { UsageError } from '../system/index.ts';
+import { operations as ops, type Tensor } from '../../nn/index.ts';
+import { UsageError } from '../../system/index.ts';
 
 /** Losses over preference pairs, by TRL's names. */
 export const LOSS_TYPES = ['sigmoid', 'sigmoid_norm', 'ipo', 'hinge', 'robust', 'sft'] as const;
