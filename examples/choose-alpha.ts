@@ -5,14 +5,8 @@
  *   npm run example -- choose-alpha runs/demo/wordnet runs/demo/dev.jsonl
  */
 import { BeirDataset } from '../src/data/index.ts';
-import {
-  CorpusSearch,
-  compareArms,
-  defaultRetrievalSettings,
-  joinExpansions,
-  loadTopics,
-  runArm,
-} from '../src/evaluate/index.ts';
+import { compareArms, joinExpansions, loadTopics, runArm } from '../src/evaluate/index.ts';
+import { CorpusSearch, defaultRetrievalSettings } from '../src/retrieve/index.ts';
 
 const [folder = 'runs/demo/wordnet', expansions = 'runs/demo/dev.jsonl'] = process.argv.slice(2);
 const dataset = await BeirDataset.open(folder);

@@ -26,16 +26,10 @@ export { connectEncoder, type Encoder, encodeCorpus, loadEncoder, VectorFile } f
 export {
   type Arm,
   buildReport,
-  type Corpus,
-  CorpusSearch,
   compareArms,
-  defaultRetrievalSettings,
-  type ExpandedQuery,
   joinExpansions,
   loadTopics,
   type ReportData,
-  type RetrievalSettings,
-  type Retriever,
   renderAuditPage,
   renderReport,
   runArm,
@@ -110,6 +104,14 @@ export {
   type TrainingStepOptions,
 } from './nn/index.ts';
 export { type AlignResult, align, planAlignment, type Recipe, readRecipe } from './pipeline/index.ts';
+export {
+  type Corpus,
+  CorpusSearch,
+  defaultRetrievalSettings,
+  type ExpandedQuery,
+  type RetrievalSettings,
+  type Retriever,
+} from './retrieve/index.ts';
 export {
   buildPairs,
   DenseCandidateSearch,

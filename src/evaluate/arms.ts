@@ -1,5 +1,5 @@
 import { CUTOFFS, evaluateRun, type RunEvaluation } from '../measures/index.ts';
-import type { Retrieval, Retriever } from './retriever.ts';
+import type { Retrieval, Retriever } from '../retrieve/index.ts';
 import type { Topics } from './topics.ts';
 
 /** The published measures (method, stage 12). */

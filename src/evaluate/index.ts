@@ -8,9 +8,7 @@ export {
   TABLE_MEASURES,
 } from './arms.ts';
 export { compareArms } from './comparison.ts';
-export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
 export { describeSettings } from './describe-settings.ts';
-export { openCorpus } from './own-corpus.ts';
 export { auditSection, renderAuditPage, writeAuditPage } from './report/audit-page.ts';
 export { buildReport, describeCost } from './report/build-report.ts';
 export { changePlot } from './report/change-plot.ts';
@@ -21,6 +19,5 @@ export { renderReport } from './report/page.ts';
 export type { ReportComparison, ReportData } from './report/report-data.ts';
 export { type SettingSections, settingLists, wholePage } from './report/whole-page.ts';
 export { writeReport } from './report/write-report.ts';
-export type { ExpandedQuery, Retrieval, Retriever } from './retriever.ts';
-export { defaultRetrievalSettings, type RetrievalSettings, retrievalSettings } from './settings.ts';
+export { toRun } from './runs.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';

@@ -1,7 +1,7 @@
 import { type BeirDataset, checkJudgedQueries, type Expansion, readExpansions, sampleRows } from '../data/index.ts';
 import type { Qrels } from '../measures/index.ts';
+import type { ExpandedQuery } from '../retrieve/index.ts';
 import { DataError } from '../system/index.ts';
-import type { ExpandedQuery } from './retriever.ts';
 
 /** The judged queries of one split, with their expansions. */
 export interface Topics {

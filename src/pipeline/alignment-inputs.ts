@@ -7,13 +7,17 @@ import {
   type TrainingSource,
 } from '../data/index.ts';
 import type { Encoder } from '../embed/index.ts';
-import { defaultRetrievalSettings, openEncoder, type RetrievalSettings } from '../evaluate/index.ts';
 import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../models/index.ts';
+import {
+  defaultRetrievalSettings,
+  openEncoder,
+  type RetrievalSettings,
+  rememberingEncoder,
+} from '../retrieve/index.ts';
 import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../system/index.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';
-import { rememberingEncoder } from './remembering-encoder.ts';
 
 export interface InputOptions {
   threads?: number | undefined;

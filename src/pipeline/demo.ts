@@ -4,9 +4,7 @@ import { BeirDataset, buildWordnetDataset, writeRun } from '../data/index.ts';
 import {
   type Arm,
   buildReport,
-  CorpusSearch,
   compareArms,
-  defaultRetrievalSettings,
   describeCost,
   describeSettings,
   loadTopics,
@@ -18,6 +16,7 @@ import {
 } from '../evaluate/index.ts';
 import type { PromptTemplate, Sampling } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
+import { CorpusSearch, defaultRetrievalSettings } from '../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
 import { openPrompt } from './alignment-inputs.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';

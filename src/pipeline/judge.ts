@@ -1,6 +1,7 @@
-import type { CorpusSearch, Retriever, Topics } from '../evaluate/index.ts';
+import type { Topics } from '../evaluate/index.ts';
 import { REPORTED_MEASURES } from '../evaluate/index.ts';
 import { evaluateRun, type Run } from '../measures/index.ts';
+import type { CorpusSearch, Retriever } from '../retrieve/index.ts';
 import { meanByQuery } from './paired-tests.ts';
 
 /** A point of an arm's tuning: the measure on the development queries. */

@@ -1,12 +1,11 @@
-import { CorpusSearch, openEncoder } from '../evaluate/index.ts';
 import { displayName, type Run } from '../measures/index.ts';
+import { CorpusSearch, openEncoder, rememberingEncoder } from '../retrieve/index.ts';
 import { throwIfAborted } from '../system/index.ts';
 import { retrievalOf } from './alignment-inputs.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
 import type { JudgedArm, Judgement } from './evaluation-data.ts';
 import { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 import { pairedTests } from './paired-tests.ts';
-import { rememberingEncoder } from './remembering-encoder.ts';
 import type { AlignmentContext, ArmName } from './stages.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { BeirDataset } from '../data/index.ts';
 import { encodeCorpus } from '../embed/index.ts';
-import type { CorpusSearch, RetrievalSettings } from '../evaluate/index.ts';
 import { parseQualityMeasure } from '../measures/index.ts';
+import type { CorpusSearch, RetrievalSettings } from '../retrieve/index.ts';
 import {
   type CandidateSearch,
   DenseCandidateSearch,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readGoldTexts } from '../data/index.ts';
-import { CorpusSearch } from '../evaluate/index.ts';
+import { CorpusSearch } from '../retrieve/index.ts';
 import { buildPairs, defaultPairSettings, type RewardAudit, rewardCandidates } from '../reward/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
 import { countsOf, type LeftOut, leftOutOf, sumOf } from './left-out.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { retrievalSettings } from '../evaluate/index.ts';
 import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../generate/index.ts';
 import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../models/index.ts';
+import { retrievalSettings } from '../retrieve/index.ts';
 import { pairSettings } from '../reward/index.ts';
 import { generatorTrainingShape, trlShape } from '../train/index.ts';
 

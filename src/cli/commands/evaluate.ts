@@ -4,7 +4,6 @@ import {
   type Arm,
   type ArmOptions,
   buildReport,
-  CorpusSearch,
   compareArms,
   describeCost,
   describeSettings,
@@ -12,13 +11,13 @@ import {
   loadTopics,
   millisecondsPerQuery,
   REPORTED_MEASURES,
-  retrievalSettings,
   runArm,
   TABLE_MEASURES,
   type Topics,
   withoutExpansions,
   writeReport,
 } from '../../evaluate/index.ts';
+import { CorpusSearch, retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';

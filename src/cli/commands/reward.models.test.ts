@@ -15,7 +15,8 @@ import {
   readTrainingQueries,
   type TrainingQuery,
 } from '../../data/index.ts';
-import { CorpusSearch, defaultRetrievalSettings, loadTopics, runArm } from '../../evaluate/index.ts';
+import { loadTopics, runArm } from '../../evaluate/index.ts';
+import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import type { RewardAudit } from '../../reward/index.ts';
 
 const run = promisify(execFile);

@@ -1,9 +1,9 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index.ts';
-import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../evaluate/index.ts';
 import { ModelStore } from '../../models/index.ts';
 import { openRewards } from '../../pipeline/index.ts';
+import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
 import { type RewardResult, rewardCandidates } from '../../reward/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
