@@ -25,18 +25,13 @@ export {
 export { connectEncoder, type Encoder, encodeCorpus, loadEncoder, VectorFile } from './embed/index.ts';
 export {
   type Arm,
-  buildReport,
   compareArms,
   joinExpansions,
   loadTopics,
-  type ReportData,
-  renderAuditPage,
-  renderReport,
   runArm,
   type Topics,
   withExpansions,
   withoutExpansions,
-  writeReport,
 } from './evaluate/index.ts';
 export { OtherSettingsError } from './files/index.ts';
 export {
@@ -104,6 +99,7 @@ export {
   type TrainingStepOptions,
 } from './nn/index.ts';
 export { type AlignResult, align, planAlignment, type Recipe, readRecipe } from './pipeline/index.ts';
+export { buildReport, type ReportData, renderAuditPage, renderReport, writeReport } from './report/index.ts';
 export {
   type Corpus,
   CorpusSearch,

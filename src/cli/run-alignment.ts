@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path';
-import { pValue, TABLE_MEASURES } from '../evaluate/index.ts';
+import { TABLE_MEASURES } from '../evaluate/index.ts';
 import {
   type AlignResult,
   align,
@@ -9,6 +9,7 @@ import {
   readRecipe,
   type StageName,
 } from '../pipeline/index.ts';
+import { pValue } from '../report/index.ts';
 import type { CommandContext } from './command.ts';
 import { formatTable } from './table.ts';
 

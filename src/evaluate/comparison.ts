@@ -1,6 +1,6 @@
 import { compareRuns } from '../measures/index.ts';
+import type { ReportComparison } from '../report/index.ts';
 import type { Arm } from './arms.ts';
-import type { ReportComparison } from './report/report-data.ts';
 
 /** Compares two arms query by query; both hold the same topics. */
 export function compareArms(baseline: Arm, arm: Arm, measure: string, seed: number): ReportComparison {

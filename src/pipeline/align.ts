@@ -7,9 +7,9 @@ import type { EvaluationData } from './evaluation-data.ts';
 import { writeManifest } from './manifest.ts';
 import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe-schema.ts';
-import { readEvaluation, writeAlignmentReport } from './report/write-report.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
+import { readEvaluation, writeAlignmentReport } from './write-report.ts';
 
 export interface AlignOptions extends InputOptions {
   /** Folder of the run. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { sampleCandidates, writeAnswers } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
+import { leftOutOf } from '../report/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
-import { leftOutOf } from './left-out.ts';
 import { contextOf, openWriter } from './open-writer.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';

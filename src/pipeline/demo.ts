@@ -1,21 +1,17 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { BeirDataset, buildWordnetDataset, writeRun } from '../data/index.ts';
-import {
-  type Arm,
-  buildReport,
-  compareArms,
-  describeCost,
-  describeSettings,
-  loadTopics,
-  type ReportComparison,
-  type ReportData,
-  runArm,
-  type Topics,
-  writeReport,
-} from '../evaluate/index.ts';
+import { type Arm, compareArms, loadTopics, runArm, type Topics } from '../evaluate/index.ts';
 import type { PromptTemplate, Sampling } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
+import {
+  buildReport,
+  describeCost,
+  describeSettings,
+  type ReportComparison,
+  type ReportData,
+  writeReport,
+} from '../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
 import { openPrompt } from './alignment-inputs.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { loadTopics, type Topics } from '../evaluate/index.ts';
 import { expandQueries, type Generator } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
-import { type LeftOut, leftOutOf } from './left-out.ts';
+import { type LeftOut, leftOutOf } from '../report/index.ts';
 import { contextOf, openEmbedded } from './open-writer.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';

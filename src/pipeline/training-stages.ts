@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type PairReading, readPairs } from '../data/index.ts';
 import { exportGguf } from '../models/index.ts';
+import { countsOf, type LeftOut, leftOutOf, sumOf } from '../report/index.ts';
 import {
   describeSkipped,
   type GeneratorTrainingInput,
@@ -9,7 +10,6 @@ import {
   trainGenerator,
   trainGeneratorWithTrl,
 } from '../train/index.ts';
-import { countsOf, type LeftOut, leftOutOf, sumOf } from './left-out.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { StageWarnings } from './stage-warnings.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';

@@ -3,10 +3,7 @@ import { BeirDataset, readExpansions, writeRun } from '../../data/index.ts';
 import {
   type Arm,
   type ArmOptions,
-  buildReport,
   compareArms,
-  describeCost,
-  describeSettings,
   joinExpansions,
   loadTopics,
   millisecondsPerQuery,
@@ -15,8 +12,8 @@ import {
   TABLE_MEASURES,
   type Topics,
   withoutExpansions,
-  writeReport,
 } from '../../evaluate/index.ts';
+import { buildReport, describeCost, describeSettings, writeReport } from '../../report/index.ts';
 import { CorpusSearch, retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';

@@ -1,4 +1,4 @@
-import type { Distribution } from '../../reward/index.ts';
+import type { Distribution } from '../reward/index.ts';
 import { html, type Markup } from './markup.ts';
 import { PlotFrame, type PlotMark, stepLabel } from './plot-frame.ts';
 

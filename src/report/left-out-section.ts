@@ -1,5 +1,6 @@
-import { count, html, type Markup, percent } from '../../evaluate/index.ts';
-import type { LeftOut } from '../left-out.ts';
+import { count, percent } from './figures.ts';
+import type { LeftOut } from './left-out.ts';
+import { html, type Markup } from './markup.ts';
 
 /** What one stage left out, cut short and warned of. */
 export interface StageRemarks {

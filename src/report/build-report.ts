@@ -1,6 +1,6 @@
-import { type Document, documentText, type Expansion } from '../../data/index.ts';
-import { rankHits } from '../../measures/index.ts';
-import { type Arm, millisecondsPerQuery, TABLE_MEASURES } from '../arms.ts';
+import { type Document, documentText, type Expansion } from '../data/index.ts';
+import { type Arm, millisecondsPerQuery, TABLE_MEASURES } from '../evaluate/index.ts';
+import { rankHits } from '../measures/index.ts';
 import { shorten } from './figures.ts';
 import type {
   ReportArm,

@@ -1,5 +1,7 @@
-import { count, direction, html, type Markup, pValue, score, signed, TABLE_MEASURES } from '../../evaluate/index.ts';
-import type { EvaluationData, JudgedTest, Judgement } from '../evaluation-data.ts';
+import { TABLE_MEASURES } from '../evaluate/index.ts';
+import type { EvaluationData, JudgedTest, Judgement } from '../pipeline/index.ts';
+import { count, direction, pValue, score, signed } from './figures.ts';
+import { html, type Markup } from './markup.ts';
 
 /** Arms and their measures; the best of each column is bold. */
 export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData): Markup {

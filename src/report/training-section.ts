@@ -1,6 +1,7 @@
-import { html, type Line, linePlot, type Markup } from '../../evaluate/index.ts';
-import type { MetricsRecord } from '../../train/index.ts';
-import type { Judgement } from '../evaluation-data.ts';
+import type { Judgement } from '../pipeline/index.ts';
+import type { MetricsRecord } from '../train/index.ts';
+import { type Line, linePlot } from './line-plot.ts';
+import { html, type Markup } from './markup.ts';
 
 const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
 

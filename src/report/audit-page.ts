@@ -1,5 +1,5 @@
-import type { AuditExample, AuditQuote, Distribution, RewardAudit } from '../../reward/index.ts';
-import { writeDurably } from '../../system/index.ts';
+import type { AuditExample, AuditQuote, Distribution, RewardAudit } from '../reward/index.ts';
+import { writeDurably } from '../system/index.ts';
 import { count, percent, shorten } from './figures.ts';
 import { histogram } from './histogram.ts';
 import { html, type Markup } from './markup.ts';

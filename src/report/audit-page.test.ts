@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Distribution, defaultPairSettings, type RewardAudit } from '../../reward/index.ts';
+import { type Distribution, defaultPairSettings, type RewardAudit } from '../reward/index.ts';
 import { renderAuditPage } from './audit-page.ts';
 import { histogram } from './histogram.ts';
 

@@ -1,24 +1,14 @@
-import {
-  auditSection,
-  changePlot,
-  count,
-  direction,
-  html,
-  type Markup,
-  pValue,
-  type SettingSections,
-  score,
-  settingLists,
-  shorten,
-  signed,
-  wholePage,
-} from '../../evaluate/index.ts';
-import type { RewardAudit } from '../../reward/index.ts';
-import type { MetricsRecord } from '../../train/index.ts';
-import type { EvaluationData, JudgedTest } from '../evaluation-data.ts';
+import type { EvaluationData, JudgedTest } from '../pipeline/index.ts';
+import type { RewardAudit } from '../reward/index.ts';
+import type { MetricsRecord } from '../train/index.ts';
+import { auditSection } from './audit-page.ts';
+import { changePlot } from './change-plot.ts';
+import { count, direction, pValue, score, shorten, signed } from './figures.ts';
 import { leftOutSection, type StageRemarks } from './left-out-section.ts';
+import { html, type Markup } from './markup.ts';
 import { armTable, describeTest, testTable } from './tables.ts';
 import { trainingSection, tuningPlot } from './training-section.ts';
+import { type SettingSections, settingLists, wholePage } from './whole-page.ts';
 
 /** All that the page shows, as plain data. */
 export interface AlignmentReport {

@@ -1,7 +1,7 @@
 import type { BeirDataset, Expansion } from '../data/index.ts';
+import type { Arm } from '../evaluate/index.ts';
 import { contentKey } from '../system/index.ts';
-import type { Arm } from './arms.ts';
-import type { ReportData } from './report/report-data.ts';
+import type { ReportData } from './report-data.ts';
 
 type Section = ReportData['settings'][number];
 

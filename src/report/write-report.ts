@@ -1,4 +1,4 @@
-import { writeDurably } from '../../system/index.ts';
+import { writeDurably } from '../system/index.ts';
 import { renderReport } from './page.ts';
 import type { ReportData } from './report-data.ts';
 

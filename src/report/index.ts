@@ -1,0 +1,13 @@
+export { renderAlignmentReport } from './alignment-page.ts';
+export { auditSection, renderAuditPage, writeAuditPage } from './audit-page.ts';
+export { buildReport, describeCost } from './build-report.ts';
+export { changePlot } from './change-plot.ts';
+export { describeSettings } from './describe-settings.ts';
+export { count, direction, percent, pValue, score, shorten, signed } from './figures.ts';
+export { countsOf, type LeftOut, leftOutOf, saidIn, sumOf } from './left-out.ts';
+export { type Line, linePlot } from './line-plot.ts';
+export { html, Markup } from './markup.ts';
+export { renderReport } from './page.ts';
+export type { ReportComparison, ReportData } from './report-data.ts';
+export { type SettingSections, settingLists, wholePage } from './whole-page.ts';
+export { writeReport } from './write-report.ts';
