@@ -1,14 +1,7 @@
 import { join, relative } from 'node:path';
+import type { EvaluationData, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
-import {
-  type AlignResult,
-  align,
-  type Engine,
-  type EvaluationData,
-  type Judgement,
-  readRecipe,
-  type StageName,
-} from '../pipeline/index.ts';
+import { type AlignResult, align, type Engine, readRecipe, type StageName } from '../pipeline/index.ts';
 import { pValue } from '../report/index.ts';
 import type { CommandContext } from './command.ts';
 import { formatTable } from './table.ts';

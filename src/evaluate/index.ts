@@ -8,5 +8,14 @@ export {
   TABLE_MEASURES,
 } from './arms.ts';
 export { compareArms } from './comparison.ts';
+export {
+  type EvaluationData,
+  evaluationSchema,
+  type JudgedArm,
+  type JudgedTest,
+  type Judgement,
+} from './evaluation-data.ts';
+export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
+export { pairedTests } from './paired-tests.ts';
 export { toRun } from './runs.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';

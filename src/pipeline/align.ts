@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import type { EvaluationData } from '../evaluate/index.ts';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
 import { stagesOf } from './alignment-stages.ts';
 import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
-import type { EvaluationData } from './evaluation-data.ts';
 import { writeManifest } from './manifest.ts';
 import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe-schema.ts';

@@ -1,7 +1,6 @@
-import type { Topics } from '../evaluate/index.ts';
+import type { ArmTopics, Topics } from '../evaluate/index.ts';
 import { analyzeEnglish } from '../search/index.ts';
 import { Random } from '../system/index.ts';
-import type { ArmTopics } from './judge.ts';
 import type { ArmName } from './stages.ts';
 
 /** An arm that a gain has to be told from: what an expansion does by its length or its style alone, whatever it says. */

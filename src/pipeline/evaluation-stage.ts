@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import { type Document, documentText, readExpansions, writeRun } from '../data/index.ts';
+import type { ArmTopics, EvaluationData, Judgement } from '../evaluate/index.ts';
 import { type Topics, withExpansions } from '../evaluate/index.ts';
 import { displayName, type Run } from '../measures/index.ts';
 import { CorpusSearch } from '../retrieve/index.ts';
 import { throwIfAborted, writeDurably } from '../system/index.ts';
-import type { EvaluationData, Judgement } from './evaluation-data.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
-import type { ArmTopics } from './judge.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
 import { isTuned } from './recipe.ts';
 import type { Recipe } from './recipe-schema.ts';

@@ -1,11 +1,10 @@
+import type { JudgedArm, Judgement } from '../evaluate/index.ts';
+import { type ArmTopics, Judge, pairedTests, type ScoredArm } from '../evaluate/index.ts';
 import { displayName, type Run } from '../measures/index.ts';
 import { CorpusSearch, openEncoder, rememberingEncoder } from '../retrieve/index.ts';
 import { throwIfAborted } from '../system/index.ts';
 import { retrievalOf } from './alignment-inputs.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
-import type { JudgedArm, Judgement } from './evaluation-data.ts';
-import { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
-import { pairedTests } from './paired-tests.ts';
 import type { AlignmentContext, ArmName } from './stages.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {

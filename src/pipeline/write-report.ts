@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type EvaluationData, evaluationSchema } from '../evaluate/index.ts';
 import { renderAlignmentReport, saidIn } from '../report/index.ts';
 import type { RewardAudit } from '../reward/index.ts';
 import { DataError, systemFault } from '../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../train/index.ts';
-import { type EvaluationData, evaluationSchema } from './evaluation-data.ts';
 import { describeRun, writeReportPage } from './manifest.ts';
 import type { RunFolder } from './run-folder.ts';
 import { type AlignmentContext, outputOf, type StageName } from './stages.ts';

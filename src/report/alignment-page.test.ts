@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EvaluationData, JudgedArm, JudgedTest } from '../pipeline/index.ts';
+import type { EvaluationData, JudgedArm, JudgedTest } from '../evaluate/index.ts';
 import { type AlignmentReport, renderAlignmentReport } from './alignment-page.ts';
 
 const arm = (name: string, value: number, alpha?: number): JudgedArm => ({

@@ -1,4 +1,4 @@
-import type { EvaluationData, JudgedTest } from '../pipeline/index.ts';
+import type { EvaluationData, JudgedTest } from '../evaluate/index.ts';
 import type { RewardAudit } from '../reward/index.ts';
 import type { MetricsRecord } from '../train/index.ts';
 import { auditSection } from './audit-page.ts';

@@ -1,5 +1,5 @@
+import type { EvaluationData, JudgedTest, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
-import type { EvaluationData, JudgedTest, Judgement } from '../pipeline/index.ts';
 import { count, direction, pValue, score, signed } from './figures.ts';
 import { html, type Markup } from './markup.ts';
 

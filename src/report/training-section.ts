@@ -1,4 +1,4 @@
-import type { Judgement } from '../pipeline/index.ts';
+import type { Judgement } from '../evaluate/index.ts';
 import type { MetricsRecord } from '../train/index.ts';
 import { type Line, linePlot } from './line-plot.ts';
 import { html, type Markup } from './markup.ts';

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import type { Topics } from '../evaluate/index.ts';
 import type { Run } from '../measures/index.ts';
 import type { CorpusSearch, ExpandedQuery } from '../retrieve/index.ts';
 import { Judge } from './judge.ts';
+import type { Topics } from './topics.ts';
 
 it('hands over each run before the next search, and keeps the values of the queries alone', async () => {
   const log: string[] = [];

@@ -1,8 +1,8 @@
-import type { Topics } from '../evaluate/index.ts';
-import { REPORTED_MEASURES } from '../evaluate/index.ts';
 import { evaluateRun, type Run } from '../measures/index.ts';
 import type { CorpusSearch, Retriever } from '../retrieve/index.ts';
+import { REPORTED_MEASURES } from './arms.ts';
 import { meanByQuery } from './paired-tests.ts';
+import type { Topics } from './topics.ts';
 
 /** A point of an arm's tuning: the measure on the development queries. */
 export interface TuningPoint {
