@@ -1,6 +1,4 @@
 export { readAnswers } from './answers.ts';
-export type { AuditExample, AuditQuote, AuditText, RewardAudit, TemperatureShare } from './audit-types.ts';
-export { buildPairs, type PairOptions, type PairResult } from './build-pairs.ts';
 export {
   type CandidateSet,
   type GoldDocument,
@@ -8,8 +6,6 @@ export {
   type SetSimilarities,
   type SetVectors,
 } from './candidate-set.ts';
-export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unpaired } from './choose-pairs.ts';
-export type { Distribution } from './distribution.ts';
 export {
   type FunctionRewardOptions,
   functionReward,
@@ -17,7 +13,11 @@ export {
   type RewardFunction,
   type RewardInput,
 } from './own-reward.ts';
-export { defaultPairSettings, type PairSettings, pairSettings } from './pair-settings.ts';
+export type { AuditExample, AuditQuote, AuditText, RewardAudit, TemperatureShare } from './pairs/audit-types.ts';
+export { buildPairs, type PairOptions, type PairResult } from './pairs/build-pairs.ts';
+export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unpaired } from './pairs/choose-pairs.ts';
+export type { Distribution } from './pairs/distribution.ts';
+export { defaultPairSettings, type PairSettings, pairSettings } from './pairs/pair-settings.ts';
 export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
 export { RankReward, ranksOf } from './rank-reward.ts';
 export type { Reward, WeightedReward } from './reward.ts';

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { findFault, type PairLayout, type PairRecord, toConversations } from '../data/index.ts';
-import { IdSet, RowFile } from '../files/index.ts';
-import type { PromptTemplate } from '../generate/index.ts';
+import { findFault, type PairLayout, type PairRecord, toConversations } from '../../data/index.ts';
+import { IdSet, RowFile } from '../../files/index.ts';
+import type { PromptTemplate } from '../../generate/index.ts';
 import {
   AbortedError,
   DataError,
@@ -13,16 +13,16 @@ import {
   throwIfAborted,
   UsageError,
   writeDurably,
-} from '../system/index.ts';
+} from '../../system/index.ts';
+import { readRewardGroups } from '../query-groups.ts';
+import { type RewardSummary, readRewardSummary } from '../reward-summary.ts';
 import { AuditLog, examineQuery, type RewardedCandidate, type RewardedQuery } from './audit.ts';
 import type { RewardAudit } from './audit-types.ts';
 import { type ChosenPair, choosePairs } from './choose-pairs.ts';
 import { type Draw, drawPairs } from './draw.ts';
 import { JoinedQueries, type PairSources } from './joined-queries.ts';
 import type { PairSettings } from './pair-settings.ts';
-import { readRewardGroups } from './query-groups.ts';
 import type { GoldWords } from './quoting.ts';
-import { type RewardSummary, readRewardSummary } from './reward-summary.ts';
 import { type RewardSurvey, surveyRewards } from './reward-survey.ts';
 import { bestSimilarity } from './similarity-filter.ts';
 

@@ -1,9 +1,9 @@
-import type { AnswerRecord, CandidateRecord, RewardRecord, TrainingQuery } from '../data/index.ts';
-import type { IdSet } from '../files/index.ts';
-import { DataError } from '../system/index.ts';
-import { readAnswers } from './answers.ts';
-import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';
-import { goldDocuments } from './reward-candidates.ts';
+import type { AnswerRecord, CandidateRecord, RewardRecord, TrainingQuery } from '../../data/index.ts';
+import type { IdSet } from '../../files/index.ts';
+import { DataError } from '../../system/index.ts';
+import { readAnswers } from '../answers.ts';
+import { IdStream, type QueryGroup, readCandidateGroups } from '../query-groups.ts';
+import { goldDocuments } from '../reward-candidates.ts';
 
 /** The files that pairs are built of, and the queries. */
 export interface PairSources {

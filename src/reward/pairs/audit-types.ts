@@ -1,6 +1,6 @@
+import type { RewardSummary } from '../reward-summary.ts';
 import type { Distribution } from './distribution.ts';
 import type { PairSettings } from './pair-settings.ts';
-import type { RewardSummary } from './reward-summary.ts';
 
 /** One side of an example. */
 export interface AuditText {

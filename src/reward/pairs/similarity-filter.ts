@@ -1,4 +1,4 @@
-import type { RewardRecord } from '../data/index.ts';
+import type { RewardRecord } from '../../data/index.ts';
 
 /** Which queries are kept: those whose best similarity is not below the threshold. */
 export interface SimilarityFilter {

@@ -1,5 +1,5 @@
-import { resolveSize } from '../data/index.ts';
-import { deriveSeed } from '../system/index.ts';
+import { resolveSize } from '../../data/index.ts';
+import { deriveSeed } from '../../system/index.ts';
 
 /** How many of a query's pairs go where; the first ones of the query are taken. */
 export interface DrawnPart {

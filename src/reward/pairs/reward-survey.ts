@@ -1,7 +1,7 @@
-import { IdSet } from '../files/index.ts';
+import { IdSet } from '../../files/index.ts';
+import { readRewardGroups } from '../query-groups.ts';
 import { quantile } from './distribution.ts';
 import type { PairSettings } from './pair-settings.ts';
-import { readRewardGroups } from './query-groups.ts';
 import { bestSimilarity, type SimilarityFilter } from './similarity-filter.ts';
 
 /** What must be known of a file of rewards before pairs are built of it. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { kendallTau } from '../measures/index.ts';
-import { Random } from '../system/index.ts';
+import { kendallTau } from '../../measures/index.ts';
+import { Random } from '../../system/index.ts';
 import { type Choosable, choosePairs } from './choose-pairs.ts';
 import { describe as distributionOf, quantile } from './distribution.ts';
 import { drawPairs } from './draw.ts';
