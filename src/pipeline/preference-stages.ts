@@ -2,9 +2,16 @@ import { join } from 'node:path';
 import { readGoldTexts } from '../data/index.ts';
 import { countsOf, type LeftOut, leftOutOf, sumOf } from '../report/index.ts';
 import { CorpusSearch } from '../retrieve/index.ts';
-import { buildPairs, defaultPairSettings, type RewardAudit, rewardCandidates } from '../reward/index.ts';
+import {
+  buildPairs,
+  checkRewards,
+  defaultPairSettings,
+  type NamedReward,
+  openRewards,
+  type RewardAudit,
+  rewardCandidates,
+} from '../reward/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
-import { checkRewards, type NamedReward, openRewards } from './open-rewards.ts';
 import type { Recipe } from './recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
 

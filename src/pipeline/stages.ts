@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { PromptTemplate } from '../generate/index.ts';
+import type { NamedReward } from '../reward/index.ts';
 import type { Progress } from '../system/index.ts';
 import type { AlignmentData, AlignmentModels, InputOptions } from './alignment-inputs.ts';
-import type { NamedReward } from './open-rewards.ts';
 import type { Recipe } from './recipe-schema.ts';
 import type { FinishedStage } from './run-folder.ts';
 

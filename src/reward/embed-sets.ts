@@ -1,6 +1,12 @@
 import type { AnswerRecord, CandidateRecord, TrainingQuery } from '../data/index.ts';
 import type { Encoder, TextRole } from '../embed/index.ts';
-import { bestCosines, type CandidateSet, distinctTexts, type GoldDocument, type SetVectors } from './candidate-set.ts';
+import {
+  bestCosines,
+  type CandidateSet,
+  distinctTexts,
+  type GoldDocument,
+  type SetVectors,
+} from './rewards/candidate-set.ts';
 
 /** A candidate set before its texts are embedded. */
 export interface TextSet {

@@ -1,18 +1,4 @@
 export { readAnswers } from './answers.ts';
-export {
-  type CandidateSet,
-  type GoldDocument,
-  perCandidate,
-  type SetSimilarities,
-  type SetVectors,
-} from './candidate-set.ts';
-export {
-  type FunctionRewardOptions,
-  functionReward,
-  loadReward,
-  type RewardFunction,
-  type RewardInput,
-} from './own-reward.ts';
 export type { AuditExample, AuditQuote, AuditText, RewardAudit, TemperatureShare } from './pairs/audit-types.ts';
 export { buildPairs, type PairOptions, type PairResult } from './pairs/build-pairs.ts';
 export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unpaired } from './pairs/choose-pairs.ts';
@@ -20,9 +6,31 @@ export type { Distribution } from './pairs/distribution.ts';
 export { defaultPairSettings, type PairSettings, pairSettings } from './pairs/pair-settings.ts';
 export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
 export { RankReward, ranksOf } from './rank-reward.ts';
-export type { Reward, WeightedReward } from './reward.ts';
 export { type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
 export { type RewardSummary, readRewardSummary } from './reward-summary.ts';
+export {
+  type CandidateSet,
+  type GoldDocument,
+  perCandidate,
+  type SetSimilarities,
+  type SetVectors,
+} from './rewards/candidate-set.ts';
+export {
+  checkRewards,
+  type NamedReward,
+  type OpenedRewards,
+  openRewards,
+  type RewardChoice,
+  type RewardOpening,
+} from './rewards/open-rewards.ts';
+export {
+  type FunctionRewardOptions,
+  functionReward,
+  loadReward,
+  type RewardFunction,
+  type RewardInput,
+} from './rewards/own-reward.ts';
+export type { Reward, WeightedReward } from './rewards/reward.ts';
 export {
   type CandidateSearch,
   DenseCandidateSearch,
@@ -32,6 +40,6 @@ export {
   RetrieverCandidateSearch,
   SearchReward,
   type TextSearch,
-} from './search-reward.ts';
+} from './rewards/search-reward.ts';
+export type { Target } from './rewards/target-rewards.ts';
 export { MarginReward, SimilarityReward } from './similarity-reward.ts';
-export type { Target } from './target-reward.ts';

@@ -1,5 +1,5 @@
-import { type CandidateSet, perCandidate } from './candidate-set.ts';
-import { type Target, TargetReward } from './target-reward.ts';
+import { type CandidateSet, perCandidate } from './rewards/candidate-set.ts';
+import { type Target, TargetReward } from './rewards/target-rewards.ts';
 
 /**
  * Ranks from 1, the highest value first. Equal values share the better rank, and the next one counts all that are better:

@@ -24,13 +24,13 @@ import {
   UsageError,
 } from '../system/index.ts';
 import { readAnswers } from './answers.ts';
-import type { CandidateSet, GoldDocument } from './candidate-set.ts';
-import { perCandidate } from './candidate-set.ts';
 import { embedSets, type TextSet } from './embed-sets.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';
 import { similarityRanks } from './rank-reward.ts';
-import { checkMixture, type ScoredSet, scoreMixture, type WeightedReward } from './reward.ts';
 import type { RewardSummary } from './reward-summary.ts';
+import type { CandidateSet, GoldDocument } from './rewards/candidate-set.ts';
+import { perCandidate } from './rewards/candidate-set.ts';
+import { checkMixture, type ScoredSet, scoreMixture, type WeightedReward } from './rewards/reward.ts';
 import { readCandidatePlan } from './stage-inputs.ts';
 
 export interface RewardOptions {

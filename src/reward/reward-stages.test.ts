@@ -5,14 +5,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.ts';
 import { type RewardRecord, readPairs, type TrainingQuery } from '../data/index.ts';
 import { PROMPTS } from '../generate/index.ts';
-import { functionReward } from './own-reward.ts';
 import { buildPairs, type PairOptions } from './pairs/build-pairs.ts';
 import { defaultPairSettings } from './pairs/pair-settings.ts';
 import { IdStream } from './query-groups.ts';
 import { RankReward } from './rank-reward.ts';
-import type { Reward } from './reward.ts';
 import { type RewardOptions, rewardCandidates } from './reward-candidates.ts';
 import { readRewardSummary } from './reward-summary.ts';
+import { functionReward } from './rewards/own-reward.ts';
+import type { Reward } from './rewards/reward.ts';
 
 let folder: string;
 let file: (name: string) => string;

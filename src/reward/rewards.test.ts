@@ -6,12 +6,12 @@ import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.t
 import type { ScoredDocument } from '../measures/index.ts';
 import type { SearchIndex } from '../search/index.ts';
 import { Random } from '../system/index.ts';
-import type { CandidateSet } from './candidate-set.ts';
 import { embedSets } from './embed-sets.ts';
-import { functionReward, loadReward } from './own-reward.ts';
 import { RankReward, ranksOf } from './rank-reward.ts';
-import { checkMixture, type Reward, scoreMixture } from './reward.ts';
-import { DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
+import type { CandidateSet } from './rewards/candidate-set.ts';
+import { functionReward, loadReward } from './rewards/own-reward.ts';
+import { checkMixture, type Reward, scoreMixture } from './rewards/reward.ts';
+import { DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './rewards/search-reward.ts';
 import { MarginReward, SimilarityReward } from './similarity-reward.ts';
 
 async function setOf(

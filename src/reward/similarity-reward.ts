@@ -1,4 +1,4 @@
-import { type Target, TargetReward } from './target-reward.ts';
+import { type Target, TargetReward } from './rewards/target-rewards.ts';
 
 /**
  * The cosine itself, to the gold document (`similarity-gold`) or to the answer (`similarity-answer`). Unlike a rank it

@@ -1,7 +1,7 @@
 import type { AnswerRecord, CandidateRecord, RewardRecord, TrainingQuery } from '../../data/index.ts';
 import { kendallTau } from '../../measures/index.ts';
 import { deriveSeed } from '../../system/index.ts';
-import type { GoldDocument } from '../candidate-set.ts';
+import type { GoldDocument } from '../rewards/candidate-set.ts';
 import type { AuditExample, AuditQuote, RewardAudit, TemperatureShare } from './audit-types.ts';
 import { type Choosable, type ChosenPair, marginOf } from './choose-pairs.ts';
 import { type Distribution, describe } from './distribution.ts';

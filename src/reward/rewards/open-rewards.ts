@@ -1,22 +1,15 @@
 import { join } from 'node:path';
-import { BeirDataset } from '../data/index.ts';
-import { encodeCorpus } from '../embed/index.ts';
-import { parseQualityMeasure } from '../measures/index.ts';
-import type { CorpusSearch, RetrievalSettings } from '../retrieve/index.ts';
-import {
-  type CandidateSearch,
-  DenseCandidateSearch,
-  loadReward,
-  MarginReward,
-  RankReward,
-  RetrieverCandidateSearch,
-  type Reward,
-  SearchReward,
-  SimilarityReward,
-  type WeightedReward,
-} from '../reward/index.ts';
-import { ExactIndex } from '../search/index.ts';
-import { cacheHome, contentKey, type Progress, UsageError } from '../system/index.ts';
+import { BeirDataset } from '../../data/index.ts';
+import { encodeCorpus } from '../../embed/index.ts';
+import { parseQualityMeasure } from '../../measures/index.ts';
+import type { CorpusSearch, RetrievalSettings } from '../../retrieve/index.ts';
+import { ExactIndex } from '../../search/index.ts';
+import { cacheHome, contentKey, type Progress, UsageError } from '../../system/index.ts';
+import { RankReward } from '../rank-reward.ts';
+import { MarginReward, SimilarityReward } from '../similarity-reward.ts';
+import { loadReward } from './own-reward.ts';
+import type { Reward, WeightedReward } from './reward.ts';
+import { type CandidateSearch, DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
 
 /** Rewards that need nothing but the candidate set. */
 const SIMPLE: Record<string, () => Reward> = {

@@ -1,8 +1,8 @@
-import type { TrainingQuery } from '../data/index.ts';
-import { IdSet } from '../files/index.ts';
-import { evaluateRun, parseQualityMeasure, type Qrels, type Run, type ScoredDocument } from '../measures/index.ts';
-import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
-import { contentKey, DataError } from '../system/index.ts';
+import type { TrainingQuery } from '../../data/index.ts';
+import { IdSet } from '../../files/index.ts';
+import { evaluateRun, parseQualityMeasure, type Qrels, type Run, type ScoredDocument } from '../../measures/index.ts';
+import { combineQueryVectors, type SearchIndex } from '../../search/index.ts';
+import { contentKey, DataError } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 

@@ -1,4 +1,4 @@
-import type { AnswerRecord, CandidateRecord, TrainingQuery } from '../data/index.ts';
+import type { AnswerRecord, CandidateRecord, TrainingQuery } from '../../data/index.ts';
 
 /** A gold document with its text. */
 export interface GoldDocument {

@@ -1,6 +1,6 @@
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { contentKey, DataError, LlmQeError, sha256File, UsageError } from '../system/index.ts';
+import { contentKey, DataError, LlmQeError, sha256File, UsageError } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 

@@ -1,4 +1,4 @@
-import { DataError, UsageError } from '../system/index.ts';
+import { DataError, UsageError } from '../../system/index.ts';
 import type { CandidateSet } from './candidate-set.ts';
 
 /** Something that says how good the candidates of a query are. */
