@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { PROMPTS } from '../generate/index.ts';
+import { PROMPTS } from '../../generate/index.ts';
 import { expandTopics } from './expand-topics.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-expand-topics-'));

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { BeirDataset, buildWordnetDataset, writeRun } from '../data/index.ts';
-import { type Arm, compareArms, loadTopics, runArm, type Topics } from '../evaluate/index.ts';
-import type { PromptTemplate, Sampling } from '../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
+import { BeirDataset, buildWordnetDataset, writeRun } from '../../data/index.ts';
+import { type Arm, compareArms, loadTopics, runArm, type Topics } from '../../evaluate/index.ts';
+import type { PromptTemplate, Sampling } from '../../generate/index.ts';
+import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
 import {
   buildReport,
   describeCost,
@@ -11,12 +11,12 @@ import {
   type ReportComparison,
   type ReportData,
   writeReport,
-} from '../report/index.ts';
-import { CorpusSearch, defaultRetrievalSettings } from '../retrieve/index.ts';
-import { type Progress, packageVersion, SILENT, writeDurably } from '../system/index.ts';
-import { openPrompt } from './alignment-inputs.ts';
+} from '../../report/index.ts';
+import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
+import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
+import { openPrompt } from '../alignment-inputs.ts';
+import { readRecipe } from '../recipe.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
-import { readRecipe } from './recipe.ts';
 
 /** The measure of the comparisons. */
 const MEASURE = 'nDCG@10';

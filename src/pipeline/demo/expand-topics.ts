@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { type Expansion, readExpansions } from '../data/index.ts';
-import { type Topics, withExpansions } from '../evaluate/index.ts';
-import { expandQueries, loadGenerator, type PromptTemplate, type Sampling } from '../generate/index.ts';
-import type { ResolvedModel } from '../models/index.ts';
-import type { Progress } from '../system/index.ts';
+import { type Expansion, readExpansions } from '../../data/index.ts';
+import { type Topics, withExpansions } from '../../evaluate/index.ts';
+import { expandQueries, loadGenerator, type PromptTemplate, type Sampling } from '../../generate/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import type { Progress } from '../../system/index.ts';
 
 export interface ExpandTopicsSettings {
   /** Folder of the run. */
