@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
-import { planAlignment } from './plan.ts';
+import { planAlignment } from './plan/plan.ts';
 import { parseRecipe } from './recipe.ts';
 import { STAGES, type StageName } from './stages.ts';
 

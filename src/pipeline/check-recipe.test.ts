@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DataError, ResourceError, SILENT, UsageError } from '../system/index.ts';
 import { align } from './align.ts';
 import { checkRecipe, passChecks, trainingChecks } from './check-recipe.ts';
-import { planAlignment } from './plan.ts';
+import { planAlignment } from './plan/plan.ts';
 import { parseRecipe } from './recipe.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-check-'));

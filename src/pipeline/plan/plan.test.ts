@@ -2,13 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { summarizeModel } from '../models/index.ts';
-import { SILENT } from '../system/index.ts';
+import { summarizeModel } from '../../models/index.ts';
+import { SILENT } from '../../system/index.ts';
+import { readRecipe } from '../recipe.ts';
+import type { FinishedStage } from '../run-folder.ts';
+import type { StageName } from '../stages.ts';
 import { type AlignmentPlan, type PlanOptions, planAlignment } from './plan.ts';
 import { ratesOf } from './planned-rates.ts';
-import { readRecipe } from './recipe.ts';
-import type { FinishedStage } from './run-folder.ts';
-import type { StageName } from './stages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-plan-'));
 const set = join(folder, 'set');

@@ -1,9 +1,9 @@
+import type { Recipe } from '../recipe-schema.ts';
+import type { FinishedStage } from '../run-folder.ts';
+import type { StageName } from '../stages.ts';
 import type { Rates } from './estimates.ts';
 import type { ModelFacts } from './model-facts.ts';
 import { finite } from './planned-files.ts';
-import type { Recipe } from './recipe-schema.ts';
-import type { FinishedStage } from './run-folder.ts';
-import type { StageName } from './stages.ts';
 
 /** Tokens a second, and who says so. */
 export interface PlannedRate {

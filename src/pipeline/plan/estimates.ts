@@ -1,8 +1,8 @@
-import { generationSeeds } from './expansion-stages.ts';
+import { generationSeeds } from '../expansion-stages.ts';
+import { isTuned } from '../recipe.ts';
+import type { Recipe } from '../recipe-schema.ts';
+import type { Engine, StageName } from '../stages.ts';
 import { adapterParameters, type ModelFacts } from './model-facts.ts';
-import { isTuned } from './recipe.ts';
-import type { Recipe } from './recipe-schema.ts';
-import type { Engine, StageName } from './stages.ts';
 
 /** Queries of each split and documents of the corpus; Infinity where nobody knows. */
 export interface QueryCounts {

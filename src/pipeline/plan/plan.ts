@@ -1,6 +1,12 @@
-import { knownModelAt, type ModelKind, ModelNotThereError, ModelStore, type ResolvedModel } from '../models/index.ts';
-import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../system/index.ts';
-import { findFinished, openContext } from './align.ts';
+import {
+  knownModelAt,
+  type ModelKind,
+  ModelNotThereError,
+  ModelStore,
+  type ResolvedModel,
+} from '../../models/index.ts';
+import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../../system/index.ts';
+import { findFinished, openContext } from '../align.ts';
 import {
   type AlignmentData,
   type InputOptions,
@@ -8,17 +14,17 @@ import {
   judgingEncoders,
   openData,
   openPrompt,
-} from './alignment-inputs.ts';
-import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
+} from '../alignment-inputs.ts';
+import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
+import { isTuned } from '../recipe.ts';
+import { recipeHash } from '../recipe-hash.ts';
+import type { Recipe } from '../recipe-schema.ts';
+import { RunFolder } from '../run-folder.ts';
+import type { AlignmentContext, Engine, StageName } from '../stages.ts';
 import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';
 import { type ModelFacts, modelFacts } from './model-facts.ts';
 import { finite, type PlannedFile, plannedFiles, type RecipeModels } from './planned-files.ts';
 import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
-import { isTuned } from './recipe.ts';
-import { recipeHash } from './recipe-hash.ts';
-import type { Recipe } from './recipe-schema.ts';
-import { RunFolder } from './run-folder.ts';
-import type { AlignmentContext, Engine, StageName } from './stages.ts';
 
 /** One input that a recipe names, or a part of its settings. */
 export interface PlannedInput {

@@ -1,7 +1,7 @@
-import { isServer } from './alignment-inputs.ts';
+import { isServer } from '../alignment-inputs.ts';
+import type { Recipe } from '../recipe-schema.ts';
+import type { Engine, StageName } from '../stages.ts';
 import { type ModelCopy, type ModelFacts, runtimeCopies } from './model-facts.ts';
-import type { Recipe } from './recipe-schema.ts';
-import type { Engine, StageName } from './stages.ts';
 
 /** A file that the run puts on the disk beside what its stages leave: a model, or a copy of one. */
 export interface PlannedFile {
