@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
 import { planAlignment } from './plan/plan.ts';
-import { parseRecipe } from './recipe.ts';
+import { parseRecipe } from './recipe/recipe.ts';
 import { STAGES, type StageName } from './stages.ts';
 
 /** All stages for real, on models of some thousand weights: what they write is noise, how it is kept is not. */

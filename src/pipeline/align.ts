@@ -6,7 +6,7 @@ import { stagesOf } from './alignment-stages.ts';
 import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
 import { checkedRewards } from './preference-stages.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import { type FinishedStage, RunFolder } from './run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './stages.ts';
 import { readEvaluation, writeAlignmentReport } from './write-report.ts';

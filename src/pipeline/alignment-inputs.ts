@@ -16,8 +16,8 @@ import {
   rememberingEncoder,
 } from '../retrieve/index.ts';
 import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../system/index.ts';
-import { isTuned } from './recipe.ts';
-import type { Recipe } from './recipe-schema.ts';
+import { isTuned } from './recipe/recipe.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 
 export interface InputOptions {
   threads?: number | undefined;

@@ -2,7 +2,7 @@ import { answersStage, candidatesStage } from './candidate-stages.ts';
 import { evaluateStage } from './evaluation-stage.ts';
 import { expansionStages } from './expansion-stages.ts';
 import { pairsStage, rewardStage } from './preference-stages.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import type { AlignmentStage } from './stages.ts';
 import { dpoStage, sftStage } from './training-stages.ts';
 

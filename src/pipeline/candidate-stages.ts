@@ -4,7 +4,7 @@ import type { ResolvedModel } from '../models/index.ts';
 import { leftOutOf } from '../report/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
 import { contextOf, openWriter } from './open-writer.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
 
 /**

@@ -6,7 +6,7 @@ import { DataError, ResourceError, SILENT, UsageError } from '../system/index.ts
 import { align } from './align.ts';
 import { checkRecipe, passChecks, trainingChecks } from './check-recipe.ts';
 import { planAlignment } from './plan/plan.ts';
-import { parseRecipe } from './recipe.ts';
+import { parseRecipe } from './recipe/recipe.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-check-'));
 const MODEL = resolve('src/generate/goldens/tiny-llama.gguf');

@@ -4,7 +4,7 @@ import { UsageError } from '../system/index.ts';
 import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
 import { isServer, openPrompt } from './alignment-inputs.ts';
 import { checkedRewards } from './preference-stages.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import type { Engine } from './stages.ts';
 import { trainingSettings } from './training-stages.ts';
 

@@ -7,8 +7,8 @@ import { CorpusSearch } from '../retrieve/index.ts';
 import { throwIfAborted, writeDurably } from '../system/index.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
-import { isTuned } from './recipe.ts';
-import type { Recipe } from './recipe-schema.ts';
+import { isTuned } from './recipe/recipe.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from './stages.ts';
 
 /** The arms that a recipe has, in the order of the tables. */

@@ -1,7 +1,7 @@
 export { type AlignOptions, type AlignResult, align } from './align.ts';
 export { type DemoOptions, type DemoResult, type DemoSettings, runDemo } from './demo/demo.ts';
 export { type AlignmentPlan, type PlannedStage, planAlignment } from './plan/plan.ts';
-export { parseRecipe, readRecipe } from './recipe.ts';
-export { type Recipe, recipeSchema } from './recipe-schema.ts';
+export { parseRecipe, readRecipe } from './recipe/recipe.ts';
+export { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
 export { type FinishedStage, RunFolder, type StageRecord } from './run-folder.ts';
 export { ENGINES, type Engine, STAGES, type StageName } from './stages.ts';

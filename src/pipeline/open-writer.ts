@@ -4,7 +4,7 @@ import { connectGenerator, type Generator, loadGenerator } from '../generate/ind
 import { exportGguf, type ResolvedModel } from '../models/index.ts';
 import { cacheHome, isThere, makeFolder, UsageError } from '../system/index.ts';
 import type { InputOptions } from './alignment-inputs.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 
 /** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
 type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;

@@ -12,7 +12,7 @@ import {
   rewardCandidates,
 } from '../reward/index.ts';
 import { trainingQueriesKey } from './alignment-inputs.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
 
 /** Rewards that count, as `NAME=WEIGHT`; a weight of 0 leaves one out. */

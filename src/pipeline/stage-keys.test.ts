@@ -8,7 +8,7 @@ import { openContext } from './align.ts';
 import { answersStage, candidatesStage } from './candidate-stages.ts';
 import { expansionStages } from './expansion-stages.ts';
 import { rewardStage } from './preference-stages.ts';
-import { parseRecipe } from './recipe.ts';
+import { parseRecipe } from './recipe/recipe.ts';
 import { recipeHash } from './recipe-hash.ts';
 import type { AlignmentContext, AlignmentStage } from './stages.ts';
 

@@ -10,7 +10,7 @@ import {
   trainGenerator,
   trainGeneratorWithTrl,
 } from '../train/index.ts';
-import type { Recipe } from './recipe-schema.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
 import { StageWarnings } from './stage-warnings.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';
 

@@ -15,7 +15,7 @@ import {
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
 import { openPrompt } from '../alignment-inputs.ts';
-import { readRecipe } from '../recipe.ts';
+import { readRecipe } from '../recipe/recipe.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
 
 /** The measure of the comparisons. */

@@ -1,6 +1,6 @@
 import { generationSeeds } from '../expansion-stages.ts';
-import { isTuned } from '../recipe.ts';
-import type { Recipe } from '../recipe-schema.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { Engine, StageName } from '../stages.ts';
 import { adapterParameters, type ModelFacts } from './model-facts.ts';
 

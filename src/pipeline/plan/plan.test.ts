@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { summarizeModel } from '../../models/index.ts';
 import { SILENT } from '../../system/index.ts';
-import { readRecipe } from '../recipe.ts';
+import { readRecipe } from '../recipe/recipe.ts';
 import type { FinishedStage } from '../run-folder.ts';
 import type { StageName } from '../stages.ts';
 import { type AlignmentPlan, type PlanOptions, planAlignment } from './plan.ts';

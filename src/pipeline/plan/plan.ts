@@ -16,9 +16,9 @@ import {
   openPrompt,
 } from '../alignment-inputs.ts';
 import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
-import { isTuned } from '../recipe.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import { recipeHash } from '../recipe-hash.ts';
-import type { Recipe } from '../recipe-schema.ts';
 import { RunFolder } from '../run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from '../stages.ts';
 import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';

@@ -1,5 +1,5 @@
 import { isServer } from '../alignment-inputs.ts';
-import type { Recipe } from '../recipe-schema.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { Engine, StageName } from '../stages.ts';
 import { type ModelCopy, type ModelFacts, runtimeCopies } from './model-facts.ts';
 

@@ -1,4 +1,4 @@
-import type { Recipe } from '../recipe-schema.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { FinishedStage } from '../run-folder.ts';
 import type { StageName } from '../stages.ts';
 import type { Rates } from './estimates.ts';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../generate/index.ts';
-import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../models/index.ts';
-import { retrievalSettings } from '../retrieve/index.ts';
-import { pairSettings } from '../reward/index.ts';
-import { generatorTrainingShape, trlShape } from '../train/index.ts';
+import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../../generate/index.ts';
+import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../../models/index.ts';
+import { retrievalSettings } from '../../retrieve/index.ts';
+import { pairSettings } from '../../reward/index.ts';
+import { generatorTrainingShape, trlShape } from '../../train/index.ts';
 
 /**
  * A recipe: every setting of an alignment, once. Names and defaults are those of the commands that run its stages; the

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Document, isMap, LineCounter, parse, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { DataError, isThere, systemFault, UsageError } from '../system/index.ts';
+import { DataError, isThere, systemFault, UsageError } from '../../system/index.ts';
 import { type Recipe, recipeSchema } from './recipe-schema.ts';
 
 /** The recipes that come with the package. */
-const PACKAGED = fileURLToPath(new URL('../../recipes/', import.meta.url));
+const PACKAGED = fileURLToPath(new URL('../../../recipes/', import.meta.url));
 
 type Path = readonly PropertyKey[];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DataError, UsageError } from '../system/index.ts';
+import { DataError, UsageError } from '../../system/index.ts';
 import { isTuned, parseRecipe, readRecipe } from './recipe.ts';
 
 const SMALL = 'name: small\ndata:\n  kind: wordnet\n';
