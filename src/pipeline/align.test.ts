@@ -6,7 +6,7 @@ import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
 import { planAlignment } from './plan/plan.ts';
 import { parseRecipe } from './recipe/recipe.ts';
-import { STAGES, type StageName } from './stages.ts';
+import { STAGES, type StageName } from './run/stages.ts';
 
 /** All stages for real, on models of some thousand weights: what they write is noise, how it is kept is not. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import type { EvaluationData } from '../evaluate/index.ts';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
-import { type InputOptions, openData, openModels, openPrompt } from './alignment-inputs.ts';
 import { stagesOf } from './alignment-stages.ts';
 import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
 import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import { type FinishedStage, RunFolder } from './run-folder.ts';
-import type { AlignmentContext, Engine, StageName } from './stages.ts';
+import { type InputOptions, openData, openModels, openPrompt } from './run/alignment-inputs.ts';
+import { type FinishedStage, RunFolder } from './run/run-folder.ts';
+import type { AlignmentContext, Engine, StageName } from './run/stages.ts';
 import { readEvaluation, writeAlignmentReport } from './write-report.ts';
 
 export interface AlignOptions extends InputOptions {

@@ -3,7 +3,7 @@ import { evaluateStage } from './evaluation-stage.ts';
 import { expansionStages } from './expansion-stages.ts';
 import { pairsStage, rewardStage } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import type { AlignmentStage } from './stages.ts';
+import type { AlignmentStage } from './run/stages.ts';
 import { dpoStage, sftStage } from './training-stages.ts';
 
 const ALIGNMENT_STAGES: readonly AlignmentStage[] = [

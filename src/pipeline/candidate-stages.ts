@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { sampleCandidates, writeAnswers } from '../generate/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { leftOutOf } from '../report/index.ts';
-import { trainingQueriesKey } from './alignment-inputs.ts';
-import { contextOf, openWriter } from './open-writer.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import type { AlignmentContext, AlignmentStage } from './stages.ts';
+import { trainingQueriesKey } from './run/alignment-inputs.ts';
+import { contextOf, openWriter } from './run/open-writer.ts';
+import type { AlignmentContext, AlignmentStage } from './run/stages.ts';
 
 /**
  * What names the writer in a key. A server is known by its model's name alone, or by its address where none is given: nobody can

@@ -2,10 +2,10 @@ import { parseQualityMeasure } from '../measures/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { UsageError } from '../system/index.ts';
 import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
-import { isServer, openPrompt } from './alignment-inputs.ts';
 import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import type { Engine } from './stages.ts';
+import { isServer, openPrompt } from './run/alignment-inputs.ts';
+import type { Engine } from './run/stages.ts';
 import { trainingSettings } from './training-stages.ts';
 
 /** A part of a recipe that can be found wrong before anything is run. */

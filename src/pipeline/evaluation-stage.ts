@@ -9,7 +9,7 @@ import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stag
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
 import { isTuned } from './recipe/recipe.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from './stages.ts';
+import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from './run/stages.ts';
 
 /** The arms that a recipe has, in the order of the tables. */
 function armsOf(recipe: Recipe): ArmName[] {

@@ -3,9 +3,9 @@ import { type ArmTopics, Judge, pairedTests, type ScoredArm } from '../evaluate/
 import { displayName, type Run } from '../measures/index.ts';
 import { CorpusSearch, openEncoder, rememberingEncoder } from '../retrieve/index.ts';
 import { throwIfAborted } from '../system/index.ts';
-import { retrievalOf } from './alignment-inputs.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
-import type { AlignmentContext, ArmName } from './stages.ts';
+import { retrievalOf } from './run/alignment-inputs.ts';
+import type { AlignmentContext, ArmName } from './run/stages.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {
   raw: 'queries as they are',

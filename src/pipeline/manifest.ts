@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { isThere, packageVersion, writeDurably } from '../system/index.ts';
 import { generationSeeds } from './expansion-stages.ts';
 import { recipeHash } from './recipe-hash.ts';
-import type { RunFolder } from './run-folder.ts';
-import type { AlignmentContext } from './stages.ts';
+import type { RunFolder } from './run/run-folder.ts';
+import type { AlignmentContext } from './run/stages.ts';
 
 /** What a rerun may differ in. */
 const REPRODUCIBLE =

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { PROMPTS } from '../generate/index.ts';
-import { openPrompt } from './alignment-inputs.ts';
+import { openPrompt } from './run/alignment-inputs.ts';
 
 test('a recipe names a published prompt or a file, or holds the prompt itself', async () => {
   expect(await openPrompt('q2d')).toBe(PROMPTS.q2d);

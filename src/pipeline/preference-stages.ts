@@ -11,9 +11,9 @@ import {
   type RewardAudit,
   rewardCandidates,
 } from '../reward/index.ts';
-import { trainingQueriesKey } from './alignment-inputs.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './stages.ts';
+import { trainingQueriesKey } from './run/alignment-inputs.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './run/stages.ts';
 
 /** Rewards that count, as `NAME=WEIGHT`; a weight of 0 leaves one out. */
 function weighted({ reward }: Recipe): string[] {

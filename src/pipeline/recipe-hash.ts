@@ -1,7 +1,7 @@
 import { asRecorded } from '../files/index.ts';
 import { contentKey } from '../system/index.ts';
 import { stagesOf } from './alignment-stages.ts';
-import type { AlignmentContext } from './stages.ts';
+import type { AlignmentContext } from './run/stages.ts';
 
 /**
  * Names a recipe by all that decides its results, for a recipe that is frozen before the test queries are seen: the settings of its

@@ -10,7 +10,7 @@ import { expansionStages } from './expansion-stages.ts';
 import { rewardStage } from './preference-stages.ts';
 import { parseRecipe } from './recipe/recipe.ts';
 import { recipeHash } from './recipe-hash.ts';
-import type { AlignmentContext, AlignmentStage } from './stages.ts';
+import type { AlignmentContext, AlignmentStage } from './run/stages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
 const at = (...names: string[]) => join(folder, ...names);

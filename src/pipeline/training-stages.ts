@@ -11,8 +11,8 @@ import {
   trainGeneratorWithTrl,
 } from '../train/index.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import { StageWarnings } from './stage-warnings.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './stages.ts';
+import { StageWarnings } from './run/stage-warnings.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './run/stages.ts';
 
 /** The training of one arm: DPO, or SFT on what was chosen. */
 function trainingStage(name: 'sft' | 'dpo', wanted: AlignmentStage['wanted']): AlignmentStage {

@@ -6,8 +6,8 @@ import type { RewardAudit } from '../reward/index.ts';
 import { DataError, systemFault } from '../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../train/index.ts';
 import { describeRun, writeReportPage } from './manifest.ts';
-import type { RunFolder } from './run-folder.ts';
-import { type AlignmentContext, outputOf, type StageName } from './stages.ts';
+import type { RunFolder } from './run/run-folder.ts';
+import { type AlignmentContext, outputOf, type StageName } from './run/stages.ts';
 
 /** What the evaluation stage found. @throws DataError */
 export async function readEvaluation(context: AlignmentContext): Promise<EvaluationData> {

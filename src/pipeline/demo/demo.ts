@@ -14,8 +14,8 @@ import {
 } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
-import { openPrompt } from '../alignment-inputs.ts';
 import { readRecipe } from '../recipe/recipe.ts';
+import { openPrompt } from '../run/alignment-inputs.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
 
 /** The measure of the comparisons. */

@@ -2,7 +2,7 @@ import { quickCopyFile, wantsQuickCopy } from '../../generate/index.ts';
 import { hfNameOf, knownModelAt, type ResolvedModel, summarizeModel, type TensorInfo } from '../../models/index.ts';
 import { isThere } from '../../system/index.ts';
 import { isTarget } from '../../train/index.ts';
-import { ggufFile } from '../open-writer.ts';
+import { ggufFile } from '../run/open-writer.ts';
 
 /** What is known of a model before it is run, or fetched: NaN is not known. */
 export interface ModelFacts {

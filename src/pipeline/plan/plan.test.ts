@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { summarizeModel } from '../../models/index.ts';
 import { SILENT } from '../../system/index.ts';
 import { readRecipe } from '../recipe/recipe.ts';
-import type { FinishedStage } from '../run-folder.ts';
-import type { StageName } from '../stages.ts';
+import type { FinishedStage } from '../run/run-folder.ts';
+import type { StageName } from '../run/stages.ts';
 import { type AlignmentPlan, type PlanOptions, planAlignment } from './plan.ts';
 import { ratesOf } from './planned-rates.ts';
 

@@ -7,6 +7,10 @@ import {
 } from '../../models/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../../system/index.ts';
 import { findFinished, openContext } from '../align.ts';
+import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { recipeHash } from '../recipe-hash.ts';
 import {
   type AlignmentData,
   type InputOptions,
@@ -14,13 +18,9 @@ import {
   judgingEncoders,
   openData,
   openPrompt,
-} from '../alignment-inputs.ts';
-import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
-import { isTuned } from '../recipe/recipe.ts';
-import type { Recipe } from '../recipe/recipe-schema.ts';
-import { recipeHash } from '../recipe-hash.ts';
-import { RunFolder } from '../run-folder.ts';
-import type { AlignmentContext, Engine, StageName } from '../stages.ts';
+} from '../run/alignment-inputs.ts';
+import { RunFolder } from '../run/run-folder.ts';
+import type { AlignmentContext, Engine, StageName } from '../run/stages.ts';
 import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';
 import { type ModelFacts, modelFacts } from './model-facts.ts';
 import { finite, type PlannedFile, plannedFiles, type RecipeModels } from './planned-files.ts';

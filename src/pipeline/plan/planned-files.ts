@@ -1,6 +1,6 @@
-import { isServer } from '../alignment-inputs.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import type { Engine, StageName } from '../stages.ts';
+import { isServer } from '../run/alignment-inputs.ts';
+import type { Engine, StageName } from '../run/stages.ts';
 import { type ModelCopy, type ModelFacts, runtimeCopies } from './model-facts.ts';
 
 /** A file that the run puts on the disk beside what its stages leave: a model, or a copy of one. */

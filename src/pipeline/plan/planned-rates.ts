@@ -1,6 +1,6 @@
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import type { FinishedStage } from '../run-folder.ts';
-import type { StageName } from '../stages.ts';
+import type { FinishedStage } from '../run/run-folder.ts';
+import type { StageName } from '../run/stages.ts';
 import type { Rates } from './estimates.ts';
 import type { ModelFacts } from './model-facts.ts';
 import { finite } from './planned-files.ts';

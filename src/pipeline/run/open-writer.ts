@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { connectGenerator, type Generator, loadGenerator } from '../generate/index.ts';
-import { exportGguf, type ResolvedModel } from '../models/index.ts';
-import { cacheHome, isThere, makeFolder, UsageError } from '../system/index.ts';
+import { connectGenerator, type Generator, loadGenerator } from '../../generate/index.ts';
+import { exportGguf, type ResolvedModel } from '../../models/index.ts';
+import { cacheHome, isThere, makeFolder, UsageError } from '../../system/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
 
 /** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
 type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;

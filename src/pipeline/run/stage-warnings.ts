@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemFault } from '../system/index.ts';
+import { systemFault } from '../../system/index.ts';
 
 /** Warnings of a stage. They stand in its folder, so that one that goes on after an interruption still has those from before. */
 export class StageWarnings {

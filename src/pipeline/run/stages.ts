@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import type { PromptTemplate } from '../generate/index.ts';
-import type { NamedReward } from '../reward/index.ts';
-import type { Progress } from '../system/index.ts';
+import type { PromptTemplate } from '../../generate/index.ts';
+import type { NamedReward } from '../../reward/index.ts';
+import type { Progress } from '../../system/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { AlignmentData, AlignmentModels, InputOptions } from './alignment-inputs.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
 import type { FinishedStage } from './run-folder.ts';
 
 /** In the order in which they run. */

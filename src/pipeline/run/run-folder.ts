@@ -1,9 +1,16 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { cachedSha256 } from '../data/index.ts';
-import { asRecorded, readJsonFileIfThere } from '../files/index.ts';
-import { contentKey, DataError, describeChanges, makeFolder, packageVersion, writeDurably } from '../system/index.ts';
+import { cachedSha256 } from '../../data/index.ts';
+import { asRecorded, readJsonFileIfThere } from '../../files/index.ts';
+import {
+  contentKey,
+  DataError,
+  describeChanges,
+  makeFolder,
+  packageVersion,
+  writeDurably,
+} from '../../system/index.ts';
 
 const outputSchema = z.object({ file: z.string(), bytes: z.number(), sha256: z.string() });
 

@@ -5,19 +5,19 @@ import {
   cachedSha256,
   openTrainingSource,
   type TrainingSource,
-} from '../data/index.ts';
-import type { Encoder } from '../embed/index.ts';
-import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../generate/index.ts';
-import { ModelStore, type ResolvedModel } from '../models/index.ts';
+} from '../../data/index.ts';
+import type { Encoder } from '../../embed/index.ts';
+import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../../generate/index.ts';
+import { ModelStore, type ResolvedModel } from '../../models/index.ts';
 import {
   defaultRetrievalSettings,
   openEncoder,
   type RetrievalSettings,
   rememberingEncoder,
-} from '../retrieve/index.ts';
-import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../system/index.ts';
-import { isTuned } from './recipe/recipe.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
+} from '../../retrieve/index.ts';
+import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../../system/index.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
 
 export interface InputOptions {
   threads?: number | undefined;

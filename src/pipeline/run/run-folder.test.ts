@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DataError } from '../system/index.ts';
+import { DataError } from '../../system/index.ts';
 import { RunFolder, type StageWork } from './run-folder.ts';
 
 let folder: string;
