@@ -4,11 +4,11 @@ import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../
 import { stagesOf } from './alignment-stages.ts';
 import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
-import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './run/alignment-inputs.ts';
 import { type FinishedStage, RunFolder } from './run/run-folder.ts';
 import type { AlignmentContext, Engine, StageName } from './run/stages.ts';
+import { checkedRewards } from './stages/preference-stages.ts';
 import { readEvaluation, writeAlignmentReport } from './write-report.ts';
 
 export interface AlignOptions extends InputOptions {

@@ -1,10 +1,10 @@
-import { answersStage, candidatesStage } from './candidate-stages.ts';
-import { evaluateStage } from './evaluation-stage.ts';
-import { expansionStages } from './expansion-stages.ts';
-import { pairsStage, rewardStage } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import type { AlignmentStage } from './run/stages.ts';
-import { dpoStage, sftStage } from './training-stages.ts';
+import { answersStage, candidatesStage } from './stages/candidate-stages.ts';
+import { evaluateStage } from './stages/evaluation-stage.ts';
+import { expansionStages } from './stages/expansion-stages.ts';
+import { pairsStage, rewardStage } from './stages/preference-stages.ts';
+import { dpoStage, sftStage } from './stages/training-stages.ts';
 
 const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
   ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],

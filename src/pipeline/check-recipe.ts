@@ -2,11 +2,11 @@ import { parseQualityMeasure } from '../measures/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
 import { UsageError } from '../system/index.ts';
 import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
-import { checkedRewards } from './preference-stages.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import { isServer, openPrompt } from './run/alignment-inputs.ts';
 import type { Engine } from './run/stages.ts';
-import { trainingSettings } from './training-stages.ts';
+import { checkedRewards } from './stages/preference-stages.ts';
+import { trainingSettings } from './stages/training-stages.ts';
 
 /** A part of a recipe that can be found wrong before anything is run. */
 export interface RecipeCheck {

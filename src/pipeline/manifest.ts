@@ -1,10 +1,10 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isThere, packageVersion, writeDurably } from '../system/index.ts';
-import { generationSeeds } from './expansion-stages.ts';
 import { recipeHash } from './recipe-hash.ts';
 import type { RunFolder } from './run/run-folder.ts';
 import type { AlignmentContext } from './run/stages.ts';
+import { generationSeeds } from './stages/expansion-stages.ts';
 
 /** What a rerun may differ in. */
 const REPRODUCIBLE =

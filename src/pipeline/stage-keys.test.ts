@@ -5,12 +5,12 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PROMPTS } from '../generate/index.ts';
 import { UsageError } from '../system/index.ts';
 import { openContext } from './align.ts';
-import { answersStage, candidatesStage } from './candidate-stages.ts';
-import { expansionStages } from './expansion-stages.ts';
-import { rewardStage } from './preference-stages.ts';
 import { parseRecipe } from './recipe/recipe.ts';
 import { recipeHash } from './recipe-hash.ts';
 import type { AlignmentContext, AlignmentStage } from './run/stages.ts';
+import { answersStage, candidatesStage } from './stages/candidate-stages.ts';
+import { expansionStages } from './stages/expansion-stages.ts';
+import { rewardStage } from './stages/preference-stages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
 const at = (...names: string[]) => join(folder, ...names);

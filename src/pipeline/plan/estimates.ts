@@ -1,7 +1,7 @@
-import { generationSeeds } from '../expansion-stages.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { Engine, StageName } from '../run/stages.ts';
+import { generationSeeds } from '../stages/expansion-stages.ts';
 import { adapterParameters, type ModelFacts } from './model-facts.ts';
 
 /** Queries of each split and documents of the corpus; Infinity where nobody knows. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Topics } from '../evaluate/index.ts';
+import type { Topics } from '../../evaluate/index.ts';
 import {
   equalLengths,
   foreignExpansions,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { readGoldTexts } from '../data/index.ts';
-import { countsOf, type LeftOut, leftOutOf, sumOf } from '../report/index.ts';
-import { CorpusSearch } from '../retrieve/index.ts';
+import { readGoldTexts } from '../../data/index.ts';
+import { countsOf, type LeftOut, leftOutOf, sumOf } from '../../report/index.ts';
+import { CorpusSearch } from '../../retrieve/index.ts';
 import {
   buildPairs,
   checkRewards,
@@ -10,10 +10,10 @@ import {
   openRewards,
   type RewardAudit,
   rewardCandidates,
-} from '../reward/index.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
-import { trainingQueriesKey } from './run/alignment-inputs.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from './run/stages.ts';
+} from '../../reward/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { trainingQueriesKey } from '../run/alignment-inputs.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from '../run/stages.ts';
 
 /** Rewards that count, as `NAME=WEIGHT`; a weight of 0 leaves one out. */
 function weighted({ reward }: Recipe): string[] {

@@ -1,11 +1,11 @@
-import type { JudgedArm, Judgement } from '../evaluate/index.ts';
-import { type ArmTopics, Judge, pairedTests, type ScoredArm } from '../evaluate/index.ts';
-import { displayName, type Run } from '../measures/index.ts';
-import { CorpusSearch, openEncoder, rememberingEncoder } from '../retrieve/index.ts';
-import { throwIfAborted } from '../system/index.ts';
+import type { JudgedArm, Judgement } from '../../evaluate/index.ts';
+import { type ArmTopics, Judge, pairedTests, type ScoredArm } from '../../evaluate/index.ts';
+import { displayName, type Run } from '../../measures/index.ts';
+import { CorpusSearch, openEncoder, rememberingEncoder } from '../../retrieve/index.ts';
+import { throwIfAborted } from '../../system/index.ts';
+import { retrievalOf } from '../run/alignment-inputs.ts';
+import type { AlignmentContext, ArmName } from '../run/stages.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
-import { retrievalOf } from './run/alignment-inputs.ts';
-import type { AlignmentContext, ArmName } from './run/stages.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {
   raw: 'queries as they are',

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { sampleCandidates, writeAnswers } from '../generate/index.ts';
-import type { ResolvedModel } from '../models/index.ts';
-import { leftOutOf } from '../report/index.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
-import { trainingQueriesKey } from './run/alignment-inputs.ts';
-import { contextOf, openWriter } from './run/open-writer.ts';
-import type { AlignmentContext, AlignmentStage } from './run/stages.ts';
+import { sampleCandidates, writeAnswers } from '../../generate/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { leftOutOf } from '../../report/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { trainingQueriesKey } from '../run/alignment-inputs.ts';
+import { contextOf, openWriter } from '../run/open-writer.ts';
+import type { AlignmentContext, AlignmentStage } from '../run/stages.ts';
 
 /**
  * What names the writer in a key. A server is known by its model's name alone, or by its address where none is given: nobody can

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
-import { type Document, documentText, readExpansions, writeRun } from '../data/index.ts';
-import type { ArmTopics, EvaluationData, Judgement } from '../evaluate/index.ts';
-import { type Topics, withExpansions } from '../evaluate/index.ts';
-import { displayName, type Run } from '../measures/index.ts';
-import { CorpusSearch } from '../retrieve/index.ts';
-import { throwIfAborted, writeDurably } from '../system/index.ts';
+import { type Document, documentText, readExpansions, writeRun } from '../../data/index.ts';
+import type { ArmTopics, EvaluationData, Judgement } from '../../evaluate/index.ts';
+import { type Topics, withExpansions } from '../../evaluate/index.ts';
+import { displayName, type Run } from '../../measures/index.ts';
+import { CorpusSearch } from '../../retrieve/index.ts';
+import { throwIfAborted, writeDurably } from '../../system/index.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from '../run/stages.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
-import { isTuned } from './recipe/recipe.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
-import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from './run/stages.ts';
 
 /** The arms that a recipe has, in the order of the tables. */
 function armsOf(recipe: Recipe): ArmName[] {

@@ -1,14 +1,14 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { loadTopics, type Topics } from '../evaluate/index.ts';
-import { expandQueries, type Generator } from '../generate/index.ts';
-import type { ResolvedModel } from '../models/index.ts';
-import { type LeftOut, leftOutOf } from '../report/index.ts';
-import { isTuned } from './recipe/recipe.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
-import { contextOf, openEmbedded } from './run/open-writer.ts';
-import { RunFolder } from './run/run-folder.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from './run/stages.ts';
+import { loadTopics, type Topics } from '../../evaluate/index.ts';
+import { expandQueries, type Generator } from '../../generate/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { type LeftOut, leftOutOf } from '../../report/index.ts';
+import { isTuned } from '../recipe/recipe.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { contextOf, openEmbedded } from '../run/open-writer.ts';
+import { RunFolder } from '../run/run-folder.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from '../run/stages.ts';
 import { TRAINED_BY } from './training-stages.ts';
 
 /** Seeds of the expansions: scores are means over them. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { type PairReading, readPairs } from '../data/index.ts';
-import { exportGguf } from '../models/index.ts';
-import { countsOf, type LeftOut, leftOutOf, sumOf } from '../report/index.ts';
+import { type PairReading, readPairs } from '../../data/index.ts';
+import { exportGguf } from '../../models/index.ts';
+import { countsOf, type LeftOut, leftOutOf, sumOf } from '../../report/index.ts';
 import {
   describeSkipped,
   type GeneratorTrainingInput,
@@ -9,10 +9,10 @@ import {
   type TrainGeneratorOptions,
   trainGenerator,
   trainGeneratorWithTrl,
-} from '../train/index.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
-import { StageWarnings } from './run/stage-warnings.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from './run/stages.ts';
+} from '../../train/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { StageWarnings } from '../run/stage-warnings.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from '../run/stages.ts';
 
 /** The training of one arm: DPO, or SFT on what was chosen. */
 function trainingStage(name: 'sft' | 'dpo', wanted: AlignmentStage['wanted']): AlignmentStage {
