@@ -17,5 +17,4 @@ export {
 } from './evaluation-data.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { pairedTests } from './paired-tests.ts';
-export { toRun } from './runs.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';

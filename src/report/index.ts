@@ -7,7 +7,6 @@ export { count, direction, percent, pValue, score, shorten, signed } from './fig
 export { countsOf, type LeftOut, leftOutOf, saidIn, sumOf } from './left-out.ts';
 export { type Line, linePlot } from './line-plot.ts';
 export { html, Markup } from './markup.ts';
-export { renderReport } from './page.ts';
+export { renderReport, writeReport } from './page.ts';
 export type { ReportComparison, ReportData } from './report-data.ts';
 export { type SettingSections, settingLists, wholePage } from './whole-page.ts';
-export { writeReport } from './write-report.ts';

@@ -1,8 +1,15 @@
+import { writeDurably } from '../system/index.ts';
 import { changePlot } from './change-plot.ts';
 import { count, direction, pValue, score, shorten, signed } from './figures.ts';
 import { html, type Markup } from './markup.ts';
 import type { ReportArm, ReportComparison, ReportCost, ReportData, ReportQuery } from './report-data.ts';
 import { settingLists, wholePage } from './whole-page.ts';
+
+/** Writes the page, and beside it the same content as JSON (`report.html` and `report.json`). */
+export async function writeReport(file: string, data: ReportData): Promise<void> {
+  await writeDurably(file, renderReport(data));
+  await writeDurably(file.replace(/\.html?$/i, '').concat('.json'), `${JSON.stringify(data, null, 1)}\n`);
+}
 
 const EXAMPLES = 8;
 const LISTED_DOCUMENTS = 4;

@@ -2,4 +2,5 @@ export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
 export { openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, Retriever } from './retriever.ts';
+export { toRun } from './retriever.ts';
 export { defaultRetrievalSettings, type RetrievalSettings, retrievalSettings } from './settings.ts';

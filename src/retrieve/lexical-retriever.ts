@@ -1,6 +1,6 @@
-import { toRun } from '../evaluate/index.ts';
 import { type Bm25Index, repeatQuery } from '../search/index.ts';
 import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
+import { toRun } from './retriever.ts';
 
 export interface LexicalSettings {
   /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */

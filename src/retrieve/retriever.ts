@@ -1,4 +1,9 @@
-import type { Run } from '../measures/index.ts';
+import type { Run, ScoredDocument } from '../measures/index.ts';
+
+/** Joins query ids with their hits, row by row. */
+export function toRun(ids: readonly string[], hits: readonly ScoredDocument[][]): Run {
+  return new Map(ids.map((id, row) => [id, hits[row] ?? []]));
+}
 
 /** A query as a retriever takes it: with the passages that stand beside it, none where it is searched as it is. */
 export interface ExpandedQuery {

@@ -5,7 +5,6 @@ export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unp
 export type { Distribution } from './pairs/distribution.ts';
 export { defaultPairSettings, type PairSettings, pairSettings } from './pairs/pair-settings.ts';
 export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
-export { RankReward, ranksOf } from './rank-reward.ts';
 export { type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
 export { type RewardSummary, readRewardSummary } from './reward-summary.ts';
 export {
@@ -42,4 +41,4 @@ export {
   type TextSearch,
 } from './rewards/search-reward.ts';
 export type { Target } from './rewards/target-rewards.ts';
-export { MarginReward, SimilarityReward } from './similarity-reward.ts';
+export { MarginReward, RankReward, ranksOf, SimilarityReward } from './rewards/target-rewards.ts';

@@ -26,11 +26,11 @@ import {
 import { readAnswers } from './answers.ts';
 import { embedSets, type TextSet } from './embed-sets.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from './query-groups.ts';
-import { similarityRanks } from './rank-reward.ts';
 import type { RewardSummary } from './reward-summary.ts';
 import type { CandidateSet, GoldDocument } from './rewards/candidate-set.ts';
 import { perCandidate } from './rewards/candidate-set.ts';
 import { checkMixture, type ScoredSet, scoreMixture, type WeightedReward } from './rewards/reward.ts';
+import { similarityRanks } from './rewards/target-rewards.ts';
 import { readCandidatePlan } from './stage-inputs.ts';
 
 export interface RewardOptions {

@@ -8,11 +8,11 @@ import { PROMPTS } from '../generate/index.ts';
 import { buildPairs, type PairOptions } from './pairs/build-pairs.ts';
 import { defaultPairSettings } from './pairs/pair-settings.ts';
 import { IdStream } from './query-groups.ts';
-import { RankReward } from './rank-reward.ts';
 import { type RewardOptions, rewardCandidates } from './reward-candidates.ts';
 import { readRewardSummary } from './reward-summary.ts';
 import { functionReward } from './rewards/own-reward.ts';
 import type { Reward } from './rewards/reward.ts';
+import { RankReward } from './rewards/target-rewards.ts';
 
 let folder: string;
 let file: (name: string) => string;

@@ -7,12 +7,11 @@ import type { ScoredDocument } from '../measures/index.ts';
 import type { SearchIndex } from '../search/index.ts';
 import { Random } from '../system/index.ts';
 import { embedSets } from './embed-sets.ts';
-import { RankReward, ranksOf } from './rank-reward.ts';
 import type { CandidateSet } from './rewards/candidate-set.ts';
 import { functionReward, loadReward } from './rewards/own-reward.ts';
 import { checkMixture, type Reward, scoreMixture } from './rewards/reward.ts';
 import { DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './rewards/search-reward.ts';
-import { MarginReward, SimilarityReward } from './similarity-reward.ts';
+import { MarginReward, RankReward, ranksOf, SimilarityReward } from './rewards/target-rewards.ts';
 
 async function setOf(
   texts: readonly string[],

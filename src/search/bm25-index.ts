@@ -10,8 +10,8 @@ import { ANALYZER_VERSION, splitWords, wordTerm } from './english-analyzer.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
-import { checkSearch } from './search-checks.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
+import { checkSearch } from './search-index.ts';
 import { type RankedScores, TopScores } from './top-scores.ts';
 
 /** Spellings of query words whose term is remembered; then the memory starts anew. */

@@ -6,8 +6,8 @@ import { orderByIdDescending } from './id-order.ts';
 import { mergeHits } from './merge-hits.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
 import { type ScoreThread, startScoreThreads } from './score-threads.ts';
-import { checkSearch } from './search-checks.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
+import { checkSearch } from './search-index.ts';
 import { topScoresCapacity } from './top-scores.ts';
 import type { VectorChunk, VectorSource } from './vector-source.ts';
 

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { access, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemFault } from './errors.ts';
+
+/** Whether a file or folder is there and may be seen. For a file that is then read, rather read it and look at the error. */
+export function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
 
 /**
  * A file that appears under its name only when it is whole: bytes go to a neighbour, which is flushed to the disk and

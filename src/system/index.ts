@@ -1,6 +1,6 @@
 export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
-export { DurableFile, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
+export { DurableFile, isThere, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
 export {
   AbortedError,
   DataError,
@@ -27,7 +27,6 @@ export {
   request,
   withRetries,
 } from './http.ts';
-export { isThere } from './is-there.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';

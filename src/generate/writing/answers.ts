@@ -1,8 +1,7 @@
 import { type AnswerRecord, answerSchema, type TrainingQuery } from '../../data/index.ts';
 import { deriveSeed, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Sampling } from '../generator.ts';
-import { cutOpening } from '../openings.ts';
-import { PROMPTS, type PromptTemplate } from '../prompts.ts';
+import { cutOpening, PROMPTS, type PromptTemplate } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
 import type { FinishedGroup } from './groups.ts';
 import { runStage, type StageOptions, type StageOutcome } from './stage.ts';

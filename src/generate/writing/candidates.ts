@@ -1,8 +1,8 @@
 import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuery } from '../../data/index.ts';
 import { deriveSeed, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Generator, Sampling } from '../generator.ts';
-import { cutOpening } from '../openings.ts';
 import type { PromptTemplate } from '../prompts.ts';
+import { cutOpening } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
 import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
 import type { FinishedGroup } from './groups.ts';

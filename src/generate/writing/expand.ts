@@ -13,8 +13,8 @@ import {
   UsageError,
 } from '../../system/index.ts';
 import type { Generation, GenerationRequest, Sampling, Generator as TextGenerator } from '../generator.ts';
-import { cutOpening } from '../openings.ts';
 import type { PromptTemplate } from '../prompts.ts';
+import { cutOpening } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
 import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
 

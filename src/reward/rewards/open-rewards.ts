@@ -5,11 +5,10 @@ import { parseQualityMeasure } from '../../measures/index.ts';
 import type { CorpusSearch, RetrievalSettings } from '../../retrieve/index.ts';
 import { ExactIndex } from '../../search/index.ts';
 import { cacheHome, contentKey, type Progress, UsageError } from '../../system/index.ts';
-import { RankReward } from '../rank-reward.ts';
-import { MarginReward, SimilarityReward } from '../similarity-reward.ts';
 import { loadReward } from './own-reward.ts';
 import type { Reward, WeightedReward } from './reward.ts';
 import { type CandidateSearch, DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
+import { MarginReward, RankReward, SimilarityReward } from './target-rewards.ts';
 
 /** Rewards that need nothing but the candidate set. */
 const SIMPLE: Record<string, () => Reward> = {

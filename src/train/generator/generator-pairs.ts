@@ -1,6 +1,6 @@
 import { type PairRecord, splitIds } from '../../data/index.ts';
 import { canonicalJson, contentKey, DataError, type Progress, UsageError } from '../../system/index.ts';
-import { hashList } from '../hash-list.ts';
+import { hashList } from '../loop/run-identity.ts';
 import { describeSkipped, type TokenizedPairs, tokenizePairs } from './chat-tokens.ts';
 import type { GeneratorBase } from './generator-base.ts';
 import type { GeneratorTrainingSettings } from './generator-settings.ts';

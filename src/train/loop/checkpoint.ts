@@ -5,7 +5,7 @@ import { readJsonFile } from '../../files/index.ts';
 import { openCheckpoint, type TensorToWrite, writeSafetensors } from '../../models/index.ts';
 import type { Parameters } from '../../nn/index.ts';
 import { ModelError, makeFolder, syncFolder, systemFault, writeDurably } from '../../system/index.ts';
-import { damagedFile } from '../damaged-file.ts';
+import { damagedFile } from './errors.ts';
 import type { AdamW } from './optimizer.ts';
 
 /**

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { Parameters } from '../../nn/index.ts';
-import { hashList } from '../hash-list.ts';
 import type { TrainingSettings } from './training-settings.ts';
+
+/**
+ * SHA-256 of a list, as of a file with a line for each member. One member at a time: the text of a hundred thousand pairs is
+ * longer than a text can be.
+ */
+export function hashList<T>(members: Iterable<T>, lineOf: (member: T) => string): string {
+  const hash = createHash('sha256');
+  for (const member of members) hash.update(`${lineOf(member)}\n`);
+  return hash.digest('hex');
+}
 
 /** All that decides the outcome of a run; two runs of one identity end in the same bytes. Plain JSON. */
 export interface RunIdentity {

@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
 import type { Parameters } from '../../nn/index.ts';
 import { makeFolder, writeDurably } from '../../system/index.ts';
-import { damagedFile } from '../damaged-file.ts';
 import { readCheckpoint, type TrainingState, writeCheckpoint, writeState } from './checkpoint.ts';
+import { damagedFile } from './errors.ts';
 import type { AdamW } from './optimizer.ts';
 import type { RunIdentity } from './run-identity.ts';
 

@@ -14,11 +14,11 @@ import {
   SILENT,
   writeDurably,
 } from '../../system/index.ts';
-import { damagedFile } from '../damaged-file.ts';
 import { loraConfig } from '../generator/generator-step.ts';
-import { hashList } from '../hash-list.ts';
+import { damagedFile } from '../loop/errors.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
 import { oneAtATime } from '../loop/one-at-a-time.ts';
+import { hashList } from '../loop/run-identity.ts';
 import { LEDGER_FILE, TRL_JOB_FILE } from '../loop/training-folder.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
 import { trlCommands, writeTrlFiles } from './trl-files.ts';

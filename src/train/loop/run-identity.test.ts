@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { canonicalJson, sha256 } from '../system/index.ts';
-import { hashList } from './hash-list.ts';
+import { canonicalJson, sha256 } from '../../system/index.ts';
+import { hashList } from './run-identity.ts';
 
 test('a list has the hash of its lines, and takes one member at a time', () => {
   const seen: string[] = [];
