@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-/** The floors from the ground up; a folder imports from floors below its own, and from those only by their face. */
+/** The floors of `src/` from the ground up; a folder imports from floors below its own, and from those only by their face. */
 const FLOORS = [
   ['system'],
   ['files'],
@@ -17,6 +17,21 @@ const FLOORS = [
   ['suites', 'studio'],
   ['cli'],
 ];
+
+/**
+ * The floors inside a room, from the ground up. Loose files of a room stand between them: they may use any sub-folder,
+ * and be used by any, as long as no circle of files arises.
+ */
+const SUB_FLOORS: Record<string, string[][]> = {
+  models: [['formats'], ['tokenizer'], ['convert', 'store']],
+  nn: [['operations'], ['architectures']],
+  data: [['beir'], ['alignment', 'wordnet']],
+  generate: [['llama', 'writing']],
+  train: [['loop'], ['generator', 'retriever'], ['trl']],
+  reward: [['rewards'], ['pairs']],
+  pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo']],
+  cli: [['commands']],
+};
 
 const SOURCE = resolve('src');
 
@@ -41,7 +56,8 @@ const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
   .map((name) => join(SOURCE, name));
 /** Tests may reach for what `test/support` holds; the library's own face, `src/index.ts`, stands above all floors. */
 const imports = files.flatMap(importsOf).filter(({ from, to }) => from.includes('/') && !to.startsWith('..'));
-const floorOf = (path: string) => FLOORS.findIndex((floor) => floor.includes(path.split('/')[0]!));
+const findFloor = (floors: string[][], folder: string) => floors.findIndex((floor) => floor.includes(folder));
+const floorOf = (path: string) => findFloor(FLOORS, path.split('/')[0]!);
 
 describe('the house', () => {
   it('has a floor for every folder', () => {
@@ -54,6 +70,19 @@ describe('the house', () => {
       ({ from, to }) => from.split('/')[0] !== to.split('/')[0] && floorOf(to) >= floorOf(from),
     );
     expect(upward).toEqual([]);
+  });
+
+  it('lets arrows point down only among the sub-folders of a room', () => {
+    const subFloor = (path: string) => {
+      const [room, folder, ...rest] = path.split('/');
+      return rest.length === 0 ? undefined : { room, folder, floor: findFloor(SUB_FLOORS[room!] ?? [], folder!) };
+    };
+    const crossings = imports
+      .filter(({ from }) => !from.endsWith('.test.ts'))
+      .map(({ from, to }) => ({ from, to, a: subFloor(from), b: subFloor(to) }))
+      .filter(({ a, b }) => a && b && a.room === b.room && a.folder !== b.folder);
+    const wrong = crossings.filter(({ a, b }) => a!.floor < 0 || b!.floor < 0 || b!.floor >= a!.floor);
+    expect(wrong.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
   });
 
   it('enters another folder only by its face', () => {

@@ -101,8 +101,8 @@ describe.each([
     const before = await snapshot();
     const code = await runCommandLine(await wordsOf(bad));
     expect({ code, err: printed.err }).toEqual({ code: bad.code ?? 1, err: expect.stringMatching(bad.says) });
-    const [, mend] = /^error: .*\n(?:\(Did you mean .*\n)? {2}(\S.*)\n$/m.exec(printed.err) ?? [];
-    expect(mend, printed.err).toMatch(bad.mend);
+    const [, fix] = /^error: .*\n(?:\(Did you mean .*\n)? {2}(\S.*)\n$/m.exec(printed.err) ?? [];
+    expect(fix, printed.err).toMatch(bad.fix);
     expect(printed.err).not.toMatch(/^\s+at |fault of llm-qe/m);
     if (bad.words.includes('--json')) expect(printed.out).toBe('');
     expect(await snapshot()).toEqual(before);

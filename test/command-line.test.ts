@@ -173,7 +173,7 @@ describe('wrong use', () => {
       '127.0.0.1:9',
     ],
   ])(
-    '%j fails with what and how to mend it, without a stack trace',
+    '%j fails with what and how to fix it, without a stack trace',
     async (words, said) => {
       const { code, stderr } = await llmQe(...words);
       expect(code).not.toBe(0);

@@ -21,7 +21,7 @@ export function answerGeneratorOverrides(names: readonly string[]): string[] {
   const [model] = names;
   if (servers.length < names.length && names.length > 1) {
     throw new UsageError('several answer generators must all be servers', {
-      mend: 'Name one model, or several addresses.',
+      fix: 'Name one model, or several addresses.',
     });
   }
   return [`answerGenerator=${JSON.stringify(servers.length > 0 ? { servers } : { model })}`];

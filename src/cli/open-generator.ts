@@ -75,17 +75,17 @@ export async function openGenerator(
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
     if (given.adapter.length > 0) {
-      throw new UsageError('--adapter is for the embedded model', { mend: 'Load the adapter on the server.' });
+      throw new UsageError('--adapter is for the embedded model', { fix: 'Load the adapter on the server.' });
     }
     const { model, concurrency, timeout } = given;
     return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, useN, signal });
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
-    throw new UsageError('several generators must all be servers', { mend: 'Name one model, or several addresses.' });
+    throw new UsageError('several generators must all be servers', { fix: 'Name one model, or several addresses.' });
   }
   if (given.model !== undefined) {
-    throw new UsageError('--model names a model on a server', { mend: 'Name an embedded model with --generator.' });
+    throw new UsageError('--model names a model on a server', { fix: 'Name an embedded model with --generator.' });
   }
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', signal });

@@ -50,7 +50,7 @@ function refuseBlanks(command: Command, typed: Record<string, unknown>): void {
 function wrongUse(command: Command, key: string, reason: string): UsageError {
   const positional = command.arguments?.some((argument) => argument.key === key) ?? false;
   const name = positional ? toKebab(key).toUpperCase() : `--${toKebab(key)}`;
-  return new UsageError(key === '' ? reason : `${name}: ${reason}`, { mend: `See \`llm-qe ${command.name} --help\`.` });
+  return new UsageError(key === '' ? reason : `${name}: ${reason}`, { fix: `See \`llm-qe ${command.name} --help\`.` });
 }
 
 function toOption(key: string, facts: OptionFacts): Option {

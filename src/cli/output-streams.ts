@@ -9,8 +9,8 @@ export function guardOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     const known = systemFault(error, 'stdout');
-    const mend = known instanceof Error && 'mend' in known ? `${known.message}\n  ${known.mend}` : error.message;
-    process.stderr.write(`error: ${mend}\n`);
+    const fix = known instanceof Error && 'fix' in known ? `${known.message}\n  ${known.fix}` : error.message;
+    process.stderr.write(`error: ${fix}\n`);
     process.exit(1);
   });
   process.stderr.on('error', () => {});

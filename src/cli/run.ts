@@ -113,7 +113,7 @@ function reportFailure(error: unknown): number {
   const known = error instanceof LlmQeError ? error : systemFault(error, faultyPath(error));
   if (known instanceof LlmQeError) {
     const what = known instanceof AbortedError ? 'stopped' : `error: ${known.message}`;
-    process.stderr.write(printable(`${what}\n  ${known.mend}\n`));
+    process.stderr.write(printable(`${what}\n  ${known.fix}\n`));
     if (process.env.LLM_QE_DEBUG) process.stderr.write(`${known.stack}\n`);
     return known instanceof UsageError ? EXIT.wrongUse : EXIT.failed;
   }

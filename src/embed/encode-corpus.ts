@@ -113,7 +113,7 @@ class CorpusEncoding {
       task.done();
     }
     if (shards.length > 0) return shards;
-    throw new DataError('the corpus holds no documents', { mend: 'Check the corpus file.' });
+    throw new DataError('the corpus holds no documents', { fix: 'Check the corpus file.' });
   }
 
   /** Passes the documents that a whole shard holds. @throws DataError where they are others */
@@ -124,7 +124,7 @@ class CorpusEncoding {
       throw new DataError(`holds vectors of other documents (${document?.id ?? 'the end'} stands in the corpus)`, {
         file: join(this.#folder, shard.file),
         id,
-        mend: 'Remove the folder of vectors and encode the corpus again.',
+        fix: 'Remove the folder of vectors and encode the corpus again.',
       });
     }
     return shard.rows;
@@ -146,7 +146,7 @@ class CorpusEncoding {
     const { done, value } = await stream.next();
     if (done) return undefined;
     if (this.#seen.has(value.id)) {
-      throw new DataError('the corpus holds two documents of this id', { id: value.id, mend: 'Give each its own id.' });
+      throw new DataError('the corpus holds two documents of this id', { id: value.id, fix: 'Give each its own id.' });
     }
     this.#seen.add(value.id);
     return value;

@@ -79,19 +79,19 @@ function parseOptions(options: Omit<EncoderOptions, 'signal'>) {
   const parsed = encoderOptionsSchema.safeParse(options);
   if (parsed.success) return parsed.data;
   const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
-  throw new UsageError(`options of the encoder: ${why}`, { mend: 'Correct the option.' });
+  throw new UsageError(`options of the encoder: ${why}`, { fix: 'Correct the option.' });
 }
 
 async function readRecipe(model: ResolvedModel, options: z.output<typeof encoderOptionsSchema>): Promise<Recipe> {
   if (model.format === 'gguf') {
     throw new ModelError('is a GGUF file; encoders are read from model folders', {
       file: model.path,
-      mend: 'Name the folder of the original model (config.json, tokenizer.json, model.safetensors).',
+      fix: 'Name the folder of the original model (config.json, tokenizer.json, model.safetensors).',
     });
   }
   const file = join(model.path, 'config.json');
   const config = await readSettings(file, bertConfigSchema);
-  if (config === undefined) throw new ModelError('is missing', { file, mend: 'Fetch the model again.' });
+  if (config === undefined) throw new ModelError('is missing', { file, fix: 'Fetch the model again.' });
   const names = await readSettings(file, configNameSchema);
   const folder = await readFolderSettings(model.path);
   const known = choosePrefixes(folder, [model.name, model.path, model.source, names?._name_or_path ?? '']);
@@ -120,7 +120,7 @@ async function chooseMaxLength(
   if (asked !== undefined && asked > most) {
     throw new UsageError(`a maximum length of ${asked} tokens, but the model has ${most} positions`, {
       file: path,
-      mend: `Ask for ${most} at most.`,
+      fix: `Ask for ${most} at most.`,
     });
   }
   const tokenizer = await readSettings(join(path, 'tokenizer_config.json'), tokenizerLimitSchema);
@@ -131,7 +131,7 @@ function checkVocabulary({ model, config }: Recipe, { vocabularySize }: TextToke
   if (vocabularySize <= config.vocab_size) return;
   throw new ModelError(`the tokenizer has ${vocabularySize} tokens, the model ${config.vocab_size}`, {
     file: model.path,
-    mend: 'Use the tokenizer that belongs to the model.',
+    fix: 'Use the tokenizer that belongs to the model.',
   });
 }
 

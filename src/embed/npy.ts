@@ -30,18 +30,18 @@ export function npyHead(rows: number, dimensions: number): Uint8Array {
  * @throws DataError where it is no such matrix, or is cut off
  */
 export async function readNpyHead(handle: FileHandle, file: string): Promise<NpyHead> {
-  const mend = 'Remove the folder of vectors and encode the corpus again.';
+  const fix = 'Remove the folder of vectors and encode the corpus again.';
   const head = Buffer.alloc(256);
   const { bytesRead } = await handle.read(head, 0, head.length, 0);
   const offset = 10 + head.readUInt16LE(8);
   const text = head.toString('latin1', 10, Math.min(offset, bytesRead));
   const shape = /'descr': '<f4', 'fortran_order': False, 'shape': \((\d+), (\d+)\)/.exec(text);
   if (head.toString('latin1', 0, 6) !== MAGIC || shape === null) {
-    throw new DataError('is not an .npy file of 32-bit vectors', { file, mend });
+    throw new DataError('is not an .npy file of 32-bit vectors', { file, fix });
   }
   const [rows, dimensions] = [Number(shape[1]), Number(shape[2])];
   const { size } = await handle.stat();
   const expected = offset + rows * dimensions * 4;
-  if (size !== expected) throw new DataError(`has ${size} bytes instead of ${expected}`, { file, mend });
+  if (size !== expected) throw new DataError(`has ${size} bytes instead of ${expected}`, { file, fix });
   return { rows, dimensions, offset };
 }

@@ -40,7 +40,7 @@ export async function connectEncoder(options: RemoteEncoderOptions): Promise<Enc
   const parsed = remoteEncoderSchema.safeParse(rest);
   if (!parsed.success) {
     const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
-    throw new UsageError(`options of the embedding server: ${why}`, { mend: 'Correct the option.' });
+    throw new UsageError(`options of the embedding server: ${why}`, { fix: 'Correct the option.' });
   }
   const servers = [parsed.data.baseUrl].flat().map((url) => new EmbeddingServer(url, parsed.data));
   const [first] = await Promise.all(servers.map((server) => server.embed(['dimensions'], signal)));
@@ -110,27 +110,27 @@ class EmbeddingServer {
   }
 
   #broken(what: string): NetworkError {
-    const mend = 'Check that the server offers OpenAI-compatible embeddings for this model.';
-    return new NetworkError(`${this.url}: the server answered with ${what}`, { mend });
+    const fix = 'Check that the server offers OpenAI-compatible embeddings for this model.';
+    return new NetworkError(`${this.url}: the server answered with ${what}`, { fix });
   }
 
   #fault(error: unknown, signal: AbortSignal | undefined): unknown {
     if (signal?.aborted || error instanceof APIUserAbortError || isAbort(error)) return new AbortedError();
     if (error instanceof APIConnectionTimeoutError) {
-      const mend = 'Give it more time, or send smaller batches.';
-      return new NetworkError(`${this.url}: the server did not answer in time`, { mend, cause: error });
+      const fix = 'Give it more time, or send smaller batches.';
+      return new NetworkError(`${this.url}: the server did not answer in time`, { fix, cause: error });
     }
     if (!(error instanceof APIError)) return error;
     if (error.status === undefined) {
-      const mend = 'Check the address, and that the server runs.';
-      return new NetworkError(`${this.url}: the server cannot be reached`, { mend, cause: error });
+      const fix = 'Check the address, and that the server runs.';
+      return new NetworkError(`${this.url}: the server cannot be reached`, { fix, cause: error });
     }
-    const mend = MENDS[error.status] ?? 'Read the log of the server.';
-    return new NetworkError(`${this.url}: the server refused: ${error.message}`, { mend, cause: error });
+    const fix = FIXES[error.status] ?? 'Read the log of the server.';
+    return new NetworkError(`${this.url}: the server refused: ${error.message}`, { fix, cause: error });
   }
 }
 
-const MENDS: Record<number, string> = {
+const FIXES: Record<number, string> = {
   400: 'Check the name of the model, and that no text is longer than the server allows.',
   401: 'Give the right API key (OPENAI_API_KEY).',
   403: 'Give an API key that may use this model.',
@@ -194,7 +194,7 @@ class RemoteEncoder implements Encoder {
     const dimensions = vectors.length / batch.length;
     if (dimensions === this.dimensions) return vectors;
     throw new NetworkError(`${server.url}: vectors of ${dimensions} dimensions, but ${this.dimensions} were expected`, {
-      mend: 'Serve the same model at every address.',
+      fix: 'Serve the same model at every address.',
     });
   }
 }

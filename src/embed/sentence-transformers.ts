@@ -69,8 +69,8 @@ export async function readFolderSettings(folder: string): Promise<FolderSettings
 export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
   return readJsonFileIfThere(file, schema, (cause) => {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause).replace(/\s+/g, ' ') : String(cause);
-    const mend = 'Fetch the model again; if the file is whole, this kind of model is not supported.';
-    return new ModelError(`cannot be used: ${why}`, { file, mend, cause });
+    const fix = 'Fetch the model again; if the file is whole, this kind of model is not supported.';
+    return new ModelError(`cannot be used: ${why}`, { file, fix, cause });
   });
 }
 
@@ -89,7 +89,7 @@ async function readModules(
     else if (kind !== 'Transformer' || path !== '') {
       throw new ModelError(`module ${kind}${path === '' ? '' : ` in ${path}`} is not supported`, {
         file: join(folder, 'modules.json'),
-        mend: 'Use an encoder of Transformer, Pooling and Normalize, or serve this one and name its URL.',
+        fix: 'Use an encoder of Transformer, Pooling and Normalize, or serve this one and name its URL.',
       });
     }
   }
@@ -98,16 +98,16 @@ async function readModules(
 
 async function readPooling(file: string, hasPrompts: boolean): Promise<Pooling> {
   const config = await readSettings(file, poolingSchema);
-  const mend = 'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and name its URL.';
-  if (config === undefined) throw new ModelError('is missing, but modules.json names it', { file, mend });
+  const fix = 'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and name its URL.';
+  if (config === undefined) throw new ModelError('is missing, but modules.json names it', { file, fix });
   if (!config.include_prompt && hasPrompts) {
-    throw new ModelError('leaves the prompt out of the pooling, which is not supported', { file, mend });
+    throw new ModelError('leaves the prompt out of the pooling, which is not supported', { file, fix });
   }
   const flags = Object.keys(config).filter((key) => key.startsWith('pooling_mode_') && config[key] === true);
   const modes = flags.map((flag) => POOLING_FLAGS[flag] ?? flag);
   if (modes.length === 0 && config.pooling_mode !== undefined) modes.push(config.pooling_mode);
   const known = Object.values(POOLING_FLAGS).find((mode) => modes.length === 1 && mode === modes[0]);
   if (known === undefined)
-    throw new ModelError(`pooling ${modes.join(' + ') || 'none'} is not supported`, { file, mend });
+    throw new ModelError(`pooling ${modes.join(' + ') || 'none'} is not supported`, { file, fix });
   return known;
 }

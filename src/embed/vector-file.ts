@@ -72,7 +72,7 @@ export class VectorFile {
   static async open(folder: string, key?: string): Promise<VectorFile> {
     const manifest = await readManifest(folder);
     if (key !== undefined && manifest.key !== key) {
-      throw new DataError('holds vectors of another encoder or corpus', { file: folder, mend: ENCODE_AGAIN });
+      throw new DataError('holds vectors of another encoder or corpus', { file: folder, fix: ENCODE_AGAIN });
     }
     const shards: PlacedShard[] = [];
     const ids: string[] = [];
@@ -83,7 +83,7 @@ export class VectorFile {
     if (ids.length !== manifest.rows) {
       throw new DataError(`holds ${ids.length} vectors instead of ${manifest.rows}`, {
         file: folder,
-        mend: ENCODE_AGAIN,
+        fix: ENCODE_AGAIN,
       });
     }
     return new VectorFile(folder, manifest, ids, shards);
@@ -97,7 +97,7 @@ export class VectorFile {
   /** Rows `start` to `end` (not included) // [end - start, dimensions] @throws DataError where a file was cut off */
   async read(start: number, end: number): Promise<Float32Array> {
     const { dimensions } = this;
-    if (this.#closed) throw new DataError('is closed', { file: this.folder, mend: 'Open it again.' });
+    if (this.#closed) throw new DataError('is closed', { file: this.folder, fix: 'Open it again.' });
     const vectors = new Float32Array((end - start) * dimensions);
     for (const shard of this.#shards) {
       const from = Math.max(start, shard.start);
@@ -140,7 +140,7 @@ async function readManifest(folder: string): Promise<VectorManifest> {
   return readJsonFile(
     file,
     vectorManifestSchema,
-    (cause) => new DataError('is not a manifest of vectors', { file, mend: ENCODE_AGAIN, cause }),
+    (cause) => new DataError('is not a manifest of vectors', { file, fix: ENCODE_AGAIN, cause }),
   );
 }
 
@@ -152,7 +152,7 @@ async function placeShard(folder: string, shard: Shard, start: number, dimension
       const found = `[${head.rows}, ${head.dimensions}]`;
       throw new DataError(`is ${found}, but the manifest says [${shard.rows}, ${dimensions}]`, {
         file,
-        mend: ENCODE_AGAIN,
+        fix: ENCODE_AGAIN,
       });
     }
     return { file, start, end: start + shard.rows, offset: head.offset };
@@ -164,7 +164,7 @@ async function readFully({ file }: PlacedShard, bytes: Uint8Array, position: num
   await withFile(file, async (handle) => {
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
-      if (bytesRead === 0) throw new DataError('was cut off after it was opened', { file, mend: ENCODE_AGAIN });
+      if (bytesRead === 0) throw new DataError('was cut off after it was opened', { file, fix: ENCODE_AGAIN });
       done += bytesRead;
     }
   });

@@ -13,7 +13,7 @@ export interface Shard {
 
 const idSchema = z.string();
 
-/** The mend of everything that is wrong with a folder of vectors. */
+/** The fix of everything that is wrong with a folder of vectors. */
 export const ENCODE_AGAIN = 'Remove the folder of vectors and encode the corpus again.';
 
 export function shardName(index: number): string {
@@ -65,7 +65,7 @@ export async function shardRows(file: string, dimensions: number): Promise<numbe
     const head = await readNpyHead(handle, file);
     if (head.dimensions === dimensions) return head.rows;
     const reason = `has vectors of ${head.dimensions} dimensions, but the encoder makes ${dimensions}`;
-    throw new DataError(reason, { file, mend: ENCODE_AGAIN });
+    throw new DataError(reason, { file, fix: ENCODE_AGAIN });
   });
 }
 
@@ -89,13 +89,13 @@ export async function readShardIds(folder: string, { file, rows }: Shard): Promi
   });
   const lines = text.split('\n').slice(0, -1);
   if (lines.length !== rows) {
-    throw new DataError(`holds ${lines.length} ids for ${rows} vectors`, { file: path, mend: ENCODE_AGAIN });
+    throw new DataError(`holds ${lines.length} ids for ${rows} vectors`, { file: path, fix: ENCODE_AGAIN });
   }
   return lines.map((line, index) => {
     try {
       return idSchema.parse(JSON.parse(line));
     } catch (cause) {
-      throw new DataError('is not an id', { file: path, line: index + 1, mend: ENCODE_AGAIN, cause });
+      throw new DataError('is not an id', { file: path, line: index + 1, fix: ENCODE_AGAIN, cause });
     }
   });
 }

@@ -7,7 +7,7 @@ export {
   runArm,
   TABLE_MEASURES,
 } from './arms.ts';
-export { compareArms } from './comparison.ts';
+export { type Comparison, compareArms } from './comparison.ts';
 export {
   type EvaluationData,
   evaluationSchema,

@@ -30,7 +30,7 @@ export async function loadTopics(dataset: BeirDataset, split: string, options: T
   checkJudgedQueries(dataset, split, qrels, all);
   const judged = [...all.values()].filter(({ id }) => qrels.has(id));
   if (judged.length === 0) {
-    throw new DataError(`split ${split} judges no query`, { file: dataset.folder, mend: 'Name another split.' });
+    throw new DataError(`split ${split} judges no query`, { file: dataset.folder, fix: 'Name another split.' });
   }
   const chosen = sample(judged, options);
   return {
@@ -75,7 +75,7 @@ export async function joinExpansions(topics: Topics, file: string): Promise<Topi
     throw new DataError(`no expansion for this query of split ${topics.split}`, {
       file,
       id,
-      mend: 'Run `llm-qe expand` for this data set and split; it goes on with what is missing.',
+      fix: 'Run `llm-qe expand` for this data set and split; it goes on with what is missing.',
     });
   }
   return withExpansions(topics, expansions);

@@ -26,7 +26,7 @@ export function checkWritable(id: string, format: keyof typeof UNFIT, place: Fau
     {
       ...place,
       id,
-      mend: 'Rename this identifier in the corpus, the queries and the judgements.',
+      fix: 'Rename this identifier in the corpus, the queries and the judgements.',
     },
   );
 }
@@ -37,6 +37,6 @@ export function duplicateId(file: string, line: number, id: string, what: string
     file,
     line,
     id,
-    mend: `Remove one of the two, or give one another identifier (\`llm-qe data check\` lists them all).`,
+    fix: `Remove one of the two, or give one another identifier (\`llm-qe data check\` lists them all).`,
   });
 }

@@ -121,7 +121,7 @@ describe('Journal', () => {
     const journal = await Journal.open(file, schema);
     const error = await Journal.open(file, schema).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ResourceError);
-    expect((error as ResourceError).mend).toContain(`${file}.lock`);
+    expect((error as ResourceError).fix).toContain(`${file}.lock`);
     await journal.append({ n: 1 });
     await journal.close();
     await writeFile(`${file}.lock`, `${process.ppid} ${hostname()}\n`);

@@ -149,7 +149,7 @@ export class Journal<T> {
         file: this.file,
         line,
         id: before.key,
-        mend: 'The file was changed by hand: remove the records of this id, or start with another file.',
+        fix: 'The file was changed by hand: remove the records of this id, or start with another file.',
       });
     }
     const open = before ?? { key, records: [], start };
@@ -208,7 +208,7 @@ export class Journal<T> {
 
   #refuseClosed(): void {
     if (!this.#closed) return;
-    throw new ResourceError('the journal is closed', { file: this.file, mend: 'Open it again before appending.' });
+    throw new ResourceError('the journal is closed', { file: this.file, fix: 'Open it again before appending.' });
   }
 }
 
@@ -243,7 +243,7 @@ function lock(file: string): Promise<() => Promise<void>> {
           refused(
             new ResourceError(`another command is writing this file (process and host: ${holder})`, {
               file,
-              mend: `Wait until it is done, or name another output; if no such process runs, delete ${path}.`,
+              fix: `Wait until it is done, or name another output; if no such process runs, delete ${path}.`,
             }),
           );
           refusal.abort();

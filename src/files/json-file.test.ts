@@ -16,7 +16,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const broken = (cause: unknown) => new ModelError('is broken', { file, mend: 'Mend it.', cause });
+const broken = (cause: unknown) => new ModelError('is broken', { file, fix: 'Fix it.', cause });
 
 it('reads a file that is there', async () => {
   await writeFile(file, '{"rows":3}');

@@ -36,7 +36,7 @@ async function fault(content: string | Uint8Array): Promise<DataError> {
     (thrown: unknown) => thrown,
   );
   expect(error).toBeInstanceOf(DataError);
-  expect((error as DataError).mend).toMatch(/\.$/);
+  expect((error as DataError).fix).toMatch(/\.$/);
   expect((error as DataError).file).toBe(file);
   return error as DataError;
 }
@@ -204,7 +204,7 @@ describe('writeJsonl', () => {
     const error = await writeJsonl(file, [{ id: 'a' }]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ResourceError);
     expect((error as ResourceError).message).toContain('the disk is full');
-    expect((error as ResourceError).mend).toContain('Free some space');
+    expect((error as ResourceError).fix).toContain('Free some space');
     expect(await readdir(folder)).toEqual(['rows.jsonl']);
   });
 });

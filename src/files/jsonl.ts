@@ -24,7 +24,7 @@ export function parseJsonLine<T>(text: string, schema: z.ZodType<T>, file: strin
   throw new DataError(describeIssues(result.error), {
     file,
     line,
-    mend: 'Give this line the fields named, each with a value of the kind expected.',
+    fix: 'Give this line the fields named, each with a value of the kind expected.',
   });
 }
 
@@ -36,7 +36,7 @@ export function parseJson(text: string, file: string, line: number): unknown {
     throw new DataError(`not valid JSON: ${(error as Error).message}`, {
       file,
       line,
-      mend: 'Mend or remove this line; a JSONL file holds one whole JSON object a line.',
+      fix: 'Fix or remove this line; a JSONL file holds one whole JSON object a line.',
       cause: error,
     });
   }

@@ -95,7 +95,7 @@ function readFault(error: unknown, file: string, line: number): unknown {
   return new DataError(cut ? 'the gzip data end too early' : 'the gzip data are broken', {
     file,
     line,
-    mend: 'Fetch or compress the file again: it is damaged from about this line on.',
+    fix: 'Fetch or compress the file again: it is damaged from about this line on.',
     cause: error,
   });
 }
@@ -142,7 +142,7 @@ export class LineCutter {
     throw new DataError(`the line is longer than ${this.#limit} bytes`, {
       file: this.#file,
       line: this.line,
-      mend: 'Check that this is the right file, with one record a line.',
+      fix: 'Check that this is the right file, with one record a line.',
     });
   }
 }
@@ -155,7 +155,7 @@ export function decodeLine(bytes: Buffer, file: string, line: number): string {
   const start = line === 1 && bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;
   const end = bytes.length > start && bytes[bytes.length - 1] === CARRIAGE_RETURN ? bytes.length - 1 : bytes.length;
   if (!isUtf8(bytes)) {
-    throw new DataError('the line is not UTF-8', { file, line, mend: 'Save the file in UTF-8.' });
+    throw new DataError('the line is not UTF-8', { file, line, fix: 'Save the file in UTF-8.' });
   }
   return bytes.toString('utf8', start, end);
 }

@@ -19,10 +19,10 @@ describe('work that was begun before', () => {
       refusal = error;
     }
     expect(refusal).toBeInstanceOf(UsageError);
-    const { changes, message, file, mend } = refusal as OtherSettingsError;
+    const { changes, message, file, fix } = refusal as OtherSettingsError;
     expect(changes).toEqual(['seed: 1, now 2', 'sampling.topK: 0, now none', 'limit: none, now 5']);
     expect(message).toBe(`out.jsonl: was begun with other settings (${changes.join('; ')})`);
     expect(file).toBe('out.jsonl');
-    expect(mend).toContain('name another place');
+    expect(fix).toContain('name another place');
   });
 });

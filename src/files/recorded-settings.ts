@@ -9,7 +9,7 @@ export class OtherSettingsError extends UsageError {
   constructor(path: string, changes: readonly string[]) {
     super(`was begun with other settings (${changes.join('; ')})`, {
       file: path,
-      mend: 'Give the settings, models and data it was begun with, name another place, or remove it.',
+      fix: 'Give the settings, models and data it was begun with, name another place, or remove it.',
     });
     this.changes = changes;
   }

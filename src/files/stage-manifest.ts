@@ -29,11 +29,11 @@ export function manifestFileOf(file: string): string {
 /** The manifest of a file of records; undefined where there is none. @throws DataError for one that is broken */
 export async function readStageManifest(file: string): Promise<StageManifest | undefined> {
   const path = manifestFileOf(file);
-  const mend = 'Restore it, or name another output.';
+  const fix = 'Restore it, or name another output.';
   return readJsonFileIfThere(
     path,
     manifestSchema,
-    (cause) => new DataError('is not the manifest of a file of records', { file: path, mend, cause }),
+    (cause) => new DataError('is not the manifest of a file of records', { file: path, fix, cause }),
   );
 }
 
@@ -58,7 +58,7 @@ export async function agreeOnSettings(
     if (size === 0) return manifest;
     throw new DataError('the file holds records, but no manifest says how they were made', {
       file,
-      mend: `Restore ${manifestFileOf(file)}, or name another output.`,
+      fix: `Restore ${manifestFileOf(file)}, or name another output.`,
     });
   }
   refuseOtherSettings(file, { stage: found.stage, ...found.settings }, { stage: wanted.stage, ...settings });

@@ -57,11 +57,11 @@ export class PromptTemplate {
     if (unknown !== undefined) {
       throw new UsageError(`the prompt holds {${unknown}}, which nothing fills`, {
         file,
-        mend: 'Use {query} and {document} only; braces around anything but a single word are left as they are.',
+        fix: 'Use {query} and {document} only; braces around anything but a single word are left as they are.',
       });
     }
     if (!names.includes('query')) {
-      throw new UsageError('the prompt does not hold {query}', { file, mend: 'Put {query} where the query belongs.' });
+      throw new UsageError('the prompt does not hold {query}', { file, fix: 'Put {query} where the query belongs.' });
     }
     this.name = name;
     this.text = text;
@@ -73,7 +73,7 @@ export class PromptTemplate {
     if (this.needsDocument && document === undefined) {
       throw new DataError(`prompt ${this.name} needs a document, and this query has none`, {
         id,
-        mend: 'Give each query its document, or choose a prompt without {document}.',
+        fix: 'Give each query its document, or choose a prompt without {document}.',
       });
     }
     const fields: Record<string, string | undefined> = { query, document };

@@ -15,5 +15,5 @@ export function checkSampling(sampling: Partial<Sampling>): Sampling {
   const checked = samplingSchema.safeParse(sampling);
   if (checked.success) return checked.data;
   const issue = checked.error.issues[0]!;
-  throw new UsageError(`sampling setting ${issue.path.join('.')}: ${issue.message}`, { mend: 'Correct the setting.' });
+  throw new UsageError(`sampling setting ${issue.path.join('.')}: ${issue.message}`, { fix: 'Correct the setting.' });
 }

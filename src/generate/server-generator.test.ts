@@ -240,7 +240,7 @@ describe('faults of servers', () => {
       (reason: unknown) => reason,
     );
     expect(error).toBeInstanceOf(NetworkError);
-    expect(error).toMatchObject({ id: 'r0', mend: expect.stringMatching(/server runs/) });
+    expect(error).toMatchObject({ id: 'r0', fix: expect.stringMatching(/server runs/) });
   });
 
   it('addresses where nothing ever listened, or may: within seconds', async () => {
@@ -277,10 +277,10 @@ describe('faults of servers', () => {
     ['a used-up quota', refusal(429, 'You exceeded your quota', {}, 'insufficient_quota'), /quota/],
     ['an answer of another kind', { status: 200, body: '<html>hello</html>' }, /usually ends in \/v1/],
     ['an answer without choices', { status: 200, body: { choices: [] } }, /usually ends in \/v1/],
-  ])('%s: at once, with a mend', async (_name, reply, mend) => {
+  ])('%s: at once, with a fix', async (_name, reply, fix) => {
     const { error, server } = await faultOf(() => reply);
     expect(error).toBeInstanceOf(NetworkError);
-    expect(error.mend).toMatch(mend);
+    expect(error.fix).toMatch(fix);
     expect(error.id).toBe('r0');
     expect(server.calls).toHaveLength(1);
   });
@@ -288,10 +288,10 @@ describe('faults of servers', () => {
   it.each([
     ['too many requests', refusal(429, 'slow down', { 'retry-after': '0' }), /--concurrency/],
     ['a broken server', refusal(500, 'boom', { 'retry-after-ms': '1' }), /log/],
-  ])('%s: after the attempts', async (_name, reply, mend) => {
+  ])('%s: after the attempts', async (_name, reply, fix) => {
     const { error, server } = await faultOf(() => reply, { retries: 2 });
     expect(error).toBeInstanceOf(NetworkError);
-    expect(error.mend).toMatch(mend);
+    expect(error.fix).toMatch(fix);
     expect(server.calls).toHaveLength(3);
   });
 
@@ -329,7 +329,7 @@ describe('faults of servers', () => {
     const server = await serve(undefined, ['a', 'b']);
     await expect(connectGenerator({ baseUrls: [server.baseUrl] })).rejects.toMatchObject({
       name: 'UsageError',
-      mend: expect.stringMatching(/a, b/),
+      fix: expect.stringMatching(/a, b/),
     });
   });
 });

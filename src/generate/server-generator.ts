@@ -95,7 +95,7 @@ async function onlyModel(server: Server, signal: AbortSignal | undefined): Promi
   }
   if (names.length === 1) return names[0]!;
   throw new UsageError(`${server.baseUrl} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
-    mend: names.length === 0 ? 'Load a model there first.' : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
+    fix: names.length === 0 ? 'Load a model there first.' : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
   });
 }
 
@@ -246,7 +246,7 @@ class ServerGenerator implements Generator {
     }
     throw new NetworkError(`${server.baseUrl} answered something that is no chat completion`, {
       id: group[0].id,
-      mend: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
+      fix: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
       cause: parsed.error,
     });
   }

@@ -128,7 +128,7 @@ function valuesOf(
 function unlikeSeeds(query: string): DataError {
   return new DataError('runs of one system hold different queries', {
     id: query,
-    mend: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+    fix: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
   });
 }
 
@@ -138,12 +138,12 @@ function refuseMissing(missingInA: readonly string[], missingInB: readonly strin
   const counts = `run A lacks ${missingInA.length} judged queries of run B, and run B ${missingInB.length} of run A`;
   throw new DataError(`the runs hold different queries: ${counts}`, {
     id: first,
-    mend: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+    fix: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
   });
 }
 
 function nothingShared(): DataError {
-  return new DataError('the runs share no judged query', { mend: 'Check that both belong to the same data set.' });
+  return new DataError('the runs share no judged query', { fix: 'Check that both belong to the same data set.' });
 }
 
 function mean(values: readonly number[]): number {

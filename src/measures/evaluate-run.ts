@@ -39,7 +39,7 @@ export interface RunEvaluation {
 export function evaluateRun(qrels: Qrels, run: Run, options: EvaluationOptions = {}): RunEvaluation {
   const { measures: names = ALL_MEASURES, complete = false, relevanceLevel = 1 } = options;
   if (!Number.isSafeInteger(relevanceLevel) || relevanceLevel < 1) {
-    throw new UsageError(`the relevance level is ${relevanceLevel}`, { mend: 'Give a whole number of at least 1.' });
+    throw new UsageError(`the relevance level is ${relevanceLevel}`, { fix: 'Give a whole number of at least 1.' });
   }
   const measures = names.map(parseMeasure);
   const pool = measures.some(({ needsPool }) => needsPool) ? judgedDocuments(qrels) : undefined;
@@ -95,8 +95,8 @@ function summarise(
 
 function nothingToAverage(judged: number): DataError {
   return judged === 0
-    ? new DataError('the judgements are empty', { mend: 'Check the qrels file and the split.' })
+    ? new DataError('the judgements are empty', { fix: 'Check the qrels file and the split.' })
     : new DataError('no query of the run is judged', {
-        mend: 'Check that run and qrels belong to the same data set and split; their query ids must be equal.',
+        fix: 'Check that run and qrels belong to the same data set and split; their query ids must be equal.',
       });
 }

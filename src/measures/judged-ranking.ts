@@ -79,7 +79,7 @@ function placesById(hits: readonly ScoredDocument[], query: string): Map<string,
     if (places.size <= place) {
       throw new DataError(`the run lists document ${JSON.stringify(hits[place]!.id)} twice`, {
         id: query,
-        mend: 'Keep one line for each document of a query.',
+        fix: 'Keep one line for each document of a query.',
       });
     }
   }
@@ -130,6 +130,6 @@ function countJudgements(
 function notWhole(document: string, grade: number, query: string): DataError {
   return new DataError(`the grade of document ${JSON.stringify(document)} is ${grade}, not a whole number`, {
     id: query,
-    mend: 'trec_eval knows whole grades only: scale the judgements.',
+    fix: 'trec_eval knows whole grades only: scale the judgements.',
   });
 }

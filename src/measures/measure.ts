@@ -86,7 +86,7 @@ export function parseQualityMeasure(name: string): Measure {
   const measure = parseMeasure(name);
   if (!measure.summed && !measure.needsPool) return measure;
   throw new UsageError(`${measure.displayName} does not tell a better search from a worse one`, {
-    mend: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
+    fix: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
   });
 }
 
@@ -118,14 +118,14 @@ function unknownMeasure(name: string, stem: string, cut: boolean): UsageError {
   );
   if (family !== undefined && !cut && family.cut !== undefined) {
     return new UsageError(`measure ${JSON.stringify(name)} needs a cut-off`, {
-      mend: `Write ${family.display}@10 or ${family.cut}_10.`,
+      fix: `Write ${family.display}@10 or ${family.cut}_10.`,
     });
   }
   if (family !== undefined && cut) {
-    return new UsageError(`measure ${JSON.stringify(name)} takes no cut-off`, { mend: `Write ${family.display}.` });
+    return new UsageError(`measure ${JSON.stringify(name)} takes no cut-off`, { fix: `Write ${family.display}.` });
   }
   const known = FAMILIES.map(({ display, cut: cutName }) => (cutName === undefined ? display : `${display}@10`));
   return new UsageError(`there is no measure ${JSON.stringify(name)}`, {
-    mend: `Known are ${known.join(', ')}, with any cut-off, and trec_eval's names for them (ndcg_cut_10, map, ...).`,
+    fix: `Known are ${known.join(', ')}, with any cut-off, and trec_eval's names for them (ndcg_cut_10, map, ...).`,
   });
 }

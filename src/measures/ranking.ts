@@ -107,6 +107,6 @@ function orderByComparing(hits: readonly ScoredDocument[]): Int32Array {
 function notANumber(document: string, query: string | undefined): DataError {
   return new DataError(`the score of document ${JSON.stringify(document)} is not a number`, {
     id: query,
-    mend: 'Search again, or take the line out of the run: NaN has no place in a ranking.',
+    fix: 'Search again, or take the line out of the run: NaN has no place in a ranking.',
   });
 }

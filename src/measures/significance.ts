@@ -41,7 +41,7 @@ const ROUNDING = 1e-12;
 export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<number>): Float64Array {
   if (baseline.length !== values.length) {
     throw new UsageError(`cannot pair ${values.length} values with ${baseline.length}`, {
-      mend: 'Give one value for each query on both sides.',
+      fix: 'Give one value for each query on both sides.',
     });
   }
   return checkDifferences(
@@ -146,7 +146,7 @@ export function bootstrapInterval(
 ): BootstrapInterval {
   const { confidence = 0.95, seed = 0 } = options;
   if (!(confidence > 0 && confidence < 1)) {
-    throw new UsageError(`the confidence is ${confidence}`, { mend: 'Give a number between 0 and 1, such as 0.95.' });
+    throw new UsageError(`the confidence is ${confidence}`, { fix: 'Give a number between 0 and 1, such as 0.95.' });
   }
   const drawn = checkDifferences(differences);
   const random = new Random(seed);
@@ -207,17 +207,17 @@ export function countEffects(differences: ArrayLike<number>, tolerance = 1e-9): 
 
 function checkDifferences(differences: ArrayLike<number>): Float64Array {
   if (differences.length === 0) {
-    throw new UsageError('there is nothing to compare', { mend: 'Give the differences of at least one query.' });
+    throw new UsageError('there is nothing to compare', { fix: 'Give the differences of at least one query.' });
   }
   const checked = Float64Array.from(differences);
   const odd = checked.findIndex((difference) => !Number.isFinite(difference));
   if (odd < 0) return checked;
-  throw new UsageError(`pair ${odd} holds a value that is not finite`, { mend: 'Leave such queries out.' });
+  throw new UsageError(`pair ${odd} holds a value that is not finite`, { fix: 'Leave such queries out.' });
 }
 
 function checkSamples(samples = 10_000): number {
   if (Number.isSafeInteger(samples) && samples >= 1) return samples;
-  throw new UsageError(`the number of samples is ${samples}`, { mend: 'Give a whole number of at least 1.' });
+  throw new UsageError(`the number of samples is ${samples}`, { fix: 'Give a whole number of at least 1.' });
 }
 
 function sumOf(values: Float64Array): number {

@@ -72,5 +72,5 @@ function parse<T>(schema: z.ZodType<T>, config: unknown, { path }: TensorSource)
   const parsed = schema.safeParse(config);
   if (parsed.success) return parsed.data;
   const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
-  throw new ModelError(`config.json: ${why}`, { file: path, mend: 'Only BERT and the Llama family can be exported.' });
+  throw new ModelError(`config.json: ${why}`, { file: path, fix: 'Only BERT and the Llama family can be exported.' });
 }

@@ -197,7 +197,7 @@ export class Graph {
   /** A fault in how the graph is put together, naming the operation. */
   fault(operation: string, reason: string): ModelError {
     return new ModelError(`operation ${this.#scope}${operation}: ${reason}`, {
-      mend: 'Check that the configuration belongs to the checkpoint.',
+      fix: 'Check that the configuration belongs to the checkpoint.',
     });
   }
 

@@ -86,6 +86,6 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, MOST_LISTED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
-function fail(reason: string, id: string, mend: string): never {
-  throw new UsageError(reason, { id, mend });
+function fail(reason: string, id: string, fix: string): never {
+  throw new UsageError(reason, { id, fix });
 }

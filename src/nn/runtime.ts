@@ -90,7 +90,7 @@ export class Runtime {
    * runtime's native code aborts the whole process.)
    */
   close(): Promise<void> {
-    return this.#end(new ModelError('the model was closed', { mend: 'Open it again.', file: this.#file }));
+    return this.#end(new ModelError('the model was closed', { fix: 'Open it again.', file: this.#file }));
   }
 
   async #request(request: RunRequest, lent: boolean, signal?: AbortSignal): Promise<Values> {
@@ -154,7 +154,7 @@ function checkDevice(device: Device): void {
   const built = new Set(['cpu', ...listSupportedBackends().map(({ name }) => name)]);
   if (built.has(device)) return;
   throw new UsageError(`the runtime at hand cannot compute on ${device}; it knows ${[...built].join(', ')}`, {
-    mend: 'Use device cpu, or install a build of onnxruntime-node that has this device.',
+    fix: 'Use device cpu, or install a build of onnxruntime-node that has this device.',
   });
 }
 
@@ -163,7 +163,7 @@ function deviceFault(device: Device, message: string): UsageError | undefined {
   const isMissing = /ExecutionProvider_|Failed to load (shared )?library|RequestAdapter/.test(message);
   if (device === 'cpu' || !isMissing) return undefined;
   return new UsageError(`cannot compute on ${device}: ${message.trim().split('\n')[0]}`, {
-    mend: `Use device cpu, or install the drivers of the device and the runtime's part for ${device}.`,
+    fix: `Use device cpu, or install the drivers of the device and the runtime's part for ${device}.`,
     cause: message,
   });
 }
@@ -171,19 +171,19 @@ function deviceFault(device: Device, message: string): UsageError | undefined {
 /** What the runtime says, as a typed error that names the operation. */
 function runFault(file: string, message: string): LlmQeError {
   if (/bad_alloc|[Ff]ailed to allocate|out of memory/.test(message)) {
-    const mend = 'Free some memory, use a smaller model, or use precision int8.';
-    return new ResourceError('the memory did not suffice to run the model', { file, mend, cause: message });
+    const fix = 'Free some memory, use a smaller model, or use precision int8.';
+    return new ResourceError('the memory did not suffice to run the model', { file, fix, cause: message });
   }
   const operation = /running (\S+) node\. Name:'([^']+)' Status Message: ([\s\S]*)/.exec(message);
   const reason =
     operation === null
       ? `the runtime refused the model: ${message}`
       : `operation ${operation[2]} (${operation[1]}) failed: ${operation[3]}`;
-  const mend = 'Check that the inputs fit the model; if they do, remove the compiled model and run again.';
-  return new ModelError(reason, { file, mend, cause: message });
+  const fix = 'Check that the inputs fit the model; if they do, remove the compiled model and run again.';
+  return new ModelError(reason, { file, fix, cause: message });
 }
 
 function workerFault(file: string, cause: Error | undefined): ResourceError {
   const reason = `the worker thread ended${cause === undefined ? '' : `: ${cause.message}`}`;
-  return new ResourceError(reason, { file, mend: 'Run again; with less memory to spare, use fewer threads.', cause });
+  return new ResourceError(reason, { file, fix: 'Run again; with less memory to spare, use fewer threads.', cause });
 }

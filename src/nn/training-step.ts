@@ -196,7 +196,7 @@ function choose(model: BlockModel, head: Head, options: TrainingStepOptions): { 
   if (mode === 'auto' && peak > memory) {
     const [needed, allowed] = [peak, memory].map((bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`);
     throw new ResourceError(`activations take ${needed} even one block at a time, and ${allowed} are allowed`, {
-      mend: 'Lower the tokens of a micro-batch, or allow more memory.',
+      fix: 'Lower the tokens of a micro-batch, or allow more memory.',
     });
   }
   return { mode: 'blocks', parts };

@@ -206,7 +206,7 @@ export class WeightPlan {
       found === undefined
         ? `the checkpoint lacks tensor ${this.#prefix}${name}`
         : `tensor ${this.#prefix}${name} has shape ${describeShape(found)}, but the configuration says ${describeShape(shape)}`;
-    const mend = 'Check that config.json and the weights belong to one model, and fetch the model again.';
-    throw new ModelError(reason, { file: this.#source.path, mend });
+    const fix = 'Check that config.json and the weights belong to one model, and fetch the model again.';
+    throw new ModelError(reason, { file: this.#source.path, fix });
   }
 }

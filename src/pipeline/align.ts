@@ -107,7 +107,7 @@ async function runStages(context: AlignmentContext, runFolder: RunFolder, { only
     const settings = stage.settings(context);
     if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
       throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {
-        mend: `Run it first (--only ${stage.name}), or all of them (without --only).`,
+        fix: `Run it first (--only ${stage.name}), or all of them (without --only).`,
       });
     }
     const work = { stage: stage.name, settings, run: (folder: string) => stage.run(context, folder) };
@@ -118,5 +118,5 @@ async function runStages(context: AlignmentContext, runFolder: RunFolder, { only
     if (stage.name === only) return;
   }
   if (only === undefined || context.done.has(only)) return;
-  throw new UsageError(`the recipe has no stage ${only}`, { mend: 'Enable it in the recipe.' });
+  throw new UsageError(`the recipe has no stage ${only}`, { fix: 'Enable it in the recipe.' });
 }

@@ -99,7 +99,7 @@ describe('the trainings of a recipe', () => {
 });
 
 describe('what is found', () => {
-  it('stands in the plan, with what mends it', async () => {
+  it('stands in the plan, with what fixes it', async () => {
     const set = ['evaluation.measure=nDGC@10', 'answers.prompt=/nope.txt', 'encoder.model=smollm2-135m-instruct'];
     const plan = await planAlignment(recipe(...set, 'dpo.loraTargetModules=[nope]'), {
       ...{ folder: join(folder, 'run'), engine: 'trl' as const, progress: SILENT },

@@ -32,7 +32,7 @@ export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> 
   for (const { input, find } of checks) {
     await find().catch((error: unknown) => {
       if (!(error instanceof UsageError)) throw error;
-      throw new UsageError(`${input}: ${error.message}`, { mend: error.mend, cause: error });
+      throw new UsageError(`${input}: ${error.message}`, { fix: error.fix, cause: error });
     });
   }
 }
@@ -79,7 +79,7 @@ async function checkPrompt(named: string): Promise<string> {
   const prompt = await openPrompt(named);
   if (!prompt.needsDocument) return prompt.name;
   throw new UsageError(`${prompt.name} reads a gold document, which a query that is searched has not`, {
-    mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+    fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
   });
 }
 
@@ -87,7 +87,7 @@ async function checkAnswerPrompt(named: string): Promise<string> {
   const prompt = await openPrompt(named);
   if (prompt.needsDocument) return prompt.name;
   throw new UsageError(`${prompt.name} does not read the document`, {
-    mend: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
+    fix: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
   });
 }
 
@@ -99,7 +99,7 @@ async function checkRewards(recipe: Recipe): Promise<string> {
 function checkEncoder({ encoder }: Recipe): string {
   if (!isServer(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
   throw new UsageError('an embedding server needs the name of its model', {
-    mend: 'Set encoder.encoderModel, as the server lists it under /models.',
+    fix: 'Set encoder.encoderModel, as the server lists it under /models.',
   });
 }
 
@@ -108,7 +108,7 @@ function checkJudges({ encoder, evaluation }: Recipe): string {
   const server = evaluation.judges.find((name) => isServer(name) && name !== encoder.model);
   if (server === undefined) return evaluation.judges.join(', ');
   throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
-    mend: 'Name bm25, or an encoder of the store, or its folder.',
+    fix: 'Name bm25, or an encoder of the store, or its folder.',
   });
 }
 
@@ -131,7 +131,7 @@ function checkOffline({ generator, answerGenerator }: Recipe): string {
   const count = generator.servers.length + (answerGenerator?.servers.length ?? 0);
   if (count === 0) return 'none';
   throw new UsageError('the recipe names servers, and --offline forbids connections', {
-    mend: 'Leave --offline, or the servers, away.',
+    fix: 'Leave --offline, or the servers, away.',
   });
 }
 

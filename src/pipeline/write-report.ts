@@ -16,7 +16,7 @@ export async function readEvaluation(context: AlignmentContext): Promise<Evaluat
   if (parsed.success) return parsed.data;
   throw new DataError('is not an evaluation', {
     file,
-    mend: 'Remove its folder: it is made again.',
+    fix: 'Remove its folder: it is made again.',
     cause: parsed.error,
   });
 }
@@ -112,6 +112,6 @@ async function readJson(file: string): Promise<unknown> {
     return JSON.parse(await readFile(file, 'utf8')) as unknown;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw systemFault(error, file);
-    throw new DataError('is not JSON', { file, mend: 'Remove its folder: it is made again.', cause: error });
+    throw new DataError('is not JSON', { file, fix: 'Remove its folder: it is made again.', cause: error });
   }
 }

@@ -1,15 +1,8 @@
 import { type Document, documentText, type Expansion } from '../data/index.ts';
-import { type Arm, millisecondsPerQuery, TABLE_MEASURES } from '../evaluate/index.ts';
+import { type Arm, type Comparison, millisecondsPerQuery, TABLE_MEASURES } from '../evaluate/index.ts';
 import { rankHits } from '../measures/index.ts';
 import { shorten } from './figures.ts';
-import type {
-  ReportArm,
-  ReportComparison,
-  ReportCost,
-  ReportData,
-  ReportDocument,
-  ReportQuery,
-} from './report-data.ts';
+import type { ReportArm, ReportCost, ReportData, ReportDocument, ReportQuery } from './report-data.ts';
 
 /** How much of a relevant document's text the report keeps. */
 const SNIPPET_CHARACTERS = 200;
@@ -18,7 +11,7 @@ export interface ReportInputs {
   title: string;
   dataset: ReportData['dataset'];
   arms: readonly Arm[];
-  comparisons: readonly ReportComparison[];
+  comparisons: readonly Comparison[];
   /** The two arms of the main comparison. */
   baseline?: Arm | undefined;
   expanded?: Arm | undefined;

@@ -8,5 +8,5 @@ export { countsOf, type LeftOut, leftOutOf, saidIn, sumOf } from './left-out.ts'
 export { type Line, linePlot } from './line-plot.ts';
 export { html, Markup } from './markup.ts';
 export { renderReport, writeReport } from './page.ts';
-export type { ReportComparison, ReportData } from './report-data.ts';
+export type { ReportData } from './report-data.ts';
 export { type SettingSections, settingLists, wholePage } from './whole-page.ts';

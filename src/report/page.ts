@@ -1,8 +1,9 @@
+import type { Comparison } from '../evaluate/index.ts';
 import { writeDurably } from '../system/index.ts';
 import { changePlot } from './change-plot.ts';
 import { count, direction, pValue, score, shorten, signed } from './figures.ts';
 import { html, type Markup } from './markup.ts';
-import type { ReportArm, ReportComparison, ReportCost, ReportData, ReportQuery } from './report-data.ts';
+import type { ReportArm, ReportCost, ReportData, ReportQuery } from './report-data.ts';
 import { settingLists, wholePage } from './whole-page.ts';
 
 /** Writes the page, and beside it the same content as JSON (`report.html` and `report.json`). */
@@ -29,7 +30,7 @@ ${data.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h
   return wholePage({ title: data.title }, content);
 }
 
-function tiles(main: ReportComparison, { arms }: ReportData): Markup {
+function tiles(main: Comparison, { arms }: ReportData): Markup {
   const before = arms.find(({ name }) => name === main.baseline)?.measures[main.measure] ?? 0;
   const after = arms.find(({ name }) => name === main.arm)?.measures[main.measure] ?? 0;
   return html`<div class="tiles">
@@ -54,7 +55,7 @@ function scoreTable(arms: readonly ReportArm[]): Markup {
 <p class="soft">The best of each column is bold. Milliseconds are embedding and search of a query in a batch, without the LLM.</p>`;
 }
 
-function comparisonTable(comparisons: readonly ReportComparison[]): Markup {
+function comparisonTable(comparisons: readonly Comparison[]): Markup {
   const rows = comparisons.map(
     (one) =>
       html`<tr><td>${one.arm}<small>against ${one.baseline}</small></td><td>${one.measure}</td><td class="${direction(one.delta)}">${signed(one.delta)}</td><td>${signed(one.interval[0])} to ${signed(one.interval[1])}</td><td>${pValue(one.tTest)}</td><td>${pValue(one.randomization)}</td><td class="up">${count(one.helped)}</td><td class="down">${count(one.hurt)}</td><td>${count(one.unchanged)}</td></tr>`,
@@ -62,7 +63,7 @@ function comparisonTable(comparisons: readonly ReportComparison[]): Markup {
   return html`<div class="wide"><table><thead><tr><th>Comparison</th><th>measure</th><th>change</th><th>95 % interval</th><th>t-test p</th><th>randomisation p</th><th>helped</th><th>hurt</th><th>unchanged</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function querySections(main: ReportComparison, queries: readonly ReportQuery[]): Markup {
+function querySections(main: Comparison, queries: readonly ReportQuery[]): Markup {
   const sorted = [...queries].sort((a, b) => b.after - b.before - (a.after - a.before));
   const helped = sorted.filter(({ before, after }) => after > before).slice(0, EXAMPLES);
   const hurt = sorted

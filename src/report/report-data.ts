@@ -1,3 +1,4 @@
+import type { Comparison } from '../evaluate/index.ts';
 import type { SettingSections } from './whole-page.ts';
 
 /** One way of searching that was evaluated, as a row of the report's table. */
@@ -9,23 +10,6 @@ export interface ReportArm {
   measures: Record<string, number>;
   /** Mean wall time a query, in milliseconds, without the LLM. */
   searchMilliseconds: number;
-}
-
-/** Two arms compared query by query on one measure. */
-export interface ReportComparison {
-  baseline: string;
-  arm: string;
-  measure: string;
-  /** Mean of arm minus baseline. */
-  delta: number;
-  /** 95 % bootstrap interval of the mean difference. */
-  interval: [low: number, high: number];
-  /** Two-sided p-values. */
-  tTest: number;
-  randomization: number;
-  helped: number;
-  hurt: number;
-  unchanged: number;
 }
 
 /** A relevant document and where it was found; a rank is 1-based, and null beyond the searched depth. */
@@ -66,7 +50,7 @@ export interface ReportData {
   /** Rows of the table, in order. */
   arms: ReportArm[];
   /** The first one is the main comparison: the plot and the examples are about it. */
-  comparisons: ReportComparison[];
+  comparisons: Comparison[];
   queries: ReportQuery[];
   cost: ReportCost | undefined;
   /** Settings, versions and hashes in sections, as [name, value] pairs. */

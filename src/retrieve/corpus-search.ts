@@ -132,12 +132,12 @@ export async function openEncoder(
   if (/^https?:\/\//.test(encoder)) {
     if (settings.offline) {
       throw new UsageError(`--offline, but the encoder is a server (${encoder})`, {
-        mend: 'Name a local encoder, or leave --offline away.',
+        fix: 'Name a local encoder, or leave --offline away.',
       });
     }
     if (encoderModel === undefined) {
       throw new UsageError('an embedding server needs the name of its model', {
-        mend: 'Give --encoder-model NAME, as the server lists it under /models.',
+        fix: 'Give --encoder-model NAME, as the server lists it under /models.',
       });
     }
     return connectEncoder({ baseUrl: encoder, model: encoderModel, signal });

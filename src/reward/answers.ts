@@ -17,7 +17,7 @@ export async function* readAnswers(file: string, signal?: AbortSignal): AsyncGen
         file,
         line,
         id: value.queryId,
-        mend: 'Remove one of the two.',
+        fix: 'Remove one of the two.',
       });
     }
     yield value;

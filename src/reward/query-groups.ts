@@ -8,7 +8,7 @@ import {
 } from '../data/index.ts';
 import { IdSet, readJsonl } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
-import { mendOf, readCandidatePlan } from './stage-inputs.ts';
+import { fixOf, readCandidatePlan } from './stage-inputs.ts';
 
 /** The records of one query, as they stand together in a file. */
 export interface QueryGroup<T> {
@@ -37,7 +37,7 @@ export async function* readCandidateGroups(
         file,
         line: group.line,
         id: candidateId,
-        mend: `Its id should be ${candidateIdOf(group.queryId, index)}; make the candidates again.`,
+        fix: `Its id should be ${candidateIdOf(group.queryId, index)}; make the candidates again.`,
       });
     }
     yield { ...group, records: group.records.sort((a, b) => a.index - b.index) };
@@ -67,7 +67,7 @@ async function* readGroups<T extends { queryId: string; candidateId: string }>(
         file,
         line,
         id: value.candidateId,
-        mend: 'Remove one of the two.',
+        fix: 'Remove one of the two.',
       });
     }
     group.records.push(value);
@@ -80,7 +80,7 @@ function torn(file: string, { queryId, records, line }: QueryGroup<unknown>, wan
     file,
     line,
     id: queryId,
-    mend: mendOf('candidates'),
+    fix: fixOf('candidates'),
   });
 }
 
@@ -89,7 +89,7 @@ function scattered(file: string, line: number, queryId: string): DataError {
     file,
     line,
     id: queryId,
-    mend: 'Sort the file by query, so that it can be read a query at a time.',
+    fix: 'Sort the file by query, so that it can be read a query at a time.',
   });
 }
 

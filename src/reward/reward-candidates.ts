@@ -85,7 +85,7 @@ export async function rewardCandidates(options: RewardOptions): Promise<RewardRe
   const reading = options.mixture.find(({ reward }) => reward.needsAnswer)?.reward.name;
   if (reading !== undefined && options.answers === undefined) {
     throw new UsageError(`reward ${reading} reads answers, and no file of answers is given`, {
-      mend: 'Give the file that `llm-qe answers` wrote, or choose rewards without answers.',
+      fix: 'Give the file that `llm-qe answers` wrote, or choose rewards without answers.',
     });
   }
   const out = resolve(options.out);
@@ -270,7 +270,7 @@ export function goldDocuments(
     if (text !== undefined) return { id, text };
     throw new DataError(`the text of gold document ${JSON.stringify(id)} is not given`, {
       id: queryId,
-      mend: 'Name the data set that holds the corpus.',
+      fix: 'Name the data set that holds the corpus.',
     });
   });
 }
@@ -280,7 +280,7 @@ function unknownQuery(file: string, { queryId, line }: QueryGroup<unknown>): Dat
     file,
     line,
     id: queryId,
-    mend: 'Name the data set and split that the candidates were made for.',
+    fix: 'Name the data set and split that the candidates were made for.',
   });
 }
 
@@ -290,7 +290,7 @@ function foreignAnswer(file: string | undefined, { queryId, documentId }: Answer
     {
       file,
       id: queryId,
-      mend: 'Name the data set and split that the answers were made for.',
+      fix: 'Name the data set and split that the answers were made for.',
     },
   );
 }

@@ -33,7 +33,7 @@ export async function readRewardSummary(rewards: string): Promise<RewardSummary 
   if (parsed.success) return parsed.data;
   throw new DataError('is not the manifest of a file of rewards', {
     file: manifestFileOf(rewards),
-    mend: 'Run `llm-qe reward` again: it writes this file anew and repeats nothing.',
+    fix: 'Run `llm-qe reward` again: it writes this file anew and repeats nothing.',
     cause: parsed.error,
   });
 }

@@ -31,10 +31,10 @@ export async function readCandidatePlan(file: string): Promise<CandidatePlan> {
 export async function readFinishedManifest(file: string): Promise<StageManifest | undefined> {
   const manifest = await readStageManifest(file);
   if (manifest === undefined || manifest.result !== undefined) return manifest;
-  throw new DataError('the file is not finished, as its manifest says', { file, mend: mendOf(manifest.stage) });
+  throw new DataError('the file is not finished, as its manifest says', { file, fix: fixOf(manifest.stage) });
 }
 
 /** @param stage the command that makes the file */
-export function mendOf(stage: string): string {
+export function fixOf(stage: string): string {
   return `Run the same \`llm-qe ${stage}\` command again: it goes on where it stopped.`;
 }

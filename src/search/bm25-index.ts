@@ -295,12 +295,12 @@ async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Docum
 
 function checkSettings({ k1, b }: Bm25Settings): void {
   if (!(k1 >= 0 && Number.isFinite(k1))) {
-    throw new UsageError(`k1 is ${k1}`, { mend: 'Give a number of 0 or above; 0.9 is usual.' });
+    throw new UsageError(`k1 is ${k1}`, { fix: 'Give a number of 0 or above; 0.9 is usual.' });
   }
-  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { mend: 'Give a number from 0 to 1; 0.4 is usual.' });
+  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { fix: 'Give a number from 0 to 1; 0.4 is usual.' });
 }
 
 function checkThreads(threads: number): void {
   if (Number.isSafeInteger(threads) && threads >= 1) return;
-  throw new UsageError(`${threads} threads were asked for`, { mend: 'Ask for 1 or more, or leave it out.' });
+  throw new UsageError(`${threads} threads were asked for`, { fix: 'Ask for 1 or more, or leave it out.' });
 }

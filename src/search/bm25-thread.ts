@@ -24,7 +24,7 @@ export class Bm25Thread {
 
 function threadFault(cause: Error | undefined): ResourceError {
   return new ResourceError(`a search thread ended${cause === undefined ? '' : `: ${cause.message}`}`, {
-    mend: 'Search with one thread or fewer queries at a time; if memory is short, free some.',
+    fix: 'Search with one thread or fewer queries at a time; if memory is short, free some.',
     cause,
   });
 }

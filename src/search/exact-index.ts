@@ -72,7 +72,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   static async open(source: VectorSource, options: ExactIndexOptions = {}): Promise<ExactIndex> {
     const { threads } = options;
     if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1)) {
-      throw new UsageError(`${threads} threads were asked for`, { mend: 'Ask for 1 or more, or leave it out.' });
+      throw new UsageError(`${threads} threads were asked for`, { fix: 'Ask for 1 or more, or leave it out.' });
     }
     return new ExactIndex(source, options);
   }
@@ -245,7 +245,7 @@ function countQueries(queries: Float32Array, dimensions: number, dropSelf: reado
   }
   const given = dropSelf === undefined ? 'are no whole number of vectors' : `are not ${dropSelf.length} vectors`;
   throw new DataError(`the queries' ${queries.length} numbers ${given} of the corpus's ${dimensions} dimensions`, {
-    mend: 'Encode queries and documents with the same encoder.',
+    fix: 'Encode queries and documents with the same encoder.',
   });
 }
 
@@ -286,20 +286,20 @@ function ownedVectors(vectors: Float32Array): Float32Array {
 function brokenVector(what: string, id: string | undefined): DataError {
   return new DataError(`the vector of ${what} (counted from 0) gives scores that are no finite numbers`, {
     id,
-    mend: 'Encode it again; if it comes back, look at the model: NaN or infinity in a weight spoils every text.',
+    fix: 'Encode it again; if it comes back, look at the model: NaN or infinity in a weight spoils every text.',
   });
 }
 
 function wrongRows(what: string): DataError {
-  return new DataError(`the vectors' source ${what}`, { mend: 'Delete the vectors and encode the corpus again.' });
+  return new DataError(`the vectors' source ${what}`, { fix: 'Delete the vectors and encode the corpus again.' });
 }
 
 function runtimeFault(reason: string): ModelError {
   return new ModelError(`the runtime could not score the corpus: ${reason}`, {
-    mend: 'Search with fewer threads or fewer queries at a time.',
+    fix: 'Search with fewer threads or fewer queries at a time.',
   });
 }
 
 function unexpected(reply: ScoreReply): never {
-  throw new ModelError(`a search thread answered "${reply.kind}"`, { mend: 'Search again with one thread.' });
+  throw new ModelError(`a search thread answered "${reply.kind}"`, { fix: 'Search again with one thread.' });
 }

@@ -17,8 +17,8 @@ export interface FusionOptions {
  * @throws UsageError for a negative k or a depth below 1
  */
 export function fuseRuns(runs: readonly Run[], { k = 60, depth = Number.POSITIVE_INFINITY }: FusionOptions = {}): Run {
-  if (!(k >= 0)) throw new UsageError(`k is ${k}`, { mend: 'Give a number of 0 or above; 60 is usual.' });
-  if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { mend: 'Give 1 or more.' });
+  if (!(k >= 0)) throw new UsageError(`k is ${k}`, { fix: 'Give a number of 0 or above; 60 is usual.' });
+  if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { fix: 'Give 1 or more.' });
   const queries = new Set(runs.flatMap((run) => [...run.keys()]));
   const fused: Run = new Map();
   for (const query of queries) fused.set(query, fuseQuery(runs, query, k, depth));
@@ -47,5 +47,5 @@ function refuseBrokenHits(hits: readonly ScoredDocument[], query: string): void 
 }
 
 function brokenHit(what: string, query: string): DataError {
-  return new DataError(what, { id: query, mend: 'Make the run again, or remove the line.' });
+  return new DataError(what, { id: query, fix: 'Make the run again, or remove the line.' });
 }

@@ -132,5 +132,5 @@ function* pieces(part: Uint8Array | Uint32Array | Float32Array): Generator<Uint8
 }
 
 function damaged(): DataError {
-  return new DataError('the cached index is not whole', { mend: 'Delete the file; it is built again.' });
+  return new DataError('the cached index is not whole', { fix: 'Delete the file; it is built again.' });
 }

@@ -202,13 +202,13 @@ function refuseDoubledIds(ids: readonly string[]): void {
     if (ids[at - 1] !== ids[at]) continue;
     throw new DataError('two documents of the corpus have this id', {
       id: ids[at],
-      mend: 'Give each document an id of its own (`llm-qe data check` lists the doubled ones).',
+      fix: 'Give each document an id of its own (`llm-qe data check` lists the doubled ones).',
     });
   }
 }
 
 function tooLarge(postings: number): ResourceError {
   return new ResourceError(`the corpus has ${postings} postings; an index holds ${MOST_POSTINGS} at most`, {
-    mend: 'Split the corpus and fuse the runs.',
+    fix: 'Split the corpus and fuse the runs.',
   });
 }

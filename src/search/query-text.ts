@@ -8,7 +8,7 @@ import { UsageError } from '../system/index.ts';
  */
 export function repeatQuery(query: string, expansions: readonly string[], times = 5): string {
   if (!Number.isSafeInteger(times) || times < 0) {
-    throw new UsageError(`the query cannot be repeated ${times} times`, { mend: 'Give a whole number; 5 is usual.' });
+    throw new UsageError(`the query cannot be repeated ${times} times`, { fix: 'Give a whole number; 5 is usual.' });
   }
   const texts = expansions.filter((text) => text.trim() !== '');
   return texts.length === 0 ? query : [...Array<string>(times).fill(query), ...texts].join(' ');

@@ -26,7 +26,7 @@ export function combineQueryVectors(
   { dimensions, alpha = 0.5, normalize = false }: CombineOptions,
 ): Float32Array {
   if (!(alpha >= 0 && alpha <= 1)) {
-    throw new UsageError(`alpha is ${alpha}`, { mend: 'Give a number from 0 (query alone) to 1 (expansions alone).' });
+    throw new UsageError(`alpha is ${alpha}`, { fix: 'Give a number from 0 (query alone) to 1 (expansions alone).' });
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   checkShape('query', queries, counts.length, dimensions);
@@ -46,7 +46,7 @@ export function combineQueryVectors(
 function checkShape(what: string, vectors: Float32Array, count: number, dimensions: number): void {
   if (vectors.length === count * dimensions) return;
   throw new DataError(`${vectors.length} numbers do not make ${count} ${what} vectors of ${dimensions} dimensions`, {
-    mend: 'Encode queries and expansions with one encoder, and give the number of expansions of each query.',
+    fix: 'Encode queries and expansions with one encoder, and give the number of expansions of each query.',
   });
 }
 

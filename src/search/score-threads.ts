@@ -30,7 +30,7 @@ function dotProductModel(dimensions: number): Uint8Array {
 
 function threadFault(cause: Error | undefined): ResourceError {
   return new ResourceError(`a search thread ended${cause === undefined ? '' : `: ${cause.message}`}`, {
-    mend: 'Search with fewer threads or fewer queries at a time; if memory is short, free some.',
+    fix: 'Search with fewer threads or fewer queries at a time; if memory is short, free some.',
     cause,
   });
 }

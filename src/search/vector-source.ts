@@ -33,7 +33,7 @@ export class MemoryVectors implements VectorSource {
     if (!Number.isSafeInteger(dimensions) || dimensions < 1 || vectors.length !== ids.length * dimensions) {
       throw new DataError(
         `${vectors.length} numbers do not make ${ids.length} vectors of ${dimensions} dimensions, one a document`,
-        { mend: 'Encode all documents with one encoder, and give its dimensions.' },
+        { fix: 'Encode all documents with one encoder, and give its dimensions.' },
       );
     }
     this.rows = ids.length;

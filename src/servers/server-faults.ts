@@ -78,12 +78,12 @@ function judgeRefusal(error: APIError, call: FailedCall): Verdict {
     return { kind: 'adapt' };
   }
   if (error.code === 'context_length_exceeded' || TOO_LONG.test(error.message)) {
-    const mend = 'Give fewer new tokens (--max-tokens), shorten the query, or serve the model with a longer context.';
+    const fix = 'Give fewer new tokens (--max-tokens), shorten the query, or serve the model with a longer context.';
     const typed = new NetworkError(
       `${server.baseUrl}: prompt and new tokens do not fit the model's context${said(error)}`,
       {
         id,
-        mend,
+        fix,
         cause: error,
       },
     );
@@ -96,8 +96,8 @@ function judgeRefusal(error: APIError, call: FailedCall): Verdict {
   if (dialect.takesExtras && EXTRA_REFUSED.test(error.message)) {
     server.takesExtras = false;
     if (topK === 0) return { kind: 'adapt' };
-    const mend = 'Leave top-k at 0, or use a server that knows it, such as vLLM or llama-server.';
-    return { kind: 'final', error: new UsageError(`${server.baseUrl} does not know top-k`, { mend, cause: error }) };
+    const fix = 'Leave top-k at 0, or use a server that knows it, such as vLLM or llama-server.';
+    return { kind: 'final', error: new UsageError(`${server.baseUrl} does not know top-k`, { fix, cause: error }) };
   }
   return { kind: 'final', error: refused(error, call) };
 }
@@ -106,7 +106,7 @@ function unreachable(error: APIError, { server, id }: FailedCall): NetworkError 
   const timeout = error instanceof APIConnectionTimeoutError;
   return new NetworkError(`${server.baseUrl} ${timeout ? 'did not answer in time' : 'cannot be reached'}`, {
     id,
-    mend: timeout
+    fix: timeout
       ? 'Check whether the server is overloaded; lower --concurrency, or raise --timeout.'
       : 'Check that the server runs and that the address is right; what is written so far is kept.',
     cause: error,
@@ -116,7 +116,7 @@ function unreachable(error: APIError, { server, id }: FailedCall): NetworkError 
 function busy(error: APIError, { server, id }: FailedCall): NetworkError {
   return new NetworkError(`${server.baseUrl} refuses for too many requests (429)${said(error)}`, {
     id,
-    mend: 'Lower --concurrency, or run the same command again later: it goes on where it stopped.',
+    fix: 'Lower --concurrency, or run the same command again later: it goes on where it stopped.',
     cause: error,
   });
 }
@@ -124,13 +124,13 @@ function busy(error: APIError, { server, id }: FailedCall): NetworkError {
 function broken(error: APIError, { server, id }: FailedCall): NetworkError {
   return new NetworkError(`${server.baseUrl} failed with status ${error.status}${said(error)}`, {
     id,
-    mend: "Look into the server's log, then run the same command again: it goes on where it stopped.",
+    fix: "Look into the server's log, then run the same command again: it goes on where it stopped.",
     cause: error,
   });
 }
 
 function refused(error: APIError, { server, id, model }: FailedCall): NetworkError {
-  const mends: Record<number, string> = {
+  const fixes: Record<number, string> = {
     401: 'Set OPENAI_API_KEY to a valid key of this server.',
     403: 'Set OPENAI_API_KEY to a key that may use this model.',
     404: `Check the address (it usually ends in /v1) and that the server knows the model ${JSON.stringify(model)}.`,
@@ -138,7 +138,7 @@ function refused(error: APIError, { server, id, model }: FailedCall): NetworkErr
   };
   return new NetworkError(`${server.baseUrl} refuses with status ${error.status}${said(error)}`, {
     id,
-    mend: mends[error.status ?? 0] ?? 'Change the settings that the server complains of.',
+    fix: fixes[error.status ?? 0] ?? 'Change the settings that the server complains of.',
     cause: error,
   });
 }

@@ -34,7 +34,7 @@ export class ServerPool {
 
   /** @throws UsageError for an address that is none */
   constructor({ baseUrls, apiKey, timeoutSeconds }: PoolOptions) {
-    if (baseUrls.length === 0) throw new UsageError('no server is named', { mend: 'Name at least one address.' });
+    if (baseUrls.length === 0) throw new UsageError('no server is named', { fix: 'Name at least one address.' });
     this.servers = [...new Set(baseUrls.map(normalizeBaseUrl))].map((baseUrl) => ({
       baseUrl,
       client: new OpenAI({ baseURL: baseUrl, apiKey, timeout: timeoutSeconds * 1000, maxRetries: 0 }),
@@ -88,7 +88,7 @@ export function normalizeBaseUrl(address: string): string {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new UsageError(`${JSON.stringify(address)} is not the address of a server`, {
-      mend: 'Write it as http://HOST:PORT/v1.',
+      fix: 'Write it as http://HOST:PORT/v1.',
     });
   }
   const path = url.pathname.replace(/\/+$/, '');

@@ -195,7 +195,7 @@ class Transfer {
     await this.#forget();
     throw new DataError(`${address(this.#url)} holds ${total} bytes, and ${bytes} were expected`, {
       file: this.#target,
-      mend: OTHER_BYTES,
+      fix: OTHER_BYTES,
     });
   }
 
@@ -224,7 +224,7 @@ class Transfer {
       await this.#forget();
       throw new DataError(`${address(this.#url)} sent more than the ${expected} bytes that were expected`, {
         file: this.#target,
-        mend: OTHER_BYTES,
+        fix: OTHER_BYTES,
       });
     }
     await file.writeFile(chunk);
@@ -255,7 +255,7 @@ class Transfer {
       await this.#forget();
       throw new DataError(`${address(this.#url)} has SHA-256 ${sha256}, and ${expected} was expected`, {
         file: this.#target,
-        mend: OTHER_BYTES,
+        fix: OTHER_BYTES,
       });
     }
     await rename(this.#part, this.#target);
@@ -265,7 +265,7 @@ class Transfer {
   }
 }
 
-const AGAIN = { mend: 'Run the same command again: what has arrived is kept.' };
+const AGAIN = { fix: 'Run the same command again: what has arrived is kept.' };
 const OTHER_BYTES =
   'Nothing of it was kept. Run the same command again in case the transfer was damaged; if it happens again, the file at the source has changed and another source is needed.';
 

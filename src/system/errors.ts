@@ -9,16 +9,16 @@ export interface FaultPlace {
 
 export interface FaultOptions extends FaultPlace {
   /** What the user can do about it: one sentence in the imperative. */
-  mend: string;
+  fix: string;
   cause?: unknown;
 }
 
 /**
- * The base of every error this package throws on purpose. The message says where and what; `mend` says what to do.
+ * The base of every error this package throws on purpose. The message says where and what; `fix` says what to do.
  * The command line prints both and no stack trace.
  */
 export class LlmQeError extends Error {
-  readonly mend: string;
+  readonly fix: string;
   readonly file: string | undefined;
   readonly line: number | undefined;
   readonly id: string | undefined;
@@ -26,7 +26,7 @@ export class LlmQeError extends Error {
   constructor(reason: string, options: FaultOptions) {
     super(`${describePlace(options)}${reason}`, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
-    this.mend = options.mend;
+    this.fix = options.fix;
     this.file = options.file;
     this.line = options.line;
     this.id = options.id;
@@ -62,7 +62,7 @@ export class ResourceError extends LlmQeError {}
 /** The user or the caller stopped the work; what was finished is kept. */
 export class AbortedError extends LlmQeError {
   constructor(reason = 'stopped', options: Partial<FaultOptions> = {}) {
-    super(reason, { mend: 'Run the same command again: it goes on where it stopped.', ...options });
+    super(reason, { fix: 'Run the same command again: it goes on where it stopped.', ...options });
   }
 }
 
@@ -76,24 +76,24 @@ export function isAbort(error: unknown): boolean {
   return error instanceof AbortedError || (error instanceof Error && error.name === 'AbortError');
 }
 
-const SYSTEM_FAULTS: Record<string, { reason: string; mend: string }> = {
+const SYSTEM_FAULTS: Record<string, { reason: string; fix: string }> = {
   ENOSPC: {
     reason: 'the disk is full',
-    mend: 'Free some space and run the same command again: finished work is kept.',
+    fix: 'Free some space and run the same command again: finished work is kept.',
   },
-  EDQUOT: { reason: 'the disk quota is used up', mend: 'Free some space and run the same command again.' },
-  EACCES: { reason: 'permission denied', mend: 'Check who owns the file and its folder, or name another place.' },
-  EPERM: { reason: 'operation not permitted', mend: 'Check who owns the file and its folder, or name another place.' },
-  EROFS: { reason: 'the file system is read-only', mend: 'Name a place that can be written.' },
-  EISDIR: { reason: 'is a folder, not a file', mend: 'Name a file inside it.' },
-  ENOTDIR: { reason: 'a part of the path is not a folder (but a file, or a broken link)', mend: 'Name a folder.' },
-  EEXIST: { reason: 'something else stands where a folder is needed', mend: 'Name another place, or move it away.' },
-  ENAMETOOLONG: { reason: 'the name is longer than the file system allows', mend: 'Choose a shorter name.' },
-  ELOOP: { reason: 'the path holds links that lead in a circle', mend: 'Name the place itself.' },
-  EFBIG: { reason: 'the file grows larger than the file system allows', mend: 'Name a place on another disk.' },
-  EIO: { reason: 'the disk failed to read or write', mend: 'Check the disk, or name a place on another one.' },
-  EMFILE: { reason: 'too many open files', mend: 'Raise the limit (ulimit -n) and run the same command again.' },
-  ENOENT: { reason: 'no such file or folder', mend: 'Check the path.' },
+  EDQUOT: { reason: 'the disk quota is used up', fix: 'Free some space and run the same command again.' },
+  EACCES: { reason: 'permission denied', fix: 'Check who owns the file and its folder, or name another place.' },
+  EPERM: { reason: 'operation not permitted', fix: 'Check who owns the file and its folder, or name another place.' },
+  EROFS: { reason: 'the file system is read-only', fix: 'Name a place that can be written.' },
+  EISDIR: { reason: 'is a folder, not a file', fix: 'Name a file inside it.' },
+  ENOTDIR: { reason: 'a part of the path is not a folder (but a file, or a broken link)', fix: 'Name a folder.' },
+  EEXIST: { reason: 'something else stands where a folder is needed', fix: 'Name another place, or move it away.' },
+  ENAMETOOLONG: { reason: 'the name is longer than the file system allows', fix: 'Choose a shorter name.' },
+  ELOOP: { reason: 'the path holds links that lead in a circle', fix: 'Name the place itself.' },
+  EFBIG: { reason: 'the file grows larger than the file system allows', fix: 'Name a place on another disk.' },
+  EIO: { reason: 'the disk failed to read or write', fix: 'Check the disk, or name a place on another one.' },
+  EMFILE: { reason: 'too many open files', fix: 'Raise the limit (ulimit -n) and run the same command again.' },
+  ENOENT: { reason: 'no such file or folder', fix: 'Check the path.' },
 };
 
 /**
@@ -106,11 +106,11 @@ export function systemFault(error: unknown, file: string): unknown {
   const known = Object.hasOwn(SYSTEM_FAULTS, code) ? SYSTEM_FAULTS[code] : unusualFault(code, error as Error);
   if (known === undefined) return error;
   const kind = code === 'ENOENT' ? DataError : ResourceError;
-  return new kind(known.reason, { file, mend: known.mend, cause: error });
+  return new kind(known.reason, { file, fix: known.fix, cause: error });
 }
 
 /** Node names the path in what it throws for a file; sockets and programs have no such name. */
-function unusualFault(code: string, error: Error): { reason: string; mend: string } | undefined {
+function unusualFault(code: string, error: Error): { reason: string; fix: string } | undefined {
   if (!('path' in error) || !('syscall' in error) || `${error.syscall}`.startsWith('spawn')) return undefined;
-  return { reason: `the operating system refused it (${code})`, mend: 'Check the path, or name another place.' };
+  return { reason: `the operating system refused it (${code})`, fix: 'Check the path, or name another place.' };
 }

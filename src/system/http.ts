@@ -44,12 +44,12 @@ export async function request(url: string, options: RequestOptions = {}): Promis
     if (location === null || response.status < 300 || response.status > 399 || options.redirects === 0) return response;
     await response.body?.cancel();
     if (left === 0) {
-      throw new NetworkError(`${address(url)} redirects without end`, { mend: 'Check the address.' });
+      throw new NetworkError(`${address(url)} redirects without end`, { fix: 'Check the address.' });
     }
     const next = parseAddress(new URL(location, place).href);
     if (place.protocol === 'https:' && next.protocol === 'http:') {
       const reason = `${address(place.href)} redirects from HTTPS to plain HTTP`;
-      throw new NetworkError(reason, { mend: 'Name an address that stays on HTTPS.' });
+      throw new NetworkError(reason, { fix: 'Name an address that stays on HTTPS.' });
     }
     if (next.origin !== place.origin) for (const name of SECRET_HEADERS) headers.delete(name);
     place = next;
@@ -78,7 +78,7 @@ async function oneHop(place: URL, headers: Headers, options: RequestOptions): Pr
   }
 }
 
-const REACH = { mend: 'Check the network and the address, or try again later.' };
+const REACH = { fix: 'Check the network and the address, or try again later.' };
 
 /** Turns what `fetch` or a response's body throws into a typed error; typed errors and stops come back as they were. */
 export function connectionFault(error: unknown, url: string): Error {
@@ -90,11 +90,11 @@ export function connectionFault(error: unknown, url: string): Error {
   const reason = `the connection to ${new URL(url).host} failed (${words})`;
   if (words === 'bad port') {
     const port = `${new URL(url).host}: browsers and this program keep away from that port, which other protocols use`;
-    return new NetworkError(port, { mend: 'Name the right port, or serve on another one.', cause: error });
+    return new NetworkError(port, { fix: 'Name the right port, or serve on another one.', cause: error });
   }
   if (code !== undefined && /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_/.test(code)) {
-    const mend = 'Name the certificate authority in NODE_EXTRA_CA_CERTS, or check the address.';
-    return new NetworkError(reason, { mend, cause: error });
+    const fix = 'Name the certificate authority in NODE_EXTRA_CA_CERTS, or check the address.';
+    return new NetworkError(reason, { fix, cause: error });
   }
   return new ConnectionError(reason, { ...REACH, cause: error });
 }
@@ -106,7 +106,7 @@ export function httpError(url: string, response: Response): HttpError {
   return new HttpError(`${address(url)} answered ${status}${REASONS[status] ?? ''}`, {
     status,
     retryAfterSeconds,
-    mend: MENDS[status] ?? (status >= 500 ? 'The server has a fault: try again later.' : 'Check the address.'),
+    fix: FIXES[status] ?? (status >= 500 ? 'The server has a fault: try again later.' : 'Check the address.'),
   });
 }
 
@@ -117,7 +117,7 @@ const REASONS: Record<number, string> = {
   410: ' (the file is gone)',
   429: ' (too many requests)',
 };
-const MENDS: Record<number, string> = {
+const FIXES: Record<number, string> = {
   401: 'Give valid credentials, or check that the address is right.',
   403: 'Ask for access, or check that the address is right.',
   429: 'Wait a while and run the same command again: finished work is kept.',
@@ -133,7 +133,7 @@ function parseAddress(url: string): URL {
   const place = URL.canParse(url) ? new URL(url) : undefined;
   if (place === undefined || !['http:', 'https:'].includes(place.protocol)) {
     throw new NetworkError(`${JSON.stringify(url)} is not an HTTP address`, {
-      mend: 'Give an address that begins with https:// or http://.',
+      fix: 'Give an address that begins with https:// or http://.',
     });
   }
   return place;

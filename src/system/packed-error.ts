@@ -22,18 +22,18 @@ export type PackedError = Error | { type: number; message: string; fields: Fault
 export function packError(thrown: unknown): PackedError {
   if (!(thrown instanceof Error)) return new Error(String(thrown));
   if (!(thrown instanceof LlmQeError)) return thrown;
-  const { message, mend, file, line, id, cause } = thrown;
+  const { message, fix, file, line, id, cause } = thrown;
   const text = cause instanceof Error ? cause.message : cause && String(cause);
   return {
     type: TYPES.findIndex((type) => thrown instanceof type),
     message,
-    fields: { mend, file, line, id, cause: text },
+    fields: { fix, file, line, id, cause: text },
   };
 }
 
 export function unpackError(packed: PackedError): Error {
   if (!('fields' in packed)) return packed;
-  const { mend, cause, ...place } = packed.fields;
+  const { fix, cause, ...place } = packed.fields;
   // The message names the place already.
-  return Object.assign(new TYPES[packed.type]!(packed.message, { mend, cause }), place);
+  return Object.assign(new TYPES[packed.type]!(packed.message, { fix, cause }), place);
 }

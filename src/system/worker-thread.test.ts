@@ -23,9 +23,9 @@ export const serve = (shared, stopped) => ({
   async answer({ kind, numbers }) {
     Atomics.add(shared, ${BEGUN}, 1);
     if (kind === 'typed') {
-      throw new DataError('no number', { file: 'a.tsv', line: 3, mend: 'Give one.', cause: { clone: () => {} } });
+      throw new DataError('no number', { file: 'a.tsv', line: 3, fix: 'Give one.', cause: { clone: () => {} } });
     }
-    if (kind === 'odd') throw new OddError('not heard', { mend: 'Ask again.' });
+    if (kind === 'odd') throw new OddError('not heard', { fix: 'Ask again.' });
     if (kind === 'untyped') throw new RangeError('too long');
     if (kind === 'lowest') throw 7;
     if (kind === 'crash') setImmediate(() => { throw new TypeError('broken'); });
@@ -55,7 +55,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const fault = (cause: Error | undefined) => new ResourceError(`it ended: ${cause?.message}`, { mend: 'Again.', cause });
+const fault = (cause: Error | undefined) => new ResourceError(`it ended: ${cause?.message}`, { fix: 'Again.', cause });
 
 function start(options: { failure?: (thrown: Error) => Error; killable?: boolean } = {}) {
   shared.fill(0);
@@ -101,7 +101,7 @@ describe('a worker thread', () => {
     const thread = start();
     const error = await thrownBy(thread.call({ kind: 'typed' }));
     expect(error).toBeInstanceOf(DataError);
-    expect(error).toMatchObject({ name: 'DataError', message: 'a.tsv:3: no number', line: 3, mend: 'Give one.' });
+    expect(error).toMatchObject({ name: 'DataError', message: 'a.tsv:3: no number', line: 3, fix: 'Give one.' });
     const odd = await thrownBy(thread.call({ kind: 'odd' }));
     expect(odd).toMatchObject({ name: 'NetworkError', message: 'not heard' });
     expect(await thread.call({ kind: 'double', numbers: numbers() })).toHaveLength(3);
@@ -111,7 +111,7 @@ describe('a worker thread', () => {
     const seen: Error[] = [];
     const failure = (thrown: Error) => {
       seen.push(thrown);
-      return new DataError(thrown.message, { mend: 'Again.' });
+      return new DataError(thrown.message, { fix: 'Again.' });
     };
     const thread = start({ failure });
     for (const [kind, text] of [['untyped', 'too long'] as const, ['lowest', '7'] as const]) {
@@ -169,7 +169,7 @@ describe('closing a worker thread', () => {
 
   test('with a reason rejects all open calls at once, and still waits for the end', async () => {
     const thread = start();
-    const reason = new LlmQeError('no more', { mend: 'Open it again.' });
+    const reason = new LlmQeError('no more', { fix: 'Open it again.' });
     const calls = [thread.call({ kind: 'until stopped' }), thread.call({ kind: 'typed' })].map(thrownBy);
     await begun(1);
     const closed = thread.close(reason);

@@ -62,7 +62,7 @@ export async function unpackZip(file: string, folder: string, options: UnpackOpt
 async function readDirectory(zip: ZipFile, file: string, options: UnpackOptions): Promise<Map<string, Entry>> {
   const maxFiles = options.maxFiles ?? DEFAULT_MAX_FILES;
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
-  const refuse = (reason: string, id?: string) => new DataError(reason, { file, id, mend: DISTRUST });
+  const refuse = (reason: string, id?: string) => new DataError(reason, { file, id, fix: DISTRUST });
   if (zip.entryCount > maxFiles) throw refuse(`holds ${zip.entryCount} entries; the limit is ${maxFiles}`);
   const names = new Set<string>();
   const wanted = new Map<string, Entry>();
@@ -151,6 +151,6 @@ function zipFault(error: unknown, file: string): unknown {
     return error instanceof AbortedError ? error : new AbortedError('stopped', { file, cause: error });
   const known = systemFault(error, file);
   if (known instanceof LlmQeError || !(error instanceof Error)) return known;
-  const mend = 'Fetch the archive again; if it stays so, it was published broken.';
-  return new DataError(`is not a whole zip archive (${error.message})`, { file, mend, cause: error });
+  const fix = 'Fetch the archive again; if it stays so, it was published broken.';
+  return new DataError(`is not a whole zip archive (${error.message})`, { file, fix, cause: error });
 }

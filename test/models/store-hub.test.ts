@@ -91,17 +91,17 @@ describe('a model on the hub', () => {
     const without = await failure(open(hub).resolve('hf:owner/name'));
     expect(without).toBeInstanceOf(ModelError);
     expect(without.message).toContain('gated');
-    expect(without.mend).toContain(`${hub.url}/owner/name`);
-    expect(without.mend).toContain('HF_TOKEN');
+    expect(without.fix).toContain(`${hub.url}/owner/name`);
+    expect(without.fix).toContain('HF_TOKEN');
     const wrong = await failure(open(hub, { HF_TOKEN: 'wrong' }).resolve('hf:owner/name'));
-    expect(wrong.mend).toContain('the account of your token');
+    expect(wrong.fix).toContain('the account of your token');
   });
 
   test('that is gated and known offers its alternative', async () => {
     const hub = await serve({ token: 'right' });
     const error = await failure(open(hub).resolve('llama-3-8b-instruct'));
-    expect(error.mend).toContain(`${hub.url}/meta-llama/Meta-Llama-3-8B-Instruct`);
-    expect(error.mend).toContain('llama-3-8b-instruct-gguf');
+    expect(error.fix).toContain(`${hub.url}/meta-llama/Meta-Llama-3-8B-Instruct`);
+    expect(error.fix).toContain('llama-3-8b-instruct-gguf');
   });
 
   test('that does not exist, or not at this revision', async () => {
@@ -199,7 +199,7 @@ describe('a model on the hub', () => {
     const hub = await serve({ files: { 'a.Q4_0.gguf': 'a', 'a.Q8_0.gguf': 'b' } });
     const error = await failure(open(hub).resolve('hf:owner/name'));
     expect(error.message).toContain('2 GGUF files');
-    expect(error.mend).toContain('a.Q8_0.gguf');
+    expect(error.fix).toContain('a.Q8_0.gguf');
     const model = await open(hub).resolve('hf:owner/name/a.Q8_0.gguf');
     expect(model).toMatchObject({ format: 'gguf', fingerprint: sha256('b') });
     expect(await readFile(model.path, 'utf8')).toBe('b');
@@ -236,7 +236,7 @@ describe('the hub', () => {
         return true;
       },
     });
-    expect((await failure(open(hub).resolve('hf:owner/name'))).mend).toContain('HF_ENDPOINT');
+    expect((await failure(open(hub).resolve('hf:owner/name'))).fix).toContain('HF_ENDPOINT');
   });
 });
 

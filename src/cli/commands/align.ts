@@ -67,11 +67,11 @@ function refuseFaults({ inputs }: AlignmentPlan): void {
   const named = (wanted: string) => inputs.filter(({ state }) => state === wanted).map(({ input }) => input);
   const [bad, missing] = [named('bad'), named('missing')];
   if (bad.length > 0) {
-    throw new UsageError(`bad: ${bad.join(', ')}`, { mend: 'Mend what the plan above calls bad.' });
+    throw new UsageError(`bad: ${bad.join(', ')}`, { fix: 'Fix what the plan above calls bad.' });
   }
   if (missing.length > 0) {
     throw new DataError(`missing: ${missing.join(', ')}`, {
-      mend: 'Get what the plan above calls missing, or name another.',
+      fix: 'Get what the plan above calls missing, or name another.',
     });
   }
 }

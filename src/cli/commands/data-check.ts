@@ -26,7 +26,7 @@ export const command = defineCommand({
       `the data set has errors: ${errors.map(({ what, count }) => `${what} (${count})`).join('; ')}`,
       {
         file: check.folder,
-        mend: 'Mend the places listed, and check again.',
+        fix: 'Fix the places listed, and check again.',
       },
     );
   },

@@ -46,7 +46,7 @@ describe('llm-qe data check', () => {
     await putDataset('q\tgone\t1\n');
     expect(await run('data', 'check', folder)).toBe(1);
     expect(printed.out).toContain('error: relevant document that is missing from the corpus: 1');
-    expect(printed.err).toContain('Mend the places listed');
+    expect(printed.err).toContain('Fix the places listed');
     expect(printed.err).not.toContain('    at ');
   });
 

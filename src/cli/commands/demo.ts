@@ -108,8 +108,8 @@ async function alignDemo(given: Options, context: CommandContext): Promise<void>
 
 /** Options of the one demonstration mean nothing to the other. @throws UsageError */
 function refuseOfTheOther({ align, maxTokens, alpha, adapter, answerGenerator: answerers }: Options): void {
-  const refuse = (option: string, mend: string) => {
-    throw new UsageError(option, { mend });
+  const refuse = (option: string, fix: string) => {
+    throw new UsageError(option, { fix });
   };
   if (!align) {
     if (answerers.length > 0) refuse('--answer-generator is for --align: nothing else has answers', 'Add --align.');

@@ -96,7 +96,7 @@ async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, con
 
 async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<Topics> {
   if (given.queries !== undefined && given.expansions !== undefined) {
-    throw new UsageError('--queries and --expansions both name expansions', { mend: 'Give one of the two.' });
+    throw new UsageError('--queries and --expansions both name expansions', { fix: 'Give one of the two.' });
   }
   const topics = await loadTopics(dataset, given.split, {
     limit: given.limit,

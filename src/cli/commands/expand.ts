@@ -75,7 +75,7 @@ async function chooseQueries(
 ): Promise<ExpandableQuery[]> {
   if (split !== 'all') return (await loadTopics(dataset, split, { limit, seed, queriesFile: queries })).queries;
   if (limit !== undefined) {
-    throw new UsageError('--limit draws from one split', { mend: 'Name the split, or leave --limit away.' });
+    throw new UsageError('--limit draws from one split', { fix: 'Name the split, or leave --limit away.' });
   }
   return [...(await dataset.queries({ file: queries })).values()];
 }
@@ -84,7 +84,7 @@ async function chooseQueries(
 function refuseDocuments(prompt: PromptTemplate): void {
   if (!prompt.needsDocument) return;
   throw new UsageError(`prompt ${prompt.name} reads a query's gold document, which this command does not give`, {
-    mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+    fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
   });
 }
 

@@ -83,7 +83,7 @@ async function exportOnnxFolder(out: string, options: ExportOptions): Promise<vo
 async function exportPeft(out: string, source: ExportOptions): Promise<void> {
   const adapter = adapterOf(source);
   if (resolve(out) === resolve(source.adapterFile ?? '')) {
-    throw new UsageError('the adapter would overwrite itself', { file: out, mend: 'Name another folder with --out.' });
+    throw new UsageError('the adapter would overwrite itself', { file: out, fix: 'Name another folder with --out.' });
   }
   await checkAdapterFits({ ...source, adapter });
   await writeAdapter(out, adapter);
@@ -91,15 +91,15 @@ async function exportPeft(out: string, source: ExportOptions): Promise<void> {
 
 function adapterOf({ adapter }: ExportOptions): LoraAdapter {
   if (adapter !== undefined) return adapter;
-  throw new UsageError('an adapter alone is to be written, and none is named', { mend: 'Name it with --adapter.' });
+  throw new UsageError('an adapter alone is to be written, and none is named', { fix: 'Name it with --adapter.' });
 }
 
 /** An option that nothing reads would leave its user in error. */
 function checkTypes({ to, type, dtype }: Given): void {
   if (type !== undefined && to !== 'gguf') {
-    throw new UsageError('--type is for --to gguf', { mend: 'For safetensors name --dtype; adapters are F32.' });
+    throw new UsageError('--type is for --to gguf', { fix: 'For safetensors name --dtype; adapters are F32.' });
   }
   if (dtype !== undefined && to !== 'safetensors') {
-    throw new UsageError('--dtype is for --to safetensors', { mend: 'For gguf name --type; adapters are F32.' });
+    throw new UsageError('--dtype is for --to safetensors', { fix: 'For gguf name --type; adapters are F32.' });
   }
 }

@@ -34,7 +34,7 @@ export const command = defineCommand({
   ],
   async run({ names, verify, from }, { signal, progress, say, json }) {
     if (from !== undefined && names.length > 1) {
-      throw new UsageError('--from holds one model, and several are named', { mend: 'Pull them one at a time.' });
+      throw new UsageError('--from holds one model, and several are named', { fix: 'Pull them one at a time.' });
     }
     const store = new ModelStore({ progress });
     const models = [];

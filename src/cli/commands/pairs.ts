@@ -93,7 +93,7 @@ async function resolveFiles(given: Options) {
   if (doubled === undefined) return files;
   throw new UsageError('an output would overwrite an input or another output', {
     file: doubled,
-    mend: 'Name another file.',
+    fix: 'Name another file.',
   });
 }
 
@@ -119,14 +119,14 @@ async function pairPrompt(given: Options, candidates: string): Promise<PromptTem
     await access(candidates).catch((error: unknown) => Promise.reject(systemFault(error, candidates)));
     throw new UsageError('no manifest beside the candidates says which prompt they were made with', {
       file: candidates,
-      mend: 'Name the prompt: --task q2d (or q2q, q2e, q2c), or --prompt FILE.',
+      fix: 'Name the prompt: --task q2d (or q2q, q2e, q2c), or --prompt FILE.',
     });
   }
   if (made === undefined) return named!;
   if (named === undefined || named.text === made.text) return new PromptTemplate(made.name, made.text);
   throw new UsageError(`the candidates were made with prompt ${made.name}, not with ${named.name}`, {
     file: candidates,
-    mend: 'Leave --task and --prompt away.',
+    fix: 'Leave --task and --prompt away.',
   });
 }
 

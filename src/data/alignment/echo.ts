@@ -72,7 +72,7 @@ export async function mergeEcho(
   if (sources.some(({ file }) => resolve(file) === resolve(output))) {
     throw new UsageError('the merged file would overwrite one of those it is made of', {
       file: output,
-      mend: 'Name another file (--out).',
+      fix: 'Name another file (--out).',
     });
   }
   const summary: MergeSummary = { rows: 0, files: {}, blank: 0 };
@@ -89,7 +89,7 @@ export async function mergeEcho(
         yield { id: `${name}-${line}`, query, positive, negative };
       }
       if (summary.files[name] === 0) {
-        throw new DataError('the file holds no row', { file, mend: 'Fetch it again.' });
+        throw new DataError('the file holds no row', { file, fix: 'Fetch it again.' });
       }
     }
   }
@@ -113,7 +113,7 @@ async function findEchoFiles(folder: string): Promise<{ name: string; file: stri
     if (existing.length > 1) {
       throw new DataError(`the same data are there twice, as ${existing.join(' and ')}`, {
         file: folder,
-        mend: 'Remove one of the two.',
+        fix: 'Remove one of the two.',
       });
     }
     const [file] = existing;
@@ -123,7 +123,7 @@ async function findEchoFiles(folder: string): Promise<{ name: string; file: stri
   if (missing.length === 0) return found;
   throw new DataError(`${missing.length} of the ${ECHO_FILES.length} Echo files are missing: ${missing.join(', ')}`, {
     file: folder,
-    mend: 'Put them there as NAME.jsonl or NAME.jsonl.gz.',
+    fix: 'Put them there as NAME.jsonl or NAME.jsonl.gz.',
   });
 }
 

@@ -44,11 +44,7 @@ interface PairPlace {
 }
 
 /** The place is said as the file has it: in an array a line number would mislead. */
-function faultAt(
-  { file, unit, number }: PairPlace,
-  reason: string,
-  more: Pick<FaultOptions, 'mend' | 'id'>,
-): DataError {
+function faultAt({ file, unit, number }: PairPlace, reason: string, more: Pick<FaultOptions, 'fix' | 'id'>): DataError {
   if (unit === 'line') return new DataError(reason, { file, line: number, ...more });
   return new DataError(`row ${number}: ${reason}`, { file, ...more });
 }
@@ -71,7 +67,7 @@ export async function readPairs(file: string, options: ReadPairsOptions = {}): P
       continue;
     }
     if (options.faults === 'refuse') {
-      throw faultAt(place, `${fault}: the pair teaches nothing`, { mend: 'Remove this pair.' });
+      throw faultAt(place, `${fault}: the pair teaches nothing`, { fix: 'Remove this pair.' });
     }
     reading.skipped[fault]++;
     const where = place.unit === 'line' ? `${file}:${place.number}` : `${file}, row ${place.number}`;
@@ -196,7 +192,7 @@ function parsePair(value: unknown, place: PairPlace): OpenPair {
 }
 
 const LAYOUTS = {
-  mend: 'Write {"prompt": [{"role": "user", "content": ...}], "chosen": [{"role": "assistant", "content": ...}], "rejected": [...]}, or the published conversations/chosen/rejected.',
+  fix: 'Write {"prompt": [{"role": "user", "content": ...}], "chosen": [{"role": "assistant", "content": ...}], "rejected": [...]}, or the published conversations/chosen/rejected.',
 };
 
 function parseRow<T>(value: unknown, schema: z.ZodType<T>, place: PairPlace): T {
@@ -214,7 +210,7 @@ function checkRoles(pair: LoosePair, place: PairPlace): OpenPair {
   if (prompt!.at(-1)!.role === 'assistant') {
     throw faultAt(place, 'the prompt ends with the assistant', {
       id: pair.id,
-      mend: "Let the prompt end with the user's message; what the assistant says is `chosen` and `rejected`.",
+      fix: "Let the prompt end with the user's message; what the assistant says is `chosen` and `rejected`.",
     });
   }
   for (const [name, side] of Object.entries({ chosen: chosen!, rejected: rejected! })) {
@@ -222,7 +218,7 @@ function checkRoles(pair: LoosePair, place: PairPlace): OpenPair {
     const found = side.map(({ role }) => role).join(', ');
     throw faultAt(place, `${name} holds messages of ${found}, and should be one message of the assistant`, {
       id: pair.id,
-      mend: 'Move all that stands before the last message of the assistant into `prompt`.',
+      fix: 'Move all that stands before the last message of the assistant into `prompt`.',
     });
   }
   return { ...pair, prompt: prompt!, chosen: chosen!, rejected: rejected! };
@@ -232,7 +228,7 @@ function knownRoles(side: LooseMessages, place: PairPlace): Message[] {
   return side.map(({ role, content }) => {
     if (Object.hasOwn(ROLES, role)) return { role: ROLES[role]!, content };
     throw faultAt(place, `${JSON.stringify(role)} is not a role`, {
-      mend: 'Use system, user and assistant (in the conversations layout: system, human and gpt).',
+      fix: 'Use system, user and assistant (in the conversations layout: system, human and gpt).',
     });
   });
 }
@@ -252,14 +248,14 @@ class PairIds {
     if (this.#given !== (pair.id !== undefined)) {
       throw faultAt(place, 'some pairs of the file have an id and some have none', {
         id: pair.id,
-        mend: 'Give each pair an id of its own, or none of them.',
+        fix: 'Give each pair an id of its own, or none of them.',
       });
     }
     const id = pair.id ?? `${this.#stem}-${place.number}`;
     if (!this.#seen.add(id)) {
       throw faultAt(place, 'this pair was given before', {
         id,
-        mend: 'Remove one of the two, or give one another id.',
+        fix: 'Remove one of the two, or give one another id.',
       });
     }
     const queryId = pair.queryId ?? id;
@@ -267,7 +263,7 @@ class PairIds {
       if (pair.queryId === undefined || candidate === undefined || candidate.startsWith(`${queryId}#`)) continue;
       throw faultAt(place, `candidate ${JSON.stringify(candidate)} is not one of query ${JSON.stringify(queryId)}`, {
         id: pair.id,
-        mend: 'Build the pairs again: ids of different queries are mixed up.',
+        fix: 'Build the pairs again: ids of different queries are mixed up.',
       });
     }
     return { ...pair, id, queryId };

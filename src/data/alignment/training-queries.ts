@@ -37,7 +37,7 @@ export async function readTrainingQueries(
   if (judged.length > 0) return judged;
   throw new DataError(`split ${split} has no query with a relevant document`, {
     file: dataset.folder,
-    mend: 'Name another split.',
+    fix: 'Name another split.',
   });
 }
 
@@ -76,7 +76,7 @@ export async function readDocumentTexts(
     throw new DataError('a gold document is not in the corpus', {
       file: dataset.corpusFile,
       id,
-      mend: 'Take corpus and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+      fix: 'Take corpus and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
     });
   }
   return texts;

@@ -31,7 +31,7 @@ export async function openTrainingSource(options: TrainingSourceOptions): Promis
   const { dataset, triples } = options;
   if ((dataset === undefined) === (triples === undefined)) {
     throw new UsageError('the training queries come from a data set or from triples', {
-      mend: 'Name one of the two: --dataset DIR or --triples FILE.',
+      fix: 'Name one of the two: --dataset DIR or --triples FILE.',
     });
   }
   return triples === undefined ? openSplit(dataset!, options) : openTriples(triples, options);

@@ -186,7 +186,7 @@ describe('downloadBeir', () => {
     expect(new Set(Object.values(BEIR_DATASETS).map(({ md5 }) => md5)).size).toBe(15);
     const error = await fault(downloadBeir('germanquad', { folder, baseUrl }));
     expect(error).toBeInstanceOf(UsageError);
-    expect((error as UsageError).mend).toContain('trec-covid');
+    expect((error as UsageError).fix).toContain('trec-covid');
     const md5 = serve('germanquad', dataset('germanquad'));
     expect(await downloadBeir('germanquad', { folder, baseUrl, md5: md5.toUpperCase() })).toHaveLength(1);
     for (const name of ['../scifact', 'a/b', '', '.', 'constructor/x']) {

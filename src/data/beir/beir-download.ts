@@ -64,7 +64,7 @@ function findSource(name: string, md5: string | undefined): BeirSource {
   if (known !== undefined) return { ...known, md5: md5?.toLowerCase() ?? known.md5 };
   if (md5 !== undefined && /^[a-z0-9][\w.-]*$/i.test(name)) return { md5: md5.toLowerCase(), split: 'test' };
   throw new UsageError(`${JSON.stringify(name)} is not one of BEIR's data sets`, {
-    mend: `Choose one of ${Object.keys(BEIR_DATASETS).join(', ')}; for another, give the MD5 of its zip as well.`,
+    fix: `Choose one of ${Object.keys(BEIR_DATASETS).join(', ')}; for another, give the MD5 of its zip as well.`,
   });
 }
 
@@ -120,7 +120,7 @@ async function checkMd5(zip: string, expected: string, signal: AbortSignal | und
   if (found === expected) return;
   throw new DataError(`the archive has MD5 ${found}, and ${expected} was expected`, {
     file: zip,
-    mend: 'It was removed. Run the same command again; if the source really serves other bytes, give their MD5 (--md5).',
+    fix: 'It was removed. Run the same command again; if the source really serves other bytes, give their MD5 (--md5).',
   });
 }
 

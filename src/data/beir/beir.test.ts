@@ -39,7 +39,7 @@ async function fault(work: Promise<unknown>): Promise<DataError> {
     (thrown: unknown) => thrown,
   );
   expect(error).toBeInstanceOf(DataError);
-  expect((error as DataError).mend).toMatch(/[.}]$/);
+  expect((error as DataError).fix).toMatch(/[.}]$/);
   return error as DataError;
 }
 
@@ -136,11 +136,11 @@ describe('BeirDataset', () => {
     expect((await fault(BeirDataset.open(folder))).message).toContain('no corpus.jsonl');
     await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
     expect((await fault(BeirDataset.open(join(folder, 'corpus.jsonl')))).message).toContain('not a folder');
-    expect((await fault(BeirDataset.open(root))).mend).toBe('Name one of the data sets inside it: tiny.');
+    expect((await fault(BeirDataset.open(root))).fix).toBe('Name one of the data sets inside it: tiny.');
     await put('qrels/dev.tsv', 'q\td\t1\n');
     const dataset = await BeirDataset.open(folder);
     expect((await fault(dataset.queries())).message).toContain('queries.jsonl: no such file');
-    expect((await fault(dataset.qrels('test'))).mend).toBe('Choose one that it has: dev.');
+    expect((await fault(dataset.qrels('test'))).fix).toBe('Choose one that it has: dev.');
     await expect(dataset.qrels('../dev')).rejects.toThrow(UsageError);
   });
 

@@ -32,14 +32,14 @@ export class BeirDataset {
     if (!found?.isDirectory()) {
       throw new DataError(found ? 'is not a folder' : 'no such folder', {
         file: absolute,
-        mend: "Name the folder of a data set in BEIR's layout, or get one with `llm-qe data beir NAME`.",
+        fix: "Name the folder of a data set in BEIR's layout, or get one with `llm-qe data beir NAME`.",
       });
     }
     const corpus = await plainOrGzip(join(absolute, 'corpus.jsonl'));
     if (corpus !== undefined) return new BeirDataset(absolute, corpus);
     throw new DataError('the folder holds no corpus.jsonl (nor corpus.jsonl.gz)', {
       file: absolute,
-      mend: await mendForMissingCorpus(absolute),
+      fix: await fixForMissingCorpus(absolute),
     });
   }
 
@@ -80,7 +80,7 @@ export class BeirDataset {
     if (found !== undefined) return found;
     throw new DataError('no such file', {
       file: inside,
-      mend: 'A data set has its queries in queries.jsonl; name another file as it stands in the folder.',
+      fix: 'A data set has its queries in queries.jsonl; name another file as it stands in the folder.',
     });
   }
 
@@ -92,14 +92,14 @@ export class BeirDataset {
   /** Path of a split's judgements. @throws DataError when it is missing */
   async qrelsFile(split: string): Promise<string> {
     if (split === '' || /[/\\]/.test(split)) {
-      throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { mend: 'Name train, dev or test.' });
+      throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { fix: 'Name train, dev or test.' });
     }
     const file = join(this.folder, 'qrels', `${split}.tsv`);
     if (await isThere(file)) return file;
     const splits = await this.splits();
     throw new DataError(`the data set has no split ${JSON.stringify(split)}`, {
       file,
-      mend: splits.length === 0 ? 'Put the judgements there.' : `Choose one that it has: ${splits.join(', ')}.`,
+      fix: splits.length === 0 ? 'Put the judgements there.' : `Choose one that it has: ${splits.join(', ')}.`,
     });
   }
 
@@ -112,7 +112,7 @@ export class BeirDataset {
     if (file === undefined) return;
     const inside = relative(this.folder, resolve(file));
     if (!/^(corpus|queries)\.jsonl(\.gz)?$|^qrels[/\\]/.test(inside)) return;
-    throw new UsageError(`${option} would overwrite a file of the data set`, { file, mend: 'Name another file.' });
+    throw new UsageError(`${option} would overwrite a file of the data set`, { file, fix: 'Name another file.' });
   }
 
   /** SHA-256 of the corpus file's bytes; remembered while its size and time of change stay the same. */
@@ -129,7 +129,7 @@ async function plainOrGzip(file: string): Promise<string | undefined> {
 }
 
 /** CQADupStack and hand-made collections hold the data sets one level down. */
-async function mendForMissingCorpus(folder: string): Promise<string> {
+async function fixForMissingCorpus(folder: string): Promise<string> {
   const entries = await readdir(folder, { withFileTypes: true });
   const inside: string[] = [];
   for (const entry of entries.filter((candidate) => candidate.isDirectory())) {

@@ -36,7 +36,7 @@ export async function* readCorpus(file: string, signal?: AbortSignal): AsyncGene
   if (seen.size === 0) {
     throw new DataError('the corpus holds no document', {
       file,
-      mend: 'Give a file with one document a line: {"_id": "...", "title": "...", "text": "..."}.',
+      fix: 'Give a file with one document a line: {"_id": "...", "title": "...", "text": "..."}.',
     });
   }
 }
@@ -62,6 +62,6 @@ export async function readQueries(file: string, signal?: AbortSignal): Promise<M
   if (queries.size > 0) return queries;
   throw new DataError('the file holds no query', {
     file,
-    mend: 'Give a file with one query a line: {"_id": "...", "text": "..."}.',
+    fix: 'Give a file with one query a line: {"_id": "...", "text": "..."}.',
   });
 }

@@ -15,7 +15,7 @@ export function checkJudgedQueries(
     throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
       file: dataset.folder,
       id,
-      mend: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+      fix: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
     });
   }
 }

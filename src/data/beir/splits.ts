@@ -12,7 +12,7 @@ export function resolveSize(size: number, total: number): number {
   const count = size < 1 ? Math.round(size * total) : size;
   if (size >= 0 && Number.isInteger(count) && count <= total) return count;
   throw new UsageError(`cannot take ${size} of ${total} rows`, {
-    mend: `Give a whole number up to ${total}, or a share between 0 and 1.`,
+    fix: `Give a whole number up to ${total}, or a share between 0 and 1.`,
   });
 }
 
@@ -70,7 +70,7 @@ export interface SplitOptions {
 export async function splitRows(file: string, options: SplitOptions): Promise<{ chosen: number; rest: number }> {
   refuseOverwriting(file, options);
   const total = await countLines(file, options.signal);
-  if (total === 0) throw new DataError('the file holds no row', { file, mend: 'Name a JSONL file with rows.' });
+  if (total === 0) throw new DataError('the file holds no row', { file, fix: 'Name a JSONL file with rows.' });
   const count = resolveSize(options.size, total);
   const choose = chooser(count, total, options.seed);
   const chosen = await RowFile.create(options.chosen);
@@ -82,7 +82,7 @@ export async function splitRows(file: string, options: SplitOptions): Promise<{ 
       task.advance();
     }
     if (chosen.rows + rest.rows !== total) {
-      throw new DataError('the file changed while it was read', { file, mend: 'Run the same command again.' });
+      throw new DataError('the file changed while it was read', { file, fix: 'Run the same command again.' });
     }
     await chosen.commit();
     await rest.commit();
@@ -101,7 +101,7 @@ function refuseOverwriting(file: string, { chosen, rest }: SplitOptions): void {
   if (source !== first && source !== second && first !== second) return;
   throw new UsageError('the split would overwrite the file it reads, or one of its parts the other', {
     file,
-    mend: 'Name another folder for the parts (--out).',
+    fix: 'Name another folder for the parts (--out).',
   });
 }
 

@@ -32,7 +32,7 @@ async function fault(work: Promise<unknown>): Promise<DataError> {
   );
   expect(error).toBeInstanceOf(DataError);
   expect((error as DataError).file).toBe(file);
-  expect((error as DataError).mend).toMatch(/\.$/);
+  expect((error as DataError).fix).toMatch(/\.$/);
   return error as DataError;
 }
 

@@ -75,7 +75,7 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
       {
         file,
         line,
-        mend: 'Judgements are "query-id<TAB>corpus-id<TAB>score" (BEIR) or "query 0 document grade" (TREC).',
+        fix: 'Judgements are "query-id<TAB>corpus-id<TAB>score" (BEIR) or "query 0 document grade" (TREC).',
       },
     );
   }
@@ -84,7 +84,7 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
       file,
       line,
       id: document,
-      mend: 'Grades are whole numbers: 0 or below is not relevant, 1 and above relevant.',
+      fix: 'Grades are whole numbers: 0 or below is not relevant, 1 and above relevant.',
     });
   }
   return { query, document, grade: Number(grade), line };
@@ -105,13 +105,13 @@ export async function readQrels(file: string, signal?: AbortSignal): Promise<Qre
         file,
         line,
         id: document,
-        mend: 'Remove one of the two judgements.',
+        fix: 'Remove one of the two judgements.',
       });
     }
     qrels.set(query, grades.set(document, grade));
   }
   if (qrels.size > 0) return qrels;
-  throw new DataError('the file holds no judgement', { file, mend: 'Name the file with the relevance judgements.' });
+  throw new DataError('the file holds no judgement', { file, fix: 'Name the file with the relevance judgements.' });
 }
 
 /** Writes judgements as BEIR's TSV with its header. @throws DataError for an id with a tab or a line end */
@@ -160,7 +160,7 @@ export async function readRun(file: string, signal?: AbortSignal): Promise<Run> 
     for (const row of rows) addResult(run, seen, row, file);
   }
   if (run.size > 0) return run;
-  throw new DataError('the run holds no result', { file, mend: 'Name a run file with at least one line.' });
+  throw new DataError('the run holds no result', { file, fix: 'Name a run file with at least one line.' });
 }
 
 function addResult(run: Run, seen: Map<string, Set<string>>, row: TextLine, file: string): void {
@@ -184,7 +184,7 @@ function parseRunLine({ text, line }: TextLine, file: string) {
     throw new DataError(`expected 6 columns, found ${columns.length}`, {
       file,
       line,
-      mend: 'A run line is "query Q0 document rank score tag"; identifiers hold no white space.',
+      fix: 'A run line is "query Q0 document rank score tag"; identifiers hold no white space.',
     });
   }
   const [query, , document, , score] = columns as [string, string, string, string, string];
@@ -196,7 +196,7 @@ function parseRunLine({ text, line }: TextLine, file: string) {
 function badScore(score: string, place: { file: string; line?: number; id: string }): DataError {
   return new DataError(`the score ${score} is not a finite number`, {
     ...place,
-    mend: 'Scores are decimal numbers, larger for better documents; make the run again.',
+    fix: 'Scores are decimal numbers, larger for better documents; make the run again.',
   });
 }
 
@@ -232,6 +232,6 @@ function listedTwice(file: string, query: string, id: string): DataError {
   return new DataError(`query ${JSON.stringify(query)} lists this document twice`, {
     file,
     id,
-    mend: 'Keep each document once for a query, with its best score.',
+    fix: 'Keep each document once for a query, with its best score.',
   });
 }

@@ -37,7 +37,7 @@ export async function findDataset(
   if (!z.object({ kind: z.literal('wordnet') }).safeParse(written).success) {
     throw new UsageError('the folder holds something else than a data set of this command', {
       file: folder,
-      mend: 'Name an empty or a new folder.',
+      fix: 'Name an empty or a new folder.',
     });
   }
   if (options.force) return undefined;
@@ -45,7 +45,7 @@ export async function findDataset(
   if (found === undefined) {
     throw new UsageError('the data set was made by another version of this program', {
       file: folder,
-      mend: 'Name another folder, or replace it with --force.',
+      fix: 'Name another folder, or replace it with --force.',
     });
   }
   const differing = Object.entries(settings).filter(([name, value]) => Reflect.get(found.settings, name) !== value);
@@ -53,7 +53,7 @@ export async function findDataset(
     const list = differing.map(([name, value]) => `${name} ${Reflect.get(found.settings, name)}, not ${value}`);
     throw new UsageError(`the data set was made with other settings: ${list.join('; ')}`, {
       file: folder,
-      mend: 'Name another folder, or replace it with --force.',
+      fix: 'Name another folder, or replace it with --force.',
     });
   }
   await refuseChanged(folder, found, options.signal);
@@ -82,7 +82,7 @@ async function refuseChanged(
     if (found === expected) continue;
     throw new DataError('was changed or removed after the data set was made', {
       file: join(folder, name),
-      mend: 'Make the data set again with --force.',
+      fix: 'Make the data set again with --force.',
     });
   }
 }

@@ -139,6 +139,6 @@ function parseOptions(options: object): WordnetOptions {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new UsageError(`${issue?.path.join('.')}: ${issue?.message}`, {
-    mend: 'Give sizes and seed as whole numbers, and a folder as out.',
+    fix: 'Give sizes and seed as whole numbers, and a folder as out.',
   });
 }

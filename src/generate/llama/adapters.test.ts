@@ -82,7 +82,7 @@ describe('findAdapters', () => {
   ])('refuses an adapter for a model of %s', async (_name, model, message) => {
     const error = await faultOf(ADAPTER, model);
     expect(error).toBeInstanceOf(ModelError);
-    expect(error).toMatchObject({ message: expect.stringMatching(message), mend: expect.stringMatching(/trained on/) });
+    expect(error).toMatchObject({ message: expect.stringMatching(message), fix: expect.stringMatching(/trained on/) });
   });
 
   it('refuses files that are no whole adapter', async () => {
@@ -98,7 +98,7 @@ describe('findAdapters', () => {
     for (const path of [cut, junk, other, model]) {
       const error = await faultOf(path);
       expect(error).toBeInstanceOf(ModelError);
-      expect(error).toMatchObject({ file: path, mend: expect.any(String) });
+      expect(error).toMatchObject({ file: path, fix: expect.any(String) });
     }
   });
 

@@ -60,7 +60,7 @@ export async function findAdapters(
 ): Promise<LoadedAdapter[]> {
   return Promise.all(
     adapters.map(async ({ path, scale = 1 }) => {
-      if (!Number.isFinite(scale)) throw new UsageError(`${scale} is no scale`, { file: path, mend: 'Give a number.' });
+      if (!Number.isFinite(scale)) throw new UsageError(`${scale} is no scale`, { file: path, fix: 'Give a number.' });
       const isFolder = await isAdapterFolder(path);
       const file = isFolder ? await convertedFile(path, model, signal) : await adapterFile(path);
       await checkAdapter(file, model, isFolder ? path : file);
@@ -93,7 +93,7 @@ async function checkAdapter(path: string, model: AdaptedModel, file: string): Pr
   try {
     const metadata = checkpoint.metadata();
     if (metadata['general.type'] !== 'adapter' || metadata['adapter.type'] !== 'lora') {
-      throw new ModelError('this GGUF file is not a LoRA adapter', { file, mend: CONVERT });
+      throw new ModelError('this GGUF file is not a LoRA adapter', { file, fix: CONVERT });
     }
     const architecture = String(metadata['general.architecture']);
     if (architecture !== model.architecture) {
@@ -119,7 +119,7 @@ function checkPair(
   const weight = name.slice(0, -'.lora_a'.length);
   const b = shapes.get(`${weight}.lora_b`);
   if (model.shapes.has(weight) && b === undefined) {
-    throw new ModelError('lora_a has no lora_b', { file, id: weight, mend: CONVERT });
+    throw new ModelError('lora_a has no lora_b', { file, id: weight, fix: CONVERT });
   }
   checkFactors(file, weight, a, b ?? [], model);
 }
@@ -143,7 +143,7 @@ function otherModel(file: string, reason: string, id?: string): ModelError {
   return new ModelError(reason, {
     file,
     id,
-    mend: 'Name the model that the adapter was trained on, or its own adapter.',
+    fix: 'Name the model that the adapter was trained on, or its own adapter.',
   });
 }
 
@@ -156,7 +156,7 @@ async function adapterFile(path: string): Promise<string> {
   if (found.length !== 1 || only === undefined || !only.endsWith('.gguf')) {
     throw new ModelError(`llama.cpp needs one adapter in GGUF, and ${found.length === 0 ? 'none is' : 'this is not'}`, {
       file: path,
-      mend: CONVERT,
+      fix: CONVERT,
     });
   }
   return entries === undefined ? only : join(path, only);

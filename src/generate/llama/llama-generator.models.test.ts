@@ -151,7 +151,7 @@ describe('loadGenerator with the default model', () => {
     await expect(asked).rejects.toMatchObject({
       name: 'ModelError',
       id: 'long',
-      mend: expect.stringMatching(/--context/),
+      fix: expect.stringMatching(/--context/),
     });
   });
 
@@ -290,7 +290,7 @@ describe('files that are no whole chat model', () => {
     const generator = await loadGenerator({ ...model, path, fingerprint: 'renamed' });
     for (let attempt = 0; attempt < 2; attempt++) {
       const asked = collect(generator, requestsFor(1));
-      await expect(asked).rejects.toMatchObject({ name: 'ModelError', file: path, mend: expect.any(String) });
+      await expect(asked).rejects.toMatchObject({ name: 'ModelError', file: path, fix: expect.any(String) });
     }
     await generator.close();
   });
@@ -300,7 +300,7 @@ describe('files that are no whole chat model', () => {
     await copyFile(model.path, path);
     await promisify(truncate)(path, 40_000_000);
     const loading = loadGenerator({ ...model, path });
-    await expect(loading).rejects.toMatchObject({ file: path, mend: expect.any(String) });
+    await expect(loading).rejects.toMatchObject({ file: path, fix: expect.any(String) });
     await expect(loading).rejects.toThrow(ModelError);
   });
 

@@ -76,7 +76,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
   if (!path.endsWith('.gguf')) {
     throw new ModelError('the embedded runtime reads GGUF files', {
       file: path,
-      mend: "Name the model's .gguf file, or serve this one with vLLM and name the server's address.",
+      fix: "Name the model's .gguf file, or serve this one with vLLM and name the server's address.",
     });
   }
   const checkpoint = await openCheckpoint(path);
@@ -91,7 +91,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
   } finally {
     await checkpoint.close();
   }
-  throw new ModelError('the model has no chat template', { file: path, mend: 'Use an instruction-tuned chat model.' });
+  throw new ModelError('the model has no chat template', { file: path, fix: 'Use an instruction-tuned chat model.' });
 }
 
 /** A chat model inside this process; see {@link loadGenerator}. */
@@ -191,7 +191,7 @@ class LlamaGenerator implements Generator {
     if (prompt.length < room) return { request, prompt, promptCut: cut };
     throw new ModelError(`the prompt has ${prompt.length} tokens, and the context holds ${room}`, {
       id: request.id,
-      mend:
+      fix:
         room < model.trainContextSize
           ? `Choose a larger context (--context; this model can read ${model.trainContextSize} tokens).`
           : 'Shorten the query, or use a model that reads longer prompts.',

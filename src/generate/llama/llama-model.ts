@@ -133,8 +133,8 @@ export function nativeFault(cause: unknown, reason: string, file: string): LlmQe
   if (cause instanceof LlmQeError) return cause;
   const detail = `${reason} (${firstLine(cause)})`;
   if (/memory|alloc|VRAM|create context/i.test(firstLine(cause))) {
-    const mend = 'Choose fewer sequences or a smaller context, or a smaller model.';
-    return new ResourceError(detail, { file, mend, cause });
+    const fix = 'Choose fewer sequences or a smaller context, or a smaller model.';
+    return new ResourceError(detail, { file, fix, cause });
   }
-  return new ModelError(detail, { file, mend: 'Check that the file is a whole chat model in GGUF.', cause });
+  return new ModelError(detail, { file, fix: 'Check that the file is a whole chat model in GGUF.', cause });
 }

@@ -64,7 +64,7 @@ export function nativeParts(context: object): NativeParts {
   const complete = CONTEXT_METHODS.every((method) => typeof property(native, method) === 'function');
   if (!complete || typeof sampler !== 'function') {
     throw new ModelError('this version of node-llama-cpp is not the one that llm-qe was built for', {
-      mend: 'Install the version that llm-qe names in its package.json.',
+      fix: 'Install the version that llm-qe names in its package.json.',
     });
   }
   const Sampler = sampler as new (model: unknown) => NativeSampler;

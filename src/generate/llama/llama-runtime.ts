@@ -31,7 +31,7 @@ async function load(gpu: false | 'auto'): Promise<Llama> {
     });
   } catch (cause) {
     throw new ModelError(`llama.cpp cannot be loaded here (${firstLine(cause)})`, {
-      mend: 'Run `npm install` again with optional dependencies, or name a server with --generator http://HOST:PORT.',
+      fix: 'Run `npm install` again with optional dependencies, or name a server with --generator http://HOST:PORT.',
       cause,
     });
   }

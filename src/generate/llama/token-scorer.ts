@@ -111,7 +111,7 @@ class LlamaScorer implements TokenScorer {
     if (from < 1 || from > tokens.length || tokens.length > this.#owner.contextSize) {
       throw new UsageError(
         `tokens from ${from} of ${tokens.length} cannot be scored in a context of ${this.#owner.contextSize}`,
-        { mend: 'Score from the second token on at the earliest, or choose a larger context.' },
+        { fix: 'Score from the second token on at the earliest, or choose a larger context.' },
       );
     }
     this.#native.disposeSequence(0);

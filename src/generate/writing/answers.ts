@@ -48,7 +48,7 @@ export async function writeAnswers(options: AnswerOptions): Promise<AnswerResult
   const sampling = checkSampling({ ...options.sampling });
   if (!prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} does not read the document`, {
-      mend: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
+      fix: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
     });
   }
   const tally: AnswerTally = { answers: 0, repeated: 0, skipped: 0, tokens: 0 };

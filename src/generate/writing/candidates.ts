@@ -88,17 +88,17 @@ function planCandidates(options: CandidateOptions): CandidatePlan {
   const { prompt, temperatures = CANDIDATE_TEMPERATURES, samples = CANDIDATE_SAMPLES, seed = 42 } = options;
   if (prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} reads the gold document, which a test query does not have`, {
-      mend: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+      fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
     });
   }
   if (!Number.isInteger(samples) || samples < 1) {
-    throw new UsageError(`${samples} is not a number of samples`, { mend: 'Give a whole number from 1.' });
+    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Give a whole number from 1.' });
   }
   if (temperatures.length === 0) {
-    throw new UsageError('no temperature is given', { mend: 'Give at least one, such as 1.' });
+    throw new UsageError('no temperature is given', { fix: 'Give at least one, such as 1.' });
   }
   if (new Set(temperatures).size < temperatures.length) {
-    throw new UsageError('a temperature is given twice', { mend: 'Give more samples at each temperature instead.' });
+    throw new UsageError('a temperature is given twice', { fix: 'Give more samples at each temperature instead.' });
   }
   for (const temperature of temperatures) checkSampling({ ...options.sampling, temperature });
   return { prompt, temperatures, samples, sampling: checkSampling({ ...options.sampling }), seed };

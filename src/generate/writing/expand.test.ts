@@ -156,7 +156,7 @@ describe('expandQueries', () => {
 
   it('keeps what came before a fault', async () => {
     generator.answer = (request) => {
-      if (generator.asked.length === 3) throw new DataError('broken', { mend: 'x' });
+      if (generator.asked.length === 3) throw new DataError('broken', { fix: 'x' });
       return `text ${request.seed}`;
     };
     await expect(expand()).rejects.toThrow('broken');

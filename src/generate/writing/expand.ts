@@ -186,18 +186,18 @@ class ExpansionRun {
   }
 }
 
-const BROKEN = { mend: 'Report this with the name of the generator.' };
+const BROKEN = { fix: 'Report this with the name of the generator.' };
 
 function planWork({ queries, generator, prompt, sampling, samples = 1, seed = 42 }: ExpandOptions): Wanted[] {
   const checked = checkSampling(sampling ?? {});
   if (!Number.isInteger(samples) || samples < 1) {
-    throw new UsageError(`${samples} is not a number of samples`, { mend: 'Give a whole number from 1.' });
+    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Give a whole number from 1.' });
   }
   const seen = new Set<string>();
   const wanted: Wanted[] = [];
   for (const query of queries) {
     if (seen.has(query.id))
-      throw new DataError('the query comes twice', { id: query.id, mend: 'Give each query an id of its own.' });
+      throw new DataError('the query comes twice', { id: query.id, fix: 'Give each query an id of its own.' });
     seen.add(query.id);
     const messages = prompt.messages({ id: query.id, query: query.text, document: query.document });
     for (let sample = 0; sample < samples; sample++) {
@@ -234,7 +234,7 @@ function filesFor({ out, prompt }: ExpandOptions): ExpansionFiles {
   const expansions = resolve(out);
   const queries = join(dirname(expansions), `queries_${prompt.name}.jsonl`);
   if (queries === expansions) {
-    throw new UsageError('both output files would have this name', { file: out, mend: 'Name another output file.' });
+    throw new UsageError('both output files would have this name', { file: out, fix: 'Name another output file.' });
   }
   return { expansions, queries, journal: `${expansions}.journal` };
 }

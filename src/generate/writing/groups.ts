@@ -74,7 +74,7 @@ interface OpenRequest<Item> {
   place: number;
 }
 
-const BROKEN = { mend: 'Report this with the name of the generator.' };
+const BROKEN = { fix: 'Report this with the name of the generator.' };
 
 /** The requests of all groups, and what is known of those under way. */
 class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {

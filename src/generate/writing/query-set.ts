@@ -24,15 +24,15 @@ export async function surveyQueries(
   const hash = createHash('sha256');
   for await (const { id, text, documents, goldText } of queries()) {
     throwIfAborted(signal);
-    if (!seen.add(id)) throw new DataError('the query comes twice', { id, mend: 'Give each query an id of its own.' });
+    if (!seen.add(id)) throw new DataError('the query comes twice', { id, fix: 'Give each query an id of its own.' });
     if (withGold && goldText === undefined) {
       throw new DataError('the query comes without the text of its gold document', {
         id,
-        mend: 'Read the queries together with their documents.',
+        fix: 'Read the queries together with their documents.',
       });
     }
     hash.update(`${JSON.stringify(withGold ? [id, text, documents[0], goldText] : [id, text])}\n`);
   }
   if (seen.size > 0) return { count: seen.size, sha256: hash.digest('hex') };
-  throw new DataError('there is no query', { mend: 'Name a data set, a split or a file that holds queries.' });
+  throw new DataError('there is no query', { fix: 'Name a data set, a split or a file that holds queries.' });
 }

@@ -115,7 +115,7 @@ function openJournal<T extends { queryId: string }>(stage: Stage<T>, file: strin
           file,
           line,
           id: queryId,
-          mend: 'Remove one of the two, or name another output.',
+          fix: 'Remove one of the two, or name another output.',
         });
       }
       stage.tally(records);

@@ -49,10 +49,10 @@ export function parseLoraConfig(file: string, text: string): LoraConfig {
   try {
     config = ConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    const mend = 'Write the adapter again with PEFT, or fetch the file again.';
+    const fix = 'Write the adapter again with PEFT, or fetch the file again.';
     throw new ModelError('is not the configuration of a LoRA adapter (peft_type, r, lora_alpha)', {
       file,
-      mend,
+      fix,
       cause,
     });
   }
@@ -71,7 +71,7 @@ function unsupported(file: string, key: string, value: unknown): ModelError {
   return new ModelError(`${key} is ${JSON.stringify(value)?.slice(0, 100)}, and only plain LoRA can be read`, {
     file,
     id: key,
-    mend: 'Merge the adapter into its model with PEFT (merge_and_unload), and use the merged model.',
+    fix: 'Merge the adapter into its model with PEFT (merge_and_unload), and use the merged model.',
   });
 }
 

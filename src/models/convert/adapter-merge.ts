@@ -46,7 +46,7 @@ export function checkFit(
   throw new ModelError(shape === undefined ? `${missing} has no ${module}.weight` : found, {
     file,
     id: module,
-    mend: 'Name the model that the adapter was trained on.',
+    fix: 'Name the model that the adapter was trained on.',
   });
 }
 

@@ -76,8 +76,8 @@ function writtenAlpha({ config }: LoraAdapter): number {
 function ggufPair({ module, a, b }: LoraPair, adapter: LoraAdapter, target: AdapterTarget): GgufTensorToWrite[] {
   const name = ggufNameOf(`${module}.weight`);
   if (name === undefined) {
-    const mend = 'Train it on the linear layers of a Llama, Mistral, Qwen2 or Qwen3 model.';
-    throw new ModelError('GGUF has no name for the module that is adapted', { id: module, mend });
+    const fix = 'Train it on the linear layers of a Llama, Mistral, Qwen2 or Qwen3 model.';
+    throw new ModelError('GGUF has no name for the module that is adapted', { id: module, fix });
   }
   const heads = permutedHeads(target.architecture, `${module}.weight`);
   const factor = loraScale(adapter.config, module) / (writtenAlpha(adapter) / a.shape[0]!);

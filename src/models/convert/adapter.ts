@@ -52,7 +52,7 @@ export async function readAdapter(folder: string): Promise<LoraAdapter> {
   if (text === undefined) {
     throw new ModelError(`holds no ${CONFIG_FILE}`, {
       file: folder,
-      mend: "Name an adapter's folder in PEFT's layout.",
+      fix: "Name an adapter's folder in PEFT's layout.",
     });
   }
   const config = parseLoraConfig(configFile, text);
@@ -72,7 +72,7 @@ async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors
   for (const { name, shape } of checkpoint.tensors()) {
     if (!name.startsWith(PREFIX) || !/\.lora_[AB]\.weight$/.test(name)) {
       const reason = 'is not a factor of a plain LoRA adapter of linear layers (lora_A.weight, lora_B.weight)';
-      throw new ModelError(reason, { file: checkpoint.path, id: name, mend: 'Train it on linear layers alone.' });
+      throw new ModelError(reason, { file: checkpoint.path, id: name, fix: 'Train it on linear layers alone.' });
     }
     tensors.set(name.slice(PREFIX.length), { shape, data: await checkpoint.read(name) });
   }
@@ -85,7 +85,7 @@ async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors
  * @throws ModelError where a factor lacks the other, or the shapes do not fit each other and the rank of the configuration
  */
 export function loraPairs({ config, tensors }: LoraAdapter, file?: string): LoraPair[] {
-  const fail = (id: string, reason: string) => new ModelError(reason, { file, id, mend: FETCH_AGAIN });
+  const fail = (id: string, reason: string) => new ModelError(reason, { file, id, fix: FETCH_AGAIN });
   if (tensors.size === 0) throw fail('', 'the adapter has no tensors');
   const pairs: LoraPair[] = [];
   for (const [name, tensor] of tensors) {

@@ -125,20 +125,20 @@ const LAYER_MODULES = [
 
 /** @throws ModelError for a tensor that is missing, or that GGUF has no name for */
 function checkTensors(file: string, tensors: readonly TensorInfo[], config: LanguageConfig): void {
-  const mend = 'Check that the weights are of the model that config.json describes.';
+  const fix = 'Check that the weights are of the model that config.json describes.';
   const found = new Map(tensors.map(({ name, shape }) => [name, shape]));
   const strange = tensors.find(({ name }) => ggufNameOf(name) === undefined);
-  if (strange !== undefined) throw new ModelError('GGUF has no name for this tensor', { file, id: strange.name, mend });
+  if (strange !== undefined) throw new ModelError('GGUF has no name for this tensor', { file, id: strange.name, fix });
   const layers = Array.from({ length: config.layers }, (_, layer) =>
     LAYER_MODULES.map((module) => `blk.${layer}.${module}`),
   );
   const output = config.tied ? [] : ['output'];
   for (const module of ['token_embd', 'output_norm', ...output, ...layers.flat()]) {
     const name = hfNameOf(`${module}.weight`)!;
-    if (!found.has(name)) throw new ModelError('the checkpoint lacks this tensor', { file, id: name, mend });
+    if (!found.has(name)) throw new ModelError('the checkpoint lacks this tensor', { file, id: name, fix });
   }
   const rows = found.get('model.embed_tokens.weight')![0];
   if (rows === config.vocabularySize) return;
   const reason = `the embedding has ${rows} rows, and config.json states a vocabulary of ${config.vocabularySize}`;
-  throw new ModelError(reason, { file, id: 'model.embed_tokens.weight', mend });
+  throw new ModelError(reason, { file, id: 'model.embed_tokens.weight', fix });
 }

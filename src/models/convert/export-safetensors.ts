@@ -57,14 +57,14 @@ async function writeConfig(source: ExportSource, fresh: string, dtype: ExportDty
 async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const file = join(folder, 'config.json');
   const text = await readIfPresent(file);
-  if (text === undefined) throw new ModelError('no such file', { file, mend: 'Name the folder of a whole model.' });
+  if (text === undefined) throw new ModelError('no such file', { file, fix: 'Name the folder of a whole model.' });
   try {
     const config: unknown = JSON.parse(text);
     if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
   } catch {
     // Said below.
   }
-  throw new ModelError('is not a JSON object', { file, mend: 'Fetch the file again.' });
+  throw new ModelError('is not a JSON object', { file, fix: 'Fetch the file again.' });
 }
 
 /** Settings and tokenizers, as against weights in any format. */

@@ -68,7 +68,7 @@ export async function checkOutput(out: string, { checkpoint }: ExportSource): Pr
     [out, checkpoint.path].map((path) => realpath(path).catch(() => resolve(path))),
   );
   if (target !== base) return;
-  throw new UsageError('the export would overwrite the model it reads', { file: out, mend: 'Name another file.' });
+  throw new UsageError('the export would overwrite the model it reads', { file: out, fix: 'Name another file.' });
 }
 
 /** The settings of the base, from its config.json or the GGUF's metadata. @throws ModelError */
@@ -84,7 +84,7 @@ export async function sourceSettings({ gguf, folder }: ExportSource): Promise<un
   try {
     return JSON.parse(await readFile(file, 'utf8'));
   } catch (cause) {
-    throw new ModelError('is missing or no JSON', { file, mend: 'Name a folder with its config.json.', cause });
+    throw new ModelError('is missing or no JSON', { file, fix: 'Name a folder with its config.json.', cause });
   }
 }
 

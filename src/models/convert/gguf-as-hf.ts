@@ -78,7 +78,7 @@ function strangeTensor(file: string, id: string, architecture: string): ModelErr
   return new ModelError(`a plain ${architecture} model has no such tensor`, {
     file,
     id,
-    mend: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
+    fix: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
   });
 }
 
@@ -169,7 +169,7 @@ async function scalingOf(
     throw new ModelError('these factors of the rotary frequencies are not those of Llama 3.1', {
       file: gguf.path,
       id: ROPE_FACTORS,
-      mend: 'Take the model in safetensors with its config.json.',
+      fix: 'Take the model in safetensors with its config.json.',
     });
   }
   const setting = (name: string): number | undefined =>
@@ -220,7 +220,7 @@ class GgufFacts {
     throw new ModelError('the metadata lack this setting', {
       file: this.#file,
       id: key,
-      mend: 'Convert the model again with a present llama.cpp, or fetch a newer file.',
+      fix: 'Convert the model again with a present llama.cpp, or fetch a newer file.',
     });
   }
 
@@ -235,7 +235,7 @@ class GgufFacts {
     throw new ModelError(`${what} cannot be read as a Transformers model`, {
       file: this.#file,
       id,
-      mend: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
+      fix: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
     });
   }
 }

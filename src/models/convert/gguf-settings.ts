@@ -48,7 +48,7 @@ function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageC
     throw new ModelError(`rotary scaling of the kind ${JSON.stringify(kind)} cannot be written to GGUF`, {
       file,
       id: 'rope_scaling',
-      mend: 'Take a model with plain, linear, YaRN or Llama 3.1 scaling.',
+      fix: 'Take a model with plain, linear, YaRN or Llama 3.1 scaling.',
     });
   }
   const { factor, original_max_position_embeddings: original = Math.round(contextLength / factor) } = parsed.data;
@@ -68,5 +68,5 @@ export function ggufRopeFactors(file: string, config: LanguageConfig): Float32Ar
   const parsed = llama3ScalingSchema.safeParse(config.ropeScaling);
   if (parsed.success) return llama3Factors(parsed.data, config.ropeTheta, config.headDimension);
   const reason = "Llama 3.1's scaling lacks a setting";
-  throw new ModelError(reason, { file, id: 'rope_scaling', mend: 'Fetch the file again.', cause: parsed.error });
+  throw new ModelError(reason, { file, id: 'rope_scaling', fix: 'Fetch the file again.', cause: parsed.error });
 }

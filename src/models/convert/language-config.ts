@@ -72,13 +72,12 @@ export interface LanguageConfig {
 export async function readLanguageConfig(folder: string): Promise<LanguageConfig> {
   const file = join(folder, 'config.json');
   const text = await readIfPresent(file);
-  if (text === undefined)
-    throw new ModelError('holds no config.json', { file: folder, mend: 'Fetch the model again.' });
+  if (text === undefined) throw new ModelError('holds no config.json', { file: folder, fix: 'Fetch the model again.' });
   let raw: unknown;
   try {
     raw = JSON.parse(text);
   } catch (cause) {
-    throw new ModelError('is not JSON', { file, mend: 'Fetch the file again.', cause });
+    throw new ModelError('is not JSON', { file, fix: 'Fetch the file again.', cause });
   }
   return parseLanguageConfig(file, raw);
 }
@@ -88,18 +87,18 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   const kind = z.looseObject({ model_type: z.string() }).safeParse(raw).data?.model_type;
   const known = Object.values(GGUF_ARCHITECTURES).flat();
   if (kind === undefined || !known.includes(kind)) {
-    const mend = `Take a model of one of the types ${known.join(', ')}.`;
-    throw new ModelError(`the model type ${kind} has no GGUF form here`, { file, mend });
+    const fix = `Take a model of one of the types ${known.join(', ')}.`;
+    throw new ModelError(`the model type ${kind} has no GGUF form here`, { file, fix });
   }
   const parsed = languageConfigSchema.safeParse(raw);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const reason = `${issue?.path.join('.')}: ${issue?.message}`;
-    throw new ModelError(reason, { file, mend: 'Fetch the file again.', cause: parsed.error });
+    throw new ModelError(reason, { file, fix: 'Fetch the file again.', cause: parsed.error });
   }
   const config = parsed.data;
   if (config.hidden_act !== 'silu') {
-    throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, mend: 'Take a plain model.' });
+    throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, fix: 'Take a plain model.' });
   }
   return languageConfigOf(config);
 }

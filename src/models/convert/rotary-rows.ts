@@ -33,7 +33,7 @@ function swapped(data: Float32Array, rows: number, heads: number, outer: number)
   const inner = size / outer;
   if (size % 2 !== 0) {
     throw new ModelError(`${rows} rows of a query or key projection are not pairs for each of ${heads} heads`, {
-      mend: 'Check that the weights are of the model that the settings describe.',
+      fix: 'Check that the weights are of the model that the settings describe.',
     });
   }
   const result = new Float32Array(data.length);

@@ -69,7 +69,7 @@ function preTokenizerOf(gguf: Checkpoint): PreTokenizer {
   throw new ModelError(`the tokenizer ${what}, of which no tokenizer.json can be made`, {
     file: gguf.path,
     id: model === 'gpt2' ? 'tokenizer.ggml.pre' : 'tokenizer.ggml.model',
-    mend: 'Name the folder of the same model in safetensors as the base; its tokenizer files are then copied.',
+    fix: 'Name the folder of the same model in safetensors as the base; its tokenizer files are then copied.',
   });
 }
 
@@ -78,7 +78,7 @@ function listOf(gguf: Checkpoint, key: string, type: 'number'): number[];
 function listOf(gguf: Checkpoint, key: string, type: string): unknown[] {
   const list = gguf.metadata()[key];
   if (Array.isArray(list) && list.every((item) => typeof item === type)) return list;
-  throw new ModelError('the tokenizer lacks this list', { file: gguf.path, id: key, mend: 'Fetch a newer file.' });
+  throw new ModelError('the tokenizer lacks this list', { file: gguf.path, id: key, fix: 'Fetch a newer file.' });
 }
 
 function addedTokens(tokens: readonly string[], types: readonly number[]) {

@@ -80,13 +80,13 @@ export async function ggufTokenizer(folder: string, config: LanguageConfig): Pro
 
 function parse<T>(file: string, text: string | undefined, schema: z.ZodType<T>): T {
   if (text === undefined) {
-    throw new ModelError('no such file', { file, mend: 'GGUF holds its tokenizer: put the file beside the weights.' });
+    throw new ModelError('no such file', { file, fix: 'GGUF holds its tokenizer: put the file beside the weights.' });
   }
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
     const reason = 'does not describe a tokenizer of byte-level BPE (vocab, merges)';
-    throw new ModelError(reason, { file, mend: OTHER_TOKENIZERS, cause });
+    throw new ModelError(reason, { file, fix: OTHER_TOKENIZERS, cause });
   }
 }
 
@@ -95,18 +95,18 @@ const OTHER_TOKENIZERS =
 
 function preTokenizerOf(file: string, { model, normalizer, pre_tokenizer }: TokenizerFile): string {
   if ((model.type ?? 'BPE') !== 'BPE' || model.byte_fallback === true) {
-    throw new ModelError('the tokenizer is not byte-level BPE', { file, id: 'model', mend: OTHER_TOKENIZERS });
+    throw new ModelError('the tokenizer is not byte-level BPE', { file, id: 'model', fix: OTHER_TOKENIZERS });
   }
   if (!changesNothing(normalizer)) {
     const reason = 'llama.cpp does not change texts before it cuts them, as this normalizer does';
-    throw new ModelError(reason, { file, id: 'normalizer', mend: OTHER_TOKENIZERS });
+    throw new ModelError(reason, { file, id: 'normalizer', fix: OTHER_TOKENIZERS });
   }
   const found = findPreTokenizer(pre_tokenizer, model.ignore_merges ?? false);
   if (found !== undefined) return found.name;
   throw new ModelError("llama.cpp's name for this way to cut texts into words is not known", {
     file,
     id: 'pre_tokenizer',
-    mend: OTHER_TOKENIZERS,
+    fix: OTHER_TOKENIZERS,
   });
 }
 
@@ -126,7 +126,7 @@ function listTokens(file: string, { model, added_tokens }: TokenizerFile, size: 
   const put = (id: number, token: string, type: number) => {
     if (id >= size) {
       const reason = `the token has the id ${id}, and the model has embeddings for ${size}`;
-      throw new ModelError(reason, { file, id: token, mend: 'Use the tokenizer that belongs to the model.' });
+      throw new ModelError(reason, { file, id: token, fix: 'Use the tokenizer that belongs to the model.' });
     }
     tokens[id] = token;
     types[id] = type;

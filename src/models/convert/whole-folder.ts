@@ -37,7 +37,7 @@ async function checkReplaceable(folder: string, replaceable: readonly string[]):
   });
   const inTheWay = names.find((name) => !replaceable.includes(name));
   if (inTheWay === undefined) return;
-  throw new UsageError(`holds other files already (${inTheWay})`, { file: folder, mend: 'Name a new folder.' });
+  throw new UsageError(`holds other files already (${inTheWay})`, { file: folder, fix: 'Name a new folder.' });
 }
 
 /** No file system swaps two folders at once: between the two renames neither is under the name, and both are whole. */

@@ -35,13 +35,13 @@ export async function openSharded(
 
 async function readIndex(file: string): Promise<z.output<typeof IndexSchema>> {
   const text = await readIfPresent(file);
-  if (text === undefined) throw new ModelError('no such file', { file, mend: 'Check the path of the model.' });
+  if (text === undefined) throw new ModelError('no such file', { file, fix: 'Check the path of the model.' });
   try {
     return IndexSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new ModelError('is not an index of shards ("weight_map": tensor names to file names)', {
       file,
-      mend: 'Fetch the index again.',
+      fix: 'Fetch the index again.',
       cause,
     });
   }
@@ -53,7 +53,7 @@ function checkShardName(indexFile: string, name: string): void {
   throw new ModelError(`names a shard outside its folder: ${JSON.stringify(name)}`, {
     file: indexFile,
     id: name,
-    mend: 'Do not use this model: shards lie beside their index.',
+    fix: 'Do not use this model: shards lie beside their index.',
   });
 }
 
@@ -81,7 +81,7 @@ class ShardedCheckpoint implements Checkpoint {
         throw new ModelError(`the index says that ${file} holds this tensor, but it does not`, {
           file: path,
           id: name,
-          mend: 'Fetch the index and its shards again, all of one version.',
+          fix: 'Fetch the index and its shards again, all of one version.',
         });
       }
       this.#places.set(name, { info, shard: shards.get(file)! });
@@ -112,6 +112,6 @@ export function unknownTensor(file: string, name: string): ModelError {
   return new ModelError('there is no such tensor', {
     file,
     id: name,
-    mend: 'Check that the checkpoint is of the architecture its config.json names.',
+    fix: 'Check that the checkpoint is of the architecture its config.json names.',
   });
 }

@@ -224,7 +224,7 @@ describe('damage', () => {
       }
       await readAll(await put(`flipped-${name}`, bytes)).catch((error: unknown) => {
         if (!(error instanceof LlmQeError)) throw new Error(`trial ${trial} gave ${error}`, { cause: error });
-        expect(error.mend, `trial ${trial}`).not.toBe('');
+        expect(error.fix, `trial ${trial}`).not.toBe('');
         refused++;
       });
     }

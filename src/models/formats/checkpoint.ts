@@ -22,7 +22,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   if (file.endsWith('.safetensors')) return openSafetensors(file);
   if (file.endsWith('.gguf')) return openGguf(file);
   if (/\.(bin|pt|pth)$/.test(file)) return openTorch(file);
-  throw new ModelError('has no ending of a known checkpoint format', { file, mend: NAME_ANOTHER });
+  throw new ModelError('has no ending of a known checkpoint format', { file, fix: NAME_ANOTHER });
 }
 
 async function checkpointFile(path: string): Promise<string> {
@@ -45,5 +45,5 @@ async function checkpointFile(path: string): Promise<string> {
   if (ggufs.length === 1) return join(path, ggufs[0]!);
   const reason =
     ggufs.length === 0 ? 'holds no checkpoint' : `holds ${ggufs.length} GGUF files: which one is not clear`;
-  throw new ModelError(reason, { file: path, mend: ggufs.length === 0 ? NAME_ANOTHER : 'Name one of the files.' });
+  throw new ModelError(reason, { file: path, fix: ggufs.length === 0 ? NAME_ANOTHER : 'Name one of the files.' });
 }

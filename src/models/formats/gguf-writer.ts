@@ -95,7 +95,7 @@ function tensorBytes(path: string, name: string, shape: readonly number[], type:
 }
 
 function unfit(file: string, id: string, reason: string): UsageError {
-  return new UsageError(reason, { file, id, mend: 'Give each tensor its own name, and a shape and type of its data.' });
+  return new UsageError(reason, { file, id, fix: 'Give each tensor its own name, and a shape and type of its data.' });
 }
 
 function typeNumber(type: GgufTensorType): number {

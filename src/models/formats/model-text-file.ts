@@ -16,7 +16,7 @@ export async function readIfPresent(file: string): Promise<string | undefined> {
     if (size > LARGEST_TEXT) {
       throw new ModelError(`is too large for a text file of a model (${size} bytes)`, {
         file,
-        mend: 'Fetch the file again.',
+        fix: 'Fetch the file again.',
       });
     }
     return (await readFile(file, 'utf8')).replace(/^\ufeff/, '');

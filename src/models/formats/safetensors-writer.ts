@@ -124,7 +124,7 @@ function checkData(path: string, { name, shape }: WrittenTensor, data: Float32Ar
 }
 
 function unfit(file: string, id: string, reason: string): UsageError {
-  return new UsageError(reason, { file, id, mend: 'Give each tensor its own name and the shape of its data.' });
+  return new UsageError(reason, { file, id, fix: 'Give each tensor its own name and the shape of its data.' });
 }
 
 function headerBytes(
@@ -148,6 +148,6 @@ function headerBytes(
   bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
   json.copy(bytes, 8);
   if (bytes.length - 8 > LARGEST_HEADER)
-    throw new ModelError('too many tensors', { file: path, mend: 'Cut it in shards.' });
+    throw new ModelError('too many tensors', { file: path, fix: 'Cut it in shards.' });
   return bytes;
 }

@@ -39,7 +39,7 @@ export class TensorFile {
       handle = await open(path, 'r');
       const status = await handle.stat();
       if (!status.isFile())
-        throw new ModelError('is not a regular file', { file: path, mend: 'Name a checkpoint file.' });
+        throw new ModelError('is not a regular file', { file: path, fix: 'Name a checkpoint file.' });
       return new TensorFile(path, status.size, handle);
     } catch (error) {
       await handle?.close();
@@ -88,9 +88,9 @@ export class TensorFile {
   }
 
   /** @throws ModelError always: the file is not what it claims to be */
-  fail(reason: string, id?: string, mend: string = DAMAGED): never {
+  fail(reason: string, id?: string, fix: string = DAMAGED): never {
     // A name out of a damaged file can be megabytes long.
-    throw new ModelError(reason, { file: this.path, id: id?.slice(0, LONGEST_ID), mend });
+    throw new ModelError(reason, { file: this.path, id: id?.slice(0, LONGEST_ID), fix });
   }
 
   async close(): Promise<void> {
@@ -102,7 +102,7 @@ export class TensorFile {
 export function missingModel(error: unknown, path: string): unknown {
   if (error instanceof LlmQeError) return error;
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-    return new ModelError('no such file', { file: path, mend: 'Check the path of the model.', cause: error });
+    return new ModelError('no such file', { file: path, fix: 'Check the path of the model.', cause: error });
   }
   return systemFault(error, path);
 }
@@ -114,7 +114,7 @@ function allocate<T>(make: () => T, file: string, id: string | undefined): T {
     throw new ResourceError('not enough memory for the tensor', {
       file,
       id,
-      mend: 'Take a smaller model, or a machine with more memory.',
+      fix: 'Take a smaller model, or a machine with more memory.',
       cause,
     });
   }

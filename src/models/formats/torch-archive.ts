@@ -69,7 +69,7 @@ async function readDirectory(file: TensorFile): Promise<Entry[]> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ModelError(`is not a whole zip file (${reason})`, {
       file: file.path,
-      mend: 'Fetch the file again, a model of the store by `llm-qe models pull NAME --verify`: it is damaged or was cut off.',
+      fix: 'Fetch the file again, a model of the store by `llm-qe models pull NAME --verify`: it is damaged or was cut off.',
       cause,
     });
   } finally {

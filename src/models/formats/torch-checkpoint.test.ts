@@ -247,7 +247,7 @@ test("PyTorch's format from before 1.6 is named, with what to do", async () => {
   const opening = openTorch(await put(Buffer.from(goldens.files['legacy.bin']!, 'base64')));
   await expect(opening).rejects.toMatchObject({
     message: expect.stringContaining('before version 1.6'),
-    mend: expect.stringContaining('save it again'),
+    fix: expect.stringContaining('save it again'),
   });
 });
 

@@ -85,7 +85,7 @@ export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ModelError(`the pickle is broken (${reason})`, {
       file,
-      mend: 'Fetch the file again, or use the safetensors file of the same model.',
+      fix: 'Fetch the file again, or use the safetensors file of the same model.',
       cause,
     });
   }
@@ -100,7 +100,7 @@ function resolveGlobal(file: string, name: string): unknown {
   throw new ModelError(`the pickle asks for ${name}, which is not part of a plain checkpoint; it was not executed`, {
     file,
     id: name,
-    mend: 'Do not load this file with other programs before you trust its source; use a safetensors file instead.',
+    fix: 'Do not load this file with other programs before you trust its source; use a safetensors file instead.',
   });
 }
 

@@ -36,11 +36,11 @@ export function planHub(name: string, hub: HubReference): Plan {
 /** The error for a name that is neither known, nor a path, nor a place on the hub. */
 export function unknownModel(name: string): ModelError {
   if (name.startsWith('hf:')) {
-    const mend = 'Write hf:owner/name, hf:owner/name@revision or hf:owner/name/FILE.gguf.';
-    return new ModelError(`${JSON.stringify(name)} does not name a model on the Hugging Face hub`, { mend });
+    const fix = 'Write hf:owner/name, hf:owner/name@revision or hf:owner/name/FILE.gguf.';
+    return new ModelError(`${JSON.stringify(name)} does not name a model on the Hugging Face hub`, { fix });
   }
   if (/^[.~]|\.(gguf|safetensors|bin)$|\\|^\//.test(name)) {
-    return new ModelError('no such file or folder', { file: name, mend: 'Check the path to the model.' });
+    return new ModelError('no such file or folder', { file: name, fix: 'Check the path to the model.' });
   }
   const closest = closestKnownName(name);
   const hints = [
@@ -51,7 +51,7 @@ export function unknownModel(name: string): ModelError {
   if (/^[^/\s]+\/[^/\s]+$/.test(name)) hints.push(`For a model on the Hugging Face hub write hf:${name}.`);
   else hints.push('A path to a folder or a .gguf file, and hf:owner/name, are understood too.');
   return new ModelError(`${JSON.stringify(name)} is not a known model, nor a path that exists`, {
-    mend: hints.join(' '),
+    fix: hints.join(' '),
   });
 }
 
@@ -62,20 +62,20 @@ export class ModelNotThereError extends ModelError {}
 export function offlineError(plan: Plan): ModelNotThereError {
   const place = plan.hub === undefined ? plan.name : `${plan.name} (${formatReference(plan.hub)})`;
   return new ModelNotThereError(`${place} is not in the store, and connections are switched off`, {
-    mend: `Unset LLM_QE_OFFLINE and HF_HUB_OFFLINE and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
+    fix: `Unset LLM_QE_OFFLINE and HF_HUB_OFFLINE and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
   });
 }
 
 /** The error after every source has failed. */
-export function allFailed(plan: Plan, failures: readonly { label: string; error: Error & { mend: string } }[]): Error {
+export function allFailed(plan: Plan, failures: readonly { label: string; error: Error & { fix: string } }[]): Error {
   const gated = failures.find(({ error }) => error.message.includes('gated'));
   const hasOther = gated !== undefined && plan.known?.alternative !== undefined;
-  const mend = `${(gated ?? failures.at(-1)!).error.mend}${hasOther ? ` Or take ${plan.known?.alternative}.` : ''}`;
+  const fix = `${(gated ?? failures.at(-1)!).error.fix}${hasOther ? ` Or take ${plan.known?.alternative}.` : ''}`;
   const errors = failures.map(({ error }) => error);
-  if (errors.length === 1) return new ModelError(`${plan.name}: ${errors[0]!.message}`, { mend, cause: errors[0] });
+  if (errors.length === 1) return new ModelError(`${plan.name}: ${errors[0]!.message}`, { fix, cause: errors[0] });
   const reasons = failures.map(({ label, error }, index) => `(${index + 1}) ${withLabel(label, error.message)}`);
   const cause = new AggregateError(errors);
-  return new ModelError(`${plan.name}: no source could deliver it: ${reasons.join('; ')}`, { mend, cause });
+  return new ModelError(`${plan.name}: no source could deliver it: ${reasons.join('; ')}`, { fix, cause });
 }
 
 function withLabel(label: string, message: string): string {

@@ -44,7 +44,7 @@ export interface Selection {
 export function selectFiles(names: readonly string[], place: string, wanted?: string): Selection {
   if (wanted !== undefined) {
     if (names.includes(wanted)) return { format: 'gguf', files: [wanted] };
-    throw new ModelError(`${place} holds no ${wanted}`, { mend: `Name one of: ${shortList(names)}.` });
+    throw new ModelError(`${place} holds no ${wanted}`, { fix: `Name one of: ${shortList(names)}.` });
   }
   for (const [format, stem, ending] of [
     ['safetensors', 'model', 'safetensors'],
@@ -55,9 +55,9 @@ export function selectFiles(names: readonly string[], place: string, wanted?: st
   }
   const ggufs = names.filter((name) => name.endsWith('.gguf'));
   if (ggufs.length === 1) return { format: 'gguf', files: ggufs };
-  if (ggufs.length === 0) throw new ModelError(`${place} holds no weights that can be read`, { mend: UNREADABLE });
+  if (ggufs.length === 0) throw new ModelError(`${place} holds no weights that can be read`, { fix: UNREADABLE });
   throw new ModelError(`${place} holds ${ggufs.length} GGUF files, and which one is meant is not clear`, {
-    mend: `Name one of them at the end of the path: ${shortList(ggufs)}.`,
+    fix: `Name one of them at the end of the path: ${shortList(ggufs)}.`,
   });
 }
 

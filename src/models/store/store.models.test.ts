@@ -51,7 +51,7 @@ describe('ModelStore with the real sources', () => {
     expect(generator.types.map(({ dtype }) => dtype)).toEqual(['Q4_1', 'Q8_0', 'F32']);
   });
 
-  test('pulls the default generator, and mends it when it is damaged', async () => {
+  test('pulls the default generator, and fixes it when it is damaged', async () => {
     const store = new ModelStore({ home });
     const first = await store.resolve('smollm2-135m-instruct', { kind: 'generator' });
     expect(first.format).toBe('gguf');

@@ -307,8 +307,8 @@ function planFor(name: string, kind: ModelKind | undefined): Plan | undefined {
   }
   if (kind !== undefined && kind !== known.kind) {
     const others = KNOWN_MODELS.filter((model) => model.kind === kind).map((model) => model.name);
-    const mend = `Name one of ${others.join(', ')}, or a path.`;
-    throw new ModelError(`${known.name} is ${withArticle(known.kind)}, and ${withArticle(kind)} is needed`, { mend });
+    const fix = `Name one of ${others.join(', ')}, or a path.`;
+    throw new ModelError(`${known.name} is ${withArticle(known.kind)}, and ${withArticle(kind)} is needed`, { fix });
   }
   return planKnown(known);
 }
@@ -342,7 +342,7 @@ async function selectFile(path: string): Promise<Selection> {
   }
   throw new ModelError('is not a model that can be opened by itself', {
     file: path,
-    mend: 'Name a .gguf file, or a folder with model.safetensors or pytorch_model.bin, config.json and the tokenizer.',
+    fix: 'Name a .gguf file, or a folder with model.safetensors or pytorch_model.bin, config.json and the tokenizer.',
   });
 }
 

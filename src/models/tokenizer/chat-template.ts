@@ -91,7 +91,7 @@ function attempt<T>(file: string | undefined, reason: string, work: () => T): T 
   } catch (cause) {
     throw new ModelError(`${reason} (${cause instanceof Error ? cause.message : cause})`, {
       file,
-      mend: 'Check the roles and their order, or use a model with another chat template.',
+      fix: 'Check the roles and their order, or use a model with another chat template.',
       cause,
     });
   }
@@ -150,7 +150,7 @@ function parseConfig(file: string, text: string): z.output<typeof ConfigSchema> 
   try {
     return ConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new ModelError('is not a tokenizer configuration', { file, mend: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Fetch the file again.', cause });
   }
 }
 

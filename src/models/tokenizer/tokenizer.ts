@@ -72,7 +72,7 @@ export async function loadTokenizer(
   }
   throw new ModelError('holds neither tokenizer.json nor vocab.txt', {
     file: folder,
-    mend: 'Name a folder with the files of a Transformers model.',
+    fix: 'Name a folder with the files of a Transformers model.',
   });
 }
 
@@ -112,7 +112,7 @@ class NativeTextTokenizer implements TextTokenizer {
     const shortest = (addSpecialTokens ? this.#framing : 0) + 1;
     if (!Number.isSafeInteger(maxLength) || maxLength < shortest) {
       throw new UsageError(`a maximum length of ${maxLength} tokens leaves no room for text`, {
-        mend: `Allow at least ${shortest} tokens.`,
+        fix: `Allow at least ${shortest} tokens.`,
       });
     }
     if (texts.length === 0) return [];
@@ -152,7 +152,7 @@ class NativeTextTokenizer implements TextTokenizer {
 
 function brokenTokenizer(file: string, cause: unknown): ModelError {
   const reason = `is not a tokenizer that can be used (${cause instanceof Error ? cause.message : cause})`;
-  return new ModelError(reason, { file, mend: 'Fetch the file again.', cause });
+  return new ModelError(reason, { file, fix: 'Fetch the file again.', cause });
 }
 
 /** Replaces half surrogate pairs, which UTF-8 cannot hold. */
@@ -170,7 +170,7 @@ function parseTokenizerFile(folder: string, text: string): TokenizerFile {
     return TokenizerFileSchema.parse(JSON.parse(text));
   } catch (cause) {
     const file = join(folder, 'tokenizer.json');
-    throw new ModelError('is not a tokenizer description', { file, mend: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer description', { file, fix: 'Fetch the file again.', cause });
   }
 }
 
@@ -187,7 +187,7 @@ function wordPiece(file: string, text: string, config: TokenizerConfig): Tokeniz
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter((token) => Object.hasOwn(vocab, token));
   const missing = ['[UNK]', '[CLS]', '[SEP]'].find((token) => !special.includes(token));
   if (missing !== undefined) {
-    throw new ModelError(`the vocabulary lacks ${missing}`, { file, mend: 'Use a model with tokenizer.json.' });
+    throw new ModelError(`the vocabulary lacks ${missing}`, { file, fix: 'Use a model with tokenizer.json.' });
   }
   const piece = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
   return {
@@ -232,6 +232,6 @@ async function readConfig(file: string): Promise<TokenizerConfig> {
   try {
     return TokenizerConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new ModelError('is not a tokenizer configuration', { file, mend: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Fetch the file again.', cause });
   }
 }

@@ -28,6 +28,6 @@ export function bertHeadSize(source: TensorSource, { hidden_size, num_attention_
   if (hidden_size % num_attention_heads === 0) return hidden_size / num_attention_heads;
   throw new ModelError(`hidden_size ${hidden_size} is no multiple of ${num_attention_heads} heads`, {
     file: source.path,
-    mend: 'Check config.json, or fetch the model again.',
+    fix: 'Check config.json, or fetch the model again.',
   });
 }

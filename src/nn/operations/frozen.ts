@@ -80,7 +80,7 @@ const int4: StorageFormat = {
   parts([rows, columns]) {
     if (columns % BLOCK !== 0 || (rows * columns) % (2 * BLOCK) !== 0) {
       throw new ModelError(`a matrix of ${rows} x ${columns} does not fall into pairs of blocks of ${BLOCK}`, {
-        mend: 'Keep the frozen weights of this model in int8 or f16.',
+        fix: 'Keep the frozen weights of this model in int8 or f16.',
       });
     }
     const blocks = [rows, columns / BLOCK];

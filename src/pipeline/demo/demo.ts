@@ -1,17 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { BeirDataset, buildWordnetDataset, writeRun } from '../../data/index.ts';
-import { type Arm, compareArms, loadTopics, runArm, type Topics } from '../../evaluate/index.ts';
+import { type Arm, type Comparison, compareArms, loadTopics, runArm, type Topics } from '../../evaluate/index.ts';
 import type { PromptTemplate, Sampling } from '../../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
-import {
-  buildReport,
-  describeCost,
-  describeSettings,
-  type ReportComparison,
-  type ReportData,
-  writeReport,
-} from '../../report/index.ts';
+import { buildReport, describeCost, describeSettings, type ReportData, writeReport } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
 import { readRecipe } from '../recipe/recipe.ts';
@@ -49,7 +42,7 @@ export interface DemoOptions {
 export interface DemoResult {
   arms: Arm[];
   /** Expanded against raw, dense first. */
-  comparisons: ReportComparison[];
+  comparisons: Comparison[];
   reportFile: string;
   dataFolder: string;
   expansionsFile: string;

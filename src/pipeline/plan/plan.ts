@@ -160,8 +160,8 @@ async function checked<T>(
   }
 }
 
-function describeFault({ message, mend }: LlmQeError): string {
-  return `${message}. ${mend}`;
+function describeFault({ message, fix }: LlmQeError): string {
+  return `${message}. ${fix}`;
 }
 
 async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: PlanOptions): Promise<RecipeModels> {

@@ -79,7 +79,7 @@ describe('a recipe', () => {
   });
 
   it('lists the keys that an unknown one may have meant', () => {
-    expect((faultOf(`${SMALL}pairs:\n  minmargin: 1\n`) as DataError).mend).toContain('minMargin');
+    expect((faultOf(`${SMALL}pairs:\n  minmargin: 1\n`) as DataError).fix).toContain('minMargin');
   });
 
   it('is overridden key by key', () => {

@@ -40,7 +40,7 @@ export function parseRecipe(text: string, file: string, overrides: readonly stri
   if (broken !== undefined) {
     const line = broken.linePos?.[0].line;
     const reason = broken.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
-    throw new DataError(`is not YAML: ${reason}`, { file, line, mend: 'Mend the line; see recipes/demo.yaml.' });
+    throw new DataError(`is not YAML: ${reason}`, { file, line, fix: 'Fix the line; see recipes/demo.yaml.' });
   }
   const content: unknown = document.toJS() ?? {};
   const given = overrides.map(parseOverride);
@@ -72,12 +72,12 @@ function parseOverride(words: string): Override {
   const at = words.indexOf('=');
   const path = words.slice(0, Math.max(0, at)).split('.');
   if (at < 1 || path.some((key) => key.trim() === '')) {
-    throw new UsageError(`--set ${words}: is not KEY=VALUE`, { mend: 'Write --set pairs.minMargin=0.5, say.' });
+    throw new UsageError(`--set ${words}: is not KEY=VALUE`, { fix: 'Write --set pairs.minMargin=0.5, say.' });
   }
   try {
     return { words, path, value: parse(words.slice(at + 1)) as unknown };
   } catch (cause) {
-    throw new UsageError(`--set ${words}: the value is not YAML`, { mend: 'Quote it: --set key="value".', cause });
+    throw new UsageError(`--set ${words}: the value is not YAML`, { fix: 'Quote it: --set key="value".', cause });
   }
 }
 
@@ -86,7 +86,7 @@ function setIn(content: unknown, { words, path, value }: Override): void {
   for (const [depth, key] of path.entries()) {
     if (place === null || typeof place !== 'object' || Array.isArray(place)) {
       throw new UsageError(`--set ${words}: ${path.slice(0, depth).join('.')} holds no keys`, {
-        mend: 'Set it as a whole.',
+        fix: 'Set it as a whole.',
       });
     }
     const map = place as Record<string, unknown>;
@@ -130,10 +130,10 @@ interface Source {
 function faultOf(issue: Issue, { file, document, lines, overrides }: Source): DataError | UsageError {
   const key = issue.path.map(String).join('.');
   const reason = key === '' ? issue.message : `${key}: ${issue.message}`;
-  const mend = mendFor(issue);
+  const fix = fixFor(issue);
   const guilty = overrides.find(({ path }) => path.every((part, at) => String(issue.path[at] ?? part) === part));
-  if (guilty !== undefined) return new UsageError(`--set ${guilty.words}: ${reason}`, { mend });
-  return new DataError(reason, { file, line: lineOf(issue.path, document, lines), mend });
+  if (guilty !== undefined) return new UsageError(`--set ${guilty.words}: ${reason}`, { fix });
+  return new DataError(reason, { file, line: lineOf(issue.path, document, lines), fix });
 }
 
 /** The line of a key, or of the nearest one above it that the file holds. */
@@ -148,7 +148,7 @@ function lineOf(path: Path, document: Document, lines: LineCounter): number | un
   return undefined;
 }
 
-function mendFor({ path, unknownKey }: Issue): string {
+function fixFor({ path, unknownKey }: Issue): string {
   const known = keysAt(unknownKey === undefined ? path.slice(0, -1) : path.slice(0, -1));
   if (unknownKey === undefined || known.length === 0) return 'See docs/alignment.md for what each key takes.';
   return `Known keys here are ${known.join(', ')}.`;

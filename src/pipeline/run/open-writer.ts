@@ -22,7 +22,7 @@ export async function openWriter(
   if (writer.servers.length > 0) {
     if (offline) {
       throw new UsageError('--offline, but the recipe names servers', {
-        mend: 'Leave --offline, or the servers, away.',
+        fix: 'Leave --offline, or the servers, away.',
       });
     }
     const { servers: baseUrls, serverModel, concurrency } = writer;

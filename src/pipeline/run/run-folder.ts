@@ -158,18 +158,18 @@ async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Pr
     if ((await cachedSha256(path)) === sha256) continue;
     throw new DataError(`is not what stage ${stage} wrote: it was changed since`, {
       file: path,
-      mend: `Restore it, or remove ${folder} to have the stage done again.`,
+      fix: `Restore it, or remove ${folder} to have the stage done again.`,
     });
   }
 }
 
 async function readRecord(folder: string): Promise<StageRecord | undefined> {
   const file = join(folder, RECORD);
-  const mend = 'Remove the folder it stands in.';
+  const fix = 'Remove the folder it stands in.';
   return readJsonFileIfThere(
     file,
     recordSchema,
-    (cause) => new DataError('is not the record of a stage', { file, mend, cause }),
+    (cause) => new DataError('is not the record of a stage', { file, fix, cause }),
   );
 }
 

@@ -61,7 +61,7 @@ export interface PairResult {
 export async function buildPairs(options: PairOptions): Promise<PairResult> {
   if (options.prompt.needsDocument) {
     throw new UsageError(`prompt ${options.prompt.name} reads the gold document, which nobody has at search time`, {
-      mend: 'Give the prompt that the candidates were made with.',
+      fix: 'Give the prompt that the candidates were made with.',
     });
   }
   const { rewards, settings, signal } = options;
@@ -268,6 +268,6 @@ function noPairs(file: string, dropped: Record<string, number>): DataError {
   const reasons = Object.entries(dropped).map(([reason, count]) => `${count} ${reason}`);
   return new DataError(`no query gives a pair${reasons.length === 0 ? '' : ` (${reasons.join(', ')})`}`, {
     file,
-    mend: 'Relax the filter (--min-similarity, --similarity-quantile) or the policy (--min-margin, --max-length-ratio).',
+    fix: 'Relax the filter (--min-similarity, --similarity-quantile) or the policy (--min-margin, --max-length-ratio).',
   });
 }

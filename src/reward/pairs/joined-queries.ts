@@ -42,7 +42,7 @@ export class JoinedQueries {
     if (query === undefined) {
       throw new DataError('these rewards are of a query that is not among the training queries', {
         ...place,
-        mend: 'Name the data set and split that the rewards were made for.',
+        fix: 'Name the data set and split that the rewards were made for.',
       });
     }
     const sampled = await this.#candidates.take(queryId);
@@ -84,5 +84,5 @@ function joinRewards(
     lacking === undefined
       ? 'there are rewards of candidates that do not exist'
       : `candidate ${lacking.record.candidateId} has no reward`;
-  throw new DataError(what, { ...place, mend: 'Run `llm-qe reward` again for these candidates.' });
+  throw new DataError(what, { ...place, fix: 'Run `llm-qe reward` again for these candidates.' });
 }

@@ -104,7 +104,7 @@ export async function checkRewards(
   { isJudged, isAnswered }: { isJudged: boolean; isAnswered: boolean },
 ): Promise<NamedReward[]> {
   if (reward.length === 0) {
-    throw new UsageError('no reward counts', { mend: 'Give at least one of them a weight other than 0.' });
+    throw new UsageError('no reward counts', { fix: 'Give at least one of them a weight other than 0.' });
   }
   const named: NamedReward[] = [];
   for (const words of reward) {
@@ -127,7 +127,7 @@ function kindOf(name: string): NamedReward['kind'] {
   if (/\.(m|c)?[jt]s$/.test(name)) return 'own';
   if (name.startsWith(SEARCH_PREFIX)) return 'search';
   throw new UsageError(`there is no reward ${JSON.stringify(name)}`, {
-    mend: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
+    fix: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
   });
 }
 
@@ -137,19 +137,19 @@ function splitWeight(words: string): { name: string; weight: number } {
   const weight = digits === undefined ? 1 : digits.trim() === '' ? Number.NaN : Number(digits);
   if (Number.isFinite(weight)) return { name, weight };
   throw new UsageError(`--reward ${words}: ${JSON.stringify(digits)} is not a weight`, {
-    mend: 'Write NAME=NUMBER, such as rank-gold=0.5.',
+    fix: 'Write NAME=NUMBER, such as rank-gold=0.5.',
   });
 }
 
 function unsearchable(reward: string): UsageError {
   return new UsageError(`reward ${reward} searches a corpus with judgements, and triples have none`, {
-    mend: 'Take the training queries from a data set in place of triples, or choose another reward.',
+    fix: 'Take the training queries from a data set in place of triples, or choose another reward.',
   });
 }
 
 function unanswered(reward: string): UsageError {
   return new UsageError(`reward ${reward} reads answers, and there are none`, {
-    mend: 'Have answers written, or choose rewards without answers.',
+    fix: 'Have answers written, or choose rewards without answers.',
   });
 }
 

@@ -44,7 +44,7 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
         if (error instanceof LlmQeError) throw error;
         throw new DataError(`reward ${name} failed: ${error instanceof Error ? error.message : String(error)}`, {
           id: item.query.id,
-          mend: 'Mend the reward function; it is given one query with its candidates.',
+          fix: 'Fix the reward function; it is given one query with its candidates.',
           cause: error,
         });
       }
@@ -62,17 +62,17 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
 export async function loadReward(file: string): Promise<Reward> {
   const path = resolve(file);
   const fingerprint = await sha256File(path);
-  const mend = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
+  const fix = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
   let module: { default?: unknown; score?: unknown; needsAnswer?: unknown };
   try {
     // A module is loaded once for each address: without the hash an edited one would go on as it was.
     module = (await import(`${pathToFileURL(path).href}?${fingerprint}`)) as typeof module;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`the module cannot be loaded: ${reason}`, { file, mend, cause: error });
+    throw new UsageError(`the module cannot be loaded: ${reason}`, { file, fix, cause: error });
   }
   const score = module.default ?? module.score;
-  if (typeof score !== 'function') throw new UsageError('the module exports no reward function', { file, mend });
+  if (typeof score !== 'function') throw new UsageError('the module exports no reward function', { file, fix });
   return functionReward(basename(path, extname(path)), score as RewardFunction, {
     fingerprint,
     needsAnswer: module.needsAnswer === true,

@@ -70,26 +70,26 @@ function checkedScores(reward: Reward, { query, candidates }: CandidateSet, valu
   if (values?.length !== candidates.length) {
     throw new DataError(
       `reward ${reward.name} gave ${values?.length ?? 'no'} values for ${candidates.length} candidates`,
-      { id: query.id, mend: 'A reward gives one number a candidate, in the order of the candidates.' },
+      { id: query.id, fix: 'A reward gives one number a candidate, in the order of the candidates.' },
     );
   }
   const broken = values.findIndex((value) => !Number.isFinite(value));
   if (broken < 0) return values;
   throw new DataError(`reward ${reward.name} gave ${values[broken]} for candidate ${candidates[broken]!.candidateId}`, {
     id: query.id,
-    mend: 'A reward is a finite number; 0 is one.',
+    fix: 'A reward is a finite number; 0 is one.',
   });
 }
 
 /** @throws UsageError for an empty mixture, a name given twice, a weight that is not a number */
 export function checkMixture(mixture: readonly WeightedReward[]): void {
-  const mend = 'Give each reward once, as NAME or NAME=WEIGHT.';
-  if (mixture.length === 0) throw new UsageError('no reward is given', { mend });
+  const fix = 'Give each reward once, as NAME or NAME=WEIGHT.';
+  if (mixture.length === 0) throw new UsageError('no reward is given', { fix });
   const names = mixture.map(({ reward }) => reward.name);
   const doubled = names.find((name, at) => names.indexOf(name) !== at);
-  if (doubled !== undefined) throw new UsageError(`reward ${doubled} is given twice`, { mend });
+  if (doubled !== undefined) throw new UsageError(`reward ${doubled} is given twice`, { fix });
   for (const { reward, weight } of mixture) {
     if (Number.isFinite(weight)) continue;
-    throw new UsageError(`the weight of reward ${reward.name} is ${weight}`, { mend });
+    throw new UsageError(`the weight of reward ${reward.name} is ${weight}`, { fix });
   }
 }

@@ -97,7 +97,7 @@ export class SearchReward implements Reward {
     const more = relevant.length > NAMED_IDS ? ` and ${relevant.length - NAMED_IDS} more` : '';
     throw new DataError(
       `no relevant document of the query is in the corpus (${named.join(', ')}${more}): ${this.name} would be 0 for all candidates`,
-      { id: query.id, mend: 'Search the corpus that the judgements are of, or choose rewards that search nothing.' },
+      { id: query.id, fix: 'Search the corpus that the judgements are of, or choose rewards that search nothing.' },
     );
   }
 

@@ -68,7 +68,7 @@ export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokens
   bar.done();
   if (result.pairs.length > 0) return result;
   throw new DataError(`none of the ${pairs.length} pairs can be trained on (${describeSkipped(result.skipped)})`, {
-    mend: 'Raise the maximum length, or build the pairs anew.',
+    fix: 'Raise the maximum length, or build the pairs anew.',
   });
 }
 

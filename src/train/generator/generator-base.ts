@@ -40,7 +40,7 @@ export async function openGeneratorBase(model: ResolvedModel): Promise<Generator
     const parts = await (opened.path.endsWith('.gguf') ? partsOfGguf(opened) : partsOfFolder(opened, model.path));
     const { config, tokenizer, template } = parts;
     if (template === undefined) {
-      throw new ModelError('has no chat template', { file: model.path, mend: 'Take a model that was taught to chat.' });
+      throw new ModelError('has no chat template', { file: model.path, fix: 'Take a model that was taught to chat.' });
     }
     const { name, fingerprint } = model;
     const { eos } = template.tokens;
@@ -98,7 +98,7 @@ function parseJson(file: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new ModelError('is not JSON', { file, mend: 'Fetch the file again.', cause });
+    throw new ModelError('is not JSON', { file, fix: 'Fetch the file again.', cause });
   }
 }
 
@@ -108,7 +108,7 @@ function parseConfig(file: string, raw: unknown): LlamaConfig {
   const { path, message } = parsed.error.issues[0]!;
   throw new ModelError(`${path.join('.')}: ${message}`, {
     file,
-    mend: 'Take a dense model of the Llama, Mistral, Qwen2, Qwen2.5 or Qwen3 family.',
+    fix: 'Take a dense model of the Llama, Mistral, Qwen2, Qwen2.5 or Qwen3 family.',
     cause: parsed.error,
   });
 }

@@ -51,7 +51,7 @@ export async function openGeneratorPairs(
 export function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
   if (maxLength <= config.maxLength) return;
   throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {
-    mend: `Give at most ${config.maxLength}.`,
+    fix: `Give at most ${config.maxLength}.`,
   });
 }
 
@@ -85,7 +85,7 @@ function checkSides(
   if (twin !== undefined) {
     throw new DataError('the pair is held out, and stands among those to train on too', {
       id: twin.id,
-      mend: 'Take it out of one of the two files, or give one file alone: then some of its queries are held out.',
+      fix: 'Take it out of one of the two files, or give one file alone: then some of its queries are held out.',
     });
   }
   const marks = new Set(train.flatMap(queryMarks));

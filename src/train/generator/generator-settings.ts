@@ -68,7 +68,7 @@ export function parseGeneratorSettings(given: GeneratorTrainingInput): Generator
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
     throw new UsageError(path.length === 0 ? message : `${path.join('.')}: ${message}`, {
-      mend: `The settings are ${Object.keys(generatorTrainingShape).join(', ')}.`,
+      fix: `The settings are ${Object.keys(generatorTrainingShape).join(', ')}.`,
     });
   }
   checkLossSettings(parsed.data);

@@ -119,7 +119,7 @@ export function checkTargets(
   for (const target of loraTargetModules) {
     if (modules.some((module) => isTarget(module, target))) continue;
     throw new UsageError(`loraTargetModules: the model has no linear layer ${JSON.stringify(target)}`, {
-      mend: `Take some of ${ADAPTABLE.join(', ')}.`,
+      fix: `Take some of ${ADAPTABLE.join(', ')}.`,
     });
   }
 }

@@ -37,15 +37,15 @@ export type PreferenceLossSettings = z.output<typeof schema>;
 export function checkLossSettings({ lossType, lossWeights, labelSmoothing }: PreferenceLossSettings): void {
   if (lossWeights !== undefined && lossWeights.length !== lossType.length) {
     throw new UsageError(`lossWeights: ${lossWeights.length} weights for ${lossType.length} loss types`, {
-      mend: 'Give one weight for each loss type, or none.',
+      fix: 'Give one weight for each loss type, or none.',
     });
   }
   if (new Set(lossType).size !== lossType.length) {
-    throw new UsageError('lossType: a loss type is named twice', { mend: 'Name it once, with a larger weight.' });
+    throw new UsageError('lossType: a loss type is named twice', { fix: 'Name it once, with a larger weight.' });
   }
   if (labelSmoothing > 0 && !lossType.includes('robust')) {
     throw new UsageError('labelSmoothing: only the loss type robust reads it', {
-      mend: 'Add robust, or leave it at 0.',
+      fix: 'Add robust, or leave it at 0.',
     });
   }
 }

@@ -113,7 +113,7 @@ function fill(
     throw new DataError('does not hold the groups of pairs it is named by', {
       file,
       line: expected + 1,
-      mend: 'Delete the file: it is computed again.',
+      fix: 'Delete the file: it is computed again.',
     });
   }
   for (const [index, pair] of members.entries()) found[pair] = sums[index]!;

@@ -115,7 +115,7 @@ async function fillTensors(file: string, targets: readonly TensorToWrite[]): Pro
     for (const { name, shape } of targets) checkShape(file, name, shape, shapes.get(name));
     if (shapes.size !== targets.length) {
       const extra = [...shapes.keys()].find((name) => !targets.some((target) => target.name === name));
-      throw new ModelError('is not a tensor of this training', { file, id: extra, mend: ANOTHER_MODEL });
+      throw new ModelError('is not a tensor of this training', { file, id: extra, fix: ANOTHER_MODEL });
     }
     for (const { name, data } of targets) data.set(await checkpoint.read(name));
   } finally {
@@ -128,5 +128,5 @@ const ANOTHER_MODEL = 'The checkpoint belongs to another model or adapter: name 
 function checkShape(file: string, name: string, expected: readonly number[], found: readonly number[] | undefined) {
   if (found !== undefined && found.join() === expected.join()) return;
   const reason = found === undefined ? 'is missing' : `has the shape [${found}], [${expected}] is expected`;
-  throw new ModelError(reason, { file, id: name, mend: ANOTHER_MODEL });
+  throw new ModelError(reason, { file, id: name, fix: ANOTHER_MODEL });
 }

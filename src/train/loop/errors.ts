@@ -5,7 +5,7 @@ export function damagedFile(file: string): (cause: unknown) => DataError {
   return (cause) =>
     new DataError('is not what a training wrote here', {
       file,
-      mend: 'The folder is damaged or not one of a training: name another, or remove it and train again.',
+      fix: 'The folder is damaged or not one of a training: name another, or remove it and train again.',
       cause,
     });
 }
@@ -17,9 +17,9 @@ export class DivergedError extends LlmQeError {
   /** The parameter whose gradient it was; undefined where it was the loss. */
   readonly parameter: string | undefined;
 
-  constructor(reason: string, options: Omit<FaultOptions, 'mend'> & { step: number; parameter?: string }) {
+  constructor(reason: string, options: Omit<FaultOptions, 'fix'> & { step: number; parameter?: string }) {
     super(reason, {
-      mend: 'Train in another folder with a lower learning rate, warm-up steps or maxGradientNorm, and check the examples.',
+      fix: 'Train in another folder with a lower learning rate, warm-up steps or maxGradientNorm, and check the examples.',
       ...options,
     });
     this.step = options.step;

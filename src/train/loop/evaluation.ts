@@ -55,7 +55,7 @@ export function summedWeight<Example>(task: TrainingTask<Example>, examples: rea
   throw new DataError(
     `${examples.length} examples of one batch have nothing to learn from (their weight is ${total})`,
     {
-      mend: 'Remove examples whose completion is empty or was cut off whole.',
+      fix: 'Remove examples whose completion is empty or was cut off whole.',
     },
   );
 }
@@ -70,6 +70,6 @@ export function figureForBest(figures: Readonly<Figures>, name: string): number 
   const value = figures[name];
   if (value !== undefined) return value;
   throw new UsageError(`metricForBest: the evaluation reports no ${JSON.stringify(name)}`, {
-    mend: `It reports ${Object.keys(figures).join(', ')}.`,
+    fix: `It reports ${Object.keys(figures).join(', ')}.`,
   });
 }

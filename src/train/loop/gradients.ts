@@ -40,7 +40,7 @@ export class GradientSum {
       if (size === expected) continue;
       throw new ModelError(size === undefined ? 'has no gradient' : `has ${expected} values, but ${size} gradients`, {
         id: name,
-        mend: 'A training task returns one gradient, of the same size, for each of its parameters.',
+        fix: 'A training task returns one gradient, of the same size, for each of its parameters.',
       });
     }
   }

@@ -68,10 +68,10 @@ export async function train<Example>(
 ): Promise<TrainingResult> {
   const settings = parseTrainingSettings(given);
   if (examples.train.length === 0) {
-    throw new UsageError('there are no examples to train on', { mend: 'Check the file of examples and its filters.' });
+    throw new UsageError('there are no examples to train on', { fix: 'Check the file of examples and its filters.' });
   }
   if (settings.patience !== undefined && examples.dev.length === 0) {
-    throw new UsageError('patience: there are no dev examples to evaluate on', { mend: 'Give some, or no patience.' });
+    throw new UsageError('patience: there are no dev examples to evaluate on', { fix: 'Give some, or no patience.' });
   }
   const { folder, signal, progress } = options;
   await makeFolder(folder);

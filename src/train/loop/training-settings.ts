@@ -54,6 +54,6 @@ export function parseTrainingSettings(given: TrainingSettingsInput): TrainingSet
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   throw new UsageError(path.length === 0 ? message : `${path.join('.')}: ${message}`, {
-    mend: `The settings of training are ${Object.keys(trainingSettingsSchema.shape).join(', ')}.`,
+    fix: `The settings of training are ${Object.keys(trainingSettingsSchema.shape).join(', ')}.`,
   });
 }

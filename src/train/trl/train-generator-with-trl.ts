@@ -72,7 +72,7 @@ export function trlJobOf(
 
 function refuseFull({ full }: GeneratorTrainingSettings): void {
   if (!full) return;
-  throw new UsageError('full: only adapters are trained by TRL', { mend: 'Leave it out, or train it locally.' });
+  throw new UsageError('full: only adapters are trained by TRL', { fix: 'Leave it out, or train it locally.' });
 }
 
 /** The pairs that can be learnt from, told by their tokens, as the local engine chooses them. */

@@ -89,7 +89,7 @@ export const NOT_TOLD: Readonly<Record<string, string>> = {
 export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
   if (plan.settings.patience !== undefined) {
     throw new UsageError("patience: TRL's command line cannot stop early", {
-      mend: 'Leave it out, or train with the local engine.',
+      fix: 'Leave it out, or train with the local engine.',
     });
   }
   const all: Record<string, YamlValue> = {};
@@ -107,5 +107,5 @@ function targetModules(targets: readonly string[]): string[] {
 function evaluated(metric: string, method: TrlPlan['method']): string {
   const name = logNameOf(metric, method);
   if (name !== undefined) return `eval_${name}`;
-  throw new UsageError(`metricForBest: TRL reports no ${JSON.stringify(metric)}`, { mend: 'Take loss.' });
+  throw new UsageError(`metricForBest: TRL reports no ${JSON.stringify(metric)}`, { fix: 'Take loss.' });
 }

@@ -200,7 +200,7 @@ describe('a run', () => {
     const error = await failureOf(run({ FAKE_MODE: 'fail' }));
     expect(error).toBeInstanceOf(ResourceError);
     expect(error.message).toMatch(/TRL ended with code 1: \[rank1\]: torch.OutOfMemoryError: CUDA out of memory/);
-    expect(error.mend).toMatch(/perDevice/);
+    expect(error.fix).toMatch(/perDevice/);
     expect(await readFile(join(folder, 'trl.log'), 'utf8')).toContain('Traceback');
   });
 
@@ -329,17 +329,17 @@ describe('the installation', () => {
     ['is too new', versions({ trl: '2.0.0' }), /trl is 2\.0\.0/, /pip install/],
     ['does not run', { LLM_QE_PYTHON: '/nowhere/python' }, /\/nowhere\/python: this Python does not run/, /Python/],
     ['says nonsense', { FAKE_VERSIONS: 'hello' }, /does not run/, /Python/],
-  ])('that %s is an error that says what to do', async (_, own, message, mend) => {
+  ])('that %s is an error that says what to do', async (_, own, message, fix) => {
     const error = await failureOf(find(own));
     expect(error).toBeInstanceOf(ResourceError);
     expect(error.message).toMatch(message);
-    expect(error.mend).toMatch(mend);
+    expect(error.fix).toMatch(fix);
   });
 
   test('needs DeepSpeed where that is asked for; releases of torch style are understood', async () => {
     const error = await failureOf(find({}, true));
     expect(error.message).toMatch(/deepspeed is missing/);
-    expect(error.mend).toMatch(/"trl\[peft,deepspeed\]>=1\.16,<2"/);
+    expect(error.fix).toMatch(/"trl\[peft,deepspeed\]>=1\.16,<2"/);
     expect((await find(versions({ deepspeed: '0.19.0+cu128', trl: '1.17.0.dev0' }), true)).versions.trl).toBe(
       '1.17.0.dev0',
     );

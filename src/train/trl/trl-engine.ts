@@ -113,7 +113,7 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   if (last === undefined || last.state.step < plan.steps) {
     throw new ModelError(`TRL ended after step ${last?.state.step ?? 0} of ${plan.steps}`, {
       file: join(folder, OUTPUT_FOLDER),
-      mend: 'Read trl.log beside it, and run the same command again.',
+      fix: 'Read trl.log beside it, and run the same command again.',
     });
   }
   return importResult(job, options, last.state, installation);
@@ -239,11 +239,11 @@ async function checkFolder(path: string): Promise<void> {
   if (missing.length > 0) {
     throw new ModelError(`lacks ${missing.join(' and ')}, which TRL reads`, {
       file: path,
-      mend: 'Take a whole folder of a model for Transformers: `llm-qe models export --to safetensors` makes one.',
+      fix: 'Take a whole folder of a model for Transformers: `llm-qe models export --to safetensors` makes one.',
     });
   }
   if ((await loadChatTemplate(path)) !== undefined) return;
-  throw new ModelError('has no chat template', { file: path, mend: 'Take a model that was taught to chat.' });
+  throw new ModelError('has no chat template', { file: path, fix: 'Take a model that was taught to chat.' });
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -37,7 +37,7 @@ print(json.dumps({name: version(name) for name in ${JSON.stringify(Object.keys(N
 
 /**
  * Finds TRL: in the Python that LLM_QE_PYTHON names, or else in the one that stands beside the first `trl` on the PATH.
- * @throws ResourceError where it is missing, or too old or too new; its mend is the line that installs it
+ * @throws ResourceError where it is missing, or too old or too new; its fix is the line that installs it
  */
 export async function findTrl({
   deepspeed = false,
@@ -51,7 +51,7 @@ export async function findTrl({
   const python = environment[PYTHON_VARIABLE] || (await pythonBesideTrl(environment));
   if (python === undefined) {
     throw new ResourceError(`TRL is not installed: no trl on the PATH, and ${PYTHON_VARIABLE} is not set`, {
-      mend: `Run ${installLine('python3', deepspeed)} and set ${PYTHON_VARIABLE} to that Python.`,
+      fix: `Run ${installLine('python3', deepspeed)} and set ${PYTHON_VARIABLE} to that Python.`,
     });
   }
   const versions = await probe(python, environment, signal);
@@ -60,7 +60,7 @@ export async function findTrl({
   if (faults.length === 0) return { python, versions: installed(versions) };
   throw new ResourceError(`this Python cannot run TRL: ${faults.join('; ')}`, {
     file: python,
-    mend: `Install what is missing: ${installLine(python, deepspeed)}`,
+    fix: `Install what is missing: ${installLine(python, deepspeed)}`,
   });
 }
 
@@ -111,7 +111,7 @@ async function probe(
     if (signal?.aborted) throw cause;
     throw new ResourceError('this Python does not run', {
       file: python,
-      mend: `Set ${PYTHON_VARIABLE} to the file of a Python of version 3.10 or newer.`,
+      fix: `Set ${PYTHON_VARIABLE} to the file of a Python of version 3.10 or newer.`,
       cause,
     });
   }

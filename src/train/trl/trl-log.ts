@@ -120,7 +120,7 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   } catch (cause) {
     throw new DataError('is not the state of a trainer of Transformers', {
       file,
-      mend: 'Remove this checkpoint; the run then goes on behind the one before.',
+      fix: 'Remove this checkpoint; the run then goes on behind the one before.',
       cause,
     });
   }

@@ -57,7 +57,7 @@ export function planTrl(job: Omit<TrlJob, 'base'>, model: string): TrlPlan {
   const engine = parseTrlSettings(job.engine);
   const { train, dev } = job.pairs;
   if (train.length === 0) {
-    throw new UsageError('there are no examples to train on', { mend: 'Check the file of pairs and its filters.' });
+    throw new UsageError('there are no examples to train on', { fix: 'Check the file of pairs and its filters.' });
   }
   if (job.method === 'dpo' && job.loss !== undefined) checkLossSettings(job.loss);
   accumulationSteps(settings.batchSize, engine);

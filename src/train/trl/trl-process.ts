@@ -92,7 +92,7 @@ export async function endLeftOver(folder: string): Promise<void> {
 function exitOf(child: ChildProcess, file: string): Promise<number | null> {
   const exit = new Promise<number | null>((resolve, reject) => {
     child.on('error', (cause) =>
-      reject(new ResourceError('could not be started', { file, mend: 'Check that it can be run.', cause })),
+      reject(new ResourceError('could not be started', { file, fix: 'Check that it can be run.', cause })),
     );
     child.on('close', resolve);
   });
@@ -176,7 +176,7 @@ function failure(file: string, code: number | null, lines: readonly string[]): R
   const isMemory = lines.some((line) => OUT_OF_MEMORY.test(line));
   return new ResourceError(`TRL ended with code ${code}: ${reason.slice(0, 500)}`, {
     file,
-    mend: isMemory
+    fix: isMemory
       ? 'Take fewer examples at once (perDevice), recompute activations, or share the work among more GPUs (zero2).'
       : 'Read the whole log; when the cause is gone, run the same command again: it goes on behind the last checkpoint.',
   });

@@ -58,16 +58,16 @@ export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
     throw new UsageError(path.length === 0 ? message : `${path.join('.')}: ${message}`, {
-      mend: `The settings of the engine are ${Object.keys(trlShape).join(', ')}.`,
+      fix: `The settings of the engine are ${Object.keys(trlShape).join(', ')}.`,
     });
   }
   const settings = parsed.data;
   if (settings.zero2 && settings.hardware === 'cpu') {
-    throw new UsageError('zero2: DeepSpeed shares the memory of GPUs', { mend: 'Leave it out on CPUs.' });
+    throw new UsageError('zero2: DeepSpeed shares the memory of GPUs', { fix: 'Leave it out on CPUs.' });
   }
   if (settings.machines > 1 && settings.mainAddress === undefined) {
     throw new UsageError(`mainAddress: ${settings.machines} machines have to find the first one`, {
-      mend: 'Give the address under which the other machines reach it.',
+      fix: 'Give the address under which the other machines reach it.',
     });
   }
   const isGpu = settings.hardware === 'gpu';
@@ -93,6 +93,6 @@ export function accumulationSteps(batchSize: number, settings: TrlSettings): num
   if (batchSize % atOnce === 0) return batchSize / atOnce;
   throw new UsageError(
     `batchSize: ${batchSize} examples a step cannot be dealt out to ${allProcesses(settings)} processes, ${settings.perDevice} at once`,
-    { mend: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDevice).` },
+    { fix: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDevice).` },
   );
 }

@@ -98,8 +98,8 @@ export class HubSource implements ModelSource {
     try {
       return listingSchema.parse(JSON.parse(text));
     } catch (error) {
-      const mend = 'Check HF_ENDPOINT: it must name the hub or a mirror with its API.';
-      throw new NetworkError(`${this.#settings.endpoint} does not answer as the hub does`, { mend, cause: error });
+      const fix = 'Check HF_ENDPOINT: it must name the hub or a mirror with its API.';
+      throw new NetworkError(`${this.#settings.endpoint} does not answer as the hub does`, { fix, cause: error });
     }
   }
 
@@ -156,7 +156,7 @@ export class HubSource implements ModelSource {
 
   #unreachable(reason: string): NetworkError {
     return new NetworkError(`${this.label} is not reachable: ${reason}`, {
-      mend: 'Check the network, name a mirror in HF_ENDPOINT, or give the files with `llm-qe models pull NAME --from PATH`.',
+      fix: 'Check the network, name a mirror in HF_ENDPOINT, or give the files with `llm-qe models pull NAME --from PATH`.',
     });
   }
 
@@ -167,15 +167,15 @@ export class HubSource implements ModelSource {
     if (error.status === 401 || error.status === 403) {
       const hasToken = this.#settings.token !== undefined;
       const reason = `${this.label} refuses access (${error.status}): the model is gated or private, or does not exist`;
-      const mend = hasToken
+      const fix = hasToken
         ? `Open ${page} with the account of your token, accept the licence there, and make sure the token may read it.`
         : `Accept the licence on ${page}, make an access token in your account's settings, and set HF_TOKEN to it.`;
-      return new ModelError(reason, { mend, cause: error });
+      return new ModelError(reason, { fix, cause: error });
     }
     if (error.status === 404) {
-      const mend = `Check the name and the revision on ${page}.`;
+      const fix = `Check the name and the revision on ${page}.`;
       return new ModelError(`the Hugging Face hub has no ${repository} at revision ${revision}`, {
-        mend,
+        fix,
         cause: error,
       });
     }

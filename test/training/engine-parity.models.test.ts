@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openTokenScorer } from '../generate/index.ts';
+import { openTokenScorer } from '../../src/generate/index.ts';
 import {
   DEFAULT_GENERATOR,
   exportGguf,
@@ -10,10 +10,10 @@ import {
   ModelStore,
   parseLoraConfig,
   writeAdapter,
-} from '../models/index.ts';
-import { type Head, llamaLogProbabilities, llamaModel, operations, TrainingStep } from '../nn/index.ts';
-import { Random } from '../system/index.ts';
-import { type GeneratorBase, openGeneratorBase } from './generator/generator-base.ts';
+} from '../../src/models/index.ts';
+import { type Head, llamaLogProbabilities, llamaModel, operations, TrainingStep } from '../../src/nn/index.ts';
+import { Random } from '../../src/system/index.ts';
+import { type GeneratorBase, openGeneratorBase } from '../../src/train/generator/generator-base.ts';
 
 const TEXT =
   '<|im_start|>user\nPlease write a passage to answer the question.\nQuestion: What is meant by vinaigrette?\nPassage:' +
