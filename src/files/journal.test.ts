@@ -232,7 +232,7 @@ describe('Journal', () => {
 
   it('survives kill -9: every append that resolved is there, and the file is whole', async () => {
     const script = `
-      import { Journal } from ${JSON.stringify(resolve('dist/data/index.js'))};
+      import { Journal } from ${JSON.stringify(resolve('dist/files/index.js'))};
       import { z } from ${JSON.stringify(import.meta.resolve('zod'))};
       const journal = await Journal.open(${JSON.stringify(file)}, z.object({ n: z.number(), text: z.string() }));
       for (let n = journal.records.length; ; n++) {

@@ -147,7 +147,7 @@ describe('readJsonl', () => {
     for (let at = 0; at < rows / 1000; at++) await handle.write(piece);
     await handle.close();
     const script = `
-      import { readJsonl } from ${JSON.stringify(resolve('dist/data/index.js'))};
+      import { readJsonl } from ${JSON.stringify(resolve('dist/files/index.js'))};
       import { z } from ${JSON.stringify(import.meta.resolve('zod'))};
       let rows = 0;
       for await (const _ of readJsonl(${JSON.stringify(file)}, z.object({ id: z.string() }))) rows++;

@@ -6,7 +6,7 @@ import { DataError, ModelError, UsageError } from '../../system/index.ts';
 import { findAdapters } from './adapters.ts';
 
 /** From reference/lora_adapter.py: q and v of layers 3 and 20. */
-const ADAPTER = join(import.meta.dirname, 'goldens', 'lora-smollm2.gguf');
+const ADAPTER = join(import.meta.dirname, '../goldens', 'lora-smollm2.gguf');
 const SHAPES = new Map(
   [3, 20].flatMap((layer): [string, number[]][] => [
     [`blk.${layer}.attn_q.weight`, [576, 576]],

@@ -165,7 +165,7 @@ describe('loadGenerator with the default model', () => {
 });
 
 /** From reference/lora_adapter.py, with what llama-cpp-python computes with it. */
-const GOLDENS = join(import.meta.dirname, 'goldens');
+const GOLDENS = join(import.meta.dirname, '../goldens');
 const ADAPTER = join(GOLDENS, 'lora-smollm2.gguf');
 
 describe('a LoRA adapter', () => {

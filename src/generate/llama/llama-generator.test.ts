@@ -9,7 +9,7 @@ import { expandQueries } from '../writing/expand.ts';
 import { type GeneratorModel, loadGenerator } from './llama-generator.ts';
 
 /** From reference/lora_adapter.py: a model of two layers. */
-const TINY = join(import.meta.dirname, 'goldens', 'tiny-llama.gguf');
+const TINY = join(import.meta.dirname, '../goldens', 'tiny-llama.gguf');
 
 let folder: string;
 let broken: GeneratorModel;
@@ -47,7 +47,7 @@ describe('loadGenerator', () => {
   });
 
   it('has a fingerprint of the weights and of each adapter at its scale', async () => {
-    const adapter = join(import.meta.dirname, 'goldens', 'tiny-lora.gguf');
+    const adapter = join(import.meta.dirname, '../goldens', 'tiny-lora.gguf');
     const model = { name: 'tiny', path: TINY, fingerprint: 'of the file' };
     const print = async (...scales: number[]): Promise<string> => {
       const generator = await loadGenerator(model, { adapters: scales.map((scale) => ({ path: adapter, scale })) });

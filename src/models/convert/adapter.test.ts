@@ -10,7 +10,7 @@ import { type LoraConfig, loraScale, parseLoraConfig } from './adapter-config.ts
 import { mergedCheckpoint } from './adapter-merge.ts';
 
 /** Written by PEFT; see reference/adapters.py. */
-const GOLDENS = join(import.meta.dirname, 'goldens', 'adapters');
+const GOLDENS = join(import.meta.dirname, '../goldens', 'adapters');
 /** The tiny Llama that they adapt. */
 const BASE = join(import.meta.dirname, '../../nn/goldens/llama');
 const NAMES = ['plain', 'rslora', 'patterns'];
