@@ -25,6 +25,7 @@ export {
 export { connectEncoder, type Encoder, encodeCorpus, loadEncoder, VectorFile } from './embed/index.ts';
 export {
   type Arm,
+  type Comparison,
   compareArms,
   joinExpansions,
   loadTopics,

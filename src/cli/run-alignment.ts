@@ -93,8 +93,8 @@ function printJudgement({ arms, tests }: Judgement, measure: string, say: (line:
     `${one.arm} against ${one.baseline}`,
     `${one.delta < 0 ? '' : '+'}${one.delta.toFixed(4)}`,
     `${one.interval[0].toFixed(4)} to ${one.interval[1].toFixed(4)}`,
-    pValue(one.p),
-    pValue(one.pHolm),
+    pValue(one.randomization),
+    pValue(one.holm),
     `${one.helped} / ${one.hurt} / ${one.unchanged}`,
   ]);
   say(

@@ -1,37 +1,47 @@
-import { compareRuns } from '../measures/index.ts';
+import { z } from 'zod';
+import { compareRuns, type PairedComparison } from '../measures/index.ts';
 import type { Arm } from './arms.ts';
 
-/** Two arms compared query by query on one measure. */
-export interface Comparison {
-  baseline: string;
-  arm: string;
-  measure: string;
+/**
+ * One arm against another, query by query, on one measure: what tables, reports and `evaluation.json` hold. The richer
+ * {@link PairedComparison} of the measures is what it is made of.
+ */
+export const comparisonSchema = z.object({
+  arm: z.string(),
+  baseline: z.string(),
+  measure: z.string(),
   /** Mean of arm minus baseline. */
-  delta: number;
+  delta: z.number(),
   /** 95 % bootstrap interval of the mean difference. */
-  interval: [low: number, high: number];
-  /** Two-sided p-values. */
-  tTest: number;
-  randomization: number;
-  helped: number;
-  hurt: number;
-  unchanged: number;
+  interval: z.tuple([z.number(), z.number()]),
+  /** Two-sided p-value of Student's paired t-test. */
+  tTest: z.number(),
+  /** Two-sided p-value of the paired randomisation test. */
+  randomization: z.number(),
+  /** The same, corrected for all comparisons of one table (Holm 1979); only where several are made at once. */
+  holm: z.number().optional(),
+  helped: z.number(),
+  hurt: z.number(),
+  unchanged: z.number(),
+});
+export type Comparison = z.output<typeof comparisonSchema>;
+
+/** What is compared with what. */
+type Names = Pick<Comparison, 'arm' | 'baseline' | 'measure'>;
+
+/** The flat form of a comparison whose `a` is the baseline and whose `b` is the arm. */
+export function toComparison(names: Names, compared: PairedComparison): Comparison {
+  const { delta, interval, tTest, randomization, helped, hurt, unchanged } = compared;
+  return {
+    ...names,
+    ...{ delta, interval: [interval.low, interval.high], tTest: tTest.p, randomization: randomization.p },
+    ...{ helped, hurt, unchanged },
+  };
 }
 
 /** Compares two arms query by query; both hold the same topics. */
 export function compareArms(baseline: Arm, arm: Arm, measure: string, seed: number): Comparison {
   const { qrels } = arm.topics;
   const compared = compareRuns(qrels, baseline.retrieval.run, arm.retrieval.run, { measure, seed, missing: 'zero' });
-  return {
-    baseline: baseline.name,
-    arm: arm.name,
-    measure,
-    delta: compared.delta,
-    interval: [compared.interval.low, compared.interval.high],
-    tTest: compared.tTest.p,
-    randomization: compared.randomization.p,
-    helped: compared.helped,
-    hurt: compared.hurt,
-    unchanged: compared.unchanged,
-  };
+  return toComparison({ arm: arm.name, baseline: baseline.name, measure }, compared);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { comparisonSchema } from './comparison.ts';
 
 const armSchema = z.object({
   name: z.string(),
@@ -12,26 +13,13 @@ const armSchema = z.object({
   words: z.number(),
 });
 
-const testSchema = z.object({
-  arm: z.string(),
-  baseline: z.string(),
-  delta: z.number(),
-  p: z.number(),
-  pHolm: z.number(),
-  tTest: z.number(),
-  interval: z.tuple([z.number(), z.number()]),
-  helped: z.number(),
-  hurt: z.number(),
-  unchanged: z.number(),
-});
-
 /** Arms and the tests between them, by one way of searching. */
 const judgementSchema = z.object({
   /** An encoder's name, or bm25. */
   judge: z.string(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   arms: z.array(armSchema),
-  tests: z.array(testSchema),
+  tests: z.array(comparisonSchema.required({ holm: true })),
 });
 
 /** `evaluation.json`: all that the evaluation found, as plain data. */
@@ -57,4 +45,3 @@ export const evaluationSchema = z.object({
 export type EvaluationData = z.output<typeof evaluationSchema>;
 export type Judgement = z.output<typeof judgementSchema>;
 export type JudgedArm = z.output<typeof armSchema>;
-export type JudgedTest = z.output<typeof testSchema>;

@@ -15,21 +15,28 @@ describe('paired tests of arms', () => {
       ['aligned', 'zeroShot'],
       ['zeroShot', 'raw'],
     ],
-    1,
+    { measure: 'nDCG@10', seed: 1 },
   );
 
   it('give delta and counts by hand', () => {
     expect(tests[0]!.delta).toBeCloseTo((0.4 + 0.4 + 0.4 + 0.3 + 0.4 + 0.4 + 0.4 + 0) / 8, 12);
-    expect(tests[0]).toMatchObject({ arm: 'aligned', baseline: 'zeroShot', helped: 7, hurt: 0, unchanged: 1 });
+    expect(tests[0]).toMatchObject({
+      arm: 'aligned',
+      baseline: 'zeroShot',
+      measure: 'nDCG@10',
+      helped: 7,
+      hurt: 0,
+      unchanged: 1,
+    });
     expect(tests[1]).toMatchObject({ helped: 4, hurt: 0, unchanged: 4 });
   });
 
   it('are corrected for their number', () => {
     // All signs of 7 and of 4 changes: 2 of 2^7 patterns, and 2 of 2^4, are as far from 0.
-    expect(tests[0]!.p).toBeCloseTo(2 / 128, 6);
-    expect(tests[1]!.p).toBeCloseTo(2 / 16, 6);
-    expect(tests[0]!.pHolm).toBeCloseTo(4 / 128, 6);
-    expect(tests[1]!.pHolm).toBeCloseTo(2 / 16, 6);
+    expect(tests[0]!.randomization).toBeCloseTo(2 / 128, 6);
+    expect(tests[1]!.randomization).toBeCloseTo(2 / 16, 6);
+    expect(tests[0]!.holm).toBeCloseTo(4 / 128, 6);
+    expect(tests[1]!.holm).toBeCloseTo(2 / 16, 6);
   });
 
   it('have an interval around the change', () => {

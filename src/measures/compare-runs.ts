@@ -40,9 +40,8 @@ export interface QueryChange {
   delta: number;
 }
 
-/** How run B differs from run A on one measure, query by query. */
-export interface RunComparison extends EffectCounts {
-  measure: string;
+/** How values B differ from values A of the same queries. */
+export interface PairedComparison extends EffectCounts {
   /** Number of queries compared; the means go over these. */
   queries: number;
   meanA: number;
@@ -53,6 +52,11 @@ export interface RunComparison extends EffectCounts {
   randomization: RandomizationTest;
   /** Of the mean difference. */
   interval: BootstrapInterval;
+}
+
+/** How run B differs from run A on one measure, query by query. */
+export interface RunComparison extends PairedComparison {
+  measure: string;
   /** Every query, the largest gain first, the largest loss last. */
   changes: QueryChange[];
   /** Judged queries that only the other run holds: A lacks these. */
@@ -74,7 +78,7 @@ export function compareRuns(
   b: Run | readonly Run[],
   options: ComparisonOptions,
 ): RunComparison {
-  const { measure, missing = 'refuse', tolerance } = options;
+  const { measure, missing = 'refuse' } = options;
   const [inA, inB] = [valuesOf(qrels, a, options, missing), valuesOf(qrels, b, options, missing)];
   const missingInA = [...inB.keys()].filter((query) => !inA.has(query));
   const missingInB = [...inA.keys()].filter((query) => !inB.has(query));
@@ -85,23 +89,36 @@ export function compareRuns(
   const valuesA = queries.map((query) => inA.get(query) ?? 0);
   const valuesB = queries.map((query) => inB.get(query) ?? 0);
   const differences = pairDifferences(valuesB, valuesA);
-  const meanA = mean(valuesA);
-  const meanB = mean(valuesB);
   return {
     measure,
-    queries: queries.length,
-    meanA,
-    meanB,
-    delta: meanB - meanA,
-    tTest: pairedTTest(valuesB, valuesA),
-    randomization: randomizationTest(differences, options),
-    interval: bootstrapInterval(differences, options),
-    ...countEffects(differences, tolerance),
+    ...compareValues(valuesA, valuesB, options),
     changes: queries
       .map((query, row) => ({ query, a: valuesA[row]!, b: valuesB[row]!, delta: differences[row]! }))
       .sort((left, right) => right.delta - left.delta),
     missingInA,
     missingInB,
+  };
+}
+
+/**
+ * Compares two lists of values of the same queries: means, paired tests, counts.
+ * @param a values in the order of the queries // [queries]
+ * @param b values of the same queries in the same order // [queries]
+ * @throws UsageError when there are none, the lengths differ or a value is not finite
+ */
+export function compareValues(
+  a: readonly number[],
+  b: readonly number[],
+  options: Pick<ComparisonOptions, 'seed' | 'samples' | 'tolerance'> = {},
+): PairedComparison {
+  const differences = pairDifferences(b, a);
+  const [meanA, meanB] = [mean(a), mean(b)];
+  return {
+    ...{ queries: a.length, meanA, meanB, delta: meanB - meanA },
+    tTest: pairedTTest(b, a),
+    randomization: randomizationTest(differences, options),
+    interval: bootstrapInterval(differences, options),
+    ...countEffects(differences, options.tolerance),
   };
 }
 

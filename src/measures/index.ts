@@ -1,7 +1,9 @@
 export {
   type ComparisonOptions,
   compareRuns,
+  compareValues,
   type MissingPolicy,
+  type PairedComparison,
   type QueryChange,
   type RunComparison,
 } from './compare-runs.ts';

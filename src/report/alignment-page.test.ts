@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EvaluationData, JudgedArm, JudgedTest } from '../evaluate/index.ts';
+import type { CorrectedComparison, EvaluationData, JudgedArm } from '../evaluate/index.ts';
 import { type AlignmentReport, renderAlignmentReport } from './alignment-page.ts';
 
 const arm = (name: string, value: number, alpha?: number): JudgedArm => ({
@@ -10,8 +10,9 @@ const arm = (name: string, value: number, alpha?: number): JudgedArm => ({
   bySeed: [value - 0.01, value + 0.01],
 });
 
-const TEST: JudgedTest = {
-  ...{ arm: 'aligned', baseline: 'zeroShot', delta: 0.05, p: 0.00002, pHolm: 0.00008, tTest: 0.0004 },
+const TEST: CorrectedComparison = {
+  ...{ arm: 'aligned', baseline: 'zeroShot', measure: 'nDCG@10', delta: 0.05 },
+  ...{ randomization: 0.00002, holm: 0.00008, tTest: 0.0004 },
   ...{ interval: [-0.01, 0.11], helped: 1, hurt: 1, unchanged: 1 },
 };
 

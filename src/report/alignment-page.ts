@@ -1,4 +1,4 @@
-import type { EvaluationData, JudgedTest } from '../evaluate/index.ts';
+import type { CorrectedComparison, EvaluationData } from '../evaluate/index.ts';
 import type { RewardAudit } from '../reward/index.ts';
 import type { MetricsRecord } from '../train/index.ts';
 import { auditSection } from './audit-page.ts';
@@ -51,19 +51,19 @@ ${report.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure<
   return wholePage({ title: report.title, style: OWN_STYLE }, content);
 }
 
-function tiles(claim: JudgedTest, { main, measure }: EvaluationData): Markup {
+function tiles(claim: CorrectedComparison, { main, measure }: EvaluationData): Markup {
   const value = (name: string) => main.arms.find((arm) => arm.name === name)?.measures[measure] ?? 0;
   return html`<div class="tiles">
 <div class="tile"><b>${score(value(claim.baseline))} \u2192 ${score(value(claim.arm))}</b><span>${measure}: ${claim.baseline} to ${claim.arm}</span></div>
 <div class="tile"><b class="${direction(claim.delta)}">${signed(claim.delta)}</b><span>95 % interval ${signed(claim.interval[0])} to ${signed(claim.interval[1])}</span></div>
 <div class="tile"><b><span class="up">${count(claim.helped)}</span> / <span class="down">${count(claim.hurt)}</span> / ${count(claim.unchanged)}</b><span>queries helped / hurt / unchanged</span></div>
-<div class="tile"><b>p ${pValue(claim.p)}</b><span>${describeTest(claim)}</span></div>
+<div class="tile"><b>p ${pValue(claim.randomization)}</b><span>${describeTest(claim)}</span></div>
 </div>`;
 }
 
 type JudgedQuery = EvaluationData['queries'][number];
 
-function querySections(claim: JudgedTest, { queries, measure }: EvaluationData): Markup {
+function querySections(claim: CorrectedComparison, { queries, measure }: EvaluationData): Markup {
   const change = ({ values }: JudgedQuery) => (values[claim.arm] ?? 0) - (values[claim.baseline] ?? 0);
   const sorted = [...queries].sort((a, b) => change(b) - change(a));
   const helped = sorted.filter((query) => change(query) > 0).slice(0, EXAMPLES);

@@ -1,4 +1,4 @@
-import type { EvaluationData, JudgedTest, Judgement } from '../evaluate/index.ts';
+import type { CorrectedComparison, EvaluationData, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
 import { count, direction, pValue, score, signed } from './figures.ts';
 import { html, type Markup } from './markup.ts';
@@ -19,14 +19,14 @@ export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData
 }
 
 /** Paired tests, one a row. */
-export function testTable(tests: readonly JudgedTest[]): Markup {
+export function testTable(tests: readonly CorrectedComparison[]): Markup {
   const rows = tests.map(
     (one) =>
-      html`<tr><td>${one.arm}<small>against ${one.baseline}</small></td><td class="${direction(one.delta)}">${signed(one.delta)}</td><td>${signed(one.interval[0])} to ${signed(one.interval[1])}</td><td>${pValue(one.p)}</td><td>${pValue(one.pHolm)}</td><td>${pValue(one.tTest)}</td><td class="up">${count(one.helped)}</td><td class="down">${count(one.hurt)}</td><td>${count(one.unchanged)}</td></tr>`,
+      html`<tr><td>${one.arm}<small>against ${one.baseline}</small></td><td class="${direction(one.delta)}">${signed(one.delta)}</td><td>${signed(one.interval[0])} to ${signed(one.interval[1])}</td><td>${pValue(one.randomization)}</td><td>${pValue(one.holm)}</td><td>${pValue(one.tTest)}</td><td class="up">${count(one.helped)}</td><td class="down">${count(one.hurt)}</td><td>${count(one.unchanged)}</td></tr>`,
   );
   return html`<div class="wide"><table><thead><tr><th>Comparison</th><th>change</th><th>95 % interval</th><th>p</th><th>p, Holm</th><th>t-test p</th><th>helped</th><th>hurt</th><th>unchanged</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-export function describeTest({ pHolm, tTest }: JudgedTest): string {
-  return `paired randomisation test; with Holm's correction ${pValue(pHolm)}; t-test ${pValue(tTest)}`;
+export function describeTest({ holm, tTest }: CorrectedComparison): string {
+  return `paired randomisation test; with Holm's correction ${pValue(holm)}; t-test ${pValue(tTest)}`;
 }

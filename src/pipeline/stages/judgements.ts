@@ -78,7 +78,8 @@ function testsOf(
 ) {
   const values = new Map(scored.map((one) => [one.name, one.values]));
   const present = pairs.filter((pair) => pair.every((name) => values.has(name)));
-  return pairedTests(values, present, recipe.evaluation.seed ?? recipe.seed);
+  const { measure, seed = recipe.seed } = recipe.evaluation;
+  return pairedTests(values, present, { measure: displayName(measure), seed });
 }
 
 function describe(
