@@ -12,7 +12,7 @@ export const baseOption = z
 /** The path of a base model, fetched if need be; a folder is taken as it is. @throws ModelError, NetworkError */
 export async function locateBase(
   base: string,
-  offline: boolean,
+  offline: boolean | undefined,
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
 ): Promise<string> {
   const isPath = findKnownModel(base) === undefined && (await stat(base).catch(() => undefined)) !== undefined;

@@ -10,7 +10,8 @@ import {
   TASKS,
 } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
-import { UsageError } from '../system/index.ts';
+import { offlineOption } from '../retrieve/index.ts';
+import { refuseServerOffline, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 
 /** Options of every command that lets an LLM write. */
@@ -54,7 +55,7 @@ export const generatorOptions = {
     .boolean()
     .default(false)
     .describe('one thread and one text at a time for each: equal runs give equal files, more slowly'),
-  offline: z.boolean().default(false).describe('fetch nothing'),
+  offline: offlineOption,
 };
 
 const schema = z.object(generatorOptions);
@@ -77,6 +78,7 @@ export async function openGenerator(
     if (given.adapter.length > 0) {
       throw new UsageError('--adapter is for the embedded model', { fix: 'Load the adapter on the server.' });
     }
+    for (const address of addresses) refuseServerOffline(address, given.offline);
     const { model, concurrency, timeout } = given;
     return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, useN, signal });
   }

@@ -22,7 +22,12 @@ export function addOptions(target: Commander, command: Command): void {
     target.addArgument(argument);
   }
   for (const key of Object.keys(command.options.shape)) {
-    if (!positional.has(key)) target.addOption(toOption(key, describeKey(command, key)));
+    if (positional.has(key)) continue;
+    const facts = describeKey(command, key);
+    target.addOption(toOption(key, facts));
+    // A flag without a default is undefined, yes or no: its help names the third word.
+    const hasThree = facts.kind === 'flag' && facts.defaultValue === undefined;
+    if (hasThree) target.addOption(new Option(`--no-${toKebab(key)}`).hideHelp());
   }
 }
 

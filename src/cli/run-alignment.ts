@@ -13,7 +13,7 @@ export interface AlignmentChoice {
   out?: string | undefined;
   only?: StageName | undefined;
   threads?: number | undefined;
-  offline: boolean;
+  offline?: boolean | undefined;
   json: boolean;
 }
 

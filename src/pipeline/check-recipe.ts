@@ -1,6 +1,6 @@
 import { parseQualityMeasure } from '../measures/index.ts';
 import type { ResolvedModel } from '../models/index.ts';
-import { UsageError } from '../system/index.ts';
+import { refuseServerOffline, UsageError } from '../system/index.ts';
 import { checkGeneratorBase, checkGeneratorSettings, findTrl } from '../train/index.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import { isServer, openPrompt } from './run/alignment-inputs.ts';
@@ -51,7 +51,7 @@ export function settingsChecks(recipe: Recipe, options: CheckOptions = {}): Reci
     { input: 'encoder', find: async () => checkEncoder(recipe) },
     { input: 'evaluation.measure', find: async () => parseQualityMeasure(evaluation.measure).displayName },
     evaluation.judges.length > 0 && { input: 'evaluation.judges', find: async () => checkJudges(recipe) },
-    options.offline === true && { input: 'servers', find: async () => checkOffline(recipe) },
+    { input: 'servers', find: async () => checkOffline(recipe, options) },
   ];
   return checks.filter((check) => check !== false);
 }
@@ -127,12 +127,10 @@ function parsedTraining(recipe: Recipe, { engine }: CheckOptions, method: 'sft' 
   return checkGeneratorSettings(trainingSettings(recipe, method), { trl, hasDev: recipe.pairs.dev > 0 });
 }
 
-function checkOffline({ generator, answerGenerator }: Recipe): string {
-  const count = generator.servers.length + (answerGenerator?.servers.length ?? 0);
-  if (count === 0) return 'none';
-  throw new UsageError('the recipe names servers, and --offline forbids connections', {
-    fix: 'Leave --offline, or the servers, away.',
-  });
+function checkOffline({ generator, answerGenerator }: Recipe, { offline }: CheckOptions): string {
+  const servers = [...generator.servers, ...(answerGenerator?.servers ?? [])];
+  for (const server of servers) refuseServerOffline(server, offline);
+  return servers.length === 0 ? 'none' : servers.join(', ');
 }
 
 async function checkTrl({ trl }: Recipe, signal: AbortSignal | undefined): Promise<string> {

@@ -3,7 +3,7 @@ import type { Document } from '../data/index.ts';
 import { connectEncoder, type Encoder, encodeCorpus, loadEncoder, type VectorFile } from '../embed/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { Bm25Index, ExactIndex } from '../search/index.ts';
-import { cacheHome, type Progress, SILENT, UsageError } from '../system/index.ts';
+import { cacheHome, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
@@ -130,11 +130,7 @@ export async function openEncoder(
 ): Promise<Encoder> {
   const { encoder, encoderModel, precision, pooling, maxLength, threads } = settings;
   if (/^https?:\/\//.test(encoder)) {
-    if (settings.offline) {
-      throw new UsageError(`--offline, but the encoder is a server (${encoder})`, {
-        fix: 'Name a local encoder, or leave --offline away.',
-      });
-    }
+    refuseServerOffline(encoder, settings.offline);
     if (encoderModel === undefined) {
       throw new UsageError('an embedding server needs the name of its model', {
         fix: 'Give --encoder-model NAME, as the server lists it under /models.',

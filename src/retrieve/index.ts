@@ -3,4 +3,4 @@ export { openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, Retriever } from './retriever.ts';
 export { toRun } from './retriever.ts';
-export { defaultRetrievalSettings, type RetrievalSettings, retrievalSettings } from './settings.ts';
+export { defaultRetrievalSettings, offlineOption, type RetrievalSettings, retrievalSettings } from './settings.ts';

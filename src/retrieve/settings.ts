@@ -1,5 +1,13 @@
 import { z } from 'zod';
 
+/** The one option that forbids connections; not given, the environment decides (`whatForbids`). */
+export const offlineOption = z
+  .boolean()
+  .optional()
+  .describe(
+    'make no connection: use only what the model store holds (default: LLM_QE_OFFLINE, HF_HUB_OFFLINE; --no-offline outweighs them)',
+  );
+
 /**
  * Every setting of a search, once: defaults, help, validation and type. The command line shows these as options, the
  * report prints them.
@@ -49,7 +57,7 @@ export const retrievalSettings = {
     .positive()
     .optional()
     .describe('threads of the encoder and of the search (default: one a core)'),
-  offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
+  offline: offlineOption,
 };
 
 const schema = z.object(retrievalSettings);

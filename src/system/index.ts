@@ -2,6 +2,14 @@ export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
 export { DurableFile, isThere, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
 export {
+  allowAgain,
+  type Connection,
+  chooseSetting,
+  type EnvironmentSetting,
+  refuseServerOffline,
+  whatForbids,
+} from './environment.ts';
+export {
   AbortedError,
   DataError,
   type FaultOptions,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type AlignmentPlan, ENGINES, planAlignment, readRecipe, STAGES } from '../../pipeline/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { DataError, UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { defineCommand } from '../command.ts';
@@ -24,7 +25,7 @@ const options = z.object({
   only: z.enum(STAGES).optional().describe('do this stage alone; those before it must be finished'),
   engine: z.enum(ENGINES).default('local').describe("train here, or with TRL's own trainer where it is installed"),
   threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
-  offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BEIR_DATASETS, BEIR_URL, downloadBeir } from '../../data/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -16,6 +17,7 @@ const options = z.object({
     .optional()
     .describe('what the zip must hash to, where the source serves other bytes than BEIR publishes')
     .meta({ valueName: 'HASH' }),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -30,9 +32,9 @@ export const command = defineCommand({
     ['llm-qe data beir scifact', 'put SciFact into data/scifact'],
     ['llm-qe data beir cqadupstack --out beir', 'put the twelve forums into beir/cqadupstack/android and so on'],
   ],
-  async run({ name, out, baseUrl, md5 }, context) {
+  async run({ name, out, baseUrl, md5, offline }, context) {
     const { signal, progress } = context;
-    const datasets = await downloadBeir(name, { folder: out, baseUrl, md5, signal, progress });
+    const datasets = await downloadBeir(name, { folder: out, baseUrl, md5, offline, signal, progress });
     const described = [];
     for (const dataset of datasets) {
       const splits = await dataset.splits();

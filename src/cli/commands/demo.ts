@@ -2,6 +2,7 @@ import { relative } from 'node:path';
 import { z } from 'zod';
 import { TABLE_MEASURES } from '../../evaluate/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -62,7 +63,7 @@ const options = z.object({
     ),
   seed: z.coerce.number().int().nonnegative().default(42).describe('seed of every random choice'),
   threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
-  offline: z.boolean().default(false).describe('make no connection: use only what the model store holds'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

@@ -15,6 +15,7 @@ import {
   writeAdapter,
 } from '../../models/index.ts';
 import { exportOnnx } from '../../nn/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { baseOption, locateBase } from '../export-base.ts';
@@ -32,7 +33,7 @@ const options = z.object({
     .meta({ valueName: 'PATH' }),
   type: z.enum(GGUF_TYPES).optional().describe('element type of --to gguf (default F16)'),
   dtype: z.enum(EXPORT_DTYPES).optional().describe('element type of --to safetensors (default float32)'),
-  offline: z.boolean().default(false).describe('fetch nothing'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Given = z.output<typeof options>;

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { findKnownModel, ModelStore, type ModelSummary, summarizeModel } from '../../models/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
 
@@ -9,6 +10,7 @@ const options = z.object({
     .string()
     .describe('a folder, a .gguf, .safetensors or .bin file, or the name of a model (fetched if need be)'),
   tensors: z.boolean().default(false).describe('list every tensor with its type and shape'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -22,8 +24,8 @@ export const command = defineCommand({
     ['llm-qe models inspect smollm2-135m-instruct', 'format, size, types, context length'],
     ['llm-qe models inspect ./my-encoder --tensors', 'and every tensor'],
   ],
-  async run({ model, tensors: all }, context) {
-    const summary = await summarizeModel(await locate(model, context));
+  async run({ model, tensors: all, offline }, context) {
+    const summary = await summarizeModel(await locate(model, offline, context));
     print(summary, context);
     if (all) context.say(tensorTable(summary));
     const { tensors, ...rest } = summary;
@@ -32,9 +34,13 @@ export const command = defineCommand({
 });
 
 /** A path is opened as it is, so that a file without its settings can be looked into as well. */
-async function locate(model: string, { signal, progress }: CommandContext): Promise<string> {
+async function locate(
+  model: string,
+  offline: boolean | undefined,
+  { signal, progress }: CommandContext,
+): Promise<string> {
   const isPath = findKnownModel(model) === undefined && (await stat(model).catch(() => undefined)) !== undefined;
-  return isPath ? model : (await new ModelStore({ progress }).resolve(model, { signal })).path;
+  return isPath ? model : (await new ModelStore({ offline, progress }).resolve(model, { signal })).path;
 }
 
 function print(summary: ModelSummary, { say }: CommandContext): void {

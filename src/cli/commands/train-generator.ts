@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type PairReading, readPairs } from '../../data/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
+import { offlineOption } from '../../retrieve/index.ts';
 import { sha256File } from '../../system/index.ts';
 import {
   describeSkipped,
@@ -34,7 +35,7 @@ const options = z.object({
     .describe('what trains: this program, or TRL, which must be installed, on several GPUs or machines'),
   ...trlShape,
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
-  offline: z.boolean().default(false).describe('fetch nothing'),
+  offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;

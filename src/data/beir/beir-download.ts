@@ -3,6 +3,8 @@ import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  allowAgain,
+  chooseSetting,
   DataError,
   download,
   isThere,
@@ -14,6 +16,7 @@ import {
   throwIfAborted,
   UsageError,
   unpackZip,
+  whatForbids,
   withFileLock,
 } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
@@ -26,6 +29,8 @@ export interface BeirDownloadOptions {
   baseUrl?: string | undefined;
   /** What the zip must hash to instead of the published MD5; needed for a data set that is not in the table. */
   md5?: string | undefined;
+  /** True: never connect; undefined: as the environment says. */
+  offline?: boolean | undefined;
   environment?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -72,12 +77,14 @@ async function fetchTo(
   target: string,
   name: string,
   source: BeirSource,
-  { baseUrl, environment = process.env, signal, progress = SILENT }: BeirDownloadOptions,
+  { baseUrl, offline, environment = process.env, signal, progress = SILENT }: BeirDownloadOptions,
 ): Promise<void> {
-  const base = (baseUrl ?? (environment.LLM_QE_BEIR_URL || BEIR_URL)).replace(/\/+$/, '');
+  const base = (chooseSetting(baseUrl, 'beirUrl', environment) ?? BEIR_URL).replace(/\/+$/, '');
   const zip = `${target}.zip`;
-  if (!(await isThere(zip)))
+  if (!(await isThere(zip))) {
+    refuseDownload(name, offline, environment);
     await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
+  }
   try {
     await checkMd5(zip, source.md5, signal);
     await unpackTo(target, zip, name, source, signal);
@@ -87,6 +94,14 @@ async function fetchTo(
     throw error;
   }
   await rm(zip, { force: true });
+}
+
+function refuseDownload(name: string, offline: boolean | undefined, environment: NodeJS.ProcessEnv): void {
+  const forbids = whatForbids('downloads', offline, environment);
+  if (forbids === undefined) return;
+  throw new DataError(`${name} is not there yet, and connections are switched off by ${forbids}`, {
+    fix: `${allowAgain(forbids)}, or name the folder of a data set that you have.`,
+  });
 }
 
 /** Unpacks beside the target and moves the whole data set into place. */

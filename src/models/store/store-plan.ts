@@ -1,4 +1,4 @@
-import { ModelError } from '../../system/index.ts';
+import { allowAgain, ModelError } from '../../system/index.ts';
 import { closestKnownName, KNOWN_MODELS, type KnownModel } from './known-models.ts';
 import { formatReference, type HubReference } from './sources/hub-reference.ts';
 import type { PinnedFile } from './store-types.ts';
@@ -58,11 +58,11 @@ export function unknownModel(name: string): ModelError {
 /** A model that could be fetched, were connections allowed. */
 export class ModelNotThereError extends ModelError {}
 
-/** The error for a model that is not there while connections are forbidden. */
-export function offlineError(plan: Plan): ModelNotThereError {
+/** The error for a model that is not there while connections are forbidden. @param forbids what forbids them, by its name */
+export function offlineError(plan: Plan, forbids: string): ModelNotThereError {
   const place = plan.hub === undefined ? plan.name : `${plan.name} (${formatReference(plan.hub)})`;
-  return new ModelNotThereError(`${place} is not in the store, and connections are switched off`, {
-    fix: `Unset LLM_QE_OFFLINE and HF_HUB_OFFLINE and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
+  return new ModelNotThereError(`${place} is not in the store, and connections are switched off by ${forbids}`, {
+    fix: `${allowAgain(forbids)} and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
   });
 }
 

@@ -12,6 +12,7 @@ import {
   SILENT,
   syncFolder,
   systemFault,
+  whatForbids,
   withFileLock,
 } from '../../system/index.ts';
 import { findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
@@ -19,7 +20,7 @@ import { FolderSource } from './sources/folder.ts';
 import { HubSource } from './sources/hub.ts';
 import { findSnapshot } from './sources/hub-cache.ts';
 import { formatReference, parseHubReference } from './sources/hub-reference.ts';
-import { isOffline, readHubSettings } from './sources/hub-settings.ts';
+import { readHubSettings } from './sources/hub-settings.ts';
 import type { ModelSource } from './sources/source.ts';
 import { WheelSource } from './sources/wheel.ts';
 import { FileHashes } from './store-hashes.ts';
@@ -40,7 +41,7 @@ import type { FileRecord, ModelKind, ResolvedModel } from './store-types.ts';
 export interface ModelStoreOptions {
   /** Folder of everything that is kept. Default: {@link cacheHome} of the environment. */
   home?: string | undefined;
-  /** Never connect. Default: what LLM_QE_OFFLINE and HF_HUB_OFFLINE say. */
+  /** True: never connect. False: connect whatever the environment says. Default: what the environment says, see `whatForbids`. */
   offline?: boolean | undefined;
   /** Default: the process's own. */
   environment?: NodeJS.ProcessEnv | undefined;
@@ -82,7 +83,8 @@ export interface StoreEntry {
 export class ModelStore {
   readonly #home: string;
   readonly #folder: string;
-  readonly #offline: boolean;
+  /** What forbids connections, by its name; undefined if they are allowed. */
+  readonly #offline: string | undefined;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #progress: Progress;
   readonly #hashes: FileHashes;
@@ -91,7 +93,7 @@ export class ModelStore {
     this.#environment = options.environment ?? process.env;
     this.#home = options.home ?? cacheHome(this.#environment);
     this.#folder = join(this.#home, 'models');
-    this.#offline = options.offline ?? isOffline(this.#environment);
+    this.#offline = whatForbids('downloads', options.offline, this.#environment);
     this.#progress = options.progress ?? SILENT;
     this.#hashes = new FileHashes(this.#home);
   }
@@ -112,7 +114,7 @@ export class ModelStore {
     if (plan === undefined) return await this.#resolvePath(name, options.signal);
     const found = options.from === undefined ? await this.#find(plan, options) : undefined;
     if (found !== undefined) return found;
-    if (this.#offline && options.from === undefined) throw offlineError(plan);
+    if (this.#offline !== undefined && options.from === undefined) throw offlineError(plan, this.#offline);
     const place = join(this.#folder, plan.folder);
     await makeFolder(this.#folder);
     let waiting: ProgressTask | undefined;

@@ -31,7 +31,8 @@ export interface DemoSettings {
   alpha: number;
   seed: number;
   threads: number | undefined;
-  offline: boolean;
+  /** Undefined: as the environment says. */
+  offline: boolean | undefined;
 }
 
 export interface DemoOptions {

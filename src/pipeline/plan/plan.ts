@@ -5,7 +5,7 @@ import {
   ModelStore,
   type ResolvedModel,
 } from '../../models/index.ts';
-import { isAbort, LlmQeError, ModelError, type Progress, UsageError } from '../../system/index.ts';
+import { isAbort, LlmQeError, ModelError, type Progress, UsageError, whatForbids } from '../../system/index.ts';
 import { findFinished, openContext } from '../align.ts';
 import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
 import { isTuned } from '../recipe/recipe.ts';
@@ -197,7 +197,7 @@ async function checkModel(
     return model;
   } catch (error) {
     if (isAbort(error) || !(error instanceof LlmQeError)) throw error;
-    const isFetched = error instanceof ModelNotThereError && options.offline !== true;
+    const isFetched = error instanceof ModelNotThereError && whatForbids('downloads', options.offline) === undefined;
     const detail = isFetched ? describeFetching(name) : describeFault(error);
     inputs.push({ input, state: isFetched ? 'to fetch' : 'missing', detail });
     return undefined;

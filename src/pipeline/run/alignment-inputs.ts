@@ -125,7 +125,7 @@ export interface AlignmentModels {
 
 /** @throws ModelError, NetworkError */
 export async function openModels(recipe: Recipe, options: InputOptions = {}): Promise<AlignmentModels> {
-  const { offline = false, progress = SILENT, signal } = options;
+  const { offline, progress = SILENT, signal } = options;
   const store = new ModelStore({ offline, progress });
   const generator = await store.resolve(recipe.generator.model, { kind: 'generator', signal });
   const other = recipe.answerGenerator;

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { connectGenerator, type Generator, loadGenerator } from '../../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../../models/index.ts';
-import { cacheHome, isThere, makeFolder, UsageError } from '../../system/index.ts';
+import { cacheHome, isThere, makeFolder, refuseServerOffline } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
 
@@ -17,14 +17,10 @@ export async function openWriter(
   writer: Writer,
   model: ResolvedModel | undefined,
   maxTokens: number,
-  { signal, progress, threads, offline = false }: InputOptions,
+  { signal, progress, threads, offline }: InputOptions,
 ): Promise<Generator> {
   if (writer.servers.length > 0) {
-    if (offline) {
-      throw new UsageError('--offline, but the recipe names servers', {
-        fix: 'Leave --offline, or the servers, away.',
-      });
-    }
+    refuseServerOffline(writer.servers[0]!, offline);
     const { servers: baseUrls, serverModel, concurrency } = writer;
     return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, signal });
   }

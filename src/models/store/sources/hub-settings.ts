@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { chooseSetting, type EnvironmentSetting, UsageError } from '../../../system/index.ts';
 
 /** How the Hugging Face hub is reached, by the environment variables that its own libraries read. */
 export interface HubSettings {
@@ -12,21 +13,28 @@ export interface HubSettings {
   cache: string;
 }
 
+/** @throws UsageError for a token that no HTTP header can carry */
 export async function readHubSettings(environment: NodeJS.ProcessEnv): Promise<HubSettings> {
-  const caches = environment.XDG_CACHE_HOME || join(environment.HOME || homedir(), '.cache');
-  const home = environment.HF_HOME || join(caches, 'huggingface');
-  const tokenFile = environment.HF_TOKEN_PATH || join(home, 'token');
-  const token = environment.HF_TOKEN || (await readFile(tokenFile, 'utf8').catch(() => ''));
+  const read = (setting: EnvironmentSetting) => chooseSetting(undefined, setting, environment);
+  const caches = read('caches') ?? join(environment.HOME || homedir(), '.cache');
+  const home = read('hubHome') ?? join(caches, 'huggingface');
+  const tokenFile = read('hubTokenFile') ?? join(home, 'token');
+  const token = read('hubToken') ?? (await readFile(tokenFile, 'utf8').catch(() => ''));
   return {
-    endpoint: (environment.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
-    token: token.trim() || undefined,
-    cache: environment.HF_HUB_CACHE || environment.HUGGINGFACE_HUB_CACHE || join(home, 'hub'),
+    endpoint: (read('hubEndpoint') ?? 'https://huggingface.co').replace(/\/+$/, ''),
+    token: checkToken(token.trim()),
+    cache: read('hubCache') ?? join(home, 'hub'),
   };
 }
 
-/** Whether the environment forbids connections: `LLM_QE_OFFLINE` or `HF_HUB_OFFLINE`. */
-export function isOffline(environment: NodeJS.ProcessEnv): boolean {
-  return [environment.LLM_QE_OFFLINE, environment.HF_HUB_OFFLINE].some((value) =>
-    /^(1|on|yes|true)$/i.test(value?.trim() ?? ''),
+/** A token with a line break in it would fail deep inside the HTTP client, which prints it. */
+function checkToken(token: string): string | undefined {
+  if (token === '') return undefined;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UsageError(
+    'the access token of the Hugging Face hub holds a blank, a line break or another character that no token has',
+    {
+      fix: 'Set HF_TOKEN to the token alone, as it stands in the settings of your account (it begins with hf_).',
+    },
   );
 }
