@@ -1,0 +1,372 @@
+import { describe, expect, it } from 'vitest';
+import { fiveDocuments } from '../../test/support/five-documents.ts';
+import type { Run } from '../measures/index.ts';
+import type { CorpusSearch } from './corpus-search.ts';
+import type { ExpandedQuery, Retriever } from './retriever.ts';
+import type { RetrievalSettings } from './settings.ts';
+
+/**
+ * Goldens by hand over the five documents of test/support/five-documents.ts:
+ * d1 (4, 0), d2 (3, 4), d3 (0, 2), d4 (-3, 4), d5 (12, 5).
+ */
+const open = await fiveDocuments();
+const searches = new Map<string, CorpusSearch>();
+
+/** One search for equal settings. */
+function opened(settings: Partial<RetrievalSettings>): CorpusSearch {
+  const key = JSON.stringify(settings);
+  const search = searches.get(key) ?? open(settings);
+  searches.set(key, search);
+  return search;
+}
+
+const saw = (...expansions: string[]): ExpandedQuery => ({ id: 'q', text: 'saw', expansions });
+/** The query whose id is a document's. */
+const self = (...expansions: string[]): ExpandedQuery => ({ ...saw(...expansions), id: 'd5' });
+
+interface Case {
+  settings?: Partial<RetrievalSettings>;
+  /** Of the retriever alone, above the setting. */
+  alpha?: number;
+  depth?: number;
+  dropSelf?: boolean;
+}
+
+async function search(
+  kind: Retriever['name'],
+  queries: readonly ExpandedQuery[],
+  { settings = {}, alpha, depth = 10, dropSelf = true }: Case = {},
+): Promise<Run> {
+  const retriever = await opened(settings).retriever(kind, alpha === undefined ? {} : { alpha });
+  const { run } = await retriever.retrieve(queries, { depth, dropSelf });
+  return run;
+}
+
+/** The hits of the one query, as `id score` in order of rank. */
+async function hitsOf(kind: Retriever['name'], query: ExpandedQuery, options: Case = {}): Promise<[string, number][]> {
+  const run = await search(kind, [query], options);
+  return run.get(query.id)!.map(({ id, score }) => [id, score]);
+}
+
+async function expectHits(
+  kind: Retriever['name'],
+  query: ExpandedQuery,
+  options: Case,
+  wanted: readonly (readonly [string, number])[],
+): Promise<void> {
+  const hits = await hitsOf(kind, query, options);
+  expect(hits.map(([id]) => id)).toEqual(wanted.map(([id]) => id));
+  for (const [at, [, score]] of wanted.entries()) expect(hits[at]![1]).toBeCloseTo(score, 6);
+}
+
+describe('dense search', () => {
+  // E(saw) = (1, 0), E(ship sea) = (0, 1): the combined vector is (1 - alpha, alpha).
+  it.each([
+    // (1, 0): the first coordinate.
+    { alpha: 0, hits: { d5: 12, d1: 4, d2: 3, d3: 0, d4: -3 } },
+    // (3/4, 1/4): d5 9 + 5/4, d2 9/4 + 1, d1 3, d3 1/2, d4 -9/4 + 1.
+    { alpha: 0.25, hits: { d5: 10.25, d2: 3.25, d1: 3, d3: 0.5, d4: -1.25 } },
+    // (1/2, 1/2): half the sum of the coordinates.
+    { alpha: 0.5, hits: { d5: 8.5, d2: 3.5, d1: 2, d3: 1, d4: 0.5 } },
+    // (1/4, 3/4): d5 3 + 15/4, d2 3/4 + 3, d4 -3/4 + 3, d3 3/2, d1 1.
+    { alpha: 0.75, hits: { d5: 6.75, d2: 3.75, d4: 2.25, d3: 1.5, d1: 1 } },
+    // (0, 1): the second coordinate; d4 and d2 tie at 4, the larger id first.
+    { alpha: 1, hits: { d5: 5, d4: 4, d2: 4, d3: 2, d1: 0 } },
+  ])('weighs the expansion by alpha $alpha (dot)', async ({ alpha, hits }) => {
+    await expectHits('dense', saw('ship sea'), { alpha }, Object.entries(hits));
+  });
+
+  it.each([
+    // First coordinate over length: d1 4/4, d5 12/13, d2 3/5, d3 0, d4 -3/5.
+    { alpha: 0, hits: { d1: 1, d5: 12 / 13, d2: 0.6, d3: 0, d4: -0.6 } },
+    // (1/2, 1/2) has the direction (1, 1)/√2: sum of the coordinates over length and √2; d3 and d1 tie.
+    {
+      alpha: 0.5,
+      hits: {
+        d2: 7 / 5 / Math.SQRT2,
+        d5: 17 / 13 / Math.SQRT2,
+        d3: 1 / Math.SQRT2,
+        d1: 1 / Math.SQRT2,
+        d4: 1 / 5 / Math.SQRT2,
+      },
+    },
+    // Second coordinate over length: d3 2/2, d4 and d2 4/5, d5 5/13, d1 0.
+    { alpha: 1, hits: { d3: 1, d4: 0.8, d2: 0.8, d5: 5 / 13, d1: 0 } },
+  ])('weighs the expansion by alpha $alpha (cosine)', async ({ alpha, hits }) => {
+    await expectHits('dense', saw('ship sea'), { alpha, settings: { similarity: 'cosine' } }, Object.entries(hits));
+  });
+
+  it('combines the vectors as they are, and only then takes their direction (cosine)', async () => {
+    // E(lamp) = (-3, 2): (-1, 1) has the direction (-1, 1)/√2. Of unit vectors it would point to the right, and d2 come first.
+    await expectHits('dense', saw('lamp'), { settings: { similarity: 'cosine' } }, [
+      ['d4', 7 / 5 / Math.SQRT2],
+      ['d3', 2 / 2 / Math.SQRT2],
+      ['d2', 1 / 5 / Math.SQRT2],
+      ['d5', -7 / 13 / Math.SQRT2],
+      ['d1', -4 / 4 / Math.SQRT2],
+    ]);
+  });
+
+  it.each([
+    // No expansion: E(saw) = (1, 0), not half of it.
+    { expansions: [], hits: { d5: 12, d1: 4, d2: 3, d3: 0, d4: -3 } },
+    // One: (1/2, 1/2).
+    { expansions: ['ship sea'], hits: { d5: 8.5, d2: 3.5, d1: 2, d3: 1, d4: 0.5 } },
+    // Two: the mean of (0, 1) and (0, 3) is (0, 2); (1/2, 1). d3 and d1 tie at 2.
+    { expansions: ['ship sea', 'ship'], hits: { d5: 11, d2: 5.5, d4: 2.5, d3: 2, d1: 2 } },
+    // Three: the mean of (0, 1), (0, 3) and (-3, 2) is (-1, 2); (0, 1).
+    { expansions: ['ship sea', 'ship', 'lamp'], hits: { d5: 5, d4: 4, d2: 4, d3: 2, d1: 0 } },
+    // The same one twice is the same mean.
+    { expansions: ['ship sea', 'ship sea'], hits: { d5: 8.5, d2: 3.5, d1: 2, d3: 1, d4: 0.5 } },
+  ])('takes the mean of $expansions.length expansions', async ({ expansions, hits }) => {
+    await expectHits('dense', saw(...expansions), {}, Object.entries(hits));
+  });
+
+  it('gives each query of a batch its own expansions', async () => {
+    const batch = [
+      { id: 'one', text: 'saw', expansions: ['ship sea', 'ship'] }, // (1/2, 1)
+      { id: 'none', text: 'ship sea', expansions: [] }, // (0, 1)
+      { id: 'last', text: 'saw', expansions: ['turn'] }, // (0, 1/2)
+    ];
+    const run = await search('dense', batch, { depth: 2 });
+    expect([...run]).toEqual([
+      [
+        'one',
+        [
+          { id: 'd5', score: 11 },
+          { id: 'd2', score: 5.5 },
+        ],
+      ],
+      [
+        'none',
+        [
+          { id: 'd5', score: 5 },
+          { id: 'd4', score: 4 },
+        ],
+      ],
+      [
+        'last',
+        [
+          { id: 'd5', score: 2.5 },
+          { id: 'd4', score: 2 },
+        ],
+      ],
+    ]);
+  });
+
+  it('takes alpha from the settings where the retriever has none of its own', async () => {
+    const settings = { alpha: 0.25 };
+    expect(await hitsOf('dense', saw('ship sea'), { settings })).toEqual(
+      await hitsOf('dense', saw('ship sea'), settings),
+    );
+  });
+
+  it('embeds expansions in the role that is set', async () => {
+    // As a document "ship sea" is (-1, 1): (1/2 - 1/2, 1/2).
+    await expectHits('dense', saw('ship sea'), { settings: { expansionRole: 'document' } }, [
+      ['d5', 2.5],
+      ['d4', 2],
+      ['d2', 2],
+      ['d3', 1],
+      ['d1', 0],
+    ]);
+  });
+
+  it('ranks a query without a batch around it alike, and none at all', async () => {
+    expect(await search('dense', [])).toEqual(new Map());
+    expect([...(await search('dense', [saw(), { ...saw(), id: 'p' }], { depth: 1 })).values()]).toEqual([
+      [{ id: 'd5', score: 12 }],
+      [{ id: 'd5', score: 12 }],
+    ]);
+  });
+});
+
+describe('BM25', () => {
+  // 5 documents, k1 = 1, b = 0: a term adds count · idf · f / (f + 1).
+  // saw (d1 three times, d2), ship (d3 three times, d4 twice) and sea (d4, d5) stand in two documents each:
+  // idf = ln(1 + (5 - 2 + 1/2) / (2 + 1/2)) = ln 2.4.
+  const idf = Math.log(2.4);
+
+  it('scores the query as it is', async () => {
+    await expectHits('bm25', saw(), {}, [
+      ['d1', (3 / 4) * idf],
+      ['d2', (1 / 2) * idf],
+    ]);
+  });
+
+  it('repeats the query before its expansions', async () => {
+    // saw five times, ship and sea once; title and text are one field: d4 holds ship twice.
+    await expectHits('bm25', saw('ship sea'), {}, [
+      ['d1', 5 * (3 / 4) * idf],
+      ['d2', 5 * (1 / 2) * idf],
+      ['d4', (2 / 3 + 1 / 2) * idf],
+      ['d3', (3 / 4) * idf],
+      ['d5', (1 / 2) * idf],
+    ]);
+    // saw, ship and sea once: d3 and d1 tie at 3/4, d5 and d2 at 1/2.
+    await expectHits('bm25', saw('ship sea'), { settings: { queryRepeats: 1 } }, [
+      ['d4', (2 / 3 + 1 / 2) * idf],
+      ['d3', (3 / 4) * idf],
+      ['d1', (3 / 4) * idf],
+      ['d5', (1 / 2) * idf],
+      ['d2', (1 / 2) * idf],
+    ]);
+  });
+
+  it('joins several expansions, and passes over blank ones', async () => {
+    // saw twice, ship twice, sea once.
+    const wanted: [string, number][] = [
+      ['d4', (2 * (2 / 3) + 1 / 2) * idf],
+      ['d3', 2 * (3 / 4) * idf],
+      ['d1', 2 * (3 / 4) * idf],
+      ['d2', 2 * (1 / 2) * idf],
+      ['d5', (1 / 2) * idf],
+    ];
+    await expectHits('bm25', saw('ship sea', 'ship'), { settings: { queryRepeats: 2 } }, wanted);
+    await expectHits('bm25', saw('ship sea', ' ', 'ship', ''), { settings: { queryRepeats: 2 } }, wanted);
+    await expectHits('bm25', saw(' '), {}, await hitsOf('bm25', saw()));
+  });
+
+  it('heeds k1 and b', async () => {
+    // b = 1, mean length 15 / 5 = 3: k1 · length / 3. With k1 = 3: d1 4, d2 2.
+    await expectHits('bm25', saw(), { settings: { k1: 3, b: 1 } }, [
+      ['d1', (3 / (3 + 4)) * idf],
+      ['d2', (1 / (1 + 2)) * idf],
+    ]);
+  });
+
+  it('finds nothing for words that no document holds', async () => {
+    expect(await hitsOf('bm25', { id: 'q', text: 'zebra', expansions: [] })).toEqual([]);
+  });
+});
+
+describe('fused search', () => {
+  // Dense (alpha 1/2): d5 d2 d1 d3 d4. BM25 (query five times): d1 d2 d4 d3 d5.
+  it('adds 1 / (60 + rank) of the dense and the BM25 run', async () => {
+    await expectHits('rrf', saw('ship sea'), {}, [
+      ['d1', 1 / 63 + 1 / 61],
+      ['d2', 1 / 62 + 1 / 62],
+      ['d5', 1 / 61 + 1 / 65],
+      ['d4', 1 / 65 + 1 / 63],
+      ['d3', 1 / 64 + 1 / 64],
+    ]);
+  });
+
+  it('heeds the constant; equal sums go by id descending', async () => {
+    // k = 1: d5 1/2 + 1/6 and d2 1/3 + 1/3 tie.
+    await expectHits('rrf', saw('ship sea'), { settings: { rrfK: 1 } }, [
+      ['d1', 1 / 4 + 1 / 2],
+      ['d5', 1 / 2 + 1 / 6],
+      ['d2', 1 / 3 + 1 / 3],
+      ['d4', 1 / 6 + 1 / 4],
+      ['d3', 1 / 5 + 1 / 5],
+    ]);
+  });
+
+  it('gives the dense part its alpha', async () => {
+    // alpha 1: d5 d4 d2 d3 d1. d4 and d2 tie, d5 and d1 too.
+    const wanted: [string, number][] = [
+      ['d4', 1 / 62 + 1 / 63],
+      ['d2', 1 / 63 + 1 / 62],
+      ['d5', 1 / 61 + 1 / 65],
+      ['d1', 1 / 65 + 1 / 61],
+      ['d3', 1 / 64 + 1 / 64],
+    ];
+    await expectHits('rrf', saw('ship sea'), { settings: { alpha: 1 } }, wanted);
+    await expectHits('rrf', saw('ship sea'), { alpha: 1 }, wanted);
+  });
+
+  it('ranks what one part alone finds', async () => {
+    // Without expansion BM25 finds d1 and d2; dense: d5 d1 d2 d3 d4.
+    await expectHits('rrf', saw(), {}, [
+      ['d1', 1 / 62 + 1 / 61],
+      ['d2', 1 / 63 + 1 / 62],
+      ['d5', 1 / 61],
+      ['d3', 1 / 64],
+      ['d4', 1 / 65],
+    ]);
+  });
+
+  it('searches both parts to the depth, and keeps so many', async () => {
+    // Two each: dense d5 d2, BM25 d1 d2; d5 and d1 tie.
+    await expectHits('rrf', saw('ship sea'), { depth: 2 }, [
+      ['d2', 1 / 62 + 1 / 62],
+      ['d5', 1 / 61],
+    ]);
+  });
+});
+
+describe('a document that is the query itself', () => {
+  const cases = [
+    { kind: 'dense', dropped: ['d2', 'd1', 'd3', 'd4'], kept: ['d5', 'd2', 'd1', 'd3', 'd4'] },
+    { kind: 'bm25', dropped: ['d1', 'd2', 'd4', 'd3'], kept: ['d1', 'd2', 'd4', 'd3', 'd5'] },
+    // Of the dropped runs: d2 1/61 + 1/62 = d1 1/62 + 1/61, d4 1/64 + 1/63 = d3 1/63 + 1/64.
+    { kind: 'rrf', dropped: ['d2', 'd1', 'd4', 'd3'], kept: ['d1', 'd2', 'd5', 'd4', 'd3'] },
+  ] as const;
+
+  it.each(cases)('is dropped from $kind, or kept where asked', async ({ kind, dropped, kept }) => {
+    const ids = async (options: Case) => (await hitsOf(kind, self('ship sea'), options)).map(([id]) => id);
+    expect(await ids({ dropSelf: true })).toEqual(dropped);
+    expect(await ids({ dropSelf: false })).toEqual(kept);
+    // The next document takes its place, so that as many come back.
+    expect(await ids({ dropSelf: true, depth: 3 })).toEqual(dropped.slice(0, 3));
+  });
+
+  it.each(cases)('stands in the way of no other query ($kind)', async ({ kind, dropped, kept }) => {
+    const run = await search(kind, [saw('ship sea'), self('ship sea')], { dropSelf: true });
+    expect(run.get('q')!.map(({ id }) => id)).toEqual(kept);
+    expect(run.get('d5')!.map(({ id }) => id)).toEqual(dropped);
+  });
+});
+
+describe('the depth', () => {
+  it.each(['dense', 'bm25', 'rrf'] as const)('beyond the corpus finds the whole corpus (%s)', async (kind) => {
+    const all = await hitsOf(kind, saw('ship sea'), { depth: 5 });
+    expect(all).toHaveLength(5);
+    expect(await hitsOf(kind, saw('ship sea'), { depth: 1000 })).toEqual(all);
+    if (kind !== 'rrf') expect(await hitsOf(kind, saw('ship sea'), { depth: 1 })).toEqual(all.slice(0, 1));
+  });
+});
+
+describe('what a retriever says of itself', () => {
+  it.each([
+    [
+      'dense',
+      {
+        encoder: 'five',
+        'encoder key': 'five-1',
+        pooling: 'none',
+        similarity: 'cosine',
+        alpha: 0.3,
+        'expansion role': 'query',
+      },
+    ],
+    ['bm25', { k1: 1, b: 0, 'query repeats': 3 }],
+    [
+      'rrf',
+      {
+        ...{ 'rrf k': 7, k1: 1, b: 0, 'query repeats': 3 },
+        ...{ encoder: 'five', 'encoder key': 'five-1', pooling: 'none', similarity: 'cosine', alpha: 0.3 },
+        'expansion role': 'query',
+      },
+    ],
+  ] as const)('%s: name, size and settings', async (kind, settings) => {
+    const retriever = await open({ alpha: 0.3, similarity: 'cosine', queryRepeats: 3, rrfK: 7 }).retriever(kind);
+    expect(retriever.name).toBe(kind);
+    expect(retriever.size).toBe(5);
+    expect(retriever.settings).toEqual(settings);
+  });
+
+  it('says what embedding and searching took', async () => {
+    for (const kind of ['dense', 'bm25', 'rrf'] as const) {
+      const retriever = await opened({}).retriever(kind);
+      const { encodeMilliseconds, searchMilliseconds } = await retriever.retrieve([saw()], {
+        depth: 1,
+        dropSelf: true,
+      });
+      expect(searchMilliseconds).toBeGreaterThan(0);
+      if (kind === 'bm25') expect(encodeMilliseconds).toBe(0);
+      else expect(encodeMilliseconds).toBeGreaterThan(0);
+    }
+  });
+});
