@@ -17,3 +17,12 @@ export {
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
+export {
+  type Judgeable,
+  measureInWords,
+  P_IN_WORDS,
+  VERDICT_THRESHOLDS,
+  type Verdict,
+  type VerdictKind,
+  verdictOn,
+} from './verdict.ts';

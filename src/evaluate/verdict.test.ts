@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { type Judgeable, measureInWords, verdictOn } from './verdict.ts';
+
+const compared = (changes: Partial<Judgeable>): Judgeable => ({
+  ...{ measure: 'nDCG@10', delta: 0.04, interval: [0.01, 0.07], randomization: 0.006 },
+  ...{ helped: 62, hurt: 38, unchanged: 100, ...changes },
+});
+const loss = { delta: -0.04, interval: [-0.07, -0.01] as [number, number] };
+
+describe('a verdict', () => {
+  it.each([
+    ['a clear gain', {}, 'gain', 'helped 62 queries, hurt 38 of 200: a real gain'],
+    ['a clear loss', { ...loss, helped: 38, hurt: 62 }, 'loss', 'helped 38 queries, hurt 62 of 200: a real loss'],
+    ['a p that is too large', { randomization: 0.05 }, 'none', 'of 200: no difference shown'],
+    ['a p just below', { randomization: 0.0499 }, 'gain', 'a real gain'],
+    ['an interval that holds 0, against p', { interval: [-0.001, 0.08] }, 'none', 'no difference shown'],
+    ['a p that Holm makes too large', { holm: 0.06 }, 'none', 'no difference shown'],
+    ['a Holm-corrected p that is small enough', { holm: 0.03 }, 'gain', 'a real gain'],
+    [
+      'few queries',
+      { ...loss, randomization: 0.03, helped: 5, hurt: 14, unchanged: 21 },
+      'few',
+      'of 40: too few queries to tell',
+    ],
+    [
+      'few queries, and all changed',
+      { helped: 40, hurt: 3, unchanged: 0, randomization: 0.0001 },
+      'gain',
+      'of 43: a real gain',
+    ],
+    [
+      'so few that nothing counts',
+      { helped: 19, hurt: 0, unchanged: 0, randomization: 0 },
+      'few',
+      'too few queries to tell',
+    ],
+    ['50 queries', { helped: 20, hurt: 10, unchanged: 20, randomization: 0.3 }, 'none', 'of 50: no difference shown'],
+    [
+      'one query',
+      { helped: 1, hurt: 0, unchanged: 0, randomization: 1 },
+      'few',
+      'helped 1 query, hurt 0 of 1: too few',
+    ],
+    [
+      'nothing changed',
+      { delta: 0, interval: [0, 0], randomization: 1, helped: 0, hurt: 0, unchanged: 1200 },
+      'none',
+      'helped 0 queries, hurt 0 of 1,200: no difference',
+    ],
+  ] as [string, Partial<Judgeable>, string, string][])('on %s', (_what, changes, kind, words) => {
+    const verdict = verdictOn(compared(changes));
+    expect(verdict.kind).toBe(kind);
+    expect(verdict.words).toContain(words);
+  });
+
+  it('says what it rests on, and never more', () => {
+    expect(verdictOn(compared({})).reason).toBe(
+      'On average nDCG@10 changed by +0.0400; the true mean change probably lies between +0.0100 and +0.0700. If there were no difference, chance would give one this large in 6 of 1,000 cases (p 0.0060).',
+    );
+    expect(verdictOn(compared({ randomization: 0.4 })).reason).toMatch(/40 of 100 cases .*does not rule chance out/);
+    expect(verdictOn(compared({ randomization: 0.00001 })).reason).toContain(
+      'fewer than 1 of 1,000 cases (p < 0.0001)',
+    );
+    const few = verdictOn(compared({ helped: 4, hurt: 9, unchanged: 27, randomization: 0.2 })).reason;
+    expect(few).toMatch(/Over 40 queries .* says nothing: use at least 50/);
+    expect(few).not.toContain('(p');
+  });
+});
+
+it('explains the measures of the tables', () => {
+  for (const name of ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100', 'P@5'])
+    expect(measureInWords(name)).toContain(`${name} is`);
+  expect(measureInWords('Hole@10')).toBeUndefined();
+});
