@@ -4,9 +4,15 @@
  *   npx llm-qe expand --dataset runs/demo/wordnet --split dev --max-tokens 96 --out runs/demo/dev.jsonl
  *   npm run example -- choose-alpha runs/demo/wordnet runs/demo/dev.jsonl
  */
-import { BeirDataset } from '../src/data/index.ts';
-import { compareArms, joinExpansions, loadTopics, runArm } from '../src/evaluate/index.ts';
-import { CorpusSearch, defaultRetrievalSettings } from '../src/retrieve/index.ts';
+import {
+  BeirDataset,
+  CorpusSearch,
+  compareArms,
+  defaultRetrievalSettings,
+  joinExpansions,
+  loadTopics,
+  runArm,
+} from 'llm-qe';
 
 const [folder = 'runs/demo/wordnet', expansions = 'runs/demo/dev.jsonl'] = process.argv.slice(2);
 const dataset = await BeirDataset.open(folder);

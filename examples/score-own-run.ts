@@ -2,7 +2,7 @@
  * Scoring a run that any other system made, without a file: two rankings, their measures, a paired test.
  *   npm run example -- score-own-run
  */
-import { compareRuns, evaluateRun, type Qrels, type Run } from '../src/measures/index.ts';
+import { compareRuns, evaluateRun, type Qrels, type Run } from 'llm-qe';
 
 const qrels: Qrels = new Map([
   ['q1', new Map([['d1', 1]])],
