@@ -22,16 +22,13 @@ export interface TopicOptions {
 /**
  * Loads the queries that a split judges, in the order of the queries file.
  *
- * @throws DataError when the split judges no query, or one that the data set does not hold
+ * @throws DataError if the split judges no query, or one that the data set does not hold
  */
 export async function loadTopics(dataset: BeirDataset, split: string, options: TopicOptions = {}): Promise<Topics> {
   const all = await dataset.queries(options.queriesFile === undefined ? {} : { file: options.queriesFile });
   const qrels = await dataset.qrels(split);
   checkJudgedQueries(dataset, split, qrels, all);
   const judged = [...all.values()].filter(({ id }) => qrels.has(id));
-  if (judged.length === 0) {
-    throw new DataError(`split ${split} judges no query`, { file: dataset.folder, fix: 'Name another split.' });
-  }
   const chosen = sample(judged, options);
   return {
     dataset: dataset.name,
