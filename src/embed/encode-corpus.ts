@@ -55,7 +55,6 @@ export async function encodeCorpus(
   const folder = join(options.folder, key.slice(0, 32));
   if (await isFinished(folder)) return VectorFile.open(folder, key);
   await makeFolder(folder);
-  const onWait = (holder: string) => waitingTask(options.progress).note(`process ${holder}`);
   await withFileLock(
     `${folder}.lock`,
     async () => {
@@ -69,13 +68,9 @@ export async function encodeCorpus(
       };
       await writeDurably(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
     },
-    { signal, onWait },
+    { signal, progress: options.progress, what: 'encodes the same corpus' },
   );
   return VectorFile.open(folder, key);
-}
-
-function waitingTask(progress: Progress = SILENT): ProgressTask {
-  return progress.task('waiting for another process that encodes the same corpus', undefined, 'seconds');
 }
 
 async function isFinished(folder: string): Promise<boolean> {

@@ -125,9 +125,9 @@ describe('Journal', () => {
     await journal.append({ n: 1 });
     await journal.close();
     await writeFile(`${file}.lock`, `${process.ppid} ${hostname()}\n`);
-    await expect(Journal.open(file, schema)).rejects.toThrow(/another command is writing/);
+    await expect(Journal.open(file, schema)).rejects.toThrow(/another command writes/);
     await writeFile(`${file}.lock`, '1 another-machine\n');
-    await expect(Journal.open(file, schema)).rejects.toThrow(/1 another-machine/);
+    await expect(Journal.open(file, schema)).rejects.toThrow(/process 1 on another-machine/);
   });
 
   it('takes the lock of a process that has ended', async () => {

@@ -241,7 +241,7 @@ function lock(file: string): Promise<() => Promise<void>> {
         signal: refusal.signal,
         onWait: (holder) => {
           refused(
-            new ResourceError(`another command is writing this file (process and host: ${holder})`, {
+            new ResourceError(`another command writes this file: ${holder}`, {
               file,
               fix: `Wait until it is done, or name another output; if no such process runs, delete ${path}.`,
             }),

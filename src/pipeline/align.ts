@@ -42,9 +42,9 @@ export interface AlignResult {
 export async function align(recipe: Recipe, options: AlignOptions): Promise<AlignResult> {
   const { folder, signal, progress = SILENT } = options;
   await makeFolder(folder);
-  const onWait = (holder: string) =>
-    progress.task('waiting for another process that works in the same folder', undefined, 'seconds').note(holder);
-  return withFileLock(join(folder, '.lock'), () => run(recipe, { ...options, progress }), { signal, onWait });
+  return withFileLock(join(folder, '.lock'), () => run(recipe, { ...options, progress }), {
+    ...{ signal, progress, what: 'works in the same folder' },
+  });
 }
 
 async function run(recipe: Recipe, options: AlignOptions & { progress: Progress }): Promise<AlignResult> {

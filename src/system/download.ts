@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
-import { makeFolder, syncFolder } from './durable-file.ts';
 import { AbortedError, DataError, systemFault } from './errors.ts';
+import { makeFolder, syncFolder } from './folders.ts';
 import { address, ConnectionError, connectionFault, httpError, request, withRetries } from './http.ts';
 import { type Progress, type ProgressTask, SILENT } from './progress.ts';
 

@@ -1,6 +1,7 @@
+export { endBoundChild, spawnBound } from './bound-child.ts';
 export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
-export { DurableFile, isThere, makeFolder, syncFolder, writeDurably } from './durable-file.ts';
+export { DurableFile, writeDurably } from './durable-file.ts';
 export {
   allowAgain,
   type Connection,
@@ -24,6 +25,7 @@ export {
   UsageError,
 } from './errors.ts';
 export { type FileLockOptions, withFileLock } from './file-lock.ts';
+export { isThere, makeFolder, syncFolder } from './folders.ts';
 export { canonicalJson, contentKey, sha256, sha256File } from './hash.ts';
 export {
   address,
@@ -35,8 +37,10 @@ export {
   request,
   withRetries,
 } from './http.ts';
+export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
+export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';

@@ -5,8 +5,8 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
-import { makeFolder } from './durable-file.ts';
 import { AbortedError, DataError, isAbort, LlmQeError, systemFault, throwIfAborted } from './errors.ts';
+import { makeFolder } from './folders.ts';
 
 export interface UnpackOptions {
   /** Which files are wanted, by their name inside the archive. Default: all. */

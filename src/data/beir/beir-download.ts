@@ -1,10 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   allowAgain,
   chooseSetting,
+  claimNeighbour,
   DataError,
   download,
   isThere,
@@ -57,7 +58,7 @@ export async function downloadBeir(name: string, options: BeirDownloadOptions): 
         if (!(await isThere(target))) await fetchTo(target, name, source, options);
         return openParts(target, source);
       },
-      { signal: options.signal },
+      { signal: options.signal, progress: options.progress, what: `fetches ${name}` },
     );
   } catch (error) {
     throw systemFault(error, target);
@@ -112,7 +113,7 @@ async function unpackTo(
   source: BeirSource,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const unpacked = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.partial`;
+  const unpacked = await claimNeighbour(target, 'partial');
   try {
     await unpackZip(zip, unpacked, { include: (entry) => entry.startsWith(`${name}/`), signal });
     throwIfAborted(signal);

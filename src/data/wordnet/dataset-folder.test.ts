@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AbortedError, DataError, Random, ResourceError, UsageError } from '../../system/index.ts';
 import { buildWordnetDataset } from './dataset.ts';
@@ -79,13 +79,28 @@ it('refuses a data set with other settings and says what differs', async () => {
 });
 
 it('replaces it when forced, as a whole', async () => {
-  await make();
-  await writeFile(join(out, 'stale.txt'), 'old');
+  const before = await make();
+  await writeFile(
+    join(out, 'manifest.json'),
+    JSON.stringify({ ...before, files: { ...before.files, 'stale.txt': '' } }),
+  );
+  await writeFile(join(out, 'stale.txt'), 'of a version before');
   const manifest = await make({ seed: 14, force: true });
   expect(manifest.settings.seed).toBe(14);
   expect(await readdir(out)).not.toContain('stale.txt');
   expect((await readdir(folder)).sort()).toEqual(['data.noun', 'index.adj', 'made']);
 });
+
+it.each(['notes.txt', 'queries_q2d.jsonl', 'qrels/own.tsv', 'runs/first/manifest.json'])(
+  'does not replace a folder to which %s was added, forced or not',
+  async (name) => {
+    await make();
+    await mkdir(dirname(join(out, name)), { recursive: true });
+    await writeFile(join(out, name), 'years of work');
+    await expect(make({ seed: 14, force: true })).rejects.toThrow(`${name}: does not belong to the data set`);
+    expect(await readFile(join(out, name), 'utf8')).toBe('years of work');
+  },
+);
 
 it('never replaces a folder that holds something else', async () => {
   await mkdir(out);

@@ -1,16 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { readdir, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
-import {
-  DataError,
-  makeFolder,
-  sha256File,
-  syncFolder,
-  systemFault,
-  UsageError,
-  writeDurably,
-} from '../../system/index.ts';
+import { DataError, replaceFolder, sha256File, systemFault, UsageError, writeDurably } from '../../system/index.ts';
 import { type WordnetManifest, wordnetManifest } from './settings.ts';
 
 const MANIFEST = 'manifest.json';
@@ -40,7 +31,10 @@ export async function findDataset(
       fix: 'Name an empty or a new folder.',
     });
   }
-  if (options.force) return undefined;
+  if (options.force) {
+    await refuseOtherFiles(folder, written);
+    return undefined;
+  }
   const found = wordnetManifest.safeParse(written).data;
   if (found === undefined) {
     throw new UsageError('the data set was made by another version of this program', {
@@ -58,6 +52,19 @@ export async function findDataset(
   }
   await refuseChanged(folder, found, options.signal);
   return found;
+}
+
+/** The whole folder gives way to the new data set: what did not come from this command must not go with it. */
+async function refuseOtherFiles(folder: string, manifest: unknown): Promise<void> {
+  const { files } = z.object({ files: z.record(z.string(), z.unknown()).catch({}) }).parse(manifest);
+  const own = new Set([MANIFEST, ...Object.keys(files)].map((name) => join(folder, name)));
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const other = entries.find((entry) => !entry.isDirectory() && !own.has(join(entry.parentPath, entry.name)));
+  if (other === undefined) return;
+  throw new UsageError('does not belong to the data set, and would be deleted with it', {
+    file: join(other.parentPath, other.name),
+    fix: 'Move it away, or name another folder.',
+  });
 }
 
 async function readJson(file: string): Promise<unknown> {
@@ -89,7 +96,8 @@ async function refuseChanged(
 
 /**
  * Writes a whole data set at once: into a neighbour of the folder, which then takes its name. The manifest is written
- * beside the files. A cut at any point leaves the old folder, or none under the name.
+ * beside the files. A cut at any point leaves the old folder, or none under the name, and then the next call gives the
+ * old one its name back.
  *
  * @param files relative name → content
  */
@@ -98,19 +106,8 @@ export async function writeDataset(
   files: ReadonlyMap<string, string>,
   manifest: WordnetManifest,
 ): Promise<void> {
-  const target = resolve(folder);
-  const neighbour = `${target}.${process.pid}-${randomBytes(4).toString('hex')}`;
-  try {
-    for (const [name, content] of files) await writeDurably(join(`${neighbour}.partial`, name), content);
-    await writeDurably(join(`${neighbour}.partial`, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
-    await makeFolder(target);
-    await rename(target, `${neighbour}.old`);
-    await rename(`${neighbour}.partial`, target);
-    await syncFolder(dirname(target));
-    await rm(`${neighbour}.old`, { recursive: true });
-  } catch (error) {
-    await rename(`${neighbour}.old`, target).catch(() => {});
-    await rm(`${neighbour}.partial`, { recursive: true, force: true });
-    throw systemFault(error, folder);
-  }
+  await replaceFolder(folder, async (fresh) => {
+    for (const [name, content] of files) await writeDurably(join(fresh, name), content);
+    await writeDurably(join(fresh, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  });
 }

@@ -50,7 +50,7 @@ export async function quickCopyOf(
     async () => {
       if (!(await isThere(copy))) await exportGguf(copy, { base: model.path, type: 'Q8_0', ...options });
     },
-    { signal: options.signal },
+    { ...options, what: 'makes the same quick weights' },
   );
   return copy;
 }

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { makeFolder, syncFolder, systemFault, UsageError } from '../../system/index.ts';
+import { readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { replaceFolder, systemFault, UsageError } from '../../system/index.ts';
 
 /**
  * Writes a folder that appears under its name when it is whole: files go into a neighbour, which then takes the name. A
@@ -17,17 +16,7 @@ export async function writeFolder(
 ): Promise<void> {
   const target = resolve(folder);
   await checkReplaceable(target, replaceable);
-  const stem = join(dirname(target), `.${basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}`);
-  const fresh = `${stem}.partial`;
-  try {
-    await makeFolder(dirname(target));
-    await mkdir(fresh);
-    await fill(fresh);
-    await swapIn(fresh, target, `${stem}.old`);
-  } catch (error) {
-    await rm(fresh, { recursive: true, force: true });
-    throw systemFault(error, folder);
-  }
+  await replaceFolder(target, fill);
 }
 
 async function checkReplaceable(folder: string, replaceable: readonly string[]): Promise<void> {
@@ -38,19 +27,4 @@ async function checkReplaceable(folder: string, replaceable: readonly string[]):
   const inTheWay = names.find((name) => !replaceable.includes(name));
   if (inTheWay === undefined) return;
   throw new UsageError(`holds other files already (${inTheWay})`, { file: folder, fix: 'Name a new folder.' });
-}
-
-/** No file system swaps two folders at once: between the two renames neither is under the name, and both are whole. */
-async function swapIn(fresh: string, folder: string, aside: string): Promise<void> {
-  await syncFolder(fresh);
-  const wasThere = await rename(folder, aside).then(
-    () => true,
-    () => false,
-  );
-  await rename(fresh, folder).catch(async (error: unknown) => {
-    if (wasThere) await rename(aside, folder);
-    throw error;
-  });
-  await syncFolder(dirname(folder));
-  if (wasThere) await rm(aside, { recursive: true, force: true });
 }

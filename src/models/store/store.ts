@@ -117,16 +117,12 @@ export class ModelStore {
     if (this.#offline !== undefined && options.from === undefined) throw offlineError(plan, this.#offline);
     const place = join(this.#folder, plan.folder);
     await makeFolder(this.#folder);
-    let waiting: ProgressTask | undefined;
-    const onWait = (holder: string) => {
-      waiting = this.#progress.task(`waiting for process ${holder}, which fetches ${name}`, undefined, 'models');
-    };
     const work = async () => {
-      waiting?.done();
       const meanwhile = await this.#findStored(plan);
       return meanwhile !== undefined && options.from === undefined ? meanwhile : await this.#fetch(plan, options);
     };
-    return await withFileLock(`${place}.lock`, work, { signal: options.signal, onWait }).finally(() => waiting?.done());
+    const { signal } = options;
+    return await withFileLock(`${place}.lock`, work, { signal, progress: this.#progress, what: `fetches ${name}` });
   }
 
   /** Every known model, in the store or not, and then all else that the store holds. */

@@ -2,9 +2,16 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Journal } from '../../files/index.ts';
-import { contentKey, DataError, makeFolder, type Progress, SILENT, throwIfAborted } from '../../system/index.ts';
+import {
+  contentKey,
+  DataError,
+  makeFolder,
+  type Progress,
+  SILENT,
+  throwIfAborted,
+  withFileLock,
+} from '../../system/index.ts';
 import { cutMicroBatches } from '../loop/batches.ts';
-import { oneAtATime } from '../loop/one-at-a-time.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
@@ -58,7 +65,7 @@ export async function withReference(
   );
   // Beside the journal's own lock, which is not waited for: two trainings on the same pairs are no fault.
   const sorted = order.map((index) => pairs[index]!);
-  const found = await oneAtATime(
+  const found = await withFileLock(
     join(cache, `${key}.lock`),
     () => findOrCompute(task, sorted, join(cache, `${key}.jsonl`), options),
     { what: 'computes the same reference log-probabilities', signal, progress },

@@ -7,12 +7,12 @@ import {
   SILENT,
   throwIfAborted,
   UsageError,
+  withFileLock,
 } from '../../system/index.ts';
 import { BatchPlan, totalSteps } from './batches.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { evaluateTask, type Figures, figureForBest } from './evaluation.ts';
 import { MetricsLog, type MetricsRecord, metricsFile } from './metrics.ts';
-import { oneAtATime } from './one-at-a-time.ts';
 import { AdamW } from './optimizer.ts';
 import { runIdentity } from './run-identity.ts';
 import { type StepFigures, takeStep } from './step.ts';
@@ -76,7 +76,7 @@ export async function train<Example>(
   const { folder, signal, progress } = options;
   await makeFolder(folder);
   const work = () => run(task, examples, settings, options);
-  return oneAtATime(join(folder, '.lock'), work, { what: 'trains in the same folder', signal, progress });
+  return withFileLock(join(folder, '.lock'), work, { what: 'trains in the same folder', signal, progress });
 }
 
 async function run<Example>(

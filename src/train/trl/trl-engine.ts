@@ -12,12 +12,12 @@ import {
   type Progress,
   type ProgressTask,
   SILENT,
+  withFileLock,
   writeDurably,
 } from '../../system/index.ts';
 import { loraConfig } from '../generator/generator-step.ts';
 import { damagedFile } from '../loop/errors.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
-import { oneAtATime } from '../loop/one-at-a-time.ts';
 import { hashList } from '../loop/run-identity.ts';
 import { LEDGER_FILE, TRL_JOB_FILE } from '../loop/training-folder.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
@@ -80,7 +80,7 @@ export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<Tr
   planTrl(job, '');
   await makeFolder(folder);
   const what = 'trains in the same folder';
-  return oneAtATime(join(folder, '.lock'), () => train(job, options), { what, signal, progress });
+  return withFileLock(join(folder, '.lock'), () => train(job, options), { what, signal, progress });
 }
 
 /** Writes all files of a run and starts nothing. @throws as {@link trainWithTrl} */

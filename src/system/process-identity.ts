@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+
+/** Tells a process from all others, on this machine and on those that share a folder with it. */
+export interface ProcessIdentity {
+  pid: number;
+  host: string;
+  /** When it began, in ticks since the machine was started: numbers are used again. Known on Linux. */
+  start?: string | undefined;
+  /** Tells machines of one host name apart. Known on Linux. */
+  machine?: string | undefined;
+  /** Changes whenever the machine is started. Known on Linux. */
+  boot?: string | undefined;
+  /** Containers count their processes each for itself, even under one host name. Known on Linux. */
+  namespace?: string | undefined;
+}
+
+let mine: ProcessIdentity | undefined;
+
+/** The identity of this process. */
+export function thisProcess(): ProcessIdentity {
+  mine ??= {
+    pid: process.pid,
+    host: hostname(),
+    start: stateOf(process.pid)?.start,
+    machine: shortHash(tryTo(() => readFileSync('/etc/machine-id', 'utf8'))),
+    boot: shortHash(tryTo(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'))),
+    namespace: shortHash(tryTo(() => readlinkSync('/proc/self/ns/pid'))),
+  };
+  return mine;
+}
+
+/** As one line of words that {@link parseIdentity} reads: `123 my-host start machine boot namespace`. */
+export function formatIdentity({ pid, host, start, machine, boot, namespace }: ProcessIdentity): string {
+  return [pid, host.replace(/\s/g, '_'), ...[start, machine, boot, namespace].map((word) => word ?? '-')].join(' ');
+}
+
+/** Undefined for a text that names no process. */
+export function parseIdentity(text: string): ProcessIdentity | undefined {
+  const [pid, host, ...words] = text.trim().split(' ');
+  if (pid === undefined || host === undefined || !/^\d{1,10}$/.test(pid)) return undefined;
+  const [start, machine, boot, namespace] = words.map((word) => (word === '-' ? undefined : word));
+  return { pid: Number(pid), host, start, machine, boot, namespace };
+}
+
+/**
+ * Whether a process runs: 'here' (it is this one), 'alive', 'gone', or 'unknown' if this machine cannot see it.
+ */
+export function lifeOf(owner: ProcessIdentity): 'here' | 'alive' | 'gone' | 'unknown' {
+  const self = thisProcess();
+  const differs = (key: 'machine' | 'boot' | 'namespace') =>
+    owner[key] !== undefined && self[key] !== undefined && owner[key] !== self[key];
+  if (owner.host !== self.host.replace(/\s/g, '_') || differs('machine')) return 'unknown';
+  // Only a known machine is known to have been started anew: another one may bear its name.
+  if (differs('boot')) return owner.machine !== undefined && owner.machine === self.machine ? 'gone' : 'unknown';
+  if (differs('namespace')) return 'unknown';
+  return isRunning(owner.pid, owner.start) ? (owner.pid === self.pid ? 'here' : 'alive') : 'gone';
+}
+
+/** Whether a process of this machine runs and is the one that began then. */
+export function isRunning(pid: number, start: string | undefined): boolean {
+  const state = stateOf(pid);
+  if (state !== undefined) return !state.hasEnded && (start === undefined || start === state.start);
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
+}
+
+/** From /proc; undefined where there is none. */
+function stateOf(pid: number): { start: string; hasEnded: boolean } | undefined {
+  const text = tryTo(() => readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? '';
+  // "pid (name) state ...": the name may hold anything, a closing bracket too.
+  const values = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const start = values[19];
+  // An ended process stays in the list until its parent has heard of it.
+  return start === undefined ? undefined : { start, hasEnded: /^[ZX]/.test(values[0]!) };
+}
+
+/** Six hexadecimal digits. */
+export function shortHash(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : createHash('sha256').update(text.trim()).digest('hex').slice(0, 6);
+}
+
+function tryTo(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
