@@ -56,6 +56,7 @@ export {
   bootstrapInterval,
   compareRuns,
   evaluateRun,
+  Hits,
   holmCorrection,
   pairedTTest,
   type Qrels,
@@ -64,6 +65,7 @@ export {
   type RunEvaluation,
   randomizationTest,
   type ScoredDocument,
+  TypedRun,
 } from './measures/index.ts';
 export {
   type Checkpoint,

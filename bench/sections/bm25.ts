@@ -77,7 +77,7 @@ async function makeTexts(folder: string): Promise<{ documents: Document[]; tasks
 
 /** Share of queries, in percent, whose best document is the peer's too; analysis and lengths differ a little. */
 async function agreement(index: Bm25Index, { queries, k }: Task, first: readonly number[]): Promise<number> {
-  const hits = await index.search(queries, k);
+  const hits = [...(await index.search(queries, k))];
   const same = hits.filter((list, at) => Number(list[0]?.id) === first[at]).length;
   return Math.round((100 * same) / queries.length);
 }

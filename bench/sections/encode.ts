@@ -1,5 +1,5 @@
 import { type Encoder, loadEncoder } from '../../src/embed/index.ts';
-import { evaluateRun, type Run } from '../../src/measures/index.ts';
+import { evaluateRun, TypedRun } from '../../src/measures/index.ts';
 import {
   DEFAULT_ENCODER,
   loadTokenizer,
@@ -119,7 +119,10 @@ async function evaluate(encoder: Encoder, { documents, queries, qrels }: Wordnet
   const questions = queries.map(({ text }) => text);
   const hits = await index.search(await encoder.encode(questions, 'query'), 10);
   await index.close();
-  const run: Run = new Map(queries.map(({ id }, row) => [id, hits[row]!]));
+  const run = new TypedRun(
+    queries.map(({ id }) => id),
+    hits,
+  );
   return evaluateRun(qrels, run, { measures: ['ndcg_cut_10'] }).mean.ndcg_cut_10!;
 }
 

@@ -1,4 +1,4 @@
-import { evaluateRun, type Qrels, type Run } from '../../src/measures/index.ts';
+import { evaluateRun, type Qrels, type Run, type ScoredDocument } from '../../src/measures/index.ts';
 import { Random } from '../../src/system/index.ts';
 import { medianSeconds, REPETITIONS, type Row, runPeer } from '../harness.ts';
 
@@ -48,7 +48,7 @@ export async function run(): Promise<Row[]> {
 function makeRun(): { qrels: Qrels; run: Run } {
   const random = new Random(7);
   const qrels: Qrels = new Map();
-  const run: Run = new Map();
+  const run = new Map<string, ScoredDocument[]>();
   for (let query = 0; query < QUERIES; query++) {
     const hits = Array.from({ length: HITS }, (_none, row) => ({
       id: `d${row * 7 + random.below(7)}`,

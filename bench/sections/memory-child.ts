@@ -40,7 +40,9 @@ const queries = await encoder.encode(questions, 'query');
 // Nothing stays resident, so that both sizes of corpus are read from the disk.
 const index = await ExactIndex.open(vectors, { threads, residentBytes: 0 });
 const hits = await index.search(queries, 1000);
-if (hits.some(({ length }) => length !== Math.min(1000, documents))) throw new Error('a query found too few documents');
+for (const { length } of hits) {
+  if (length !== Math.min(1000, documents)) throw new Error('a query found too few documents');
+}
 await index.close();
 await encoder.close();
 await vectors.close();

@@ -70,7 +70,7 @@ async function searchOurs(corpus: Float32Array, queries: Float32Array): Promise<
   for (const [count, k] of SEARCHES) {
     const block = queries.slice(0, count * DIMENSIONS);
     const seconds = await medianSeconds(() => index.search(block, k), count === 1 ? 10 : REPETITIONS);
-    const hits = await index.search(block, k);
+    const hits = [...(await index.search(block, k))];
     results.push({ seconds, first: hits.slice(0, 4).map((list) => list.slice(0, 10).map(({ id }) => Number(id))) });
   }
   await index.close();

@@ -129,7 +129,7 @@ function valuesOf(
   { measure, relevanceLevel }: ComparisonOptions,
   missing: MissingPolicy,
 ): Map<string, number> {
-  const all = runs instanceof Map ? [runs] : (runs as readonly Run[]);
+  const all = Array.isArray(runs) ? (runs as readonly Run[]) : [runs as Run];
   const scored = all.map((run) => evaluateRun(qrels, run, { measures: [measure], relevanceLevel }).perQuery);
   const held = new Map<string, number>();
   for (const query of scored.flatMap((one) => [...one.keys()])) held.set(query, (held.get(query) ?? 0) + 1);

@@ -8,6 +8,7 @@ export {
   type RunComparison,
 } from './compare-runs.ts';
 export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
+export { DocumentNumbers, type HitList, type HitRows, Hits, TypedRun } from './hits.ts';
 export { kendallTau } from './kendall-tau.ts';
 export {
   ALL_MEASURES,

@@ -7,5 +7,8 @@ export interface ScoredDocument {
   score: number;
 }
 
-/** A run: query id → retrieved documents. Their order carries no meaning; the scores do (as in trec_eval). */
-export type Run = Map<string, ScoredDocument[]>;
+/**
+ * A run: query id → retrieved documents. Their order carries no meaning; the scores do (as in trec_eval). A `Map` is one; what
+ * searches and readers give is a `TypedRun`, which holds a hit in 8 to 12 bytes.
+ */
+export type Run = ReadonlyMap<string, readonly ScoredDocument[]>;

@@ -1,7 +1,7 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
+import { TypedRun } from '../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
 import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
-import { toRun } from './retriever.ts';
 
 export interface DenseSettings {
   /** Weight of the expansions' mean vector: (1 - alpha)·E(query) + alpha·mean E(expansions). */
@@ -44,7 +44,7 @@ export class DenseRetriever implements Retriever {
       ...(options.dropSelf && { dropSelf: ids }),
     });
     return {
-      run: toRun(ids, hits),
+      run: new TypedRun(ids, hits),
       encodeMilliseconds: encoded - started,
       searchMilliseconds: performance.now() - encoded,
     };

@@ -2,5 +2,4 @@ export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
 export { openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, Retriever } from './retriever.ts';
-export { toRun } from './retriever.ts';
 export { defaultRetrievalSettings, offlineOption, type RetrievalSettings, retrievalSettings } from './settings.ts';

@@ -1,6 +1,6 @@
+import { TypedRun } from '../measures/index.ts';
 import { type Bm25Index, repeatQuery } from '../search/index.ts';
 import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
-import { toRun } from './retriever.ts';
 
 export interface LexicalSettings {
   /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */
@@ -40,7 +40,7 @@ export class LexicalRetriever implements Retriever {
       signal: options.signal,
       ...(options.dropSelf && { dropSelf: ids }),
     });
-    return { run: toRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
+    return { run: new TypedRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
   }
 
   async close(): Promise<void> {}

@@ -1,9 +1,4 @@
-import type { Run, ScoredDocument } from '../measures/index.ts';
-
-/** Joins query ids with their hits, row by row. */
-export function toRun(ids: readonly string[], hits: readonly ScoredDocument[][]): Run {
-  return new Map(ids.map((id, row) => [id, hits[row] ?? []]));
-}
+import type { Run } from '../measures/index.ts';
 
 /** A query as a retriever takes it: with the passages that stand beside it, none where it is searched as it is. */
 export interface ExpandedQuery {

@@ -173,7 +173,7 @@ describe('dense search', () => {
   });
 
   it('ranks a query without a batch around it alike, and none at all', async () => {
-    expect(await search('dense', [])).toEqual(new Map());
+    expect(new Map(await search('dense', []))).toEqual(new Map());
     expect([...(await search('dense', [saw(), { ...saw(), id: 'p' }], { depth: 1 })).values()]).toEqual([
       [{ id: 'd5', score: 12 }],
       [{ id: 'd5', score: 12 }],

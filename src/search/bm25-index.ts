@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
-import type { ScoredDocument } from '../measures/index.ts';
+import { type HitList, Hits } from '../measures/index.ts';
 import { contentKey, type Progress, UsageError } from '../system/index.ts';
 import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
 import { Bm25Thread } from './bm25-thread.ts';
@@ -11,7 +11,7 @@ import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
-import { checkSearch } from './search-index.ts';
+import { checkSearch, withoutSelf } from './search-index.ts';
 import { type RankedScores, TopScores } from './top-scores.ts';
 
 /** Spellings of query words whose term is remembered; then the memory starts anew. */
@@ -124,7 +124,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   }
 
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
-  search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<ScoredDocument[][]> {
+  search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<Hits> {
     const result = this.#last.then(() => this.#searchAll(queries, k, options));
     this.#last = result.catch(() => {});
     return result;
@@ -139,23 +139,24 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     queries: readonly string[],
     k: number,
     { signal, dropSelf, onQueries }: SearchOptions,
-  ): Promise<ScoredDocument[][]> {
+  ): Promise<Hits> {
     checkSearch(queries.length, k, dropSelf);
     const breather = new Breather(signal);
     await breather.rest();
     const wanted = Math.max(1, Math.min(this.size, dropSelf === undefined ? k : k + 1));
     const batch = await this.#termQueries(queries, breather);
     const steps = this.#countSteps(batch, wanted);
-    const found = new Array<ScoredDocument[]>(queries.length);
-    const give = (row: number, hits: ScoredDocument[]) => {
-      found[row] = dropSelf === undefined ? hits : hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k);
+    const documentId = (number: number) => this.#lists.ids[number]!;
+    const found = new Array<HitList>(queries.length);
+    const give = (row: number, hits: HitList) => {
+      found[row] = dropSelf === undefined ? hits : withoutSelf(hits, dropSelf[row], k, documentId);
       onQueries?.(1);
     };
     const total = steps.reduce((sum, count) => sum + count, 0);
     if (this.#threadCount > 1 && total >= STEPS_WORTH_THREADS) {
       await this.#searchInThreads(batch, steps, wanted, give, breather);
     } else await this.#searchHere(batch, wanted, give, breather);
-    return found;
+    return new Hits(found, documentId);
   }
 
   async #searchHere(batch: TermQueries, k: number, give: Give, breather: Breather): Promise<void> {
@@ -173,7 +174,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
       } finally {
         ranked = scorer.take(top);
       }
-      give(query, this.#hits(ranked.scores, ranked.numbers, 0, ranked.scores.length));
+      give(query, ranked);
     }
   }
 
@@ -195,8 +196,9 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
         const { scores, numbers, counts } = await thread.rank({ queries: pickQueries(batch, first, end), k });
         let at = 0;
         for (const [row, count] of counts.entries()) {
-          give(first + row, this.#hits(scores, numbers, at, at + count));
-          at += count;
+          const end = at + count;
+          give(first + row, { numbers: numbers.subarray(at, end), scores: scores.subarray(at, end) });
+          at = end;
         }
         if (breather.due) await breather.rest();
       }
@@ -211,13 +213,6 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
       await this.close();
       throw error;
     }
-  }
-
-  #hits(scores: Float32Array, numbers: Uint32Array, start: number, end: number): ScoredDocument[] {
-    const { ids } = this.#lists;
-    const hits = new Array<ScoredDocument>(end - start);
-    for (let at = start; at < end; at++) hits[at - start] = { id: ids[numbers[at]!]!, score: scores[at]! };
-    return hits;
   }
 
   async #termQueries(queries: readonly string[], breather: Breather): Promise<TermQueries> {
@@ -265,7 +260,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
 }
 
 /** Takes a query's hits. */
-type Give = (row: number, hits: ScoredDocument[]) => void;
+type Give = (row: number, hits: HitList) => void;
 
 /** Cuts a batch into stretches of about as much work: first query, and the one behind the last. */
 function* cutStretches(steps: Float64Array): Generator<[first: number, end: number]> {

@@ -77,7 +77,7 @@ describe('exact search', () => {
     const vectors = Float32Array.from(set.corpus.flat());
     const dimensions = set.queries[0]!.length;
     const index = await open(new MemoryVectors(set.ids, vectors, dimensions), { similarity });
-    const found = await index.search(Float32Array.from(set.queries.flat()), 20);
+    const found = [...(await index.search(Float32Array.from(set.queries.flat()), 20))];
     for (const [query, expected] of set.hits[similarity].entries()) {
       expect(ids(found[query]!)).toEqual(expected.map(([id]) => id));
       for (const [rank, [, score]] of expected.entries()) expect(found[query]![rank]!.score).toBeCloseTo(score, 5);
@@ -87,22 +87,22 @@ describe('exact search', () => {
   it('does not depend on threads, on residence, on the queries beside it, or on being asked again', async () => {
     const source = memory(10_000, 96);
     const queries = normals(40 * 96, 2);
-    const first = await (await open(source)).search(queries, 100);
+    const first = [...(await (await open(source)).search(queries, 100))];
     const streaming = await open(source, { threads: 3, residentBytes: 0 });
-    expect(await streaming.search(queries, 100)).toEqual(first);
+    expect([...(await streaming.search(queries, 100))]).toEqual(first);
     const one = await open(source, { threads: 1 });
-    expect(await one.search(queries, 100)).toEqual(first);
-    expect(await one.search(queries, 100)).toEqual(first);
-    expect(await one.search(queries.slice(96, 5 * 96), 100)).toEqual(first.slice(1, 5));
-    expect(await one.search(queries.slice(96, 2 * 96), 100)).toEqual(first.slice(1, 2));
+    expect([...(await one.search(queries, 100))]).toEqual(first);
+    expect([...(await one.search(queries, 100))]).toEqual(first);
+    expect([...(await one.search(queries.slice(96, 5 * 96), 100))]).toEqual(first.slice(1, 5));
+    expect([...(await one.search(queries.slice(96, 2 * 96), 100))]).toEqual(first.slice(1, 2));
   });
 
   it('searches more queries than one product takes', async () => {
     const index = await open(memory(300, 16));
     const queries = normals(1100 * 16, 3);
-    const all = await index.search(queries, 5);
+    const all = [...(await index.search(queries, 5))];
     expect(all).toHaveLength(1100);
-    expect(await index.search(queries.slice(1050 * 16, 1060 * 16), 5)).toEqual(all.slice(1050, 1060));
+    expect([...(await index.search(queries.slice(1050 * 16, 1060 * 16), 5))]).toEqual(all.slice(1050, 1060));
   });
 
   it('orders 9,000 identical vectors by id, and all else beside them', async () => {
@@ -144,22 +144,22 @@ describe('exact search', () => {
     const [all] = await index.search(own, 6);
     const [rest] = await index.search(own, 5, { dropSelf: ['d7'] });
     expect(rest).toEqual(all!.filter(({ id }) => id !== 'd7').slice(0, 5));
-    expect((await index.search(own, 5, { dropSelf: ['no document'] }))[0]).toEqual(all!.slice(0, 5));
+    expect([...(await index.search(own, 5, { dropSelf: ['no document'] }))][0]).toEqual(all!.slice(0, 5));
   });
 
   it('gives all documents of a corpus smaller than k, and none of an empty one', async () => {
-    expect((await (await open(memory(3, 4))).search(normals(4, 6), 1000))[0]).toHaveLength(3);
+    expect([...(await (await open(memory(3, 4))).search(normals(4, 6), 1000))][0]).toHaveLength(3);
     const empty = await open(new MemoryVectors([], new Float32Array(0), 4));
-    expect(await empty.search(normals(8, 6), 10)).toEqual([[], []]);
-    expect(await (await open(memory(3, 4))).search(new Float32Array(0), 10)).toEqual([]);
+    expect([...(await empty.search(normals(8, 6), 10))]).toEqual([[], []]);
+    expect([...(await (await open(memory(3, 4))).search(new Float32Array(0), 10))]).toEqual([]);
   });
 
   it('keeps searches apart that are asked for at the same time', async () => {
     const index = await open(memory(500, 8));
     const [queries, others] = [normals(80, 7), normals(40, 8)];
     const [one, other] = await Promise.all([index.search(queries, 5), index.search(others, 3)]);
-    expect(await index.search(queries, 5)).toEqual(one);
-    expect(await index.search(others, 3)).toEqual(other);
+    expect([...(await index.search(queries, 5))]).toEqual([...one]);
+    expect([...(await index.search(others, 3))]).toEqual([...other]);
   });
 });
 
@@ -207,7 +207,9 @@ describe('exact search over a source that is read in chunks', () => {
       return { start, vectors: larger.subarray(8, 8 + vectors.length) };
     });
     const queries = normals(24, 9);
-    expect(await (await open(views)).search(queries, 7)).toEqual(await (await open(whole)).search(queries, 7));
+    expect([...(await (await open(views)).search(queries, 7))]).toEqual([
+      ...(await (await open(whole)).search(queries, 7)),
+    ]);
   });
 
   it.each([
@@ -234,7 +236,7 @@ describe('exact search over a source that is read in chunks', () => {
     await expect(search).rejects.toThrow(AbortedError);
     expect(performance.now() - started).toBeLessThan(1200);
     hang = false;
-    expect((await index.search(normals(8, 1), 5))[0]).toHaveLength(5);
+    expect([...(await index.search(normals(8, 1), 5))][0]).toHaveLength(5);
   });
 
   it('stops within a second while it computes', async () => {

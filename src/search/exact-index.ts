@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { ScoredDocument } from '../measures/index.ts';
+import { type HitList, Hits } from '../measures/index.ts';
 import { AbortedError, DataError, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
 import { Breather } from './breather.ts';
 import { orderByIdDescending } from './id-order.ts';
@@ -7,7 +7,7 @@ import { mergeHits } from './merge-hits.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
 import { type ScoreThread, startScoreThreads } from './score-threads.ts';
 import type { SearchIndex, SearchOptions } from './search-index.ts';
-import { checkSearch } from './search-index.ts';
+import { checkSearch, withoutSelf } from './search-index.ts';
 import { topScoresCapacity } from './top-scores.ts';
 import type { VectorChunk, VectorSource } from './vector-source.ts';
 
@@ -87,7 +87,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
    *   document), and for a source that yields other rows than it announced
    * @throws AbortedError within a second of the signal
    */
-  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<ScoredDocument[][]> {
+  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
     const result = this.#last.then(() => this.#searchUnlessAborted(queries, k, options));
     this.#last = result.catch(() => {});
     return result;
@@ -107,7 +107,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   }
 
   /** An abort rejects at once, even while a matrix product runs or the source is slow. */
-  async #searchUnlessAborted(queries: Float32Array, k: number, options: SearchOptions): Promise<ScoredDocument[][]> {
+  async #searchUnlessAborted(queries: Float32Array, k: number, options: SearchOptions): Promise<Hits> {
     const { signal } = options;
     throwIfAborted(signal);
     let stop = () => {};
@@ -125,30 +125,28 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     }
   }
 
-  async #searchAll(
-    queries: Float32Array,
-    k: number,
-    { signal, dropSelf, onQueries }: SearchOptions,
-  ): Promise<ScoredDocument[][]> {
+  async #searchAll(queries: Float32Array, k: number, { signal, dropSelf, onQueries }: SearchOptions): Promise<Hits> {
     const { dimensions } = this.#source;
+    const documentId = (row: number) => this.#source.id(row);
     const count = countQueries(queries, dimensions, dropSelf);
     checkSearch(count, k, dropSelf);
     refuseBrokenQueries(queries, dimensions, dropSelf);
-    if (this.size === 0) return Array.from({ length: count }, () => []);
+    if (this.size === 0) return new Hits(Array.from({ length: count }, noHits), documentId);
     const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
     const perPass = Math.max(1, Math.floor(HIT_BYTES / (8 * topScoresCapacity(wanted))));
-    const found: ScoredDocument[][] = [];
+    const found: HitList[] = [];
     for (let first = 0; first < count; first += perPass) {
       const block = queries.slice(first * dimensions, (first + perPass) * dimensions);
       const hits = await this.#searchBlock(this.#cosine ? normalized(block, dimensions) : block, wanted, signal);
-      found.push(...hits);
+      for (const list of hits) {
+        found.push(dropSelf === undefined ? list : withoutSelf(list, dropSelf[found.length], k, documentId));
+      }
       onQueries?.(hits.length);
     }
-    if (dropSelf === undefined) return found;
-    return found.map((hits, row) => hits.filter(({ id }) => id !== dropSelf[row]).slice(0, k));
+    return new Hits(found, documentId);
   }
 
-  async #searchBlock(queries: Float32Array, k: number, signal: AbortSignal | undefined): Promise<ScoredDocument[][]> {
+  async #searchBlock(queries: Float32Array, k: number, signal: AbortSignal | undefined): Promise<HitList[]> {
     const threads = await this.#pass(queries, k, undefined, signal);
     const hits = await mergeHits(threads, (row) => this.#source.id(row), k, new Breather(signal));
     const again = [...hits.keys()].filter((query) => threads.some(({ overflowed }) => overflowed[query] === 1));
@@ -162,7 +160,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     which: readonly number[],
     k: number,
     signal: AbortSignal | undefined,
-    hits: ScoredDocument[][],
+    hits: HitList[],
   ): Promise<void> {
     const { dimensions } = this.#source;
     const block = new Float32Array(which.length * dimensions);
@@ -173,7 +171,10 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     const { rows, places } = this.#tieOrder;
     const threads = await this.#pass(block, k, places, signal);
     const found = await mergeHits(threads, (place) => this.#source.id(rows[place]!), k, new Breather(signal));
-    for (const [at, query] of which.entries()) hits[query] = found[at]!;
+    for (const [at, query] of which.entries()) {
+      const { numbers, scores } = found[at]!;
+      hits[query] = { numbers: numbers.map((place) => rows[place]!), scores };
+    }
   }
 
   /** Scores the whole corpus once. */
@@ -238,7 +239,11 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   }
 }
 
-function countQueries(queries: Float32Array, dimensions: number, dropSelf: readonly string[] | undefined): number {
+function noHits(): HitList {
+  return { numbers: new Uint32Array(0), scores: new Float32Array(0) };
+}
+
+function countQueries(queries: Float32Array, dimensions: number, dropSelf: SearchOptions['dropSelf']): number {
   const count = queries.length / dimensions;
   if (Number.isInteger(count) && (dropSelf === undefined || dropSelf.length * dimensions === queries.length)) {
     return count;
@@ -249,7 +254,7 @@ function countQueries(queries: Float32Array, dimensions: number, dropSelf: reado
   });
 }
 
-function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: readonly string[] | undefined): void {
+function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: SearchOptions['dropSelf']): void {
   const at = queries.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;
   const query = Math.floor(at / dimensions);

@@ -33,7 +33,7 @@ describe('reciprocal-rank fusion', () => {
     const fused = fuseRuns([run({ a: 1 }, 'one'), run({}, 'two')]);
     expect([...fused.keys()]).toEqual(['one', 'two']);
     expect(fused.get('two')).toEqual([]);
-    expect(fuseRuns([])).toEqual(new Map());
+    expect(new Map(fuseRuns([]))).toEqual(new Map());
   });
 
   it('takes another constant', () => {

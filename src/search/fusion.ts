@@ -1,4 +1,12 @@
-import { type Run, rankHits, type ScoredDocument } from '../measures/index.ts';
+import {
+  DocumentNumbers,
+  type HitList,
+  Hits,
+  type Run,
+  rankHits,
+  type ScoredDocument,
+  TypedRun,
+} from '../measures/index.ts';
 import { DataError, UsageError } from '../system/index.ts';
 
 export interface FusionOptions {
@@ -20,9 +28,16 @@ export function fuseRuns(runs: readonly Run[], { k = 60, depth = Number.POSITIVE
   if (!(k >= 0)) throw new UsageError(`k is ${k}`, { fix: 'Give a number of 0 or above; 60 is usual.' });
   if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { fix: 'Give 1 or more.' });
   const queries = new Set(runs.flatMap((run) => [...run.keys()]));
-  const fused: Run = new Map();
-  for (const query of queries) fused.set(query, fuseQuery(runs, query, k, depth));
-  return fused;
+  const documents = new DocumentNumbers();
+  const lists: HitList[] = [];
+  for (const query of queries) {
+    const hits = fuseQuery(runs, query, k, depth);
+    lists.push({
+      numbers: Uint32Array.from(hits, ({ id }) => documents.number(id)),
+      scores: Float64Array.from(hits, ({ score }) => score),
+    });
+  }
+  return new TypedRun(queries, new Hits(lists, (number) => documents.id(number)));
 }
 
 function fuseQuery(runs: readonly Run[], query: string, k: number, depth: number): ScoredDocument[] {

@@ -1,4 +1,4 @@
-import { rankHits, type ScoredDocument } from '../measures/index.ts';
+import { compareDocumentIds, type HitList } from '../measures/index.ts';
 import type { Breather } from './breather.ts';
 import type { ThreadHits } from './score-protocol.ts';
 
@@ -13,8 +13,8 @@ export async function mergeHits(
   documentId: (number: number) => string,
   k: number,
   breather: Breather,
-): Promise<ScoredDocument[][]> {
-  const merged: ScoredDocument[][] = [];
+): Promise<HitList[]> {
+  const merged: HitList[] = [];
   const heads = new Uint32Array(threads.length);
   const ends = new Uint32Array(threads.length);
   for (let query = 0; query < threads[0]!.counts.length; query++) {
@@ -22,21 +22,20 @@ export async function mergeHits(
       heads[thread] = ends[thread]!;
       ends[thread]! += counts[query]!;
     }
-    merged.push(rankHits(mergeOne(threads, heads, ends, documentId, k)).slice(0, k));
+    const { numbers, scores } = mergeOne(threads, heads, ends, k);
+    breakTies(numbers, scores, documentId);
+    merged.push({ numbers: numbers.slice(0, k), scores: scores.slice(0, k) });
     if (breather.due) await breather.rest();
   }
   return merged;
 }
 
 /** The `k` best by score, and all that equal the last of them. */
-function mergeOne(
-  threads: readonly ThreadHits[],
-  heads: Uint32Array,
-  ends: Uint32Array,
-  documentId: (number: number) => string,
-  k: number,
-): ScoredDocument[] {
-  const hits: ScoredDocument[] = [];
+function mergeOne(threads: readonly ThreadHits[], heads: Uint32Array, ends: Uint32Array, k: number) {
+  const most = heads.reduce((sum, head, thread) => sum + ends[thread]! - head, 0);
+  const numbers = new Uint32Array(most);
+  const scores = new Float32Array(most);
+  let count = 0;
   for (;;) {
     let best = -1;
     let score = Number.NEGATIVE_INFINITY;
@@ -45,7 +44,21 @@ function mergeOne(
       best = thread;
       score = threads[thread]!.scores[heads[thread]!]!;
     }
-    if (best < 0 || (hits.length >= k && score < hits[hits.length - 1]!.score)) return hits;
-    hits.push({ id: documentId(threads[best]!.numbers[heads[best]!++]!), score });
+    if (best < 0 || (count >= k && score < scores[count - 1]!)) break;
+    numbers[count] = threads[best]!.numbers[heads[best]!++]!;
+    scores[count++] = score;
+  }
+  return { numbers: numbers.subarray(0, count), scores: scores.subarray(0, count) };
+}
+
+/** Puts each stretch of equal scores in descending order of its ids, in place. */
+function breakTies(numbers: Uint32Array, scores: Float32Array, documentId: (number: number) => string): void {
+  let start = 0;
+  for (let end = 1; end <= scores.length; end++) {
+    if (end < scores.length && scores[end] === scores[start]) continue;
+    if (end - start > 1) {
+      numbers.subarray(start, end).sort((a, b) => compareDocumentIds(documentId(b), documentId(a)));
+    }
+    start = end;
   }
 }

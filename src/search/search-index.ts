@@ -1,8 +1,8 @@
-import type { ScoredDocument } from '../measures/index.ts';
+import type { HitList, HitRows } from '../measures/index.ts';
 import { UsageError } from '../system/index.ts';
 
 /** What every search refuses. @throws UsageError */
-export function checkSearch(queries: number, k: number, dropSelf: readonly string[] | undefined): void {
+export function checkSearch(queries: number, k: number, dropSelf: SearchOptions['dropSelf']): void {
   if (!Number.isSafeInteger(k) || k < 1) {
     throw new UsageError(`${k} documents a query were asked for`, { fix: 'Ask for 1 or more (a whole number).' });
   }
@@ -15,8 +15,11 @@ export function checkSearch(queries: number, k: number, dropSelf: readonly strin
 
 export interface SearchOptions {
   signal?: AbortSignal | undefined;
-  /** Ids of the queries, row by row; with them a hit whose id equals its query's id is dropped (self-retrieval). */
-  dropSelf?: readonly string[] | undefined;
+  /**
+   * Of each query, row by row, the id of a document that is left out, which is the query's own id (self-retrieval); undefined
+   * for a query of which nothing is left out.
+   */
+  dropSelf?: readonly (string | undefined)[] | undefined;
   onQueries?: ((count: number) => void) | undefined;
 }
 
@@ -28,5 +31,18 @@ export interface SearchOptions {
 export interface SearchIndex<Q> {
   /** Number of documents. */
   readonly size: number;
-  search(queries: Q, k: number, options?: SearchOptions): Promise<ScoredDocument[][]>;
+  search(queries: Q, k: number, options?: SearchOptions): Promise<HitRows>;
+}
+
+/** The hits but the document of this id, at most `k`. */
+export function withoutSelf(
+  { numbers, scores }: HitList,
+  self: string | undefined,
+  k: number,
+  documentId: (number: number) => string,
+): HitList {
+  const place = self === undefined ? -1 : numbers.findIndex((number) => documentId(number) === self);
+  if (place < 0) return { numbers: numbers.subarray(0, k), scores: scores.subarray(0, k) };
+  const kept = (_value: number, at: number) => at !== place;
+  return { numbers: numbers.filter(kept).subarray(0, k), scores: scores.filter(kept).subarray(0, k) };
 }

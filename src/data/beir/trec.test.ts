@@ -119,7 +119,7 @@ describe('writing qrels', () => {
 describe('readRun', () => {
   it('reads scores as they stand and does not read the rank', async () => {
     const run = await runOf('q1 Q0 d1 7 1.5 tag\nq2 Q0 d1 0 -3e-2 tag\nq1\tQ0\td2\tx\t.5\ttag\r\n');
-    expect(run).toEqual(
+    expect(new Map(run)).toEqual(
       new Map([
         [
           'q1',
@@ -194,7 +194,7 @@ describe('writeRun', () => {
   it('reads back identifiers of wide spaces, which part no columns', async () => {
     const run: Run = new Map([['\u3000', [{ id: '\u00a0d', score: 1 }]]]);
     await writeRun(file, run, 't\u3000');
-    expect(await readRun(file)).toEqual(run);
+    expect(new Map(await readRun(file))).toEqual(run);
   });
 
   it.each([
@@ -213,5 +213,35 @@ describe('writeRun', () => {
     expect((await fault(writeRun(file, new Map([['q', twice]]), 't'))).message).toContain(
       'query "q" lists this document twice',
     );
+  });
+});
+
+describe('readRun holds typed arrays, and', () => {
+  it('finds a document listed twice however the lines stand, and names the line', async () => {
+    const lines = (...pairs: string[]) => pairs.map((pair) => `${pair.replace(' ', ' Q0 ')} 1 1 t`).join('\n');
+    for (const [content, line] of [
+      [lines('q d', 'q d'), 2],
+      [lines('q d', 'p d', 'q e', 'p e', 'q d'), 5],
+      [lines(...Array.from({ length: 40 }, (_none, at) => `q d${at}`), 'p d3', 'q d17'), 42],
+    ] as const) {
+      const error = await fault(runOf(content));
+      expect([error.line, error.message]).toEqual([line, expect.stringContaining('earlier line')]);
+    }
+  });
+
+  it('keeps the lines of interleaved queries apart', async () => {
+    const count = 100;
+    const content = Array.from({ length: count }, (_none, at) => `q${at % 3} Q0 d${at} 1 ${at / 7} t`).join('\n');
+    const run = await runOf(content);
+    expect([...run.keys()]).toEqual(['q0', 'q1', 'q2']);
+    for (const [query, hits] of run) {
+      const first = Number(query.slice(1));
+      expect(hits).toEqual(
+        Array.from({ length: Math.ceil((count - first) / 3) }, (_none, at) => ({
+          id: `d${first + 3 * at}`,
+          score: (first + 3 * at) / 7,
+        })),
+      );
+    }
   });
 });

@@ -8,9 +8,9 @@ import type { Reward } from './reward.ts';
 
 /** What a query and each of its distinct texts found, best first. */
 export interface FoundDocuments {
-  raw: ScoredDocument[];
+  raw: readonly ScoredDocument[];
   /** // [texts] */
-  expanded: ScoredDocument[][];
+  expanded: (readonly ScoredDocument[])[];
 }
 
 /** Searches the corpus with each query as it is, and with each distinct text of its candidates. */
@@ -134,10 +134,8 @@ export class DenseCandidateSearch implements CandidateSearch {
     const hits = await this.#index.search(this.#vectors(items), depth, { signal });
     let next = 0;
     return items.map(({ texts }) => {
-      const raw = hits[next]!;
-      const expanded = hits.slice(next + 1, next + 1 + texts.length);
-      next += 1 + texts.length;
-      return { raw, expanded };
+      const [raw, ...expanded] = Array.from({ length: 1 + texts.length }, () => hits.at(next++)!);
+      return { raw: raw!, expanded };
     });
   }
 
