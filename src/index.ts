@@ -117,13 +117,13 @@ export {
   defaultPairSettings,
   functionReward,
   loadReward,
-  MarginReward,
   RankReward,
   type Reward,
   type RewardAudit,
   rewardCandidates,
   SearchReward,
   SimilarityReward,
+  ZScoreReward,
 } from './reward/index.ts';
 export { Bm25Index, combineQueryVectors, ExactIndex, fuseRuns, MemoryVectors, repeatQuery } from './search/index.ts';
 export {

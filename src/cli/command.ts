@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Progress } from '../system/index.ts';
+import type { Progress, RenamedSettings } from '../system/index.ts';
 
 /** What a command is given besides its options. */
 export interface CommandContext {
@@ -38,6 +38,8 @@ export interface Command<S extends z.ZodObject = z.ZodObject> {
   description?: string;
   arguments?: CommandArgument[];
   options: S;
+  /** Names that options had before, each with the key that took its place: such an option is refused with the new name. */
+  renamed?: RenamedSettings;
   /** Lines to copy, each with what it does. */
   examples: [commandLine: string, what: string][];
   run(options: z.output<S>, context: CommandContext): Promise<void>;

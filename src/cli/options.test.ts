@@ -78,3 +78,57 @@ describe('options from a schema', () => {
     expect(help).toContain('--no-drop-self');
   });
 });
+
+describe('numbers and former names', () => {
+  const trains = defineCommand({
+    name: 'train',
+    summary: 'trains',
+    options: z.object({
+      rate: z.number().positive().default(1).describe('a number without coercion'),
+      betas: z
+        .tuple([z.number().lt(1), z.number().lt(1)])
+        .default([0.9, 0.999])
+        .describe('two numbers'),
+      weights: z.array(z.number()).optional().describe('numbers'),
+      name: z.string().default('1').describe('a text'),
+      full: z.boolean().default(false).describe('a flag'),
+    }),
+    renamed: { speed: 'rate', oldFlag: 'full' },
+    examples: [],
+    run: async () => {},
+  });
+  const typed = (...words: string[]) => {
+    const target = new Commander('train').exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
+    addOptions(target, trains);
+    target.parse(words, { from: 'user' });
+    return parseOptions(trains, target.opts());
+  };
+
+  it('reads numbers, lists and tuples of them by the schema alone, and leaves texts as they are', () => {
+    const words = ['--rate', '2e-5', '--betas', '.8', '--betas', '0.95', '--weights', '1', '--weights', '2'];
+    expect(typed(...words, '--name', '7')).toEqual({
+      ...{ rate: 2e-5, betas: [0.8, 0.95], weights: [1, 2], name: '7', full: false },
+    });
+    expect(typed().betas).toEqual([0.9, 0.999]);
+  });
+
+  it.each([
+    [['--rate', 'fast'], /--rate/],
+    [['--rate', 'Infinity'], /--rate/],
+    [['--rate', '-1'], /--rate/],
+    [['--betas', '0.9'], /--betas/],
+    [['--betas', '0.9', '--betas', 'x'], /--betas/],
+  ])('refuses %j', (words, message) => {
+    expect(() => typed(...words)).toThrow(message);
+  });
+
+  it.each([
+    [['--speed', '3'], '--speed is now called --rate'],
+    [['--speed'], '--speed is now called --rate'],
+    [['--speed=3'], '--speed is now called --rate'],
+    [['--old-flag'], '--old-flag is now called --full'],
+  ])('refuses a former name with the new one: %j', (words, message) => {
+    expect(() => typed(...words)).toThrow(UsageError);
+    expect(() => typed(...words)).toThrow(message);
+  });
+});

@@ -1,11 +1,13 @@
 import { Argument, type Command as Commander, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
-import { UsageError } from '../system/index.ts';
+import { renamedSetting, UsageError } from '../system/index.ts';
 import type { Command } from './command.ts';
 
 /** What the help and the parser need to know of one key of a command's schema. */
 interface OptionFacts {
   kind: 'flag' | 'value' | 'list';
+  /** Whether the value, or each of the list, is a number. */
+  isNumeric: boolean;
   description: string;
   valueName: string;
   choices: string[] | undefined;
@@ -29,17 +31,40 @@ export function addOptions(target: Commander, command: Command): void {
     const hasThree = facts.kind === 'flag' && facts.defaultValue === undefined;
     if (hasThree) target.addOption(new Option(`--no-${toKebab(key)}`).hideHelp());
   }
+  for (const key of Object.keys(command.renamed ?? {})) target.addOption(formerOption(key, command));
 }
 
 /** Validates what was typed by the command's schema. @throws UsageError naming the option */
 export function parseOptions<S extends z.ZodObject>(command: Command<S>, typed: Record<string, unknown>): z.output<S> {
   refuseBlanks(command, typed);
-  const parsed = command.options.safeParse(typed);
+  const parsed = command.options.safeParse(withNumbers(command, typed));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const key = String(issue.path[0] ?? '');
   const isMissing = issue.path.length === 1 && typed[key] === undefined;
   throw wrongUse(command, key, isMissing ? 'is required' : issue.message);
+}
+
+/** Words as the numbers that they stand for; what is none is left to the schema to refuse. */
+function withNumbers(command: Command, typed: Record<string, unknown>): Record<string, unknown> {
+  const numberOf = (word: unknown) =>
+    typeof word === 'string' && Number.isFinite(Number(word)) ? Number(word) : (word as unknown);
+  return Object.fromEntries(
+    Object.entries(typed).map(([key, value]) => {
+      if (!Object.hasOwn(command.options.shape, key) || !describeKey(command, key).isNumeric) return [key, value];
+      return [key, Array.isArray(value) ? value.map(numberOf) : numberOf(value)];
+    }),
+  );
+}
+
+/** An option under a name that it no longer has: not shown, and refused with the new name. */
+function formerOption(key: string, { renamed = {} }: Command): Option {
+  const refuse = () => {
+    const { message, fix } = renamedSetting(key, renamed, (name) => `--${toKebab(name)}`)!;
+    throw new UsageError(message, { fix });
+  };
+  // The preset has an option without a value refused, too.
+  return new Option(`--${toKebab(key)} [VALUE]`).hideHelp().preset('').argParser(refuse);
 }
 
 /** `--alpha "$ALPHA"` without an ALPHA is a mistake; it would be read as the number 0, or as the present folder. */
@@ -105,11 +130,13 @@ function describeKey(command: Command, key: string): OptionFacts {
     if (inner === undefined) break;
     schema = inner;
   }
-  const type = (schema.def as { type: string }).type;
+  const { type, element, items } = schema.def as { type: string; element?: z.ZodType; items?: z.ZodType[] };
+  const one = element ?? items?.[0] ?? schema;
   return {
-    kind: type === 'boolean' ? 'flag' : type === 'array' ? 'list' : 'value',
+    kind: type === 'boolean' ? 'flag' : element !== undefined || items !== undefined ? 'list' : 'value',
+    isNumeric: (one.def as { type: string }).type === 'number',
     description: description ?? '',
-    valueName: valueName ?? (type === 'number' ? 'N' : 'VALUE'),
+    valueName: valueName ?? ((one.def as { type: string }).type === 'number' ? 'N' : 'VALUE'),
     choices:
       type === 'enum'
         ? Object.values((schema.def as unknown as { entries: Record<string, string> }).entries)

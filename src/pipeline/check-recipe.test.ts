@@ -46,7 +46,6 @@ describe('the settings of a recipe', () => {
     ['reward.weights={rank-gold: 0, rank-answer: 0}', /^reward\.weights: no reward counts/],
     ['answers.enabled=false', /^reward\.weights: reward rank-answer reads answers/],
     ['dpo.lossWeights=[1, 2]', /^dpo: lossWeights: 2 weights for 1 loss types/],
-    ['dpo.warmup=1.5', /^dpo: warmup: a number of steps is whole/],
     ['answers.prompt=q2d', /^answers\.prompt: q2d does not read the document/],
     ['encoder.model=http://127.0.0.1:9', /^encoder: an embedding server needs the name of its model/],
     ['evaluation.judges=[bm25, http://127.0.0.1:9]', /^evaluation\.judges: .* is a server/],
@@ -58,10 +57,10 @@ describe('the settings of a recipe', () => {
   });
 
   it.each([
-    ['dpo.patience=2', /^dpo: patience: TRL's command line cannot stop early/],
+    ['dpo.earlyStoppingPatience=2', /^dpo: earlyStoppingPatience: TRL's command line cannot stop early/],
     ['sft.full=true', /^sft: full: only adapters are trained by TRL/],
-    ['trl.perDevice=3', /^sft: batchSize: 16 examples a step cannot be dealt out/],
-    ['dpo.metricForBest=logProbabilityEnd', /^dpo: metricForBest: TRL reports no/],
+    ['trl.perDeviceTrainBatchSize=3', /^sft: batchSize: 16 examples a step cannot be dealt out/],
+    ['dpo.metricForBestModel=logProbabilityEnd', /^dpo: metricForBestModel: TRL reports no/],
   ])('are found wrong where TRL trains: %s', async (set, message) => {
     await expect(checkRecipe(recipe(set), { engine: 'trl' })).rejects.toThrow(message);
     await expect(checkRecipe(recipe(set))).resolves.toBeUndefined();

@@ -76,7 +76,7 @@ describe('the hash of a recipe', () => {
   it('is the same wherever files lie, whatever it is called, and however it is computed', async () => {
     cpSync(at('set'), at('moved'), { recursive: true });
     writeFileSync(at('q2d.txt'), PROMPTS.q2d.text);
-    const computed = ['generator.sequences=4', 'generator.concurrency=2', 'dpo.saveEvery=7', 'dpo.memory=2'];
+    const computed = ['generator.sequences=4', 'generator.concurrency=2', 'dpo.saveSteps=7', 'dpo.memory=2'];
     const named = ['name=other', 'rates={generation: 5}', `prompt=${at('q2d.txt')}`, `data.folder=${at('moved')}`];
     expect(await hash(...computed, ...named)).toBe(plain);
   });

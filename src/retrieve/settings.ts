@@ -25,9 +25,9 @@ export const retrievalSettings = {
     .meta({ valueName: 'NAME' }),
   precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of the encoder'),
   pooling: z.enum(['mean', 'cls']).optional().describe("pooling, where it is not to be the checkpoint's own"),
-  maxLength: z.coerce.number().int().positive().optional().describe('longest text in tokens; what is beyond is cut'),
+  maxLength: z.number().int().positive().optional().describe('longest text in tokens; what is beyond is cut'),
   similarity: z.enum(['dot', 'cosine']).default('dot').describe('similarity of vectors'),
-  alpha: z.coerce
+  alpha: z
     .number()
     .min(0)
     .max(1)
@@ -37,21 +37,21 @@ export const retrievalSettings = {
     .enum(['query', 'document'])
     .default('query')
     .describe('role, and so prefix, under which an expansion is embedded'),
-  k1: z.coerce.number().nonnegative().default(0.9).describe('BM25: saturation of term frequency'),
-  b: z.coerce.number().min(0).max(1).default(0.4).describe('BM25: weight of document length'),
-  queryRepeats: z.coerce
+  k1: z.number().nonnegative().default(0.9).describe('BM25: saturation of term frequency'),
+  b: z.number().min(0).max(1).default(0.4).describe('BM25: weight of document length'),
+  queryRepeats: z
     .number()
     .int()
     .positive()
     .default(5)
     .describe('BM25: times the query stands before its expansions (Query2doc)'),
-  rrfK: z.coerce.number().positive().default(60).describe('fusion: k of 1 / (k + rank)'),
-  depth: z.coerce.number().int().positive().default(1000).describe('documents retrieved for each query'),
+  rrfK: z.number().positive().default(60).describe('fusion: k of 1 / (k + rank)'),
+  depth: z.number().int().positive().default(1000).describe('documents retrieved for each query'),
   keepSelf: z
     .boolean()
     .default(false)
     .describe("keep a document whose id equals the query's (it is dropped otherwise)"),
-  threads: z.coerce
+  threads: z
     .number()
     .int()
     .positive()

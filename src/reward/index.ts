@@ -41,4 +41,4 @@ export {
   type TextSearch,
 } from './rewards/search-reward.ts';
 export type { Target } from './rewards/target-rewards.ts';
-export { MarginReward, RankReward, ranksOf, SimilarityReward } from './rewards/target-rewards.ts';
+export { RankReward, ranksOf, SimilarityReward, ZScoreReward } from './rewards/target-rewards.ts';

@@ -8,10 +8,11 @@ import type { SearchIndex } from '../search/index.ts';
 import { Random } from '../system/index.ts';
 import { embedSets } from './embed-sets.ts';
 import type { CandidateSet } from './rewards/candidate-set.ts';
+import { checkRewards } from './rewards/open-rewards.ts';
 import { functionReward, loadReward } from './rewards/own-reward.ts';
 import { checkMixture, type Reward, scoreMixture } from './rewards/reward.ts';
 import { DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './rewards/search-reward.ts';
-import { MarginReward, RankReward, ranksOf, SimilarityReward } from './rewards/target-rewards.ts';
+import { RankReward, ranksOf, SimilarityReward, ZScoreReward } from './rewards/target-rewards.ts';
 
 async function setOf(
   texts: readonly string[],
@@ -81,7 +82,7 @@ describe('rank rewards', () => {
         [
           { reward: new RankReward('gold'), weight: 1 },
           { reward: new RankReward('answer'), weight: 1 },
-          { reward: new MarginReward('gold'), weight: 0.5 },
+          { reward: new ZScoreReward('gold'), weight: 0.5 },
         ],
         [item],
       );
@@ -96,6 +97,11 @@ describe('rank rewards', () => {
 });
 
 describe('similarity rewards', () => {
+  it.each(['margin-gold', 'margin-answer'])('had another name: %s', async (name) => {
+    const opened = checkRewards([name], { isJudged: true, isAnswered: true });
+    await expect(opened).rejects.toThrow(`reward ${name} is now called ${name.replace('margin', 'zScore')}`);
+  });
+
   it('keep the margin', async () => {
     const item = await setOf(['a', 'b'], { answer: 'b' });
     expect(await scores(new SimilarityReward('gold'), item)).toEqual([0.948683, 0.316228].map(Math.fround));
@@ -104,8 +110,8 @@ describe('similarity rewards', () => {
 
   it('in standard deviations have mean 0 and deviation 1 over the distinct texts', async () => {
     const item = await setOf(['a', 'a', 'a', 'b']);
-    expect(await scores(new MarginReward('gold'), item)).toEqual([1, 1, 1, -1]);
-    expect(await scores(new MarginReward('gold'), await setOf(['a', 'a']))).toEqual([0, 0]);
+    expect(await scores(new ZScoreReward('gold'), item)).toEqual([1, 1, 1, -1]);
+    expect(await scores(new ZScoreReward('gold'), await setOf(['a', 'a']))).toEqual([0, 0]);
   });
 
   it('of an empty vector are 0', async () => {

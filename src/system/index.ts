@@ -44,6 +44,13 @@ export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';
+export {
+  parseSettings,
+  type Redefaulted,
+  type RenamedSettings,
+  renamedSetting,
+  withDefaults,
+} from './settings.ts';
 export { workerFile } from './worker-file.ts';
 export type { Answer, Serve } from './worker-messages.ts';
 export { WorkerThread, type WorkerThreadOptions } from './worker-thread.ts';

@@ -15,6 +15,7 @@ export {
   generatorTrainingSchema,
   generatorTrainingShape,
   parseGeneratorSettings,
+  RENAMED_GENERATOR_SETTINGS,
 } from './generator/generator-settings.ts';
 export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator/generator-step.ts';
 export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './generator/preference-losses.ts';
@@ -32,7 +33,9 @@ export { type Schedule, type ScheduleKind, scheduleFactor, warmupSteps } from '.
 export { type TrainingExamples, type TrainingResult, type TrainOptions, train } from './loop/trainer.ts';
 export type { SavedCheckpoint } from './loop/training-folder.ts';
 export {
+  loopSettingsOf,
   parseTrainingSettings,
+  RENAMED_TRAINING_SETTINGS,
   type TrainingSettings,
   type TrainingSettingsInput,
   trainingSettingsSchema,
@@ -46,4 +49,10 @@ export {
 export { prepareTrl, type TrlFiles, type TrlOptions, type TrlResult, trainWithTrl } from './trl/trl-engine.ts';
 export { findTrl, type TrlInstallation } from './trl/trl-installation.ts';
 export type { TrlJob, TrlPlan } from './trl/trl-plan.ts';
-export { parseTrlSettings, type TrlSettings, type TrlSettingsInput, trlShape } from './trl/trl-settings.ts';
+export {
+  parseTrlSettings,
+  RENAMED_TRL_SETTINGS,
+  type TrlSettings,
+  type TrlSettingsInput,
+  trlShape,
+} from './trl/trl-settings.ts';

@@ -29,7 +29,7 @@ const options = z.object({
     .min(1)
     .default(['rank-gold', 'rank-answer'])
     .describe(
-      'rank-, similarity- or margin- with gold or answer, change-MEASURE, or a module; with a weight NAME=0.5 (repeatable)',
+      'rank-, similarity- or zScore- with gold or answer, change-MEASURE, or a module; with a weight NAME=0.5 (repeatable)',
     )
     .meta({ valueName: 'NAME[=WEIGHT]' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what change-MEASURE searches with'),

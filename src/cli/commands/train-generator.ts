@@ -6,6 +6,8 @@ import { sha256File } from '../../system/index.ts';
 import {
   describeSkipped,
   generatorTrainingShape,
+  RENAMED_GENERATOR_SETTINGS,
+  RENAMED_TRL_SETTINGS,
   type TrainGeneratorOptions,
   type TrainGeneratorResult,
   type TrainGeneratorWithTrlResult,
@@ -51,6 +53,7 @@ export const command = defineCommand({
   description:
     "Writes OUT/adapter in PEFT's layout (OUT/model with --full), metrics.jsonl, checkpoints and manifest.json. The defaults\nare the published settings. The same command goes on where it was stopped, and equal pairs, base and settings end in\nequal bytes.",
   options,
+  renamed: { ...RENAMED_GENERATOR_SETTINGS, ...RENAMED_TRL_SETTINGS },
   examples: [
     ['llm-qe train generator --pairs pairs.jsonl --out runs/dpo', 'the default model, as published'],
     [
@@ -58,7 +61,7 @@ export const command = defineCommand({
       'DPO that holds on to the chosen answers',
     ],
     [
-      'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --processes 8 --per-device 2 --zero2',
+      'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --processes 8 --per-device-train-batch-size 2 --zero2',
       'the same by TRL on eight GPUs',
     ],
     [

@@ -3,7 +3,13 @@ import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../..
 import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../../models/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
-import { generatorTrainingShape, trlShape } from '../../train/index.ts';
+import type { RenamedSettings } from '../../system/index.ts';
+import {
+  generatorTrainingShape,
+  RENAMED_GENERATOR_SETTINGS,
+  RENAMED_TRL_SETTINGS,
+  trlShape,
+} from '../../train/index.ts';
 
 /**
  * A recipe: every setting of an alignment, once. Names and defaults are those of the commands that run its stages; the
@@ -165,6 +171,13 @@ export const recipeSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** Names that keys had before, by section. */
+export const RENAMED_KEYS: Readonly<Record<string, RenamedSettings>> = {
+  dpo: RENAMED_GENERATOR_SETTINGS,
+  sft: RENAMED_GENERATOR_SETTINGS,
+  trl: RENAMED_TRL_SETTINGS,
+};
 
 /** A recipe with nothing left open but what a default would have to know the data for. */
 export type Recipe = z.output<typeof recipeSchema>;

@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DataError, UsageError } from '../../system/index.ts';
+import { DataError, type LlmQeError, UsageError } from '../../system/index.ts';
 import { isTuned, parseRecipe, readRecipe } from './recipe.ts';
 
 const SMALL = 'name: small\ndata:\n  kind: wordnet\n';
@@ -11,7 +14,7 @@ describe('recipes that come along', () => {
     expect(paper.candidates.queries).toBe(100_000);
     expect(paper.reward.weights).toEqual({ 'rank-gold': 1, 'rank-answer': 1 });
     expect(paper.pairs).toMatchObject({ pairsPerQuery: 1, minSimilarity: 0.6, pairs: 30_000, dev: 3000 });
-    expect(paper.dpo).toMatchObject({ beta: 0.1, lossType: ['sigmoid'], learningRate: 2e-5, schedule: 'linear' });
+    expect(paper.dpo).toMatchObject({ beta: 0.1, lossType: ['sigmoid'], learningRate: 2e-5, lrScheduler: 'linear' });
     expect(paper.dpo).toMatchObject({
       loraR: 8,
       loraAlpha: 32,
@@ -21,15 +24,15 @@ describe('recipes that come along', () => {
     expect(paper.dpo).toMatchObject({
       epochs: 2,
       batchSize: 16,
-      maxGradientNorm: 10,
+      maxGradNorm: 10,
       maxLength: 612,
-      evaluateEvery: 300,
+      evalSteps: 300,
     });
-    expect(paper.dpo.batchSize / (paper.trl.perDevice * paper.trl.processes)).toBe(8);
+    expect(paper.dpo.batchSize / (paper.trl.perDeviceTrainBatchSize * paper.trl.processes)).toBe(8);
     expect(paper.trl).toMatchObject({
       hardware: 'gpu',
       processes: 1,
-      perDevice: 2,
+      perDeviceTrainBatchSize: 2,
       precision: 'bfloat16',
       zero2: true,
     });
@@ -63,6 +66,7 @@ describe('a recipe', () => {
   it.each([
     [`${SMALL}dpo:\n  betta: 0.2\n`, 'mine.yaml:5: dpo.betta: there is no such key'],
     [`${SMALL}# a comment\n\ndpo:\n  beta: high\n`, 'mine.yaml:7: dpo.beta'],
+    [`${SMALL}dpo:\n  warmupSteps: 1.5\n`, 'dpo.warmupSteps: a number of steps is whole, a share is below 1'],
     [`${SMALL}dpo:\n  beta:\n`, 'mine.yaml:5: dpo.beta: has no value'],
     [`${SMALL}candidates:\n  temperatures:\n    - 1\n    - 99\n`, 'mine.yaml:7: candidates.temperatures.1'],
     ['name: small\n', 'mine.yaml: data'],
@@ -108,5 +112,141 @@ describe('a recipe', () => {
     expect(answerGenerator).toMatchObject({ servers: ['http://127.0.0.1:9'] });
     expect(answerGenerator!.model).toBeUndefined();
     expect(faultOf(SMALL, 'answerGenerator={sequences: 4}').message).toContain('names neither a model nor servers');
+  });
+});
+
+describe('keys that cannot be', () => {
+  const parse = (text: string, ...overrides: string[]) => parseRecipe(text, 'mine.yaml', overrides);
+  const fault = (text: string, ...overrides: string[]): LlmQeError => {
+    try {
+      parse(text, ...overrides);
+    } catch (error) {
+      return error as LlmQeError;
+    }
+    throw new Error('was accepted');
+  };
+
+  it.each([
+    '__proto__.x=1',
+    'dpo.__proto__.x=1',
+    'reward.weights.__proto__=1',
+    'reward.weights.constructor=1',
+    'constructor.prototype.x=1',
+    'data.prototype=1',
+    'reward={__proto__: {x: 1}}',
+    'reward={weights: {__proto__: 1}}',
+  ])('--set %s pollutes nothing, and is refused', (override) => {
+    const found = fault(SMALL, override);
+    expect(found).toBeInstanceOf(UsageError);
+    expect(found.message).toContain(`--set ${override}`);
+    expect(({} as { x?: unknown }).x).toBeUndefined();
+  });
+
+  it.each([`${SMALL}__proto__: {x: 1}\n`, `${SMALL}reward: {weights: {constructor: 1}}\n`])(
+    'stand in no file either: %j',
+    (text) => {
+      expect(fault(text)).toBeInstanceOf(DataError);
+      expect(fault(text).message).toMatch(/is no name for a key/);
+    },
+  );
+
+  it.each([
+    ['dpo.betta=1', /Did you mean dpo\.beta\?/],
+    ['pairs.minmargin=1', /Did you mean pairs\.minMargin\?/],
+    ['data.copus=1', /Did you mean data\.corpus\?/],
+    ['learningRate=1', /Did you mean dpo\.learningRate or sft\.learningRate\?/],
+    ['evaluation.armAlphas.alined=1', /Did you mean evaluation\.armAlphas\.aligned\?/],
+    ['dpo.toString=1', /Known keys here are/],
+    ['data.folder=x', /Known keys here are kind, corpus/],
+  ])('%s is answered with what may have been meant', (override, fix) => {
+    expect(fault(SMALL, override).fix).toMatch(fix);
+    expect(fault(SMALL, override).message).toContain('there is no such key');
+  });
+
+  it('belong to the kind of data that is chosen', () => {
+    const text = `${SMALL}  corpus: 1000\n`;
+    expect(parse(text, 'data.kind=beir', 'data.folder=set').data).toMatchObject({ kind: 'beir', folder: 'set' });
+    expect(parse(text, 'data.kind=wordnet').data).toMatchObject({ corpus: 1000 });
+    const missing = fault(text, 'data.kind=beir');
+    expect(missing.message).toBe('--set data.kind=beir: data.folder: is missing');
+    expect(fault(text, 'data.kind=beir', 'data.folder=set', 'data.corpus=3').message).toContain('data.corpus');
+    expect(fault('name: x\ndata: {kind: beir, folder: set, corpus: 3}\n').message).toContain('data.corpus');
+  });
+
+  it.each([
+    ['dpo', 'schedule', 'lrScheduler'],
+    ['dpo', 'warmup', 'warmupSteps'],
+    ['dpo', 'maxGradientNorm', 'maxGradNorm'],
+    ['sft', 'evaluateEvery', 'evalSteps'],
+    ['sft', 'saveEvery', 'saveSteps'],
+    ['sft', 'patience', 'earlyStoppingPatience'],
+    ['dpo', 'metricForBest', 'metricForBestModel'],
+    ['dpo', 'direction', 'greaterIsBetter'],
+    ['dpo', 'keep', 'loadBestModelAtEnd'],
+    ['trl', 'perDevice', 'perDeviceTrainBatchSize'],
+    ['trl', 'recompute', 'gradientCheckpointing'],
+    ['trl', 'mainAddress', 'mainProcessIp'],
+    ['trl', 'mainPort', 'mainProcessPort'],
+  ])('had another name before: %s.%s', (section, before, now) => {
+    const said = `${section}.${before} is now called ${section}.${now}`;
+    expect(fault(`${SMALL}${section}:\n  ${before}: 1\n`).message).toBe(`mine.yaml:5: ${section}.${before}: ${said}`);
+    expect(fault(SMALL, `${section}.${before}=1`).message).toContain(said);
+    expect(fault(SMALL, `${section}.${before}=1`).fix).toBe(`Write ${section}.${now}.`);
+  });
+
+  it('reach every setting of the optimiser', () => {
+    const { dpo, sft } = parse(SMALL, 'dpo.betas=[0.8, 0.95]', 'sft.epsilon=1.0e-6');
+    expect(dpo.betas).toEqual([0.8, 0.95]);
+    expect([dpo.epsilon, sft.epsilon]).toEqual([1e-8, 1e-6]);
+  });
+});
+
+describe('YAML that is none, or too much', () => {
+  const bomb = ['a: &a [x, x, x, x, x, x, x, x, x, x]'];
+  for (const [from, to] of ['ab', 'bc', 'cd', 'de', 'ef', 'fg'].map((pair) => [...pair])) {
+    bomb.push(`${to}: &${to} [${`*${from}, `.repeat(10)}]`);
+  }
+  it.each([
+    ['an alias without an anchor', 'name: *nobody\n', /is not YAML: .*nobody/],
+    ['a bomb of aliases', `${bomb.join('\n')}\n`, /is not YAML/],
+    ['an alias to what it stands in', 'name: &a [*a]\n', /nested too deeply/],
+    ['lists without end', `name: ${'['.repeat(20_000)}`, /is not YAML|nested too deeply/],
+    ['a NUL in a path', `${SMALL}prompt: "a\\0b"\n`, /prompt: holds a NUL character/],
+    ['a NUL in a key', `${SMALL}reward: {weights: {"./a\\0.mjs": 1}}\n`, /holds a NUL character/],
+    ['a list', '- name\n', /is no mapping of keys/],
+    ['a section that is a text', 'name: x\ndata: wordnet\n', /data/],
+  ])('is a typed error: %s', (_what, text, message) => {
+    let found: unknown;
+    try {
+      parseRecipe(text, 'mine.yaml');
+    } catch (error) {
+      found = error;
+    }
+    expect(found).toBeInstanceOf(DataError);
+    expect((found as Error).message).toMatch(message);
+    expect((found as Error).message.length).toBeLessThan(2000);
+  });
+
+  it.each(['name=*nobody', 'name="a\\0b"', `name=${'['.repeat(20_000)}`, `x=${'y'.repeat(100_000)}`])(
+    'is a wrong use in an override',
+    (override) => {
+      let found: unknown;
+      try {
+        parseRecipe(SMALL, 'mine.yaml', [override]);
+      } catch (error) {
+        found = error;
+      }
+      expect(found).toBeInstanceOf(UsageError);
+      expect((found as Error).message.length).toBeLessThan(2000);
+    },
+  );
+
+  it('is no name of a recipe, and no file of gigabytes', async () => {
+    await expect(readRecipe('a\0b')).rejects.toBeInstanceOf(UsageError);
+    await expect(readRecipe('nowhere.yaml')).rejects.toBeInstanceOf(DataError);
+    const folder = mkdtempSync(join(tmpdir(), 'llm-qe-recipe-'));
+    writeFileSync(join(folder, 'large.yaml'), '#'.repeat(2 ** 20 + 1));
+    await expect(readRecipe(join(folder, 'large.yaml'))).rejects.toThrow(/a recipe has at most/);
+    rmSync(folder, { recursive: true });
   });
 });

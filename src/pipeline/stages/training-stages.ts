@@ -142,7 +142,7 @@ export function trainingSettings(recipe: Recipe, method: 'sft' | 'dpo'): Generat
 }
 
 /** How often is saved, and how much memory is used, changes nothing. */
-function decisiveSettings({ saveEvery: _saved, memory: _held, ...settings }: GeneratorTrainingInput) {
+function decisiveSettings({ saveSteps: _saved, memory: _held, ...settings }: GeneratorTrainingInput) {
   return settings;
 }
 

@@ -4,11 +4,18 @@ import { encodeCorpus } from '../../embed/index.ts';
 import { parseQualityMeasure } from '../../measures/index.ts';
 import type { CorpusSearch, RetrievalSettings } from '../../retrieve/index.ts';
 import { ExactIndex } from '../../search/index.ts';
-import { cacheHome, contentKey, type Progress, UsageError } from '../../system/index.ts';
+import {
+  cacheHome,
+  contentKey,
+  type Progress,
+  type RenamedSettings,
+  renamedSetting,
+  UsageError,
+} from '../../system/index.ts';
 import { loadReward } from './own-reward.ts';
 import type { Reward, WeightedReward } from './reward.ts';
 import { type CandidateSearch, DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
-import { MarginReward, RankReward, SimilarityReward } from './target-rewards.ts';
+import { RankReward, SimilarityReward, ZScoreReward } from './target-rewards.ts';
 
 /** Rewards that need nothing but the candidate set. */
 const SIMPLE: Record<string, () => Reward> = {
@@ -16,9 +23,11 @@ const SIMPLE: Record<string, () => Reward> = {
   'rank-answer': () => new RankReward('answer'),
   'similarity-gold': () => new SimilarityReward('gold'),
   'similarity-answer': () => new SimilarityReward('answer'),
-  'margin-gold': () => new MarginReward('gold'),
-  'margin-answer': () => new MarginReward('answer'),
+  'zScore-gold': () => new ZScoreReward('gold'),
+  'zScore-answer': () => new ZScoreReward('answer'),
 };
+/** Names that rewards had before. */
+const RENAMED: RenamedSettings = { 'margin-gold': 'zScore-gold', 'margin-answer': 'zScore-answer' };
 const SEARCH_PREFIX = 'change-';
 
 /** A reward that is named, its weight with it. */
@@ -126,6 +135,8 @@ function kindOf(name: string): NamedReward['kind'] {
   if (Object.hasOwn(SIMPLE, name)) return 'of the set';
   if (/\.(m|c)?[jt]s$/.test(name)) return 'own';
   if (name.startsWith(SEARCH_PREFIX)) return 'search';
+  const old = renamedSetting(name, RENAMED);
+  if (old !== undefined) throw new UsageError(`reward ${old.message}`, { fix: old.fix });
   throw new UsageError(`there is no reward ${JSON.stringify(name)}`, {
     fix: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
   });

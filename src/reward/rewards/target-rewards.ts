@@ -44,15 +44,15 @@ export class SimilarityReward extends TargetReward {
 }
 
 /**
- * How far a candidate stands out among its siblings (`margin-gold`, `margin-answer`): its cosine less the mean over the
+ * How far a candidate stands out among its siblings (`zScore-gold`, `zScore-answer`): its cosine less the mean over the
  * distinct texts, in their standard deviations. Where all are alike, 0. So a query whose candidates all lie near the
  * gold document weighs as much in a mixture as one whose candidates all lie far from it.
  */
-export class MarginReward extends TargetReward {
-  readonly fingerprint = 'margin/1';
+export class ZScoreReward extends TargetReward {
+  readonly fingerprint = 'zScore/1';
 
   constructor(target: Target) {
-    super('margin', target);
+    super('zScore', target);
   }
 
   protected values(similarities: ArrayLike<number>): ArrayLike<number> {

@@ -15,10 +15,10 @@ import type { GeneratorBase } from './generator-base.ts';
 
 /** The adapter's settings; names are those of TRL's ModelConfig, values those of the published method. */
 export const loraShape = {
-  loraR: z.coerce.number<number>().int().positive().default(8).describe('rank of the LoRA adapter'),
-  loraAlpha: z.coerce.number<number>().positive().default(32).describe('its alpha: the product counts alpha / r fold'),
-  loraDropout: z.coerce
-    .number<number>()
+  loraR: z.number().int().positive().default(8).describe('rank of the LoRA adapter'),
+  loraAlpha: z.number().positive().default(32).describe('its alpha: the product counts alpha / r fold'),
+  loraDropout: z
+    .number()
     .min(0)
     .lt(1)
     .default(0.1)
@@ -36,17 +36,11 @@ export type LoraSettings = z.output<typeof loraSchema>;
 
 /** How a model is computed: none of it decides the outcome but for rounding, of which `storage` makes the most. */
 export const computeShape = {
-  microBatchTokens: z.coerce
-    .number<number>()
-    .int()
-    .positive()
-    .default(1024)
-    .describe('most tokens that go through the model together'),
   mode: z
     .enum(['auto', 'whole', 'blocks'])
     .default('auto')
     .describe('all activations in memory, or one layer at a time and computed twice; auto goes by --memory'),
-  memory: z.coerce.number<number>().positive().default(4).describe('GiB that activations may take'),
+  memory: z.number().positive().default(4).describe('GiB that activations may take'),
   storage: z
     .enum(operations.STORAGES)
     .default('f32')
@@ -63,6 +57,8 @@ export interface GeneratorStepOptions extends Omit<ComputeSettings, 'storage'> {
   lora: LoraSettings | undefined;
   /** Of the adapter's first values. */
   seed: number;
+  /** Most tokens that go through the model together. */
+  microBatchTokens: number;
   /** Tokens of the longest example. */
   longest: number;
   threads: number;

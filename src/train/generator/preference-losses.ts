@@ -8,22 +8,18 @@ export type LossType = (typeof LOSS_TYPES)[number];
 
 /** What a preference loss is made of; names and meanings are those of TRL's DPOConfig (release 1.16). */
 export const preferenceLossShape = {
-  beta: z.coerce
-    .number<number>()
-    .positive()
-    .default(0.1)
-    .describe('how far the model may move from the reference: less for more'),
+  beta: z.number().positive().default(0.1).describe('how far the model may move from the reference: less for more'),
   lossType: z
     .array(z.enum(LOSS_TYPES))
     .min(1)
     .default(['sigmoid'])
     .describe(`losses that are summed: ${LOSS_TYPES.join(', ')} (repeatable)`),
   lossWeights: z
-    .array(z.coerce.number<number>().nonnegative())
+    .array(z.number().nonnegative())
     .optional()
     .describe('weight of each loss type, in their order (default: 1 each)'),
-  labelSmoothing: z.coerce
-    .number<number>()
+  labelSmoothing: z
+    .number()
     .min(0)
     .lt(0.5)
     .default(0)

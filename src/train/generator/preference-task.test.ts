@@ -99,9 +99,9 @@ function settingsOf(run: Run) {
     maxLength: Number(all.max_length),
     training: parseTrainingSettings({
       learningRate: Number(all.learning_rate),
-      warmup: Number(all.warmup_steps),
+      warmupSteps: Number(all.warmup_steps),
       weightDecay: Number(all.weight_decay),
-      maxGradientNorm: Number(all.max_grad_norm),
+      maxGradNorm: Number(all.max_grad_norm),
     }),
   };
 }

@@ -20,7 +20,7 @@ const base = { name: 'tiny', path: BASE, format: 'safetensors' as const, fingerp
 const PAIRS = tinyPairs(24);
 const KEPT = { device: 'cpu', storage: 'f32' } as const;
 const SETTINGS = {
-  ...{ maxLength: 120, batchSize: 4, learningRate: 5e-3, epochs: 2, devSize: 4, evaluateEvery: 5, saveEvery: 2 },
+  ...{ maxLength: 120, batchSize: 4, learningRate: 5e-3, epochs: 2, devSize: 4, evalSteps: 5, saveSteps: 2 },
   microBatchTokens: 150,
 };
 
@@ -98,7 +98,7 @@ describe('DPO', () => {
   });
 
   test('keeps the best checkpoint where asked to, and evaluates on given dev pairs', async () => {
-    const settings = { keep: 'best' as const, metricForBest: 'margin', direction: 'lower' as const };
+    const settings = { loadBestModelAtEnd: true, metricForBestModel: 'margin', greaterIsBetter: false };
     const lines: string[] = [];
     const warn = (line: string) => lines.push(line);
     const { step, training, dev } = await run('best', { devPairs: tinyPairs(3, 9), settings, warn });
@@ -191,7 +191,7 @@ describe('what cannot be trained is refused', () => {
     ['weights without types', { settings: { lossWeights: [1, 2] } }, /2 weights for 1 loss types/],
     ['a smoothing that nothing reads', { settings: { labelSmoothing: 0.1 } }, /only the loss type robust/],
     ['a loss twice', { settings: { lossType: ['ipo', 'ipo'] } }, /named twice/],
-    ['an unknown metric', { settings: { metricForBest: 'bleu' } }, /reports no "bleu"/],
+    ['an unknown metric', { settings: { metricForBestModel: 'bleu' } }, /reports no "bleu"/],
     ['too many dev pairs', { settings: { devSize: 100 } }, /cannot take 100 of 24/],
     ['an unknown setting', { settings: { betta: 1 } as object }, /betta/],
   ])('%s', async (_, options, message) => {

@@ -8,7 +8,7 @@ import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '..
 import { loadParameters } from '../loop/checkpoint.ts';
 import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
 import { TrainingFolder } from '../loop/training-folder.ts';
-import type { TrainingSettingsInput } from '../loop/training-settings.ts';
+import { loopSettingsOf, type TrainingSettingsInput } from '../loop/training-settings.ts';
 import type { TrainingTask } from '../loop/training-task.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import { type GeneratorBase, openGeneratorBase } from './generator-base.ts';
@@ -80,7 +80,7 @@ export async function trainGenerator(options: TrainGeneratorOptions): Promise<Tr
       // The folder may be that of another run, which is found out, and refused, only when training begins.
       if (!(await isThere(manifestFile(options.out)))) await writeManifest(run, options, undefined);
       const training = await run.train();
-      const kept = settings.keep === 'best' && training.best !== undefined ? training.best : training.last;
+      const kept = settings.loadBestModelAtEnd && training.best !== undefined ? training.best : training.last;
       await loadParameters(kept.folder, run.parameters);
       const result: TrainGeneratorResult = {
         ...(await writeResult(run.parameters, settings, options)),
@@ -218,13 +218,9 @@ function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mo
   return { method, base: base.fingerprint, loss, lora, maxLength, mode, storage, device };
 }
 
+/** What the loop is told: its own settings, and that pairs are packed. */
 export function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
-  const { learningRate, schedule, warmup, epochs, maxSteps, batchSize, microBatchTokens } = settings;
-  const { maxGradientNorm, weightDecay, evaluateEvery, saveEvery, patience, metricForBest, direction, seed } = settings;
-  return {
-    ...{ learningRate, schedule, warmup, epochs, maxSteps, batchSize, microBatchTokens, packed: true },
-    ...{ maxGradientNorm, weightDecay, evaluateEvery, saveEvery, patience, metricForBest, direction, seed },
-  };
+  return { ...loopSettingsOf(settings), packed: true };
 }
 
 function stepOptions(

@@ -19,7 +19,7 @@ export class DivergedError extends LlmQeError {
 
   constructor(reason: string, options: Omit<FaultOptions, 'fix'> & { step: number; parameter?: string }) {
     super(reason, {
-      fix: 'Train in another folder with a lower learning rate, warm-up steps or maxGradientNorm, and check the examples.',
+      fix: 'Train in another folder with a lower learning rate, warm-up steps or maxGradNorm, and check the examples.',
       ...options,
     });
     this.step = options.step;

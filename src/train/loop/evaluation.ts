@@ -69,7 +69,7 @@ export function addFigures(sums: Figures, more: Readonly<Figures>): void {
 export function figureForBest(figures: Readonly<Figures>, name: string): number {
   const value = figures[name];
   if (value !== undefined) return value;
-  throw new UsageError(`metricForBest: the evaluation reports no ${JSON.stringify(name)}`, {
+  throw new UsageError(`metricForBestModel: the evaluation reports no ${JSON.stringify(name)}`, {
     fix: `It reports ${Object.keys(figures).join(', ')}.`,
   });
 }

@@ -20,14 +20,14 @@ export interface RunIdentity {
   parameters: string;
   train: { examples: number; hash: string };
   dev: { examples: number; hash: string };
-  settings: Omit<TrainingSettings, 'saveEvery'>;
+  settings: Omit<TrainingSettings, 'saveSteps'>;
 }
 
 export function runIdentity(
   task: unknown,
   parameters: Parameters,
   { train, dev }: { train: readonly unknown[]; dev: readonly unknown[] },
-  { saveEvery: _changesNothing, ...settings }: TrainingSettings,
+  { saveSteps: _changesNothing, ...settings }: TrainingSettings,
 ): RunIdentity {
   return {
     task,

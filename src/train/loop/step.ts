@@ -44,10 +44,10 @@ export async function takeStep<Example>(
   const started = performance.now();
   const { gradients, figures } = await accumulate(task, batch, options);
   const gradientNorm = globalNorm(gradients);
-  const scale = clipFactor(gradientNorm, settings.maxGradientNorm);
+  const scale = clipFactor(gradientNorm, settings.maxGradNorm);
   if (!isUsable(gradientNorm, scale)) throw gradientFault(gradients, step + 1);
   throwIfAborted(options.signal);
-  const schedule = { kind: settings.schedule, warmup: settings.warmup, steps };
+  const schedule = { kind: settings.lrScheduler, warmup: settings.warmupSteps, steps };
   const learningRate = settings.learningRate * scheduleFactor(schedule, step);
   optimizer.step(gradients, { learningRate, scale });
   const tokens = batch.reduce((sum, example) => sum + task.tokens(example), 0);

@@ -51,7 +51,7 @@ describe('a training run', () => {
     const evaluations: MetricsRecord[] = [];
     const onStep = (record: MetricsRecord) => steps.push(record);
     const onEvaluation = (record: MetricsRecord) => evaluations.push(record);
-    const result = await run({ epochs: 40, evaluateEvery: 50, saveEvery: 30 }, { onStep, onEvaluation }, task);
+    const result = await run({ epochs: 40, evalSteps: 50, saveSteps: 30 }, { onStep, onEvaluation }, task);
     expect(result).toMatchObject({ steps: 320, stopped: 'finished', last: { step: 320 }, best: { metric: 'loss' } });
     expect(result.best!.value).toBeLessThan(1e-4);
     for (const [i, weight] of TRUE_WEIGHTS.entries())
@@ -72,7 +72,7 @@ describe('a training run', () => {
   test('gives back the best parameters, which need not be the last', async () => {
     const task = new RegressionTask();
     // Training lowers the error: where a higher one counts as better, the best checkpoint is an early one.
-    const result = await run({ evaluateEvery: 1, direction: 'higher', metricForBest: 'error' }, {}, task);
+    const result = await run({ evalSteps: 1, greaterIsBetter: true, metricForBestModel: 'error' }, {}, task);
     expect(result.best!.step).toBeLessThan(result.steps);
     const last = [...task.parameters.get('layer.weight')];
     await loadParameters(result.best!.folder, task.parameters);
@@ -118,15 +118,21 @@ describe('a training run', () => {
   test('stops early when evaluations bring nothing new', async () => {
     const result = await run({
       epochs: 100,
-      evaluateEvery: 2,
-      patience: 3,
-      metricForBest: 'error',
-      direction: 'higher',
+      evalSteps: 2,
+      earlyStoppingPatience: 3,
+      metricForBestModel: 'error',
+      greaterIsBetter: true,
     });
     expect(result.stopped).toBe('patience');
     expect(result.steps).toBe(result.best!.step + 6);
     expect(
-      await run({ epochs: 100, evaluateEvery: 2, patience: 3, metricForBest: 'error', direction: 'higher' }),
+      await run({
+        epochs: 100,
+        evalSteps: 2,
+        earlyStoppingPatience: 3,
+        metricForBestModel: 'error',
+        greaterIsBetter: true,
+      }),
     ).toEqual(result);
   });
 
@@ -141,24 +147,24 @@ describe('a training run', () => {
   test('refuses settings that cannot be meant, before anything is written', async () => {
     await rm(folder, { recursive: true });
     await expect(run({ learningRate: -1 })).rejects.toThrow(/learningRate/);
-    await expect(run({ warmup: 2.5 })).rejects.toThrow(/warmup: a number of steps is whole/);
+    await expect(run({ warmupSteps: 2.5 })).rejects.toThrow(/warmupSteps: a number of steps is whole/);
     await expect(run({ learningrate: 1 } as object)).rejects.toThrow(UsageError);
     const none = { train: [], dev: [] };
     await expect(train(new RegressionTask(), none, SETTINGS, { folder })).rejects.toThrow(/no examples/);
     const undevved = { train: EXAMPLES.train, dev: [] };
-    await expect(train(new RegressionTask(), undevved, { ...SETTINGS, patience: 1 }, { folder })).rejects.toThrow(
-      /patience/,
-    );
+    await expect(
+      train(new RegressionTask(), undevved, { ...SETTINGS, earlyStoppingPatience: 1 }, { folder }),
+    ).rejects.toThrow(/earlyStoppingPatience/);
     await expect(readdir(folder)).rejects.toThrow();
     const task = new RegressionTask();
-    await expect(run({ metricForBest: 'nDCG' }, {}, task)).rejects.toThrow(/reports no "nDCG"/);
+    await expect(run({ metricForBestModel: 'nDCG' }, {}, task)).rejects.toThrow(/reports no "nDCG"/);
     expect(task.calls).toEqual([]);
   });
 });
 
 describe('a run that breaks off', () => {
   test('is resumed at the last whole step when it was stopped, and ends as if nothing had been', async () => {
-    const settings = { evaluateEvery: 6, microBatchTokens: 40 };
+    const settings = { evalSteps: 6, microBatchTokens: 40 };
     await run(settings, {}, new RegressionTask({ noise: 0.1 }));
     const expected = [await contentOf(folder), await figuresOf(folder)];
     await rm(folder, { recursive: true });
@@ -180,7 +186,7 @@ describe('a run that breaks off', () => {
   });
 
   test('stopped during an evaluation, evaluates first when it goes on', async () => {
-    await run({ evaluateEvery: 6 });
+    await run({ evalSteps: 6 });
     const expected = [await contentOf(folder), await figuresOf(folder)];
     await rm(folder, { recursive: true });
     const stop = new AbortController();
@@ -191,13 +197,13 @@ describe('a run that breaks off', () => {
       stop.signal.throwIfAborted();
       return evaluate(...given);
     };
-    await expect(run({ evaluateEvery: 6 }, { signal: stop.signal }, task)).rejects.toThrow('stopped after step 12');
-    await run({ evaluateEvery: 6 });
+    await expect(run({ evalSteps: 6 }, { signal: stop.signal }, task)).rejects.toThrow('stopped after step 12');
+    await run({ evalSteps: 6 });
     expect([await contentOf(folder), await figuresOf(folder)]).toEqual(expected);
   });
 
   test('broken off by a fault behind an evaluation, does not evaluate again when it goes on', async () => {
-    const settings = { evaluateEvery: 6, patience: 5, direction: 'higher' as const };
+    const settings = { evalSteps: 6, earlyStoppingPatience: 5, greaterIsBetter: true };
     const expected = await run(settings);
     const records = await figuresOf(folder);
     await rm(folder, { recursive: true });
@@ -219,7 +225,7 @@ describe('a run that breaks off', () => {
     const refusal = async (settings: object, given: Partial<TrainOptions> = options, task = new RegressionTask()) =>
       String(await run(settings, given, task).catch((error: unknown) => error));
     expect(await refusal({ learningRate: 0.1 })).toContain('settings.learningRate: 0.05, now 0.1)');
-    expect(await refusal({ maxGradientNorm: 3 })).toContain('settings.maxGradientNorm: none, now 3)');
+    expect(await refusal({ maxGradNorm: 3 })).toContain('settings.maxGradNorm: none, now 3)');
     expect(await refusal({}, { identity: { model: 'b', beta: 0.1 } })).toContain('task.model: "a", now "b")');
     const other = new RegressionTask();
     other.parameters.get('layer.bias')[0] = 1;
@@ -231,7 +237,7 @@ describe('a run that breaks off', () => {
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/train\.hash/);
     // How often a checkpoint is written changes nothing of the outcome.
-    expect((await run({ saveEvery: 3 }, options)).steps).toBe(32);
+    expect((await run({ saveSteps: 3 }, options)).steps).toBe(32);
   });
 
   test('sweeps away checkpoints that were written when it was cut off, half or whole', async () => {
@@ -306,7 +312,7 @@ describe('a run that diverges', () => {
       /layer\.bias.*step 3: the largest gradient is 1\.0e\+30/,
     );
     await rm(folder, { recursive: true });
-    expect((await run({ maxGradientNorm: 1 }, {}, poisoned(3, huge))).steps).toBe(32);
+    expect((await run({ maxGradNorm: 1 }, {}, poisoned(3, huge))).steps).toBe(32);
   });
 });
 
@@ -342,7 +348,7 @@ test('killed again and again at any moment, it ends with the same bytes', async 
       async evaluate(examples, { total }) { return pass(examples, total, () => 0); },
     };
     const examples = { train: Array.from({ length: 50 }, (_, i) => 1 + i % 9), dev: [1, 2, 3] };
-    const settings = { learningRate: 0.05, batchSize: 5, epochs: 12, microBatchTokens: 12, evaluateEvery: 7, saveEvery: 2 };
+    const settings = { learningRate: 0.05, batchSize: 5, epochs: 12, microBatchTokens: 12, evalSteps: 7, saveSteps: 2 };
     const onStep = ({ step }) => process.stdout.write(step + '\\n');
     await train(task, examples, settings, { folder: ${JSON.stringify(path)}, onStep });`;
   const random = new Random(11);

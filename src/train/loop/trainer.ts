@@ -70,8 +70,10 @@ export async function train<Example>(
   if (examples.train.length === 0) {
     throw new UsageError('there are no examples to train on', { fix: 'Check the file of examples and its filters.' });
   }
-  if (settings.patience !== undefined && examples.dev.length === 0) {
-    throw new UsageError('patience: there are no dev examples to evaluate on', { fix: 'Give some, or no patience.' });
+  if (settings.earlyStoppingPatience !== undefined && examples.dev.length === 0) {
+    throw new UsageError('earlyStoppingPatience: there are no dev examples to evaluate on', {
+      fix: 'Give some, or leave it out.',
+    });
   }
   const { folder, signal, progress } = options;
   await makeFolder(folder);
@@ -105,8 +107,8 @@ async function checkMetric<Example>(
   settings: TrainingSettings,
 ): Promise<void> {
   const example = dev.find((one) => task.weigh(one) > 0);
-  if (settings.metricForBest === 'loss' || example === undefined) return;
-  figureForBest(await evaluateTask(task, [example], settings, { progress: SILENT }), settings.metricForBest);
+  if (settings.metricForBestModel === 'loss' || example === undefined) return;
+  figureForBest(await evaluateTask(task, [example], settings, { progress: SILENT }), settings.metricForBestModel);
 }
 
 function freshState({ seed }: TrainingSettings): TrainingState {
@@ -133,7 +135,7 @@ class TrainingRun<Example> {
   readonly #plan: BatchPlan;
   /** Steps of the whole run. */
   readonly #steps: number;
-  readonly #evaluateEvery: number;
+  readonly #evalSteps: number;
   /** Behind the last whole step; it is what a checkpoint saves. */
   #state: TrainingState;
   /** The step of the newest checkpoint. */
@@ -144,7 +146,7 @@ class TrainingRun<Example> {
     this.#parts = parts;
     this.#plan = new BatchPlan(examples.train.length, settings);
     this.#steps = totalSteps(examples.train.length, settings);
-    this.#evaluateEvery = settings.evaluateEvery ?? this.#plan.stepsPerEpoch;
+    this.#evalSteps = settings.evalSteps ?? this.#plan.stepsPerEpoch;
     this.#state = state;
     this.#saved = folder.last?.step ?? -1;
   }
@@ -201,13 +203,14 @@ class TrainingRun<Example> {
     const { step, evaluated, stopped } = this.#state;
     if (step === 0 || stopped !== null) return;
     const isLast = step >= this.#steps;
-    const isDue = isLast || step % this.#evaluateEvery === 0;
+    const isDue = isLast || step % this.#evalSteps === 0;
     const before = this.#state.best?.step;
     if (isDue && evaluated < step && examples.dev.length > 0) await this.#evaluate();
-    if (settings.patience !== undefined && this.#state.stale >= settings.patience) this.#stop('patience');
+    if (settings.earlyStoppingPatience !== undefined && this.#state.stale >= settings.earlyStoppingPatience)
+      this.#stop('patience');
     else if (isLast) this.#stop('finished');
     const isBest = this.#state.best?.step !== before;
-    if (isBest || this.#state.stopped !== null || step % settings.saveEvery === 0) await this.#save();
+    if (isBest || this.#state.stopped !== null || step % settings.saveSteps === 0) await this.#save();
   }
 
   #stop(reason: 'finished' | 'patience'): void {
@@ -218,11 +221,11 @@ class TrainingRun<Example> {
     const { task, examples, settings, options, log } = this.#parts;
     const { signal, progress = SILENT } = options;
     const figures = await evaluateTask(task, examples.dev, settings, { signal, progress });
-    const value = figureForBest(figures, settings.metricForBest);
+    const value = figureForBest(figures, settings.metricForBestModel);
     const record = this.#record('dev', figures);
     await log.append(record);
     const { step, best, stale } = this.#state;
-    const isBetter = best === null ? !Number.isNaN(value) : isBetterThan(value, best.value, settings.direction);
+    const isBetter = best === null ? !Number.isNaN(value) : isBetterThan(value, best.value, settings.greaterIsBetter);
     this.#state = {
       ...this.#state,
       evaluated: step,
@@ -266,14 +269,14 @@ class TrainingRun<Example> {
       steps: step,
       stopped,
       last: folder.last!,
-      best: best === null ? undefined : { ...folder.best!, metric: settings.metricForBest, value: best.value },
+      best: best === null ? undefined : { ...folder.best!, metric: settings.metricForBestModel, value: best.value },
       metricsFile: metricsFile(options.folder),
     };
   }
 }
 
-function isBetterThan(value: number, best: number, direction: 'lower' | 'higher'): boolean {
-  return direction === 'lower' ? value < best : value > best;
+function isBetterThan(value: number, best: number, greaterIsBetter: boolean): boolean {
+  return greaterIsBetter ? value > best : value < best;
 }
 
 /** The figures of the live line: loss, learning rate, tokens a second, memory. */

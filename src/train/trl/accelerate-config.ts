@@ -12,7 +12,7 @@ const MAIN_PORT = 29500;
  * @param rank number of the machine, from 0
  */
 export function accelerateConfig(settings: TrlSettings, rank = 0): Record<string, YamlValue> {
-  const { hardware, machines, mainAddress, mainPort = MAIN_PORT, precision, zero2 } = settings;
+  const { hardware, machines, mainProcessIp, mainProcessPort = MAIN_PORT, precision, zero2 } = settings;
   const isMany = allProcesses(settings) > 1;
   return {
     compute_environment: 'LOCAL_MACHINE',
@@ -25,7 +25,7 @@ export function accelerateConfig(settings: TrlSettings, rank = 0): Record<string
     mixed_precision: precision === 'bfloat16' ? 'bf16' : 'no',
     num_machines: machines,
     num_processes: allProcesses(settings),
-    ...(machines > 1 && { main_process_ip: mainAddress!, main_process_port: mainPort }),
+    ...(machines > 1 && { main_process_ip: mainProcessIp!, main_process_port: mainProcessPort }),
     rdzv_backend: 'static',
     same_network: true,
     use_cpu: hardware === 'cpu' && !isMany,

@@ -59,11 +59,11 @@ export function trlJobOf(
   engine: TrlSettingsInput | undefined,
 ): Omit<TrlJob, 'base'> {
   refuseFull(settings);
-  const { method, maxLength, disableDropout, keep } = settings;
+  const { method, maxLength, disableDropout, loadBestModelAtEnd } = settings;
   const { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora } = settings;
   const { beta, lossType, lossWeights, labelSmoothing } = settings;
   return {
-    ...{ method, pairs, maxLength, disableDropout, keep, engine },
+    ...{ method, pairs, maxLength, disableDropout, loadBestModelAtEnd, engine },
     settings: trainingSettings(settings),
     lora: { loraR, loraAlpha, loraDropout, loraTargetModules, useRslora },
     loss: { beta, lossType, lossWeights, labelSmoothing },

@@ -23,13 +23,13 @@ const job = (own: Partial<TrlJob> = {}): TrlJob => ({
   method: 'dpo',
   base: { name: 'tiny', path: 'tiny', format: 'safetensors', fingerprint: 'tiny', source: 'test' },
   pairs: { train: pairs(32), dev: [] },
-  settings: { learningRate: 2e-5, epochs: 2, batchSize: 16, maxGradientNorm: 10 },
+  settings: { learningRate: 2e-5, epochs: 2, batchSize: 16, maxGradNorm: 10 },
   lora: LORA,
   loss: z.object(preferenceLossShape).parse({}),
   maxLength: 612,
   disableDropout: false,
-  keep: 'last',
-  engine: { perDevice: 2 },
+  loadBestModelAtEnd: false,
+  engine: { perDeviceTrainBatchSize: 2 },
   ...own,
 });
 const argumentsOf = (own: Partial<TrlJob> = {}) => trlArguments(planTrl(job(own), './base'));
@@ -59,7 +59,10 @@ test("the page names TRL's name of every setting", async () => {
   const settings = { learningRate: 1, epochs: 1, batchSize: 16 };
   const loss = z.object(preferenceLossShape).parse({ lossType: ['sigmoid', 'sft'], lossWeights: [1, 1] });
   const plans = (['dpo', 'sft'] as const).map((method) =>
-    planTrl(job({ method, loss, settings, keep: 'best', pairs: { train: pairs(32), dev: pairs(2) } }), './base'),
+    planTrl(
+      job({ method, loss, settings, loadBestModelAtEnd: true, pairs: { train: pairs(32), dev: pairs(2) } }),
+      './base',
+    ),
   );
   const rows = Object.entries(TRL_ARGUMENTS).map(([name, rule]): [string, string] => {
     const names = new Set(plans.flatMap((plan) => Object.keys(rule(plan))));
@@ -73,15 +76,19 @@ test("the page names TRL's name of every setting", async () => {
 });
 
 test('the best adapter is one that was evaluated and saved', () => {
-  const settings = { learningRate: 1, epochs: 3, batchSize: 2, saveEvery: 100, evaluateEvery: 30 };
+  const settings = { learningRate: 1, epochs: 3, batchSize: 2, saveSteps: 100, evalSteps: 30 };
   const split = { train: pairs(64), dev: pairs(2) };
-  const best = argumentsOf({ pairs: split, settings: { ...settings, metricForBest: 'margin' }, keep: 'best' });
+  const best = argumentsOf({
+    pairs: split,
+    settings: { ...settings, metricForBestModel: 'margin' },
+    loadBestModelAtEnd: true,
+  });
   expect(best).toMatchObject({ eval_strategy: 'steps', eval_steps: 30, save_steps: 30, load_best_model_at_end: true });
   expect(best.metric_for_best_model).toBe('eval_rewards/margins');
   const last = argumentsOf({ pairs: split, settings });
   expect(last).toMatchObject({ save_steps: 100, metric_for_best_model: 'eval_loss', greater_is_better: false });
   expect(last).not.toHaveProperty('load_best_model_at_end');
-  expect(argumentsOf({ settings, keep: 'best' })).not.toHaveProperty('load_best_model_at_end');
+  expect(argumentsOf({ settings, loadBestModelAtEnd: true })).not.toHaveProperty('load_best_model_at_end');
 });
 
 test('SFT has the arguments of DPO that it knows, and no others', () => {
@@ -94,7 +101,7 @@ test('SFT has the arguments of DPO that it knows, and no others', () => {
 
 test('shares, absent clipping and single target modules become what TRL understands', () => {
   const told = argumentsOf({
-    settings: { learningRate: 1, epochs: 2, batchSize: 16, warmup: 0.3, schedule: 'constant' },
+    settings: { learningRate: 1, epochs: 2, batchSize: 16, warmupSteps: 0.3, lrScheduler: 'constant' },
     lora: { ...LORA, loraTargetModules: ['q_proj'] },
   });
   expect(told).toMatchObject({ warmup_steps: 2, lr_scheduler_type: 'constant_with_warmup', max_grad_norm: 1e9 });
@@ -106,18 +113,18 @@ test('shares, absent clipping and single target modules become what TRL understa
 test.each([
   [
     'a batch that cannot be dealt out',
-    { engine: { perDevice: 3 } },
+    { engine: { perDeviceTrainBatchSize: 3 } },
     /batchSize: 16 examples a step.*1 processes, 3 at/,
   ],
-  ['patience', { settings: { learningRate: 1, patience: 2 } }, /patience/],
+  ['patience', { settings: { learningRate: 1, earlyStoppingPatience: 2 } }, /earlyStoppingPatience/],
   [
     'a metric that TRL does not report',
-    { pairs: { train: pairs(16), dev: pairs(1) }, settings: { learningRate: 1, metricForBest: 'tokensChosen' } },
-    /metricForBest.*tokensChosen/,
+    { pairs: { train: pairs(16), dev: pairs(1) }, settings: { learningRate: 1, metricForBestModel: 'tokensChosen' } },
+    /metricForBestModel.*tokensChosen/,
   ],
   ['no examples', { pairs: { train: [], dev: [] } }, /no examples/],
   ['ZeRO on CPUs', { engine: { hardware: 'cpu' as const, zero2: true } }, /zero2/],
-  ['machines that cannot find each other', { engine: { machines: 2 } }, /mainAddress/],
+  ['machines that cannot find each other', { engine: { machines: 2 } }, /mainProcessIp/],
   ['an unknown setting of the engine', { engine: { procesess: 2 } as object }, /procesess/],
 ])('%s is refused', (_, own, message) => {
   expect(() => argumentsOf(own)).toThrow(UsageError);
@@ -150,7 +157,7 @@ test.each([
 });
 
 test('accelerate on machines: each knows its number and where the first one is', () => {
-  const settings = parseTrlSettings({ machines: 2, processes: 4, mainAddress: 'first', mainPort: 4000 });
+  const settings = parseTrlSettings({ machines: 2, processes: 4, mainProcessIp: 'first', mainProcessPort: 4000 });
   const shared = { num_machines: 2, num_processes: 8, main_process_ip: 'first', main_process_port: 4000 };
   expect(accelerateConfig(settings, 0)).toMatchObject({ machine_rank: 0, ...shared });
   expect(accelerateConfig(settings, 1)).toMatchObject({ machine_rank: 1, ...shared });

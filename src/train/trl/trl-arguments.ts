@@ -40,36 +40,36 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   labelSmoothing: ({ loss }) => ({ label_smoothing: loss?.labelSmoothing }),
   // The loop.
   learningRate: ({ settings }) => ({ learning_rate: settings.learningRate }),
-  schedule: ({ settings }) => ({
-    lr_scheduler_type: settings.schedule === 'constant' ? 'constant_with_warmup' : settings.schedule,
+  lrScheduler: ({ settings }) => ({
+    lr_scheduler_type: settings.lrScheduler === 'constant' ? 'constant_with_warmup' : settings.lrScheduler,
   }),
-  warmup: ({ settings: { schedule, warmup }, steps }) => ({
-    warmup_steps: warmupSteps({ kind: schedule, warmup, steps }),
+  warmupSteps: ({ settings: { lrScheduler, warmupSteps: warmup }, steps }) => ({
+    warmup_steps: warmupSteps({ kind: lrScheduler, warmup, steps }),
   }),
   // Epochs, too, become steps: the file of examples holds them in the order of all epochs.
   maxSteps: ({ steps }) => ({ max_steps: steps }),
   batchSize: ({ settings: { batchSize }, engine }) => ({
-    per_device_train_batch_size: engine.perDevice,
-    per_device_eval_batch_size: engine.perDevice,
+    per_device_train_batch_size: engine.perDeviceTrainBatchSize,
+    per_device_eval_batch_size: engine.perDeviceTrainBatchSize,
     gradient_accumulation_steps: accumulationSteps(batchSize, engine),
   }),
-  maxGradientNorm: ({ settings }) => ({ max_grad_norm: settings.maxGradientNorm ?? NEVER_CLIP }),
+  maxGradNorm: ({ settings }) => ({ max_grad_norm: settings.maxGradNorm ?? NEVER_CLIP }),
   weightDecay: ({ settings }) => ({ weight_decay: settings.weightDecay }),
   betas: ({ settings: { betas } }) => ({ adam_beta1: betas[0], adam_beta2: betas[1] }),
   epsilon: ({ settings }) => ({ adam_epsilon: settings.epsilon }),
   seed: ({ settings }) => ({ seed: settings.seed }),
   // Evaluations and checkpoints.
-  evaluateEvery: ({ dev, evaluateEvery }) => (dev > 0 ? { eval_strategy: 'steps', eval_steps: evaluateEvery } : {}),
+  evalSteps: ({ dev, evalSteps }) => (dev > 0 ? { eval_strategy: 'steps', eval_steps: evalSteps } : {}),
   // The best adapter is one of those that are saved, so that each is saved where it is evaluated.
-  saveEvery: ({ keepsBest, evaluateEvery, settings: { saveEvery } }) => ({
-    ...{ save_strategy: 'steps', save_steps: keepsBest ? evaluateEvery : saveEvery, save_total_limit: 2 },
+  saveSteps: ({ keepsBest, evalSteps, settings: { saveSteps } }) => ({
+    ...{ save_strategy: 'steps', save_steps: keepsBest ? evalSteps : saveSteps, save_total_limit: 2 },
   }),
-  keep: ({ keepsBest }) => (keepsBest ? { load_best_model_at_end: true } : {}),
-  metricForBest: ({ dev, method, settings }) =>
-    dev > 0 ? { metric_for_best_model: evaluated(settings.metricForBest, method) } : {},
-  direction: ({ dev, settings }) => (dev > 0 ? { greater_is_better: settings.direction === 'higher' } : {}),
+  loadBestModelAtEnd: ({ keepsBest }) => (keepsBest ? { load_best_model_at_end: true } : {}),
+  metricForBestModel: ({ dev, method, settings }) =>
+    dev > 0 ? { metric_for_best_model: evaluated(settings.metricForBestModel, method) } : {},
+  greaterIsBetter: ({ dev, settings }) => (dev > 0 ? { greater_is_better: settings.greaterIsBetter } : {}),
   // How it is computed and told.
-  recompute: ({ engine }) => ({ gradient_checkpointing: engine.recompute }),
+  gradientCheckpointing: ({ engine }) => ({ gradient_checkpointing: engine.gradientCheckpointing }),
   hardware: ({ engine }) => ({ use_cpu: engine.hardware === 'cpu' }),
   log: () => ({ output_dir: OUTPUT_FOLDER, logging_steps: 1, disable_tqdm: true, report_to: 'none' }),
 };
@@ -77,9 +77,9 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
 /** Settings that TRL is not told of, and why. */
 export const NOT_TOLD: Readonly<Record<string, string>> = {
   epochs: 'told as maxSteps',
-  microBatchTokens: 'decides memory and speed alone; TRL goes by perDevice',
+  microBatchTokens: 'decides memory and speed alone; TRL goes by perDeviceTrainBatchSize',
   packed: 'decides memory and speed alone',
-  patience: 'refused: the command line cannot stop early',
+  earlyStoppingPatience: 'refused: the command line cannot stop early',
 };
 
 /**
@@ -87,8 +87,8 @@ export const NOT_TOLD: Readonly<Record<string, string>> = {
  * @throws UsageError for a setting that TRL's command line has not
  */
 export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
-  if (plan.settings.patience !== undefined) {
-    throw new UsageError("patience: TRL's command line cannot stop early", {
+  if (plan.settings.earlyStoppingPatience !== undefined) {
+    throw new UsageError("earlyStoppingPatience: TRL's command line cannot stop early", {
       fix: 'Leave it out, or train with the local engine.',
     });
   }
@@ -107,5 +107,5 @@ function targetModules(targets: readonly string[]): string[] {
 function evaluated(metric: string, method: TrlPlan['method']): string {
   const name = logNameOf(metric, method);
   if (name !== undefined) return `eval_${name}`;
-  throw new UsageError(`metricForBest: TRL reports no ${JSON.stringify(metric)}`, { fix: 'Take loss.' });
+  throw new UsageError(`metricForBestModel: TRL reports no ${JSON.stringify(metric)}`, { fix: 'Take loss.' });
 }

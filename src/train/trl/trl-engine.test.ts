@@ -103,8 +103,8 @@ const pair = (id: string) => ({
 const pairs = (count: number) => Array.from({ length: count }, (_, index) => pair(`${index}`));
 const job = (own: Partial<TrlJob> = {}): TrlJob => ({
   ...{ method: 'dpo', base: BASE, pairs: { train: pairs(6), dev: pairs(2) }, lora: LORA, maxLength: 128 },
-  settings: { learningRate: 2e-3, maxSteps: 6, batchSize: 2, evaluateEvery: 3, saveEvery: 3 },
-  ...{ disableDropout: true, keep: 'best', engine: { hardware: 'cpu', processes: 2 } },
+  settings: { learningRate: 2e-3, maxSteps: 6, batchSize: 2, evalSteps: 3, saveSteps: 3 },
+  ...{ disableDropout: true, loadBestModelAtEnd: true, engine: { hardware: 'cpu', processes: 2 } },
   ...own,
 });
 const environment = (own: Record<string, string> = {}): NodeJS.ProcessEnv => ({
@@ -200,7 +200,7 @@ describe('a run', () => {
     const error = await failureOf(run({ FAKE_MODE: 'fail' }));
     expect(error).toBeInstanceOf(ResourceError);
     expect(error.message).toMatch(/TRL ended with code 1: \[rank1\]: torch.OutOfMemoryError: CUDA out of memory/);
-    expect(error.fix).toMatch(/perDevice/);
+    expect(error.fix).toMatch(/perDeviceTrainBatchSize/);
     expect(await readFile(join(folder, 'trl.log'), 'utf8')).toContain('Traceback');
   });
 
@@ -224,7 +224,7 @@ async function numberIn(file: string): Promise<number> {
 
 describe('a generator', () => {
   const settings = {
-    ...{ maxLength: 128, batchSize: 2, maxSteps: 6, evaluateEvery: 3, saveEvery: 3, learningRate: 2e-3 },
+    ...{ maxLength: 128, batchSize: 2, maxSteps: 6, evalSteps: 3, saveSteps: 3, learningRate: 2e-3 },
     ...{ loraR: 4, loraAlpha: 8, loraDropout: 0 },
   };
   const wordy = { ...pair('wordy'), chosen: [{ role: 'assistant' as const, content: 'right '.repeat(20) }] };
@@ -258,7 +258,7 @@ describe('a generator', () => {
 
 describe('the files', () => {
   test('hold no path but the model, and one line starts each machine', async () => {
-    const engine = { machines: 2, processes: 8, mainAddress: 'first', zero2: true, perDevice: 1 };
+    const engine = { machines: 2, processes: 8, mainProcessIp: 'first', zero2: true, perDeviceTrainBatchSize: 1 };
     const settings = { ...job().settings, batchSize: 16 };
     const files = await prepareTrl(job({ engine, settings }), { folder });
     expect(files.commands).toEqual([

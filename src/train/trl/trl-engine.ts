@@ -177,7 +177,7 @@ async function importResult(
   await rm(join(folder, CACHE_FOLDER), { recursive: true, force: true });
   return {
     ...{ steps: state.step, adapter, step, installation },
-    best: best && { ...best, metric: plan.settings.metricForBest },
+    best: best && { ...best, metric: plan.settings.metricForBestModel },
     metricsFile: metricsFile(folder),
   };
 }
@@ -197,7 +197,7 @@ async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
 /** All that decides the outcome. */
 function identityOf(job: TrlJob): Record<string, unknown> {
   const { settings, engine, loss, lora, method, maxLength, disableDropout, keepsBest } = planTrl(job, '');
-  const { mainAddress: _address, mainPort: _port, ...computed } = engine;
+  const { mainProcessIp: _address, mainProcessPort: _port, ...computed } = engine;
   const digest = (pairs: TrlJob['pairs']['train']) => ({
     examples: pairs.length,
     hash: hashList(pairs, ({ prompt, chosen, rejected }) => JSON.stringify([prompt, chosen, rejected])),
@@ -205,7 +205,7 @@ function identityOf(job: TrlJob): Record<string, unknown> {
   return {
     ...{
       engine: 'trl',
-      version: 1,
+      version: 2,
       method,
       base: job.base.fingerprint,
       lora,

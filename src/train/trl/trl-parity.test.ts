@@ -33,8 +33,8 @@ const LORA: LoraSettings = {
 const MAX_LENGTH = 128;
 /** Three passes of four steps, warm-up, clipping and decay at work. */
 const SETTINGS: TrainingSettingsInput = {
-  ...{ learningRate: 2e-3, epochs: 3, batchSize: 2, warmup: 3, maxGradientNorm: 1, weightDecay: 0.1, seed: 42 },
-  ...{ saveEvery: 4, evaluateEvery: 4 },
+  ...{ learningRate: 2e-3, epochs: 3, batchSize: 2, warmupSteps: 3, maxGradNorm: 1, weightDecay: 0.1, seed: 42 },
+  ...{ saveSteps: 4, evalSteps: 4 },
 };
 const TOLERANCE = 1e-3;
 const MINUTES = 60_000;
@@ -69,7 +69,7 @@ const loss = z.object(preferenceLossShape).parse({ lossType: ['sigmoid', 'ipo'],
 
 const jobOf = (method: TrlJob['method']): TrlJob => ({
   ...{ method, base: BASE, pairs: split(), settings: SETTINGS, lora: LORA, loss, maxLength: MAX_LENGTH },
-  ...{ disableDropout: true, keep: 'best', engine: { hardware: 'cpu', processes: 2 } },
+  ...{ disableDropout: true, loadBestModelAtEnd: true, engine: { hardware: 'cpu', processes: 2 } },
 });
 
 /** Trains locally; the task holds the last values. */

@@ -26,8 +26,8 @@ export interface TrlJob {
   maxLength: number;
   /** TRL's own default is true: then the adapter has no dropout either, whatever `lora` says. Of DPO alone. */
   disableDropout: boolean;
-  /** Which adapter becomes the result: that of the last step, or of the best evaluation. */
-  keep: 'last' | 'best';
+  /** Whether the adapter of the best evaluation becomes the result, in place of that of the last step. */
+  loadBestModelAtEnd: boolean;
   engine?: TrlSettingsInput | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface TrlPlan {
   dev: number;
   /** Whether the result is the adapter of the best evaluation. */
   keepsBest: boolean;
-  evaluateEvery: number;
+  evalSteps: number;
 }
 
 /** Checks a job and works out its steps. @throws UsageError for settings that cannot be, or no examples */
@@ -69,8 +69,8 @@ export function planTrl(job: Omit<TrlJob, 'base'>, model: string): TrlPlan {
     loss: job.method === 'dpo' ? job.loss : undefined,
     steps,
     dev: dev.length,
-    keepsBest: job.keep === 'best' && dev.length > 0,
-    evaluateEvery: Math.min(settings.evaluateEvery ?? epoch, steps),
+    keepsBest: job.loadBestModelAtEnd && dev.length > 0,
+    evalSteps: Math.min(settings.evalSteps ?? epoch, steps),
   };
 }
 

@@ -138,7 +138,7 @@ function resumeWords({ resumeFrom }: TrlRunOptions): string[] {
 /** On one machine any free port does, so that two trainings may run beside each other. */
 async function portWords({ engine }: TrlPlan): Promise<string[]> {
   if (engine.machines > 1) return [];
-  return ['--main_process_port', String(engine.mainPort ?? (await freePort()))];
+  return ['--main_process_port', String(engine.mainProcessPort ?? (await freePort()))];
 }
 
 function freePort(): Promise<number> {
@@ -177,7 +177,7 @@ function failure(file: string, code: number | null, lines: readonly string[]): R
   return new ResourceError(`TRL ended with code ${code}: ${reason.slice(0, 500)}`, {
     file,
     fix: isMemory
-      ? 'Take fewer examples at once (perDevice), recompute activations, or share the work among more GPUs (zero2).'
+      ? 'Take fewer examples at once (perDeviceTrainBatchSize), gradientCheckpointing activations, or share the work among more GPUs (zero2).'
       : 'Read the whole log; when the cause is gone, run the same command again: it goes on behind the last checkpoint.',
   });
 }

@@ -1,32 +1,27 @@
 import { z } from 'zod';
-import { UsageError } from '../../system/index.ts';
+import { parseSettings, type RenamedSettings, UsageError } from '../../system/index.ts';
 
 /** On what TRL computes: how many processes, where, and in which precision. */
 export const trlShape = {
   hardware: z.enum(['gpu', 'cpu']).default('gpu').describe('what each process computes on'),
-  processes: z.coerce
-    .number<number>()
-    .int()
-    .positive()
-    .default(1)
-    .describe('processes on each machine: one a GPU, as a rule'),
-  machines: z.coerce.number<number>().int().positive().default(1).describe('machines that train together'),
-  mainAddress: z
+  processes: z.number().int().positive().default(1).describe('processes on each machine: one a GPU, as a rule'),
+  machines: z.number().int().positive().default(1).describe('machines that train together'),
+  mainProcessIp: z
     .string()
     .min(1)
     .optional()
     .describe('address of the first machine, as the others reach it')
     .meta({ valueName: 'HOST' }),
-  mainPort: z.coerce
-    .number<number>()
+  mainProcessPort: z
+    .number()
     .int()
     .min(1)
     .max(65535)
     .optional()
     .describe('port of the first machine (default: 29500; on one machine, any free one)'),
   zero2: z.boolean().default(false).describe('share optimiser and gradients among the GPUs (DeepSpeed ZeRO stage 2)'),
-  perDevice: z.coerce
-    .number<number>()
+  perDeviceTrainBatchSize: z
+    .number()
     .int()
     .positive()
     .default(1)
@@ -35,7 +30,7 @@ export const trlShape = {
     .enum(['auto', 'float32', 'bfloat16'])
     .default('auto')
     .describe('of the matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
-  recompute: z
+  gradientCheckpointing: z
     .enum(['auto', 'yes', 'no'])
     .default('auto')
     .describe('compute activations twice in place of keeping them; auto does so on GPUs'),
@@ -43,39 +38,40 @@ export const trlShape = {
 
 const trlSchema = z.strictObject(trlShape);
 
+/** Names that these settings had before. */
+export const RENAMED_TRL_SETTINGS: RenamedSettings = {
+  perDevice: 'perDeviceTrainBatchSize',
+  recompute: 'gradientCheckpointing',
+  mainAddress: 'mainProcessIp',
+  mainPort: 'mainProcessPort',
+};
+
 /** Settings of the engine as a caller gives them; all have defaults. */
 export type TrlSettingsInput = z.input<typeof trlSchema>;
 
 /** The settings with every default filled in. */
-export type TrlSettings = Omit<z.output<typeof trlSchema>, 'precision' | 'recompute'> & {
+export type TrlSettings = Omit<z.output<typeof trlSchema>, 'precision' | 'gradientCheckpointing'> & {
   precision: 'float32' | 'bfloat16';
-  recompute: boolean;
+  gradientCheckpointing: boolean;
 };
 
 /** Fills in the defaults. @throws UsageError for settings that do not go together */
 export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
-  const parsed = trlSchema.safeParse(given);
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    throw new UsageError(path.length === 0 ? message : `${path.join('.')}: ${message}`, {
-      fix: `The settings of the engine are ${Object.keys(trlShape).join(', ')}.`,
-    });
-  }
-  const settings = parsed.data;
+  const settings = parseSettings(trlSchema, given, { what: 'the engine', renamed: RENAMED_TRL_SETTINGS });
   if (settings.zero2 && settings.hardware === 'cpu') {
     throw new UsageError('zero2: DeepSpeed shares the memory of GPUs', { fix: 'Leave it out on CPUs.' });
   }
-  if (settings.machines > 1 && settings.mainAddress === undefined) {
-    throw new UsageError(`mainAddress: ${settings.machines} machines have to find the first one`, {
+  if (settings.machines > 1 && settings.mainProcessIp === undefined) {
+    throw new UsageError(`mainProcessIp: ${settings.machines} machines have to find the first one`, {
       fix: 'Give the address under which the other machines reach it.',
     });
   }
   const isGpu = settings.hardware === 'gpu';
-  const { precision, recompute } = settings;
+  const { precision, gradientCheckpointing } = settings;
   return {
     ...settings,
     precision: precision === 'auto' ? (isGpu ? 'bfloat16' : 'float32') : precision,
-    recompute: recompute === 'auto' ? isGpu : recompute === 'yes',
+    gradientCheckpointing: gradientCheckpointing === 'auto' ? isGpu : gradientCheckpointing === 'yes',
   };
 }
 
@@ -89,10 +85,12 @@ export function allProcesses({ processes, machines }: Pick<TrlSettings, 'process
  * @throws UsageError where a batch cannot be dealt out evenly
  */
 export function accumulationSteps(batchSize: number, settings: TrlSettings): number {
-  const atOnce = settings.perDevice * allProcesses(settings);
+  const atOnce = settings.perDeviceTrainBatchSize * allProcesses(settings);
   if (batchSize % atOnce === 0) return batchSize / atOnce;
   throw new UsageError(
-    `batchSize: ${batchSize} examples a step cannot be dealt out to ${allProcesses(settings)} processes, ${settings.perDevice} at once`,
-    { fix: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDevice).` },
+    `batchSize: ${batchSize} examples a step cannot be dealt out to ${allProcesses(settings)} processes, ${settings.perDeviceTrainBatchSize} at once`,
+    {
+      fix: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDeviceTrainBatchSize).`,
+    },
   );
 }
