@@ -27,6 +27,8 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'models inspect': load(() => import('./commands/models-inspect.ts')),
   'models merge': load(() => import('./commands/models-merge.ts')),
   'models export': load(() => import('./commands/models-export.ts')),
+  'cache list': load(() => import('./commands/cache-list.ts')),
+  'cache clean': load(() => import('./commands/cache-clean.ts')),
 };
 
 /** What the first word of a two-word command stands for. */
@@ -34,6 +36,7 @@ export const GROUPS: Record<string, string> = {
   data: 'make, fetch, check and divide data sets',
   train: 'train the language model and the retriever',
   models: 'fetch, list, look into, merge and export models',
+  cache: 'show and remove what is kept to be used again',
 };
 
 /** A command's own option types are its own business: once loaded it is run with what its schema made of the words. */

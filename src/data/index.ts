@@ -42,10 +42,10 @@ export { type BeirDownloadOptions, downloadBeir } from './beir/beir-download.ts'
 export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir/beir-table.ts';
 export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './beir/check.ts';
 export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './beir/corpus.ts';
-export { cachedSha256 } from './beir/corpus-hash.ts';
+export { cachedSha256, FILE_HASH_CACHE } from './beir/corpus-hash.ts';
 export { checkJudgedQueries, sampleRows } from './beir/judged-queries.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './beir/records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './beir/splits.ts';
 export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './beir/trec.ts';
 export { buildWordnetDataset } from './wordnet/dataset.ts';
-export { type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';
+export { WORDNET_CACHE, type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';

@@ -3,4 +3,4 @@ export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 export { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
 export { loadEncoder } from './local-encoder.ts';
 export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
-export { VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';
+export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

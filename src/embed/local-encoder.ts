@@ -8,10 +8,11 @@ import {
   bertConfigSchema,
   buildBertEncoder,
   compileModel,
+  GRAPH_CACHE,
   type Pooling,
   Runtime,
 } from '../nn/index.ts';
-import { AbortedError, cacheHome, contentKey, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
+import { AbortedError, contentKey, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
 import { type Batch, planBatches, windows } from './batches.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
@@ -60,8 +61,10 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
   const checkpoint = await openCheckpoint(model.path);
   try {
     const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, recipe);
-    const cache = settings.cache ?? join(cacheHome(), 'graphs');
-    const compiled = await compileModel(graph, weights.loaders, { cache, fingerprint: model.fingerprint, signal });
+    const cache = settings.cache ?? GRAPH_CACHE.folder();
+    const compiled = await compileModel(graph, weights.loaders, {
+      ...{ cache, fingerprint: model.fingerprint, about: model.name, signal },
+    });
     const threads = settings.threads ?? availableParallelism();
     const workers = Math.min(threads, MOST_WORKERS);
     const runtime = await Runtime.open(compiled.file, {

@@ -1,13 +1,23 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonFile } from '../files/index.ts';
-import { DataError, throwIfAborted } from '../system/index.ts';
+import { CacheKind, DataError, throwIfAborted } from '../system/index.ts';
 import { readNpyHead } from './npy.ts';
 import { ENCODE_AGAIN, readShardIds, type Shard, withFile } from './vector-shards.ts';
 
+/** Raise it if the same encoder and documents would give other files. */
+const FORMAT = 1;
+
+export const VECTOR_CACHE = new CacheKind({
+  name: 'vectors',
+  format: FORMAT,
+  what: 'vectors of corpora',
+  describe: async (path) => describeVectors(await readManifest(path)),
+});
+
 /** `manifest.json`: what the vectors are, and that all of them are there. */
 export const vectorManifestSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(FORMAT),
   /** Content key of encoder, text form and corpus. */
   key: z.string(),
   encoder: z.object({
@@ -23,6 +33,10 @@ export const vectorManifestSchema = z.object({
   shards: z.array(z.object({ file: z.string().regex(/^shard-\d{5,}\.npy$/), rows: z.int().positive() })),
 });
 export type VectorManifest = z.output<typeof vectorManifestSchema>;
+
+function describeVectors({ rows, encoder }: VectorManifest): string {
+  return `${rows} documents under ${encoder.id}`;
+}
 
 /** Some rows of a matrix of vectors. */
 export interface VectorRows {

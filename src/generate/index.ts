@@ -1,7 +1,8 @@
 export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 export type { Adapter } from './llama/adapters.ts';
+export { ADAPTER_CACHE } from './llama/adapters.ts';
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
-export { quickCopyFile, wantsQuickCopy } from './llama/quick-weights.ts';
+export { QUICK_WEIGHTS_CACHE, quickCopyFile, wantsQuickCopy } from './llama/quick-weights.ts';
 export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './llama/token-scorer.ts';
 export { cutOpening, PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
 export { samplingSchema } from './sampling.ts';

@@ -59,6 +59,8 @@ export {
   type ResolveOptions,
   type StoreEntry,
 } from './store/store.ts';
+export { MODEL_HASH_CACHE } from './store/store-hashes.ts';
+export { MODEL_CACHE } from './store/store-manifest.ts';
 export { ModelNotThereError } from './store/store-plan.ts';
 export type { FileRecord, ModelFormat, ModelKind, PinnedFile, ResolvedModel } from './store/store-types.ts';
 export {

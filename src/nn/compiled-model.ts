@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  CacheKind,
   contentKey,
   DurableFile,
   makeFolder,
@@ -26,8 +27,15 @@ export interface CompileOptions {
   cache: string;
   /** Fingerprint of the checkpoint that the weights come from. */
   fingerprint: string;
+  /** What the weights belong to, for people who look into the cache. */
+  about?: string | undefined;
   signal?: AbortSignal | undefined;
 }
+
+/** Raise it if equal graphs or weights of one checkpoint are written otherwise. */
+const FORMAT = 1;
+
+export const GRAPH_CACHE = new CacheKind({ name: 'graphs', format: FORMAT, what: 'compiled models' });
 
 const WEIGHTS = 'weights.bin';
 
@@ -56,10 +64,10 @@ export async function compileModel(
 export async function compileGraphs(
   graphs: Readonly<Record<string, Graph>>,
   loaders: ReadonlyMap<string, WeightLoader>,
-  { cache, fingerprint, signal }: CompileOptions,
+  { cache, fingerprint, about, signal }: CompileOptions,
 ): Promise<{ files: Record<string, string>; weightBytes: number }> {
   const { places, bytes } = layOut(Object.values(graphs));
-  const folder = join(cache, contentKey({ fingerprint, weights: [...places] }).slice(0, 32));
+  const folder = join(cache, contentKey({ format: FORMAT, fingerprint, weights: [...places] }).slice(0, 32));
   const weights = join(folder, WEIGHTS);
   const models = Object.entries(graphs).map(([name, graph]) => {
     const model = writeOnnxModel(graph, WEIGHTS, places);
@@ -78,8 +86,9 @@ export async function compileGraphs(
         if ((await sizeOf(file)) === undefined) await writeDurably(file, model);
       }
     },
-    { signal },
+    { signal, what: 'compiles the same model' },
   );
+  if (about !== undefined) await GRAPH_CACHE.note(folder, about);
   return compiled;
 }
 

@@ -5,7 +5,7 @@ export { llamaLogits, llamaLogProbabilities, llamaModel } from './architectures/
 export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-config.ts';
 export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
 export type { Block, BlockModel, Head } from './block-model.ts';
-export { type CompiledModel, type CompileOptions, compileModel } from './compiled-model.ts';
+export { type CompiledModel, type CompileOptions, compileModel, GRAPH_CACHE } from './compiled-model.ts';
 export { exportOnnx } from './export-onnx.ts';
 export { gradients, type Seed } from './gradients.ts';
 export {

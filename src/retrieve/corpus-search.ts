@@ -1,9 +1,15 @@
-import { join } from 'node:path';
 import type { Document } from '../data/index.ts';
-import { connectEncoder, type Encoder, encodeCorpus, loadEncoder, type VectorFile } from '../embed/index.ts';
+import {
+  connectEncoder,
+  type Encoder,
+  encodeCorpus,
+  loadEncoder,
+  VECTOR_CACHE,
+  type VectorFile,
+} from '../embed/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { Bm25Index, ExactIndex } from '../search/index.ts';
-import { cacheHome, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
+import { BM25_CACHE, Bm25Index, ExactIndex } from '../search/index.ts';
+import { type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
@@ -98,7 +104,7 @@ export class CorpusSearch {
     const encoder = await this.encoder();
     const corpusHash = await this.#corpus.corpusHash(this.#signal);
     this.#vectors ??= encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
-      folder: join(cacheHome(), 'vectors'),
+      folder: VECTOR_CACHE.folder(),
       corpusHash,
       count: () => this.#corpus.count(this.#signal),
       signal: this.#signal,
@@ -110,7 +116,7 @@ export class CorpusSearch {
   async #bm25(): Promise<Bm25Index> {
     const corpusHash = await this.#corpus.corpusHash(this.#signal);
     this.#lexical ??= Bm25Index.open(() => this.#corpus.documents(this.#signal), {
-      folder: join(cacheHome(), 'bm25'),
+      folder: BM25_CACHE.folder(),
       corpusHash,
       k1: this.#settings.k1,
       b: this.#settings.b,

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
 import { type HitList, Hits } from '../measures/index.ts';
-import { contentKey, type Progress, UsageError } from '../system/index.ts';
+import { CacheKind, contentKey, type Progress, UsageError } from '../system/index.ts';
 import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
 import { Bm25Thread } from './bm25-thread.ts';
 import { Breather } from './breather.ts';
@@ -58,6 +58,8 @@ export interface Bm25OpenOptions extends Bm25BuildOptions {
  * Large batches are split over threads, which share the lists and hold 12 bytes a document each. The number of threads
  * changes no score.
  */
+export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, what: 'BM25 indexes of corpora' });
+
 export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #lists: InvertedLists;
   readonly #postings: Postings;

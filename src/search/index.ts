@@ -1,4 +1,4 @@
-export { type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25-index.ts';
+export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25-index.ts';
 export { analyzeEnglish } from './english-analyzer.ts';
 export { ExactIndex, type ExactIndexOptions } from './exact-index.ts';
 export { type FusionOptions, fuseRuns } from './fusion.ts';

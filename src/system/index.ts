@@ -1,4 +1,6 @@
 export { endBoundChild, spawnBound } from './bound-child.ts';
+export { type CacheEntry, type CleanOptions, cleanCache, listCache } from './cache-entries.ts';
+export { CacheKind, type CacheKindSettings } from './cache-kind.ts';
 export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
 export { DurableFile, writeDurably } from './durable-file.ts';

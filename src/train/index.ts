@@ -20,7 +20,7 @@ export {
 export { type GeneratorStepOptions, isTarget, type LoraSettings, loraConfig } from './generator/generator-step.ts';
 export { LOSS_TYPES, type LossType, type PreferenceLossSettings } from './generator/preference-losses.ts';
 export { type PreferenceExample, PreferenceTask, type PreferenceTaskOptions } from './generator/preference-task.ts';
-export { type ReferenceOptions, withReference } from './generator/reference-log-probabilities.ts';
+export { REFERENCE_CACHE, type ReferenceOptions, withReference } from './generator/reference-log-probabilities.ts';
 export { type SupervisedExample, SupervisedTask } from './generator/supervised-task.ts';
 export { type TrainGeneratorOptions, type TrainGeneratorResult, trainGenerator } from './generator/train-generator.ts';
 export { BatchPlan, cutMicroBatches, type MicroBatchLimits, totalSteps } from './loop/batches.ts';

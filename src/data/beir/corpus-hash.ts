@@ -1,9 +1,16 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { cacheHome, sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
+import { CacheKind, sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 
 const entrySchema = z.object({ path: z.string(), size: z.string(), modified: z.string(), sha256: z.string() });
+
+/** Raise it if the same file would get another hash. */
+const FORMAT = 1;
+
+export const FILE_HASH_CACHE = new CacheKind({
+  ...{ name: 'file-hashes', format: FORMAT, what: 'hashes of data files', isSmall: true },
+});
 
 /** A file changed within this time may change again under the same time stamp, in milliseconds. */
 const SETTLED = 2000;
@@ -16,7 +23,7 @@ const SETTLED = 2000;
  */
 export async function cachedSha256(file: string, signal?: AbortSignal): Promise<string> {
   const state = await fileState(file);
-  const entry = join(cacheHome(), 'file-hashes', `${sha256(state.path)}.json`);
+  const entry = join(FILE_HASH_CACHE.folder(), `${sha256(state.path)}.json`);
   const known = await readEntry(entry);
   if (known?.path === state.path && known.size === state.size && known.modified === state.modified) return known.sha256;
   const hash = await sha256File(file, signal);

@@ -7,7 +7,7 @@ import { findDataset, writeDataset } from './dataset-folder.ts';
 import { type GlossDocument, makeGlossDocuments } from './gloss-documents.ts';
 import { type Lexicon, readLexicon } from './lexicon.ts';
 import { type AskedTerm, drawCorpus, drawQueries, SPLITS, type Split } from './selection.ts';
-import { type WordnetManifest, type WordnetOptions, wordnetOptions } from './settings.ts';
+import { WORDNET_FORMAT, type WordnetManifest, type WordnetOptions, wordnetOptions } from './settings.ts';
 import { Taxonomy } from './taxonomy.ts';
 import { listTerms, termKey } from './terms.ts';
 
@@ -77,7 +77,7 @@ async function compose(
   const rejected = Object.values(terms.rejected).reduce((sum, number) => sum + number, 0);
   const manifest: WordnetManifest = {
     kind: 'wordnet',
-    version: 1,
+    version: WORDNET_FORMAT,
     settings,
     synsets: {
       all: lexicon.synsets.size,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CacheKind } from '../../system/index.ts';
 
 /** Options of {@link buildWordnetDataset}, as the command line names them. */
 export const wordnetOptions = z.object({
@@ -22,6 +23,16 @@ function size(usual: number) {
   return z.coerce.number().int().min(0).max(1_000_000).default(usual);
 }
 
+/** Counts up when the way the data set is made changes. */
+export const WORDNET_FORMAT = 1;
+
+/** Data sets that no folder was named for. */
+export const WORDNET_CACHE = new CacheKind({
+  name: 'datasets',
+  format: WORDNET_FORMAT,
+  what: 'data sets made of WordNet',
+});
+
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().min(0);
 const perSplit = z.object({ train: count, dev: count, test: count });
@@ -29,8 +40,7 @@ const perSplit = z.object({ train: count, dev: count, test: count });
 /** What the data set was made of, and how; equal for equal settings, so it names no date and no path. */
 export const wordnetManifest = z.object({
   kind: z.literal('wordnet'),
-  /** Counts up when the way the data set is made changes. */
-  version: z.literal(1),
+  version: z.literal(WORDNET_FORMAT),
   settings: z.object({
     seed: count,
     corpus: count,

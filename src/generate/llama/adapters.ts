@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   type Checkpoint,
   ggufNameOf,
@@ -9,7 +9,7 @@ import {
   readAdapter,
   writeGgufAdapter,
 } from '../../models/index.ts';
-import { cacheHome, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
+import { CacheKind, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {
@@ -69,8 +69,14 @@ export async function findAdapters(
   );
 }
 
-/** Raise it where the same folder is to give another GGUF file. */
-const CONVERSION = 1;
+/** Raise it if the same folder is to give another GGUF file. */
+const FORMAT = 2;
+
+export const ADAPTER_CACHE = new CacheKind({
+  name: 'adapters',
+  format: FORMAT,
+  what: 'adapters converted for the embedded LLM',
+});
 
 async function convertedFile(folder: string, model: AdaptedModel, signal: AbortSignal | undefined): Promise<string> {
   const { architecture, heads, keyHeads } = model;
@@ -80,10 +86,11 @@ async function convertedFile(folder: string, model: AdaptedModel, signal: AbortS
   }
   const names = ['adapter_config.json', 'adapter_model.safetensors'];
   const hashes = await Promise.all(names.map((name) => sha256File(join(folder, name), signal)));
-  const key = contentKey({ conversion: CONVERSION, hashes, architecture, heads, keyHeads });
-  const file = join(cacheHome(), 'adapters', `${key}.gguf`);
+  const key = contentKey({ format: FORMAT, hashes, architecture, heads, keyHeads });
+  const file = join(ADAPTER_CACHE.folder(), `${key}.gguf`);
   // Equal keys give equal bytes, and a file appears whole: no matter who else is writing it.
   if (!(await isThere(file))) await writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
+  await ADAPTER_CACHE.note(file, resolve(folder));
   return file;
 }
 

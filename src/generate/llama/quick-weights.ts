@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { exportGguf, GGUF_ARCHITECTURES, type TensorInfo } from '../../models/index.ts';
-import { cacheHome, contentKey, makeFolder, type Progress, withFileLock } from '../../system/index.ts';
+import { CacheKind, contentKey, makeFolder, type Progress, withFileLock } from '../../system/index.ts';
 
 /**
  * Types that llama.cpp multiplies on a processor one row with one vector at a time; for Q8_0 it has kernels that take many
@@ -25,10 +25,19 @@ export function wantsQuickCopy({ architecture, tensors }: WeightFacts): boolean 
   return slow! > all! / 2;
 }
 
+/** Raise it if the same file would give another copy. */
+const FORMAT = 1;
+
+export const QUICK_WEIGHTS_CACHE = new CacheKind({
+  name: 'quick-weights',
+  format: FORMAT,
+  what: 'Q8_0 copies of LLMs',
+});
+
 /** Where the copy of a model stands, or will. @param fingerprint the content key of its file */
 export function quickCopyFile(fingerprint: string): string {
-  const key = contentKey({ model: fingerprint, type: 'Q8_0' }).slice(0, 32);
-  return join(cacheHome(), 'quick-weights', `${key}.gguf`);
+  const key = contentKey({ format: FORMAT, model: fingerprint, type: 'Q8_0' }).slice(0, 32);
+  return join(QUICK_WEIGHTS_CACHE.folder(), `${key}.gguf`);
 }
 
 /**
@@ -52,6 +61,7 @@ export async function quickCopyOf(
     },
     { ...options, what: 'makes the same quick weights' },
   );
+  await QUICK_WEIGHTS_CACHE.note(copy, model.path);
   return copy;
 }
 

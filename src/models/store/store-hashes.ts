@@ -1,8 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
+import { CacheKind, sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 import type { FileRecord } from './store-types.ts';
+
+/** Raise it if the same file would get another hash. */
+const FORMAT = 1;
+
+export const MODEL_HASH_CACHE = new CacheKind({
+  ...{ name: 'hashes', format: FORMAT, what: 'hashes of model files outside the store', isSmall: true },
+});
 
 const noteSchema = z.object({ path: z.string(), bytes: z.number(), modified: z.number(), sha256: z.string() });
 
@@ -20,7 +27,7 @@ export class FileHashes {
   readonly #folder: string;
 
   constructor(home: string) {
-    this.#folder = join(home, 'hashes');
+    this.#folder = MODEL_HASH_CACHE.folder(home);
   }
 
   /** @throws DataError where the file is missing */

@@ -1,7 +1,7 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { contentKey, sha256File, throwIfAborted, writeDurably } from '../../system/index.ts';
+import { CacheKind, contentKey, sha256File, throwIfAborted, writeDurably } from '../../system/index.ts';
 import type { FileRecord, PinnedFile } from './store-types.ts';
 
 const manifestSchema = z.object({
@@ -17,6 +17,14 @@ const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 const MANIFEST = 'manifest.json';
+
+/** A manifest says its own version, and without a right one a folder is not taken for a model. */
+export const MODEL_CACHE = new CacheKind({
+  name: 'models',
+  what: 'fetched models',
+  isPrecious: true,
+  describe: async (path) => (await readManifest(path))?.source,
+});
 
 /** Undefined where there is none, or none that can be read. */
 export async function readManifest(folder: string): Promise<Manifest | undefined> {

@@ -31,6 +31,7 @@ import {
   findSizeFault,
   fingerprintOf,
   type Manifest,
+  MODEL_CACHE,
   readManifest,
   writeManifest,
 } from './store-manifest.ts';
@@ -92,7 +93,7 @@ export class ModelStore {
   constructor(options: ModelStoreOptions = {}) {
     this.#environment = options.environment ?? process.env;
     this.#home = options.home ?? cacheHome(this.#environment);
-    this.#folder = join(this.#home, 'models');
+    this.#folder = MODEL_CACHE.folder(this.#home);
     this.#offline = whatForbids('downloads', options.offline, this.#environment);
     this.#progress = options.progress ?? SILENT;
     this.#hashes = new FileHashes(this.#home);

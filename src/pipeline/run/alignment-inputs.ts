@@ -5,6 +5,7 @@ import {
   cachedSha256,
   openTrainingSource,
   type TrainingSource,
+  WORDNET_CACHE,
 } from '../../data/index.ts';
 import type { Encoder } from '../../embed/index.ts';
 import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../../generate/index.ts';
@@ -15,7 +16,7 @@ import {
   type RetrievalSettings,
   rememberingEncoder,
 } from '../../retrieve/index.ts';
-import { cacheHome, contentKey, isThere, type Progress, SILENT } from '../../system/index.ts';
+import { contentKey, isThere, type Progress, SILENT } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 
@@ -98,7 +99,7 @@ async function wordnetFolder(
   { signal, progress }: InputOptions,
 ): Promise<string> {
   const { kind: _wordnet, ...settings } = data;
-  const out = join(cacheHome(), 'datasets', `wordnet-${contentKey(settings).slice(0, 10)}`);
+  const out = join(WORDNET_CACHE.folder(), `wordnet-${contentKey(settings).slice(0, 10)}`);
   await buildWordnetDataset({ out, ...settings }, { signal, progress });
   return out;
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { connectGenerator, type Generator, loadGenerator } from '../../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../../models/index.ts';
-import { cacheHome, isThere, makeFolder, refuseServerOffline } from '../../system/index.ts';
+import { CacheKind, isThere, makeFolder, refuseServerOffline } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
 
@@ -54,9 +54,14 @@ export function contextOf({ context }: Pick<Writer, 'context'>, maxTokens: numbe
   return context ?? maxTokens + PROMPT_ROOM;
 }
 
+/** Raise it if the same model would give another file. */
+const FORMAT = 1;
+
+export const GGUF_CACHE = new CacheKind({ name: 'gguf', format: FORMAT, what: 'LLMs converted to GGUF' });
+
 /** The GGUF file of a model: its own, or where one stands, or will, for a model in Transformers' layout. */
 export function ggufFile({ path, fingerprint }: Pick<ResolvedModel, 'path' | 'fingerprint'>): string {
-  return path.endsWith('.gguf') ? path : join(cacheHome(), 'gguf', `${fingerprint}.gguf`);
+  return path.endsWith('.gguf') ? path : join(GGUF_CACHE.folder(), `${fingerprint}.gguf`);
 }
 
 /** The same, written where it is missing. */
@@ -65,5 +70,6 @@ async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions):
   if (await isThere(file)) return file;
   await makeFolder(dirname(file));
   await exportGguf(file, { base: model.path, signal, progress });
+  await GGUF_CACHE.note(file, model.name);
   return file;
 }

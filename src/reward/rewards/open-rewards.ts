@@ -1,17 +1,9 @@
-import { join } from 'node:path';
 import { BeirDataset } from '../../data/index.ts';
-import { encodeCorpus } from '../../embed/index.ts';
+import { encodeCorpus, VECTOR_CACHE } from '../../embed/index.ts';
 import { parseQualityMeasure } from '../../measures/index.ts';
 import type { CorpusSearch, RetrievalSettings } from '../../retrieve/index.ts';
 import { ExactIndex } from '../../search/index.ts';
-import {
-  cacheHome,
-  contentKey,
-  type Progress,
-  type RenamedSettings,
-  renamedSetting,
-  UsageError,
-} from '../../system/index.ts';
+import { contentKey, type Progress, type RenamedSettings, renamedSetting, UsageError } from '../../system/index.ts';
 import { loadReward } from './own-reward.ts';
 import type { Reward, WeightedReward } from './reward.ts';
 import { type CandidateSearch, DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
@@ -180,7 +172,7 @@ async function openCandidateSearch(
   const encoder = await search.encoder();
   const { similarity, threads, alpha } = given;
   const vectors = await encodeCorpus(encoder, dataset.documents(signal), {
-    folder: join(cacheHome(), 'vectors'),
+    folder: VECTOR_CACHE.folder(),
     corpusHash,
     count: () => dataset.count(signal),
     signal,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { Journal } from '../../files/index.ts';
 import {
+  CacheKind,
   contentKey,
   DataError,
   makeFolder,
@@ -16,7 +17,13 @@ import type { TokenPair } from './chat-tokens.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
 /** Raised when the same model and pairs would give other numbers than before. */
-const VERSION = 2;
+const FORMAT = 3;
+
+export const REFERENCE_CACHE = new CacheKind({
+  name: 'reference-log-probabilities',
+  format: FORMAT,
+  what: 'log-probabilities of training pairs under their base model',
+});
 
 export interface ReferenceOptions {
   /** Folder that keeps them. */
@@ -139,5 +146,5 @@ function keyOf(sortedHashes: readonly Buffer[], options: ReferenceOptions): stri
   const all = createHash('sha256');
   for (const hash of sortedHashes) all.update(hash);
   const pairs = all.digest('hex');
-  return contentKey({ version: VERSION, fingerprint, microBatchTokens, device, storage, pairs }).slice(0, 32);
+  return contentKey({ format: FORMAT, fingerprint, microBatchTokens, device, storage, pairs }).slice(0, 32);
 }

@@ -3,8 +3,8 @@ import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { exportSafetensors, type ResolvedModel, writeAdapter } from '../../models/index.ts';
-import type { Parameters } from '../../nn/index.ts';
-import { cacheHome, isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { GRAPH_CACHE, type Parameters } from '../../nn/index.ts';
+import { isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
 import { TrainingFolder } from '../loop/training-folder.ts';
@@ -28,7 +28,7 @@ import { adapterFrom, type GeneratorStepOptions } from './generator-step.ts';
 import { packedLength } from './packing.ts';
 import { type PreferenceExample, PreferenceTask } from './preference-task.ts';
 import { watchSteps } from './preference-watch.ts';
-import { withReference } from './reference-log-probabilities.ts';
+import { REFERENCE_CACHE, withReference } from './reference-log-probabilities.ts';
 import { type SupervisedExample, SupervisedTask } from './supervised-task.ts';
 
 export interface TrainGeneratorOptions
@@ -147,7 +147,7 @@ async function preferences(
   return guarded(task, async () => {
     const { microBatchTokens, device, storage } = settings;
     const { signal, progress } = options;
-    const cache = join(options.cache ?? cacheHome(), 'reference-log-probabilities');
+    const cache = REFERENCE_CACHE.folder(options.cache);
     const { fingerprint } = base;
     const examples = await withReference(task, pairs, {
       cache,
@@ -225,7 +225,7 @@ export function trainingSettings(settings: GeneratorTrainingSettings): TrainingS
 
 function stepOptions(
   settings: GeneratorTrainingSettings,
-  { threads = availableParallelism(), cache = cacheHome(), signal }: TrainGeneratorOptions,
+  { threads = availableParallelism(), cache, signal }: TrainGeneratorOptions,
   lengths: readonly number[],
 ): GeneratorStepOptions {
   const { seed, microBatchTokens, mode, memory, storage, device } = settings;
@@ -233,7 +233,7 @@ function stepOptions(
     ...{ seed, microBatchTokens, mode, memory, storage, device, threads, signal },
     lora: settings.full ? undefined : effectiveLora(settings),
     longest: lengths.reduce((most, length) => Math.max(most, length), 1),
-    cache: join(cache, 'graphs'),
+    cache: GRAPH_CACHE.folder(cache),
   };
 }
 

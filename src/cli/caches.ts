@@ -1,0 +1,24 @@
+import { FILE_HASH_CACHE, WORDNET_CACHE } from '../data/index.ts';
+import { VECTOR_CACHE } from '../embed/index.ts';
+import { ADAPTER_CACHE, QUICK_WEIGHTS_CACHE } from '../generate/index.ts';
+import { MODEL_CACHE, MODEL_HASH_CACHE } from '../models/index.ts';
+import { GRAPH_CACHE } from '../nn/index.ts';
+import { GGUF_CACHE } from '../pipeline/index.ts';
+import { BM25_CACHE } from '../search/index.ts';
+import type { CacheKind } from '../system/index.ts';
+import { REFERENCE_CACHE } from '../train/index.ts';
+
+/** Every kind of what stands under the cache home. Each is defined beside the code that makes its entries. */
+export const CACHES: readonly CacheKind[] = [
+  MODEL_CACHE,
+  GGUF_CACHE,
+  QUICK_WEIGHTS_CACHE,
+  ADAPTER_CACHE,
+  GRAPH_CACHE,
+  VECTOR_CACHE,
+  BM25_CACHE,
+  WORDNET_CACHE,
+  REFERENCE_CACHE,
+  FILE_HASH_CACHE,
+  MODEL_HASH_CACHE,
+];
