@@ -15,6 +15,7 @@ export {
   type Judgement,
 } from './evaluation-data.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
+export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
 export {

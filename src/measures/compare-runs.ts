@@ -84,7 +84,7 @@ export function compareRuns(
   const missingInB = [...inA.keys()].filter((query) => !inB.has(query));
   if (missing === 'refuse') refuseMissing(missingInA, missingInB);
   const queries = [...inA.keys()].filter((query) => missing === 'zero' || inB.has(query));
-  if (missing === 'zero') queries.push(...missingInA);
+  if (missing === 'zero') for (const query of missingInA) queries.push(query);
   if (queries.length === 0) throw nothingShared();
   const valuesA = queries.map((query) => inA.get(query) ?? 0);
   const valuesB = queries.map((query) => inB.get(query) ?? 0);

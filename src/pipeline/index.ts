@@ -1,5 +1,5 @@
 export { type AlignOptions, type AlignResult, align } from './align.ts';
-export { type DemoOptions, type DemoResult, type DemoSettings, runDemo } from './demo/demo.ts';
+export { type DemoOptions, type DemoResult, type DemoSettings, type NextSearch, runDemo } from './demo/demo.ts';
 export { type AlignmentPlan, type PlannedStage, planAlignment } from './plan/plan.ts';
 export { parseRecipe, readRecipe } from './recipe/recipe.ts';
 export { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type EvaluationData, evaluationSchema } from '../evaluate/index.ts';
-import { renderAlignmentReport, saidIn } from '../report/index.ts';
+import { type ExpansionFacts, labelOf, renderAlignmentReport, saidIn } from '../report/index.ts';
 import type { RewardAudit } from '../reward/index.ts';
 import { DataError, systemFault } from '../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../train/index.ts';
@@ -38,6 +38,7 @@ export async function writeAlignmentReport(
     passedOver: manifest.stages.map(({ stage, result }) => ({ stage, ...saidIn(result) })),
     stages: manifest.stages.map(({ stage, seconds, result }) => ({ name: stage, seconds, note: noteOf(result) })),
     settings: settingsOf(manifest),
+    writing: writingOf(context, evaluation),
     remarks: remarksOf(context, evaluation),
   });
   return writeReportPage(context, run, page);
@@ -46,6 +47,14 @@ export async function writeAlignmentReport(
 async function metricsOf(context: AlignmentContext, stage: StageName): Promise<MetricsRecord[]> {
   const file = outputOf(context, stage, 'metrics');
   return file === undefined ? [] : readMetrics(dirname(file));
+}
+
+/** How the expansions of all arms were written; what differs is the adapter. */
+function writingOf({ recipe, models, prompt }: AlignmentContext, { seeds }: EvaluationData): ExpansionFacts {
+  const { samples, temperature, topP, topK, maxTokens } = recipe.expansion;
+  const { name, text } = prompt;
+  const generator = models.generator.name;
+  return { generator, prompt: { name, text }, samples, temperature, topP, topK, maxTokens, seed: seeds[0] };
 }
 
 /** The few facts of a stage's result that people look for. */
@@ -57,7 +66,7 @@ function noteOf(result: Record<string, unknown>): string {
     ['train', 'pairs'],
     ['steps', 'steps'],
     ['tokens', 'tokens'],
-    ['tokensPerSecond', 'tokens a second'],
+    ['tokensPerSecond', 'tokens per second'],
   ];
   return named
     .flatMap(([key, unit]) => {
@@ -98,7 +107,7 @@ function remarksOf({ recipe, models }: AlignmentContext, { seeds, main }: Evalua
   ];
   const edges = main.arms
     .filter(({ alpha }) => alpha === 0 || alpha === 1)
-    .map(({ name, alpha }) => `${name} ${alpha}`);
+    .map(({ name, alpha }) => `${labelOf(name)} ${alpha}`);
   if (edges.length > 0) {
     remarks.push(
       `The tuned alpha lies at the edge (${edges.join(', ')}): at 0 the expansion is not used at all, at 1 the query is not.`,

@@ -65,35 +65,47 @@ describe('the report of an alignment', () => {
     expect(page).toContain('A saw &amp; &quot;more&quot;');
   });
 
+  it('is headed by a verdict, says how alpha was chosen, and that the queries are few', () => {
+    expect(page).toMatch(
+      /class="verdict few">Helped 1 query, hurt 1 of 3: too few queries to tell<b>aligned against zero-shot</,
+    );
+    expect(page).toContain('is 0.5 for zero-shot, 0.5 for aligned; it was chosen on the development queries');
+    expect(page).toContain('Only 3 queries were scored');
+  });
+
+  it('has words where the code has names', () => {
+    expect(page.slice(page.indexOf('<body>'))).not.toMatch(/zeroShot|: true|: false/);
+  });
+
   it('shows the claim, the corrected p and both signs of change', () => {
     expect(page).toContain('0.2500 \u2192 0.3000');
     expect(page).toContain('+0.0500');
     expect(page).toContain('\u22120.0100 to +0.1100');
     expect(page).toContain('p < 0.0001'.replace('<', '&lt;'));
-    expect(page.match(/<rect class="gain"/g)).toHaveLength(1);
-    expect(page.match(/<rect class="loss"/g)).toHaveLength(1);
+    expect(page.match(/<rect class="gain"/g)).toHaveLength(2); // for broad screens and for narrow ones
+    expect(page.match(/<rect class="loss"/g)).toHaveLength(2);
   });
 
   it('puts the texts of the arms side by side, with gains before losses', () => {
-    const helped = page.slice(page.indexOf('Most helped'), page.indexOf('Most hurt'));
-    expect(helped).toMatch(/zeroShot <span>0\.0000<\/span>.*A saw.*aligned <span>1\.0000<\/span>.*The saw/s);
+    const helped = page.slice(page.indexOf('Most helped</h2>'), page.indexOf('Most hurt</h2>'));
+    expect(helped).toMatch(/zero-shot <span>0\.0000<\/span>.*A saw.*aligned <span>1\.0000<\/span>.*The saw/s);
     expect(helped).toContain('gloss of saw');
     expect(helped).not.toContain('boat');
   });
 
   it('has a line for each figure that there is, and says so where there is none', () => {
-    const training = page.slice(page.indexOf('<h2>Training</h2>'));
+    const training = page.slice(page.indexOf('Training</h2>'));
     expect(training.match(/<path class="line/g)).toHaveLength(4);
     expect(training).toContain('DPO: share of pairs ranked right: no figures');
     expect(page).not.toContain('NaN');
   });
 
   it('names what was left out with how many of how many, and what was warned of', () => {
-    const section = page.slice(page.indexOf('Left out, cut short, and warned of'), page.indexOf('Before you quote'));
+    const section = page.slice(page.indexOf('warned of</h2>'), page.indexOf('Before you quote a figure</h2>'));
     expect(section).toMatch(
-      /candidates<\/td><td class="note">candidates &lt;cut&gt;<\/td><td>1,200 of 4,800<\/td><td>25\.0 %/,
+      /candidates<\/td><td[^>]*>candidates &lt;cut&gt;<\/td><td[^>]*>1,200 of 4,800<\/td><td[^>]*>25\.0 %/,
     );
-    expect(section).toMatch(/dpo<\/td>.*warning<\/b> the margin falls\.</);
+    expect(section).toMatch(/DPO<\/td>.*warning<\/b> the margin falls\.</);
     expect(renderAlignmentReport({ ...REPORT, passedOver: [] })).toContain('warned of</h2><p>Nothing.</p>');
   });
 

@@ -1,14 +1,18 @@
 import type { CorrectedComparison, EvaluationData } from '../evaluate/index.ts';
 import type { RewardAudit } from '../reward/index.ts';
 import type { MetricsRecord } from '../train/index.ts';
-import { auditSection } from './audit-page.ts';
+import { auditSections } from './audit-page.ts';
 import { changePlot } from './change-plot.ts';
-import { count, direction, pValue, score, shorten, signed } from './figures.ts';
+import { dataTable } from './data-table.ts';
+import { describeAlpha, describeExpansions, describeSample, type ExpansionFacts } from './expansion-facts.ts';
+import { count, direction, score, shorten, signed } from './figures.ts';
+import { labelOf } from './labels.ts';
 import { leftOutSection, type StageRemarks } from './left-out-section.ts';
 import { html, type Markup } from './markup.ts';
-import { armTable, describeTest, testTable } from './tables.ts';
+import { armTable, testTable } from './tables.ts';
 import { trainingSection, tuningPlot } from './training-section.ts';
-import { type SettingSections, settingLists, wholePage } from './whole-page.ts';
+import { verdictCard } from './verdict-card.ts';
+import { type Section, type SettingSections, settingLists, wholePage } from './whole-page.ts';
 
 /** All that the page shows, as plain data. */
 export interface AlignmentReport {
@@ -22,48 +26,67 @@ export interface AlignmentReport {
   passedOver: StageRemarks[];
   stages: { name: string; seconds: number; note: string }[];
   settings: SettingSections;
+  /** How the expansions were written. */
+  writing?: ExpansionFacts | undefined;
   remarks: string[];
 }
 
 const EXAMPLES = 6;
 const SHOWN_CHARACTERS = 500;
+const QUERY_CHARACTERS = 300;
+const LISTED_QUERIES = 1000;
 
 /** Writes the report as one HTML file that needs nothing else. */
 export function renderAlignmentReport(report: AlignmentReport): string {
-  const { evaluation, recipe, audit } = report;
-  const { dataset, main, controls, judges, measure } = evaluation;
+  const { evaluation, recipe, audit, remarks } = report;
+  const { dataset, main, controls, judges, measure, seeds } = evaluation;
   const claim = main.tests[0];
-  const content = html`<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents${dataset.dev === 0 ? '' : `; alpha tuned for each arm on ${count(dataset.dev)} development queries`}. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
-${claim === undefined ? undefined : tiles(claim, evaluation)}
-<h2>Scores</h2>${armTable(main, evaluation)}
-<h2>Paired tests of ${measure}</h2>${testTable(main.tests)}
-<p class="soft">A query's value is its mean over ${count(evaluation.seeds.length)} generation seed${evaluation.seeds.length === 1 ? '' : 's'}. p by the paired randomisation test, two-sided; Holm's correction counts all tests of the table.</p>
-${claim === undefined ? undefined : querySections(claim, evaluation)}
-${controls === undefined ? undefined : [html`<h2>Controls</h2><p class="soft">What an expansion does by its length or style alone. Each control takes the alpha of the arm that it is made of.</p>`, armTable(controls, evaluation), testTable(controls.tests)]}
-${judges.map((judgement) => [html`<h2>The same expansions judged by ${judgement.judge}</h2>`, armTable(judgement, evaluation), testTable(judgement.tests)])}
-${dataset.dev === 0 ? undefined : html`<h2>Choice of alpha</h2><p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`}
-${trainingSection(report.training)}
-${audit === undefined ? undefined : [html`<h2>Rewards and pairs</h2>`, auditSection(audit)]}
-${leftOutSection(report.passedOver)}
-${report.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, report.remarks.map((remark) => html`<p>${remark}</p>`)]}
-<h2>Stages</h2>${stageTable(report.stages)}
-<h2>Settings</h2>${settingLists(report.settings)}`;
-  return wholePage({ title: report.title, style: OWN_STYLE }, content);
+  const value = (name: string) => main.arms.find((arm) => arm.name === name)?.measures[measure] ?? 0;
+  const lead = html`<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
+${claim === undefined ? undefined : verdictCard({ claim, before: value(claim.baseline), after: value(claim.arm), made: howMade(report) })}`;
+  const tests = html`${testTable(main.tests)}<p class="soft">A query's value is its mean over ${count(seeds.length)} generation seed${seeds.length === 1 ? '' : 's'}. p by the paired randomisation test, two-sided; Holm's correction counts all tests of the table.</p>`;
+  const tuning = html`<p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`;
+  return wholePage({
+    title: report.title,
+    lead,
+    sections: [
+      { title: 'Scores', body: armTable(main, evaluation) },
+      { title: `Paired tests of ${measure}`, body: tests },
+      ...(claim === undefined ? [] : querySections(claim, evaluation)),
+      controls && {
+        title: 'Controls',
+        body: html`<p class="soft">What an expansion does by its length or style alone. Each control takes the alpha of the arm that it is made of.</p>${armTable(controls, evaluation)}${testTable(controls.tests)}`,
+      },
+      ...judges.map((judgement) => ({
+        title: `The same expansions judged by ${labelOf(judgement.judge)}`,
+        body: html`${armTable(judgement, evaluation)}${testTable(judgement.tests)}`,
+      })),
+      dataset.dev === 0 ? undefined : { title: 'Choice of alpha', body: tuning },
+      trainingSection(report.training),
+      ...(audit === undefined ? [] : auditSections(audit)),
+      leftOutSection(report.passedOver),
+      remarks.length === 0
+        ? undefined
+        : { title: 'Before you quote a figure', body: remarks.map((remark) => html`<p>${remark}</p>`) },
+      { title: 'Stages', body: stageTable(report.stages) },
+      { title: 'Settings', body: settingLists(report.settings) },
+    ],
+  });
 }
 
-function tiles(claim: CorrectedComparison, { main, measure }: EvaluationData): Markup {
-  const value = (name: string) => main.arms.find((arm) => arm.name === name)?.measures[measure] ?? 0;
-  return html`<div class="tiles">
-<div class="tile"><b>${score(value(claim.baseline))} \u2192 ${score(value(claim.arm))}</b><span>${measure}: ${claim.baseline} to ${claim.arm}</span></div>
-<div class="tile"><b class="${direction(claim.delta)}">${signed(claim.delta)}</b><span>95 % interval ${signed(claim.interval[0])} to ${signed(claim.interval[1])}</span></div>
-<div class="tile"><b><span class="up">${count(claim.helped)}</span> / <span class="down">${count(claim.hurt)}</span> / ${count(claim.unchanged)}</b><span>queries helped / hurt / unchanged</span></div>
-<div class="tile"><b>p ${pValue(claim.randomization)}</b><span>${describeTest(claim)}</span></div>
-</div>`;
+/** How the expansions were written, how alpha was chosen, and whether the queries are few. */
+function howMade({ evaluation, writing }: AlignmentReport): string[] {
+  const { dataset, main } = evaluation;
+  const alphas = main.arms.flatMap(({ name, alpha }) => (alpha === undefined ? [] : [`${alpha} for ${labelOf(name)}`]));
+  const alpha = alphas.length === 0 ? undefined : describeAlpha(alphas.join(', '), dataset.dev === 0 ? 'given' : 'dev');
+  return [writing && describeExpansions(writing), alpha, describeSample(dataset.test)].filter(
+    (sentence) => sentence !== undefined,
+  );
 }
 
 type JudgedQuery = EvaluationData['queries'][number];
 
-function querySections(claim: CorrectedComparison, { queries, measure }: EvaluationData): Markup {
+function querySections(claim: CorrectedComparison, { queries, measure }: EvaluationData): Section[] {
   const change = ({ values }: JudgedQuery) => (values[claim.arm] ?? 0) - (values[claim.baseline] ?? 0);
   const sorted = [...queries].sort((a, b) => change(b) - change(a));
   const helped = sorted.filter((query) => change(query) > 0).slice(0, EXAMPLES);
@@ -71,18 +94,33 @@ function querySections(claim: CorrectedComparison, { queries, measure }: Evaluat
     .filter((query) => change(query) < 0)
     .slice(-EXAMPLES)
     .reverse();
-  const plotted = sorted.map((query) => ({
-    ...{ id: query.id, text: query.text, expansions: [], relevant: [] },
-    before: query.values[claim.baseline] ?? 0,
-    after: query.values[claim.arm] ?? 0,
+  const plotted = sorted.map(({ text, values }) => ({
+    text,
+    before: values[claim.baseline] ?? 0,
+    after: values[claim.arm] ?? 0,
   }));
   const none = html`<p class="soft">None.</p>`;
-  return html`<h2>What alignment did to each query</h2>
-<p class="soft">Change of ${measure} from ${claim.baseline} to ${claim.arm}, one bar a query.</p>
-<div class="wide">${changePlot(plotted, measure)}</div>
-<h2>Most helped</h2>${helped.length === 0 ? none : helped.map((query) => example(query, change(query)))}
-<h2>Most hurt</h2>${hurt.length === 0 ? none : hurt.map((query) => example(query, change(query)))}
-<details><summary>All ${count(queries.length)} queries</summary><div class="wide"><table><thead><tr><th>query</th>${armsIn(queries).map((name) => html`<th>${name}</th>`)}<th>change</th></tr></thead><tbody>${sorted.map((query) => queryRow(query, change(query)))}</tbody></table></div></details>`;
+  const shown =
+    sorted.length <= LISTED_QUERIES
+      ? sorted
+      : [...sorted.slice(0, LISTED_QUERIES / 2), ...sorted.slice(-LISTED_QUERIES / 2)];
+  const left = sorted.length - shown.length;
+  const columns = ['query', ...armsIn(queries).map(labelOf), 'change'];
+  return [
+    {
+      title: 'What alignment did to each query',
+      body: html`<p class="soft">Change of ${measure} from ${labelOf(claim.baseline)} to ${labelOf(claim.arm)}.</p>${changePlot(plotted, measure)}`,
+    },
+    { title: 'Most helped', body: helped.length === 0 ? none : helped.map((query) => example(query, change(query))) },
+    { title: 'Most hurt', body: hurt.length === 0 ? none : hurt.map((query) => example(query, change(query))) },
+    {
+      title: 'All queries',
+      body: html`<details><summary>All ${count(queries.length)} queries</summary>${left === 0 ? undefined : html`<p class="soft">Both ends of the list; the other ${count(left)} stand in evaluation.json.</p>`}${dataTable(
+        columns,
+        shown.map((query) => queryRow(query, change(query))),
+      )}</details>`,
+    },
+  ];
 }
 
 function armsIn(queries: readonly JudgedQuery[]): string[] {
@@ -93,34 +131,25 @@ function armsIn(queries: readonly JudgedQuery[]): string[] {
 function example({ text, relevant, texts, values }: JudgedQuery, change: number): Markup {
   const sides = Object.entries(texts).map(
     ([arm, passages]) =>
-      html`<section><h4>${arm} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">wrote nothing</p>` : passages.map((passage) => html`<blockquote>${shorten(passage, SHOWN_CHARACTERS)}</blockquote>`)}</section>`,
+      html`<section><h4>${labelOf(arm)} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">wrote nothing</p>` : passages.map((passage) => html`<blockquote>${shorten(passage, SHOWN_CHARACTERS)}</blockquote>`)}</section>`,
   );
-  return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${text}</h3>
+  return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${shorten(text, QUERY_CHARACTERS)}</h3>
 <div class="sides">${sides}</div>
-${relevant.map((document) => html`<p class="relevant"><b>relevant</b> ${document}</p>`)}</article>`;
+${relevant.map((document) => html`<p class="relevant"><b>relevant</b> ${shorten(document, SHOWN_CHARACTERS)}</p>`)}</article>`;
 }
 
-function queryRow({ text, values }: JudgedQuery, change: number): Markup {
-  return html`<tr><td>${text}</td>${Object.values(values).map((value) => html`<td>${score(value)}</td>`)}<td class="${direction(change)}">${signed(change)}</td></tr>`;
+function queryRow({ text, values }: JudgedQuery, change: number) {
+  const scores = Object.values(values).map(score);
+  return [shorten(text, QUERY_CHARACTERS), ...scores, { content: signed(change), look: direction(change) }];
 }
 
 function stageTable(stages: AlignmentReport['stages']): Markup {
   const total = stages.reduce((sum, { seconds }) => sum + seconds, 0);
-  const rows = stages.map(
-    ({ name, seconds, note }) =>
-      html`<tr><td>${name}</td><td>${duration(seconds)}</td><td class="note">${note}</td></tr>`,
-  );
-  return html`<div class="wide"><table><thead><tr><th>Stage</th><th>time</th><th class="note">what it made</th></tr></thead><tbody>${rows}<tr><td><b>all</b></td><td><b>${duration(total)}</b></td><td></td></tr></tbody></table></div>`;
+  const rows = stages.map(({ name, seconds, note }) => [labelOf(name), duration(seconds), note]);
+  return dataTable(['Stage', 'time', { title: 'what it made', kind: 'note' }], [...rows, ['all', duration(total), '']]);
 }
 
 function duration(seconds: number): string {
   if (seconds < 90) return `${seconds.toFixed(1)} s`;
   return seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
-
-const OWN_STYLE = `
-.sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(230px, 100%), 1fr)); gap: 0 14px; }
-.sides h4 { margin: 8px 0 0; font-size: .86rem; color: var(--soft); } .sides h4 span { float: right; font-variant-numeric: tabular-nums; }
-.relevant { font-size: .9rem; margin: 4px 0; } .relevant b { color: var(--soft); font-weight: 600; margin-right: 6px; }
-td.note, th.note { text-align: left; white-space: normal; color: var(--soft); }
-`;

@@ -74,9 +74,26 @@ describe('the page of the audit', () => {
   const page = renderAuditPage(AUDIT);
 
   it('names every reason for which a query was dropped, with its share', () => {
-    expect(page).toContain('<td>similarity below the threshold</td><td>2</td><td>20.0 %</td>');
-    expect(page).toContain('<td>no answer</td><td>1</td><td>10.0 %</td>');
+    expect(page).toMatch(/>similarity below the threshold<\/td><td[^>]*>2<\/td><td[^>]*>20\.0 %<\/td>/);
+    expect(page).toMatch(/>no answer<\/td><td[^>]*>1<\/td><td[^>]*>10\.0 %<\/td>/);
     expect(page).toContain('7 pairs were built, of which 1 were not drawn. 1 more were the same');
+  });
+
+  it('is headed by what the audit comes to, before the card and the tables', () => {
+    const places = [
+      'Look before you train: only 5 pairs to train on; 12.5 % of the candidates quote the gold document<',
+      'class="card"',
+      '<table>',
+    ].map((place) => page.indexOf(place));
+    expect(places.every((place) => place > 0)).toBe(true);
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+    const sound = renderAuditPage({
+      ...{ ...AUDIT, pairs: { ...AUDIT.pairs, train: 100 } },
+      candidates: { ...AUDIT.candidates, quoting: 0.1 },
+    });
+    expect(sound).toContain('No warning signs in these pairs');
+    const few = renderAuditPage({ ...AUDIT, queries: { ...AUDIT.queries, kept: 4 } });
+    expect(few).toContain('fewer than half of the queries give a pair');
   });
 
   it('shows leaks, copied answers, lengths and both sides of examples', () => {
@@ -90,7 +107,8 @@ describe('the page of the audit', () => {
   it('escapes what models and data wrote, and needs nothing from elsewhere', () => {
     expect(page).toContain('good &lt;script&gt;');
     expect(page).toContain('What is &lt;b&gt;?');
-    expect(page).not.toMatch(/<script|<link|https?:\/\//);
+    expect(page).not.toMatch(/<script|<link|https?:\/\/| style="/);
+    expect(page).toContain('http-equiv="Content-Security-Policy"');
   });
 
   it('does without answers and without a summary of the rewards', () => {

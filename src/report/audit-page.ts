@@ -1,9 +1,10 @@
 import type { AuditExample, AuditQuote, Distribution, RewardAudit } from '../reward/index.ts';
 import { writeDurably } from '../system/index.ts';
+import { dataTable } from './data-table.ts';
 import { count, percent, shorten } from './figures.ts';
 import { histogram } from './histogram.ts';
 import { html, type Markup } from './markup.ts';
-import { wholePage } from './whole-page.ts';
+import { type Section, wholePage } from './whole-page.ts';
 
 const SHOWN_CHARACTERS = 700;
 
@@ -15,29 +16,51 @@ export async function writeAuditPage(file: string, audit: RewardAudit): Promise<
 /** The audit of rewards and pairs as one HTML file, in the style of the evaluation's report. */
 export function renderAuditPage(audit: RewardAudit): string {
   const { rewarding } = audit;
-  const content = html`<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; similarities are cosines of ${rewarding.encoder.id}`}.</p>
-${auditSection(audit)}`;
-  return wholePage({ title: 'Rewards and pairs' }, content);
+  const lead = html`<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; similarities are cosines of ${rewarding.encoder.id}`}.</p>
+${verdict(audit)}${card(audit)}`;
+  return wholePage({ title: 'Rewards and pairs', lead, sections: partsOf(audit) });
 }
 
-/** The same without the page around it, to stand inside a larger report. */
-export function auditSection(audit: RewardAudit): Markup {
-  return html`${tiles(audit)}
-<h2>What became of the queries</h2>${queryTable(audit)}
-<h2>What the candidates earned</h2>${rewardPlots(audit)}${temperatureTable(audit)}
-<h2>Chosen against rejected</h2>${sidePlots(audit)}
-<h2>Leaks</h2>${leaks(audit)}
-<h2>Pairs to look at</h2>
-<p class="soft">A sample drawn by a hash of their ids, not the best ones.</p>
-${audit.examples.map(example)}`;
+/** The same as sections of a larger report. */
+export function auditSections(audit: RewardAudit): Section[] {
+  return [{ title: 'Rewards and pairs', body: html`${verdict(audit)}${card(audit)}` }, ...partsOf(audit)];
 }
 
-function tiles({ pairs, queries, candidates, agreement, answers }: RewardAudit): Markup {
-  return html`<div class="tiles">
-<div class="tile"><b>${count(pairs.train)} + ${count(pairs.dev)}</b><span>pairs to train on, and for development</span></div>
-<div class="tile"><b>${percent(queries.kept / Math.max(1, queries.all))}</b><span>of the queries give a pair (${count(queries.kept)} of ${count(queries.all)})</span></div>
-<div class="tile"><b class="${candidates.quoting > 0 ? 'down' : ''}">${percent(candidates.quoting)}</b><span>of the candidates quote the gold document</span></div>
-${agreement === undefined ? undefined : html`<div class="tile"><b>${tau(agreement.mean)}</b><span>Kendall's tau of the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
+function partsOf(audit: RewardAudit): Section[] {
+  return [
+    { title: 'What became of the queries', body: queryTable(audit) },
+    { title: 'What the candidates earned', body: html`${rewardPlots(audit)}${temperatureTable(audit)}` },
+    { title: 'Chosen against rejected', body: sidePlots(audit) },
+    { title: 'Leaks', body: leaks(audit) },
+    {
+      title: 'Pairs to look at',
+      body: html`<p class="soft">A sample drawn by a hash of their ids, not the best ones.</p>${audit.examples.map(example)}`,
+    },
+  ];
+}
+
+/** Pairs below which a preference training has little to learn from; half of the queries, and a leak in every tenth candidate. */
+const [FEW_PAIRS, FEW_KEPT, MUCH_QUOTED, MUCH_LONGER] = [100, 0.5, 0.1, 0.7];
+
+/** What the audit comes to, in words: the doubts it raises, or that it raises none. */
+function verdict({ pairs, queries, candidates, sides }: RewardAudit): Markup {
+  const doubts = [
+    pairs.train < FEW_PAIRS && `only ${count(pairs.train)} pairs to train on`,
+    queries.kept < FEW_KEPT * queries.all && `fewer than half of the queries give a pair`,
+    candidates.quoting > MUCH_QUOTED && `${percent(candidates.quoting)} of the candidates quote the gold document`,
+    sides.chosenLonger > MUCH_LONGER && `the chosen side is longer in ${percent(sides.chosenLonger)} of the pairs`,
+    sides.chosenShorter > MUCH_LONGER && `the chosen side is shorter in ${percent(sides.chosenShorter)} of the pairs`,
+  ].filter((doubt) => doubt !== false);
+  const words = doubts.length === 0 ? 'No warning signs in these pairs' : `Look before you train: ${doubts.join('; ')}`;
+  return html`<p class="verdict ${doubts.length === 0 ? 'gain' : 'loss'}">${words}<b>${count(pairs.train)} pairs to train on, of ${count(queries.kept)} of ${count(queries.all)} queries</b></p>`;
+}
+
+function card({ pairs, queries, candidates, agreement, answers }: RewardAudit): Markup {
+  return html`<div class="card">
+<div><b>${count(pairs.train)} + ${count(pairs.dev)}</b><span>pairs to train on, and for development</span></div>
+<div><b>${percent(queries.kept / Math.max(1, queries.all))}</b><span>of the queries give a pair (${count(queries.kept)} of ${count(queries.all)})</span></div>
+<div><b class="${candidates.quoting > 0 ? 'down' : ''}">${percent(candidates.quoting)}</b><span>of the candidates quote the gold document</span></div>
+${agreement === undefined ? undefined : html`<div><b>${tau(agreement.mean)}</b><span>Kendall's tau of the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
 </div>`;
 }
 
@@ -48,10 +71,12 @@ function queryTable({ queries, pairs, threshold, settings }: RewardAudit): Marku
       ? `The threshold was set to ${threshold}.`
       : `The threshold, ${threshold.toFixed(3)}, drops ${percent(settings.similarityQuantile)} of the queries.`;
   const notDrawn = pairs.left > 0 ? `, of which ${count(pairs.left)} were not drawn` : '';
-  return html`<div class="wide"><table><thead><tr><th>Queries</th><th>number</th><th>share</th></tr></thead><tbody>${rows.map(
-    ([reason, number]) =>
-      html`<tr><td>${reason === 'kept' ? html`<b>kept</b>` : reason}</td><td>${count(number)}</td><td>${percent(number / Math.max(1, queries.all))}</td></tr>`,
-  )}</tbody></table></div>
+  const shares = rows.map(([reason, number]) => [
+    reason === 'kept' ? html`<b>kept</b>` : reason,
+    count(number),
+    percent(number / Math.max(1, queries.all)),
+  ]);
+  return html`${dataTable(['Queries', 'number', 'share'], shares)}
 <p class="soft">${filter} ${count(pairs.built)} pairs were built${notDrawn}. ${pairs.repeated > 0 ? `${count(pairs.repeated)} more were the same as one built before.` : ''}</p>`;
 }
 
@@ -62,10 +87,10 @@ function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {
 <section>${histogram([{ distribution: rewards.bestSimilarity, kind: 'same' }], { label: 'best summed similarity of a query', counted: 'queries', mark: { value: threshold, name: 'threshold' } })}</section>
 <section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best less that of the worst candidate', counted: 'queries' })}</section>
 </div>
-<div class="wide" style="margin:18px 0 26px"><table><thead><tr><th>Best less worst candidate of a query</th><th>mean</th><th>10 %</th><th>median</th><th>90 %</th></tr></thead><tbody>${spreads.map(
-    ([name, one]) =>
-      html`<tr><td>${name}</td>${[one.mean, one.p10, one.median, one.p90].map((value) => html`<td>${value.toFixed(3)}</td>`)}</tr>`,
-  )}</tbody></table></div>
+${dataTable(
+  ['Best less worst candidate of a query', 'mean', '10 %', 'median', '90 %'],
+  spreads.map(([name, one]) => [name, ...[one.mean, one.p10, one.median, one.p90].map((value) => value.toFixed(3))]),
+)}
 ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
 }
 
@@ -75,11 +100,14 @@ function agreementPlot(agreement: Distribution): Markup {
 }
 
 function temperatureTable({ candidates }: RewardAudit): Markup {
-  const rows = candidates.byTemperature.map(
-    (one) =>
-      html`<tr><td>${one.temperature}</td><td>${count(one.candidates)}</td><td>${one.meanReward.toFixed(3)}</td><td class="up">${count(one.chosen)}</td><td class="down">${count(one.rejected)}</td></tr>`,
-  );
-  return html`<div class="wide" style="margin-top:18px"><table><thead><tr><th>Temperature</th><th>candidates</th><th>mean reward</th><th>chosen</th><th>rejected</th></tr></thead><tbody>${rows}</tbody></table></div>
+  const rows = candidates.byTemperature.map((one) => [
+    String(one.temperature),
+    count(one.candidates),
+    one.meanReward.toFixed(3),
+    { content: count(one.chosen), look: 'up' },
+    { content: count(one.rejected), look: 'down' },
+  ]);
+  return html`${dataTable(['Temperature', 'candidates', 'mean reward', 'chosen', 'rejected'], rows)}
 <p class="soft">${percent(candidates.duplicates)} of the candidates repeat another one of their query to the letter; such texts share a rank.</p>`;
 }
 
@@ -105,13 +133,13 @@ ${quotes.map(quotation)}`;
 }
 
 function quotation({ query, gold, text }: AuditQuote): Markup {
-  return html`<article class="loss"><h3>${query}</h3><blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote><p class="soft">Gold document: ${shorten(gold, SHOWN_CHARACTERS)}</p></article>`;
+  return html`<article class="loss"><h3>${shorten(query, SHOWN_CHARACTERS)}</h3><blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote><p class="soft">Gold document: ${shorten(gold, SHOWN_CHARACTERS)}</p></article>`;
 }
 
 function example({ query, gold, answer, chosen, rejected, part }: AuditExample): Markup {
   const side = (name: string, kind: 'up' | 'down', { text, reward, quotes }: AuditExample['chosen']) =>
     html`<section><b class="${kind}">${name}, ${reward.toFixed(3)}${quotes ? ', quotes the gold document' : ''}</b><blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote></section>`;
-  return html`<article><h3><span class="soft">${part}</span>${query}</h3>
+  return html`<article><h3><span class="soft">${part}</span>${shorten(query, SHOWN_CHARACTERS)}</h3>
 <div class="columns">${side('chosen', 'up', chosen)}${side('rejected', 'down', rejected)}</div>
 <p class="soft">Gold document: ${shorten(gold, SHOWN_CHARACTERS)}</p>${answer === undefined ? undefined : html`<p class="soft">Answer: ${shorten(answer, SHOWN_CHARACTERS)}</p>`}</article>`;
 }

@@ -119,10 +119,10 @@ describe('the cost of expansions', () => {
       expansion('q1', 0, 'stop', 40),
       expansion('q9', 0, 'length', 1000),
     ];
-    expect(describeCost(texts, raw, expanded)).toMatchObject({
+    expect(describeCost(texts, expanded)).toMatchObject({
       // 10 + 20 + 40 over two queries; one passage of three was cut.
       ...{ promptTokens: 35, completionTokens: 70, generationMilliseconds: 105, cutAtLimit: 1 / 3 },
     });
-    expect(describeCost([], raw, expanded)).toMatchObject({ promptTokens: 0, cutAtLimit: 0 });
+    expect(describeCost([], expanded)).toMatchObject({ promptTokens: 0, cutAtLimit: 0 });
   });
 });

@@ -1,5 +1,5 @@
 import { type Document, documentText, type Expansion } from '../data/index.ts';
-import { type Arm, type Comparison, millisecondsPerQuery, TABLE_MEASURES } from '../evaluate/index.ts';
+import { type Arm, type Comparison, TABLE_MEASURES } from '../evaluate/index.ts';
 import { rankHits } from '../measures/index.ts';
 import { shorten } from './figures.ts';
 import type { ReportArm, ReportCost, ReportData, ReportDocument, ReportQuery } from './report-data.ts';
@@ -18,6 +18,9 @@ export interface ReportInputs {
   /** Read once, for the texts of relevant documents. */
   documents: AsyncIterable<Document>;
   cost?: ReportCost | undefined;
+  /** Median milliseconds of one query, by the names of the arms. */
+  latencies?: ReadonlyMap<string, number> | undefined;
+  made?: readonly string[] | undefined;
   settings: ReportData['settings'];
   remarks: readonly string[];
 }
@@ -34,9 +37,10 @@ export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
   return {
     title: inputs.title,
     dataset: inputs.dataset,
-    arms: inputs.arms.map(toRow),
+    arms: inputs.arms.map((arm) => toRow(arm, inputs.latencies?.get(arm.name))),
     comparisons: [...comparisons],
     queries,
+    made: [...(inputs.made ?? [])],
     cost: inputs.cost,
     settings: inputs.settings,
     remarks: [...inputs.remarks],
@@ -44,7 +48,7 @@ export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
 }
 
 /** What the expansions of these topics cost, as means over the queries. */
-export function describeCost(expansions: readonly Expansion[], baseline: Arm, expanded: Arm): ReportCost {
+export function describeCost(expansions: readonly Expansion[], expanded: Pick<Arm, 'topics'>): ReportCost {
   const searched = new Set(expanded.topics.queries.map(({ id }) => id));
   const used = expansions.filter(({ query }) => searched.has(query));
   const perQuery = (pick: (one: Expansion) => number) =>
@@ -55,16 +59,15 @@ export function describeCost(expansions: readonly Expansion[], baseline: Arm, ex
     completionTokens: perQuery((one) => one.completionTokens),
     cutAtLimit: cut / Math.max(1, used.length),
     generationMilliseconds: perQuery((one) => one.milliseconds),
-    addedSearchMilliseconds: millisecondsPerQuery(expanded) - millisecondsPerQuery(baseline),
   };
 }
 
-function toRow(arm: Arm): ReportArm {
+function toRow(arm: Arm, milliseconds: number | undefined): ReportArm {
   return {
     name: arm.name,
     description: arm.description,
     measures: Object.fromEntries(TABLE_MEASURES.map((name) => [name, arm.scores.mean[name] ?? 0])),
-    searchMilliseconds: millisecondsPerQuery(arm),
+    milliseconds,
   };
 }
 

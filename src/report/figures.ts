@@ -29,5 +29,14 @@ export function percent(share: number): string {
 
 /** The beginning of a text. @param limit in characters */
 export function shorten(text: string, limit: number): string {
-  return text.length <= limit ? text : `${text.slice(0, limit).trimEnd()} \u2026`;
+  if (text.length <= limit) return text;
+  const cut = text.slice(0, limit).replace(/[\ud800-\udbff]$/, ''); // half of a character
+  return `${cut.trimEnd()} \u2026`;
+}
+
+/** The largest of a list that may be longer than a call can have arguments; 0 of none. */
+export function largestOf(values: Iterable<number>): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) largest = Math.max(largest, value);
+  return largest === Number.NEGATIVE_INFINITY ? 0 : largest;
 }

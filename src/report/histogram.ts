@@ -1,4 +1,5 @@
 import type { Distribution } from '../reward/index.ts';
+import { largestOf } from './figures.ts';
 import { html, type Markup } from './markup.ts';
 import { PlotFrame, type PlotMark, stepLabel } from './plot-frame.ts';
 
@@ -33,7 +34,7 @@ export function histogram(series: readonly HistogramSeries[], { label, counted, 
     ...{ width: 420, height: 200, label: `Histogram: ${label}`, mark },
     x: { from, to, title: label },
     y: {
-      ...{ from: 0, to: Math.max(1, ...binned.flatMap((one) => one.bins.map(({ count }) => count))) },
+      ...{ from: 0, to: Math.max(1, largestOf(binned.flatMap((one) => one.bins.map(({ count }) => count)))) },
       ...{ whole: true, title: counted },
     },
   });

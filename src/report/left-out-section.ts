@@ -1,6 +1,9 @@
+import { dataTable } from './data-table.ts';
 import { count, percent } from './figures.ts';
+import { labelOf } from './labels.ts';
 import type { LeftOut } from './left-out.ts';
-import { html, type Markup } from './markup.ts';
+import { html } from './markup.ts';
+import type { Section } from './whole-page.ts';
 
 /** What one stage left out, cut short and warned of. */
 export interface StageRemarks {
@@ -10,20 +13,24 @@ export interface StageRemarks {
 }
 
 /** Everything that a run passed over: a figure that lacks some of its queries or pairs says so. */
-export function leftOutSection(stages: readonly StageRemarks[]): Markup {
+export function leftOutSection(stages: readonly StageRemarks[]): Section {
   const rows = stages.flatMap(({ stage, leftOut, warnings }) => [
-    ...leftOut.map(
-      ({ what, count: number, of }) =>
-        html`<tr><td>${stage}</td><td class="note">${what}</td><td>${count(number)} of ${count(of)}</td><td>${percent(number / Math.max(1, of))}</td></tr>`,
-    ),
-    ...warnings.map(
-      (line) => html`<tr><td>${stage}</td><td class="note" colspan="3"><b>warning</b> ${sentence(line)}</td></tr>`,
-    ),
+    ...leftOut.map(({ what, count: number, of }) => [
+      labelOf(stage),
+      what,
+      `${count(number)} of ${count(of)}`,
+      percent(number / Math.max(1, of)),
+    ]),
+    ...warnings.map((line) => [labelOf(stage), html`<b>warning</b> ${sentence(line)}`, '', '']),
   ]);
-  const heading = html`<h2>Left out, cut short, and warned of</h2>`;
-  if (rows.length === 0) return html`${heading}<p>Nothing.</p>`;
-  return html`${heading}<p class="soft">What does not stand here did not occur; only answers do not tell whether they reached the token limit.</p>
-<div class="wide"><table><thead><tr><th>Stage</th><th class="note">what</th><th>how many</th><th>share</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+  const title = 'Left out, cut short, and warned of';
+  if (rows.length === 0) return { title, body: html`<p>Nothing.</p>` };
+  const columns = ['Stage', { title: 'what', kind: 'note' as const }, 'how many', 'share'];
+  return {
+    title,
+    body: html`<p class="soft">What does not stand here did not occur; only answers do not tell whether they reached the token limit.</p>
+${dataTable(columns, rows)}`,
+  };
 }
 
 function sentence(line: string): string {

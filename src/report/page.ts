@@ -1,101 +1,155 @@
-import type { Comparison } from '../evaluate/index.ts';
-import { writeDurably } from '../system/index.ts';
+import { type Comparison, verdictOn } from '../evaluate/index.ts';
 import { changePlot } from './change-plot.ts';
-import { count, direction, pValue, score, shorten, signed } from './figures.ts';
+import { dataTable } from './data-table.ts';
+import { count, direction, largestOf, pValue, score, shorten, signed } from './figures.ts';
+import { labelOf } from './labels.ts';
 import { html, type Markup } from './markup.ts';
 import type { ReportArm, ReportCost, ReportData, ReportQuery } from './report-data.ts';
-import { settingLists, wholePage } from './whole-page.ts';
-
-/** Writes the page, and beside it the same content as JSON (`report.html` and `report.json`). */
-export async function writeReport(file: string, data: ReportData): Promise<void> {
-  await writeDurably(file, renderReport(data));
-  await writeDurably(file.replace(/\.html?$/i, '').concat('.json'), `${JSON.stringify(data, null, 1)}\n`);
-}
+import { verdictCard } from './verdict-card.ts';
+import { type Section, settingLists, wholePage } from './whole-page.ts';
 
 const EXAMPLES = 8;
 const LISTED_DOCUMENTS = 4;
 const SHOWN_CHARACTERS = 700;
+const QUERY_CHARACTERS = 300;
+/** Rows of the table of queries: a page of 100,000 rows opens in no browser. */
+const LISTED_QUERIES = 1000;
 
 /** Writes the report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere. */
 export function renderReport(data: ReportData): string {
   const main = data.comparisons[0];
-  const content = html`<p class="soft">${data.dataset.name}, ${data.dataset.split} split: ${count(data.dataset.queries)} queries over ${count(data.dataset.documents)} documents.</p>
-${main === undefined ? undefined : tiles(main, data)}
-<h2>Scores</h2>${scoreTable(data.arms)}
-${data.comparisons.length === 0 ? undefined : [html`<h2>Paired comparisons</h2>`, comparisonTable(data.comparisons)]}
-${main === undefined ? undefined : querySections(main, data.queries)}
-${data.cost === undefined ? undefined : costSection(data.cost)}
-${data.remarks.length === 0 ? undefined : [html`<h2>Before you quote a figure</h2>`, data.remarks.map((remark) => html`<p>${remark}</p>`)]}
-<h2>Settings</h2>${settingLists(data.settings)}`;
-  return wholePage({ title: data.title }, content);
+  const { dataset, comparisons, cost, remarks } = data;
+  const lead = html`<p class="soft">${dataset.name}, ${dataset.split} split: ${count(dataset.queries)} queries over ${count(dataset.documents)} documents.</p>
+${main === undefined ? alone(data) : verdictCard({ claim: main, ...valuesOf(main, data), made: data.made })}`;
+  return wholePage({
+    title: data.title,
+    lead,
+    sections: [
+      { title: 'Scores', body: scoreTable(data.arms) },
+      comparisons.length === 0
+        ? undefined
+        : { title: 'Comparisons, query by query', body: comparisonTable(comparisons) },
+      ...(main === undefined ? [] : querySections(main, data.queries)),
+      cost === undefined ? undefined : { title: 'What it costs', body: costCard(cost, data, main) },
+      remarks.length === 0
+        ? undefined
+        : { title: 'Before you quote a figure', body: remarks.map((remark) => html`<p>${remark}</p>`) },
+      { title: 'Settings', body: settingLists(data.settings) },
+    ],
+  });
 }
 
-function tiles(main: Comparison, { arms }: ReportData): Markup {
-  const before = arms.find(({ name }) => name === main.baseline)?.measures[main.measure] ?? 0;
-  const after = arms.find(({ name }) => name === main.arm)?.measures[main.measure] ?? 0;
-  return html`<div class="tiles">
-<div class="tile"><b>${score(before)} \u2192 ${score(after)}</b><span>${main.measure}: ${main.baseline} to ${main.arm}</span></div>
-<div class="tile"><b class="${direction(main.delta)}">${signed(main.delta)}</b><span>95 % interval ${signed(main.interval[0])} to ${signed(main.interval[1])}</span></div>
-<div class="tile"><b><span class="up">${count(main.helped)}</span> / <span class="down">${count(main.hurt)}</span> / ${count(main.unchanged)}</b><span>queries helped / hurt / unchanged</span></div>
-<div class="tile"><b>p ${pValue(main.randomization)}</b><span>paired randomisation test; t-test p ${pValue(main.tTest)}</span></div>
-</div>`;
+/** A report of one search has nothing to judge. */
+function alone({ made }: ReportData): Markup {
+  return html`<p>One way of searching was scored; nothing was compared.</p>${made.map((sentence) => html`<p class="soft">${sentence}</p>`)}`;
+}
+
+function valuesOf({ baseline, arm, measure }: Comparison, { arms }: ReportData) {
+  const value = (wanted: string) => arms.find(({ name }) => name === wanted)?.measures[measure] ?? 0;
+  return { before: value(baseline), after: value(arm) };
 }
 
 function scoreTable(arms: readonly ReportArm[]): Markup {
   const measures = [...new Set(arms.flatMap((arm) => Object.keys(arm.measures)))];
-  const best = new Map(measures.map((name) => [name, Math.max(...arms.map((arm) => arm.measures[name] ?? -1))]));
-  const rows = arms.map((arm) => {
-    const cells = measures.map((name) => {
+  const best = new Map(measures.map((name) => [name, largestOf(arms.map((arm) => arm.measures[name] ?? -1))]));
+  const timed = arms.some(({ milliseconds }) => milliseconds !== undefined);
+  const rows = arms.map((arm) => [
+    html`${labelOf(arm.name)}<small>${arm.description}</small>`,
+    ...measures.map((name) => {
       const value = arm.measures[name];
-      return html`<td class="${value === best.get(name) ? 'best' : ''}">${value === undefined ? '' : score(value)}</td>`;
-    });
-    return html`<tr><td>${arm.name}<small>${arm.description}</small></td>${cells}<td>${arm.searchMilliseconds.toFixed(1)}</td></tr>`;
-  });
-  return html`<div class="wide"><table><thead><tr><th>Search</th>${measures.map((name) => html`<th>${name}</th>`)}<th>ms a query</th></tr></thead><tbody>${rows}</tbody></table></div>
-<p class="soft">The best of each column is bold. Milliseconds are embedding and search of a query in a batch, without the LLM.</p>`;
+      return { content: value === undefined ? '' : score(value), look: value === best.get(name) ? 'best' : '' };
+    }),
+    ...(timed ? [arm.milliseconds === undefined ? '' : arm.milliseconds.toFixed(1)] : []),
+  ]);
+  const note = timed
+    ? ' Milliseconds: median of queries searched one at a time after a warm-up, embedding and search together, without the LLM.'
+    : '';
+  return html`${dataTable(['Search', ...measures, ...(timed ? ['ms per query'] : [])], rows)}
+<p class="soft">The best of each column is bold.${note}</p>`;
 }
 
 function comparisonTable(comparisons: readonly Comparison[]): Markup {
-  const rows = comparisons.map(
-    (one) =>
-      html`<tr><td>${one.arm}<small>against ${one.baseline}</small></td><td>${one.measure}</td><td class="${direction(one.delta)}">${signed(one.delta)}</td><td>${signed(one.interval[0])} to ${signed(one.interval[1])}</td><td>${pValue(one.tTest)}</td><td>${pValue(one.randomization)}</td><td class="up">${count(one.helped)}</td><td class="down">${count(one.hurt)}</td><td>${count(one.unchanged)}</td></tr>`,
-  );
-  return html`<div class="wide"><table><thead><tr><th>Comparison</th><th>measure</th><th>change</th><th>95 % interval</th><th>t-test p</th><th>randomisation p</th><th>helped</th><th>hurt</th><th>unchanged</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+  const corrected = comparisons.some(({ holm }) => holm !== undefined);
+  const columns = [
+    ...['Comparison', 'measure', 'change', '95 % interval', 'p'],
+    ...(corrected ? ['p, Holm'] : []),
+    ...['t-test p', 'helped', 'hurt', 'unchanged'],
+    { title: 'verdict', kind: 'note' as const },
+  ];
+  const rows = comparisons.map((one) => [
+    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}</small>`,
+    one.measure,
+    { content: signed(one.delta), look: direction(one.delta) },
+    `${signed(one.interval[0])} to ${signed(one.interval[1])}`,
+    pValue(one.randomization),
+    ...(corrected ? [one.holm === undefined ? '' : pValue(one.holm)] : []),
+    pValue(one.tTest),
+    { content: count(one.helped), look: 'up' },
+    { content: count(one.hurt), look: 'down' },
+    count(one.unchanged),
+    verdictOn(one).words.split(': ')[1]!,
+  ]);
+  const note = corrected ? " Holm's correction counts all comparisons of the table." : '';
+  return html`${dataTable(columns, rows)}<p class="soft">p is of the paired randomisation test, two-sided.${note}</p>`;
 }
 
-function querySections(main: Comparison, queries: readonly ReportQuery[]): Markup {
+function querySections(main: Comparison, queries: readonly ReportQuery[]): Section[] {
   const sorted = [...queries].sort((a, b) => b.after - b.before - (a.after - a.before));
   const helped = sorted.filter(({ before, after }) => after > before).slice(0, EXAMPLES);
   const hurt = sorted
     .filter(({ before, after }) => after < before)
     .slice(-EXAMPLES)
     .reverse();
-  return html`<h2>What expansion did to each query</h2>
-<p class="soft">Change of ${main.measure} from ${main.baseline} to ${main.arm}, one bar a query.</p>
-<div class="wide">${changePlot(queries, main.measure)}</div>
-<div class="columns"><section><h2>Most helped</h2>${helped.length === 0 ? html`<p class="soft">None.</p>` : helped.map(example)}</section>
-<section><h2>Most hurt</h2>${hurt.length === 0 ? html`<p class="soft">None.</p>` : hurt.map(example)}</section></div>
-<details><summary>All ${count(queries.length)} queries</summary><div class="wide"><table><thead><tr><th>query</th><th>before</th><th>after</th><th>change</th></tr></thead><tbody>${sorted.map(queryRow)}</tbody></table></div></details>`;
+  const none = html`<p class="soft">None.</p>`;
+  return [
+    {
+      title: 'The change of each query',
+      body: html`<p class="soft">Change of ${main.measure} from ${labelOf(main.baseline)} to ${labelOf(main.arm)}.</p>${changePlot(queries, main.measure)}`,
+    },
+    {
+      title: 'Most helped',
+      body: helped.length === 0 ? none : html`<div class="columns">${helped.map(example)}</div>`,
+    },
+    { title: 'Most hurt', body: hurt.length === 0 ? none : html`<div class="columns">${hurt.map(example)}</div>` },
+    { title: 'All queries', body: queryTable(sorted) },
+  ];
 }
 
 function example(query: ReportQuery): Markup {
   const change = query.after - query.before;
   const listed = query.relevant.slice(0, LISTED_DOCUMENTS);
   const more = query.relevant.length - listed.length;
-  return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${query.text}</h3>
+  return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${shorten(query.text, QUERY_CHARACTERS)}</h3>
 ${query.expansions.map((text) => html`<blockquote>${shorten(text, SHOWN_CHARACTERS)}</blockquote>`)}
-<ul>${listed.map((document) => html`<li><span>rank ${rank(document.rankBefore)} \u2192 ${rank(document.rankAfter)}</span><span style="white-space:normal">${shorten(document.text, 160)}</span></li>`)}${more > 0 ? html`<li><span></span><span class="soft">and ${count(more)} more relevant documents</span></li>` : undefined}</ul></article>`;
+<ul>${listed.map((document) => html`<li><span>rank ${rank(document.rankBefore)} \u2192 ${rank(document.rankAfter)}</span><span>${shorten(document.text, 160)}</span></li>`)}${more > 0 ? html`<li><span></span><span class="soft">and ${count(more)} more relevant documents</span></li>` : undefined}</ul></article>`;
 }
 
-function queryRow({ text, before, after }: ReportQuery): Markup {
-  return html`<tr><td>${text}</td><td>${score(before)}</td><td>${score(after)}</td><td class="${direction(after - before)}">${signed(after - before)}</td></tr>`;
+/** Both ends of the list where it is too long for a page. */
+function queryTable(sorted: readonly ReportQuery[]): Markup {
+  const half = LISTED_QUERIES / 2;
+  const shown = sorted.length <= LISTED_QUERIES ? sorted : [...sorted.slice(0, half), ...sorted.slice(-half)];
+  const rows = shown.map(({ text, before, after }) => [
+    shorten(text, QUERY_CHARACTERS),
+    score(before),
+    score(after),
+    { content: signed(after - before), look: direction(after - before) },
+  ]);
+  const left = sorted.length - shown.length;
+  const note = html`<p class="soft">The ${count(half)} most helped and the ${count(half)} most hurt; the other ${count(left)} stand in the JSON beside this page.</p>`;
+  return html`<details><summary>All ${count(sorted.length)} queries</summary>${left > 0 ? note : undefined}${dataTable(['query', 'before', 'after', 'change'], rows)}</details>`;
 }
 
-function costSection(cost: ReportCost): Markup {
-  return html`<h2>What it costs</h2><div class="tiles">
-<div class="tile"><b>${cost.completionTokens.toFixed(0)}</b><span>tokens written a query (prompt ${cost.promptTokens.toFixed(0)}); ${(100 * cost.cutAtLimit).toFixed(0)} % of the passages cut at the limit</span></div>
-<div class="tile"><b>${cost.generationMilliseconds.toFixed(0)} ms</b><span>LLM latency of a query, with other queries under way beside it</span></div>
-<div class="tile"><b>${cost.addedSearchMilliseconds.toFixed(1)} ms</b><span>added a query by embedding and searching the expansion</span></div></div>`;
+function costCard(cost: ReportCost, { arms }: ReportData, main: Comparison | undefined): Markup {
+  const timeOf = (name: string | undefined) => arms.find((arm) => arm.name === name)?.milliseconds;
+  const [raw, expanded] = [timeOf(main?.baseline), timeOf(main?.arm)];
+  const search =
+    raw === undefined || expanded === undefined
+      ? undefined
+      : html`<div><b>${raw.toFixed(1)} \u2192 ${expanded.toFixed(1)} ms</b><span>to embed and search one query, without and with its expansion</span></div>`;
+  return html`<div class="card">
+<div><b>${cost.completionTokens.toFixed(0)}</b><span>tokens written per query (prompt ${cost.promptTokens.toFixed(0)}); ${(100 * cost.cutAtLimit).toFixed(0)} % of the passages cut at the limit</span></div>
+<div><b>${cost.generationMilliseconds === 0 ? 'not timed' : `${cost.generationMilliseconds.toFixed(0)} ms`}</b><span>LLM time of a query, with other queries under way beside it</span></div>
+${search}</div>`;
 }
 
 function rank(value: number | null): string {

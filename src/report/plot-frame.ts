@@ -1,3 +1,4 @@
+import { largestOf } from './figures.ts';
 import { html, type Markup } from './markup.ts';
 
 /** What runs along one side of a plot. */
@@ -23,6 +24,8 @@ export interface PlotOptions {
   height: number;
   /** What is drawn, for readers who hear the page. */
   label: string;
+  /** For which screens, if a page holds the plot in two sizes. */
+  kind?: 'broad' | 'narrow' | undefined;
   /** Drawn from end to end. */
   x: PlotAxis;
   /** Widened until it begins and ends with a tick. */
@@ -66,7 +69,7 @@ export class PlotFrame {
     this.#top = y.title === undefined && mark === undefined ? 10 : 26;
     this.#bottom = height - (x.title === undefined ? 22 : 40);
     this.#y = roundScale(y, Math.max(2, Math.floor((this.#bottom - this.#top) / Y_SPACING)));
-    this.#left = Math.max(...this.#y.labels.map(lengthOf)) + GAP;
+    this.#left = largestOf(this.#y.labels.map(lengthOf)) + GAP;
     this.#right = width - RIGHT;
     this.#x = scaleThatFits(x, this.#right - this.#left);
   }
@@ -85,10 +88,10 @@ export class PlotFrame {
 
   /** The whole picture; the marks stand on the grid and below the line of 0. */
   draw(marks: readonly Markup[]): Markup {
-    const { width, height, label } = this.#options;
+    const { width, height, label, kind = 'plot' } = this.#options;
     const grid = this.#y.ticks.map((value) => this.#level(value, 'grid'));
     const zero = this.#y.from <= 0 && this.#y.to >= 0 ? this.#level(0, 'zero') : undefined;
-    return html`<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
+    return html`<svg class="${kind}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
 ${grid}${marks}${zero}
 ${this.#tickLabels()}${this.#titles()}${this.#mark()}
 </svg>`;
@@ -181,7 +184,7 @@ function scaleThatFits(axis: PlotAxis, room: number): Scale {
   for (let parts = Math.floor(room / X_SPACING); ; parts--) {
     const step = roundStep(range, Math.max(1, parts));
     const scale = ticked(range, step);
-    const longest = Math.max(0, ...scale.labels.map(lengthOf));
+    const longest = largestOf(scale.labels.map(lengthOf));
     if (parts <= 1 || longest + 2 * GAP <= (step / (range.to - range.from)) * room) return scale;
   }
 }

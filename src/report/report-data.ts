@@ -8,8 +8,8 @@ export interface ReportArm {
   description: string;
   /** Mean of each measure over the queries, by display name ("nDCG@10"). */
   measures: Record<string, number>;
-  /** Mean wall time a query, in milliseconds, without the LLM. */
-  searchMilliseconds: number;
+  /** Median wall time of one query searched by itself, in milliseconds, without the LLM; undefined if it was not measured. */
+  milliseconds?: number | undefined;
 }
 
 /** A relevant document and where it was found; a rank is 1-based, and null beyond the searched depth. */
@@ -39,8 +39,6 @@ export interface ReportCost {
   cutAtLimit: number;
   /** How long a query's passages took from prompt to end, in milliseconds, with other queries' under way beside them. */
   generationMilliseconds: number;
-  /** What embedding and searching the expansion adds to a query, in milliseconds. */
-  addedSearchMilliseconds: number;
 }
 
 /** Everything the page shows; plain data, so that `report.json` beside the page holds the same. */
@@ -52,6 +50,8 @@ export interface ReportData {
   /** The first one is the main comparison: the plot and the examples are about it. */
   comparisons: Comparison[];
   queries: ReportQuery[];
+  /** Sentences on how the figures were made, below the card: expansions, alpha, a small sample. */
+  made: string[];
   cost: ReportCost | undefined;
   /** Settings, versions and hashes in sections, as [name, value] pairs. */
   settings: SettingSections;

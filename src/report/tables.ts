@@ -1,32 +1,48 @@
-import type { CorrectedComparison, EvaluationData, Judgement } from '../evaluate/index.ts';
-import { TABLE_MEASURES } from '../evaluate/index.ts';
-import { count, direction, pValue, score, signed } from './figures.ts';
+import {
+  type CorrectedComparison,
+  type EvaluationData,
+  type Judgement,
+  TABLE_MEASURES,
+  verdictOn,
+} from '../evaluate/index.ts';
+import { dataTable } from './data-table.ts';
+import { count, direction, largestOf, pValue, score, signed } from './figures.ts';
+import { labelOf } from './labels.ts';
 import { html, type Markup } from './markup.ts';
 
 /** Arms and their measures; the best of each column is bold. */
 export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData): Markup {
   const measures = [...new Set([measure, ...TABLE_MEASURES])];
-  const best = new Map(measures.map((name) => [name, Math.max(...arms.map((arm) => arm.measures[name] ?? -1))]));
-  const rows = arms.map((arm) => {
-    const cells = measures.map((name) => {
+  const best = new Map(measures.map((name) => [name, largestOf(arms.map((arm) => arm.measures[name] ?? -1))]));
+  const several = seeds.length > 1;
+  const rows = arms.map((arm) => [
+    html`${labelOf(arm.name)}<small>${labelOf(arm.description)}</small>`,
+    ...measures.map((name) => {
       const value = arm.measures[name] ?? 0;
-      return html`<td class="${value === best.get(name) ? 'best' : ''}">${score(value)}</td>`;
-    });
-    const spread = arm.bySeed.length > 1 ? html`<td>${arm.bySeed.map(score).join(', ')}</td>` : html`<td></td>`;
-    return html`<tr><td>${arm.name}<small>${arm.description}</small></td>${cells}<td>${arm.alpha === undefined ? '' : arm.alpha.toFixed(2)}</td><td>${arm.words === 0 ? '' : arm.words.toFixed(1)}</td>${seeds.length > 1 ? spread : undefined}</tr>`;
-  });
-  return html`<div class="wide"><table><thead><tr><th>Arm</th>${measures.map((name) => html`<th>${name}</th>`)}<th>alpha</th><th>words</th>${seeds.length > 1 ? html`<th>${measure} by seed</th>` : undefined}</tr></thead><tbody>${rows}</tbody></table></div>`;
+      return { content: score(value), look: value === best.get(name) ? 'best' : '' };
+    }),
+    arm.alpha === undefined ? '' : arm.alpha.toFixed(2),
+    arm.words === 0 ? '' : arm.words.toFixed(1),
+    ...(several ? [arm.bySeed.length > 1 ? arm.bySeed.map(score).join(', ') : ''] : []),
+  ]);
+  const bySeed = several ? [{ title: `${measure} by seed`, kind: 'list' as const }] : [];
+  return dataTable(['Arm', ...measures, 'alpha', 'words', ...bySeed], rows);
 }
 
-/** Paired tests, one a row. */
+/** Paired tests, one a row, each with its verdict. */
 export function testTable(tests: readonly CorrectedComparison[]): Markup {
-  const rows = tests.map(
-    (one) =>
-      html`<tr><td>${one.arm}<small>against ${one.baseline}</small></td><td class="${direction(one.delta)}">${signed(one.delta)}</td><td>${signed(one.interval[0])} to ${signed(one.interval[1])}</td><td>${pValue(one.randomization)}</td><td>${pValue(one.holm)}</td><td>${pValue(one.tTest)}</td><td class="up">${count(one.helped)}</td><td class="down">${count(one.hurt)}</td><td>${count(one.unchanged)}</td></tr>`,
-  );
-  return html`<div class="wide"><table><thead><tr><th>Comparison</th><th>change</th><th>95 % interval</th><th>p</th><th>p, Holm</th><th>t-test p</th><th>helped</th><th>hurt</th><th>unchanged</th></tr></thead><tbody>${rows}</tbody></table></div>`;
-}
-
-export function describeTest({ holm, tTest }: CorrectedComparison): string {
-  return `paired randomisation test; with Holm's correction ${pValue(holm)}; t-test ${pValue(tTest)}`;
+  const rows = tests.map((one) => [
+    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}</small>`,
+    { content: signed(one.delta), look: direction(one.delta) },
+    `${signed(one.interval[0])} to ${signed(one.interval[1])}`,
+    pValue(one.randomization),
+    pValue(one.holm),
+    pValue(one.tTest),
+    { content: count(one.helped), look: 'up' },
+    { content: count(one.hurt), look: 'down' },
+    count(one.unchanged),
+    verdictOn(one).words.split(': ')[1]!,
+  ]);
+  const columns = ['Comparison', 'change', '95 % interval', 'p', 'p, Holm', 't-test p', 'helped', 'hurt', 'unchanged'];
+  return dataTable([...columns, { title: 'verdict', kind: 'note' }], rows);
 }

@@ -1,7 +1,9 @@
 import type { Judgement } from '../evaluate/index.ts';
 import type { MetricsRecord } from '../train/index.ts';
+import { labelOf } from './labels.ts';
 import { type Line, linePlot } from './line-plot.ts';
 import { html, type Markup } from './markup.ts';
+import type { Section } from './whole-page.ts';
 
 const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
 
@@ -10,13 +12,17 @@ export function tuningPlot({ arms }: Judgement): Markup {
   const lines = arms
     .filter(({ tuning }) => tuning.length > 0)
     .map(({ name, tuning }): Line => {
-      return { name, kind: KINDS[name] ?? 'same', points: tuning.map(({ alpha, value }) => [alpha, value]) };
+      return {
+        name: labelOf(name),
+        kind: KINDS[name] ?? 'same',
+        points: tuning.map(({ alpha, value }) => [alpha, value]),
+      };
     });
   return linePlot(lines, { label: 'Development queries, by weight of the expansion', axis: 'alpha' });
 }
 
 /** Curves of DPO and of the SFT baseline. */
-export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly MetricsRecord[]>): Markup | undefined {
+export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly MetricsRecord[]>): Section | undefined {
   if (dpo.length === 0 && sft.length === 0) return undefined;
   const plots = [
     both(dpo, 'loss', 'DPO: loss'),
@@ -42,7 +48,8 @@ export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly Met
     }),
     sft.length === 0 ? undefined : both(sft, 'loss', 'SFT: loss'),
   ];
-  return html`<h2>Training</h2><div class="columns">${plots.map((plot) => plot && html`<section>${plot}</section>`)}</div>`;
+  const body = html`<div class="columns">${plots.map((plot) => plot && html`<section>${plot}</section>`)}</div>`;
+  return { title: 'Training', body };
 }
 
 function both(records: readonly MetricsRecord[], figure: string, label: string): Markup {

@@ -1,13 +1,16 @@
 import { relative } from 'node:path';
 import { z } from 'zod';
-import { TABLE_MEASURES } from '../../evaluate/index.ts';
+import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
+import { DEFAULT_GENERATOR } from '../../models/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
-import { offlineOption } from '../../retrieve/index.ts';
+import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions } from '../open-generator.ts';
+import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { runAlignment } from '../run-alignment.ts';
+import { shellWord } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];
@@ -90,7 +93,7 @@ export const command = defineCommand({
     const settings = toSettings(given);
     const result = await runDemo(settings, { signal: context.signal, progress: context.progress });
     context.json(toJson(result));
-    if (!given.json) print(result, context.say);
+    if (!given.json) print(result, settings, context.say);
   },
 });
 
@@ -146,6 +149,7 @@ function toSettings(given: Options): DemoSettings {
     encoder: given.encoder,
     adapters: given.adapter,
     alpha: given.alpha ?? ALPHA,
+    alphaSource: given.alpha === undefined ? 'other queries' : 'given',
     seed: given.seed,
     threads: given.threads,
     offline: given.offline,
@@ -159,35 +163,50 @@ function toJson({ arms, comparisons, reportFile, expansionsFile, dataFolder }: D
   ]);
   return {
     arms: Object.fromEntries(measures),
-    comparisons,
+    comparisons: comparisons.map((one) => ({ ...one, verdict: verdictOn(one) })),
     report: reportFile,
     expansions: expansionsFile,
     dataset: dataFolder,
   };
 }
 
-function print({ arms, comparisons, reportFile, dataFolder }: DemoResult, say: (line: string) => void): void {
+function print(result: DemoResult, settings: DemoSettings, say: (line: string) => void): void {
+  const { arms, comparisons, reportFile } = result;
   const rows = arms.map(({ name, scores }) => [name, ...MEASURES.map((measure) => scores.mean[measure]!.toFixed(4))]);
+  say('');
+  sayVerdict(comparisons[0]!, say);
   say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
   say(formatTable(['', ...MEASURES], rows));
   say('');
-  const compared = comparisons.map((one) => [
-    `${one.arm} against ${one.baseline}`,
-    `${one.delta < 0 ? '' : '+'}${one.delta.toFixed(4)}`,
-    `${one.interval[0].toFixed(4)} to ${one.interval[1].toFixed(4)}`,
-    one.randomization < 0.0001 ? '< 0.0001' : one.randomization.toFixed(4),
-    one.tTest < 0.0001 ? '< 0.0001' : one.tTest.toFixed(4),
-    `${one.helped} / ${one.hurt} / ${one.unchanged}`,
-  ]);
-  const head = [
-    `change of ${comparisons[0]!.measure}`,
-    'delta',
-    '95 % interval',
-    'randomisation p',
-    't-test p',
-    'helped / hurt / unchanged',
-  ];
-  say(formatTable(head, compared));
+  say(comparisonTable(comparisons));
   say(`\nreport: ${relative('.', reportFile)}`);
-  say(`next:   npx llm-qe search --corpus ${relative('.', dataFolder)} --query "What is a lighthouse?" --expand`);
+  say(`next:   ${nextLine(result, settings)}`);
+}
+
+/**
+ * The search to try next: a query of the report that expansion helped, with the passage that helped it and the settings of the run; for
+ * any other query the LLM writes one by the same settings.
+ */
+export function nextLine({ dataFolder, next }: DemoResult, settings: DemoSettings): string {
+  const { generator, adapters, encoder, alpha, seed, threads, offline } = settings;
+  const { temperature, topP, topK, maxTokens } = next.sampling;
+  const file = (path: string) => relative('.', path);
+  const defaults = z.object(generatorOptions).parse({});
+  const other = <T extends string | number>(name: string, value: T, usual: T) =>
+    value === usual ? [] : [name, `${value}`];
+  const words = [
+    ...['npx', 'llm-qe', 'search', '--corpus', file(dataFolder), '--query', next.query, '--expand'],
+    ...['--expansions', file(next.queriesFile), '--prompt', file(next.promptFile)],
+    ...['--max-tokens', `${maxTokens}`, '--alpha', `${alpha}`],
+    ...other('--temperature', temperature, defaults.temperature),
+    ...other('--top-p', topP, defaults.topP),
+    ...other('--top-k', topK, defaults.topK),
+    ...other('--seed', seed, defaults.seed),
+    ...other('--generator', generator, DEFAULT_GENERATOR),
+    ...adapters.flatMap((path) => ['--adapter', path]),
+    ...other('--encoder', encoder, defaultRetrievalSettings().encoder),
+    ...(threads === undefined ? [] : ['--threads', `${threads}`]),
+    ...(offline ? ['--offline'] : []),
+  ];
+  return words.map(shellWord).join(' ');
 }

@@ -135,7 +135,7 @@ async function report(
     baseline: raw,
     expanded: arm,
     documents: dataset.documents(signal),
-    cost: raw === undefined || expansions.length === 0 ? undefined : describeCost(expansions, raw, arm),
+    cost: raw === undefined || expansions.length === 0 ? undefined : describeCost(expansions, arm),
     settings: await describeSettings(dataset, [arm], expansions, given.seed),
     remarks: [],
   });

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { documentText, readExpansions } from '../../data/index.ts';
+import { documentText, readExpansions, readQueries } from '../../data/index.ts';
 import { expandQueries } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
-import { sha256 } from '../../system/index.ts';
+import { sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
@@ -19,6 +19,13 @@ const options = z.object({
     .meta({ valueName: 'DIR|FILE' }),
   query: z.string().min(1).describe('what is looked for').meta({ valueName: 'TEXT' }),
   expand: z.boolean().default(false).describe('let the LLM write an expansion, and show what it moves'),
+  expansions: z
+    .string()
+    .optional()
+    .describe(
+      "with --expand: take the passages of this query from a file in BEIR's layout (queries_q2d.jsonl) that holds it",
+    )
+    .meta({ valueName: 'FILE' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
   top: z.coerce.number().int().positive().default(10).describe('documents shown'),
   ...generatorOptions,
@@ -46,8 +53,9 @@ export const command = defineCommand({
     ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand', 'the same with an expansion'],
   ],
   async run(given, context) {
+    refuseLoneExpansions(given);
     const corpus = await openCorpus(given.corpus);
-    const expansions = given.expand ? await expand(given, context) : [];
+    const expansions = given.expand ? ((await passagesOf(given)) ?? (await expand(given, context))) : [];
     const search = new CorpusSearch(corpus, given, { signal: context.signal, progress: context.progress });
     try {
       const retriever = await search.retriever(given.retriever);
@@ -66,6 +74,23 @@ export const command = defineCommand({
     }
   },
 });
+
+function refuseLoneExpansions({ expand, expansions }: Options): void {
+  if (expansions === undefined || expand) return;
+  throw new UsageError('--expansions is for --expand: a raw query has none', {
+    fix: 'Add --expand, or leave it away.',
+  });
+}
+
+/** The passages that a file holds for the very same query; undefined if it holds none. @throws DataError */
+async function passagesOf({ query, expansions }: Options): Promise<string[] | undefined> {
+  if (expansions === undefined) return undefined;
+  const wanted = oneLine(query, Number.POSITIVE_INFINITY);
+  for (const { text, expansions: passages } of (await readQueries(expansions)).values()) {
+    if (passages !== undefined && oneLine(text, Number.POSITIVE_INFINITY) === wanted) return passages;
+  }
+  return undefined;
+}
 
 /** The passages for the one query; nothing is kept of them. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {

@@ -1,10 +1,31 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { BeirDataset, buildWordnetDataset, writeRun } from '../../data/index.ts';
-import { type Arm, type Comparison, compareArms, loadTopics, runArm, type Topics } from '../../evaluate/index.ts';
+import {
+  type Arm,
+  type Comparison,
+  compareArms,
+  loadTopics,
+  measureLatencies,
+  runArm,
+  type Topics,
+} from '../../evaluate/index.ts';
 import type { PromptTemplate, Sampling } from '../../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
-import { buildReport, describeCost, describeSettings, type ReportData, writeReport } from '../../report/index.ts';
+import {
+  type AlphaSource,
+  buildReport,
+  checkReportFile,
+  describeAlpha,
+  describeCost,
+  describeExpansions,
+  describeNoise,
+  describeSample,
+  describeSettings,
+  type ExpansionFacts,
+  type ReportData,
+  writeReport,
+} from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
 import { readRecipe } from '../recipe/recipe.ts';
@@ -29,6 +50,8 @@ export interface DemoSettings {
   encoder: string;
   maxTokens: number;
   alpha: number;
+  /** Where alpha comes from, for the report. */
+  alphaSource: AlphaSource;
   seed: number;
   threads: number | undefined;
   /** Undefined: as the environment says. */
@@ -47,6 +70,16 @@ export interface DemoResult {
   reportFile: string;
   dataFolder: string;
   expansionsFile: string;
+  next: NextSearch;
+}
+
+/** A search that shows what the report shows: a query that expansion helped, by the settings of the run. */
+export interface NextSearch {
+  query: string;
+  /** The queries with their expansions, in BEIR's layout. */
+  queriesFile: string;
+  promptFile: string;
+  sampling: Sampling;
 }
 
 /**
@@ -56,6 +89,8 @@ export interface DemoResult {
  */
 export async function runDemo(settings: DemoSettings, options: DemoOptions = {}): Promise<DemoResult> {
   const { signal, progress = SILENT } = options;
+  const reportFile = join(settings.folder, 'report.html');
+  await checkReportFile(reportFile);
   const store = new ModelStore({ offline: settings.offline, progress });
   await store.resolve(settings.encoder, { kind: 'encoder', signal });
   const generator = await store.resolve(settings.generator, { kind: 'generator', signal });
@@ -64,6 +99,8 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
   const dataset = await BeirDataset.open(dataFolder);
   const raw = await loadTopics(dataset, 'test', { limit: settings.evaluated, seed: settings.seed });
   const writing = await writingOf(settings);
+  const promptFile = join(settings.folder, 'prompt.txt');
+  await writeDurably(promptFile, `${writing.prompt.text}\n`);
   const expanded = await expandTopics(raw, generator, { ...settings, ...writing }, { signal, progress });
   const retrieval = defaultRetrievalSettings({
     encoder: settings.encoder,
@@ -78,14 +115,30 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
     for (const plan of await planArms(search, raw, expanded.topics, settings)) {
       arms.push(await runArm(plan, armOptions));
     }
-    return await writeResults(settings, dataset, arms, expanded, signal);
+    const latencies = await measureLatencies(arms, armOptions);
+    return await writeResults({
+      settings,
+      dataset,
+      arms,
+      latencies,
+      expanded,
+      writing,
+      promptFile,
+      reportFile,
+      signal,
+    });
   } finally {
     await search.close();
   }
 }
 
+interface Writing {
+  prompt: PromptTemplate;
+  sampling: Sampling;
+}
+
 /** Prompt and sampling of the recipe demo: its unaligned arm is what is shown here. */
-async function writingOf({ maxTokens }: DemoSettings): Promise<{ prompt: PromptTemplate; sampling: Sampling }> {
+async function writingOf({ maxTokens }: DemoSettings): Promise<Writing> {
   const { prompt, expansion } = await readRecipe('demo');
   const { temperature, topP, topK } = expansion;
   return { prompt: await openPrompt(prompt), sampling: { temperature, topP, topK, maxTokens } };
@@ -107,13 +160,21 @@ async function planArms(search: CorpusSearch, raw: Topics, expanded: Topics, { e
   ];
 }
 
-async function writeResults(
-  settings: DemoSettings,
-  dataset: BeirDataset,
-  arms: Arm[],
-  { expansions, expansionsFile, provenance }: ExpandedTopics,
-  signal: AbortSignal | undefined,
-): Promise<DemoResult> {
+interface Results {
+  settings: DemoSettings;
+  dataset: BeirDataset;
+  arms: Arm[];
+  latencies: ReadonlyMap<string, number>;
+  expanded: ExpandedTopics;
+  writing: Writing;
+  promptFile: string;
+  reportFile: string;
+  signal: AbortSignal | undefined;
+}
+
+async function writeResults(results: Results): Promise<DemoResult> {
+  const { settings, dataset, arms, latencies, writing, promptFile, reportFile, signal } = results;
+  const { expansions, expansionsFile, queriesFile, provenance } = results.expanded;
   const [bm25, bm25Expanded, dense, denseExpanded] = arms as [Arm, Arm, Arm, Arm];
   const comparisons = [
     compareArms(dense, denseExpanded, MEASURE, settings.seed),
@@ -140,13 +201,16 @@ async function writeResults(
     baseline: dense,
     expanded: denseExpanded,
     documents: dataset.documents(signal),
-    cost: describeCost(expansions, dense, denseExpanded),
+    cost: describeCost(expansions, denseExpanded),
+    latencies,
+    made: howMade(settings, writing, dense.scores.queries),
     settings: sections,
-    remarks: remarksOn(settings),
+    remarks: remarksOn(settings, writing),
   });
-  const reportFile = join(settings.folder, 'report.html');
   await writeReport(reportFile, report);
-  return { arms, comparisons, reportFile, dataFolder: dataset.folder, expansionsFile };
+  const query = mostHelped(report.queries);
+  const next = { query, queriesFile, promptFile, sampling: writing.sampling };
+  return { arms, comparisons, reportFile, dataFolder: dataset.folder, expansionsFile, next };
 }
 
 /** What the run was made of, so that it can be made again: no dates, so that equal runs have equal manifests. */
@@ -157,14 +221,38 @@ async function writeManifest(settings: DemoSettings, sections: ReportData['setti
   await writeDurably(join(settings.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
-function remarksOn({ generator, adapters, alpha }: DemoSettings): string[] {
+/** The text of the query that expansion helped most; of any query where it helped none. */
+function mostHelped(queries: ReportData['queries']): string {
+  let best = queries[0]!;
+  for (const one of queries) if (one.after - one.before > best.after - best.before) best = one;
+  return best.text;
+}
+
+function factsOf({ generator, adapters, seed }: DemoSettings, { prompt, sampling }: Writing): ExpansionFacts {
+  const { name, text } = prompt;
+  return { generator, adapters: [...adapters], prompt: { name, text }, samples: 1, ...sampling, seed };
+}
+
+function howMade(settings: DemoSettings, writing: Writing, queries: number): string[] {
+  const sentences = [
+    describeExpansions(factsOf(settings, writing)),
+    describeAlpha(settings.alpha, settings.alphaSource),
+    describeSample(queries),
+  ];
+  return sentences.filter((sentence) => sentence !== undefined);
+}
+
+function remarksOn(settings: DemoSettings, writing: Writing): string[] {
+  const { generator, adapters } = settings;
   const isDefault = generator === DEFAULT_GENERATOR && adapters.length === 0;
   const llm = isDefault
-    ? 'a small one (135 million parameters), not aligned to the retriever,'
+    ? 'a small one (135 million parameters), not aligned to the retriever'
     : [generator, ...adapters.map((adapter) => `the adapter ${adapter}`)].join(' with ');
-  return [
-    `The LLM is ${llm} and writes one passage a query at temperature 1: another seed gives other passages, so the score itself is noisy.`,
+  const remarks = [
+    `The LLM is ${llm}.`,
+    describeNoise(factsOf(settings, writing)),
+    `The prompt was chosen on other questions (the development split) for the default LLM${settings.alphaSource === 'other queries' ? ', and so was alpha' : ''}; see docs/study-alignment.md.`,
     'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 finds next to nothing by itself: that is how the data set is made, not what BM25 is worth.',
-    `Alpha is ${alpha === 0.5 ? 'the published 0.5' : alpha} and was not tuned, on these queries or others.`,
   ];
+  return remarks.filter((remark) => remark !== undefined);
 }

@@ -20,6 +20,8 @@ export interface ExpandedTopics {
   topics: Topics;
   expansions: Expansion[];
   expansionsFile: string;
+  /** The same in BEIR's layout. */
+  queriesFile: string;
   /** Generator, prompt and sampling, as name and value, for reports and manifests. */
   provenance: [name: string, value: string][];
 }
@@ -51,6 +53,7 @@ export async function expandTopics(
       topics: withExpansions(topics, byQuery),
       expansions: [...byQuery.values()].flat(),
       expansionsFile: files.expansions,
+      queriesFile: files.queries,
       provenance: [
         ['generator', generator.id],
         ['generator key', generator.fingerprint],
