@@ -90,7 +90,7 @@ export async function openGenerator(
     throw new UsageError('--model names a model on a server', { fix: 'Name an embedded model with --generator.' });
   }
   const store = new ModelStore({ offline: given.offline, progress });
-  const model = await store.resolve(name, { kind: 'generator', signal });
+  const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
   return loadGenerator(model, {
     sequences: given.sequences,
     threads: given.threads ?? availableParallelism(),

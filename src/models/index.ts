@@ -52,6 +52,7 @@ export {
   type KnownSource,
   knownModelAt,
 } from './store/known-models.ts';
+export { SNAPSHOT_CACHE } from './store/snapshot-check.ts';
 export {
   ModelStore,
   type ModelStoreOptions,

@@ -46,6 +46,7 @@ export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';
+export { isInsideFolder, placeInside } from './safe-path.ts';
 export {
   parseSettings,
   type Redefaulted,

@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { AbortedError, DataError, isAbort, LlmQeError, systemFault, throwIfAborted } from './errors.ts';
 import { makeFolder } from './folders.ts';
+import { isInsideFolder } from './safe-path.ts';
 
 export interface UnpackOptions {
   /** Which files are wanted, by their name inside the archive. Default: all. */
@@ -74,7 +75,8 @@ async function readDirectory(zip: ZipFile, file: string, options: UnpackOptions)
     names.add(name);
     if (name.endsWith('/') || options.include?.(name) === false) continue;
     const target = options.rename?.(name) ?? name;
-    if (!isInside(target)) throw refuse(`would be written outside the folder, as ${JSON.stringify(target)}`, name);
+    if (!isInsideFolder(target))
+      throw refuse(`would be written outside the folder, as ${JSON.stringify(target)}`, name);
     if (wanted.has(target)) throw refuse(`would overwrite another entry as ${JSON.stringify(target)}`, name);
     wanted.set(target, entry);
     bytes += entry.uncompressedSize;
@@ -90,20 +92,12 @@ function describeFault(entry: Entry): string | undefined {
   const kind = (entry.externalFileAttributes >>> 16) & 0o170000;
   if (kind === 0o120000) return 'is a symbolic link';
   if (kind !== 0 && kind !== 0o100000 && kind !== 0o040000) return 'is neither a file nor a folder';
-  if (!isInside(entry.fileName.replace(/\/$/, ''))) return 'is a path outside the folder';
+  if (!isInsideFolder(entry.fileName.replace(/\/$/, ''))) return 'is a path outside the folder';
   const { compressedSize, uncompressedSize } = entry;
   if (uncompressedSize > HARMLESS_BYTES && uncompressedSize > compressedSize * LARGEST_RATIO) {
     return `unpacks to ${Math.round(uncompressedSize / Math.max(1, compressedSize))} times its size, as a zip bomb does`;
   }
   return undefined;
-}
-
-/** Whether a name stays inside the folder on every operating system. */
-function isInside(name: string): boolean {
-  if (name === '' || name.startsWith('/') || name.includes('\\') || name.includes('\0') || /^[a-z]:/i.test(name)) {
-    return false;
-  }
-  return name.split('/').every((part) => part !== '..' && part !== '.' && part !== '');
 }
 
 async function unpackEntry(zip: ZipFile, entry: Entry, path: string, signal: AbortSignal | undefined): Promise<void> {

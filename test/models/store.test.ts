@@ -214,9 +214,11 @@ describe('a source', () => {
     expect(model).toMatchObject({ source: folder, format: 'safetensors' });
     const weights = join(model.path, 'model.safetensors');
     await writeFile(weights, 'WEIGHTS');
-    expect(await open({}, { offline: true }).resolve('hf:owner/name')).toEqual(model);
-    const error = await failure(open({}, { offline: true }).pull('hf:owner/name', { verify: true }));
-    expect(error.message).toContain('connections are switched off');
+    for (const verify of [false, true]) {
+      const error = await failure(open({}, { offline: true }).pull('hf:owner/name', { verify }));
+      expect(error.message).toContain('is damaged (model.safetensors has SHA-256');
+      expect(error.message).toContain('connections are switched off');
+    }
     expect(await open().pull('hf:owner/name', { from: folder })).toEqual(model);
     expect(await readFile(weights, 'utf8')).toBe('weights');
     await truncate(weights, 3);

@@ -54,15 +54,16 @@ export async function startFakeHub(options: FakeHubOptions): Promise<FakeHub> {
 function answer(request: IncomingMessage, response: ServerResponse, options: FakeHubOptions, storage: string): void {
   const [path] = request.url!.split('?');
   if (path!.startsWith(`/api/models/${REPOSITORY}/revision/`)) {
-    const revision = path!.split('/').at(-1)!;
-    if (!['main', 'v2', COMMIT].includes(revision)) return void response.writeHead(404).end();
+    const revision = decodeURIComponent(path!.split('/').at(-1)!);
+    if (!['main', 'v2', 'refs/pr/1', COMMIT].includes(revision)) return void response.writeHead(404).end();
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(listing(options)));
     return;
   }
   const prefix = `/${REPOSITORY}/resolve/${COMMIT}/`;
   const file = decodeURIComponent(path!.slice(prefix.length));
   if (!path!.startsWith(prefix) || options.files[file] === undefined) return void response.writeHead(404).end();
-  if (isLarge(file)) response.writeHead(302, { location: `${storage}/${file}?signature=secret` }).end();
+  if (isLarge(file))
+    response.writeHead(302, { location: `${storage}/${encodeURIComponent(file)}?signature=secret` }).end();
   else serveBytes(request, response, Buffer.from(options.files[file]!));
 }
 

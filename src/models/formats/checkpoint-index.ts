@@ -9,6 +9,15 @@ const IndexSchema = z.object({
   weight_map: z.record(z.string(), z.string()),
 });
 
+/** An index of shards. */
+export interface ShardIndex {
+  metadata: Record<string, unknown>;
+  /** File of each tensor. */
+  shardOf: Map<string, string>;
+  /** Names of the files, each once, in alphabetical order. */
+  shards: string[];
+}
+
 /**
  * Opens a checkpoint that is cut into shards, from its index file (Transformers' `*.index.json`): tensor names to file
  * names. All shards are opened, so that a missing or broken one is found at once.
@@ -18,24 +27,32 @@ export async function openSharded(
   indexFile: string,
   openShard: (path: string) => Promise<Checkpoint>,
 ): Promise<Checkpoint> {
-  const index = await readIndex(indexFile);
-  const shardOf = new Map(Object.entries(index.weight_map));
+  const text = await readIfPresent(indexFile);
+  if (text === undefined)
+    throw new ModelError('no such file', { file: indexFile, fix: 'Check the path of the model.' });
+  const { shardOf, shards: names, metadata } = parseShardIndex(indexFile, text);
   const shards = new Map<string, Checkpoint>();
   try {
-    for (const name of new Set(shardOf.values())) {
-      checkShardName(indexFile, name);
-      shards.set(name, await openShard(join(dirname(indexFile), name)));
-    }
-    return new ShardedCheckpoint(indexFile, shardOf, shards, index.metadata ?? {});
+    for (const name of names) shards.set(name, await openShard(join(dirname(indexFile), name)));
+    return new ShardedCheckpoint(indexFile, shardOf, shards, metadata);
   } catch (error) {
     await Promise.all([...shards.values()].map((shard) => shard.close()));
     throw error;
   }
 }
 
-async function readIndex(file: string): Promise<z.output<typeof IndexSchema>> {
-  const text = await readIfPresent(file);
-  if (text === undefined) throw new ModelError('no such file', { file, fix: 'Check the path of the model.' });
+/** Reads an index. @param file named in errors @throws ModelError if it is broken or names a file outside its folder */
+export function parseShardIndex(file: string, text: string): ShardIndex {
+  const { metadata = {}, weight_map: map } = parseIndex(file, text);
+  const shards = [...new Set(Object.values(map))].sort();
+  for (const name of shards) checkShardName(file, name);
+  if (shards.length === 0) {
+    throw new ModelError('the index names no shards', { file, fix: 'Fetch the index again.' });
+  }
+  return { metadata, shardOf: new Map(Object.entries(map)), shards };
+}
+
+function parseIndex(file: string, text: string): z.output<typeof IndexSchema> {
   try {
     return IndexSchema.parse(JSON.parse(text));
   } catch (cause) {

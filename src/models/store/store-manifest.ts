@@ -1,7 +1,7 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { CacheKind, contentKey, sha256File, throwIfAborted, writeDurably } from '../../system/index.ts';
+import { CacheKind, contentKey, isInsideFolder, writeDurably } from '../../system/index.ts';
 import type { FileRecord, PinnedFile } from './store-types.ts';
 
 const manifestSchema = z.object({
@@ -10,7 +10,11 @@ const manifestSchema = z.object({
   source: z.string(),
   format: z.enum(['gguf', 'safetensors', 'torch']),
   fetched: z.string(),
-  files: z.array(z.object({ path: z.string(), bytes: z.number().int().nonnegative(), sha256: z.string() })).min(1),
+  files: z
+    .array(
+      z.object({ path: z.string().refine(isInsideFolder), bytes: z.number().int().nonnegative(), sha256: z.string() }),
+    )
+    .min(1),
 });
 
 /** What the store knows of a model it holds. It is written last, so where it stands the model is whole. */
@@ -53,24 +57,6 @@ export async function findSizeFault(folder: string, { files }: Manifest): Promis
     );
     if (size === undefined) return `${file.path} is missing`;
     if (size !== file.bytes) return `${file.path} has ${size} bytes, and had ${file.bytes} when it was fetched`;
-  }
-  return undefined;
-}
-
-/** As {@link findSizeFault}, and by every byte. */
-export async function findFault(
-  folder: string,
-  manifest: Manifest,
-  onFile: () => void,
-  signal?: AbortSignal,
-): Promise<string | undefined> {
-  const fault = await findSizeFault(folder, manifest);
-  if (fault !== undefined) return fault;
-  for (const file of manifest.files) {
-    throwIfAborted(signal);
-    const found = await sha256File(join(folder, file.path), signal);
-    if (found !== file.sha256) return `${file.path} has SHA-256 ${found}, and had ${file.sha256} when it was fetched`;
-    onFile();
   }
   return undefined;
 }

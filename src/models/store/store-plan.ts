@@ -1,7 +1,8 @@
 import { allowAgain, ModelError } from '../../system/index.ts';
-import { closestKnownName, KNOWN_MODELS, type KnownModel } from './known-models.ts';
-import { formatReference, type HubReference } from './sources/hub-reference.ts';
-import type { PinnedFile } from './store-types.ts';
+import { closestKnownName, findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
+import { formatReference, type HubReference, parseHubReference } from './sources/hub-reference.ts';
+import { refuseFormat } from './sources/source.ts';
+import type { ModelFormat, ModelKind, PinnedFile } from './store-types.ts';
 
 /** What the store does for a name: where the model stands once it is there, and where it is looked for until then. */
 export interface Plan {
@@ -28,9 +29,42 @@ export function planKnown(known: KnownModel): Plan {
 
 export function planHub(name: string, hub: HubReference): Plan {
   const words = [`hf--${hub.repository.replace('/', '--')}`];
-  if (hub.revision !== 'main') words.push(`@${hub.revision}`);
+  if (hub.revision !== 'main') words.push(`@${hub.revision.replaceAll('/', '--')}`);
   if (hub.file !== undefined) words.push(`--${hub.file.replaceAll('/', '--')}`);
   return { name, folder: words.join(''), files: undefined, hub, known: undefined };
+}
+
+/** Undefined for what can only be a path. @throws ModelError for a known model of the other kind */
+export function planFor(name: string, kind: ModelKind | undefined): Plan | undefined {
+  const known = findKnownModel(name);
+  if (known === undefined) {
+    const reference = parseHubReference(name);
+    if (reference === undefined && name.startsWith('hf:')) throw unknownModel(name);
+    return reference && planHub(name, reference);
+  }
+  if (kind !== undefined && kind !== known.kind) {
+    const others = KNOWN_MODELS.filter((model) => model.kind === kind).map((model) => model.name);
+    const fix = `Name one of ${others.join(', ')}, or a path.`;
+    throw new ModelError(`${known.name} is ${withArticle(known.kind)}, and ${withArticle(kind)} is needed`, { fix });
+  }
+  return planKnown(known);
+}
+
+function withArticle(kind: ModelKind): string {
+  return kind === 'encoder' ? 'an encoder' : 'a generator';
+}
+
+/** A known model is refused by its list of files, before any source is asked. */
+export function refuseKnownFormat({ known }: Plan, formats: readonly ModelFormat[] | undefined): void {
+  if (known === undefined) return;
+  const has = (ending: string) => known.files.some(({ path }) => path.endsWith(ending));
+  const format = has('.safetensors') ? 'safetensors' : has('.gguf') ? 'gguf' : 'torch';
+  try {
+    refuseFormat(format, formats, known.name);
+  } catch (error) {
+    if (!(error instanceof ModelError) || known.alternative === undefined) throw error;
+    throw new ModelError(error.message, { fix: `Name ${known.alternative}. ${error.fix}`, cause: error });
+  }
 }
 
 /** The error for a name that is neither known, nor a path, nor a place on the hub. */
@@ -58,12 +92,19 @@ export function unknownModel(name: string): ModelError {
 /** A model that could be fetched, were connections allowed. */
 export class ModelNotThereError extends ModelError {}
 
-/** The error for a model that is not there while connections are forbidden. @param forbids what forbids them, by its name */
-export function offlineError(plan: Plan, forbids: string): ModelNotThereError {
+/**
+ * The error for a model that is not there while connections are forbidden.
+ * @param forbids what forbids them, by its name
+ * @param fault what is wrong with the one in the store, if there is one
+ */
+export function offlineError(plan: Plan, forbids: string, fault?: string): ModelNotThereError {
   const place = plan.hub === undefined ? plan.name : `${plan.name} (${formatReference(plan.hub)})`;
-  return new ModelNotThereError(`${place} is not in the store, and connections are switched off by ${forbids}`, {
-    fix: `${allowAgain(forbids)} and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
-  });
+  return new ModelNotThereError(
+    `${place} is ${fault === undefined ? 'not' : `damaged (${fault})`} in the store, and connections are switched off by ${forbids}`,
+    {
+      fix: `${allowAgain(forbids)} and run \`llm-qe models pull ${plan.name}\`, or name a folder that holds it.`,
+    },
+  );
 }
 
 /** The error after every source has failed. */

@@ -1,7 +1,9 @@
+import type { ModelFormat } from '../formats/model-files.ts';
+
 /** What a model is for. */
 export type ModelKind = 'generator' | 'encoder';
 
-export type ModelFormat = 'gguf' | 'safetensors' | 'torch';
+export type { ModelFormat };
 
 /** A model that stands on the disk, whole and ready to be opened. */
 export interface ResolvedModel {

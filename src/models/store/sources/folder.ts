@@ -1,9 +1,9 @@
 import { constants, copyFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { makeFolder, systemFault, throwIfAborted, unpackZip } from '../../../system/index.ts';
-import { listFolder, selectFiles } from '../store-selection.ts';
+import { dirname } from 'node:path';
+import { makeFolder, placeInside, systemFault, throwIfAborted, unpackZip } from '../../../system/index.ts';
+import { selectAt } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
-import { type FetchOrder, type ModelSource, recordPinned, refusal } from './source.ts';
+import { type FetchOrder, type ModelSource, recordPinned, refusal, refuseFormat } from './source.ts';
 
 /** A folder, a single weights file, or a wheel or zip archive that the user already has. */
 export class FolderSource implements ModelSource {
@@ -23,20 +23,32 @@ export class FolderSource implements ModelSource {
       },
     );
     const isArchive = /\.(whl|zip)$/.test(this.#path);
-    if (order.files === undefined && !isFolder) throw refusal(`${this.#path} is not a folder`);
-    const files: readonly PinnedFile[] =
-      order.files ?? selectFiles(await listFolder(this.#path), this.#path).files.map((path) => ({ path }));
+    if (order.files === undefined && isArchive) throw refusal(`${this.#path} is not a folder`);
+    if (order.files === undefined) return await this.#copyModel(order);
+    const { files } = order;
     if (isArchive) {
       await unpackWanted(this.#path, await findPrefix(this.#path, files, order), files, order);
     } else {
       for (const { path } of files) {
         throwIfAborted(order.signal);
         // A single file stands for the one file of a model, whatever it is called.
-        await copyInto(isFolder ? join(this.#path, path) : this.#path, join(order.folder, path));
+        await copyInto(isFolder ? placeInside(this.#path, path) : this.#path, placeInside(order.folder, path));
         if (!isFolder) break;
       }
     }
     return await recordPinned(order.folder, files, this.label, order.signal);
+  }
+
+  /** All files of the model that the path names. */
+  async #copyModel({ folder, formats, signal }: FetchOrder): Promise<FileRecord[]> {
+    const model = await selectAt(this.#path);
+    refuseFormat(model.format, formats, this.label);
+    for (const path of model.files) {
+      throwIfAborted(signal);
+      await copyInto(placeInside(model.folder, path), placeInside(folder, path));
+    }
+    const files = model.files.map((path) => ({ path }));
+    return await recordPinned(folder, files, this.label, signal);
   }
 }
 

@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listFolder } from '../store-selection.ts';
+import { listFolder } from '../../formats/model-folder.ts';
 import type { HubReference } from './hub-reference.ts';
 
 /** A model as the hub's own libraries keep it. */
 export interface Snapshot {
   folder: string;
-  /** Every file in it, with forward slashes. */
+  commit: string;
+  /** Every file in it that is there, with forward slashes. */
   names: string[];
+  /** Files that the repository does not have, as `huggingface_hub` found when it looked for them. */
+  absent: string[];
 }
 
 /**
@@ -25,7 +28,8 @@ export async function findSnapshot(cache: string, reference: HubReference): Prom
   if (!/^[0-9a-f]{40}$/.test(commit)) return undefined;
   const folder = join(repository, 'snapshots', commit);
   try {
-    return { folder, names: await listFolder(folder) };
+    const absent = await listFolder(join(repository, '.no_exist', commit)).catch(() => ({ names: [] }));
+    return { folder, commit, names: (await listFolder(folder)).names, absent: absent.names };
   } catch {
     return undefined;
   }

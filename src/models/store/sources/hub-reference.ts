@@ -1,3 +1,5 @@
+import { isInsideFolder } from '../../../system/index.ts';
+
 /** A model on the Hugging Face hub. */
 export interface HubReference {
   /** `owner/name`. */
@@ -9,14 +11,22 @@ export interface HubReference {
 }
 
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
-const REFERENCE = new RegExp(`^hf:(${PART}/${PART})(?:@([A-Za-z0-9._-]+))?(?:/(.+\\.gguf))?$`);
+const WORD = '[A-Za-z0-9._-]+';
+/** Pull requests and conversions are refs of two more words; of any other revision before a file one word is read. */
+const BEFORE_FILE = `refs/(?:pr|convert|heads|tags)/${WORD}|${WORD}`;
+const WITH_FILE = new RegExp(`^hf:(${PART}/${PART})(?:@(${BEFORE_FILE}))?/(.+\\.gguf)$`);
+const WITHOUT_FILE = new RegExp(`^hf:(${PART}/${PART})(?:@(${WORD}(?:/${WORD})*))?$`);
 
-/** Reads `hf:owner/name`, `hf:owner/name@revision` and `hf:owner/name/FILE.gguf`; undefined for anything else. */
+/**
+ * Reads `hf:owner/name`, `hf:owner/name@revision` (a branch, a tag, a commit, or a ref such as refs/pr/1) and
+ * `hf:owner/name[@revision]/FILE.gguf`; undefined for anything else.
+ */
 export function parseHubReference(name: string): HubReference | undefined {
-  const match = REFERENCE.exec(name);
-  const file = match?.[3];
-  if (match === null || file?.split('/').some((part) => part === '..' || part === '')) return undefined;
-  return { repository: match[1]!, revision: match[2] ?? 'main', file };
+  const match = (name.endsWith('.gguf') ? WITH_FILE : WITHOUT_FILE).exec(name);
+  if (match === null) return undefined;
+  const [, repository, revision = 'main', file] = match;
+  const isSafe = [repository!, revision, file ?? 'none'].every(isInsideFolder);
+  return isSafe ? { repository: repository!, revision, file } : undefined;
 }
 
 /** `owner/name@revision` for people: the usual revision is left out, and of a commit the first twelve digits stand. */

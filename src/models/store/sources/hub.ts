@@ -1,13 +1,14 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import {
   ConnectionError,
   download,
   HttpError,
   httpError,
+  isInsideFolder,
   ModelError,
   NetworkError,
+  placeInside,
   request,
   withRetries,
 } from '../../../system/index.ts';
@@ -15,13 +16,15 @@ import { selectFiles } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 import { formatReference, type HubReference } from './hub-reference.ts';
 import type { HubSettings } from './hub-settings.ts';
-import { type FetchOrder, gitBlobId, type ModelSource, recordFile, refusal } from './source.ts';
+import { type FetchOrder, gitBlobId, type ModelSource, recordFile, refusal, refuseFormat } from './source.ts';
 
 /** An unreachable hub must not hold up the next source for long. */
 const CONNECT_TIMEOUT_SECONDS = 5;
 
-/** Hubs that could not be reached, and why: asked once in the life of the process. */
-const UNREACHABLE = new Map<string, string>();
+/** Hubs that could not be reached, why and when (in `performance.now()`): not asked again for a while. */
+const UNREACHABLE = new Map<string, { reason: string; since: number }>();
+/** A run that asks for several models waits once; a server that lives for days asks again. */
+const UNREACHABLE_SECONDS = 60;
 
 const listingSchema = z.object({
   /** Commit of the revision. */
@@ -36,7 +39,8 @@ const listingSchema = z.object({
     }),
   ),
 });
-type Listing = z.infer<typeof listingSchema>;
+/** What the hub says of a repository at a commit. */
+export type Listing = z.infer<typeof listingSchema>;
 
 /** What the hub says of a file's bytes. */
 interface Statement {
@@ -63,26 +67,43 @@ export class HubSource implements ModelSource {
    * id for small ones; both are checked, beside the pins.
    */
   async fetch(order: FetchOrder): Promise<FileRecord[]> {
-    const listing = await this.#list(order.signal);
-    const names = listing.siblings.map((file) => file.rfilename);
-    const wanted: readonly PinnedFile[] =
-      order.files ?? selectFiles(names, this.label, this.#reference.file).files.map((path) => ({ path }));
+    const listing = await this.list(order.signal);
+    const wanted = order.files ?? (await this.#select(listing, order));
     const records: FileRecord[] = [];
     for (const pin of wanted) records.push(await this.#fetchFile(pin, listing, order));
     return records;
   }
 
-  async #list(signal: AbortSignal | undefined): Promise<Listing> {
+  /** The files that the model needs; an index of shards among them is fetched to tell. */
+  async #select(listing: Listing, order: FetchOrder): Promise<PinnedFile[]> {
+    const readIndex = async (path: string) => {
+      await this.#fetchFile({ path }, listing, order);
+      return await readFile(placeInside(order.folder, path), 'utf8');
+    };
+    const names = listing.siblings.map((file) => file.rfilename);
+    const { format, files } = await selectFiles({ place: this.label, names, readIndex }, this.#reference.file);
+    refuseFormat(format, order.formats, this.label);
+    return files.map((path) => ({ path }));
+  }
+
+  /**
+   * What the repository holds at its revision, and the commit of that.
+   * @throws NetworkError if the hub is not reached; ModelError if it refuses, or lists a file outside the repository
+   */
+  async list(signal: AbortSignal | undefined): Promise<Listing> {
     const { endpoint } = this.#settings;
     const { repository, revision } = this.#reference;
     const known = UNREACHABLE.get(endpoint);
-    if (known !== undefined) throw this.#unreachable(known);
+    if (known !== undefined && performance.now() - known.since < UNREACHABLE_SECONDS * 1000) {
+      throw this.#unreachable(known.reason);
+    }
+    UNREACHABLE.delete(endpoint);
     const url = `${endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}?blobs=true`;
     const ask = async () => {
       const options = { headers: this.#headers(), signal, connectTimeoutSeconds: CONNECT_TIMEOUT_SECONDS };
       const response = await request(url, options).catch((error: unknown) => {
         if (!(error instanceof ConnectionError)) throw error;
-        UNREACHABLE.set(endpoint, error.message);
+        UNREACHABLE.set(endpoint, { reason: error.message, since: performance.now() });
         throw this.#unreachable(error.message);
       });
       if (!response.ok) {
@@ -91,7 +112,13 @@ export class HubSource implements ModelSource {
       }
       return await response.text();
     };
-    return this.#parse(await withRetries(ask, { retries: 3, signal }));
+    const listing = this.#parse(await withRetries(ask, { retries: 3, signal }));
+    const hostile = listing.siblings.find((file) => !isInsideFolder(file.rfilename))?.rfilename;
+    if (hostile === undefined) return listing;
+    const reason = `${this.label} lists a file outside the repository: ${JSON.stringify(hostile.slice(0, 200))}`;
+    throw new ModelError(reason, {
+      fix: 'Nothing was fetched. Do not trust this repository, nor the mirror it came from.',
+    });
   }
 
   #parse(text: string): Listing {
@@ -110,7 +137,7 @@ export class HubSource implements ModelSource {
     if (stated.sha256 !== undefined && stated.sha256 !== expected.sha256) {
       throw refusal(`${this.label} states SHA-256 ${stated.sha256} for ${pin.path}, and ${expected.sha256} is pinned`);
     }
-    const target = join(order.folder, pin.path);
+    const target = placeInside(order.folder, pin.path);
     const kept = await recordFile(order.folder, pin.path, order.signal);
     if (kept !== undefined && (await isAsStated(kept, target, expected)) === true) return kept;
     const found = await download(url, target, {

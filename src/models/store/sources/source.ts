@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { ModelError, type Progress, sha256File, systemFault } from '../../../system/index.ts';
+import { ModelError, type Progress, placeInside, sha256File, systemFault } from '../../../system/index.ts';
 import { describeMismatch } from '../store-manifest.ts';
-import type { FileRecord, PinnedFile } from '../store-types.ts';
+import type { FileRecord, ModelFormat, PinnedFile } from '../store-types.ts';
 
 /** What a source is asked for. */
 export interface FetchOrder {
@@ -11,6 +10,8 @@ export interface FetchOrder {
   folder: string;
   /** The files that are wanted; undefined lets the source pick what is needed. */
   files: readonly PinnedFile[] | undefined;
+  /** The formats that can be used; undefined: any. Another one is refused before its weights are fetched. */
+  formats: readonly ModelFormat[] | undefined;
   signal: AbortSignal | undefined;
   progress: Progress;
 }
@@ -46,7 +47,7 @@ export async function recordPinned(
 
 /** Undefined where there is no such file. */
 export async function recordFile(folder: string, path: string, signal?: AbortSignal): Promise<FileRecord | undefined> {
-  const file = join(folder, path);
+  const file = placeInside(folder, path);
   try {
     const { size } = await stat(file);
     return { path, bytes: size, sha256: await sha256File(file, signal) };
@@ -65,4 +66,14 @@ export async function gitBlobId(file: string): Promise<string> {
 /** The error of a source whose bytes are not those of the model. */
 export function refusal(reason: string): ModelError {
   return new ModelError(reason, { fix: 'Take the model from another source, or name the one you have by its path.' });
+}
+
+/** @throws ModelError for a format that cannot be used where the model is wanted */
+export function refuseFormat(format: ModelFormat, wanted: readonly ModelFormat[] | undefined, label: string): void {
+  if (wanted === undefined || wanted.includes(format)) return;
+  const fix = wanted.includes('gguf')
+    ? 'Name a repository or folder with the same model as GGUF (hf:owner/name-GGUF/FILE.gguf), or write one with `llm-qe models export --to gguf`.'
+    : 'Name the original model with config.json, tokenizer and model.safetensors.';
+  const needed = wanted.includes('gguf') ? 'a GGUF file' : 'a model in safetensors or PyTorch format';
+  throw new ModelError(`${label} holds the model as ${format}, and ${needed} is needed here`, { fix });
 }

@@ -1,0 +1,132 @@
+import { lstat, readFile, readlink, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { CacheKind, contentKey, LlmQeError, ModelError, NetworkError, writeDurably } from '../../system/index.ts';
+import { folderListing } from '../formats/model-folder.ts';
+import { knownModelAt } from './known-models.ts';
+import type { HubSource, Listing } from './sources/hub.ts';
+import type { Snapshot } from './sources/hub-cache.ts';
+import { formatReference, type HubReference } from './sources/hub-reference.ts';
+import { gitBlobId } from './sources/source.ts';
+import { describeGap, type Selection, selectCompanions, selectFiles } from './store-selection.ts';
+import type { FileRecord, ModelKind } from './store-types.ts';
+
+/** Raise it if a snapshot that was found whole might not be by the rules of today. */
+const FORMAT = 1;
+
+export const SNAPSHOT_CACHE = new CacheKind({
+  ...{ name: 'snapshots', format: FORMAT, what: 'notes on whole models in the Hugging Face cache', isSmall: true },
+});
+
+/** A snapshot, and what is asked of it. */
+export interface SnapshotQuestion {
+  snapshot: Snapshot;
+  reference: HubReference;
+  kind: ModelKind | undefined;
+  /** The hub at the snapshot's commit; undefined if connections are forbidden. */
+  hub: HubSource | undefined;
+  /** Home of the cache: {@link SNAPSHOT_CACHE} is in it. */
+  home: string;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * Says what of a snapshot in the hub's own cache makes up the model. Programs fetch into that cache file by file, so a part of a
+ * model looks like a model: the snapshot is held against the hub's list once, and what is then known is noted. Without
+ * a connection it is taken only if nothing can be missing.
+ * @returns undefined for a part of the model, which is then to be fetched
+ * @throws ModelError if it cannot be known whether the model is whole
+ */
+export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selection | undefined> {
+  const { snapshot, reference, hub } = question;
+  const selection = await selectFiles(folderListing(snapshot.folder, snapshot.names), reference.file).catch(
+    (error: unknown) => {
+      if (error instanceof LlmQeError) return undefined;
+      throw error;
+    },
+  );
+  if (selection === undefined || describeGap(selection) !== undefined) return undefined;
+  if (selection.format === 'gguf') return selection;
+  const note = join(
+    SNAPSHOT_CACHE.folder(question.home),
+    `${contentKey({ ...reference, commit: snapshot.commit, files: selection.files }).slice(0, 32)}.json`,
+  );
+  if (await isNoted(note)) return selection;
+  const listing = hub && (await hub.list(question.signal).catch(unlessRefused));
+  if (listing === undefined) {
+    const doubt = describeDoubt(question);
+    if (doubt === undefined) return selection;
+    throw doubtful(question, doubt);
+  }
+  if (!(await isWhole(snapshot, selection, listing))) return undefined;
+  await writeDurably(note, `${JSON.stringify({ folder: snapshot.folder })}\n`).catch(() => {});
+  return selection;
+}
+
+async function isNoted(note: string): Promise<boolean> {
+  return await readFile(note).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** A hub that cannot be reached or refuses says nothing of the snapshot. */
+function unlessRefused(error: unknown): undefined {
+  if (error instanceof NetworkError || error instanceof ModelError) return undefined;
+  throw error;
+}
+
+/** Whether every file that the hub lists for such a model is there, in its size. */
+async function isWhole({ folder }: Snapshot, { files }: Selection, { siblings }: Listing): Promise<boolean> {
+  const wanted = new Set([...selectCompanions(siblings.map(({ rfilename }) => rfilename)), ...files]);
+  for (const name of wanted) {
+    const stated = siblings.find(({ rfilename }) => rfilename === name);
+    const bytes = await stat(join(folder, name)).then(
+      ({ size }) => size,
+      () => undefined,
+    );
+    const expected = stated?.lfs?.size ?? stated?.size;
+    if (stated === undefined || bytes === undefined || (expected !== undefined && bytes !== expected)) return false;
+  }
+  return true;
+}
+
+const OF_SENTENCE_TRANSFORMERS = /^(sentence_bert_config\.json|config_sentence_transformers\.json|\d+_[A-Za-z]+\/.*)$/;
+
+/** Why files may be missing that nobody can name without the hub, in words; undefined if none can be. */
+function describeDoubt({ snapshot, reference, kind }: SnapshotQuestion): string | undefined {
+  const { names, absent } = snapshot;
+  const listed = knownModelAt(`hf:${reference.repository}`)?.files.find(({ path }) => !names.includes(path))?.path;
+  if (knownModelAt(`hf:${reference.repository}`) !== undefined) return listed && `it lacks ${listed}`;
+  if (names.includes('modules.json')) return undefined;
+  const module = names.find((name) => OF_SENTENCE_TRANSFORMERS.test(name));
+  if (module !== undefined) return `it holds ${module} and no modules.json`;
+  if (kind !== 'encoder' || absent.includes('modules.json')) return undefined;
+  return 'it holds no modules.json, which says how vectors are pooled: whether the model has one is not known';
+}
+
+function doubtful({ snapshot, reference }: SnapshotQuestion, doubt: string): ModelError {
+  const name = formatReference(reference);
+  return new ModelError(`the Hugging Face cache may hold a part of ${name} only: ${doubt}`, {
+    file: snapshot.folder,
+    fix: `Run the command once with a connection, or \`huggingface-cli download ${reference.repository}\`; to use the folder as it is (mean pooling, not normalised), name its path.`,
+  });
+}
+
+/**
+ * Holds the files of a snapshot against the names of the blobs that its links lead to: SHA-256 for large files, git's id for small
+ * ones.
+ * @returns what is damaged, in words; undefined if nothing is
+ */
+export async function findBlobFault(folder: string, records: readonly FileRecord[]): Promise<string | undefined> {
+  for (const { path, sha256 } of records) {
+    const file = join(folder, path);
+    if (!(await lstat(file)).isSymbolicLink()) continue;
+    const blob = basename(await readlink(file));
+    const isGit = /^[0-9a-f]{40}$/.test(blob);
+    if (!isGit && !/^[0-9a-f]{64}$/.test(blob)) continue;
+    const found = isGit ? await gitBlobId(file) : sha256;
+    if (found !== blob)
+      return `${path} of the Hugging Face cache is damaged: its bytes are not those of its name ${blob}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,292 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ModelStore, type ModelStoreOptions, type PullOptions } from '../../src/models/store/store.ts';
+import { LlmQeError, sha256 } from '../../src/system/index.ts';
+import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../support/fake-hub.ts';
+import { twoParts } from '../support/gguf-parts.ts';
+
+let home: string;
+const hubs: FakeHub[] = [];
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'store-files-'));
+});
+afterEach(async () => {
+  await Promise.all(hubs.splice(0).map((hub) => hub.close()));
+  await rm(home, { recursive: true, force: true });
+});
+
+async function serve(files: FakeHubOptions['files'], options: Partial<FakeHubOptions> = {}): Promise<FakeHub> {
+  const hub = await startFakeHub({ files, ...options });
+  hubs.push(hub);
+  return hub;
+}
+
+/** A store that reaches this hub, or none. */
+function open(hub?: FakeHub, options: ModelStoreOptions = {}): ModelStore {
+  const environment = { HF_ENDPOINT: hub?.url ?? 'http://127.0.0.1:9', HF_HOME: join(home, 'hf'), PATH: home };
+  return new ModelStore({ home: join(home, 'store'), environment, ...options });
+}
+
+async function failure(work: Promise<unknown>): Promise<LlmQeError> {
+  const error = await work.catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(LlmQeError);
+  return error as LlmQeError;
+}
+
+async function put(folder: string, files: Record<string, string | Buffer>): Promise<string> {
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await writeFile(join(folder, name), content);
+  }
+  return folder;
+}
+
+const BESIDE = { 'config.json': '{}', 'tokenizer.json': '{}' };
+const [FIRST, SECOND] = [
+  'model.safetensors-00001-of-00002.safetensors',
+  'model.safetensors-00002-of-00002.safetensors',
+];
+const INDEX = JSON.stringify({ weight_map: { a: FIRST, b: SECOND } });
+const SHARDED = { ...BESIDE, 'model.safetensors.index.json': INDEX, [FIRST!]: 'one', [SECOND!]: 'two' };
+
+describe('a pull takes all files of a model', () => {
+  test.each<[string, Record<string, string | Buffer>, string, number]>([
+    ['both parts of a GGUF model', twoParts(), '', 2],
+    ['both parts, by the name of the second', { ...twoParts(), 'y.gguf': 'y' }, '/x-00002-of-00002.gguf', 2],
+    ['shards by unusual names', SHARDED, '', 5],
+    ['a whole file, not the stale index beside it', { ...SHARDED, 'model.safetensors': 'whole' }, '', 3],
+    ['a ref with slashes', { ...BESIDE, 'model.safetensors': 'w' }, '@refs/pr/1', 3],
+  ])('%s', async (_what, files, suffix, count) => {
+    const hub = await serve(files);
+    const model = await open(hub).pull(`hf:owner/name${suffix}`);
+    const folder = model.format === 'gguf' ? dirname(model.path) : model.path;
+    expect((await readdir(folder)).filter((name) => name !== 'manifest.json')).toHaveLength(count);
+    expect(await open(hub, { offline: true }).resolve(`hf:owner/name${suffix}`)).toEqual(model);
+    if (model.format === 'gguf') expect(model.path).toBe(join(folder, 'x-00001-of-00002.gguf'));
+  });
+
+  test.each<[string, Record<string, string | Buffer>, string]>([
+    ['a shard that the hub lacks', { ...SHARDED, [SECOND!]: undefined } as never, `no such file: ${SECOND}`],
+    ['a part that the hub lacks', { 'x-00001-of-00002.gguf': 'p' }, 'no such file: x-00002-of-00002.gguf'],
+    ['parts that count otherwise', { 'x.gguf': twoParts()['x-00001-of-00002.gguf']! }, 'cut into 2 parts'],
+  ])('%s is an error, and leaves no model', async (_what, files, reason) => {
+    const there = Object.fromEntries(Object.entries(files).filter(([, content]) => content !== undefined));
+    const store = open(await serve(there));
+    expect((await failure(store.pull('hf:owner/name'))).message).toContain(reason);
+    expect((await store.list()).filter(({ path }) => path !== undefined)).toEqual([]);
+  });
+
+  test('what an earlier pull left out is fetched', async () => {
+    const hub = await serve(SHARDED);
+    const { path } = await open(hub).pull('hf:owner/name');
+    const manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8'));
+    manifest.files = manifest.files.filter((file: { path: string }) => file.path !== SECOND);
+    await writeFile(join(path, 'manifest.json'), JSON.stringify(manifest));
+    await rm(join(path, SECOND!));
+    const error = await failure(open(hub, { offline: true }).resolve('hf:owner/name'));
+    expect(error.message).toContain(`no such file: ${SECOND}`);
+    await open(hub).pull('hf:owner/name');
+    expect(await readFile(join(path, SECOND!), 'utf8')).toBe('two');
+  });
+
+  test.each(['model.safetensors-00001-of-00002.safetensors', 'tokenizer.json'])(
+    'damage to %s is seen at the next use, and fixed by fetching',
+    async (name) => {
+      const hub = await serve(SHARDED);
+      const model = await open(hub).pull('hf:owner/name');
+      const bytes = await readFile(join(model.path, name));
+      await writeFile(join(model.path, name), Buffer.alloc(bytes.length));
+      expect((await failure(open(hub, { offline: true }).resolve('hf:owner/name'))).message).toContain(
+        `damaged (${name}`,
+      );
+      expect(await open(hub).resolve('hf:owner/name')).toEqual(model);
+      expect(await readFile(join(model.path, name))).toEqual(bytes);
+    },
+  );
+
+  test('damage that kept size and time is seen by --verify', async () => {
+    const hub = await serve(SHARDED);
+    const { path } = await open(hub).pull('hf:owner/name');
+    await utimes(join(path, FIRST!), 1000, 1000);
+    await open(hub, { offline: true }).resolve('hf:owner/name');
+    await writeFile(join(path, FIRST!), 'ONE');
+    await utimes(join(path, FIRST!), 1000, 1000);
+    await failure(open(hub, { offline: true }).pull('hf:owner/name', { verify: true }));
+    await open(hub).pull('hf:owner/name', { verify: true });
+    expect(await readFile(join(path, FIRST!), 'utf8')).toBe('one');
+  });
+});
+
+describe('a fingerprint covers all files', () => {
+  test.each<[string, Record<string, string | Buffer>, string, string | Buffer]>([
+    ['the second part of a GGUF model', twoParts(), 'x-00002-of-00002.gguf', twoParts(3)['x-00002-of-00002.gguf']!],
+    ['a shard by an unusual name', SHARDED, SECOND!, 'TWO'],
+    ['the index', SHARDED, 'model.safetensors.index.json', `${INDEX} `],
+    ['a module', { ...SHARDED, '1_Pooling/config.json': '{}' }, '1_Pooling/config.json', '[]'],
+  ])('%s', async (_what, files, name, other) => {
+    const folder = await put(join(home, 'model'), files);
+    const before = await open().resolve(folder);
+    await writeFile(join(folder, name), other);
+    await utimes(join(folder, name), 5, 5);
+    expect((await open().resolve(folder)).fingerprint).not.toBe(before.fingerprint);
+  });
+
+  test.each(['x-00001-of-00002.gguf', 'x-00002-of-00002.gguf'])('by a path to %s too', async (name) => {
+    const folder = await put(join(home, 'model'), twoParts());
+    const model = await open().resolve(join(folder, name));
+    expect(model.path).toBe(join(folder, 'x-00001-of-00002.gguf'));
+    expect(model.fingerprint).toBe((await open().resolve(folder)).fingerprint);
+    await rm(join(folder, 'x-00002-of-00002.gguf'));
+    expect((await failure(open().resolve(model.path))).message).toContain('no such file: x-00002-of-00002.gguf');
+  });
+});
+
+describe('names that lead outside are refused', () => {
+  test.each([
+    '../../../../evil.gguf',
+    '/tmp/evil.gguf',
+    'a/../../evil.gguf',
+    '..\\..\\evil.gguf',
+    'C:\\evil.gguf',
+    'C:/evil.gguf',
+    'a\0evil.gguf',
+    './evil.gguf',
+    'a//evil.gguf',
+  ])('in a listing: %j', async (name) => {
+    const hub = await serve({ [name]: 'evil' });
+    const error = await failure(open(hub).pull('hf:owner/name'));
+    expect(error.message).toContain('lists a file outside the repository');
+    expect(hub.storage.requests).toEqual([]);
+    expect(await readdir(home, { recursive: true })).not.toContainEqual(expect.stringContaining('evil'));
+  });
+
+  test('in a listing, beside a model that is whole', async () => {
+    const hub = await serve({ ...BESIDE, 'model.safetensors': 'w', '../evil': 'x' });
+    await failure(open(hub).pull('hf:owner/name'));
+    expect(existsSync(join(home, 'store/models/evil'))).toBe(false);
+  });
+
+  test('that are only encoded stay what they are', async () => {
+    const hub = await serve({ '..%2f..%2fodd.gguf': 'odd' });
+    const { path } = await open(hub).pull('hf:owner/name');
+    expect(dirname(path)).toBe(join(home, 'store/models/hf--owner--name'));
+  });
+
+  test.each(['hf:owner/name@../../x', 'hf:owner/name@refs/../x', 'hf:owner/name/..\\x.gguf', 'hf:owner/name@/x'])(
+    'in a name: %s',
+    async (name) => {
+      expect((await failure(open(await serve({})).pull(name))).message).toContain('does not name a model');
+    },
+  );
+});
+
+describe('a format that cannot be used is refused before the weights', () => {
+  const WHOLE = { ...BESIDE, 'model.safetensors': 'w' };
+  test.each<[string, Record<string, string>, PullOptions, string]>([
+    [
+      'safetensors where a GGUF file is needed',
+      WHOLE,
+      { kind: 'generator', formats: ['gguf'] },
+      'a GGUF file is needed',
+    ],
+    ['a GGUF file as an encoder', { 'x.gguf': 'w' }, { kind: 'encoder' }, 'as gguf, and a model in safetensors'],
+    ['shards where a GGUF file is needed', SHARDED, { formats: ['gguf'] }, 'a GGUF file is needed'],
+  ])('%s', async (_what, files, options, reason) => {
+    const hub = await serve(files);
+    expect((await failure(open(hub).pull('hf:owner/name', options))).message).toContain(reason);
+    expect(hub.storage.requests).toEqual([]);
+    const folder = await put(join(home, 'model'), files);
+    expect((await failure(open().pull(folder, options))).message).toContain(reason);
+    await open(hub).pull('hf:owner/name');
+    expect((await failure(open(hub).pull('hf:owner/name', options))).message).toContain(reason);
+  });
+
+  test('a known model is refused by its table, with the one to take', async () => {
+    const hub = await serve({});
+    const error = await failure(open(hub).pull('llama-3-8b-instruct', { kind: 'generator', formats: ['gguf'] }));
+    expect(error.fix).toContain('llama-3-8b-instruct-gguf');
+    expect(hub.asked()).toEqual([]);
+  });
+});
+
+describe("the hub's own cache", () => {
+  const MODEL = { ...BESIDE, 'model.safetensors': 'weights' };
+  const POOLED = {
+    ...MODEL,
+    'modules.json': '[]',
+    '1_Pooling/config.json': '{"pooling_mode_cls_token":true}',
+    'README.md': 'x',
+  };
+
+  async function snapshot(files: Record<string, string>, absent: string[] = []): Promise<string> {
+    const repository = join(home, 'hf/hub/models--owner--name');
+    await put(repository, { 'refs/main': COMMIT });
+    await put(join(repository, '.no_exist', COMMIT), Object.fromEntries(absent.map((name) => [name, ''])));
+    return await put(join(repository, 'snapshots', COMMIT), files);
+  }
+
+  test.each<[string, Record<string, string>]>([
+    ['modules.json', MODEL],
+    ['the pooling', { ...MODEL, 'modules.json': '[]' }],
+    ['the tokenizer', { ...POOLED, 'tokenizer.json': undefined as never }],
+    ['a half of its weights', { ...POOLED, 'model.safetensors': 'wei' }],
+  ])('that lacks %s is not used while the hub is reached', async (_what, files) => {
+    await snapshot(Object.fromEntries(Object.entries(files).filter(([, text]) => text !== undefined)));
+    const model = await open(await serve(POOLED)).resolve('hf:owner/name', { kind: 'encoder' });
+    expect(model.source).toContain('the Hugging Face hub');
+    expect(await readFile(join(model.path, '1_Pooling/config.json'), 'utf8')).toContain('cls');
+  });
+
+  test('that is whole is used, and then offline too', async () => {
+    const folder = await snapshot(MODEL);
+    const hub = await serve(MODEL);
+    expect((await open(hub).resolve('hf:owner/name', { kind: 'encoder' })).path).toBe(folder);
+    expect(hub.storage.requests).toEqual([]);
+    const offline = open(undefined, { offline: true });
+    expect((await offline.resolve('hf:owner/name', { kind: 'encoder' })).path).toBe(folder);
+  });
+
+  test.each<[string, Record<string, string>, string[], boolean]>([
+    ['without modules.json', MODEL, [], false],
+    ['with a pooling and no modules.json', { ...MODEL, '1_Pooling/config.json': '{}' }, [], false],
+    [
+      'with prompts and no modules.json',
+      { ...MODEL, 'config_sentence_transformers.json': '{}' },
+      ['modules.json'],
+      false,
+    ],
+    ['that was found to have no modules.json', MODEL, ['modules.json'], true],
+    ['with modules.json', POOLED, [], true],
+  ])('offline, as an encoder, %s', async (_what, files, absent, isUsed) => {
+    const folder = await snapshot(files, absent);
+    const resolving = open(undefined, { offline: true }).resolve('hf:owner/name', { kind: 'encoder' });
+    if (isUsed) expect((await resolving).path).toBe(folder);
+    else
+      expect(await failure(resolving)).toMatchObject({
+        message: expect.stringContaining('modules.json'),
+        file: folder,
+      });
+  });
+
+  test('with a link that leads nowhere does not block the download', async () => {
+    const folder = await snapshot({ ...BESIDE });
+    await symlink('../../blobs/gone', join(folder, 'model.safetensors'));
+    expect((await open(await serve(MODEL)).resolve('hf:owner/name')).source).toContain('hub (owner/name)');
+    await rm(join(home, 'store'), { recursive: true });
+    const error = await failure(open(undefined, { offline: true }).resolve('hf:owner/name'));
+    expect(error.message).toContain('not in the store');
+  });
+
+  test('whose blob is not what its name says is not used', async () => {
+    const folder = await snapshot({ ...BESIDE });
+    const blob = join(home, 'hf/hub/models--owner--name/blobs', sha256('weights'));
+    await put(dirname(blob), { [sha256('weights')]: 'weighty' });
+    await symlink(blob, join(folder, 'model.safetensors'));
+    await failure(open(undefined, { offline: true }).resolve('hf:owner/name'));
+    await writeFile(blob, 'weights');
+    expect((await open(undefined, { offline: true }).resolve('hf:owner/name')).path).toBe(folder);
+  });
+});
