@@ -1,7 +1,14 @@
-import { spawn } from 'node:child_process';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AbortedError, ModelError, makeFolder, NetworkError, ResourceError } from '../../../system/index.ts';
+import {
+  AbortedError,
+  endBoundChild,
+  ModelError,
+  makeFolder,
+  NetworkError,
+  ResourceError,
+  spawnBound,
+} from '../../../system/index.ts';
 import type { FileRecord } from '../store-types.ts';
 import { unpackWanted } from './folder.ts';
 import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
@@ -114,16 +121,16 @@ async function run(
 ): Promise<Outcome> {
   if (signal?.aborted) throw new AbortedError();
   return await new Promise((resolve, reject) => {
-    const child = spawn(command, words, { env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawnBound(command, words, { env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
     let timedOut = false;
-    const stop = () => child.kill();
+    const stop = () => endBoundChild(child);
     const timer = setTimeout(() => {
       timedOut = true;
       stop();
     }, limitSeconds * 1000);
     signal?.addEventListener('abort', stop, { once: true });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       errors = (errors + text).slice(-20_000);
     });
     const end = (code: number | undefined) => {
