@@ -31,6 +31,7 @@ export {
   loadTopics,
   runArm,
   type Topics,
+  tuneAlpha,
   withExpansions,
   withoutExpansions,
 } from './evaluate/index.ts';

@@ -1,4 +1,4 @@
-import { CUTOFFS, evaluateRun, type RunEvaluation } from '../measures/index.ts';
+import { CUTOFFS, evaluateRun, type RunEvaluation, relevantSelves, type SelfRetrieval } from '../measures/index.ts';
 import type { Retrieval, Retriever } from '../retrieve/index.ts';
 import type { Topics } from './topics.ts';
 
@@ -24,6 +24,8 @@ export interface Arm extends ArmPlan {
   retrieval: Retrieval;
   /** Means and per-query values by display name; a judged query that found nothing counts as zero. */
   scores: RunEvaluation;
+  /** What became of documents with the id of the query; `describeSelfRetrieval` puts it into words. */
+  selfRetrieval: SelfRetrieval;
 }
 
 export interface ArmOptions {
@@ -34,9 +36,11 @@ export interface ArmOptions {
 
 /** Searches and scores one arm. */
 export async function runArm(plan: ArmPlan, options: ArmOptions): Promise<Arm> {
-  const retrieval = await plan.retriever.retrieve(plan.topics.queries, options);
+  const keepSelfOf = relevantSelves(plan.topics.qrels);
+  const retrieval = await plan.retriever.retrieve(plan.topics.queries, { ...options, keepSelfOf });
   const scores = evaluateRun(plan.topics.qrels, retrieval.run, { measures: REPORTED_MEASURES, complete: true });
-  return { ...plan, retrieval, scores };
+  const selfRetrieval = { dropped: options.dropSelf, kept: keepSelfOf.size, queries: plan.topics.qrels.size };
+  return { ...plan, retrieval, scores, selfRetrieval };
 }
 
 /** Mean wall time of one query, in milliseconds, embedding and search together. */

@@ -18,6 +18,7 @@ export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
+export { type AlphaTuning, type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 export {
   type Judgeable,
   measureInWords,

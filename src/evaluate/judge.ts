@@ -1,14 +1,9 @@
-import { evaluateRun, type Run } from '../measures/index.ts';
+import { evaluateRun, type Run, relevantSelves } from '../measures/index.ts';
 import type { CorpusSearch, Retriever } from '../retrieve/index.ts';
 import { REPORTED_MEASURES } from './arms.ts';
 import { meanByQuery } from './paired-tests.ts';
 import type { Topics } from './topics.ts';
-
-/** A point of an arm's tuning: the measure on the development queries. */
-export interface TuningPoint {
-  alpha: number;
-  value: number;
-}
+import { type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 
 /** An arm that was searched and scored. */
 export interface ScoredArm {
@@ -65,8 +60,9 @@ export class Judge {
     const { kind, measure } = this.#options;
     const isExpanded = arm.test.some(({ queries }) => queries.some(({ expansions }) => expansions.length > 0));
     const isWeighed = kind === 'dense' && isExpanded;
-    const tuning = isWeighed && alpha === undefined && arm.dev !== undefined ? await this.#tune(arm.dev) : [];
-    const chosen = isWeighed ? (alpha ?? bestOf(tuning) ?? this.#options.alphas[0]) : undefined;
+    const isTuned = isWeighed && alpha === undefined && arm.dev !== undefined;
+    const tuned = isTuned ? await tuneAlpha(this.#search, arm.dev!, { ...this.#options, kind: 'dense' }) : undefined;
+    const chosen = isWeighed ? (alpha ?? tuned?.alpha ?? this.#options.alphas[0]) : undefined;
     const retriever = await this.#retriever(chosen);
     const values: Map<string, number>[] = [];
     const means: Record<string, number>[] = [];
@@ -80,23 +76,11 @@ export class Judge {
     }
     return {
       name: arm.name,
-      ...{ alpha: chosen, tuning },
+      ...{ alpha: chosen, tuning: tuned?.points ?? [] },
       measures: meanOf(means),
       bySeed: means.map((one) => one[measure] ?? 0),
       values: meanByQuery(values),
     };
-  }
-
-  /** The measure on the development queries for each alpha. */
-  async #tune(topics: Topics): Promise<TuningPoint[]> {
-    const { alphas, measure } = this.#options;
-    const points: TuningPoint[] = [];
-    for (const alpha of [...alphas].sort((a, b) => a - b)) {
-      const { run } = await this.#retrieve(await this.#retriever(alpha), topics);
-      const { mean } = evaluateRun(topics.qrels, run, { measures: [measure], complete: true });
-      points.push({ alpha, value: mean[measure] ?? 0 });
-    }
-    return points;
   }
 
   #retriever(alpha: number | undefined): Promise<Retriever> {
@@ -104,17 +88,10 @@ export class Judge {
     return this.#search.retriever(kind, alpha === undefined ? {} : { alpha });
   }
 
-  #retrieve(retriever: Retriever, { queries }: Topics) {
+  #retrieve(retriever: Retriever, { queries, qrels }: Topics) {
     const { depth, keepSelf, signal } = this.#options;
-    return retriever.retrieve(queries, { depth, dropSelf: !keepSelf, signal });
+    return retriever.retrieve(queries, { depth, dropSelf: !keepSelf, keepSelfOf: relevantSelves(qrels), signal });
   }
-}
-
-/** Of equal values the smallest alpha: the one that trusts the expansions least. */
-function bestOf(points: readonly TuningPoint[]): number | undefined {
-  let best = points[0];
-  for (const point of points) if (best === undefined || point.value > best.value) best = point;
-  return best?.alpha;
 }
 
 function meanOf(all: readonly Record<string, number>[]): Record<string, number> {

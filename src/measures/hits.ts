@@ -50,10 +50,10 @@ export class Hits implements HitRows {
 /** A run whose hits stay typed arrays; see {@link Hits}. It reads like a `Map`. */
 export class TypedRun implements Run {
   readonly #rows: Map<string, number>;
-  readonly #hits: HitRows;
+  readonly #hits: Pick<HitRows, 'at'>;
 
   /** @param queries ids, one a row of the hits */
-  constructor(queries: Iterable<string>, hits: HitRows) {
+  constructor(queries: Iterable<string>, hits: Pick<HitRows, 'at'>) {
     let row = 0;
     this.#rows = new Map();
     for (const query of queries) this.#rows.set(query, row++);

@@ -22,6 +22,12 @@ export {
 export { compareDocumentIds, rankHits } from './ranking.ts';
 export type { Qrels, Run, ScoredDocument } from './records.ts';
 export {
+  describeSelfRetrieval,
+  judgesItselfRelevant,
+  relevantSelves,
+  type SelfRetrieval,
+} from './self-retrieval.ts';
+export {
   type BootstrapInterval,
   bootstrapInterval,
   countEffects,

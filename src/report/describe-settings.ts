@@ -1,5 +1,6 @@
 import type { BeirDataset, Expansion } from '../data/index.ts';
 import type { Arm } from '../evaluate/index.ts';
+import { describeSelfRetrieval } from '../measures/index.ts';
 import { contentKey } from '../system/index.ts';
 import type { ReportData } from './report-data.ts';
 
@@ -25,6 +26,7 @@ export async function describeSettings(
         ['corpus SHA-256', await dataset.corpusHash()],
         ['queries, judgements key', arms[0] === undefined ? '' : topicsKey(arms[0])],
         ['seed', String(seed)],
+        ...(arms[0] === undefined ? [] : [selfRule(arms[0])]),
       ],
     ],
   ];
@@ -43,6 +45,10 @@ export async function describeSettings(
     sections.push(['Expansions', [...provenance, ...found]]);
   }
   return sections;
+}
+
+function selfRule({ selfRetrieval }: Arm): [string, string] {
+  return ['self-retrieval', describeSelfRetrieval(selfRetrieval)];
 }
 
 function topicsKey({ topics }: Arm): string {

@@ -7,13 +7,14 @@ import {
   VECTOR_CACHE,
   type VectorFile,
 } from '../embed/index.ts';
+import type { Run } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { BM25_CACHE, Bm25Index, ExactIndex } from '../search/index.ts';
+import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
 import { type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
-import type { Retriever } from './retriever.ts';
+import type { ExpandedQuery, RetrieveOptions, Retriever } from './retriever.ts';
 import type { RetrievalSettings } from './settings.ts';
 
 /** A corpus that can be read more than once. */
@@ -66,7 +67,28 @@ export class CorpusSearch {
       return new FusedRetriever(parts, this.#settings.rrfK);
     }
     if (kind === 'bm25') return new LexicalRetriever(await this.#bm25(), this.#settings);
+    return this.#denseRetriever(overrides);
+  }
+
+  async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
     return new DenseRetriever(await this.encoder(), await this.#exact(), { ...this.#settings, ...overrides });
+  }
+
+  /**
+   * One run for each alpha, equal to those of a retriever with that alpha; each text is embedded once, and there is one dense
+   * pass over the corpus.
+   */
+  async alphaRuns(
+    kind: 'dense' | 'rrf',
+    alphas: readonly number[],
+    queries: readonly ExpandedQuery[],
+    options: RetrieveOptions,
+  ): Promise<Run[]> {
+    const dense = await (await this.#denseRetriever({})).retrieveAlphas(queries, alphas, options);
+    if (kind === 'dense') return dense;
+    const lexical = await (await this.retriever('bm25')).retrieve(queries, options);
+    const { rrfK: k } = this.#settings;
+    return dense.map((run) => fuseRuns([run, lexical.run], { k, depth: options.depth }));
   }
 
   async encoder(): Promise<Encoder> {

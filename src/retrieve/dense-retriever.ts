@@ -1,7 +1,7 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
 import { TypedRun } from '../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
-import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
+import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface DenseSettings {
   /** Weight of the expansions' mean vector: (1 - alpha)·E(query) + alpha·mean E(expansions). */
@@ -9,6 +9,16 @@ export interface DenseSettings {
   /** The role, and so the prefix, under which an expansion is embedded. */
   expansionRole: TextRole;
   similarity: 'dot' | 'cosine';
+}
+
+/** Queries and their expansions as vectors, still apart. */
+interface EmbeddedQueries {
+  /** // [queries, dimensions] */
+  vectors: Float32Array;
+  /** One query's behind the other's // [sum of counts, dimensions] */
+  expansions: Float32Array;
+  /** Number of expansions of each query // [queries] */
+  counts: number[];
 }
 
 /** Searches by the mean of query and expansion vectors (the method's stage 12). */
@@ -36,12 +46,12 @@ export class DenseRetriever implements Retriever {
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const vectors = await this.#embed(queries, options.signal);
+    const vectors = this.#combine(await this.#embed(queries, options.signal), this.#settings.alpha);
     const encoded = performance.now();
     const ids = queries.map(({ id }) => id);
     const hits = await this.#index.search(vectors, options.depth, {
       signal: options.signal,
-      ...(options.dropSelf && { dropSelf: ids }),
+      dropSelf: selvesToDrop(queries, options),
     });
     return {
       run: new TypedRun(ids, hits),
@@ -50,21 +60,54 @@ export class DenseRetriever implements Retriever {
     };
   }
 
-  /** One vector a query // [queries, dimensions] */
-  async #embed(queries: readonly ExpandedQuery[], signal: AbortSignal | undefined): Promise<Float32Array> {
-    const queryVectors = await this.#encoder.encode(
-      queries.map(({ text }) => text),
-      'query',
-      { signal },
-    );
-    const counts = queries.map(({ expansions }) => expansions.length);
-    const passages = queries.flatMap(({ expansions }) => expansions);
-    if (passages.length === 0) return queryVectors;
-    const passageVectors = await this.#encoder.encode(passages, this.#settings.expansionRole, { signal });
-    return combineQueryVectors(queryVectors, passageVectors, counts, {
-      dimensions: this.#encoder.dimensions,
-      alpha: this.#settings.alpha,
+  /**
+   * One run for each alpha, in place of the alpha that is set. Each text is embedded once, and the corpus is passed over once for all
+   * of them: the vectors of all alphas are searched together, those of queries without expansions once.
+   */
+  async retrieveAlphas(
+    queries: readonly ExpandedQuery[],
+    alphas: readonly number[],
+    options: RetrieveOptions,
+  ): Promise<TypedRun[]> {
+    const { signal } = options;
+    const plain = queries.filter(({ expansions }) => expansions.length === 0);
+    const expanded = queries.filter(({ expansions }) => expansions.length > 0);
+    const texts = await this.#embed([...plain, ...expanded], signal);
+    const { dimensions } = this.#encoder;
+    const vectors = new Float32Array((plain.length + alphas.length * expanded.length) * dimensions);
+    for (const [at, alpha] of alphas.entries()) {
+      const combined = this.#combine(texts, alpha);
+      if (at === 0) vectors.set(combined.subarray(0, plain.length * dimensions));
+      const start = plain.length + at * expanded.length;
+      vectors.set(combined.subarray(plain.length * dimensions), start * dimensions);
+    }
+    const searched = [...plain, ...alphas.flatMap(() => expanded)];
+    const dropSelf = selvesToDrop(searched, options);
+    const hits = await this.#index.search(vectors, options.depth, { signal, dropSelf });
+    const rows = new Map([...plain, ...expanded].map((query, row) => [query, row]));
+    return alphas.map((_alpha, at) => {
+      const placeOf = (row: number) => (row < plain.length ? row : row + at * expanded.length);
+      return new TypedRun(
+        queries.map(({ id }) => id),
+        { at: (query) => hits.at(placeOf(rows.get(queries[query]!)!)) },
+      );
     });
+  }
+
+  /** Each text once, and how many expansions each query has. */
+  async #embed(queries: readonly ExpandedQuery[], signal: AbortSignal | undefined): Promise<EmbeddedQueries> {
+    const texts = queries.map(({ text }) => text);
+    const passages = queries.flatMap(({ expansions }) => expansions);
+    const counts = queries.map(({ expansions }) => expansions.length);
+    const vectors = await this.#encoder.encode(texts, 'query', { signal });
+    if (passages.length === 0) return { vectors, expansions: new Float32Array(0), counts };
+    const expansions = await this.#encoder.encode(passages, this.#settings.expansionRole, { signal });
+    return { vectors, expansions, counts };
+  }
+
+  /** One vector a query // [queries, dimensions] */
+  #combine({ vectors, expansions, counts }: EmbeddedQueries, alpha: number): Float32Array {
+    return combineQueryVectors(vectors, expansions, counts, { dimensions: this.#encoder.dimensions, alpha });
   }
 
   async close(): Promise<void> {}

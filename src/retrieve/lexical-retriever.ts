@@ -1,6 +1,6 @@
 import { TypedRun } from '../measures/index.ts';
 import { type Bm25Index, repeatQuery } from '../search/index.ts';
-import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
+import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface LexicalSettings {
   /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */
@@ -38,7 +38,7 @@ export class LexicalRetriever implements Retriever {
     const ids = queries.map(({ id }) => id);
     const hits = await this.#index.search(texts, options.depth, {
       signal: options.signal,
-      ...(options.dropSelf && { dropSelf: ids }),
+      dropSelf: selvesToDrop(queries, options),
     });
     return { run: new TypedRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
   }

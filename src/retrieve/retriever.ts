@@ -12,7 +12,17 @@ export interface RetrieveOptions {
   depth: number;
   /** Drop a document whose id equals the query's (ArguAna, CQADupStack, Quora). */
   dropSelf: boolean;
+  /** Queries that keep it all the same: those that judge it relevant (`relevantSelves` of the judgements). */
+  keepSelfOf?: ReadonlySet<string> | undefined;
   signal?: AbortSignal | undefined;
+}
+
+/** The ids to leave out, row by row; see {@link RetrieveOptions}. */
+export function selvesToDrop(
+  queries: readonly ExpandedQuery[],
+  { dropSelf, keepSelfOf }: RetrieveOptions,
+): (string | undefined)[] | undefined {
+  return dropSelf ? queries.map(({ id }) => (keepSelfOf?.has(id) ? undefined : id)) : undefined;
 }
 
 /** A run and what it took, in milliseconds for all queries together. */

@@ -50,7 +50,9 @@ export const retrievalSettings = {
   keepSelf: z
     .boolean()
     .default(false)
-    .describe("keep a document whose id equals the query's (it is dropped otherwise)"),
+    .describe(
+      "keep a document whose id equals the query's (it is left out otherwise, unless the query judges it relevant)",
+    ),
   threads: z
     .number()
     .int()

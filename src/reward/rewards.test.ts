@@ -182,6 +182,16 @@ describe('search rewards', () => {
     expect(await scores(kept, item)).toEqual([Math.fround(1 / 3 - 1 / 2)]);
   });
 
+  it('keep the document that is the query itself if the query judges it relevant', async () => {
+    // q itself leads with 3 d and with the mean of 3 d and c.
+    const item = await setOf(['c', 'aaaa'], { query: 'ddda' });
+    const judged = new Map([['q', new Map([['q', 1]])]]);
+    expect(await scores(new SearchReward('MRR@10', search, judged), item)).toEqual([0, -0.5]);
+    expect(await scores(new SearchReward('MRR@10', search, new Map([['q', new Map([['q', 0]])]])), item)).toEqual([
+      0, 0,
+    ]);
+  });
+
   it('score many queries as they score one, also through a retriever of texts', async () => {
     const items = [await setOf(['aa', 'c', 'aa'], { query: 'bba' }), await setOf(['b'], { query: 'c' })];
     const dense = new SearchReward('MRR@10', search, qrels);

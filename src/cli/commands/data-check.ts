@@ -32,7 +32,7 @@ export const command = defineCommand({
   },
 });
 
-function* describe({ name, documents, queries, splits, problems }: DatasetCheck): Generator<string> {
+function* describe({ name, documents, queries, splits, problems, notes }: DatasetCheck): Generator<string> {
   yield `${name}`;
   yield `  documents: ${describeTexts(documents)}`;
   yield `  queries: ${describeTexts(queries)}${queries.withExpansions > 0 ? `, ${queries.withExpansions} with expansions` : ''}`;
@@ -40,6 +40,7 @@ function* describe({ name, documents, queries, splits, problems }: DatasetCheck)
     const without = withoutRelevant > 0 ? `, ${withoutRelevant} of them without a relevant document` : '';
     yield `  ${split}: ${judgements} judgements (${relevant} relevant) of ${judged} queries${without}`;
   }
+  for (const note of notes) yield `note: ${note}`;
   for (const { level, what, count, examples } of problems) {
     yield `${level}: ${what}: ${count}`;
     for (const example of examples) yield `    ${example}`;

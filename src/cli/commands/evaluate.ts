@@ -13,6 +13,7 @@ import {
   type Topics,
   withoutExpansions,
 } from '../../evaluate/index.ts';
+import { describeSelfRetrieval } from '../../measures/index.ts';
 import { buildReport, describeCost, describeSettings, writeReport } from '../../report/index.ts';
 import { CorpusSearch, retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
@@ -152,6 +153,7 @@ function print(arm: Arm, raw: Arm | undefined, given: Options, context: CommandC
     documents: arm.retriever.size,
     measures: Object.fromEntries(REPORTED_MEASURES.map((name) => [name, arm.scores.mean[name]])),
     settings: arm.retriever.settings,
+    selfRetrieval: arm.selfRetrieval,
     millisecondsPerQuery: millisecondsPerQuery(arm),
   });
   if (given.json) return;
@@ -161,5 +163,6 @@ function print(arm: Arm, raw: Arm | undefined, given: Options, context: CommandC
   ]);
   context.say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
   context.say(formatTable(['', ...TABLE_MEASURES], rows));
+  context.say(describeSelfRetrieval(arm.selfRetrieval));
   if (given.report !== undefined) context.say(`report: ${given.report}`);
 }

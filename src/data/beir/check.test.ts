@@ -120,3 +120,33 @@ describe('checkBeir', () => {
     await expect(checkBeir(folder)).rejects.toThrow(DataError);
   });
 });
+
+describe('checkBeir counts ids that queries and documents share', () => {
+  const withQrels = async (qrels: string) => {
+    const folder = await mkdtemp(join(tmpdir(), 'llm-qe-check-'));
+    await mkdir(join(folder, 'qrels'));
+    const lines = (...records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+    const document = (_id: string, text = 'text') => ({ _id, title: '', text });
+    await writeFile(join(folder, 'corpus.jsonl'), lines(document('1'), document('2'), document('x', 'w '.repeat(255))));
+    await writeFile(join(folder, 'queries.jsonl'), lines(...['1', '2', '3'].map((_id) => ({ _id, text: 'q' }))));
+    await writeFile(join(folder, 'qrels', 'test.tsv'), qrels);
+    const check = await checkBeir(folder);
+    await rm(folder, { recursive: true });
+    return check;
+  };
+
+  it('judged relevant or not, and long documents', async () => {
+    const check = await withQrels('1 0 1 1\n2 0 2 0\n3 0 x 1\n');
+    expect(check.collisions).toEqual({ queries: 2, relevant: 1 });
+    expect(check.long).toEqual({ documents: 1, tokens: 256 });
+    expect(check.notes).toEqual([
+      expect.stringMatching(/^2 ids are of a query and of a document.* but for 1 queries/),
+      expect.stringMatching(/^1 documents \(33 %\) or more are longer than 256 tokens/),
+    ]);
+    expect(check.problems.map(({ what }) => what)).toEqual(['query without a relevant document']);
+  });
+
+  it('of a judgement of another document only the first', async () => {
+    expect((await withQrels('1 0 2 1\n2 0 1 1\n3 0 x 1\n')).collisions).toEqual({ queries: 2, relevant: 0 });
+  });
+});

@@ -33,8 +33,17 @@ export interface DatasetCheck {
   documents: TextCounts;
   queries: TextCounts & { withExpansions: number };
   splits: Record<string, SplitCounts>;
+  /** Queries whose id is a document's, and those of them that judge that document relevant (in any split). */
+  collisions: { queries: number; relevant: number };
+  /** Documents of so many words that an encoder of {@link LENGTH_LIMIT} tokens cannot hold them: a word is a token or more. */
+  long: { documents: number; tokens: number };
   problems: Problem[];
+  /** What is no problem, but worth knowing before a figure is quoted. */
+  notes: string[];
 }
+
+/** Tokens that the default encoder reads of a document, two of them special. */
+const LENGTH_LIMIT = 256;
 
 /**
  * Reads a data set in BEIR's layout wholly and lists everything that is wrong with it, going on after each problem.
@@ -62,6 +71,9 @@ class Checker {
   readonly #log = new ProblemLog();
   readonly #documentIds = new IdSet();
   readonly #queryIds = new IdSet();
+  readonly #relevantSelves = new Set<string>();
+  #collisions = 0;
+  #long = 0;
 
   constructor(dataset: BeirDataset, task: ProgressTask, signal: AbortSignal | undefined) {
     this.#dataset = dataset;
@@ -76,7 +88,12 @@ class Checker {
     const splits: Record<string, SplitCounts> = {};
     for (const split of await this.#dataset.splits()) splits[split] = await this.#checkSplit(split);
     if (Object.keys(splits).length === 0) this.#log.add('warning', 'no judgements (qrels/<split>.tsv)', folder);
-    return { name, folder, documents, queries, splits, problems: this.#log.list() };
+    const found = {
+      collisions: { queries: this.#collisions, relevant: this.#relevantSelves.size },
+      long: { documents: this.#long, tokens: LENGTH_LIMIT },
+    };
+    const notes = [...noteCollisions(found.collisions), ...noteLong(found.long, documents.count)];
+    return { name, folder, documents, queries, splits, ...found, problems: this.#log.list(), notes };
   }
 
   async #checkDocuments(): Promise<TextCounts> {
@@ -85,7 +102,9 @@ class Checker {
     await this.#eachRecord(file, documentSchema, (document, line) => {
       const place = `${file}:${line} id ${JSON.stringify(document.id)}`;
       this.#checkId(document.id, this.#documentIds, 'document', place);
-      if (!texts.add(documentText(document))) this.#log.add('warning', 'document without text', place);
+      const words = texts.add(documentText(document));
+      if (words === 0) this.#log.add('warning', 'document without text', place);
+      if (words > LENGTH_LIMIT - 2) this.#long++;
     });
     if (this.#documentIds.size === 0) this.#log.add('error', 'the corpus holds no document', file);
     return texts.counts();
@@ -99,7 +118,8 @@ class Checker {
       await this.#eachRecord(file, querySchema, (query, line) => {
         const place = `${file}:${line} id ${JSON.stringify(query.id)}`;
         this.#checkId(query.id, this.#queryIds, 'query', place);
-        if (!texts.add(query.text)) this.#log.add('warning', 'query without text', place);
+        if (this.#documentIds.has(query.id)) this.#collisions++;
+        if (texts.add(query.text) === 0) this.#log.add('warning', 'query without text', place);
         if (query.expansions !== undefined) withExpansions++;
       });
     }
@@ -121,7 +141,10 @@ class Checker {
     const parser = new JudgementParser(file);
     await this.#eachLine(file, (text, line) => {
       const judgement = parser.parse(text, line);
-      if (judgement !== undefined) counter.add(judgement);
+      if (judgement === undefined) return;
+      counter.add(judgement);
+      const { query, document, grade } = judgement;
+      if (query === document && grade > 0) this.#relevantSelves.add(query);
     });
     return counter.counts();
   }
@@ -154,20 +177,40 @@ class Checker {
   }
 }
 
+/** A text may be one line of hundreds of megabytes: its words are counted one by one, and none is kept. */
+function countWords(text: string): number {
+  const word = /\S+/g;
+  let count = 0;
+  while (word.test(text)) count++;
+  return count;
+}
+
+function* noteCollisions({ queries, relevant }: DatasetCheck['collisions']): Generator<string> {
+  if (queries === 0) return;
+  yield `${queries} ids are of a query and of a document: the document is left out of the results of that query, but for ${relevant} queries ` +
+    'that judge it relevant (`--keep-self` keeps all)';
+}
+
+function* noteLong({ documents, tokens }: DatasetCheck['long'], count: number): Generator<string> {
+  if (documents === 0) return;
+  yield `${documents} documents (${Math.floor((100 * documents) / count)} %) or more are longer than ${tokens} tokens, the limit of the default ` +
+    'encoder: dense search does not see the rest of their text';
+}
+
 class TextCounter {
   #count = 0;
   #empty = 0;
   #characters = 0;
   #words = 0;
 
-  /** Whether the text holds anything. */
-  add(text: string): boolean {
-    const words = text.match(/\S+/g)?.length ?? 0;
+  /** @returns the number of words */
+  add(text: string): number {
+    const words = countWords(text);
     this.#count++;
     this.#characters += text.length;
     this.#words += words;
     if (words === 0) this.#empty++;
-    return words > 0;
+    return words;
   }
 
   counts(): TextCounts {

@@ -1,6 +1,6 @@
 import type { JudgedArm, Judgement } from '../../evaluate/index.ts';
 import { type ArmTopics, Judge, pairedTests, type ScoredArm } from '../../evaluate/index.ts';
-import { displayName, type Run } from '../../measures/index.ts';
+import { describeSelfRetrieval, displayName, type Run, relevantSelves } from '../../measures/index.ts';
 import { CorpusSearch, openEncoder, rememberingEncoder } from '../../retrieve/index.ts';
 import { throwIfAborted } from '../../system/index.ts';
 import { retrievalOf } from '../run/alignment-inputs.ts';
@@ -58,11 +58,17 @@ export async function judgeArms(
   const { alpha: _perArm, ...facts } = settings;
   const judgement: Judgement = {
     judge: name === 'dense' ? String(facts.encoder) : 'bm25',
-    settings: facts,
+    settings: { ...facts, 'self-retrieval': selfRuleOf(context, arms) },
     arms: described,
     tests: testsOf(context, scored, TESTS),
   };
   return { judgement, scored };
+}
+
+function selfRuleOf({ recipe }: AlignmentContext, arms: readonly ArmTopics[]): string {
+  const qrels = arms[0]?.test[0]?.qrels ?? new Map();
+  const kept = relevantSelves(qrels).size;
+  return describeSelfRetrieval({ dropped: !recipe.evaluation.keepSelf, kept, queries: qrels.size });
 }
 
 function judgeOptions({ recipe, options }: AlignmentContext, kind: 'dense' | 'bm25') {

@@ -1,6 +1,13 @@
 import type { TrainingQuery } from '../../data/index.ts';
 import { IdSet } from '../../files/index.ts';
-import { evaluateRun, parseQualityMeasure, type Qrels, type Run, type ScoredDocument } from '../../measures/index.ts';
+import {
+  evaluateRun,
+  judgesItselfRelevant,
+  parseQualityMeasure,
+  type Qrels,
+  type Run,
+  type ScoredDocument,
+} from '../../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../../search/index.ts';
 import { contentKey, DataError } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
@@ -48,7 +55,7 @@ export class SearchReward implements Reward {
   /**
    * @param measure such as nDCG@10
    * @param qrels judgements of the training queries
-   * @param options.dropSelf leave out a document whose id equals the query's; default true, as at evaluation
+   * @param options.dropSelf leave out a document whose id equals the query's, unless the query judges it relevant; default true, as at evaluation
    * @throws UsageError for an unknown measure, and for one that counts or needs the pool of judged documents
    */
   constructor(measure: string, search: CandidateSearch, qrels: Qrels, options: { dropSelf?: boolean } = {}) {
@@ -59,7 +66,7 @@ export class SearchReward implements Reward {
     this.#search = search;
     this.#qrels = qrels;
     this.#dropSelf = options.dropSelf ?? true;
-    this.fingerprint = contentKey({ kind: 'search/1', search: search.fingerprint, dropSelf: this.#dropSelf });
+    this.fingerprint = contentKey({ kind: 'search/2', search: search.fingerprint, dropSelf: this.#dropSelf });
   }
 
   async score(item: CandidateSet, signal?: AbortSignal): Promise<Float32Array> {
@@ -76,7 +83,8 @@ export class SearchReward implements Reward {
   /** Measure of each distinct text, less that of the query alone // [texts] */
   #changes({ query }: CandidateSet, { raw, expanded }: FoundDocuments): Float64Array {
     const judged = this.#judged(query);
-    const lists = [raw, ...expanded].map((hits) => this.#keep(hits, query.id));
+    const self = this.#dropSelf && !judgesItselfRelevant(query.id, judged) ? query.id : undefined;
+    const lists = [raw, ...expanded].map((hits) => this.#keep(hits, self));
     // One query's many rankings are scored as one run, under a key for each.
     const run: Run = new Map(lists.map((hits, at) => [String(at), hits]));
     const qrels: Qrels = new Map(lists.map((_hits, at) => [String(at), judged]));
@@ -101,8 +109,8 @@ export class SearchReward implements Reward {
     );
   }
 
-  #keep(hits: readonly ScoredDocument[], queryId: string): ScoredDocument[] {
-    const kept = this.#dropSelf ? hits.filter(({ id }) => id !== queryId) : hits;
+  #keep(hits: readonly ScoredDocument[], self: string | undefined): ScoredDocument[] {
+    const kept = self === undefined ? hits : hits.filter(({ id }) => id !== self);
     return kept.slice(0, this.#depth);
   }
 }
