@@ -4,30 +4,18 @@
  *   npx llm-qe expand --dataset runs/demo/wordnet --split dev --max-tokens 96 --out runs/demo/dev.jsonl
  *   npm run example -- choose-alpha runs/demo/wordnet runs/demo/dev.jsonl
  */
-import {
-  BeirDataset,
-  CorpusSearch,
-  compareArms,
-  defaultRetrievalSettings,
-  joinExpansions,
-  loadTopics,
-  runArm,
-} from 'llm-qe';
+import { BeirDataset, CorpusSearch, defaultRetrievalSettings, joinExpansions, loadTopics, tuneAlpha } from 'llm-qe';
 
-const [folder = 'runs/demo/wordnet', expansions = 'runs/demo/dev.jsonl'] = process.argv.slice(2);
+const [folder = 'runs/demo/wordnet', expansions = 'runs/demo/dev.jsonl', encoder = 'all-minilm-l6-v2'] =
+  process.argv.slice(2);
 const dataset = await BeirDataset.open(folder);
-const raw = await loadTopics(dataset, 'dev');
-const search = new CorpusSearch(dataset, defaultRetrievalSettings());
+const topics = await joinExpansions(await loadTopics(dataset, 'dev'), expansions);
+const search = new CorpusSearch(dataset, defaultRetrievalSettings({ encoder }));
 try {
-  const options = { depth: 1000, dropSelf: true };
-  const topics = await joinExpansions(raw, expansions);
-  for (const alpha of [0.1, 0.3, 0.5, 0.7]) {
-    const retriever = await search.retriever('dense', { alpha });
-    const before = await runArm({ name: 'raw', description: '', retriever, topics: raw }, options);
-    const after = await runArm({ name: 'expanded', description: '', retriever, topics }, options);
-    const { delta, helped, hurt } = compareArms(before, after, 'nDCG@10', 42);
-    console.log(`alpha ${alpha}: nDCG@10 ${delta >= 0 ? '+' : ''}${delta.toFixed(4)}, ${helped} helped, ${hurt} hurt`);
-  }
+  const options = { alphas: [0, 0.1, 0.3, 0.5, 0.7], measure: 'nDCG@10', depth: 1000, keepSelf: false };
+  const { alpha: best, points } = await tuneAlpha(search, topics, options);
+  for (const { alpha, value } of points) console.log(`alpha ${alpha}: nDCG@10 ${value.toFixed(4)}`);
+  console.log(`best: ${best}`);
 } finally {
   await search.close();
 }

@@ -1,0 +1,45 @@
+import { expect, it } from 'vitest';
+import type { Encoder } from '../embed/index.ts';
+import { rememberingEncoder } from './remembering-encoder.ts';
+
+function counting() {
+  const asked: string[] = [];
+  const encoder: Encoder = {
+    ...{ id: 'e', fingerprint: 'f', dimensions: 2, settings: {} },
+    async encode(texts) {
+      asked.push(...texts);
+      return Float32Array.from(texts.flatMap((text) => [text.length, text.charCodeAt(0)]));
+    },
+    async close() {},
+  };
+  return { asked, encoder };
+}
+
+it('each text is embedded once, and lists come back as they were asked for', async () => {
+  const { asked, encoder } = counting();
+  const remembering = rememberingEncoder(encoder);
+  expect([...(await remembering.encode(['b', 'aa', 'b'], 'query'))]).toEqual([1, 98, 2, 97, 1, 98]);
+  expect([...(await remembering.encode(['aa', 'ccc'], 'query'))]).toEqual([2, 97, 3, 99]);
+  expect(asked).toEqual(['b', 'aa', 'ccc']);
+});
+
+it('the oldest are forgotten, and a list larger than the memory comes back whole', async () => {
+  const { asked, encoder } = counting();
+  const remembering = rememberingEncoder(encoder, 3 * 8);
+  const letters = ['a', 'b', 'c', 'd', 'e'];
+  expect([...(await remembering.encode(letters, 'query'))].filter((_value, at) => at % 2 === 1)).toEqual([
+    97, 98, 99, 100, 101,
+  ]);
+  await remembering.encode(['c', 'd', 'e'], 'query');
+  expect(asked).toEqual(letters);
+  await remembering.encode(['b'], 'query');
+  expect(asked).toEqual([...letters, 'b']);
+});
+
+it('documents are not remembered', async () => {
+  const { asked, encoder } = counting();
+  const remembering = rememberingEncoder(encoder);
+  await remembering.encode(['a'], 'document');
+  await remembering.encode(['a'], 'document');
+  expect(asked).toEqual(['a', 'a']);
+});
