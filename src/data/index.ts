@@ -4,6 +4,7 @@ export {
   type CandidateRecord,
   candidateIdOf,
   candidateSchema,
+  type EmptyBecause,
   type Message,
   messageSchema,
   type PairRecord,
@@ -12,6 +13,7 @@ export {
   rewardSchema,
   type TrainingQuery,
   trainingQuerySchema,
+  writtenFacts,
 } from './alignment/alignment-records.ts';
 export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './alignment/echo.ts';
 export { expansionSchema, readExpansions } from './alignment/expansions.ts';

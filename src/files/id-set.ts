@@ -55,7 +55,7 @@ export class IdSet {
 }
 
 /** Two 32-bit halves, the second never 0. Mixing as in cyrb53, with MurmurHash3's finalisation across both halves. */
-function hash64(text: string): [low: number, high: number] {
+export function hash64(text: string): [low: number, high: number] {
   let a = 0xdeadbeef ^ text.length;
   let b = 0x41c6ce57 ^ text.length;
   for (let at = 0; at < text.length; at++) {

@@ -1,6 +1,7 @@
 export { checkWritable, duplicateId, idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
+export { LineIndex, LineReader } from './line-index.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
 export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { readLineBatches, readLines, type TextLine } from './lines.ts';
@@ -10,6 +11,7 @@ export { RowFile } from './row-file.ts';
 export {
   agreeOnSettings,
   manifestFileOf,
+  newStageManifest,
   readStageManifest,
   type StageManifest,
   writeStageManifest,

@@ -14,8 +14,13 @@ export interface JournalGroups<T> {
   keyOf(record: T): string;
   /** Whether these records are all of their group. */
   isWhole(records: readonly T[]): boolean;
-  /** Gets each whole group that the file holds, once; the journal itself keeps nothing. @throws DataError to refuse it */
-  onGroup(records: readonly T[], line: number): void;
+  /**
+   * Gets each whole group that the file holds, once; the journal itself keeps nothing.
+   * @param line of its last record
+   * @param start where its first record begins, in bytes
+   * @throws DataError to refuse it
+   */
+  onGroup(records: readonly T[], line: number, start: number): void;
 }
 
 /** A group of which the journal's reader has not seen the end yet. */
@@ -155,7 +160,7 @@ export class Journal<T> {
     const open = before ?? { key, records: [], start };
     open.records.push(record);
     if (!groups.isWhole(open.records)) return open;
-    groups.onGroup(open.records, line);
+    groups.onGroup(open.records, line, open.start);
     return undefined;
   }
 

@@ -5,12 +5,16 @@ export class OtherSettingsError extends UsageError {
   /** Each as `sampling.topP: 0.9, now 0.8`. */
   readonly changes: readonly string[];
 
-  /** @param path the file or folder of the work */
-  constructor(path: string, changes: readonly string[]) {
-    super(`was begun with other settings (${changes.join('; ')})`, {
-      file: path,
-      fix: 'Give the settings, models and data it was begun with, name another place, or remove it.',
-    });
+  /**
+   * @param path the file or folder of the work
+   * @param fix what to do about it
+   */
+  constructor(
+    path: string,
+    changes: readonly string[],
+    fix = 'Give the settings, models and data it was begun with, name another place, or remove it.',
+  ) {
+    super(`was begun with other settings (${changes.join('; ')})`, { file: path, fix });
     this.changes = changes;
   }
 }

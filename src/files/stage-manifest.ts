@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { contentKey, DataError, packageVersion, writeDurably } from '../system/index.ts';
+import { contentKey, DataError, describeChanges, packageVersion, writeDurably } from '../system/index.ts';
 import { readJsonFileIfThere } from './json-file.ts';
-import { asRecorded, refuseOtherSettings } from './recorded-settings.ts';
+import { asRecorded, OtherSettingsError } from './recorded-settings.ts';
 
 /** What a growing file of records was made from: all that decides its content, beside the file. */
 const manifestSchema = z.object({
@@ -37,32 +37,61 @@ export async function readStageManifest(file: string): Promise<StageManifest | u
   );
 }
 
+/** What a manifest is made of. */
+type WantedManifest = Pick<StageManifest, 'stage' | 'settings' | 'about'>;
+
+/** The manifest of work that begins now. */
+export function newStageManifest({ stage, settings, about }: WantedManifest): StageManifest {
+  const recorded = asRecorded(settings);
+  return { stage, version: packageVersion(), key: contentKey(recorded), settings: recorded, about };
+}
+
+export interface AgreementOptions {
+  /** Names of settings that may differ. */
+  mayChange?: readonly string[] | undefined;
+  /** What to do where the file was made otherwise. */
+  fix?: string | undefined;
+}
+
 /**
  * Says whether work on a file may go on: it may where the file was begun with the same settings, or is not there.
  *
- * @returns the manifest to write with {@link writeStageManifest} once the file is locked
+ * @returns the manifest to write with {@link writeStageManifest} once the file is locked, and whether a file with these very settings,
+ *   those that may change among them, was begun
  * @throws OtherSettingsError saying what changed; DataError where the manifest is missing or broken
  */
 export async function agreeOnSettings(
   file: string,
-  wanted: Pick<StageManifest, 'stage' | 'settings' | 'about'>,
-): Promise<StageManifest> {
-  const settings = asRecorded(wanted.settings);
-  const manifest = { ...wanted, settings, version: packageVersion(), key: contentKey(settings) };
+  wanted: WantedManifest,
+  { mayChange = [], fix }: AgreementOptions = {},
+): Promise<{ manifest: StageManifest; isSame: boolean }> {
+  const manifest = newStageManifest(wanted);
   const found = await readStageManifest(file);
   if (found === undefined) {
     const size = await stat(file).then(
       (facts) => facts.size,
       () => 0,
     );
-    if (size === 0) return manifest;
+    if (size === 0) return { manifest, isSame: false };
     throw new DataError('the file holds records, but no manifest says how they were made', {
       file,
-      fix: `Restore ${manifestFileOf(file)}, or name another output.`,
+      fix: fix ?? `Restore ${manifestFileOf(file)}, or name another output.`,
     });
   }
-  refuseOtherSettings(file, { stage: found.stage, ...found.settings }, { stage: wanted.stage, ...settings });
-  return { ...manifest, version: found.version };
+  const changes = changesOf(found, manifest, mayChange);
+  if (changes.length > 0) throw new OtherSettingsError(file, changes, fix);
+  return { manifest: { ...manifest, version: found.version }, isSame: found.key === manifest.key };
+}
+
+function changesOf(found: StageManifest, wanted: StageManifest, mayChange: readonly string[]): string[] {
+  const [before, after] = [found, wanted].map(({ stage, settings, about }) => {
+    const compared = Object.entries(settings).filter(([name]) => !mayChange.includes(name));
+    return { by: about.generator, stage, ...Object.fromEntries(compared) };
+  });
+  const changes = describeChanges(before, after);
+  // A model's file may be renamed: its name says by whom, and decides nothing.
+  if (changes.every((change) => change.startsWith('by: '))) return [];
+  return changes.map((change) => change.replace(/^format: (.*), now/, 'made by another version of llm-qe: format $1, now'));
 }
 
 /** Writes the manifest beside the file. @throws ResourceError */

@@ -45,13 +45,20 @@ export interface Generation {
   milliseconds: number;
   /** Whether the request's cuttable part lost its end. */
   promptCut?: boolean | undefined;
+  /** Whether nothing was written, since the prompt alone is longer than the context. */
+  promptTooLong?: boolean | undefined;
+  /** What the model thought, from a server that keeps thoughts apart from the text. */
+  reasoning?: string | undefined;
 }
 
 /** Something that completes chats: an embedded LLM or a server. */
 export interface Generator {
   /** A name for people. */
   readonly id: string;
-  /** Content key of all that decides the text besides the request: weights, adapters, template; or server and model. */
+  /**
+   * Content key of all that decides the text besides the request and {@link contextSize}: weights, adapters, template and its variables,
+   * device; or the server's model and what every call says to it.
+   */
   readonly fingerprint: string;
   /** Tokens that prompt and text may have together: documents and texts are cut to it. Undefined where a server decides. */
   readonly contextSize?: number | undefined;

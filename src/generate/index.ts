@@ -24,4 +24,5 @@ export {
   type ExpansionStatistics,
   expandQueries,
 } from './writing/expand.ts';
-export type { StageOptions, StageOutcome } from './writing/stage.ts';
+export { type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
+export { type TextCounts, textWarnings } from './writing/text-counts.ts';

@@ -16,6 +16,18 @@ export const trainingQuerySchema = z.object({
 });
 export type TrainingQuery = z.output<typeof trainingQuerySchema>;
 
+/** Why a text is empty, where that is known. */
+export const EMPTY_BECAUSE = ['blankQuery', 'promptTooLong', 'unfinishedThought'] as const;
+export type EmptyBecause = (typeof EMPTY_BECAUSE)[number];
+
+/** What every record of a text can say of how it came about. */
+export const writtenFacts = {
+  /** All that the LLM wrote, where that differs from the text. */
+  raw: z.string().optional(),
+  /** Why there is no text. */
+  emptyBecause: z.enum(EMPTY_BECAUSE).optional(),
+};
+
 /** The id of a query's candidate: the query's, a number sign, the candidate's 0-based index. */
 export function candidateIdOf(queryId: string, index: number): string {
   return `${queryId}#${index}`;
@@ -29,8 +41,9 @@ export const candidateSchema = z.object({
   index: count,
   temperature: z.number().nonnegative(),
   seed: count,
-  /** The passage, its boilerplate opening cut off. */
+  /** The passage, thoughts and boilerplate opening cut off. */
   text: z.string(),
+  ...writtenFacts,
   /** The first candidate of this query with the very same text, where there is one. */
   duplicateOf: idSchema.optional(),
   /** Tokens the LLM wrote. */
@@ -46,9 +59,12 @@ export const answerSchema = z.object({
   /** The gold document that was read. */
   documentId: idSchema,
   text: z.string(),
+  ...writtenFacts,
   /** How often the LLM was asked: an empty answer is tried once more. */
   attempts: z.number().int().positive(),
   tokens: count.optional(),
+  /** `length` where it was cut at the token limit. */
+  finish: z.string().optional(),
 });
 export type AnswerRecord = z.output<typeof answerSchema>;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duplicateId, idSchema, readJsonl } from '../../files/index.ts';
 import type { Expansion } from '../beir/records.ts';
+import { writtenFacts } from './alignment-records.ts';
 
 const count = z.number().int().nonnegative();
 
@@ -9,7 +10,7 @@ export const expansionSchema = z.object({
   query: idSchema,
   sample: count,
   text: z.string(),
-  raw: z.string().optional(),
+  ...writtenFacts,
   finish: z.enum(['stop', 'length']),
   promptTokens: count,
   completionTokens: count,

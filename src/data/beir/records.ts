@@ -32,16 +32,18 @@ export interface Expansion {
   query: string;
   /** 0-based number of the sample. */
   sample: number;
-  /** The passage, its boilerplate opening cut off. */
+  /** The passage, thoughts and boilerplate opening cut off. */
   text: string;
   /** The passage as the LLM wrote it, where that differs. */
   raw?: string | undefined;
+  /** Why there is no text, where that is known. */
+  emptyBecause?: 'blankQuery' | 'promptTooLong' | 'unfinishedThought' | undefined;
   /** `stop`: the LLM ended the passage; `length`: it was cut at the token limit. */
   finish: 'stop' | 'length';
   promptTokens: number;
   completionTokens: number;
   /** Wall time of this sample, in milliseconds (samples that ran side by side each count the time they shared); 0 in deterministic runs. */
   milliseconds: number;
-  /** Content key of generator, prompt, sampling settings and seed. */
+  /** Content key of all that decides the text: generator, context, prompt, sampling settings, seed, format. */
   key: string;
 }

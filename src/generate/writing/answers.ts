@@ -1,12 +1,16 @@
 import { type AnswerRecord, answerSchema, type TrainingQuery } from '../../data/index.ts';
-import { deriveSeed, UsageError } from '../../system/index.ts';
-import type { GenerationRequest, Sampling } from '../generator.ts';
-import { cutOpening, PROMPTS, type PromptTemplate } from '../prompts.ts';
+import { DataError, deriveSeed, UsageError } from '../../system/index.ts';
+import type { GenerationRequest, Generator, Sampling } from '../generator.ts';
+import { PROMPTS, type PromptTemplate } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
-import type { FinishedGroup } from './groups.ts';
-import { runStage, type StageOptions, type StageOutcome } from './stage.ts';
+import type { QuerySource } from './query-set.ts';
+import { askOnceMore, type KeyedText, runStage, type StageOptions, type StageOutcome } from './stage.ts';
+import { openGrowingOutput } from './stage-output.ts';
+import { countText, noTexts, type TextCounts } from './text-counts.ts';
 
 export interface AnswerOptions extends StageOptions {
+  /** Read twice: once to know them, once to work through them; each brings the text of its gold document. */
+  queries: QuerySource<TrainingQuery>;
   /** A prompt with `{document}`. Default: the published q2a. */
   prompt?: PromptTemplate | undefined;
   /** Default: temperature 1, topP 0.9, topK 0, maxTokens 512. */
@@ -16,7 +20,7 @@ export interface AnswerOptions extends StageOptions {
 }
 
 /** What a file of answers holds. */
-export interface AnswerTally {
+export interface AnswerTally extends TextCounts {
   answers: number;
   /** Queries whose answer was empty and was asked for a second time. */
   repeated: number;
@@ -32,13 +36,10 @@ export type AnswerResult = StageOutcome &
     shortened: number;
   };
 
-/** The published work asks twice (method, stage 4). */
-const ATTEMPTS = 2;
-
 /**
  * Lets an LLM answer training queries while it reads the (first) gold document of each, into one file that grows answer by
  * answer. A document that does not fit into the context is cut at its end; instruction and query never are. An empty answer is
- * asked for once more, with another seed. Work that was cut off goes on after the last answer.
+ * asked for once more, with another seed (method, stage 4). Work that was cut off goes on after the last answer.
  *
  * @throws DataError for a query that comes twice or without its `goldText`; OtherSettingsError when the file was begun with
  *   other settings, queries or documents, saying which; UsageError for a prompt without `{document}`; and what the generator throws
@@ -51,27 +52,28 @@ export async function writeAnswers(options: AnswerOptions): Promise<AnswerResult
       fix: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
     });
   }
-  const tally: AnswerTally = { answers: 0, repeated: 0, skipped: 0, tokens: 0 };
+  const tally: AnswerTally = { answers: 0, repeated: 0, skipped: 0, tokens: 0, ...noTexts() };
   let shortened = 0;
-  const outcome = await runStage<AnswerRecord>(
+  const outcome = await runStage<TrainingQuery, AnswerRecord>(
     {
       name: 'answers',
       unit: 'answers',
       settings: { prompt: { name: prompt.name, text: prompt.text }, ...sampling, seed },
       schema: answerSchema,
+      idOf: ({ queryId }) => queryId,
       recordsPerQuery: 1,
-      withGold: true,
+      grows: true,
+      openOutput: openGrowingOutput,
+      identityOf: identityWithGold,
       requestsFor: (query) => [answerRequest(query, prompt, sampling, seed)],
-      again: (request, { text }, attempts) =>
-        cutOpening(text) === '' && attempts < ATTEMPTS
-          ? { ...request, seed: deriveSeed(request.seed, 'again') }
-          : undefined,
-      recordsOf: (group) => {
-        if (group.generations[0]!.promptCut) shortened++;
-        return [toAnswer(group)];
+      again: askOnceMore,
+      recordsOf: (query, [text]) => {
+        if (text!.promptCut) shortened++;
+        return [toAnswer(query, text!)];
       },
-      tally: ([record]) => addToTally(tally, record!),
+      tally: ([record]) => addToTally(tally, record!, options.generator, sampling.maxTokens),
     },
+    options.queries,
     options,
   );
   return { ...outcome, ...tally, shortened };
@@ -93,23 +95,33 @@ function answerRequest(
   };
 }
 
-function toAnswer({
-  item,
-  generations: [generation],
-  attempts: [attempts],
-}: FinishedGroup<TrainingQuery>): AnswerRecord {
+function identityWithGold({ id, text, documents, goldText }: TrainingQuery): unknown {
+  if (goldText !== undefined) return [id, text, documents[0], goldText];
+  throw new DataError('the query comes without the text of its gold document', {
+    id,
+    fix: 'Read the queries together with their documents.',
+  });
+}
+
+function toAnswer({ id, documents }: TrainingQuery, written: KeyedText): AnswerRecord {
+  const { text, raw, emptyBecause, attempts, completionTokens, finish } = written;
   return {
-    queryId: item.id,
-    documentId: item.documents[0]!,
-    text: cutOpening(generation!.text),
-    attempts: attempts!,
-    tokens: generation!.completionTokens,
+    queryId: id,
+    documentId: documents[0]!,
+    text,
+    ...(raw !== undefined && { raw }),
+    ...(emptyBecause !== undefined && { emptyBecause }),
+    attempts,
+    tokens: completionTokens,
+    ...(finish === 'length' && { finish }),
   };
 }
 
-function addToTally(tally: AnswerTally, { text, attempts, tokens }: AnswerRecord): void {
+function addToTally(tally: AnswerTally, record: AnswerRecord, generator: Generator, maxTokens: number): void {
+  const { text, attempts, tokens } = record;
   if (text === '') tally.skipped++;
   else tally.answers++;
   if (attempts > 1) tally.repeated++;
   tally.tokens += tokens ?? 0;
+  countText(tally, generator, record, maxTokens);
 }

@@ -146,7 +146,7 @@ describe('sampleCandidates', () => {
     const before = await readFile(out);
     const again = await sample();
     expect(generator.asked).toHaveLength(32);
-    expect(again).toEqual({ ...first, reused: 4, seconds: 0, tokensPerSecond: 0 });
+    expect(again).toEqual({ ...first, reused: 4, reusedTexts: 32, seconds: 0, tokensPerSecond: 0 });
     expect(await readFile(out)).toEqual(before);
   });
 
@@ -235,7 +235,7 @@ describe('sampleCandidates', () => {
     const controller = new AbortController();
     generator.answer = ({ seed }) => {
       if (generator.asked.length === 20) controller.abort();
-      return `text ${seed}`;
+      return `Here is a passage: text ${seed}`;
     };
     await expect(sample({ signal: controller.signal })).rejects.toThrow(
       /stopped with 1 of 4 queries finished, and 8 candidates of others/,

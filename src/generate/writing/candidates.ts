@@ -2,17 +2,19 @@ import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuer
 import { deriveSeed, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Generator, Sampling } from '../generator.ts';
 import type { PromptTemplate } from '../prompts.ts';
-import { cutOpening } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
-import { type CutTexts, contextRemark, countCut } from './cut-texts.ts';
-import type { FinishedGroup } from './groups.ts';
-import { runStage, type StageOptions, type StageOutcome } from './stage.ts';
+import type { QuerySource } from './query-set.ts';
+import { type KeyedText, runStage, type StageOptions, type StageOutcome } from './stage.ts';
+import { openGrowingOutput } from './stage-output.ts';
+import { contextRemark, countText, noTexts, type TextCounts } from './text-counts.ts';
 
 /** Published temperatures of the candidates, and samples at each (method, stage 3). */
 export const CANDIDATE_TEMPERATURES: readonly number[] = [0.8, 0.9, 1, 1.1];
 export const CANDIDATE_SAMPLES = 8;
 
 export interface CandidateOptions extends StageOptions {
+  /** Read twice: once to know them, once to work through them. */
+  queries: QuerySource<TrainingQuery>;
   prompt: PromptTemplate;
   /** Default {@link CANDIDATE_TEMPERATURES}. */
   temperatures?: readonly number[] | undefined;
@@ -25,7 +27,7 @@ export interface CandidateOptions extends StageOptions {
 }
 
 /** What a file of candidates holds. */
-export interface CandidateTally extends CutTexts {
+export interface CandidateTally extends TextCounts {
   candidates: number;
   /** Candidates whose text, not empty, an earlier one of the same query has too. */
   duplicates: number;
@@ -49,7 +51,7 @@ interface CandidatePlan {
 /**
  * Samples candidate expansions of training queries (Yao et al., arXiv 2502.17057; the published settings are the
  * defaults) into one file that grows query by query. Candidate number `index` has the temperature
- * `temperatures[floor(index / samples)]`. The boilerplate opening of a text is cut; a text that an earlier candidate of
+ * `temperatures[floor(index / samples)]`. Thoughts and the boilerplate opening of a text are cut; a text that an earlier candidate of
  * the query has to the letter is marked as its duplicate, and an empty one stays as an empty text. Work that was cut off
  * goes on with the texts that are missing.
  *
@@ -58,9 +60,9 @@ interface CandidatePlan {
  */
 export async function sampleCandidates(options: CandidateOptions): Promise<CandidateResult> {
   const plan = planCandidates(options);
-  const tally: CandidateTally = { candidates: 0, duplicates: 0, empty: 0, cutByLength: 0, cutByContext: 0, tokens: 0 };
+  const tally: CandidateTally = { candidates: 0, duplicates: 0, empty: 0, ...noTexts(), tokens: 0 };
   const { temperature: _varies, ...sampling } = plan.sampling;
-  const outcome = await runStage<CandidateRecord>(
+  const outcome = await runStage<TrainingQuery, CandidateRecord>(
     {
       name: 'candidates',
       unit: 'candidates',
@@ -72,13 +74,17 @@ export async function sampleCandidates(options: CandidateOptions): Promise<Candi
         seed: plan.seed,
       },
       schema: candidateSchema,
+      idOf: ({ queryId }) => queryId,
       recordsPerQuery: plan.temperatures.length * plan.samples,
-      withGold: false,
+      grows: true,
+      openOutput: openGrowingOutput,
+      identityOf: ({ id, text }) => [id, text],
       requestsFor: (query) => candidateRequests(plan, query),
-      recordsOf: (group) => toCandidates(plan, group),
+      recordsOf: ({ id }, texts) => toCandidates(plan, id, texts),
       tally: (records) => addToTally(tally, records, options.generator, plan.sampling.maxTokens),
       remark: () => contextRemark(tally),
     },
+    options.queries,
     options,
   );
   return { ...outcome, ...tally };
@@ -116,23 +122,24 @@ function candidateRequests(plan: CandidatePlan, query: TrainingQuery): Generatio
   );
 }
 
-function toCandidates(plan: CandidatePlan, { item, generations }: FinishedGroup<TrainingQuery>): CandidateRecord[] {
+function toCandidates(plan: CandidatePlan, queryId: string, texts: readonly KeyedText[]): CandidateRecord[] {
   const firstWith = new Map<string, string>();
-  return generations.map((generation, index) => {
-    const text = cutOpening(generation.text);
-    const candidateId = candidateIdOf(item.id, index);
+  return texts.map(({ text, raw, emptyBecause, completionTokens, finish }, index) => {
+    const candidateId = candidateIdOf(queryId, index);
     const first = firstWith.get(text);
     if (first === undefined) firstWith.set(text, candidateId);
     return {
-      queryId: item.id,
+      queryId,
       candidateId,
       index,
       temperature: plan.temperatures[Math.floor(index / plan.samples)]!,
-      seed: deriveSeed(plan.seed, item.id, index),
+      seed: deriveSeed(plan.seed, queryId, index),
       text,
+      ...(raw !== undefined && { raw }),
+      ...(emptyBecause !== undefined && { emptyBecause }),
       ...(first !== undefined && { duplicateOf: first }),
-      tokens: generation.completionTokens,
-      finish: generation.finish,
+      tokens: completionTokens,
+      finish,
     };
   });
 }
@@ -143,11 +150,11 @@ function addToTally(
   generator: Generator,
   maxTokens: number,
 ): void {
-  for (const { text, duplicateOf, finish, tokens } of records) {
+  for (const { text, duplicateOf, finish, tokens, emptyBecause } of records) {
     tally.candidates++;
     if (text === '') tally.empty++;
     else if (duplicateOf !== undefined) tally.duplicates++;
-    countCut(tally, generator, { finish, tokens }, maxTokens);
+    countText(tally, generator, { finish, tokens, emptyBecause }, maxTokens);
     tally.tokens += tokens ?? 0;
   }
 }

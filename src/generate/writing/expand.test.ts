@@ -1,8 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readExpansions, readQueries } from '../../data/index.ts';
+import { OtherSettingsError } from '../../files/index.ts';
 import { AbortedError, DataError, UsageError } from '../../system/index.ts';
 import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
@@ -10,24 +12,46 @@ import { type ExpandOptions, expandQueries } from './expand.ts';
 
 /** Answers backwards, so that order must come from ids; a text is decided by prompt and seed. */
 class ToyGenerator implements Generator {
-  readonly id = 'toy';
+  readonly id: string;
   readonly fingerprint: string;
   readonly asked: GenerationRequest[] = [];
   contextSize: number | undefined;
   finish: Generation['finish'] = 'stop';
-  answer: (request: GenerationRequest) => string;
+  answer: (request: GenerationRequest) => string | (Partial<Generation> & { text: string });
 
-  constructor(fingerprint = 'toy-1') {
+  constructor(fingerprint = 'toy-1', id = 'toy') {
+    this.id = id;
     this.fingerprint = fingerprint;
     this.answer = ({ messages, seed }) => `Here is a passage: ${messages[0]!.content.split('\n')[1]} ${seed}`;
   }
 
-  async *generate(requests: Iterable<GenerationRequest>, signal?: AbortSignal): AsyncGenerator<Generation> {
-    for (const request of [...requests].reverse()) {
+  async *generate(
+    requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Generation> {
+    const iterator = (requests as AsyncIterable<GenerationRequest>)[Symbol.asyncIterator]();
+    let held: GenerationRequest[] = [];
+    for (;;) {
+      const next = iterator.next();
+      // What is pulled goes on while the next one is waited for: it may depend on these texts.
+      if (held.length === 2 || (await Promise.race([next, sleep(5, 'nothing')])) === 'nothing') {
+        yield* this.#answerAll(held.reverse(), signal);
+        held = [];
+      }
+      const { value, done } = await next;
+      if (done) break;
+      held.push(value);
+    }
+    yield* this.#answerAll(held.reverse(), signal);
+  }
+
+  *#answerAll(requests: GenerationRequest[], signal: AbortSignal | undefined) {
+    for (const request of requests) {
       if (signal?.aborted) throw new AbortedError();
       this.asked.push(request);
-      const text = this.answer(request);
-      yield { id: request.id, text, finish: this.finish, promptTokens: 9, completionTokens: 4, milliseconds: 12.4 };
+      const facts = { finish: this.finish, promptTokens: 9, completionTokens: 4, milliseconds: 12.4 };
+      const answer = this.answer(request);
+      yield { id: request.id, ...facts, ...(typeof answer === 'string' ? { text: answer } : answer) };
     }
   }
 
@@ -74,7 +98,7 @@ describe('expandQueries', () => {
 
   it('counts texts that a full context cut apart from those that reached the limit', async () => {
     generator.finish = 'length';
-    const cuts = async (maxTokens: number) => (await expand({ sampling: { maxTokens } })).statistics;
+    const cuts = async (maxTokens: number) => (await expand({ sampling: { maxTokens }, force: true })).statistics;
     expect(await cuts(5)).toMatchObject({ cutByLength: 3, cutByContext: 0 });
     generator.contextSize = 64;
     expect(await cuts(5)).toMatchObject({ cutByLength: 0, cutByContext: 3 });
@@ -98,15 +122,95 @@ describe('expandQueries', () => {
   });
 
   it.each([
-    ['seed', { seed: 1 }],
-    ['sampling', { sampling: { temperature: 0.8 } }],
-    ['prompt', { prompt: PROMPTS.q2e }],
-    ['generator', { generator: new ToyGenerator('toy-2') }],
-    ['query', { queries: [{ id: 'a', text: 'other?' }] }],
-  ])('does not mix in what was made with another %s', async (_name, change: Partial<ExpandOptions>) => {
-    await expand({ queries: [QUERIES[1]!] });
-    const { statistics } = await expand({ queries: [QUERIES[1]!], ...change });
-    expect(statistics.reused).toBe(0);
+    ['seed', { seed: 1 }, /seed: 42, now 1/],
+    ['sampling', { sampling: { temperature: 0.8 } }, /temperature: 1, now 0.8/],
+    ['prompt', { prompt: PROMPTS.q2e }, /prompt.name: "q2d", now "q2e"/],
+    ['generator', { generator: new ToyGenerator('toy-2') }, /generator: "toy-1", now "toy-2"/],
+    ['name of a generator', { generator: new ToyGenerator('toy-2', 'other') }, /by: "toy", now "other"/],
+    ['context', { generator: Object.assign(new ToyGenerator(), { contextSize: 300 }) }, /context: none, now 300/],
+  ])('replaces nothing that was made with another %s, unless it is told to', async (_name, change, words) => {
+    const { files } = await expand();
+    const before = await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')));
+    const refused = await expand(change).catch((thrown: unknown) => thrown);
+    expect(refused).toBeInstanceOf(OtherSettingsError);
+    expect(refused).toMatchObject({ message: expect.stringMatching(words), fix: expect.stringMatching(/--out.*--force/) });
+    expect(await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')))).toEqual(before);
+    expect((await expand({ ...change, force: true })).statistics).toMatchObject({ expansions: 3, reused: 0 });
+    expect(await readFile(files.expansions, 'utf8')).not.toBe(before[0]);
+    // The texts from before are in the journal still.
+    expect((await expand({ force: true })).statistics).toMatchObject({ reused: 3, seconds: 0 });
+    expect(await readFile(files.expansions, 'utf8')).toBe(before[0]);
+  });
+
+  it('makes a text again whose query has other words, and keeps the old one', async () => {
+    await expand();
+    const other = [{ id: 'b', text: 'new words' }, ...QUERIES.slice(1)];
+    expect((await expand({ queries: other })).statistics).toMatchObject({ expansions: 3, reused: 2 });
+    expect((await expand()).statistics).toMatchObject({ expansions: 3, reused: 3 });
+  });
+
+  it('replaces no files that it did not write', async () => {
+    await writeFile(join(folder, 'queries_q2d.jsonl'), 'mine');
+    await expect(expand()).rejects.toThrow(/queries_q2d.jsonl: stands there already/);
+    await rm(join(folder, 'queries_q2d.jsonl'));
+    await expand();
+    await expect(expand({ out: join(folder, 'second.jsonl') })).rejects.toThrow(/not written with second.jsonl/);
+    await rm(join(folder, 'expansions.manifest.json'));
+    await rm(join(folder, 'queries_q2d.jsonl'));
+    await expect(expand()).rejects.toThrow(/no manifest says how/);
+    expect(generator.asked).toHaveLength(3);
+    expect((await expand({ force: true })).statistics.reused).toBe(3);
+  });
+
+  it('refuses the journal of version 0.1.0, and puts it aside when it is told to', async () => {
+    const journal = join(folder, 'expansions.jsonl.journal');
+    const line = '{"query":"a","sample":0,"text":"old","finish":"stop","promptTokens":1,"completionTokens":1,"key":"k"}\n';
+    await writeFile(journal, line);
+    await expect(expand()).rejects.toThrow(/earlier version of llm-qe/);
+    expect(await readFile(journal, 'utf8')).toBe(line);
+    expect((await expand({ force: true })).statistics.reused).toBe(0);
+    expect(await readFile(`${journal}.earlier`, 'utf8')).toBe(line);
+  });
+
+  it('writes the files again where one is gone, and asks for nothing', async () => {
+    const { files } = await expand();
+    const before = await readFile(files.queries);
+    await rm(files.queries);
+    expect((await expand()).statistics.reused).toBe(3);
+    expect(await readFile(files.queries)).toEqual(before);
+    await rm(files.expansions);
+    await expand();
+    expect(generator.asked).toHaveLength(3);
+  });
+
+  it('asks nothing for blank queries and counts what could not be written', async () => {
+    generator.answer = ({ id }) =>
+      id.startsWith('a') ? { text: '', promptTooLong: true } : { text: '', reasoning: 'Let me think' };
+    const { statistics, files } = await expand({ queries: [...QUERIES, { id: 'blank', text: ' \n' }] });
+    expect(statistics).toMatchObject({ expansions: 4, empty: 4, blankQuery: 1, promptTooLong: 1, unfinishedThought: 2 });
+    // A prompt that is too long is so the second time, too.
+    expect(generator.asked.map(({ id }) => id).sort()).toEqual(['a/0', 'b/0', 'b/0', 'c/0/0', 'c/0/0']);
+    const expansions = await readExpansions(files.expansions);
+    expect(expansions.get('b')![0]).toMatchObject({ text: '', raw: 'Let me think', emptyBecause: 'unfinishedThought' });
+    expect(await expand({ queries: [...QUERIES, { id: 'blank', text: ' \n' }] })).toMatchObject({
+      statistics: { ...statistics, reused: 4, repeated: 0, seconds: 0, tokensPerSecond: 0 },
+    });
+  });
+
+  it('holds few queries at once, however many there are', async () => {
+    let [read, widest] = [0, 0];
+    generator.answer = () => {
+      widest = Math.max(widest, read - generator.asked.length / 32);
+      return 'text';
+    };
+    let passes = 0;
+    const many = async function* () {
+      passes++;
+      for (read = 0; read < 300; read++) yield { id: `q${read}`, text: 'x' };
+    };
+    expect((await expand({ queries: many, samples: 32 })).statistics.expansions).toBe(9600);
+    expect(passes).toBe(2);
+    expect(widest).toBeLessThan(70);
   });
 
   it('goes on after an interruption, with the same result', async () => {
@@ -115,7 +219,9 @@ describe('expandQueries', () => {
       if (generator.asked.length === 3) controller.abort();
       return `text ${request.seed}`;
     };
-    await expect(expand({ samples: 2, signal: controller.signal })).rejects.toThrow(/stopped with 3 of 6/);
+    await expect(expand({ samples: 2, signal: controller.signal })).rejects.toThrow(
+      /stopped with 1 of 3 queries finished, and 1 expansions of others/,
+    );
     generator.answer = (request) => `text ${request.seed}`;
     const { files, statistics } = await expand({ samples: 2 });
     expect(statistics.reused).toBe(3);

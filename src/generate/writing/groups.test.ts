@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Generation, GenerationRequest, Generator } from '../generator.ts';
-import { type AcceptedText, completeGroups, type GroupOptions } from './groups.ts';
+import { completeGroups, type GroupOptions } from './groups.ts';
+import { readWrittenText, type WrittenText } from './written-text.ts';
 
 const SAMPLING = { temperature: 1, topP: 1, topK: 0, maxTokens: 4 };
 
@@ -38,7 +39,7 @@ class SlowAtFirst implements Generator {
 
 function groups(
   count: number,
-  known: (row: number) => ReadonlyMap<number, AcceptedText> | undefined = () => undefined,
+  known: (row: number) => ReadonlyMap<number, WrittenText> | undefined = () => undefined,
 ) {
   return Array.from({ length: count }, (_none, row) => ({
     item: row,
@@ -57,8 +58,8 @@ async function complete(
     log.push(`${row}/${place}`);
   };
   const finished: number[] = [];
-  for await (const { item, generations } of completeGroups(generator, given, { ahead: 2, held: 5, keep, ...options })) {
-    expect(generations.map(({ text }) => text)).toEqual([`text ${item}/0`, `text ${item}/1`]);
+  for await (const { item, texts } of completeGroups(generator, given, { ahead: 2, held: 5, keep, ...options })) {
+    expect(texts.map(({ text }) => text)).toEqual([`text ${item}/0`, `text ${item}/1`]);
     log.push(`group ${item}`);
     finished.push(item);
   }
@@ -84,7 +85,7 @@ describe('completeGroups', () => {
       new Map(
         places.map((place) => [
           place,
-          { generation: textFor({ id: `${row}/${place}` } as GenerationRequest), attempts: 1 },
+          readWrittenText(textFor({ id: `${row}/${place}` } as GenerationRequest), 1),
         ]),
       );
     const generator = new SlowAtFirst();

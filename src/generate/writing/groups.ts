@@ -1,5 +1,6 @@
 import { ModelError } from '../../system/index.ts';
 import type { Generation, GenerationRequest, Generator as TextGenerator } from '../generator.ts';
+import { readWrittenText, type WrittenText } from './written-text.ts';
 
 /** Requests that belong together: all samples of a query. */
 export interface RequestGroup<Item> {
@@ -7,23 +8,14 @@ export interface RequestGroup<Item> {
   /** With ids of their own among all requests under way. */
   requests: GenerationRequest[];
   /** Texts that are there from before, by the place of their request. */
-  known?: ReadonlyMap<number, AcceptedText> | undefined;
-}
-
-/** A text that is not asked for again. */
-export interface AcceptedText {
-  generation: Generation;
-  /** How often it was asked for. */
-  attempts: number;
+  known?: ReadonlyMap<number, WrittenText> | undefined;
 }
 
 /** A group that is complete. */
 export interface FinishedGroup<Item> {
   item: Item;
   /** In the order of the requests. */
-  generations: Generation[];
-  /** How often each was asked for. */
-  attempts: number[];
+  texts: WrittenText[];
 }
 
 export interface GroupOptions<Item> {
@@ -32,14 +24,12 @@ export interface GroupOptions<Item> {
   /** Groups in memory at once: those under way, and whole ones that wait for one before them. */
   held: number;
   /** Gives the request to be made in place of one whose text will not do. */
-  again?:
-    | ((request: GenerationRequest, generation: Generation, attempts: number) => GenerationRequest | undefined)
-    | undefined;
+  again?: ((request: GenerationRequest, text: WrittenText) => GenerationRequest | undefined) | undefined;
   signal?: AbortSignal | undefined;
   /** Told of each text, also of those that are asked for again. */
   onText?: ((generation: Generation) => void) | undefined;
   /** Keeps each text that will do as soon as it is there, before anything else is done with it. */
-  keep?: ((item: Item, place: number, text: AcceptedText) => Promise<void>) | undefined;
+  keep?: ((item: Item, place: number, text: WrittenText) => Promise<void>) | undefined;
 }
 
 /**
@@ -65,6 +55,8 @@ export async function* completeGroups<Item>(
 }
 
 interface OpenGroup<Item> extends FinishedGroup<Item> {
+  /** How often each text was asked for. */
+  attempts: number[];
   left: number;
 }
 
@@ -126,30 +118,30 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
   }
 
   /** Books a text, and says where it belongs; undefined where it is asked for again. */
-  book(generation: Generation): { item: Item; place: number; text: AcceptedText } | undefined {
+  book(generation: Generation): { item: Item; place: number; text: WrittenText } | undefined {
     const open = this.#open.get(generation.id);
     if (open === undefined)
       throw new ModelError('the generator answered what was not asked', { ...BROKEN, id: generation.id });
     this.#open.delete(generation.id);
     const { group, place, request } = open;
-    group.attempts[place]!++;
-    const again = this.#options.again?.(request, generation, group.attempts[place]!);
+    const text = readWrittenText(generation, ++group.attempts[place]!);
+    const again = this.#options.again?.(request, text);
     if (again !== undefined) {
       this.#open.set(again.id, { request: again, group, place });
       this.#ready.unshift(again);
       return undefined;
     }
-    group.generations[place] = generation;
+    group.texts[place] = text;
     group.left--;
     if (group.left === 0) this.#underWay--;
-    return { item: group.item, place, text: { generation, attempts: group.attempts[place]! } };
+    return { item: group.item, place, text };
   }
 
   /** The groups that are whole and have none before them. */
   *atTheirTurn(): Generator<FinishedGroup<Item>> {
     while (this.#order[0]?.left === 0) {
-      const { item, generations, attempts } = this.#order.shift()!;
-      yield { item, generations, attempts };
+      const { item, texts } = this.#order.shift()!;
+      yield { item, texts };
     }
     this.#wake();
   }
@@ -166,12 +158,11 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
       return;
     }
     const { item, requests, known } = value;
-    const group: OpenGroup<Item> = { item, generations: [], attempts: requests.map(() => 0), left: 0 };
+    const group: OpenGroup<Item> = { item, texts: [], attempts: requests.map(() => 0), left: 0 };
     for (const [place, request] of requests.entries()) {
       const text = known?.get(place);
       if (text !== undefined) {
-        group.generations[place] = text.generation;
-        group.attempts[place] = text.attempts;
+        group.texts[place] = text;
         continue;
       }
       this.#open.set(request.id, { request, group, place });

@@ -1,83 +1,134 @@
-import { rm } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { Journal } from '../../files/index.ts';
-import type { AcceptedText } from './groups.ts';
+import { Journal, LineIndex, LineReader } from '../../files/index.ts';
+import { DataError, isThere, ResourceError, systemFault } from '../../system/index.ts';
+import { type WrittenText, writtenTextSchema } from './written-text.ts';
 
-const textSchema = z.object({
+const keptSchema = writtenTextSchema.extend({
   queryId: z.string(),
-  /** Of its request among those of the query. */
-  place: z.number().int().nonnegative(),
-  attempts: z.number().int().positive(),
-  text: z.string(),
-  finish: z.enum(['stop', 'length']),
-  promptTokens: z.number(),
-  completionTokens: z.number(),
-  milliseconds: z.number(),
-  promptCut: z.boolean().optional(),
+  /** Of all that decides the text; see {@link textKey}. */
+  key: z.string(),
 });
-type KeptText = z.output<typeof textSchema>;
+type KeptText = z.output<typeof keptSchema>;
 
-/** Where the texts of unfinished queries stand. */
+/** Where the texts of unfinished work stand. */
 export function keptTextsFileOf(file: string): string {
   return `${file}.journal`;
 }
 
 /**
- * Finished texts of unfinished queries, one a line. A file of records grows by whole queries, in their order; a text is kept
- * here as soon as it is there, so that a kill loses only those that are being written.
+ * Every text that an LLM wrote for one output, one a line, each under the key of all that decides it. A text is kept here as soon as
+ * it is there, so that a kill loses only those that are being written; whatever else is wanted later, texts with the same key are taken
+ * from here. Only where they stand is held in memory.
  */
 export class KeptTexts {
   readonly #journal: Journal<KeptText>;
-  readonly #found: Map<string, Map<number, AcceptedText>>;
+  readonly #index: LineIndex;
+  readonly #reader: LineReader;
 
-  private constructor(journal: Journal<KeptText>, found: Map<string, Map<number, AcceptedText>>) {
+  private constructor(journal: Journal<KeptText>, index: LineIndex) {
     this.#journal = journal;
-    this.#found = found;
+    this.#index = index;
+    this.#reader = new LineReader(journal.file);
   }
 
   /**
-   * @param file the file of records
-   * @param isFinished whether the file of records holds the query, so that its texts are needed no more
+   * Opens the journal of an output, or begins one. Whoever has it open is the only one who writes this output.
+   *
+   * @param file the output
+   * @param force puts a journal of an earlier version aside instead of refusing it
+   * @throws DataError for a journal of an earlier version, or a broken one; ResourceError where another process has it open
    */
-  static async open(file: string, isFinished: (queryId: string) => boolean): Promise<KeptTexts> {
-    const found = new Map<string, Map<number, AcceptedText>>();
-    const journal = await Journal.open(keptTextsFileOf(file), textSchema, {
+  static async open(file: string, { force = false }: { force?: boolean | undefined } = {}): Promise<KeptTexts> {
+    const path = keptTextsFileOf(file);
+    if (await isOfEarlierVersion(path)) {
+      if (!force) throw earlierVersion(path);
+      await rename(path, `${path}.earlier`);
+    }
+    const index = new LineIndex();
+    const journal = await Journal.open(path, keptSchema, {
       keyOf: ({ queryId }) => queryId,
       isWhole: () => true,
-      onGroup: ([line]) => {
-        const { queryId, place, attempts, ...generation } = line!;
-        if (isFinished(queryId)) return;
-        const ofQuery = found.get(queryId) ?? new Map<number, AcceptedText>();
-        found.set(queryId, ofQuery.set(place, { generation: { id: `${queryId} ${place}`, ...generation }, attempts }));
-      },
+      onGroup: ([line], _number, start) => index.add(line!.queryId, start),
     });
-    return new KeptTexts(journal, found);
+    return new KeptTexts(journal, index);
   }
 
-  /** Texts that were found and not taken yet. */
-  get count(): number {
-    return [...this.#found.values()].reduce((sum, { size }) => sum + size, 0);
+  /**
+   * The texts of a query that were made before, by the place of their key.
+   * @throws DataError, ResourceError
+   */
+  async find(queryId: string, keys: readonly string[]): Promise<Map<number, WrittenText>> {
+    const found = new Map<number, WrittenText>();
+    const starts = this.#index.startsOf(queryId);
+    if (starts.length === 0) return found;
+    const places = new Map(keys.map((key, place) => [key, place]));
+    for (const start of starts) {
+      const { queryId: whose, key, ...text } = await this.#read(start);
+      const place = places.get(key);
+      if (place !== undefined && whose === queryId) found.set(place, text);
+    }
+    return found;
   }
 
-  /** Gives a query's texts from before away, by place; undefined where there are none. */
-  take(queryId: string): ReadonlyMap<number, AcceptedText> | undefined {
-    const texts = this.#found.get(queryId);
-    this.#found.delete(queryId);
-    return texts;
+  async keep(queryId: string, key: string, text: WrittenText): Promise<void> {
+    await this.#journal.append({ queryId, key, ...text });
   }
 
-  async keep(queryId: string, place: number, { generation, attempts }: AcceptedText): Promise<void> {
-    const { id: _ofTheRun, ...rest } = generation;
-    await this.#journal.append({ queryId, place, attempts, ...rest });
-  }
-
+  /** Flushes the journal and gives the output free. A journal without a text goes away. */
   async close(): Promise<void> {
+    await this.#reader.close();
     await this.#journal.close();
+    const size = await stat(this.#journal.file).then(
+      (facts) => facts.size,
+      () => undefined,
+    );
+    if (size === 0) await rm(this.#journal.file, { force: true });
   }
 
-  /** When all queries are finished. */
+  /** When all texts stand in the output itself. */
   async remove(): Promise<void> {
     await this.close();
     await rm(this.#journal.file, { force: true });
   }
+
+  async #read(start: number): Promise<KeptText> {
+    const text = await this.#reader.read(start);
+    try {
+      return keptSchema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw new ResourceError('the journal was changed while it was read', {
+        file: this.#journal.file,
+        fix: 'Run the command again, and let nothing else write this file.',
+        cause,
+      });
+    }
+  }
+}
+
+/** The first bytes of a journal say how its lines are laid out. */
+const HEAD_BYTES = 1 << 16;
+
+/** Version 0.1.0 wrote lines of another layout, whose keys say nothing of the context, the threads and the device. */
+async function isOfEarlierVersion(path: string): Promise<boolean> {
+  if (!(await isThere(path))) return false;
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+      const head = buffer.toString('utf8', 0, bytesRead).trimStart();
+      return head.startsWith('{"query":') || (head.startsWith('{"queryId":') && !/^\{"queryId":"(?:[^"\\]|\\.)*","key":/.test(head));
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw systemFault(error, path);
+  }
+}
+
+function earlierVersion(file: string): DataError {
+  return new DataError(
+    'was written by an earlier version of llm-qe, which did not note with which context, threads and device its texts were made',
+    { file, fix: 'Name another output (--out), or start again with --force, which puts this file aside.' },
+  );
 }

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { cutThoughts } from './thoughts.ts';
+import { readWrittenText } from './written-text.ts';
+
+const ANSWER = 'A lighthouse is a tower whose lamp guides ships.';
+
+describe('cutThoughts', () => {
+  it.each([
+    ['tags', `<think>\nThe user wants a passage.\n</think>\n\n${ANSWER}`],
+    ['no opening, as DeepSeek-R1 writes', `The user wants a passage.\n</think>\n${ANSWER}`],
+    ['upper case', `<THINK>hm</THINK> ${ANSWER}`],
+    ['blanks in the tags', `< think >hm</ think > ${ANSWER}`],
+    ['an attribute', `<think duration="3">hm</think>${ANSWER}`],
+    ['several thoughts', `<think>a</think>One draft.<think>b</think>${ANSWER}`],
+    ['a thought about tags', `<think>I close it with </think> and <think> again</think>${ANSWER}`],
+    ['an empty thought', `<think>\n\n</think>\n\n${ANSWER}`],
+    ['<thinking>', `<thinking>hm</thinking>${ANSWER}`],
+    ['<thought>', `<thought>hm</thought>${ANSWER}`],
+    ['<reasoning>', `<reasoning>hm</reasoning>\n${ANSWER}`],
+    ['Seed-OSS', `<seed:think>hm</seed:think>${ANSWER}`],
+    ['Magistral', `[THINK]hm[/THINK]${ANSWER}`],
+    ['Magistral without its opening', `hm[/THINK]${ANSWER}`],
+    ['Kimi', `◁think▷hm◁/think▷${ANSWER}`],
+    ['Command A', `<|START_THINKING|>hm<|END_THINKING|>${ANSWER}`],
+    ['a solution', `<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>${ANSWER}<|end_of_solution|>`],
+    ['gpt-oss', `<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}<|return|>`],
+    ['gpt-oss without a thought', `<|channel|>final<|message|>${ANSWER}`],
+    ['gpt-oss, two thoughts', `<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}`],
+    ['gpt-oss without special tokens', `analysisThe user wants a passage.assistantfinal${ANSWER}`],
+  ])('takes what stands behind the last thought: %s', (_name, written) => {
+    const { text, unfinished } = cutThoughts(written);
+    expect(text.trim()).toBe(ANSWER);
+    expect(unfinished).toBe(false);
+  });
+
+  it.each([
+    ['tags', '<think>The user wants'],
+    ['white space before', '\n <think>\nThe user wants'],
+    ['a second thought', '<think>a</think>One draft.<think>And now'],
+    ['Magistral', '[THINK]The user'],
+    ['gpt-oss', '<|channel|>analysis<|message|>We need to'],
+    ['gpt-oss, whole header', '<|start|>assistant<|channel|>analysis<|message|>We need to'],
+    ['gpt-oss without special tokens', 'analysisWe need to'],
+  ])('is empty where a thought was never closed: %s', (_name, written) => {
+    expect(cutThoughts(written)).toEqual({ text: '', unfinished: true });
+  });
+
+  it.each([
+    ['I think that a lighthouse is a tower.'],
+    ['Thinking aloud: </b> a tower. Reasoning: ships need light.'],
+    ['The tag <think> marks what a model thinks.'],
+    ['analysis of variance (ANOVA) compares means; the assistant final exam does too.'],
+    ['[THINKER] is no tag of Mistral, and [THINK] no beginning here'],
+    ['a <thinker> is a statue'],
+    [''],
+  ])('leaves a passage whole that only mentions thinking: %s', (written) => {
+    expect(cutThoughts(written)).toEqual({ text: written, unfinished: false });
+  });
+
+  it('takes no long time for a hostile text', () => {
+    const started = performance.now();
+    for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '<|start|>a']) {
+      cutThoughts(piece.repeat(100_000));
+      cutThoughts(`${piece}${' '.repeat(300_000)}`);
+    }
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+});
+
+describe('readWrittenText', () => {
+  const facts = { id: 'a', finish: 'length', promptTokens: 1, completionTokens: 2, milliseconds: 3 } as const;
+
+  it('keeps all that was written beside the passage', () => {
+    const written = `<think>hm</think>Here is a passage: ${ANSWER}`;
+    expect(readWrittenText({ ...facts, text: written }, 1)).toMatchObject({ text: ANSWER, raw: written });
+    expect(readWrittenText({ ...facts, text: ANSWER }, 1)).not.toHaveProperty('raw');
+  });
+
+  it('says of an empty text why it is so', () => {
+    const reasonOf = (more: object) => readWrittenText({ ...facts, text: '', ...more }, 1).emptyBecause;
+    expect(reasonOf({ text: '<think>hm' })).toBe('unfinishedThought');
+    expect(reasonOf({ reasoning: 'hm' })).toBe('unfinishedThought');
+    expect(reasonOf({ promptTooLong: true })).toBe('promptTooLong');
+    expect(reasonOf({ text: ' ' })).toBeUndefined();
+    expect(reasonOf({ text: ANSWER, reasoning: 'hm' })).toBeUndefined();
+  });
+});
