@@ -34,6 +34,19 @@ export const generatorOptions = {
     .default([])
     .describe("LoRA adapter for the embedded model: PEFT's folder, or GGUF (repeatable)")
     .meta({ valueName: 'DIR|FILE' }),
+  chatTemplateKwargs: z
+    .string()
+    .transform((text, context) => {
+      const kwargs = parseKwargs(text);
+      if (kwargs !== undefined) return kwargs;
+      context.addIssue(`expected a JSON object, such as '{"enable_thinking": false}'`);
+      return z.NEVER;
+    })
+    .optional()
+    .describe(
+      `variables of the chat template, as JSON: '{"enable_thinking": false}' stops many models from thinking aloud`,
+    )
+    .meta({ valueName: 'JSON' }),
   temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
   topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
   topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),
@@ -58,6 +71,21 @@ export const generatorOptions = {
   offline: offlineOption,
 };
 
+/** Variables by their names; undefined for what is no such JSON. */
+function parseKwargs(text: string): Record<string, unknown> | undefined {
+  try {
+    return z.record(z.string().regex(/^[A-Za-z]\w*$/), z.unknown()).parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The option of every command that writes texts into files. */
+export const forceOption = z
+  .boolean()
+  .default(false)
+  .describe('replace an output that was made by another generator, or with other settings');
+
 const schema = z.object(generatorOptions);
 export type GeneratorChoice = z.output<typeof schema>;
 
@@ -79,8 +107,17 @@ export async function openGenerator(
       throw new UsageError('--adapter is for the embedded model', { fix: 'Load the adapter on the server.' });
     }
     for (const address of addresses) refuseServerOffline(address, given.offline);
-    const { model, concurrency, timeout } = given;
-    return connectGenerator({ baseUrls: addresses, model, concurrency, timeoutSeconds: timeout, useN, signal });
+    const { model, concurrency, timeout, chatTemplateKwargs } = given;
+    const extraBody = chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
+    return connectGenerator({
+      baseUrls: addresses,
+      model,
+      concurrency,
+      timeoutSeconds: timeout,
+      extraBody,
+      useN,
+      signal,
+    });
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
@@ -96,6 +133,7 @@ export async function openGenerator(
     threads: given.threads ?? availableParallelism(),
     contextSize: given.context ?? given.maxTokens + 512,
     adapters: given.adapter.map((path) => ({ path })),
+    chatTemplateKwargs: given.chatTemplateKwargs,
     deterministic: given.deterministic,
     gpu: given.gpu ? 'auto' : false,
     progress,

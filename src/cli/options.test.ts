@@ -56,6 +56,22 @@ describe('options from a schema', () => {
     expect(options).toMatchObject({ alpha: 0.25, measure: ['P@1', 'MAP'], dropSelf: false, json: true });
   });
 
+  it('shows the default that holds, and none where there is nothing to show', () => {
+    const shared = z.coerce.number().default(512).describe('limit');
+    const options = z.object({
+      limit: shared.default(128),
+      all: shared,
+      adapter: z.array(z.string()).default([]).describe('which'),
+    });
+    const target = new Commander('try');
+    addOptions(target, defineCommand({ ...command, arguments: [], options, run: async () => {} }));
+    expect(target.options.map(({ description }) => description)).toEqual([
+      'limit (default 128)',
+      'limit (default 512)',
+      expect.not.stringMatching(/default/),
+    ]);
+  });
+
   it('names the option that is out of range', () => {
     expect(() => type('a.run', '--alpha', '2')).toThrow(UsageError);
     expect(() => type('a.run', '--alpha', '2')).toThrow(/--alpha/);

@@ -104,11 +104,13 @@ function describeDefault({ description, choices, defaultValue, required }: Optio
   const notes = [];
   if (choices !== undefined) notes.push(choices.join(' | '));
   if (required) notes.push('required');
-  else if (defaultValue !== undefined) notes.push(`default ${formatDefault(defaultValue)}`);
+  else if (formatDefault(defaultValue) !== '') notes.push(`default ${formatDefault(defaultValue)}`);
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
 }
 
+/** Nothing where there is no default, or it is an empty list. */
 function formatDefault(value: unknown): string {
+  if (value === undefined) return '';
   return Array.isArray(value) ? value.join(' ') : String(value);
 }
 
@@ -124,7 +126,8 @@ function describeKey(command: Command, key: string): OptionFacts {
     description ??= schema.description;
     valueName ??= typeof meta?.valueName === 'string' ? meta.valueName : undefined;
     const definition = schema.def as { type: string; innerType?: z.ZodType; in?: z.ZodType; defaultValue?: unknown };
-    if (definition.type === 'default' || definition.type === 'prefault') defaultValue = definition.defaultValue;
+    // A command may give an option of all another default: the outermost one holds.
+    if (definition.type === 'default' || definition.type === 'prefault') defaultValue ??= definition.defaultValue;
     if (['default', 'prefault', 'optional'].includes(definition.type)) required = false;
     const inner = definition.innerType ?? (definition.type === 'pipe' ? definition.in : undefined);
     if (inner === undefined) break;

@@ -1,9 +1,9 @@
 export { checkWritable, duplicateId, idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
-export { LineIndex, LineReader } from './line-index.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
 export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
+export { LineIndex, LineReader } from './line-index.ts';
 export { readLineBatches, readLines, type TextLine } from './lines.ts';
 export { type Problem, ProblemLog } from './problems.ts';
 export { asRecorded, OtherSettingsError, refuseOtherSettings } from './recorded-settings.ts';

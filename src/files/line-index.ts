@@ -95,7 +95,8 @@ export class LineReader {
       const from = start - this.#start;
       const end = from >= 0 && from < this.#window.length ? this.#window.indexOf(LINE_END, from) : -1;
       if (end >= 0) return this.#window.toString('utf8', from, end);
-      if ((await this.#load(start, size)) < size && !this.#window.includes(LINE_END)) return this.#window.toString('utf8');
+      if ((await this.#load(start, size)) < size && !this.#window.includes(LINE_END))
+        return this.#window.toString('utf8');
     }
   }
 

@@ -91,7 +91,15 @@ function changesOf(found: StageManifest, wanted: StageManifest, mayChange: reado
   const changes = describeChanges(before, after);
   // A model's file may be renamed: its name says by whom, and decides nothing.
   if (changes.every((change) => change.startsWith('by: '))) return [];
-  return changes.map((change) => change.replace(/^format: (.*), now/, 'made by another version of llm-qe: format $1, now'));
+  return changes.map((change) =>
+    change
+      .replace(/^format: (.*), now/, 'made by another version of llm-qe: format $1, now')
+      // Nobody reads the digits of a hash.
+      .replace(
+        /^generator: "[0-9a-f]{40,}.*$/,
+        'generator: another model, adapter, chat template or variable of it, or device',
+      ),
+  );
 }
 
 /** Writes the manifest beside the file. @throws ResourceError */

@@ -1,9 +1,9 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { openTrainingSource } from '../../data/index.ts';
-import { type AnswerResult, type Generator, TASKS, writeAnswers } from '../../generate/index.ts';
+import { type AnswerResult, type Generator, TASKS, textWarnings, writeAnswers } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
 const { samples: _one, ...writing } = generatorOptions;
@@ -18,6 +18,7 @@ const options = z.object({
     .optional()
     .describe('file with a prompt of your own that holds {query} and {document}')
     .meta({ valueName: 'FILE' }),
+  force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -43,6 +44,7 @@ export const command = defineCommand({
         sampling: samplingOf(given),
         seed: given.seed,
         out: given.out ?? join(given.dataset ?? dirname(given.triples!), 'answers.jsonl'),
+        force: given.force,
         signal: context.signal,
         progress: context.progress,
       });
@@ -60,5 +62,6 @@ function print(result: AnswerResult, generator: Generator, context: CommandConte
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
   context.say(`${repeated} asked for twice, ${skipped} empty for good, ${shortened} documents cut to fit`);
+  for (const warning of textWarnings(result, 'answers')) context.warn(warning);
   context.say(`wrote ${result.file}`);
 }

@@ -7,9 +7,10 @@ import {
   type CandidateResult,
   type Generator,
   sampleCandidates,
+  textWarnings,
 } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { choosePrompt, generatorOptions, openGenerator } from '../open-generator.ts';
+import { choosePrompt, forceOption, generatorOptions, openGenerator } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
 const { temperature: _replaced, ...writing } = generatorOptions;
@@ -30,6 +31,7 @@ const options = z.object({
     })
     .describe('temperatures, with commas between them')
     .meta({ valueName: 'LIST' }),
+  force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -62,6 +64,7 @@ export const command = defineCommand({
         sampling: { topP: given.topP, topK: given.topK, maxTokens: given.maxTokens },
         seed: given.seed,
         out: given.out ?? join(given.dataset ?? dirname(given.triples!), 'candidates.jsonl'),
+        force: given.force,
         signal: context.signal,
         progress: context.progress,
       });
@@ -74,12 +77,12 @@ export const command = defineCommand({
 
 function print(result: CandidateResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
-  const { queries, candidates, reused, duplicates, empty, cutByLength, cutByContext, tokens } = result;
+  const { queries, candidates, reused, duplicates, empty, cutByLength, tokens } = result;
   context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries from before`);
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
   context.say(`${duplicates} duplicates, ${empty} empty, ${cutByLength} cut at the token limit`);
-  if (cutByContext > 0) context.warn(`${cutByContext} candidates were cut where the context was full: raise --context`);
+  for (const warning of textWarnings(result, 'candidates')) context.warn(warning);
   if (duplicates > candidates / 2)
     context.warn(
       'more than half of the candidates are duplicates: raise the temperatures, or use a server that heeds seeds',

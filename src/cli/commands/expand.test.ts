@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ChatServer } from '../../../test/support/chat-server.ts';
+import { generatorOptions } from '../open-generator.ts';
 
 /** The built program, as a user starts it; `npm test` builds first. */
 const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
@@ -13,12 +14,16 @@ const QUERIES = 40;
 
 let folder: string;
 let server: ChatServer;
+/** What the server thinks aloud before each text. */
+let thought: string | undefined;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'expand-command-'));
+  thought = undefined;
   server = await ChatServer.start(async () => {
-    await sleep(25);
-    return undefined;
+    if (thought === undefined) return void (await sleep(25));
+    const message = { content: `${thought}${thought.endsWith('</think>') ? 'a tower' : ''}` };
+    return { status: 200, body: { choices: [{ message, finish_reason: 'length' }] } };
   });
   const ids = Array.from({ length: QUERIES }, (_, index) => `q${index}`);
   await mkdir(join(folder, 'qrels'));
@@ -94,6 +99,53 @@ describe('llm-qe expand', () => {
     expect(code).toBe(1);
     expect(log).toMatch(/goes on where it stopped/);
     expect(out).toBe('');
+  });
+
+  it('stores no thoughts, sends variables of the chat template, and replaces nothing that they changed', async () => {
+    thought = '<think>The user wants';
+    const out = join(folder, 'expansions.jsonl');
+    const first = await finish(start(out));
+    expect(JSON.parse(first.out)).toMatchObject({ unfinishedThought: QUERIES, empty: QUERIES });
+    expect(first.log).toMatch(
+      /40 expansions are empty, since the model used up its tokens for thinking: raise --max-tokens/,
+    );
+    thought = '<think>The user wants</think>';
+    const kwargs = ['--chat-template-kwargs', '{"enable_thinking": false}'];
+    const refused = await finish(start(out, ...kwargs));
+    expect(refused.code).toBe(2);
+    expect(refused.log).toMatch(/chat template.*\n.*--out.*--force/);
+    expect((await finish(start(out, ...kwargs, '--force'))).code).toBe(0);
+    expect(server.calls.at(-1)!.chat_template_kwargs).toEqual({ enable_thinking: false });
+    const [line] = (await readFile(out, 'utf8')).split('\n');
+    expect(JSON.parse(line!)).toMatchObject({ text: 'a tower', raw: '<think>The user wants</think>a tower' });
+  });
+
+  it('reads variables of the chat template as a JSON object', () => {
+    const { chatTemplateKwargs } = generatorOptions;
+    expect(chatTemplateKwargs.parse('{"enable_thinking": false, "date_string": "x"}')).toEqual({
+      ...{ enable_thinking: false, date_string: 'x' },
+    });
+    for (const json of ['{', '[1]', '"x"', '{"a b": 1}']) {
+      expect(() => chatTemplateKwargs.parse(json)).toThrow(/expected a JSON object/);
+    }
+    expect(chatTemplateKwargs.parse('{"__proto__": {"x": 1}}')).toEqual({});
+  });
+
+  it('keeps the expansions of a search', async () => {
+    const search = () => {
+      const words = ['search', '--corpus', folder, '--query', 'x', '--expand', '--retriever', 'bm25', '--json'];
+      return finish(
+        spawn(process.execPath, [MAIN, ...words, '--generator', server.baseUrl], {
+          stdio: ['ignore', 'pipe', 'pipe'],
+          env: { ...process.env, LLM_QE_HOME: join(folder, 'home') },
+        }),
+      );
+    };
+    const [first, second] = [await search(), await search()];
+    expect(first.code).toBe(0);
+    expect(second.out).toBe(first.out);
+    expect(server.calls).toHaveLength(1);
+    expect(server.calls[0]!.max_tokens).toBe(128);
   });
 
   it('refuses q2a, whose answers would leak the gold document', async () => {

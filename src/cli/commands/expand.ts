@@ -8,10 +8,11 @@ import {
   expandQueries,
   type Generator,
   type PromptTemplate,
+  textWarnings,
 } from '../../generate/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
@@ -24,6 +25,7 @@ const options = z.object({
   limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries, as in evaluate'),
   out: z.string().optional().describe('default expansions.jsonl in the data set').meta({ valueName: 'FILE' }),
   ...generatorOptions,
+  force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
@@ -32,7 +34,7 @@ export const command = defineCommand({
   name: 'expand',
   summary: 'let a language model write expansions of queries',
   description:
-    "Writes expansions.jsonl and, in BEIR's layout, queries_<task>.jsonl beside it. Every expansion is journalled at once:\nthe same command goes on where it was stopped, and repeats nothing. Servers get the key in OPENAI_API_KEY.",
+    "Writes expansions.jsonl and, in BEIR's layout, queries_<task>.jsonl beside it. Every expansion is journalled at once:\nthe same command goes on where it was stopped, and repeats nothing; more samples or queries cost only themselves. Files of another\ngenerator, prompt or setting are not replaced without --force. Servers get the key in OPENAI_API_KEY.",
   options,
   examples: [
     ['llm-qe expand --dataset data/scifact', 'one passage a query by the default model'],
@@ -59,6 +61,7 @@ export const command = defineCommand({
         seed: given.seed,
         out: given.out ?? join(dataset.folder, 'expansions.jsonl'),
         timings: !given.deterministic,
+        force: given.force,
         signal: context.signal,
         progress: context.progress,
       });
@@ -105,8 +108,7 @@ function print(
   if (seconds > 0)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
-  if (statistics.cutByContext > 0)
-    context.warn(`${statistics.cutByContext} expansions were cut where the context was full: raise --context`);
+  for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
   if (statistics.empty > 0)
     context.warn(`${statistics.empty} expansions are empty: those are searched with the query alone`);
   context.say(`wrote ${files.expansions}`);

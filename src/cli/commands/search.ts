@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { documentText, readExpansions, readQueries } from '../../data/index.ts';
-import { expandQueries } from '../../generate/index.ts';
+import { expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
-import { sha256, UsageError } from '../../system/index.ts';
+import { cacheHome, contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
@@ -92,30 +90,31 @@ async function passagesOf({ query, expansions }: Options): Promise<string[] | un
   return undefined;
 }
 
-/** The passages for the one query; nothing is kept of them. */
+/** The passages for the one query. They are kept in the cache, under a key of all that decides them: the next time costs no LLM. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {
   const prompt = await choosePrompt(given);
-  const folder = await mkdtemp(join(tmpdir(), 'llm-qe-search-'));
   const generator = await openGenerator({ ...given, sequences: Math.min(given.sequences, given.samples) }, context);
   try {
-    const { files } = await expandQueries({
-      queries: [{ id: sha256(given.query).slice(0, 16), text: given.query }],
-      generator,
-      prompt,
-      sampling: samplingOf(given),
-      samples: given.samples,
-      seed: given.seed,
-      out: join(folder, 'expansions.jsonl'),
+    const { fingerprint, contextSize } = generator;
+    const { query, samples, seed } = given;
+    const sampling = samplingOf(given);
+    const key = contentKey({ fingerprint, contextSize, prompt: prompt.text, sampling, samples, seed, query });
+    const { files, statistics } = await expandQueries({
+      queries: [{ id: sha256(query).slice(0, 16), text: query }],
+      ...{ generator, prompt, sampling, samples, seed },
+      out: join(cacheHome(), 'expansions', key.slice(0, 32), 'expansions.jsonl'),
+      // A cache: what another version left there is worth nothing.
+      force: true,
       signal: context.signal,
       progress: context.progress,
     });
     const written = [...(await readExpansions(files.expansions)).values()].flat();
     const passages = written.map(({ text }) => text).filter((text) => text !== '');
+    for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
     if (passages.length === 0) context.warn('the LLM wrote nothing: the query is searched as it is');
     return passages;
   } finally {
     await generator.close();
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -1,8 +1,9 @@
+import { availableParallelism } from 'node:os';
 import type { LlamaModel } from 'node-llama-cpp';
 import { type ChatTemplate, ggufChatTemplate, openCheckpoint, type TensorInfo } from '../../models/index.ts';
 import { AbortedError, contentKey, ModelError, type Progress, throwIfAborted } from '../../system/index.ts';
 import { FinishedQueue } from '../finished-queue.ts';
-import type { Generation, GenerationRequest, Generator } from '../generator.ts';
+import type { ChatMessage, Generation, GenerationRequest, Generator } from '../generator.ts';
 import { RequestFeed } from '../request-feed.ts';
 import { type AdaptedModel, type Adapter, adaptedModel, findAdapters } from './adapters.ts';
 import { fitPrompt } from './fit-prompt.ts';
@@ -18,6 +19,8 @@ export interface LlamaOptions {
   /** Tokens that prompt and text may have together. Default 1024, at most what the model was trained on. */
   contextSize?: number | undefined;
   adapters?: readonly Adapter[] | undefined;
+  /** More variables for the chat template, such as `enable_thinking`. They are part of the fingerprint. */
+  chatTemplateKwargs?: Readonly<Record<string, unknown>> | undefined;
   /** Each text depends on its request alone: one thread, one sequence in a batch. Slower. Default false. */
   deterministic?: boolean | undefined;
   /** 'auto' uses the graphics card where the installed binaries can. Default false. */
@@ -57,13 +60,25 @@ export async function loadGenerator(model: GeneratorModel, options: LlamaOptions
     weights: isQuick ? 'Q8_0' : undefined,
     model: model.fingerprint,
     template: template.source,
+    variables: options.chatTemplateKwargs,
+    computed: computedBy(options),
     adapters: adapters.map(({ sha256, scale }) => ({ sha256, scale })),
   });
   const { contextSize = DEFAULT_CONTEXT } = options;
-  return new LlamaGenerator({ id: model.name, fingerprint, contextSize }, template, async (signal) => {
+  const render = (messages: ChatMessage[]) => template.renderPrompt(messages, options.chatTemplateKwargs);
+  return new LlamaGenerator({ id: model.name, fingerprint, contextSize }, render, async (signal) => {
     const path = isQuick ? await quickCopyOf(model, { signal, progress: options.progress }) : model.path;
     return openLlamaModel({ path, vocabularySize, adapters }, options, signal);
   });
+}
+
+/**
+ * What of the machine decides a text: rounding differs between a processor and a graphics card, and between one thread and several. How many
+ * several are is left out: with more than one, the shape of each batch hangs on time, and even equal runs differ.
+ */
+function computedBy({ deterministic = false, gpu = false, threads = availableParallelism() }: LlamaOptions): string {
+  const by = gpu ? 'graphics card' : threads === 1 || deterministic ? 'one thread' : 'several threads';
+  return deterministic ? `${by}, one text at a time` : by;
 }
 
 interface ModelFile extends AdaptedModel {
@@ -99,7 +114,7 @@ class LlamaGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
   readonly contextSize: number;
-  readonly #template: ChatTemplate;
+  readonly #render: (messages: ChatMessage[]) => string;
   readonly #open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>;
   #opened: OpenLlamaModel | undefined;
   /** The run before; native work that an abort left behind is waited for. */
@@ -107,13 +122,13 @@ class LlamaGenerator implements Generator {
 
   constructor(
     { id, fingerprint, contextSize }: { id: string; fingerprint: string; contextSize: number },
-    template: ChatTemplate,
+    render: (messages: ChatMessage[]) => string,
     open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>,
   ) {
     this.id = id;
     this.fingerprint = fingerprint;
     this.contextSize = contextSize;
-    this.#template = template;
+    this.#render = render;
     this.#open = open;
   }
 
@@ -184,7 +199,7 @@ class LlamaGenerator implements Generator {
 
   #prepare(model: LlamaModel, request: GenerationRequest, room: number): Job {
     const { tokens: prompt, cut } = fitPrompt(request, promptRoom(request, room), {
-      promptTokens: (messages) => [...model.tokenize(this.#template.renderPrompt(messages), true)],
+      promptTokens: (messages) => [...model.tokenize(this.#render(messages), true)],
       tokens: (text) => [...model.tokenize(text)],
       textOf: (tokens) => model.detokenize(tokens as unknown as Parameters<LlamaModel['detokenize']>[0]),
     });

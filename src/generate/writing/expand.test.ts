@@ -133,7 +133,10 @@ describe('expandQueries', () => {
     const before = await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')));
     const refused = await expand(change).catch((thrown: unknown) => thrown);
     expect(refused).toBeInstanceOf(OtherSettingsError);
-    expect(refused).toMatchObject({ message: expect.stringMatching(words), fix: expect.stringMatching(/--out.*--force/) });
+    expect(refused).toMatchObject({
+      message: expect.stringMatching(words),
+      fix: expect.stringMatching(/--out.*--force/),
+    });
     expect(await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')))).toEqual(before);
     expect((await expand({ ...change, force: true })).statistics).toMatchObject({ expansions: 3, reused: 0 });
     expect(await readFile(files.expansions, 'utf8')).not.toBe(before[0]);
@@ -164,7 +167,8 @@ describe('expandQueries', () => {
 
   it('refuses the journal of version 0.1.0, and puts it aside when it is told to', async () => {
     const journal = join(folder, 'expansions.jsonl.journal');
-    const line = '{"query":"a","sample":0,"text":"old","finish":"stop","promptTokens":1,"completionTokens":1,"key":"k"}\n';
+    const line =
+      '{"query":"a","sample":0,"text":"old","finish":"stop","promptTokens":1,"completionTokens":1,"key":"k"}\n';
     await writeFile(journal, line);
     await expect(expand()).rejects.toThrow(/earlier version of llm-qe/);
     expect(await readFile(journal, 'utf8')).toBe(line);
@@ -187,7 +191,13 @@ describe('expandQueries', () => {
     generator.answer = ({ id }) =>
       id.startsWith('a') ? { text: '', promptTooLong: true } : { text: '', reasoning: 'Let me think' };
     const { statistics, files } = await expand({ queries: [...QUERIES, { id: 'blank', text: ' \n' }] });
-    expect(statistics).toMatchObject({ expansions: 4, empty: 4, blankQuery: 1, promptTooLong: 1, unfinishedThought: 2 });
+    expect(statistics).toMatchObject({
+      expansions: 4,
+      empty: 4,
+      blankQuery: 1,
+      promptTooLong: 1,
+      unfinishedThought: 2,
+    });
     // A prompt that is too long is so the second time, too.
     expect(generator.asked.map(({ id }) => id).sort()).toEqual(['a/0', 'b/0', 'b/0', 'c/0/0', 'c/0/0']);
     const expansions = await readExpansions(files.expansions);

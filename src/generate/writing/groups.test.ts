@@ -37,10 +37,7 @@ class SlowAtFirst implements Generator {
   async close() {}
 }
 
-function groups(
-  count: number,
-  known: (row: number) => ReadonlyMap<number, WrittenText> | undefined = () => undefined,
-) {
+function groups(count: number, known: (row: number) => ReadonlyMap<number, WrittenText> | undefined = () => undefined) {
   return Array.from({ length: count }, (_none, row) => ({
     item: row,
     requests: [0, 1].map((place) => ({ id: `${row}/${place}`, messages: [], sampling: SAMPLING, seed: 1 })),
@@ -83,10 +80,7 @@ describe('completeGroups', () => {
   ])('asks only for what is not known, where %s', async (_name, again) => {
     const known = (row: number, ...places: number[]) =>
       new Map(
-        places.map((place) => [
-          place,
-          readWrittenText(textFor({ id: `${row}/${place}` } as GenerationRequest), 1),
-        ]),
+        places.map((place) => [place, readWrittenText(textFor({ id: `${row}/${place}` } as GenerationRequest), 1)]),
       );
     const generator = new SlowAtFirst();
     const given = groups(8, (row) => (row === 7 ? known(row, 1) : row === 2 ? undefined : known(row, 0, 1)));

@@ -117,7 +117,10 @@ async function isOfEarlierVersion(path: string): Promise<boolean> {
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
       const head = buffer.toString('utf8', 0, bytesRead).trimStart();
-      return head.startsWith('{"query":') || (head.startsWith('{"queryId":') && !/^\{"queryId":"(?:[^"\\]|\\.)*","key":/.test(head));
+      return (
+        head.startsWith('{"query":') ||
+        (head.startsWith('{"queryId":') && !/^\{"queryId":"(?:[^"\\]|\\.)*","key":/.test(head))
+      );
     } finally {
       await handle.close();
     }

@@ -9,7 +9,16 @@ import {
   type StageManifest,
   writeStageManifest,
 } from '../../files/index.ts';
-import { AbortedError, contentKey, DataError, deriveSeed, isAbort, isThere, type Progress, SILENT } from '../../system/index.ts';
+import {
+  AbortedError,
+  contentKey,
+  DataError,
+  deriveSeed,
+  isAbort,
+  isThere,
+  type Progress,
+  SILENT,
+} from '../../system/index.ts';
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { completeGroups, type GroupOptions, type RequestGroup } from './groups.ts';
 import { KeptTexts } from './kept-texts.ts';

@@ -53,9 +53,12 @@ export function textWarnings(counts: TextCounts, unit: string): string[] {
     [cutByContext, 'were cut where the context was full: raise --context'],
     [
       unfinishedThought,
-      "are empty, since the model used up its tokens for thinking: raise --max-tokens, or switch its thinking off, for many models with --chat-template-kwargs '{\"enable_thinking\": false}'",
+      'are empty, since the model used up its tokens for thinking: raise --max-tokens, or switch its thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
     ],
-    [promptTooLong, 'were not written, since the prompt is longer than the context: raise --context, or shorten the query'],
+    [
+      promptTooLong,
+      'were not written, since the prompt is longer than the context: raise --context, or shorten the query',
+    ],
     [blankQuery, 'were not written, since their query is blank'],
   ];
   return sentences.filter(([count]) => count > 0).map(([count, what]) => `${count} ${unit} ${what}`);

@@ -23,9 +23,15 @@ describe('cutThoughts', () => {
     ['Kimi', `◁think▷hm◁/think▷${ANSWER}`],
     ['Command A', `<|START_THINKING|>hm<|END_THINKING|>${ANSWER}`],
     ['a solution', `<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>${ANSWER}<|end_of_solution|>`],
-    ['gpt-oss', `<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}<|return|>`],
+    [
+      'gpt-oss',
+      `<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}<|return|>`,
+    ],
     ['gpt-oss without a thought', `<|channel|>final<|message|>${ANSWER}`],
-    ['gpt-oss, two thoughts', `<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}`],
+    [
+      'gpt-oss, two thoughts',
+      `<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}`,
+    ],
     ['gpt-oss without special tokens', `analysisThe user wants a passage.assistantfinal${ANSWER}`],
   ])('takes what stands behind the last thought: %s', (_name, written) => {
     const { text, unfinished } = cutThoughts(written);

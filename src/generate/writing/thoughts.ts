@@ -48,7 +48,8 @@ export function cutThoughts(written: string): ThoughtlessText {
   const ends = MARKS.map(({ closing }) => endOfLast(closing, written));
   if (glued) ends.push(endOfLast(GLUED.closing, written));
   const end = Math.max(...ends);
-  if (end < 0) return { text: opensThought(written) || glued ? '' : written, unfinished: opensThought(written) || glued };
+  if (end < 0)
+    return { text: opensThought(written) || glued ? '' : written, unfinished: opensThought(written) || glued };
   const rest = written.slice(end);
   // A model that has thought before means the tag: what follows it is no answer.
   if (MARKS.some(({ opening }) => endOfLast(opening, rest) >= 0)) return { text: '', unfinished: true };

@@ -45,6 +45,8 @@ export async function expandTopics(
       sampling,
       seed,
       out: join(folder, 'expansions.jsonl'),
+      // The folder is this demonstration's; texts with other settings stay in the journal.
+      force: true,
       signal,
       progress,
     });

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { sampleCandidates, writeAnswers } from '../../generate/index.ts';
+import { sampleCandidates, WRITERS_FORMAT, writeAnswers } from '../../generate/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { leftOutOf } from '../../report/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
@@ -16,8 +16,9 @@ function writerKey(
   model: ResolvedModel | undefined,
   maxTokens: number,
 ): Record<string, unknown> {
-  if (writer.servers.length > 0) return { served: writer.serverModel ?? writer.model ?? writer.servers };
-  return { model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
+  const writers = WRITERS_FORMAT;
+  if (writer.servers.length > 0) return { writers, served: writer.serverModel ?? writer.model ?? writer.servers };
+  return { writers, model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
 }
 
 /** Samples many expansions of each training query. */
@@ -49,6 +50,8 @@ export const candidatesStage: AlignmentStage = {
         'candidates cut at the token limit': result.cutByLength,
         'candidates cut where the context was full': result.cutByContext,
         'candidates without text': result.empty,
+        'candidates without text, since the LLM was still thinking': result.unfinishedThought,
+        'candidates without text, since the prompt is longer than the context': result.promptTooLong,
       });
       return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { loadTopics, type Topics } from '../../evaluate/index.ts';
-import { expandQueries, type Generator } from '../../generate/index.ts';
+import { expandQueries, type Generator, WRITERS_FORMAT } from '../../generate/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { type LeftOut, leftOutOf } from '../../report/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
@@ -35,6 +35,7 @@ function armSettings(context: AlignmentContext, arm: WritingArm): Record<string,
   const { recipe, models, prompt } = context;
   const { seeds: _seeds, ...sampling } = recipe.expansion;
   return {
+    writers: WRITERS_FORMAT,
     generator: models.generator.fingerprint,
     context: contextOf(recipe.generator, sampling.maxTokens),
     gpu: recipe.generator.gpu || undefined,
@@ -120,6 +121,8 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
 const partSchema = z.object({
   ...{ expansions: z.number(), empty: z.number(), cutByLength: z.number() },
   cutByContext: z.number().default(0),
+  unfinishedThought: z.number().default(0),
+  promptTooLong: z.number().default(0),
 });
 
 /** Of all parts of an arm. */
@@ -130,6 +133,8 @@ function unwritten(parts: readonly unknown[]): LeftOut[] {
     'expansions cut at the token limit': sum('cutByLength'),
     'expansions cut where the context was full': sum('cutByContext'),
     'expansions without text: the query is searched as it is': sum('empty'),
+    'expansions without text, since the LLM was still thinking': sum('unfinishedThought'),
+    'expansions without text, since the prompt is longer than the context': sum('promptTooLong'),
   });
 }
 
