@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { DataError, isAbort, systemFault, throwIfAborted } from '../system/index.ts';
+import { DataError, isAbort, refuseStandIn, STAND_IN_BYTES, systemFault, throwIfAborted } from '../system/index.ts';
 
 /** One line of a text file, without its end. */
 export interface TextLine {
@@ -28,7 +28,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
  * byte order mark is dropped, lines may end in LF or CR LF. Lines of nothing but white space are left out (and
  * counted).
  *
- * @throws DataError for a missing file, bytes that are not UTF-8, broken or cut gzip, and an overlong line
+ * @throws DataError for a missing file, something else in its place, bytes that are not UTF-8, broken or cut gzip, and an overlong line
  */
 export async function* readLines(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine> {
   for await (const lines of readLineBatches(file, options)) {
@@ -81,6 +81,12 @@ async function openPlain(file: string): Promise<Readable> {
   }
   const start: Buffer | null = bytes.read();
   if (start !== null) bytes.unshift(start);
+  try {
+    refuseStandIn(start?.subarray(0, STAND_IN_BYTES) ?? Buffer.alloc(0), file);
+  } catch (error) {
+    bytes.destroy();
+    throw error;
+  }
   if (start?.[0] !== 0x1f || start[1] !== 0x8b) return bytes;
   const plain = createGunzip({ chunkSize: 1 << 18 });
   // The error reaches the reader through `plain`, which the pipeline destroys with it.

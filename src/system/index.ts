@@ -54,6 +54,7 @@ export {
   renamedSetting,
   withDefaults,
 } from './settings.ts';
+export { refuseStandIn, refuseStandInFile, STAND_IN_BYTES } from './stand-in.ts';
 export { workerFile } from './worker-file.ts';
 export type { Answer, Serve } from './worker-messages.ts';
 export { WorkerThread, type WorkerThreadOptions } from './worker-thread.ts';

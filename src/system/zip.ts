@@ -8,6 +8,7 @@ import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { AbortedError, DataError, isAbort, LlmQeError, systemFault, throwIfAborted } from './errors.ts';
 import { makeFolder } from './folders.ts';
 import { isInsideFolder } from './safe-path.ts';
+import { refuseStandInFile } from './stand-in.ts';
 
 export interface UnpackOptions {
   /** Which files are wanted, by their name inside the archive. Default: all. */
@@ -38,6 +39,7 @@ const HARMLESS_BYTES = 16 * 2 ** 20;
  */
 export async function unpackZip(file: string, folder: string, options: UnpackOptions = {}): Promise<string[]> {
   throwIfAborted(options.signal);
+  await refuseStandInFile(file);
   const zip = await openPromise(file, { autoClose: false, strictFileNames: true }).catch((error: unknown) => {
     throw zipFault(error, file);
   });

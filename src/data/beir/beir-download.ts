@@ -11,6 +11,7 @@ import {
   isThere,
   makeFolder,
   type Progress,
+  refuseStandInFile,
   SILENT,
   syncFolder,
   systemFault,
@@ -87,6 +88,7 @@ async function fetchTo(
     await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
   }
   try {
+    await refuseStandInFile(zip);
     await checkMd5(zip, source.md5, signal);
     await unpackTo(target, zip, name, source, signal);
   } catch (error) {

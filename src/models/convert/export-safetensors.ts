@@ -2,7 +2,7 @@ import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError, makeFolder, systemFault, writeDurably } from '../../system/index.ts';
 import { ENCODERS } from '../formats/element-encoders.ts';
-import { readIfPresent } from '../formats/model-text-file.ts';
+import { readModelJson } from '../formats/model-text-file.ts';
 import { type SafetensorsType, type StreamedTensor, writeModelSafetensors } from '../formats/safetensors-writer.ts';
 import { elementCount } from '../formats/tensor-file.ts';
 import { type ExportOptions, type ExportSource, withSource, writingTask } from './export-source.ts';
@@ -56,14 +56,8 @@ async function writeConfig(source: ExportSource, fresh: string, dtype: ExportDty
 
 async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const file = join(folder, 'config.json');
-  const text = await readIfPresent(file);
-  if (text === undefined) throw new ModelError('no such file', { file, fix: 'Name the folder of a whole model.' });
-  try {
-    const config: unknown = JSON.parse(text);
-    if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
-  } catch {
-    // Said below.
-  }
+  const config = await readModelJson(file);
+  if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
   throw new ModelError('is not a JSON object', { file, fix: 'Fetch the file again.' });
 }
 

@@ -1,8 +1,9 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { ModelError, type Progress, SILENT, UsageError } from '../../system/index.ts';
+import { type Progress, SILENT, UsageError } from '../../system/index.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import type { Checkpoint } from '../formats/checkpoint-contract.ts';
+import { readModelJson } from '../formats/model-text-file.ts';
 import type { LoraAdapter } from './adapter.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
@@ -80,12 +81,7 @@ export async function sourceConfig({ gguf, folder }: ExportSource): Promise<Lang
 /** The base's config.json as it stands, or what the GGUF's metadata make of it. @throws ModelError */
 export async function sourceSettings({ gguf, folder }: ExportSource): Promise<unknown> {
   if (gguf !== undefined) return hfConfigOfGguf(gguf);
-  const file = join(folder, 'config.json');
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (cause) {
-    throw new ModelError('is missing or no JSON', { file, fix: 'Name a folder with its config.json.', cause });
-  }
+  return readModelJson(join(folder, 'config.json'));
 }
 
 /** Tells of weights that are written. @param bytes in all */

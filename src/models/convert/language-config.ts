@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
-import { readIfPresent } from '../formats/model-text-file.ts';
+import { readModelJson } from '../formats/model-text-file.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 
 const size = z.int().positive();
@@ -71,15 +71,7 @@ export interface LanguageConfig {
  */
 export async function readLanguageConfig(folder: string): Promise<LanguageConfig> {
   const file = join(folder, 'config.json');
-  const text = await readIfPresent(file);
-  if (text === undefined) throw new ModelError('holds no config.json', { file: folder, fix: 'Fetch the model again.' });
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch (cause) {
-    throw new ModelError('is not JSON', { file, fix: 'Fetch the file again.', cause });
-  }
-  return parseLanguageConfig(file, raw);
+  return parseLanguageConfig(file, await readModelJson(file));
 }
 
 /** Checks the settings of a config.json. @throws ModelError as {@link readLanguageConfig} */

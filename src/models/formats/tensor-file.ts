@@ -1,5 +1,12 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { LlmQeError, ModelError, ResourceError, systemFault } from '../../system/index.ts';
+import {
+  LlmQeError,
+  ModelError,
+  ResourceError,
+  refuseStandIn,
+  STAND_IN_BYTES,
+  systemFault,
+} from '../../system/index.ts';
 import type { ElementFormat } from './element-formats.ts';
 
 /** Bytes read and converted at a time, so that a large tensor costs its own size and little more. */
@@ -32,7 +39,7 @@ export class TensorFile {
     this.#handle = handle;
   }
 
-  /** @throws ModelError where there is no such file, or it is not a regular one */
+  /** @throws ModelError if there is no such file, it is not a regular one, or something else stands in its place */
   static async open(path: string): Promise<TensorFile> {
     let handle: FileHandle | undefined;
     try {
@@ -40,6 +47,7 @@ export class TensorFile {
       const status = await handle.stat();
       if (!status.isFile())
         throw new ModelError('is not a regular file', { file: path, fix: 'Name a checkpoint file.' });
+      await refuseStandInAt(handle, path);
       return new TensorFile(path, status.size, handle);
     } catch (error) {
       await handle?.close();
@@ -96,6 +104,11 @@ export class TensorFile {
   async close(): Promise<void> {
     await this.#handle.close();
   }
+}
+
+async function refuseStandInAt(handle: FileHandle, path: string): Promise<void> {
+  const { bytesRead, buffer } = await handle.read(new Uint8Array(STAND_IN_BYTES), 0, STAND_IN_BYTES, 0);
+  refuseStandIn(buffer.subarray(0, bytesRead), path, ModelError);
 }
 
 /** Turns "no such file" into the error of a missing model; everything else as {@link systemFault} does. */

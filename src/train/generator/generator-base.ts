@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
@@ -12,10 +12,11 @@ import {
   loadTokenizer,
   openCheckpoint,
   type ResolvedModel,
+  readModelJson,
   type TextTokenizer,
 } from '../../models/index.ts';
 import { type LlamaConfig, llamaConfigSchema } from '../../nn/index.ts';
-import { ModelError, systemFault } from '../../system/index.ts';
+import { ModelError } from '../../system/index.ts';
 
 /** A chat model that is to be trained: its weights under Transformers' names, and all it takes to speak to it. */
 export interface GeneratorBase {
@@ -72,12 +73,9 @@ async function partsOfGguf(gguf: Checkpoint): Promise<Parts> {
 async function partsOfFolder(checkpoint: Checkpoint, path: string): Promise<Parts> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const file = join(folder, 'config.json');
-  const text = await readFile(file, 'utf8').catch((error) => {
-    throw systemFault(error, file);
-  });
   return {
     checkpoint,
-    config: parseConfig(file, parseJson(file, text)),
+    config: parseConfig(file, await readModelJson(file)),
     tokenizer: await loadTokenizer(folder),
     template: await loadChatTemplate(folder),
   };
@@ -91,14 +89,6 @@ async function tokenizerOfGguf(gguf: Checkpoint): Promise<TextTokenizer> {
     return await loadTokenizer(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-function parseJson(file: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ModelError('is not JSON', { file, fix: 'Fetch the file again.', cause });
   }
 }
 

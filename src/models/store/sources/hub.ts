@@ -9,6 +9,7 @@ import {
   ModelError,
   NetworkError,
   placeInside,
+  refuseStandInFile,
   request,
   withRetries,
 } from '../../../system/index.ts';
@@ -152,6 +153,11 @@ export class HubSource implements ModelSource {
       throw error instanceof HttpError ? this.#explain(error) : error;
     });
     const record = { path: pin.path, ...found };
+    // A mirror that states nothing of a file may answer with a page of its own.
+    await refuseStandInFile(target, ModelError).catch(async (error: unknown) => {
+      await rm(target, { force: true });
+      throw error;
+    });
     if ((await isAsStated(record, target, expected)) !== false) return record;
     await rm(target, { force: true });
     throw refusal(`${this.label} sent other bytes for ${pin.path} than the ones it lists`);

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { findStandIn, refuseStandIn } from './stand-in.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const LFS = `version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 90868376\n`;
+
+test.each([
+  [LFS, /Git LFS pointer/, /git lfs pull/],
+  [LFS.replace('git-lfs.github.com', 'hawser.github.com'), /Git LFS pointer/, /./],
+  ['/annex/objects/SHA256E-s123--abc.bin\n', /git-annex/, /git annex get/],
+  ['../../.git/annex/objects/aa/bb/SHA256E-s1--c', /git-annex/, /./],
+  ['<!DOCTYPE html><html><title>Sign in</title>', /web page/, /token/],
+  ['\n  <html lang="en">', /web page/, /./],
+  ['<!-- proxy --> <HTML>', /web page/, /./],
+  ['<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', /web page/, /./],
+  ['Entry not found', /"Entry not found"/, /revision/],
+  ['404: Not Found', /404/, /./],
+  ['404 page not found\n', /404/, /./],
+  ['Not Found', /Not Found/, /./],
+  ['Repository not found', /Repository/, /./],
+  ['Access to model owner/name is restricted. You must be authenticated to access it.', /restricted/, /access/],
+  ['Invalid credentials in Authorization header', /credentials/, /./],
+  ['Invalid username or password.', /password/, /./],
+  ['{"error":"Entry not found"}', /Entry not found/, /./],
+  ['{"detail":"Not Found"}', /Not Found/, /./],
+  ['{"message":"Bad credentials","status":"401","documentation_url":"x"}', /Bad credentials/, /./],
+  ['502 Bad Gateway', /Bad Gateway/, /./],
+])('%j is told', (text, reason, fix) => {
+  const found = findStandIn(bytes(text));
+  expect(found?.reason).toMatch(reason);
+  expect(found?.fix).toMatch(fix);
+  expect(() => refuseStandIn(bytes(text), 'x.bin')).toThrow(/x\.bin: /);
+});
+
+test.each([
+  '',
+  '{}',
+  '{"_id":"1","text":"Entry not found"}',
+  '{"error":"x","model_type":"bert"}',
+  '{"error":{"a":1}}',
+  'query-id\tcorpus-id\tscore\n',
+  'q1 Q0 not found 1 2.5 run',
+  'the page was not found by the reader, who left',
+  'version 3\n',
+  'Forbidden City is a palace',
+  'GGUF\x03\0\0\0',
+  '<s> is a token',
+  '[PAD]\n[UNK]\n',
+])('%j is the file itself', (text) => {
+  expect(findStandIn(bytes(text))).toBeUndefined();
+});
+
+test('nothing takes long', () => {
+  const long = [
+    '<!--'.repeat(1000),
+    ' '.repeat(4096),
+    `access to ${'x'.repeat(4000)}`,
+    `{"error":"${'x'.repeat(4000)}`,
+  ];
+  const started = performance.now();
+  for (const text of long) findStandIn(bytes(text));
+  expect(performance.now() - started).toBeLessThan(200);
+});

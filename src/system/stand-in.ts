@@ -1,0 +1,105 @@
+import { open } from 'node:fs/promises';
+import { DataError, type FaultOptions, systemFault } from './errors.ts';
+
+/** What lies in a file's place, in words, and what to do. */
+export interface StandIn {
+  reason: string;
+  fix: string;
+}
+
+/** Bytes at a file's beginning that are looked at. A server's refusal is shorter, and so there as a whole. */
+export const STAND_IN_BYTES = 4096;
+
+const LFS_POINTER = /^version https:\/\/(git-lfs\.github\.com|hawser\.github\.com)\/spec\/v\d/;
+const ANNEX_POINTER = /^\/?(\.\.\/)*(\.git\/)?annex\/objects\//;
+const WEB_PAGE =
+  /^\s*(<!--[\s\S]*?-->\s*)*(<!doctype\s+html|<html\b|<head\b|<body\b|<\?xml[^>]*\?>\s*(<!doctype\s+html|<html\b|<Error\b))/i;
+/** What hubs, buckets and proxies answer instead of a file. */
+const REFUSAL =
+  /^\s*"?((error:?\s*)?(\d{3}:?\s*)?(entry|file|page|repository|revision|model|object)?\s*(page\s+)?not found|404.{0,40}|no such (file|key|object).{0,80}|access (to .{1,200} is restricted.{0,300}|denied)|invalid (username or password|credentials.{0,80})|(401 )?unauthorized|(403 )?forbidden|(500 )?internal server error|(502 )?bad gateway|(503 )?service (temporarily )?unavailable|too many requests|rate limit.{0,80})\.?"?\s*$/is;
+
+/**
+ * Tells what is often saved or checked out in place of a file: a pointer of Git LFS or git-annex, a web page (of a login or an
+ * error), a server's words of refusal. Whoever opens a file of a model or of data asks here first.
+ * @param start the file's first bytes, at most {@link STAND_IN_BYTES}
+ */
+export function findStandIn(start: Uint8Array): StandIn | undefined {
+  const text = new TextDecoder().decode(start.subarray(0, STAND_IN_BYTES));
+  if (LFS_POINTER.test(text)) {
+    return {
+      reason: 'is a Git LFS pointer, which stands for the file, and not the file itself',
+      fix: 'Fetch the file itself: `git lfs install && git lfs pull` in its repository, or download it by its address.',
+    };
+  }
+  if (ANNEX_POINTER.test(text)) {
+    return {
+      reason: 'is a pointer of git-annex, which stands for the file, and not the file itself',
+      fix: 'Fetch the file itself: `git annex get FILE` (or `datalad get FILE`) in its repository.',
+    };
+  }
+  if (WEB_PAGE.test(text)) {
+    return {
+      reason: 'is a web page (perhaps of a login or an error), and not the file itself',
+      fix: 'Fetch the file itself: check its address, and log in or send the access token that it asks for.',
+    };
+  }
+  const words = start.length < STAND_IN_BYTES ? refusalIn(text) : undefined;
+  return words === undefined
+    ? undefined
+    : {
+        reason: `holds what a server said instead of the file: ${JSON.stringify(words.slice(0, 120))}`,
+        fix: 'Fetch the file again: check its name, its revision and your access to it.',
+      };
+}
+
+function refusalIn(text: string): string | undefined {
+  if (REFUSAL.test(text)) return text.trim();
+  if (!text.trimStart().startsWith('{')) return undefined;
+  try {
+    const answer: unknown = JSON.parse(text);
+    return typeof answer === 'object' && answer !== null ? refusalOf(answer) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const ANSWER_KEYS = new Set([
+  'error',
+  'message',
+  'detail',
+  'status',
+  'statusCode',
+  'code',
+  'success',
+  'documentation_url',
+]);
+
+/** `{"error": "Entry not found"}` and its like: an object of nothing else. */
+function refusalOf(answer: object): string | undefined {
+  const entries = Object.entries(answer);
+  if (entries.length === 0 || !entries.every(([key]) => ANSWER_KEYS.has(key))) return undefined;
+  const words = ['error', 'message', 'detail'].map((key) => entries.find(([name]) => name === key)?.[1]);
+  return words.find((word) => typeof word === 'string');
+}
+
+/** The error that is thrown for what stands in a file's place. */
+type FaultType = new (reason: string, options: FaultOptions) => Error;
+
+/** The same for bytes in memory. @throws an error of the type given */
+export function refuseStandIn(start: Uint8Array, file: string, type: FaultType = DataError): void {
+  const found = findStandIn(start);
+  if (found !== undefined) throw new type(found.reason, { file, fix: found.fix });
+}
+
+/** The same for a file on the disk. @throws an error of the type given; DataError or ResourceError if it cannot be read */
+export async function refuseStandInFile(file: string, type: FaultType = DataError): Promise<void> {
+  const handle = await open(file).catch((error: unknown) => {
+    throw systemFault(error, file);
+  });
+  try {
+    const { bytesRead, buffer } = await handle.read(new Uint8Array(STAND_IN_BYTES), 0, STAND_IN_BYTES, 0);
+    refuseStandIn(buffer.subarray(0, bytesRead), file, type);
+  } finally {
+    await handle.close();
+  }
+}
