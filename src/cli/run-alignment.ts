@@ -1,7 +1,7 @@
 import { join, relative } from 'node:path';
 import type { EvaluationData, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
-import { type AlignResult, align, type Engine, readRecipe, type StageName } from '../pipeline/index.ts';
+import { type AlignResult, align, type Engine, readRecipe } from '../pipeline/index.ts';
 import { pValue } from '../report/index.ts';
 import type { CommandContext } from './command.ts';
 import { formatTable } from './table.ts';
@@ -11,7 +11,8 @@ export interface AlignmentChoice {
   set: readonly string[];
   engine: Engine;
   out?: string | undefined;
-  only?: StageName | undefined;
+  only?: string | undefined;
+  allowCode?: boolean | undefined;
   threads?: number | undefined;
   offline?: boolean | undefined;
   json: boolean;
@@ -20,11 +21,11 @@ export interface AlignmentChoice {
 /** Aligns by a recipe, tells each stage, and prints what was found. */
 export async function runAlignment(given: AlignmentChoice, context: CommandContext): Promise<void> {
   const recipe = await readRecipe(given.recipe, given.set);
-  const { engine, only, threads, offline } = given;
+  const { engine, only, threads, offline, allowCode } = given;
   const { signal, progress } = context;
   const result = await align(recipe, {
     folder: given.out ?? join('runs', recipe.name),
-    ...{ engine, only, threads, offline, signal, progress },
+    ...{ engine, only, threads, offline, allowCode, signal, progress },
     warn: (line) => context.warn(line),
     onStage: (name, { reused, changes, record }) => {
       context.say(reused ? `${name}: done before` : `${name}: ${record.seconds.toFixed(1)} s`);

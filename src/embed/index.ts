@@ -1,6 +1,6 @@
 export { type EncodeCorpusOptions, encodeCorpus } from './encode-corpus.ts';
 export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 export { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
-export { loadEncoder } from './local-encoder.ts';
+export { ENCODER_FORMAT, loadEncoder } from './local-encoder.ts';
 export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

@@ -20,7 +20,7 @@ import { choosePrefixes, type Prefixes } from './prefixes.ts';
 import { type FolderSettings, readFolderSettings, readSettings } from './sentence-transformers.ts';
 
 /** Raised when the same model and text would give other vectors than before. */
-const VERSION = 1;
+export const ENCODER_FORMAT = 1;
 
 /** More workers than this share the machine's threads between them. */
 const MOST_WORKERS = 8;
@@ -155,7 +155,7 @@ class LocalEncoder implements Encoder {
     this.id = model.name;
     this.dimensions = config.hidden_size;
     const decisive = { pooling, normalized: normalize, maxLength, precision, lowerCase };
-    this.fingerprint = contentKey({ version: VERSION, model: model.fingerprint, ...decisive, prefixes });
+    this.fingerprint = contentKey({ version: ENCODER_FORMAT, model: model.fingerprint, ...decisive, prefixes });
     this.settings = { ...decisive, queryPrefix: prefixes.query, documentPrefix: prefixes.document, similarity };
   }
 

@@ -22,6 +22,9 @@ const judgementSchema = z.object({
   tests: z.array(comparisonSchema.required({ holm: true })),
 });
 
+/** Raised when `evaluation.json` is another, or the same runs would give other values, alphas or tests. */
+export const EVALUATION_FORMAT = 2;
+
 /** `evaluation.json`: all that the evaluation found, as plain data. */
 export const evaluationSchema = z.object({
   dataset: z.object({ name: z.string(), documents: z.number(), dev: z.number(), test: z.number() }),

@@ -9,6 +9,7 @@ export {
 } from './arms.ts';
 export { type Comparison, compareArms, comparisonSchema, toComparison } from './comparison.ts';
 export {
+  EVALUATION_FORMAT,
   type EvaluationData,
   evaluationSchema,
   type JudgedArm,

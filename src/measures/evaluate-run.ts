@@ -15,6 +15,9 @@ export interface EvaluationOptions {
   relevanceLevel?: number | undefined;
 }
 
+/** Raised when the same run and judgements would give other numbers than before. */
+export const MEASURES_FORMAT = 1;
+
 /** What a run is worth. The values stand under the measures' names as they were asked for. */
 export interface RunEvaluation {
   /** By the id of each query that is in both the run and the judgements. */

@@ -7,7 +7,7 @@ export {
   type QueryChange,
   type RunComparison,
 } from './compare-runs.ts';
-export { type EvaluationOptions, evaluateRun, type RunEvaluation } from './evaluate-run.ts';
+export { type EvaluationOptions, evaluateRun, MEASURES_FORMAT, type RunEvaluation } from './evaluate-run.ts';
 export { DocumentNumbers, type HitList, type HitRows, Hits, TypedRun } from './hits.ts';
 export { kendallTau } from './kendall-tau.ts';
 export {

@@ -4,9 +4,8 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
+import { parseRecipe, STAGES } from './alignment-stages.ts';
 import { planAlignment } from './plan/plan.ts';
-import { parseRecipe } from './recipe/recipe.ts';
-import { STAGES, type StageName } from './run/stages.ts';
 
 /** All stages for real, on models of some thousand weights: what they write is noise, how it is kept is not. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));
@@ -57,7 +56,7 @@ const reusedIn = ({ stages }: AlignResult) => [...stages].filter(([, { reused }]
 describe('an alignment', { timeout: 240_000 }, () => {
   it('can be stopped between stages', async () => {
     const stop = new AbortController();
-    const onStage = (name: StageName) => {
+    const onStage = (name: string) => {
       if (name === 'pairs') stop.abort();
     };
     await expect(run({ signal: stop.signal, onStage })).rejects.toBeInstanceOf(AbortedError);
@@ -90,7 +89,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     for (const title of [
       'Paired tests',
       'Controls',
-      'judged by bm25',
+      'judged by BM25',
       'Choice of alpha',
       'Training',
       'Leaks',
@@ -123,7 +122,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
   });
 
   it('does anew what a changed setting touches, and nothing else', async () => {
-    const changes = new Map<StageName, string[]>();
+    const changes = new Map<string, string[]>();
     const result = await run({ set: ['dpo.beta=0.3'], onStage: (name, stage) => changes.set(name, stage.changes) });
     const touched = ['dpo', 'expand-aligned', 'evaluate'];
     expect(reusedIn(result)).toEqual(STAGES.filter((name) => !touched.includes(name)));

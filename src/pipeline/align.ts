@@ -1,14 +1,16 @@
 import { join } from 'node:path';
 import type { EvaluationData } from '../evaluate/index.ts';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
-import { stagesOf } from './alignment-stages.ts';
-import { checkRecipe, passChecks, trainingChecks, trainingsOf } from './check-recipe.ts';
+import { ALIGNMENT_STAGES } from './alignment-stages.ts';
+import { checkRecipe, machineChecks } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './run/alignment-inputs.ts';
+import type { Engine } from './run/engines.ts';
+import { passChecks } from './run/recipe-checks.ts';
 import { type FinishedStage, RunFolder } from './run/run-folder.ts';
-import type { AlignmentContext, Engine, StageName } from './run/stages.ts';
-import { checkedRewards } from './stages/preference-stages.ts';
+import { type AlignmentContext, type AlignmentStage, keyedSettings, stagesOf } from './run/stage.ts';
+import { codeIn, namedRewards } from './stages/reward-stage.ts';
 import { readEvaluation, writeAlignmentReport } from './write-report.ts';
 
 export interface AlignOptions extends InputOptions {
@@ -16,10 +18,14 @@ export interface AlignOptions extends InputOptions {
   folder: string;
   engine?: Engine | undefined;
   /** Do this stage alone; those before it must be finished. */
-  only?: StageName | undefined;
+  only?: string | undefined;
+  /** Default: those of an alignment. */
+  stages?: readonly AlignmentStage[] | undefined;
+  /** Whether modules that the recipe names may run (rewards of one's own). Default false: such a recipe is refused. */
+  allowCode?: boolean | undefined;
   warn?: ((line: string) => void) | undefined;
   /** Told of each stage as it is finished or found finished. */
-  onStage?: ((name: StageName, stage: FinishedStage) => void) | undefined;
+  onStage?: ((name: string, stage: FinishedStage) => void) | undefined;
 }
 
 export interface AlignResult {
@@ -29,7 +35,7 @@ export interface AlignResult {
   /** Undefined where the run ended before it. */
   evaluation: EvaluationData | undefined;
   reportFile: string | undefined;
-  stages: ReadonlyMap<StageName, FinishedStage>;
+  stages: ReadonlyMap<string, FinishedStage>;
 }
 
 /**
@@ -49,13 +55,14 @@ export async function align(recipe: Recipe, options: AlignOptions): Promise<Alig
 
 async function run(recipe: Recipe, options: AlignOptions & { progress: Progress }): Promise<AlignResult> {
   const runFolder = new RunFolder(options.folder);
-  await checkRecipe(recipe, options);
+  refuseCode(recipe, options);
+  await checkRecipe(recipe, options.stages ?? ALIGNMENT_STAGES, { ...options, loadsCode: true });
   const context = await openContext(recipe, options);
   try {
-    await checkTrainings(context, runFolder, options.only);
+    await checkMachine(context, runFolder, options.only);
     await runStages(context, runFolder, options);
   } finally {
-    await context.models.encoder.close();
+    await context.models.encoders.close();
   }
   const { done } = context;
   const isEvaluated = done.has('evaluate');
@@ -65,46 +72,59 @@ async function run(recipe: Recipe, options: AlignOptions & { progress: Progress 
   return { folder: options.folder, manifestFile, evaluation, reportFile, stages: done };
 }
 
-/** Opens data and models; nothing is loaded before it is needed. */
+/** A recipe may come from anybody, and modules that it names run with all that this process may do. @throws UsageError */
+function refuseCode(recipe: Recipe, { allowCode = false }: AlignOptions): void {
+  const modules = codeIn(recipe);
+  if (modules.length === 0 || allowCode) return;
+  throw new UsageError(`the recipe runs code: ${modules.join(', ')}`, {
+    fix: 'Read it, and give --allow-code if you trust it.',
+  });
+}
+
+/** Opens data, resolves models and looks at rewards; nothing is loaded before it is needed, and no code of others is run. */
 export async function openContext(
   recipe: Recipe,
-  { threads, offline, signal, progress = SILENT, engine = 'local', warn = () => {} }: Omit<AlignOptions, 'folder'>,
+  {
+    threads,
+    offline,
+    signal,
+    progress = SILENT,
+    engine = 'local',
+    warn = () => {},
+    stages = ALIGNMENT_STAGES,
+  }: Omit<AlignOptions, 'folder'>,
 ): Promise<AlignmentContext> {
   const inputs = { threads, offline, signal, progress };
   const prompt = await openPrompt(recipe.prompt);
   const answerPrompt = await openPrompt(recipe.answers.prompt);
-  const rewards = await checkedRewards(recipe);
+  const rewards = await namedRewards(recipe, { loadsCode: false });
   const data = await openData(recipe, inputs);
   const models = await openModels(recipe, inputs);
   const opened = { recipe, data, models, prompt, answerPrompt, rewards };
-  return { ...opened, options: { ...inputs, engine, warn }, done: new Map() };
+  return { ...opened, options: { ...inputs, engine, warn }, stages, done: new Map() };
 }
 
 /** Stages that are finished: the key of one is known as soon as those before it are done. */
 export async function findFinished(context: AlignmentContext, runFolder: RunFolder): Promise<AlignmentContext['done']> {
   const done: AlignmentContext['done'] = new Map();
-  for (const stage of stagesOf(context.recipe)) {
-    const record = await runFolder.find(stage.name, stage.settings({ ...context, done }));
+  for (const stage of stagesOf(context)) {
+    const record = await runFolder.find(stage.name, keyedSettings(stage, { ...context, done }));
     if (record === undefined) break;
     done.set(stage.name, { record, folder: runFolder.folderOf(stage.name, record.key), reused: true, changes: [] });
   }
   return done;
 }
 
-/** What would stop a training that is still to do is found before the stages that come before it. */
-async function checkTrainings(context: AlignmentContext, runFolder: RunFolder, only: StageName | undefined) {
-  const { recipe, models, options } = context;
-  const finished = await findFinished(context, runFolder);
-  const left = trainingsOf(recipe).filter((name) => !finished.has(name));
-  if (left.length === 0) return;
-  const isElsewhere = only !== undefined && !(left as StageName[]).includes(only);
-  const { engine, signal } = options;
-  await passChecks(trainingChecks(recipe, models.generator, { engine, signal, isElsewhere }));
+/** What would stop a stage that is still to do is found before the stages that come before it. */
+async function checkMachine(context: AlignmentContext, runFolder: RunFolder, only: string | undefined) {
+  const done = await findFinished(context, runFolder);
+  const { engine, signal } = context.options;
+  await passChecks(machineChecks({ ...context, done }, { base: context.models.generator, engine, signal, only }));
 }
 
 async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {
-  for (const stage of stagesOf(context.recipe)) {
-    const settings = stage.settings(context);
+  for (const stage of stagesOf(context)) {
+    const settings = keyedSettings(stage, context);
     if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
       throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {
         fix: `Run it first (--only ${stage.name}), or all of them (without --only).`,

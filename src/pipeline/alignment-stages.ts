@@ -1,18 +1,62 @@
-import type { Recipe } from './recipe/recipe-schema.ts';
-import type { AlignmentStage } from './run/stages.ts';
-import { answersStage, candidatesStage } from './stages/candidate-stages.ts';
+import { UsageError } from '../system/index.ts';
+import { parseRecipe as parseBy, readRecipe as readBy } from './recipe/recipe.ts';
+import { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
+import type { AlignmentStage } from './run/stage.ts';
+import { answersStage } from './stages/answers-stage.ts';
+import { candidatesStage } from './stages/candidates-stage.ts';
 import { evaluateStage } from './stages/evaluation-stage.ts';
 import { expansionStages } from './stages/expansion-stages.ts';
-import { pairsStage, rewardStage } from './stages/preference-stages.ts';
+import { pairsStage } from './stages/pairs-stage.ts';
+import { rewardStage } from './stages/reward-stage.ts';
 import { dpoStage, sftStage } from './stages/training-stages.ts';
 
-const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
+/** All stages, in the order in which they run. A new one is a file under `stages` and a place in this list. */
+export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
   ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],
   ...expansionStages,
   evaluateStage,
 ];
 
-/** The stages that a recipe has, in order. */
-export function stagesOf(recipe: Recipe): AlignmentStage[] {
-  return ALIGNMENT_STAGES.filter(({ wanted }) => wanted(recipe));
+/** Their names. */
+export const STAGES: readonly string[] = ALIGNMENT_STAGES.map(({ name }) => name);
+
+/**
+ * Reads a recipe: a YAML file, or the name of one that comes with the package (`demo`, `paper`, `smoke`).
+ *
+ * @param overrides `key.key=value` each, the value written as in YAML; they replace what the file says
+ * @param stages whose sections the recipe may have; default: those of an alignment
+ * @throws DataError naming file, line and key; UsageError for an override that cannot be
+ */
+export function readRecipe(
+  fileOrName: string,
+  overrides: readonly string[] = [],
+  stages: readonly AlignmentStage[] = ALIGNMENT_STAGES,
+): Promise<Recipe> {
+  return readBy(fileOrName, overrides, schemaOf(stages));
+}
+
+/** As {@link readRecipe}, of a text. @param file named by errors */
+export function parseRecipe(
+  text: string,
+  file: string,
+  overrides: readonly string[] = [],
+  stages: readonly AlignmentStage[] = ALIGNMENT_STAGES,
+): Recipe {
+  return parseBy(text, file, overrides, schemaOf(stages));
+}
+
+/** The schema of a recipe, with the sections that stages bring along. @throws UsageError for a section that two have */
+function schemaOf(stages: readonly AlignmentStage[]): typeof recipeSchema {
+  let schema = recipeSchema;
+  for (const { name, sections } of stages) {
+    if (sections === undefined) continue;
+    const twice = Object.keys(sections).find((key) => Object.hasOwn(schema.shape, key));
+    if (twice !== undefined) {
+      throw new UsageError(`stage ${name} brings section ${twice}, which there is already`, {
+        fix: 'Name it otherwise.',
+      });
+    }
+    schema = schema.extend(sections) as typeof recipeSchema;
+  }
+  return schema;
 }

@@ -4,9 +4,12 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DataError, ResourceError, SILENT, UsageError } from '../system/index.ts';
 import { align } from './align.ts';
-import { checkRecipe, passChecks, trainingChecks } from './check-recipe.ts';
+import { ALIGNMENT_STAGES, parseRecipe } from './alignment-stages.ts';
+import { checkRecipe as checkBy, machineChecks } from './check-recipe.ts';
 import { planAlignment } from './plan/plan.ts';
-import { parseRecipe } from './recipe/recipe.ts';
+import type { Recipe } from './recipe/recipe-schema.ts';
+import { passChecks } from './run/recipe-checks.ts';
+import type { CheckOptions } from './run/stage.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-check-'));
 const MODEL = resolve('src/generate/goldens/tiny-llama.gguf');
@@ -19,6 +22,8 @@ dpo: { maxLength: 64 }
 sft: { maxLength: 64 }
 `;
 const base = { name: 'tiny', path: MODEL, format: 'gguf' as const, fingerprint: 'tiny', source: 'goldens' };
+const checkRecipe = (one: Recipe, options: CheckOptions = {}) =>
+  checkBy(one, ALIGNMENT_STAGES, { loadsCode: true, ...options });
 const recipe = (...set: string[]) => parseRecipe(RECIPE, 'tiny.yaml', set);
 
 beforeAll(() => {
@@ -82,8 +87,10 @@ describe('the settings of a recipe', () => {
 });
 
 describe('the trainings of a recipe', () => {
-  const check = (set: string[], options: Parameters<typeof trainingChecks>[2] = {}) =>
-    passChecks(trainingChecks(recipe(...set), base, options));
+  const check = (set: string[], options: CheckOptions & { only?: string } = {}) =>
+    passChecks(
+      machineChecks({ recipe: recipe(...set), stages: ALIGNMENT_STAGES, done: new Map() }, { base, ...options }),
+    );
 
   it('are held against the model', async () => {
     await expect(check([])).resolves.toBeUndefined();
@@ -93,7 +100,7 @@ describe('the trainings of a recipe', () => {
 
   it('by TRL need TRL on the machine that trains', async () => {
     await expect(check([], { engine: 'trl' })).rejects.toBeInstanceOf(ResourceError);
-    await expect(check([], { engine: 'trl', isElsewhere: true })).resolves.toBeUndefined();
+    await expect(check([], { engine: 'trl', only: 'candidates' })).resolves.toBeUndefined();
   });
 });
 
@@ -110,7 +117,8 @@ describe('what is found', () => {
     expect(found['evaluation.measure']).toMatch(/^bad: there is no measure.*Known are/);
     expect(found['answers.prompt']).toMatch(/^missing: \/nope.txt/);
     expect(found['reward.weights']).toBe('ready: rank-gold=1, rank-answer=1');
-    expect(found.training).toMatch(/^bad: .*"nope".*q_proj/);
+    const training = Object.keys(found).find((input) => input.startsWith('dpo of '))!;
+    expect(found[training]).toMatch(/^bad: .*"nope".*q_proj/);
     expect(found.TRL).toMatch(/^missing: TRL is not installed.*pip install/);
   });
 

@@ -1,8 +1,19 @@
 export { type AlignOptions, type AlignResult, align } from './align.ts';
+export { ALIGNMENT_STAGES, parseRecipe, readRecipe, STAGES } from './alignment-stages.ts';
 export { type DemoOptions, type DemoResult, type DemoSettings, type NextSearch, runDemo } from './demo/demo.ts';
 export { type AlignmentPlan, type PlannedStage, planAlignment } from './plan/plan.ts';
-export { parseRecipe, readRecipe } from './recipe/recipe.ts';
 export { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
+export { type EncoderSource, encoderOf } from './run/encoders.ts';
+export { ENGINES, type Engine } from './run/engines.ts';
+export type { Estimate, Known, PlannedFile } from './run/estimates.ts';
 export { GGUF_CACHE } from './run/open-writer.ts';
+export { check, type RecipeCheck } from './run/recipe-checks.ts';
 export { type FinishedStage, RunFolder, type StageRecord } from './run/run-folder.ts';
-export { ENGINES, type Engine, STAGES, type StageName } from './run/stages.ts';
+export {
+  type AlignmentContext,
+  type AlignmentStage,
+  hashOf,
+  outputOf,
+  type StageOutcome,
+  sectionOf,
+} from './run/stage.ts';

@@ -2,8 +2,9 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isThere, packageVersion, writeDurably } from '../system/index.ts';
 import { recipeHash } from './recipe-hash.ts';
+import { encoderOf } from './run/encoders.ts';
 import type { RunFolder } from './run/run-folder.ts';
-import type { AlignmentContext } from './run/stages.ts';
+import type { AlignmentContext } from './run/stage.ts';
 import { generationSeeds } from './stages/expansion-stages.ts';
 
 /** What a rerun may differ in. */
@@ -64,7 +65,7 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
         name: models.answerGenerator.name,
         fingerprint: models.answerGenerator.fingerprint,
       },
-      encoder: { name: models.encoder.id, fingerprint: models.encoder.fingerprint, ...models.encoder.settings },
+      encoder: encoderFacts(context),
     },
     prompts: { expansion: prompt.text, answer: answerPrompt.text },
     host: hostFacts(options.threads),
@@ -76,6 +77,13 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
     })),
     seconds: [...done.values()].reduce((sum, { record }) => sum + record.seconds, 0),
   };
+}
+
+/** As the evaluation used it; before, as far as it is known without being opened. */
+function encoderFacts(context: AlignmentContext): Record<string, unknown> {
+  const { name, key } = encoderOf(context);
+  const used = context.done.get('evaluate')?.record.result.encoder as Record<string, unknown> | undefined;
+  return { name, ...(used ?? key) };
 }
 
 function hostFacts(threads: number | undefined) {

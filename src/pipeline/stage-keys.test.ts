@@ -2,15 +2,22 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ENCODER_FORMAT } from '../embed/index.ts';
+import { EVALUATION_FORMAT } from '../evaluate/index.ts';
 import { PROMPTS } from '../generate/index.ts';
-import { UsageError } from '../system/index.ts';
-import { openContext } from './align.ts';
-import { parseRecipe } from './recipe/recipe.ts';
+import { MEASURES_FORMAT } from '../measures/index.ts';
+import { RankReward, REWARD_FORMAT, ZScoreReward } from '../reward/index.ts';
+import { SILENT, UsageError } from '../system/index.ts';
+import { align, openContext } from './align.ts';
+import { ALIGNMENT_STAGES, parseRecipe } from './alignment-stages.ts';
+import { planAlignment } from './plan/plan.ts';
 import { recipeHash } from './recipe-hash.ts';
-import type { AlignmentContext, AlignmentStage } from './run/stages.ts';
-import { answersStage, candidatesStage } from './stages/candidate-stages.ts';
+import { type AlignmentContext, type AlignmentStage, keyedSettings } from './run/stage.ts';
+import { answersStage } from './stages/answers-stage.ts';
+import { candidatesStage } from './stages/candidates-stage.ts';
+import { evaluateStage } from './stages/evaluation-stage.ts';
 import { expansionStages } from './stages/expansion-stages.ts';
-import { rewardStage } from './stages/preference-stages.ts';
+import { rewardStage } from './stages/reward-stage.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
 const at = (...names: string[]) => join(folder, ...names);
@@ -36,13 +43,11 @@ afterAll(() => {
 });
 
 async function open(...set: string[]): Promise<AlignmentContext> {
-  const context = await openContext(parseRecipe(RECIPE, 'tiny.yaml', set), { threads: 1 });
-  await context.models.encoder.close();
-  return context;
+  return openContext(parseRecipe(RECIPE, 'tiny.yaml', set), { threads: 1 });
 }
 
 async function keyOf(stage: AlignmentStage, ...set: string[]): Promise<string> {
-  return JSON.stringify(stage.settings(await open(...set)));
+  return JSON.stringify(keyedSettings(stage, await open(...set)));
 }
 
 describe('the key of what an LLM writes', () => {
@@ -55,7 +60,8 @@ describe('the key of what an LLM writes', () => {
       served: await open(served),
       servedSmaller: await open(served, 'generator.context=300'),
     };
-    const key = (stage: AlignmentStage, name: keyof typeof contexts) => JSON.stringify(stage.settings(contexts[name]));
+    const key = (stage: AlignmentStage, name: keyof typeof contexts) =>
+      JSON.stringify(keyedSettings(stage, contexts[name]));
     for (const stage of [candidatesStage, answersStage, ...expansionStages]) {
       expect(key(stage, 'same')).toBe(key(stage, 'default'));
       expect(key(stage, 'smaller')).not.toBe(key(stage, 'default'));
@@ -131,5 +137,82 @@ describe('the key of the rewards', () => {
     await expect(opened).rejects.toThrow(/searches a corpus with judgements, and triples have none/);
     await expect(opened).rejects.toBeInstanceOf(UsageError);
     await expect(open(data, 'reward.weights={change-nDCG@10: 0, rank-gold: 1}')).resolves.toBeDefined();
+  });
+});
+
+describe('the code', () => {
+  it('stands in the key of every stage by a version', async () => {
+    const context = await open();
+    for (const stage of ALIGNMENT_STAGES) {
+      const keyed = keyedSettings(stage, context);
+      expect(keyed.version).toBe(stage.version);
+      expect(JSON.stringify(keyedSettings({ ...stage, version: 99 }, context))).not.toBe(JSON.stringify(keyed));
+    }
+  });
+
+  it('of rewards, measures and evaluation stands there too', async () => {
+    const weights = 'reward.weights={rank-gold: 1, zScore-answer: 1, change-nDCG@10: 1}';
+    const context = await open(weights);
+    expect(rewardStage.settings(context)).toMatchObject({
+      format: REWARD_FORMAT,
+      codeOfRewards: {
+        'rank-gold': new RankReward('gold').fingerprint,
+        'zScore-answer': new ZScoreReward('answer').fingerprint,
+        'change-nDCG@10': expect.stringContaining(`measures/${MEASURES_FORMAT}`),
+      },
+    });
+    expect(evaluateStage.settings(context)).toMatchObject({
+      formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT },
+    });
+    for (const stage of [rewardStage, evaluateStage]) {
+      expect(stage.inputs(context).encoder).toMatchObject({ format: ENCODER_FORMAT });
+    }
+  });
+
+  it('is part of the hash of a recipe', async () => {
+    const context = await open();
+    const stages = context.stages.map((one) => (one.name === 'dpo' ? { ...one, version: 99 } : one));
+    expect(recipeHash({ ...context, stages })).not.toBe(recipeHash(context));
+  });
+});
+
+describe('modules that a recipe names', () => {
+  const file = at('loud.mjs');
+  const set = `reward.weights={${JSON.stringify(file)}: 1}`;
+  const recipe = () => parseRecipe(RECIPE, 'tiny.yaml', [set]);
+  const ran = () => (globalThis as { loudRan?: boolean }).loudRan === true;
+  beforeAll(() => {
+    const source = 'globalThis.loudRan = true;\nexport default ({ candidates }) => candidates.map(() => 1);\n';
+    writeFileSync(file, `import './loud-lib.mjs';\n${source}`);
+    writeFileSync(at('loud-lib.mjs'), 'export const one = 1;\n');
+  });
+
+  it('are run by no plan, no key and no run without leave', async () => {
+    const plan = await planAlignment(recipe(), { folder: at('run'), engine: 'local', progress: SILENT });
+    expect(plan.inputs).toContainEqual({
+      input: 'reward.weights',
+      state: 'ready',
+      detail: expect.stringContaining('=1'),
+    });
+    expect(plan.recipeHash).toBeDefined();
+    await keyOf(rewardStage, set);
+    const refused = align(recipe(), { folder: at('run') });
+    await expect(refused).rejects.toThrow(`the recipe runs code: ${file}`);
+    await expect(refused).rejects.toBeInstanceOf(UsageError);
+    expect(ran()).toBe(false);
+  });
+
+  it('are another reward when a file changes that they import', async () => {
+    const before = await keyOf(rewardStage, set);
+    writeFileSync(at('loud-lib.mjs'), 'export const one = 2;\n');
+    expect(await keyOf(rewardStage, set)).not.toBe(before);
+  });
+
+  it('run with leave', async () => {
+    writeFileSync(at('no-reward.mjs'), 'globalThis.loudRan = true;\n');
+    const other = parseRecipe(RECIPE, 'tiny.yaml', [`reward.weights={${JSON.stringify(at('no-reward.mjs'))}: 1}`]);
+    const run = align(other, { folder: at('run'), allowCode: true });
+    await expect(run).rejects.toThrow(/exports no reward function/);
+    expect(ran()).toBe(true);
   });
 });

@@ -6,8 +6,9 @@ import type { RewardAudit } from '../reward/index.ts';
 import { DataError, systemFault } from '../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../train/index.ts';
 import { describeRun, writeReportPage } from './manifest.ts';
+import { encoderOf } from './run/encoders.ts';
 import type { RunFolder } from './run/run-folder.ts';
-import { type AlignmentContext, outputOf, type StageName } from './run/stages.ts';
+import { type AlignmentContext, outputOf } from './run/stage.ts';
 
 /** What the evaluation stage found. @throws DataError */
 export async function readEvaluation(context: AlignmentContext): Promise<EvaluationData> {
@@ -44,7 +45,7 @@ export async function writeAlignmentReport(
   return writeReportPage(context, run, page);
 }
 
-async function metricsOf(context: AlignmentContext, stage: StageName): Promise<MetricsRecord[]> {
+async function metricsOf(context: AlignmentContext, stage: string): Promise<MetricsRecord[]> {
   const file = outputOf(context, stage, 'metrics');
   return file === undefined ? [] : readMetrics(dirname(file));
 }
@@ -100,9 +101,10 @@ function flatten(value: unknown, path = ''): [string, string][] {
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, path === '' ? key : `${path}.${key}`));
 }
 
-function remarksOf({ recipe, models }: AlignmentContext, { seeds, main }: EvaluationData): string[] {
+function remarksOf(context: AlignmentContext, { seeds, main }: EvaluationData): string[] {
+  const { recipe } = context;
   const remarks = [
-    `The encoder that rewards the candidates (${models.encoder.id}) also judges the arms: a gain by it may be a gain by it alone.${recipe.evaluation.judges.length > 0 ? ' The other judges above were not trained for.' : ''}`,
+    `The encoder that rewards the candidates (${encoderOf(context).name}) also judges the arms: a gain by it may be a gain by it alone.${recipe.evaluation.judges.length > 0 ? ' The other judges above were not trained for.' : ''}`,
     `One training seed. ${seeds.length === 1 ? 'One generation seed: another gives other passages, so the scores themselves are noisy.' : `Scores are means over ${seeds.length} generation seeds.`}`,
   ];
   const edges = main.arms

@@ -5,7 +5,7 @@ export { type Choosable, type ChosenPair, choosePairs, type PairChoice, type Unp
 export type { Distribution } from './pairs/distribution.ts';
 export { defaultPairSettings, type PairSettings, pairSettings } from './pairs/pair-settings.ts';
 export { type QueryGroup, readCandidateGroups, readRewardGroups } from './query-groups.ts';
-export { type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
+export { REWARD_FORMAT, type RewardOptions, type RewardResult, rewardCandidates } from './reward-candidates.ts';
 export { type RewardSummary, readRewardSummary } from './reward-summary.ts';
 export {
   type CandidateSet,
@@ -16,6 +16,7 @@ export {
 } from './rewards/candidate-set.ts';
 export {
   checkRewards,
+  modulesAmong,
   type NamedReward,
   type OpenedRewards,
   openRewards,

@@ -69,8 +69,8 @@ export interface RewardResult {
 const journalSchema = z.object({ queryId: idSchema, key: z.string(), records: z.array(rewardSchema) });
 type JournalLine = z.output<typeof journalSchema>;
 
-/** Changes when the meaning of a number in the file changes. */
-const VERSION = 1;
+/** Raised when the meaning of a number in the file changes. */
+export const REWARD_FORMAT = 1;
 
 /**
  * Rewards candidates, a batch of queries at a time: memory does not grow with their number. Each query's rewards go into a
@@ -297,7 +297,7 @@ function foreignAnswer(file: string | undefined, { queryId, documentId }: Answer
 
 function settingsOf({ encoder, expansionRole = 'query', mixture }: RewardOptions): Record<string, unknown> {
   const rewards = mixture.map(({ reward, weight }) => ({ name: reward.name, fingerprint: reward.fingerprint, weight }));
-  return { version: VERSION, encoder: encoder.fingerprint, expansionRole, rewards };
+  return { version: REWARD_FORMAT, encoder: encoder.fingerprint, expansionRole, rewards };
 }
 
 function manifestOf(options: RewardOptions, result: RewardSummary): StageManifest {

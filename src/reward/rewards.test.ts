@@ -98,7 +98,7 @@ describe('rank rewards', () => {
 
 describe('similarity rewards', () => {
   it.each(['margin-gold', 'margin-answer'])('had another name: %s', async (name) => {
-    const opened = checkRewards([name], { isJudged: true, isAnswered: true });
+    const opened = checkRewards([name], { isJudged: true, isAnswered: true, loadsCode: true });
     await expect(opened).rejects.toThrow(`reward ${name} is now called ${name.replace('margin', 'zScore')}`);
   });
 

@@ -22,7 +22,14 @@ const options = z.object({
     .meta({ valueName: 'KEY=VALUE' }),
   answerGenerator,
   plan: z.boolean().default(false).describe('check the inputs and state queries, tokens, disk and hours; run nothing'),
-  only: z.enum(STAGES).optional().describe('do this stage alone; those before it must be finished'),
+  only: z
+    .enum(STAGES as [string, ...string[]])
+    .optional()
+    .describe('do this stage alone; those before it must be finished'),
+  allowCode: z
+    .boolean()
+    .default(false)
+    .describe('run the modules that the recipe names (rewards of your own); --plan never does'),
   engine: z.enum(ENGINES).default('local').describe("train here, or with TRL's own trainer where it is installed"),
   threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
   offline: offlineOption,

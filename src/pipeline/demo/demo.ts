@@ -28,7 +28,7 @@ import {
 } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
-import { readRecipe } from '../recipe/recipe.ts';
+import { readRecipe } from '../alignment-stages.ts';
 import { openPrompt } from '../run/alignment-inputs.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
 

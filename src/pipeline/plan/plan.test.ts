@@ -6,7 +6,6 @@ import { summarizeModel } from '../../models/index.ts';
 import { SILENT } from '../../system/index.ts';
 import { readRecipe } from '../recipe/recipe.ts';
 import type { FinishedStage } from '../run/run-folder.ts';
-import type { StageName } from '../run/stages.ts';
 import { type AlignmentPlan, type PlanOptions, planAlignment } from './plan.ts';
 import { ratesOf } from './planned-rates.ts';
 
@@ -42,7 +41,7 @@ async function planOf(name: string, overrides: string[] = [], options: Partial<P
   return planAlignment(recipe, { folder: join(folder, 'run'), engine: 'local', progress: SILENT, ...options });
 }
 
-const stageOf = ({ stages }: AlignmentPlan, wanted: StageName) => stages.find(({ stage }) => stage === wanted)!;
+const stageOf = ({ stages }: AlignmentPlan, wanted: string) => stages.find(({ stage }) => stage === wanted)!;
 const fileOf = ({ files }: AlignmentPlan, words: RegExp) => files.find(({ file }) => words.test(file));
 
 describe('the plan of the published settings', () => {
@@ -129,7 +128,7 @@ describe('rates', () => {
     const stages = new Map([
       ['candidates', finished({ tokensPerSecond: 900 })],
       ['expand-zeroShot', finished({ 'test-42': { tokensPerSecond: 0 }, 'test-43': { tokensPerSecond: 70 } })],
-    ] as [StageName, FinishedStage][]);
+    ] as [string, FinishedStage][]);
     const facts = { parameters: LLAMA } as Parameters<typeof ratesOf>[3];
     const [served, own] = [await readRecipe('paper', [SERVER]), await readRecipe('paper')];
     expect(ratesOf(served, stages, 'runs/x', facts)).toMatchObject({

@@ -7,7 +7,8 @@ import {
 } from '../../models/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError, whatForbids } from '../../system/index.ts';
 import { findFinished, openContext } from '../align.ts';
-import { type RecipeCheck, settingsChecks, trainingChecks, trainingsOf } from '../check-recipe.ts';
+import { ALIGNMENT_STAGES } from '../alignment-stages.ts';
+import { machineChecks, settingsChecks } from '../check-recipe.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { recipeHash } from '../recipe-hash.ts';
@@ -19,11 +20,13 @@ import {
   openData,
   openPrompt,
 } from '../run/alignment-inputs.ts';
+import type { Engine } from '../run/engines.ts';
+import { finite, type PlannedFile, type QueryCounts, type Rates, type RecipeModels } from '../run/estimates.ts';
+import { type ModelFacts, modelFacts } from '../run/model-facts.ts';
+import type { RecipeCheck } from '../run/recipe-checks.ts';
 import { RunFolder } from '../run/run-folder.ts';
-import type { AlignmentContext, Engine, StageName } from '../run/stages.ts';
-import { estimateStages, type QueryCounts, type Rates } from './estimates.ts';
-import { type ModelFacts, modelFacts } from './model-facts.ts';
-import { finite, type PlannedFile, plannedFiles, type RecipeModels } from './planned-files.ts';
+import { type AlignmentContext, type AlignmentStage, stagesOf } from '../run/stage.ts';
+import { plannedFiles } from './planned-files.ts';
 import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
 
 /** One input that a recipe names, or a part of its settings. */
@@ -36,7 +39,7 @@ export interface PlannedInput {
 
 /** What one stage would take at most: every text is reckoned at its token limit. Null is not known. */
 export interface PlannedStage {
-  stage: StageName;
+  stage: string;
   state: 'finished' | 'to do';
   /** Queries, or pairs, and what is made of them. */
   work: string;
@@ -70,7 +73,9 @@ export interface PlanOptions extends InputOptions {
   engine: Engine;
   progress: Progress;
   /** The one stage that is to be done here: TRL is not asked for where it does not train. */
-  only?: StageName | undefined;
+  only?: string | undefined;
+  /** Default: those of an alignment. */
+  stages?: readonly AlignmentStage[] | undefined;
 }
 
 /** Tokens of a prompt that is not known yet, and of a query. */
@@ -81,20 +86,18 @@ const [PROMPT_TOKENS, QUERY_TOKENS] = [60, 20];
  * folder already is not counted.
  */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
-  const { inputs, counts, models, hash, finished } = await lookAt(recipe, options);
-  const { engine, folder } = options;
+  const { engine, folder, stages: all = ALIGNMENT_STAGES } = options;
+  const { inputs, counts, models, hash, finished } = await lookAt(recipe, all, options);
   const rates = ratesOf(recipe, finished, folder, models.generator);
-  const estimates = estimateStages(recipe, {
-    ...{ engine, counts, rates: valuesOf(rates), ...models },
-    prompt: await promptTokens(recipe),
-  });
-  const stages = estimates.map(({ stage, work, tokens, bytes, seconds }): PlannedStage => {
-    const state = finished.has(stage) ? 'finished' : 'to do';
-    return { stage, state, work, tokens: finite(tokens), bytes: finite(bytes), seconds: finite(seconds) };
+  const known = { engine, counts, rates: valuesOf(rates), ...models, prompt: await promptTokens(recipe) };
+  const stages = stagesOf({ stages: all, recipe }).map((stage): PlannedStage => {
+    const { work, tokens, bytes, seconds } = stage.estimate(recipe, known);
+    const state = finished.has(stage.name) ? 'finished' : 'to do';
+    return { stage: stage.name, state, work, tokens: finite(tokens), bytes: finite(bytes), seconds: finite(seconds) };
   });
   const left = stages.filter(({ state }) => state === 'to do');
-  const isToDo = (name: StageName) => left.some(({ stage }) => stage === name);
-  const files = await plannedFiles(recipe, models, { engine, isToDo });
+  const isToDo = (name: string) => left.some(({ stage }) => stage === name);
+  const files = await plannedFiles(recipe, models, { stages: all, engine, isToDo });
   return {
     ...{ recipe: recipe.name, recipeHash: hash, inputs, files, stages },
     total: totalOf(left, files),
@@ -118,21 +121,18 @@ function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[])
 }
 
 /** Looks at data, models and settings, and at what is finished. */
-async function lookAt(recipe: Recipe, options: PlanOptions) {
+async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
   const inputs: PlannedInput[] = [];
   const counted = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
     const opened = await openData(recipe, options);
     return { value: await countQueries(recipe, opened), detail: opened.dataset.folder };
   });
   const models = await lookAtModels(recipe, inputs, options);
-  await runChecks(inputs, settingsChecks(recipe, options));
+  await runChecks(inputs, settingsChecks(recipe, stages, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
-  const { hash, finished } = isReady ? await known(recipe, options) : { hash: undefined, finished: NONE };
-  const left: StageName[] = trainingsOf(recipe).filter((name) => !finished.has(name));
-  const isElsewhere = options.only !== undefined && !left.includes(options.only);
-  if (left.length > 0) {
-    await runChecks(inputs, trainingChecks(recipe, models.generator.model, { ...options, isElsewhere }));
-  }
+  const { hash, finished } = isReady ? await known(recipe, stages, options) : { hash: undefined, finished: NONE };
+  const facts = { ...options, base: models.generator.model };
+  await runChecks(inputs, machineChecks({ recipe, stages, done: finished }, facts));
   return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
 }
 
@@ -224,12 +224,12 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
 const NONE: AlignmentContext['done'] = new Map();
 
 /** The hash of the recipe, and the stages that are finished in its folder. */
-async function known(recipe: Recipe, options: PlanOptions) {
-  const context = await openContext(recipe, { ...options, offline: true });
+async function known(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
+  const context = await openContext(recipe, { ...options, stages, offline: true });
   try {
     return { hash: recipeHash(context), finished: await findFinished(context, new RunFolder(options.folder)) };
   } finally {
-    await context.models.encoder.close();
+    await context.models.encoders.close();
   }
 }
 

@@ -1,11 +1,9 @@
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import { finite, type Rates } from '../run/estimates.ts';
+import type { ModelFacts } from '../run/model-facts.ts';
 import type { FinishedStage } from '../run/run-folder.ts';
-import type { StageName } from '../run/stages.ts';
-import type { Rates } from './estimates.ts';
-import type { ModelFacts } from './model-facts.ts';
-import { finite } from './planned-files.ts';
 
-/** Tokens a second, and who says so. */
+/** Tokens per second, and who says so. */
 export interface PlannedRate {
   /** Null where nobody knows. */
   tokensPerSecond: number | null;
@@ -13,7 +11,7 @@ export interface PlannedRate {
 }
 
 /**
- * The default generator on two cores, tokens a second: 135 million parameters, 32 texts side by side, prompts of 60 tokens.
+ * The default generator on two cores, tokens per second: 135 million parameters, 32 texts side by side, prompts of 60 tokens.
  * Larger models are slower about as their parameters are more.
  */
 const STATED = { embedded: 150, training: 250, parameters: 134_515_008 };
@@ -21,7 +19,7 @@ const STATED = { embedded: 150, training: 250, parameters: 134_515_008 };
 /** Measured in the folder, else as the recipe states them, else by the size of the model; of servers nobody else can tell. */
 export function ratesOf(
   { rates, generator: { servers } }: Recipe,
-  finished: ReadonlyMap<StageName, FinishedStage>,
+  finished: ReadonlyMap<string, FinishedStage>,
   folder: string,
   { parameters }: ModelFacts,
 ): Record<keyof Rates, PlannedRate> {

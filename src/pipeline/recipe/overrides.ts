@@ -1,4 +1,5 @@
 import { parse } from 'yaml';
+import type { z } from 'zod';
 import { UsageError } from '../../system/index.ts';
 import { checkPath, discriminatorAt, keysOfVariant } from './recipe-keys.ts';
 
@@ -32,8 +33,8 @@ export function parseOverride(words: string): Override {
  * the new shape does not know goes away.
  * @throws UsageError for a key that the schema does not know
  */
-export function setIn(content: Record<string, unknown>, { words, path, value }: Override): void {
-  const fault = checkPath(path, content);
+export function setIn(content: Record<string, unknown>, { words, path, value }: Override, schema: z.ZodObject): void {
+  const fault = checkPath(path, content, schema);
   if (fault !== undefined) {
     const key = fault.path.map(String).join('.');
     throw new UsageError(`--set ${words}: ${key}: ${fault.message}`, { fix: fault.fix });
@@ -46,10 +47,10 @@ export function setIn(content: Record<string, unknown>, { words, path, value }: 
     place = place[key] as Record<string, unknown>;
   }
   const last = path.at(-1)!;
-  const isOtherShape = discriminatorAt(parent) === last && Object.hasOwn(place, last) && place[last] !== value;
+  const isOtherShape = discriminatorAt(parent, schema) === last && Object.hasOwn(place, last) && place[last] !== value;
   place[last] = value;
   if (!isOtherShape) return;
-  const known = keysOfVariant(parent, place);
+  const known = keysOfVariant(parent, place, schema);
   for (const key of Object.keys(place)) if (!known.includes(key)) delete place[key];
 }
 

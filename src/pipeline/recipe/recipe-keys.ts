@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { type RenamedSettings, renamedSetting } from '../../system/index.ts';
-import { RENAMED_KEYS, recipeSchema } from './recipe-schema.ts';
+import { RENAMED_KEYS } from './recipe-schema.ts';
 
 /** A key of a recipe, as the names on the way to it. */
 export type KeyPath = readonly PropertyKey[];
@@ -17,23 +17,23 @@ export interface KeyFault {
 }
 
 /**
- * Holds a path against the schema.
+ * Holds a path against the schema of a recipe.
  * @param content what is known of the recipe: it tells which keys a section with a `kind` has
  * @returns undefined for a key that there is
  */
-export function checkPath(path: KeyPath, content: unknown): KeyFault | undefined {
-  let schema: z.ZodType = recipeSchema;
+export function checkPath(path: KeyPath, content: unknown, recipe: z.ZodType): KeyFault | undefined {
+  let schema = recipe;
   let value = content;
   for (const [depth, part] of path.entries()) {
     const key = String(part);
     const here = path.slice(0, depth + 1);
     const keys = keysOf(schema, value);
-    if (FORBIDDEN.includes(key)) return { path: here, message: 'is no name for a key', fix: fixOf(here, keys) };
+    if (FORBIDDEN.includes(key)) return { path: here, message: 'is no name for a key', fix: fixOf(here, keys, recipe) };
     if (keys === undefined) {
       const of = path.slice(0, depth).map(String).join('.');
       return { path: here, message: `${of} holds no keys`, fix: 'Set it as a whole.' };
     }
-    if (keys !== 'any' && !Object.hasOwn(keys, key)) return unknownKey(here, keys);
+    if (keys !== 'any' && !Object.hasOwn(keys, key)) return unknownKey(here, keys, recipe);
     schema = keys === 'any' ? valueSchema(schema) : keys[key]!;
     value = ownValue(value, key);
   }
@@ -41,8 +41,8 @@ export function checkPath(path: KeyPath, content: unknown): KeyFault | undefined
 }
 
 /** What to say of a key that the schema does not know. @param content as in {@link checkPath} */
-export function describeUnknown(path: KeyPath, content: unknown): KeyFault {
-  return checkPath(path, content) ?? { path, message: 'there is no such key', fix: fixOf(path, {}) };
+export function describeUnknown(path: KeyPath, content: unknown, recipe: z.ZodType): KeyFault {
+  return checkPath(path, content, recipe) ?? { path, message: 'there is no such key', fix: fixOf(path, {}, recipe) };
 }
 
 /** Deeper than any recipe; an alias to what it stands in goes on for ever. */
@@ -67,8 +67,8 @@ export function findForbidden(content: unknown, path: KeyPath = []): Pick<KeyFau
 }
 
 /** The key that tells the shape of the section at a path, such as `kind` of `data`; undefined if there is none. */
-export function discriminatorAt(path: KeyPath): string | undefined {
-  let schema: z.ZodType = recipeSchema;
+export function discriminatorAt(path: KeyPath, recipe: z.ZodType): string | undefined {
+  let schema = recipe;
   for (const key of path) {
     const keys = keysOf(schema, undefined);
     if (keys === undefined || keys === 'any' || !Object.hasOwn(keys, String(key))) return undefined;
@@ -78,8 +78,8 @@ export function discriminatorAt(path: KeyPath): string | undefined {
 }
 
 /** The keys of the section at a path, if its discriminator has a certain value. */
-export function keysOfVariant(path: KeyPath, content: unknown): readonly string[] {
-  let schema: z.ZodType = recipeSchema;
+export function keysOfVariant(path: KeyPath, content: unknown, recipe: z.ZodType): readonly string[] {
+  let schema = recipe;
   for (const key of path) {
     const keys = keysOf(schema, undefined);
     if (keys === undefined || keys === 'any' || !Object.hasOwn(keys, String(key))) return [];
@@ -126,30 +126,32 @@ function ownValue(content: unknown, key: string): unknown {
   return (content as Record<string, unknown>)[key];
 }
 
-function unknownKey(path: KeyPath, keys: Shape): KeyFault {
+function unknownKey(path: KeyPath, keys: Shape, recipe: z.ZodType): KeyFault {
   const key = String(path.at(-1));
   const section = path.length === 2 ? String(path[0]) : '';
   const renamed: RenamedSettings = Object.hasOwn(RENAMED_KEYS, section) ? RENAMED_KEYS[section]! : {};
   const old = renamedSetting(key, renamed, (name) => [...path.slice(0, -1), name].map(String).join('.'));
   if (old !== undefined) return { path, ...old };
-  return { path, message: 'there is no such key', fix: fixOf(path, keys) };
+  return { path, message: 'there is no such key', fix: fixOf(path, keys, recipe) };
 }
 
 /** What may have been meant: a like key here, the same key elsewhere, and all keys that there are here. */
-function fixOf(path: KeyPath, keys: Shape | 'any' | undefined): string {
+function fixOf(path: KeyPath, keys: Shape | 'any' | undefined, recipe: z.ZodType): string {
   if (keys === undefined || keys === 'any') return 'Choose another name.';
   const names = Object.keys(keys);
   const key = String(path.at(-1));
   const near = nearest(key, names);
-  const meant = near === undefined ? placesOf(key) : [[...path.slice(0, -1), near].map(String).join('.')];
+  const meant = near === undefined ? placesOf(key, recipe) : [[...path.slice(0, -1), near].map(String).join('.')];
   const question = meant.length === 0 ? '' : `Did you mean ${meant.join(' or ')}? `;
   return `${question}Known keys here are ${names.join(', ')}.`;
 }
 
 /** Sections that have a key of this name. */
-function placesOf(key: string): string[] {
-  return Object.entries(recipeSchema.shape).flatMap(([section, schema]) => {
-    const keys = keysOf(schema as z.ZodType, undefined);
+function placesOf(key: string, recipe: z.ZodType): string[] {
+  const sections = keysOf(recipe, undefined);
+  if (sections === undefined || sections === 'any') return [];
+  return Object.entries(sections).flatMap(([section, schema]) => {
+    const keys = keysOf(schema, undefined);
     return keys !== undefined && keys !== 'any' && Object.hasOwn(keys, key) ? [`${section}.${key}`] : [];
   });
 }

@@ -20,7 +20,11 @@ const MOST_BYTES = 2 ** 20;
  * @param overrides `key.key=value` each, the value written as in YAML; they replace what the file says
  * @throws DataError naming file, line and key; UsageError for an override that cannot be
  */
-export async function readRecipe(fileOrName: string, overrides: readonly string[] = []): Promise<Recipe> {
+export async function readRecipe(
+  fileOrName: string,
+  overrides: readonly string[] = [],
+  schema: typeof recipeSchema = recipeSchema,
+): Promise<Recipe> {
   if (fileOrName.includes('\0')) {
     throw new UsageError('the name of the recipe holds a NUL character', {
       fix: 'Name a file, or demo, paper or smoke.',
@@ -32,14 +36,19 @@ export async function readRecipe(fileOrName: string, overrides: readonly string[
     if (size > MOST_BYTES) {
       throw new DataError(`has ${size} bytes, and a recipe has at most ${MOST_BYTES}`, { file, fix: 'Name a recipe.' });
     }
-    return parseRecipe(await readFile(file, 'utf8'), file, overrides);
+    return parseRecipe(await readFile(file, 'utf8'), file, overrides, schema);
   } catch (error) {
     throw systemFault(error, file);
   }
 }
 
 /** As {@link readRecipe}, of a text. @param file named by errors */
-export function parseRecipe(text: string, file: string, overrides: readonly string[] = []): Recipe {
+export function parseRecipe(
+  text: string,
+  file: string,
+  overrides: readonly string[] = [],
+  schema: typeof recipeSchema = recipeSchema,
+): Recipe {
   const { content, document, lines } = readYaml(text, file);
   const given = overrides.map(parseOverride);
   const source: Source = { file, document, lines, overrides: given };
@@ -49,13 +58,13 @@ export function parseRecipe(text: string, file: string, overrides: readonly stri
     throw faultOf({ path: [], message: 'is no mapping of keys to values' }, source);
   }
   for (const override of given) {
-    setIn(content as Record<string, unknown>, override);
+    setIn(content as Record<string, unknown>, override, schema);
     const broken = findForbidden(override.value, override.path);
     if (broken !== undefined) throw faultOf(broken, source);
   }
-  const parsed = recipeSchema.safeParse(content);
+  const parsed = schema.safeParse(content);
   if (parsed.success) return parsed.data;
-  throw faultOf(toIssue(parsed.error.issues[0]!, content), source);
+  throw faultOf(toIssue(parsed.error.issues[0]!, content, schema), source);
 }
 
 /** Whether development queries are needed: not if there is one alpha to choose among, or each arm has its own. */
@@ -109,8 +118,8 @@ interface Issue {
   fix?: string | undefined;
 }
 
-function toIssue(issue: z.core.$ZodIssue, content: unknown): Issue {
-  if (issue.code === 'unrecognized_keys') return describeUnknown([...issue.path, issue.keys[0]!], content);
+function toIssue(issue: z.core.$ZodIssue, content: unknown, schema: z.ZodType): Issue {
+  if (issue.code === 'unrecognized_keys') return describeUnknown([...issue.path, issue.keys[0]!], content, schema);
   const isMissing = issue.code === 'invalid_type' && valueAt(content, issue.path) === undefined;
   return { path: issue.path, message: isMissing ? 'is missing' : issue.message };
 }

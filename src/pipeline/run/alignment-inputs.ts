@@ -7,18 +7,13 @@ import {
   type TrainingSource,
   WORDNET_CACHE,
 } from '../../data/index.ts';
-import type { Encoder } from '../../embed/index.ts';
 import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../../models/index.ts';
-import {
-  defaultRetrievalSettings,
-  openEncoder,
-  type RetrievalSettings,
-  rememberingEncoder,
-} from '../../retrieve/index.ts';
-import { contentKey, isThere, type Progress, SILENT } from '../../system/index.ts';
+import { defaultRetrievalSettings, type RetrievalSettings } from '../../retrieve/index.ts';
+import { contentKey, isThere, type Progress, refuseServerOffline, SILENT } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import { Encoders } from './encoders.ts';
 
 export interface InputOptions {
   threads?: number | undefined;
@@ -117,11 +112,10 @@ export interface AlignmentModels {
   store: ModelStore;
   generator: ResolvedModel;
   answerGenerator: ResolvedModel | undefined;
-  encoder: Encoder;
+  /** Opened when they are asked for (`encoderOf`). */
+  encoders: Encoders;
   /** Fingerprints of the other encoders that judge, by name; a server has none. */
   judges: Record<string, string>;
-  /** How the encoder searches; `alpha` is each arm's own. */
-  retrieval: RetrievalSettings;
 }
 
 /** @throws ModelError, NetworkError */
@@ -138,9 +132,12 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
   for (const name of judgingEncoders(recipe)) {
     judges[name] = (await store.resolve(name, { kind: 'encoder', signal })).fingerprint;
   }
-  const retrieval = retrievalOf(recipe, recipe.encoder.model, options);
-  const encoder = rememberingEncoder(await openEncoder(retrieval, store, signal));
-  return { store, generator, answerGenerator, encoder, judges, retrieval };
+  const { model } = recipe.encoder;
+  const retrieval = retrievalOf(recipe, model, options);
+  if (isServer(model)) refuseServerOffline(model, retrieval.offline);
+  const encoder = isServer(model) ? undefined : await store.resolve(model, { kind: 'encoder', signal });
+  const encoders = new Encoders(store, encoder, retrieval, signal);
+  return { store, generator, answerGenerator, encoders, judges };
 }
 
 /** The models among the other judges: neither BM25 nor a server. */

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { connectGenerator, type Generator, loadGenerator } from '../../generate/index.ts';
+import { connectGenerator, type Generator, loadGenerator, WRITERS_FORMAT } from '../../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../../models/index.ts';
 import { CacheKind, isThere, makeFolder, refuseServerOffline } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
@@ -72,4 +72,18 @@ async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions):
   await exportGguf(file, { base: model.path, signal, progress });
   await GGUF_CACHE.note(file, model.name);
   return file;
+}
+
+/**
+ * What names a writer in a key. A server is known by its model's name alone, or by its address if none is given: nobody can
+ * tell its weights and its context.
+ */
+export function writerKey(
+  writer: Pick<NonNullable<Recipe['answerGenerator']>, 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,
+  model: ResolvedModel | undefined,
+  maxTokens: number,
+): Record<string, unknown> {
+  const writers = WRITERS_FORMAT;
+  if (writer.servers.length > 0) return { writers, served: writer.serverModel ?? writer.model ?? writer.servers };
+  return { writers, model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
 }

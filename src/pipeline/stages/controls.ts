@@ -1,7 +1,7 @@
 import type { ArmTopics, Topics } from '../../evaluate/index.ts';
 import { analyzeEnglish } from '../../search/index.ts';
 import { Random } from '../../system/index.ts';
-import type { ArmName } from '../run/stages.ts';
+import type { ArmName } from '../run/stage.ts';
 
 /** An arm that a gain has to be told from: what an expansion does by its length or its style alone, whatever it says. */
 export interface ControlPlan {

@@ -1,13 +1,24 @@
 import { join } from 'node:path';
 import { type Document, documentText, readExpansions, writeRun } from '../../data/index.ts';
-import type { ArmTopics, EvaluationData, Judgement } from '../../evaluate/index.ts';
-import { type Topics, withExpansions } from '../../evaluate/index.ts';
-import { displayName, type Run } from '../../measures/index.ts';
+import {
+  type ArmTopics,
+  EVALUATION_FORMAT,
+  type EvaluationData,
+  type Judgement,
+  type Topics,
+  withExpansions,
+} from '../../evaluate/index.ts';
+import { displayName, MEASURES_FORMAT, parseQualityMeasure, type Run } from '../../measures/index.ts';
 import { CorpusSearch } from '../../retrieve/index.ts';
-import { throwIfAborted, writeDurably } from '../../system/index.ts';
+import { throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from '../run/stages.ts';
+import { isServer } from '../run/alignment-inputs.ts';
+import { encoderOf } from '../run/encoders.ts';
+import { type Estimate, encoderWeights, encodingSeconds, type Known, many, NUMBER_BYTES } from '../run/estimates.ts';
+import type { ModelFacts } from '../run/model-facts.ts';
+import { check } from '../run/recipe-checks.ts';
+import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from '../run/stage.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
 
@@ -19,10 +30,19 @@ function armsOf(recipe: Recipe): ArmName[] {
 /** Tunes alpha per arm on the development queries, and scores all arms on the test queries. */
 export const evaluateStage: AlignmentStage = {
   name: 'evaluate',
+  version: 1,
   wanted: () => true,
   settings(context) {
+    const { recipe } = context;
+    const { dev: _dev, test: _test, dataset: _byHash, judges: _byContent, ...evaluation } = recipe.evaluation;
+    const { similarity, expansionRole } = encoderOf(context).retrieval;
+    return {
+      formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT },
+      ...{ ...evaluation, seed: evaluation.seed ?? recipe.seed, similarity, expansionRole },
+    };
+  },
+  inputs(context) {
     const { recipe, data, models } = context;
-    const { dev: _dev, test: _test, dataset: _byHash, seed = recipe.seed, ...evaluation } = recipe.evaluation;
     const { hashes } = data.judged;
     const written = armsOf(recipe).flatMap((arm) => {
       if (arm === 'raw') return [];
@@ -30,23 +50,31 @@ export const evaluateStage: AlignmentStage = {
       return Object.entries(outputs).map(([name, { sha256 }]) => [`${arm} ${name}`, sha256]);
     });
     return {
-      ...{ ...evaluation, seed },
-      judges: evaluation.judges.map((name) => models.judges[name] ?? name),
-      encoder: models.encoder.fingerprint,
-      similarity: models.retrieval.similarity,
-      expansionRole: models.retrieval.expansionRole,
+      judges: recipe.evaluation.judges.map((name) => models.judges[name] ?? name),
+      encoder: encoderOf(context).key,
       corpus: hashes.corpus,
       queries: hashes.queries,
       qrels: [hashes.dev, hashes.test],
       expansions: Object.fromEntries(written),
     };
   },
+  checks(recipe) {
+    const { measure, judges } = recipe.evaluation;
+    return [
+      check('evaluation.measure', () => parseQualityMeasure(measure).displayName),
+      ...(judges.length > 0 ? [check('evaluation.judges', () => checkJudges(recipe))] : []),
+    ];
+  },
+  estimate: estimateEvaluation,
+  files: (recipe, { encoder, judges }) => [encoder, ...judges].flatMap((one) => encoderWeights(one, recipe)),
   async run(context, folder) {
     const { recipe, data, models, options } = context;
     const { signal, progress } = options;
     const arms = await loadArms(context);
+    const { store } = models;
+    const { retrieval, open } = encoderOf(context);
+    const encoder = await open();
     const task = progress.task('evaluating arms', arms.length * (1 + recipe.evaluation.judges.length), 'arms');
-    const { store, encoder, retrieval } = models;
     const search = new CorpusSearch(data.judged.dataset, retrieval, { signal, progress, store, encoder });
     try {
       const onArm = () => task.advance();
@@ -66,13 +94,44 @@ export const evaluateStage: AlignmentStage = {
       const evaluation = await gather(context, arms, main, size);
       const file = join(folder, 'evaluation.json');
       await writeDurably(file, `${JSON.stringify({ ...evaluation, controls, judges }, null, 1)}\n`);
-      return { outputs: { evaluation: file, ...runs.outputs }, result: {} };
+      const facts = { id: encoder.id, fingerprint: encoder.fingerprint, ...encoder.settings };
+      return { outputs: { evaluation: file, ...runs.outputs }, result: { encoder: facts } };
     } finally {
       task.done();
       await search.close();
     }
   },
 };
+
+/** The name of a server's model is known of the main encoder alone. */
+function checkJudges({ encoder, evaluation }: Recipe): string {
+  const server = evaluation.judges.find((name) => isServer(name) && name !== encoder.model);
+  if (server === undefined) return evaluation.judges.join(', ');
+  throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
+    fix: 'Name bm25, or an encoder of the store, or its folder.',
+  });
+}
+
+/** A line of a run file. */
+const HIT_BYTES = 40;
+/** Products of a query with a document of 384 dimensions per second, and what a search takes beside them. */
+const [SEARCHED, SEARCH_SECONDS, SEARCHED_WIDTH] = [2e8, 2, 384];
+
+/** Each encoder embeds the corpus; each arm is searched once per alpha on dev, and once per seed on test. */
+function estimateEvaluation(recipe: Recipe, { counts, encoder, judges }: Known): Estimate {
+  const { corpus, test } = counts;
+  const { alphas, depth, judges: named } = recipe.evaluation;
+  const [arms, seeds] = [armsOf(recipe).length - 1, generationSeeds(recipe).length];
+  const searches = arms * ((isTuned(recipe) ? alphas.length : 0) + seeds) * (1 + named.length);
+  const encoders = [encoder, ...judges];
+  const sum = (of: (one: ModelFacts) => number) => encoders.reduce((total, one) => total + of(one), 0);
+  const search = SEARCH_SECONDS + (corpus * test * (encoder.dimensions / SEARCHED_WIDTH)) / SEARCHED;
+  return {
+    ...{ work: `${searches} searches of ${many(corpus)} documents`, tokens: 0 },
+    bytes: sum(({ dimensions }) => corpus * dimensions * NUMBER_BYTES) + (1 + arms) * seeds * test * depth * HIT_BYTES,
+    seconds: sum((one) => encodingSeconds(corpus, one)) + searches * search,
+  };
+}
 
 /** Arms with their expansions joined by query id. */
 async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {

@@ -6,10 +6,15 @@ import type { ResolvedModel } from '../../models/index.ts';
 import { type LeftOut, leftOutOf } from '../../report/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import { copiesToMake, type Estimate, type Known, many, written } from '../run/estimates.ts';
+import { runtimeCopies } from '../run/model-facts.ts';
 import { contextOf, openEmbedded } from '../run/open-writer.ts';
 import { RunFolder } from '../run/run-folder.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from '../run/stages.ts';
+import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
 import { TRAINED_BY } from './training-stages.ts';
+
+/** Format number of the code that writes expansions; each part of an arm has a key of its own. */
+const VERSION = 1;
 
 /** Seeds of the expansions: scores are means over them. */
 export function generationSeeds({ expansion, seed }: Recipe): number[] {
@@ -30,19 +35,30 @@ export function expansionsName(split: 'dev' | 'test', seed: number): string {
   return `${split}-${seed}`;
 }
 
-/** What decides the texts of an arm, whatever the queries and the seed. */
-function armSettings(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
-  const { recipe, models, prompt } = context;
-  const { seeds: _seeds, ...sampling } = recipe.expansion;
+/** The weights that write, and the room that they have, whatever the queries and the seed. */
+function armInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
+  const { recipe, models } = context;
   return {
     writers: WRITERS_FORMAT,
     generator: models.generator.fingerprint,
-    context: contextOf(recipe.generator, sampling.maxTokens),
+    context: contextOf(recipe.generator, recipe.expansion.maxTokens),
     gpu: recipe.generator.gpu || undefined,
     trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
-    prompt: prompt.text,
-    ...sampling,
   };
+}
+
+/** All that decides the texts of a part of an arm but its queries and its seed. */
+function partSettings(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
+  const { seeds: _parts, ...sampling } = context.recipe.expansion;
+  return { version: VERSION, prompt: context.prompt.text, ...sampling, ...armInputs(context, arm) };
+}
+
+function estimateExpansion(recipe: Recipe, { counts: { dev, test }, rates }: Known): Estimate {
+  const { samples, maxTokens: limit } = recipe.expansion;
+  const seeds = generationSeeds(recipe).length;
+  const texts = (dev + seeds * test) * samples;
+  const work = `${many(dev)} dev, ${many(test)} test queries, ${seeds} seeds`;
+  return written(work, { texts, limit, rate: rates.embedded });
 }
 
 /** What decides which queries of a split are expanded. */
@@ -66,11 +82,18 @@ function partsOf(recipe: Recipe): { split: 'dev' | 'test'; seed: number }[] {
 function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): AlignmentStage {
   return {
     name: `expand-${arm}`,
+    version: VERSION,
     wanted,
-    settings(context) {
-      const parts = partsOf(context.recipe).map((part) => ({ ...part, ...querySettings(context, part.split) }));
-      return { ...armSettings(context, arm), parts };
+    settings: ({ recipe, prompt }) => {
+      const { seeds: _parts, ...sampling } = recipe.expansion;
+      return { prompt: prompt.text, ...sampling };
     },
+    inputs(context) {
+      const parts = partsOf(context.recipe).map((part) => ({ ...part, ...querySettings(context, part.split) }));
+      return { ...armInputs(context, arm), parts };
+    },
+    estimate: estimateExpansion,
+    files: async ({ generator: { gpu } }, { generator }) => copiesToMake(await runtimeCopies(generator, gpu)),
     run: (context, folder) => expandArm(context, arm, folder),
   };
 }
@@ -105,7 +128,7 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
     for (const { split, seed } of partsOf(recipe)) {
       const finished = await parts.stage({
         stage: `${arm}-${split}`,
-        settings: { ...armSettings(context, arm), ...querySettings(context, split), seed },
+        settings: { ...partSettings(context, arm), ...querySettings(context, split), seed },
         run: async (own) => writePart(context, await open(), split, seed, own),
       });
       const name = expansionsName(split, seed);

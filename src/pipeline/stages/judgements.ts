@@ -4,7 +4,7 @@ import { describeSelfRetrieval, displayName, type Run, relevantSelves } from '..
 import { CorpusSearch, openEncoder, rememberingEncoder } from '../../retrieve/index.ts';
 import { throwIfAborted } from '../../system/index.ts';
 import { retrievalOf } from '../run/alignment-inputs.ts';
-import type { AlignmentContext, ArmName } from '../run/stages.ts';
+import type { AlignmentContext, ArmName } from '../run/stage.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {

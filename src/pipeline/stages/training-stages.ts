@@ -3,39 +3,135 @@ import { type PairReading, readPairs } from '../../data/index.ts';
 import { exportGguf } from '../../models/index.ts';
 import { countsOf, type LeftOut, leftOutOf, sumOf } from '../../report/index.ts';
 import {
+  checkGeneratorBase,
+  checkGeneratorSettings,
   describeSkipped,
+  findTrl,
   type GeneratorTrainingInput,
+  type GeneratorTrainingSettings,
   type PairCounts,
   type TrainGeneratorOptions,
   trainGenerator,
   trainGeneratorWithTrl,
 } from '../../train/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import {
+  type Estimate,
+  finite,
+  type Known,
+  many,
+  NUMBER_BYTES,
+  type PlannedFile,
+  pairsAtMost,
+  TOKEN_BYTES,
+} from '../run/estimates.ts';
+import { adapterParameters, type ModelFacts } from '../run/model-facts.ts';
+import { check, type RecipeCheck } from '../run/recipe-checks.ts';
+import {
+  type AlignmentContext,
+  type AlignmentStage,
+  type CheckOptions,
+  hashOf,
+  type MachineFacts,
+  outputOf,
+} from '../run/stage.ts';
 import { StageWarnings } from '../run/stage-warnings.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type StageName } from '../run/stages.ts';
+
+/** A number in f32 with the two means that AdamW keeps of it. */
+const TRAINED_BYTES = 12;
+/** Checkpoints that both engines keep: the last and the best. */
+const CHECKPOINTS = 2;
+/** Bytes of a number that is not trained, by how it is kept. */
+const STORAGE_BYTES: Readonly<Record<Recipe['dpo']['storage'], number>> = { f32: 4, f16: 2, int8: 1, int4: 0.64 };
+
+type Method = 'sft' | 'dpo';
 
 /** The training of one arm: DPO, or SFT on what was chosen. */
-function trainingStage(name: 'sft' | 'dpo', wanted: AlignmentStage['wanted']): AlignmentStage {
+function trainingStage(name: Method, wanted: AlignmentStage['wanted']): AlignmentStage {
   return {
     name,
+    version: 1,
     wanted,
-    settings(context) {
-      const { models, options } = context;
+    settings({ recipe, options: { engine } }) {
+      const settings = decisiveSettings(trainingSettings(recipe, name));
+      return { ...settings, engine, trl: engine === 'trl' ? recipe.trl : undefined };
+    },
+    inputs(context) {
       return {
-        ...decisiveSettings(trainingSettings(context.recipe, name)),
-        base: models.generator.fingerprint,
+        base: context.models.generator.fingerprint,
         pairs: hashOf(context, 'pairs', 'pairs'),
-        dev: hashOf(context, 'pairs', 'dev'),
-        engine: options.engine,
-        trl: options.engine === 'trl' ? context.recipe.trl : undefined,
+        devPairs: hashOf(context, 'pairs', 'dev'),
       };
     },
+    checks: (recipe, options) => [check(name, () => describeTraining(parsedTraining(recipe, options, name)))],
+    machineChecks: (recipe, facts) => machineChecks(recipe, facts, name),
+    estimate: (recipe, known) => estimateTraining(recipe, known, name),
+    files: (recipe, { generator }, engine) => (engine === 'local' ? frozenWeights(recipe[name], generator) : []),
     run: (context, folder) => trainArm(context, name, folder),
   };
 }
 
 export const sftStage = trainingStage('sft', ({ sft }) => sft.enabled);
 export const dpoStage = trainingStage('dpo', () => true);
+
+function parsedTraining(recipe: Recipe, { engine }: CheckOptions, method: Method): GeneratorTrainingSettings {
+  const trl = engine === 'trl' ? recipe.trl : undefined;
+  return checkGeneratorSettings(trainingSettings(recipe, method), { trl, hasDev: recipe.pairs.dev > 0 });
+}
+
+function describeTraining({ learningRate, loraR, full }: GeneratorTrainingSettings): string {
+  return `${full ? 'all weights' : `LoRA of rank ${loraR}`}, learning rate ${learningRate}`;
+}
+
+/** Whether the training suits the model, and whether TRL is installed where it trains. */
+function machineChecks(recipe: Recipe, facts: MachineFacts, method: Method): RecipeCheck[] {
+  const { base, engine, isElsewhere = false, signal } = facts;
+  const suits = base && {
+    input: `${method} of ${base.name}`,
+    async find() {
+      await checkGeneratorBase(base, [parsedTraining(recipe, facts, method)]);
+      return `lengths and layers suit ${base.name}`;
+    },
+  };
+  const trl = {
+    input: 'TRL',
+    async find() {
+      const { python, versions } = await findTrl({ deepspeed: recipe.trl.zero2, signal });
+      return `${versions.trl} in ${python}`;
+    },
+  };
+  return [...(suits === undefined ? [] : [suits]), ...(engine === 'trl' && !isElsewhere ? [trl] : [])];
+}
+
+function estimateTraining(recipe: Recipe, known: Known, method: Method): Estimate {
+  const { epochs, maxLength } = recipe[method];
+  const { prompt, rates } = known;
+  const pairs = pairsAtMost(recipe, known);
+  const answer = Math.max(0, Math.min(recipe.candidates.maxTokens, maxLength - prompt));
+  const tokens = pairs * epochs * (prompt + (method === 'dpo' ? 2 : 1) * answer);
+  const bytes = trainedBytes(recipe[method], known, tokens * TOKEN_BYTES);
+  return { work: `${many(pairs)} pairs, ${epochs} epochs`, tokens, bytes, seconds: tokens / rates.training };
+}
+
+/** The result and its checkpoints; of TRL also its examples, and the base as it reads it. */
+function trainedBytes(settings: Recipe[Method], { engine, generator }: Known, examples: number): number {
+  const { parameters, isGguf } = generator;
+  if (settings.full) {
+    const runtime = 2 * parameters;
+    return CHECKPOINTS * TRAINED_BYTES * parameters + NUMBER_BYTES * parameters + runtime;
+  }
+  const adapter = (CHECKPOINTS * TRAINED_BYTES + NUMBER_BYTES) * adapterParameters(generator, settings);
+  if (engine === 'local') return adapter;
+  const base = isGguf === undefined ? Number.NaN : isGguf ? NUMBER_BYTES * parameters : 0;
+  return adapter + examples + base;
+}
+
+/** What the training engine maps into memory: SFT and DPO share it if they keep it alike. */
+function frozenWeights({ full, storage }: Recipe[Method], { name, parameters }: ModelFacts): PlannedFile[] {
+  if (full) return [];
+  const file = `${name} as the training engine reads it, in ${storage}`;
+  return [{ file, state: 'at most', bytes: finite(STORAGE_BYTES[storage] * parameters) }];
+}
 
 async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: string) {
   const { recipe, models, options } = context;
@@ -147,4 +243,4 @@ function decisiveSettings({ saveSteps: _saved, memory: _held, ...settings }: Gen
 }
 
 /** Names of the training stages by the arm that they make. */
-export const TRAINED_BY: Record<'sft' | 'aligned', StageName> = { sft: 'sft', aligned: 'dpo' };
+export const TRAINED_BY: Record<'sft' | 'aligned', string> = { sft: 'sft', aligned: 'dpo' };

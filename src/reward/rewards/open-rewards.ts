@@ -4,9 +4,15 @@ import { parseQualityMeasure } from '../../measures/index.ts';
 import type { CorpusSearch, RetrievalSettings } from '../../retrieve/index.ts';
 import { ExactIndex } from '../../search/index.ts';
 import { contentKey, type Progress, type RenamedSettings, renamedSetting, UsageError } from '../../system/index.ts';
-import { loadReward } from './own-reward.ts';
+import { inspectReward, loadReward } from './own-reward.ts';
 import type { Reward, WeightedReward } from './reward.ts';
-import { type CandidateSearch, DenseCandidateSearch, RetrieverCandidateSearch, SearchReward } from './search-reward.ts';
+import {
+  type CandidateSearch,
+  DenseCandidateSearch,
+  RetrieverCandidateSearch,
+  SearchReward,
+  searchFingerprint,
+} from './search-reward.ts';
 import { RankReward, SimilarityReward, ZScoreReward } from './target-rewards.ts';
 
 /** Rewards that need nothing but the candidate set. */
@@ -28,9 +34,10 @@ export interface NamedReward {
   name: string;
   weight: number;
   kind: 'of the set' | 'search' | 'own';
-  needsAnswer: boolean;
-  /** Content key of one's own. */
-  fingerprint?: string | undefined;
+  /** Unknown of a module whose code was not run. */
+  needsAnswer: boolean | undefined;
+  /** Content key of all that decides its numbers beside the candidates and the corpus. */
+  fingerprint: string;
 }
 
 export interface RewardChoice extends RetrievalSettings {
@@ -97,12 +104,13 @@ export async function openRewards(
  * @param reward NAME or NAME=WEIGHT each
  * @param options.isJudged whether the training queries are those of a data set, with judgements
  * @param options.isAnswered whether there will be answers
+ * @param options.loadsCode whether modules of one's own are loaded, which runs their code; else they are only hashed
  * @throws UsageError where none is named, for an unknown reward or measure, a search reward without a data set, a reward that reads
  *   answers where there are none, and a module that cannot be loaded; DataError where there is no such module
  */
 export async function checkRewards(
   reward: readonly string[],
-  { isJudged, isAnswered }: { isJudged: boolean; isAnswered: boolean },
+  { isJudged, isAnswered, loadsCode }: { isJudged: boolean; isAnswered: boolean; loadsCode: boolean },
 ): Promise<NamedReward[]> {
   if (reward.length === 0) {
     throw new UsageError('no reward counts', { fix: 'Give at least one of them a weight other than 0.' });
@@ -113,13 +121,27 @@ export async function checkRewards(
     const kind = kindOf(name);
     if (kind === 'search') parseQualityMeasure(name.slice(SEARCH_PREFIX.length));
     if (kind === 'search' && !isJudged) throw unsearchable(name);
-    const opened = kind === 'search' ? undefined : kind === 'own' ? await loadReward(name) : SIMPLE[name]!();
-    const needsAnswer = opened?.needsAnswer ?? false;
+    const { needsAnswer, ...known } = await factsOf(name, kind, loadsCode);
     if (needsAnswer && !isAnswered) throw unanswered(name);
-    const fingerprint = kind === 'own' ? opened!.fingerprint : undefined;
-    named.push({ name: opened?.name ?? name, weight, kind, needsAnswer, fingerprint });
+    named.push({ ...known, weight, kind, needsAnswer });
   }
   return named;
+}
+
+async function factsOf(
+  name: string,
+  kind: NamedReward['kind'],
+  loadsCode: boolean,
+): Promise<Pick<NamedReward, 'name' | 'fingerprint' | 'needsAnswer'>> {
+  if (kind === 'search') return { name, needsAnswer: false, fingerprint: searchFingerprint() };
+  if (kind === 'own' && !loadsCode) return { ...(await inspectReward(name)), needsAnswer: undefined };
+  const reward = kind === 'own' ? await loadReward(name) : SIMPLE[name]!();
+  return { name: reward.name, fingerprint: reward.fingerprint, needsAnswer: reward.needsAnswer };
+}
+
+/** The modules among rewards, whose code runs when they are opened. @param reward NAME or NAME=WEIGHT each */
+export function modulesAmong(reward: readonly string[]): string[] {
+  return reward.map((words) => splitWeight(words).name).filter((name) => kindOf(name) === 'own');
 }
 
 /** @throws UsageError for a name that is none */

@@ -1,7 +1,8 @@
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { contentKey, DataError, LlmQeError, sha256File, UsageError } from '../../system/index.ts';
+import { contentKey, DataError, LlmQeError, UsageError } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
+import { hashModule } from './module-hash.ts';
 import type { Reward } from './reward.ts';
 
 /** What a reward function of one's own is given: one query and its candidates, as plain data. */
@@ -35,7 +36,7 @@ export interface FunctionRewardOptions {
 export function functionReward(name: string, score: RewardFunction, options: FunctionRewardOptions = {}): Reward {
   return {
     name,
-    fingerprint: contentKey({ kind: 'own/1', source: options.fingerprint ?? String(score) }),
+    fingerprint: fingerprintOf(options.fingerprint ?? String(score)),
     needsAnswer: options.needsAnswer ?? false,
     async score(item) {
       try {
@@ -52,8 +53,19 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
   };
 }
 
+/** What is known of a module of one's own before its code is run. @throws DataError when there is no such file */
+export async function inspectReward(file: string): Promise<{ name: string; fingerprint: string }> {
+  const path = resolve(file);
+  return { name: basename(path, extname(path)), fingerprint: fingerprintOf(await hashModule(path)) };
+}
+
+/** Of a function that is known by the hash of its source, or of the module that holds it. */
+function fingerprintOf(source: string): string {
+  return contentKey({ kind: 'own/1', source });
+}
+
 /**
- * Loads a reward from a JavaScript module: its default export, or an export named `score`, is the {@link RewardFunction};
+ * Loads a reward from a JavaScript module, which runs its code: its default export, or an export named `score`, is the {@link RewardFunction};
  * `export const needsAnswer = true` leaves out queries without an answer. The module's name without its ending becomes the
  * reward's.
  *
@@ -61,7 +73,7 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
  */
 export async function loadReward(file: string): Promise<Reward> {
   const path = resolve(file);
-  const fingerprint = await sha256File(path);
+  const fingerprint = await hashModule(path);
   const fix = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
   let module: { default?: unknown; score?: unknown; needsAnswer?: unknown };
   try {

@@ -3,6 +3,7 @@ import { IdSet } from '../../files/index.ts';
 import {
   evaluateRun,
   judgesItselfRelevant,
+  MEASURES_FORMAT,
   parseQualityMeasure,
   type Qrels,
   type Run,
@@ -37,6 +38,11 @@ const WHOLE_DEPTH = 1000;
 /** Ids that an error names. */
 const NAMED_IDS = 3;
 
+/** Names the code of the search rewards, and with it that of the measures. */
+export function searchFingerprint(): string {
+  return `search/2, measures/${MEASURES_FORMAT}`;
+}
+
 /**
  * How much a measure of the whole search changes when the candidate stands beside the query, against the query alone:
  * `change-nDCG@10`, `change-Recall@100`, `change-MRR@10`, or any other measure. The search is the one of the evaluation, over the
@@ -66,7 +72,7 @@ export class SearchReward implements Reward {
     this.#search = search;
     this.#qrels = qrels;
     this.#dropSelf = options.dropSelf ?? true;
-    this.fingerprint = contentKey({ kind: 'search/2', search: search.fingerprint, dropSelf: this.#dropSelf });
+    this.fingerprint = contentKey({ kind: searchFingerprint(), search: search.fingerprint, dropSelf: this.#dropSelf });
   }
 
   async score(item: CandidateSet, signal?: AbortSignal): Promise<Float32Array> {

@@ -2,7 +2,8 @@ import { quickCopyFile, wantsQuickCopy } from '../../generate/index.ts';
 import { hfNameOf, knownModelAt, type ResolvedModel, summarizeModel, type TensorInfo } from '../../models/index.ts';
 import { isThere } from '../../system/index.ts';
 import { isTarget } from '../../train/index.ts';
-import { ggufFile } from '../run/open-writer.ts';
+import { isServer } from './alignment-inputs.ts';
+import { ggufFile } from './open-writer.ts';
 
 /** What is known of a model before it is run, or fetched: NaN is not known. */
 export interface ModelFacts {
@@ -17,6 +18,8 @@ export interface ModelFacts {
   isGguf: boolean | undefined;
   /** Whether most of its weights are of a type that is run from a quicker copy. */
   isSlow: boolean;
+  /** Whether it is the address of a server, of whose model nothing is known. */
+  isServer: boolean;
   /** Of a model that is there. */
   tensors: readonly TensorInfo[] | undefined;
   model: ResolvedModel | undefined;
@@ -41,7 +44,7 @@ export async function modelFacts(name: string, model: ResolvedModel | undefined)
   return {
     ...{ name, parameters, layers: layers ?? Number.NaN, dimensions: dimensions ?? Number.NaN, download: 0, isGguf },
     isSlow: isGguf && architecture !== undefined && wantsQuickCopy({ architecture, tensors }),
-    ...{ tensors, model },
+    ...{ isServer: false, tensors, model },
   };
 }
 
@@ -54,7 +57,7 @@ function factsOfName(name: string): ModelFacts {
     download: known?.bytes ?? Number.NaN,
     isGguf: file !== undefined ? true : known === undefined ? undefined : false,
     isSlow: /Q[45]_1\.gguf$/i.test(file ?? ''),
-    ...{ tensors: undefined, model: undefined },
+    ...{ isServer: isServer(name), tensors: undefined, model: undefined },
   };
 }
 

@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import { sampleCandidates } from '../../generate/index.ts';
+import { leftOutOf } from '../../report/index.ts';
+import { trainingQueriesKey } from '../run/alignment-inputs.ts';
+import { copiesToMake, many, written } from '../run/estimates.ts';
+import { runtimeCopies } from '../run/model-facts.ts';
+import { openWriter, writerKey } from '../run/open-writer.ts';
+import { promptCheck } from '../run/prompt-checks.ts';
+import type { AlignmentStage } from '../run/stage.ts';
+
+/** Samples many expansions of each training query. */
+export const candidatesStage: AlignmentStage = {
+  name: 'candidates',
+  version: 1,
+  wanted: () => true,
+  settings({ recipe, prompt }) {
+    const { queries: _limit, sampleSeed: _sample, seed = recipe.seed, ...sampling } = recipe.candidates;
+    return { prompt: prompt.text, ...sampling, seed };
+  },
+  inputs({ recipe, data, models }) {
+    return {
+      generator: writerKey(recipe.generator, models.generator, recipe.candidates.maxTokens),
+      queries: trainingQueriesKey(data, recipe),
+    };
+  },
+  checks: ({ prompt }) => [promptCheck('prompt', prompt, { readsDocument: false })],
+  estimate({ candidates, generator }, { counts, rates }) {
+    const perQuery = candidates.samples * candidates.temperatures.length;
+    const rate = generator.servers.length > 0 ? rates.generation : rates.embedded;
+    const texts = counts.train * perQuery;
+    return written(`${many(counts.train)} queries, ${perQuery} each`, { texts, limit: candidates.maxTokens, rate });
+  },
+  async files({ generator: { servers, gpu } }, { generator }) {
+    return servers.length > 0 ? [] : copiesToMake(await runtimeCopies(generator, gpu));
+  },
+  async run({ recipe, data, models, prompt, options }, folder) {
+    const { samples, temperatures, topP, topK, maxTokens, seed = recipe.seed } = recipe.candidates;
+    const generator = await openWriter(recipe.generator, models.generator, maxTokens, options);
+    try {
+      const { file, manifest, ...result } = await sampleCandidates({
+        queries: await data.training(false),
+        ...{ generator, prompt, temperatures, samples, seed },
+        sampling: { topP, topK, maxTokens },
+        out: join(folder, 'candidates.jsonl'),
+        signal: options.signal,
+        progress: options.progress,
+      });
+      const leftOut = leftOutOf(result.candidates, {
+        'candidates cut at the token limit': result.cutByLength,
+        'candidates cut where the context was full': result.cutByContext,
+        'candidates without text': result.empty,
+        'candidates without text, since the LLM was still thinking': result.unfinishedThought,
+        'candidates without text, since the prompt is longer than the context': result.promptTooLong,
+      });
+      return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
+    } finally {
+      await generator.close();
+    }
+  },
+};
