@@ -109,6 +109,7 @@ export {
   CorpusSearch,
   defaultRetrievalSettings,
   type ExpandedQuery,
+  openCorpus,
   type RetrievalSettings,
   type Retriever,
 } from './retrieve/index.ts';

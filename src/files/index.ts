@@ -1,4 +1,4 @@
-export { checkWritable, duplicateId, idSchema } from './id.ts';
+export { checkWritable, duplicateId, faultOfId, idSchema } from './id.ts';
 export { IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';

@@ -7,7 +7,7 @@ import {
   VECTOR_CACHE,
   type VectorFile,
 } from '../embed/index.ts';
-import type { Run } from '../measures/index.ts';
+import type { Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
 import { type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
@@ -72,6 +72,25 @@ export class CorpusSearch {
 
   async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
     return new DenseRetriever(await this.encoder(), await this.#exact(), { ...this.#settings, ...overrides });
+  }
+
+  /**
+   * The best documents of one query.
+   * @param options.kind what searches; `dense` by default
+   * @param options.expansions passages that stand beside the query
+   * @param options.top documents wanted; 10 by default
+   */
+  async search(
+    text: string,
+    options: { kind?: Retriever['name']; expansions?: readonly string[]; top?: number; signal?: AbortSignal } = {},
+  ): Promise<readonly ScoredDocument[]> {
+    const { kind = 'dense', expansions = [], top = 10, signal = this.#signal } = options;
+    const retriever = await this.retriever(kind);
+    const query = { id: 'query', text, expansions };
+    // Fusion looks as deep as the settings say, whatever is shown of it.
+    const depth = Math.max(top, this.#settings.depth);
+    const { run } = await retriever.retrieve([query], { depth, dropSelf: false, signal });
+    return run.get(query.id)!.slice(0, top);
   }
 
   /**

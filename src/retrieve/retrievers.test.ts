@@ -370,3 +370,18 @@ describe('what a retriever says of itself', () => {
     }
   });
 });
+
+describe('one query', () => {
+  it('is searched by its text alone, by each retriever, with expansions and without', async () => {
+    const search = opened({ alpha: 1, rrfK: 60 });
+    expect(await search.search('saw', { top: 2 })).toEqual([
+      { id: 'd5', score: 12 },
+      { id: 'd1', score: 4 },
+    ]);
+    const ids = async (options: Parameters<CorpusSearch['search']>[1]) =>
+      (await search.search('saw', options)).map(({ id }) => id);
+    expect(await ids({ expansions: ['ship sea'] })).toEqual(['d5', 'd4', 'd2', 'd3', 'd1']);
+    expect(await ids({ kind: 'bm25' })).toEqual(['d1', 'd2']);
+    expect(await ids({ kind: 'rrf', top: 1, expansions: ['ship sea'] })).toEqual(['d4']);
+  });
+});

@@ -49,14 +49,14 @@ export const dataCases: Case[] = [
     what: 'a query id with a blank, for a run',
     words: EVALUATE,
     files: { 'set/queries.jsonl': '{"_id":"q 1","text":"saw"}\n', 'set/qrels/test.tsv': 'q 1\td0\t1\n' },
-    says: /id "q 1": the identifier holds white space/,
-    fix: /Rename this identifier/,
+    says: /queries\.jsonl:1: _id: the identifier "q 1" holds white space/,
+    fix: /Give this line the fields named/,
   },
   {
     what: 'a document id with a tab',
     words: 'data check {set}',
     files: { 'set/corpus.jsonl': '{"_id":"a\\tb","text":"x"}\n{"_id":"d0","text":"x"}\n{"_id":"d1","text":"x"}\n' },
-    says: /document id with a tab/,
+    says: /errors: broken line \(1\)/,
     fix: /Fix the places/,
   },
   {

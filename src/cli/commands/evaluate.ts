@@ -74,10 +74,19 @@ export const command = defineCommand({
       const name = expanded ? 'expanded' : 'raw';
       const armOptions = { depth: given.depth, dropSelf: !given.keepSelf, signal: context.signal };
       const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
-      if (given.runOut !== undefined) await writeRun(given.runOut, arm.retrieval.run, `llm-qe-${given.retriever}`);
       const raw = await rawArm(arm, armOptions, expanded && given.report !== undefined);
-      if (given.report !== undefined) await report(given.report, dataset, arm, raw, given, context);
       print(arm, raw, given, context);
+      await inTurn([
+        async () => {
+          if (given.report === undefined) return;
+          await report(given.report, dataset, arm, raw, given, context);
+          if (!given.json) context.say(`report: ${given.report}`);
+        },
+        async () => {
+          if (given.runOut === undefined) return;
+          await writeRun(given.runOut, arm.retrieval.run, `llm-qe-${given.retriever}`);
+        },
+      ]);
     } finally {
       await search.close();
     }
@@ -164,5 +173,11 @@ function print(arm: Arm, raw: Arm | undefined, given: Options, context: CommandC
   context.say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
   context.say(formatTable(['', ...TABLE_MEASURES], rows));
   context.say(describeSelfRetrieval(arm.selfRetrieval));
-  if (given.report !== undefined) context.say(`report: ${given.report}`);
+}
+
+/** Makes every output, also behind one that fails; then throws what failed first. */
+async function inTurn(outputs: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const output of outputs) await output().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }

@@ -48,17 +48,17 @@ describe('readCorpus', () => {
     const lines = [
       '{"_id":"a","title":"T","text":"x","metadata":{"url":"u"}}',
       '{"_id":7,"text":"y"}',
-      '{"_id":"b c","title":null,"text":""}',
+      '{"_id":"b-c","title":null,"text":""}',
     ];
     expect(await corpusOf(lines.join('\n'))).toEqual([
       { id: 'a', title: 'T', text: 'x' },
       { id: '7', title: '', text: 'y' },
-      { id: 'b c', title: '', text: '' },
+      { id: 'b-c', title: '', text: '' },
     ]);
   });
 
-  it('keeps ids with tabs, line ends and quotes, which JSON can carry', async () => {
-    const ids = ['a\tb', 'a\r\nb', '"', '__proto__', ' '];
+  it('keeps ids of any characters but white space', async () => {
+    const ids = ['"', '__proto__', '\u3042', '\u{1f600}', '<a>#1/2', 'e\u0301', '\u200b'];
     const documents = await corpusOf(ids.map((_id) => JSON.stringify({ _id, text: 't' })).join('\n'));
     expect(documents.map(({ id }) => id)).toEqual(ids);
   });
@@ -73,6 +73,14 @@ describe('readCorpus', () => {
       /id "a": this document was given/,
     ],
     ['a number and its text as ids', '{"_id":1,"text":"1"}\n{"_id":"1","text":"2"}\n', 2, /id "1"/],
+    ...[' ', 'a b', 'a\tb', 'a\r\nb', 'a\n', '\ufeffa', 'a\u00a0b', 'a\u2003b', 'a\u3000', 'a\0', 'a\u0085b'].map(
+      (id): [string, string, number, RegExp] => [
+        `the id ${JSON.stringify(id)}`,
+        `{"_id":"good","text":"t"}\n${JSON.stringify({ _id: id, text: 't' })}\n`,
+        2,
+        /_id: the identifier ".*" holds white space or a control character \(U\+/,
+      ],
+    ),
     ['an empty id', '{"_id":"","text":"1"}\n', 1, /_id: /],
     ['a missing id', '{"id":"a","text":"1"}\n', 1, /_id: expected an identifier/],
     ['a null id', '{"_id":null,"text":"1"}\n', 1, /_id: expected an identifier/],

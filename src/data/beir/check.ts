@@ -129,10 +129,6 @@ class Checker {
 
   #checkId(id: string, seen: IdSet, what: string, place: string): void {
     if (!seen.add(id)) this.#log.add('error', `${what} id given twice`, place);
-    if (/[\t\n\r]/.test(id))
-      this.#log.add('error', `${what} id with a tab or a line end, which qrels cannot carry`, place);
-    else if (/[ \v\f]/.test(id))
-      this.#log.add('warning', `${what} id with white space, which a run file cannot carry`, place);
   }
 
   async #checkSplit(split: string): Promise<SplitCounts> {

@@ -66,9 +66,9 @@ describe('readQrels', () => {
     expect(await qrelsOf(gzipSync('q\td\t1.0\n'))).toEqual(new Map([['q', new Map([['d', 1]])]]));
   });
 
-  it('keeps blanks inside the ids of a TSV, and ids that look like other things', async () => {
-    const qrels = await qrelsOf('query-id\tcorpus-id\tscore\nwhat is it\tdoc 1\t1\n__proto__\tconstructor\t1\n');
-    expect([...qrels.keys()]).toEqual(['what is it', '__proto__']);
+  it('keeps ids that look like other things', async () => {
+    const qrels = await qrelsOf('query-id\tcorpus-id\tscore\nscore\tnull\t1\n__proto__\tconstructor\t1\n');
+    expect([...qrels.keys()]).toEqual(['score', '__proto__']);
     expect(qrels.get('__proto__')?.get('constructor')).toBe(1);
   });
 
@@ -78,6 +78,9 @@ describe('readQrels', () => {
 
   it.each([
     ['two columns in a TSV', 'query-id\tcorpus-id\tscore\nq\td\n', 2, /expected 3 columns, found 2/],
+    ['a blank in an id of a TSV', 'q\td\t1\nwhat is it\td\t1\n', 2, /"what is it" holds white space/],
+    ['a blank behind an id of a TSV', 'q\td \t1\n', 1, /"d " holds white space/],
+    ['a wide space in an id', 'q 0 d\u00a01 1\n', 1, /U\+00A0/],
     ['an empty id in a TSV', 'query-id\tcorpus-id\tscore\nq\t\t1\n', 2, /some empty/],
     ['five columns', 'q 0 d 1\nq 0 d 1 x\n', 2, /expected 4 columns, found 5/],
     ['prose', 'These are no judgements.\n', 1, /grade "judgements\." is not a whole number/],

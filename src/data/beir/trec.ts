@@ -1,6 +1,7 @@
 import {
   checkWritable,
   duplicateId,
+  faultOfId,
   readLineBatches,
   readLines,
   type TextLine,
@@ -78,6 +79,16 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
         fix: 'Judgements are "query-id<TAB>corpus-id<TAB>score" (BEIR) or "query 0 document grade" (TREC).',
       },
     );
+  }
+  for (const id of [query, document]) {
+    const fault = faultOfId(id);
+    if (fault !== undefined)
+      throw new DataError(fault, {
+        file,
+        line,
+        id,
+        fix: 'Take the white space out of the id, in corpus, queries and judgements alike.',
+      });
   }
   if (!GRADE.test(grade.trim())) {
     throw new DataError(`the grade ${JSON.stringify(grade)} is not a whole number of at most nine digits`, {
