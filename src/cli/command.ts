@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Progress, RenamedSettings } from '../system/index.ts';
+import type { CommandFiles, Progress, RenamedSettings } from '../system/index.ts';
 
 /** What a command is given besides its options. */
 export interface CommandContext {
@@ -40,6 +40,8 @@ export interface Command<S extends z.ZodObject = z.ZodObject> {
   options: S;
   /** Names that options had before, each with the key that took its place: such an option is refused with the new name. */
   renamed?: RenamedSettings;
+  /** What it reads and writes, defaults resolved: before it runs, outputs onto inputs are refused. */
+  files?(options: z.output<S>): CommandFiles;
   /** Lines to copy, each with what it does. */
   examples: [commandLine: string, what: string][];
   run(options: z.output<S>, context: CommandContext): Promise<void>;

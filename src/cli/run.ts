@@ -1,5 +1,13 @@
 import { Command as Commander, CommanderError } from 'commander';
-import { AbortedError, isAbort, LlmQeError, packageVersion, systemFault, UsageError } from '../system/index.ts';
+import {
+  AbortedError,
+  isAbort,
+  LlmQeError,
+  packageVersion,
+  refuseOverwriting,
+  systemFault,
+  UsageError,
+} from '../system/index.ts';
 import { CATALOGUE, GROUPS } from './catalogue.ts';
 import type { Command } from './command.ts';
 import { addOptions, parseOptions } from './options.ts';
@@ -67,6 +75,7 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
     const positional = given.slice(0, command.arguments?.length ?? 0);
     const named = Object.fromEntries((command.arguments ?? []).map(({ key }, index) => [key, positional[index]]));
     const options = parseOptions(command, { ...target.opts(), ...named });
+    await refuseOverwriting(command.files?.(options) ?? {});
     await command.run(options, contextFor(options.json === true, progress, signal));
   });
 }

@@ -1,7 +1,15 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { DataError, makeFolder, ResourceError, syncFolder, systemFault, withFileLock } from '../system/index.ts';
+import {
+  DataError,
+  makeFolder,
+  outputTarget,
+  ResourceError,
+  syncFolder,
+  systemFault,
+  withFileLock,
+} from '../system/index.ts';
 import { parseJsonLine } from './jsonl.ts';
 import { decodeLine, LineCutter } from './lines.ts';
 
@@ -73,9 +81,10 @@ export class Journal<T> {
     let unlock: (() => Promise<void>) | undefined;
     let handle: FileHandle | undefined;
     try {
-      await makeFolder(dirname(file));
-      unlock = await lock(file);
-      handle = await openOrCreate(file);
+      const path = await regularFile(file);
+      await makeFolder(dirname(path));
+      unlock = await lock(path);
+      handle = await openOrCreate(path);
       const journal = new Journal<T>(file, handle, unlock, groups === undefined);
       await journal.#load(schema, groups).catch((error) => {
         clearInterval(journal.#timer);
@@ -215,6 +224,16 @@ export class Journal<T> {
     if (!this.#closed) return;
     throw new ResourceError('the journal is closed', { file: this.file, fix: 'Open it again before appending.' });
   }
+}
+
+/** A journal is read again and goes on: its own file behind all links, so that each name of it has the same lock. */
+async function regularFile(file: string): Promise<string> {
+  const { path, isStream } = await outputTarget(file);
+  if (!isStream) return path;
+  throw new DataError('is a device or a pipe, and this output must be a file that can be continued', {
+    file,
+    fix: 'Name a file.',
+  });
 }
 
 async function openOrCreate(file: string): Promise<FileHandle> {

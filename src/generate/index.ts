@@ -4,7 +4,16 @@ export { ADAPTER_CACHE } from './llama/adapters.ts';
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
 export { QUICK_WEIGHTS_CACHE, quickCopyFile, wantsQuickCopy } from './llama/quick-weights.ts';
 export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './llama/token-scorer.ts';
-export { cutOpening, PROMPTS, type PromptFields, PromptTemplate, readPrompt, TASKS, type Task } from './prompts.ts';
+export {
+  cutOpening,
+  PROMPTS,
+  type PromptFields,
+  PromptTemplate,
+  promptName,
+  readPrompt,
+  TASKS,
+  type Task,
+} from './prompts.ts';
 export { samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions } from './server-generator.ts';
 export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './writing/answers.ts';

@@ -106,6 +106,10 @@ export async function readPrompt(file: string): Promise<PromptTemplate> {
   } catch (error) {
     throw systemFault(error, file);
   }
-  const name = basename(file, extname(file)).replace(/[^A-Za-z0-9_-]+/g, '-');
-  return new PromptTemplate(name, text.replace(/^\uFEFF/, '').replace(/\r?\n$/, ''), file);
+  return new PromptTemplate(promptName(file), text.replace(/^\uFEFF/, '').replace(/\r?\n$/, ''), file);
+}
+
+/** The name of a prompt of the user's own, by its file. */
+export function promptName(file: string): string {
+  return basename(file, extname(file)).replace(/[^A-Za-z0-9_-]+/g, '-');
 }

@@ -91,6 +91,8 @@ const SYSTEM_FAULTS: Record<string, { reason: string; fix: string }> = {
   ENAMETOOLONG: { reason: 'the name is longer than the file system allows', fix: 'Choose a shorter name.' },
   ELOOP: { reason: 'the path holds links that lead in a circle', fix: 'Name the place itself.' },
   EFBIG: { reason: 'the file grows larger than the file system allows', fix: 'Name a place on another disk.' },
+  EPIPE: { reason: 'the program that read it has ended', fix: 'Write into a file, or keep the reader running.' },
+  ENXIO: { reason: 'nothing reads or writes at the other end', fix: 'Name a file, or start the other end first.' },
   EIO: { reason: 'the disk failed to read or write', fix: 'Check the disk, or name a place on another one.' },
   EMFILE: { reason: 'too many open files', fix: 'Raise the limit (ulimit -n) and run the same command again.' },
   ENOENT: { reason: 'no such file or folder', fix: 'Check the path.' },

@@ -40,12 +40,14 @@ export {
   withRetries,
 } from './http.ts';
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
+export { type OutputTarget, outputTarget } from './output-target.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
 export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';
+export { type CommandFiles, refuseOverwriting } from './refuse-overwriting.ts';
 export { isInsideFolder, placeInside } from './safe-path.ts';
 export {
   parseSettings,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { openTrainingSource } from '../../data/index.ts';
 import { type AnswerResult, type Generator, TASKS, textWarnings, writeAnswers } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { adapterFiles, datasetFiles, recordFiles } from '../command-files.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
@@ -32,6 +33,14 @@ export const command = defineCommand({
     ['llm-qe answers --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
     ['llm-qe answers --triples echo/dpo.jsonl --generator http://localhost:8000', 'by the model of a server'],
   ],
+  files({ dataset, triples, prompt, adapter, out = join(dataset ?? dirname(triples ?? '.'), 'answers.jsonl') }) {
+    const { inputs, inputFolders } = datasetFiles(dataset);
+    return {
+      inputs: { ...inputs, '--triples': triples, '--prompt': prompt, ...adapterFiles(...(adapter ?? [])) },
+      inputFolders,
+      outputs: recordFiles('--out', out),
+    };
+  },
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: true, signal: context.signal });
     const prompt = await choosePrompt(given);

@@ -14,10 +14,18 @@ import {
   withoutExpansions,
 } from '../../evaluate/index.ts';
 import { describeSelfRetrieval } from '../../measures/index.ts';
-import { buildReport, describeCost, describeSettings, writeReport } from '../../report/index.ts';
+import {
+  buildReport,
+  checkReportFile,
+  describeCost,
+  describeSettings,
+  reportDataFile,
+  writeReport,
+} from '../../report/index.ts';
 import { CorpusSearch, retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { datasetFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
@@ -61,10 +69,18 @@ export const command = defineCommand({
       'expanded against raw, with a report',
     ],
   ],
+  files({ dataset, expansions, queries, runOut, report }) {
+    const { inputs, inputFolders } = datasetFiles(dataset);
+    const data = report === undefined ? undefined : reportDataFile(report);
+    return {
+      inputs: { ...inputs, '--expansions': expansions, '--queries': queries },
+      inputFolders,
+      outputs: { '--run-out': runOut, '--report': report, 'the data of --report': data },
+    };
+  },
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
-    if (given.runOut !== undefined) dataset.refuseAsOutput(given.runOut, '--run-out');
-    if (given.report !== undefined) dataset.refuseAsOutput(given.report, '--report');
+    if (given.report !== undefined) await checkReportFile(given.report);
     const topics = await loadChosenTopics(dataset, given);
     const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
     try {

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset } from '../../data/index.ts';
 import { loadTopics } from '../../evaluate/index.ts';
@@ -8,10 +8,12 @@ import {
   expandQueries,
   type Generator,
   type PromptTemplate,
+  promptName,
   textWarnings,
 } from '../../generate/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { datasetFiles, recordFiles } from '../command-files.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
@@ -44,9 +46,17 @@ export const command = defineCommand({
     ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
   ],
+  files({ dataset, queries, prompt, task, out = join(dataset, 'expansions.jsonl') }) {
+    const { inputs, inputFolders } = datasetFiles(dataset);
+    const name = prompt === undefined ? task : promptName(prompt);
+    return {
+      inputs: { ...inputs, '--queries': queries, '--prompt': prompt },
+      inputFolders,
+      outputs: { ...recordFiles('--out', out), 'the expanded queries': join(dirname(out), `queries_${name}.jsonl`) },
+    };
+  },
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
-    if (given.out !== undefined) dataset.refuseAsOutput(given.out, '--out');
     const queries = await chooseQueries(dataset, given);
     const prompt = await choosePrompt(given);
     refuseDocuments(prompt);

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { z } from 'zod';
 import {
   checkAdapterFits,
@@ -18,6 +17,7 @@ import { exportOnnx } from '../../nn/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
+import { adapterFiles } from '../command-files.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
 const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx'] as const;
@@ -55,6 +55,11 @@ export const command = defineCommand({
     ],
     ['llm-qe models export --base ./llama --to gguf --out llama.gguf', 'a Transformers folder for llama.cpp, in F16'],
   ],
+  files({ base, adapter, to, out }) {
+    const inputs = { '--base': base, ...adapterFiles(adapter) };
+    const isFile = to === 'gguf' || to === 'gguf-adapter';
+    return isFile ? { inputs, outputs: { '--out': out } } : { inputs, outputFolders: { '--out': out } };
+  },
   async run(given, { signal, progress, say, json }) {
     checkTypes(given);
     const { base, adapter, to, out } = given;
@@ -83,9 +88,6 @@ async function exportOnnxFolder(out: string, options: ExportOptions): Promise<vo
 
 async function exportPeft(out: string, source: ExportOptions): Promise<void> {
   const adapter = adapterOf(source);
-  if (resolve(out) === resolve(source.adapterFile ?? '')) {
-    throw new UsageError('the adapter would overwrite itself', { file: out, fix: 'Name another folder with --out.' });
-  }
   await checkAdapterFits({ ...source, adapter });
   await writeAdapter(out, adapter);
 }

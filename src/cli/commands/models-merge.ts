@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EXPORT_DTYPES, exportSafetensors, readAdapter } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
+import { adapterFiles } from '../command-files.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
 const options = z.object({
@@ -38,6 +39,10 @@ export const command = defineCommand({
       "the default model's GGUF becomes a Transformers folder",
     ],
   ],
+  files: ({ base, adapter, out }) => ({
+    inputs: { '--base': base, ...adapterFiles(adapter) },
+    outputFolders: { '--out': out },
+  }),
   async run({ base, adapter, out, dtype, maxShard, offline }, { signal, progress, say, json }) {
     const weights = await readAdapter(adapter);
     const path = await locateBase(base, offline, { signal, progress });

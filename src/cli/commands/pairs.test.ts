@@ -115,8 +115,8 @@ describe('llm-qe pairs', () => {
   });
 
   it.each([
-    ['an output that is an input', ['--out', 'rewards.jsonl'], 2, /would overwrite an input/],
-    ['an output that is the corpus', ['--out', 'corpus.jsonl'], 2, /--out would overwrite a file of the data set/],
+    ['an output that is an input', ['--out', 'rewards.jsonl'], 2, /--out would overwrite --rewards/],
+    ['an output that is the corpus', ['--out', 'corpus.jsonl'], 2, /--out would overwrite the data set's corpus.jsonl/],
     ['rewards that are not there', ['--rewards', 'none.jsonl'], 1, /none\.jsonl: no such file/],
     ['too many for development', ['--dev', '9'], 2, /cannot take 9 of 3/],
   ])('refuses %s', async (_what, words, code, says) => {

@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, openTrainingSource, PAIR_LAYOUTS, readGoldTexts } from '../../data/index.ts';
 import { readStageManifest } from '../../files/index.ts';
@@ -8,6 +8,7 @@ import { writeAuditPage } from '../../report/index.ts';
 import { buildPairs, type PairResult, pairSettings } from '../../reward/index.ts';
 import { systemFault, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { datasetFiles, recordFiles } from '../command-files.ts';
 import { choosePrompt } from '../open-generator.ts';
 import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
@@ -51,14 +52,24 @@ export const command = defineCommand({
     ],
     ['llm-qe pairs --triples echo/dpo.jsonl --layout conversations', 'in the layout of the published data'],
   ],
+  files(given) {
+    const { inputs, inputFolders } = datasetFiles(given.dataset);
+    const { candidates, rewards, answers, out, devOut, auditOut } = placesOf(given);
+    const { triples, prompt, report } = given;
+    return {
+      inputs: {
+        ...{ ...inputs, ...recordFiles('--candidates', candidates), ...recordFiles('--rewards', rewards) },
+        ...{ '--answers': answers, '--triples': triples, '--prompt': prompt },
+      },
+      inputFolders,
+      outputs: { '--out': out, '--dev-out': devOut, '--audit': auditOut, '--report': report },
+    };
+  },
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
-    const files = await resolveFiles(given);
+    const places = placesOf(given);
+    const files = { ...places, answers: given.answers ?? (await existing(places.answers)) };
     const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
-    for (const [option, path] of Object.entries({ out: files.out, devOut: files.devOut, audit: files.auditOut })) {
-      dataset?.refuseAsOutput(path, `--${option === 'devOut' ? 'dev-out' : option}`);
-    }
-    dataset?.refuseAsOutput(given.report, '--report');
     const result = await buildPairs({
       ...files,
       queries: source,
@@ -74,27 +85,19 @@ export const command = defineCommand({
   },
 });
 
-async function resolveFiles(given: Options) {
-  const base = given.dataset ?? dirname(given.triples!);
+/** Where the files stand, named or by default. */
+function placesOf(given: Options) {
+  const base = given.dataset ?? dirname(given.triples ?? '.');
   const candidates = given.candidates ?? join(base, 'candidates.jsonl');
   const out = given.out ?? join(dirname(candidates), 'pairs.jsonl');
-  const answers = given.answers ?? (await existing(join(base, 'answers.jsonl')));
-  const files = {
+  return {
     candidates,
     rewards: given.rewards ?? join(dirname(candidates), 'rewards.jsonl'),
-    answers,
+    answers: given.answers ?? join(base, 'answers.jsonl'),
     out,
     devOut: given.devOut ?? `${out.replace(/\.jsonl$/, '')}-dev.jsonl`,
     auditOut: given.audit ?? join(dirname(out), 'audit.json'),
   };
-  const inputs = [files.candidates, files.rewards, answers].map((path) => path && resolve(path));
-  const outputs = [files.out, files.devOut, files.auditOut].map((path) => resolve(path));
-  const doubled = outputs.find((path, at) => inputs.includes(path) || outputs.indexOf(path) !== at);
-  if (doubled === undefined) return files;
-  throw new UsageError('an output would overwrite an input or another output', {
-    file: doubled,
-    fix: 'Name another file.',
-  });
 }
 
 async function existing(path: string): Promise<string | undefined> {

@@ -5,6 +5,7 @@ import { ModelStore } from '../../models/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
 import { openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { datasetFiles, recordFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
@@ -54,6 +55,21 @@ export const command = defineCommand({
     ['llm-qe reward --triples echo/dpo.jsonl --encoder hf:facebook/contriever', 'as published, on triples'],
     ['llm-qe reward --dataset data/wordnet --reward ./brevity.mjs --reward rank-gold', 'with a reward of your own'],
   ],
+  files({ dataset, triples, candidates, answers, reward, out }) {
+    const { inputs, inputFolders } = datasetFiles(dataset);
+    const base = dataset ?? dirname(triples ?? '.');
+    const rewarded = candidates ?? join(base, 'candidates.jsonl');
+    return {
+      inputs: {
+        ...inputs,
+        ...recordFiles('--candidates', rewarded),
+        ...Object.fromEntries(reward.map((name) => [`--reward ${name}`, name])),
+        ...{ '--triples': triples, '--answers': answers ?? join(base, 'answers.jsonl') },
+      },
+      inputFolders,
+      outputs: recordFiles('--out', out ?? join(dirname(rewarded), 'rewards.jsonl')),
+    };
+  },
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
     const base = given.dataset ?? dirname(given.triples!);
@@ -62,7 +78,6 @@ export const command = defineCommand({
     const store = new ModelStore({ offline: given.offline, progress: context.progress });
     const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
     const out = given.out ?? join(dirname(candidates), 'rewards.jsonl');
-    dataset?.refuseAsOutput(out, '--out');
     const search = dataset && new CorpusSearch(dataset, settings, { ...context, store });
     const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal));
     try {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { type PairReading, readPairs } from '../../data/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
@@ -69,6 +70,12 @@ export const command = defineCommand({
       'the baseline: learn to write the chosen side',
     ],
   ],
+  files: ({ pairs, dev, base, out }) => ({
+    inputs: { '--pairs': pairs, '--dev': dev, '--base': base },
+    outputs: Object.fromEntries(
+      ['metrics.jsonl', 'manifest.json'].map((name) => [`${name} of --out`, join(out, name)]),
+    ),
+  }),
   async run(given, context) {
     const { signal, progress } = context;
     const pairs = await readAll(given.pairs, given, context);

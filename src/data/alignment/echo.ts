@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { idSchema, readJsonl, writeJsonl } from '../../files/index.ts';
-import { DataError, isThere, type Progress, SILENT, systemFault, UsageError } from '../../system/index.ts';
+import { DataError, isThere, type Progress, refuseOverwriting, SILENT, systemFault } from '../../system/index.ts';
 import type { Triple } from '../beir/records.ts';
 
 /** The eight files of the Echo data, each with the spellings it is published under; the first is used in ids. */
@@ -69,12 +69,8 @@ export async function mergeEcho(
   options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
 ): Promise<MergeSummary> {
   const sources = await findEchoFiles(folder);
-  if (sources.some(({ file }) => resolve(file) === resolve(output))) {
-    throw new UsageError('the merged file would overwrite one of those it is made of', {
-      file: output,
-      fix: 'Name another file (--out).',
-    });
-  }
+  const inputs = Object.fromEntries(sources.map(({ file }) => [basename(file), file]));
+  await refuseOverwriting({ inputs, outputs: { 'the merged file': output } });
   const summary: MergeSummary = { rows: 0, files: {}, blank: 0 };
   const task = (options.progress ?? SILENT).task('merging', undefined, 'rows');
   async function* triples(): AsyncGenerator<Triple> {

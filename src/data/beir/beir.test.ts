@@ -152,28 +152,6 @@ describe('BeirDataset', () => {
     await expect(dataset.qrels('../dev')).rejects.toThrow(UsageError);
   });
 
-  it('refuses an output over one of its own files, and no other', async () => {
-    await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
-    const dataset = await BeirDataset.open(folder);
-    for (const name of [
-      'corpus.jsonl',
-      'queries.jsonl.gz',
-      join('qrels', 'test.tsv'),
-      join('..', 'tiny', 'queries.jsonl'),
-    ]) {
-      expect(() => dataset.refuseAsOutput(`${folder}/${name}`, '--out'), name).toThrow(UsageError);
-    }
-    for (const name of [
-      'expansions.jsonl',
-      'queries_q2d.jsonl',
-      join('..', 'corpus.jsonl'),
-      join('runs', 'corpus.jsonl'),
-    ]) {
-      expect(() => dataset.refuseAsOutput(`${folder}/${name}`, '--out'), name).not.toThrow();
-    }
-    dataset.refuseAsOutput(undefined, '--out');
-  });
-
   it('hashes the corpus and notices a change', async () => {
     const content = '{"_id":"d","text":"x"}\n';
     const file = await put('corpus.jsonl', content);

@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { basename, isAbsolute, join, relative, resolve } from 'node:path';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import type { Qrels } from '../../measures/index.ts';
 import { DataError, isThere, UsageError } from '../../system/index.ts';
 import { countDocuments, readCorpus, readQueries } from './corpus.ts';
@@ -101,18 +101,6 @@ export class BeirDataset {
       file,
       fix: splits.length === 0 ? 'Put the judgements there.' : `Choose one that it has: ${splits.join(', ')}.`,
     });
-  }
-
-  /**
-   * Refuses an output that would overwrite the data set's own corpus, queries or judgements.
-   * @param option the option that names it, for the message
-   * @throws UsageError
-   */
-  refuseAsOutput(file: string | undefined, option: string): void {
-    if (file === undefined) return;
-    const inside = relative(this.folder, resolve(file));
-    if (!/^(corpus|queries)\.jsonl(\.gz)?$|^qrels[/\\]/.test(inside)) return;
-    throw new UsageError(`${option} would overwrite a file of the data set`, { file, fix: 'Name another file.' });
   }
 
   /** SHA-256 of the corpus file's bytes; remembered while its size and time of change stay the same. */

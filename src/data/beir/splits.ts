@@ -1,7 +1,15 @@
-import { basename, resolve } from 'node:path';
+import { basename } from 'node:path';
 import { z } from 'zod';
 import { duplicateId, IdSet, idSchema, parseJsonLine, RowFile, readLines } from '../../files/index.ts';
-import { DataError, deriveSeed, type Progress, Random, SILENT, UsageError } from '../../system/index.ts';
+import {
+  DataError,
+  deriveSeed,
+  type Progress,
+  Random,
+  refuseOverwriting,
+  SILENT,
+  UsageError,
+} from '../../system/index.ts';
 
 /**
  * How many of `total` a size stands for: a whole number of 1 or more is itself, a number below 1 is a share (rounded).
@@ -68,7 +76,10 @@ export interface SplitOptions {
  * would overwrite the file
  */
 export async function splitRows(file: string, options: SplitOptions): Promise<{ chosen: number; rest: number }> {
-  refuseOverwriting(file, options);
+  await refuseOverwriting({
+    inputs: { 'the file to split': file },
+    outputs: { 'the first part': options.chosen, 'the second part': options.rest },
+  });
   const total = await countLines(file, options.signal);
   if (total === 0) throw new DataError('the file holds no row', { file, fix: 'Name a JSONL file with rows.' });
   const count = resolveSize(options.size, total);
@@ -94,15 +105,6 @@ export async function splitRows(file: string, options: SplitOptions): Promise<{ 
     task.done();
   }
   return { chosen: chosen.rows, rest: rest.rows };
-}
-
-function refuseOverwriting(file: string, { chosen, rest }: SplitOptions): void {
-  const [source, first, second] = [file, chosen, rest].map((path) => resolve(path));
-  if (source !== first && source !== second && first !== second) return;
-  throw new UsageError('the split would overwrite the file it reads, or one of its parts the other', {
-    file,
-    fix: 'Name another folder for the parts (--out).',
-  });
 }
 
 async function countLines(file: string, signal: AbortSignal | undefined): Promise<number> {

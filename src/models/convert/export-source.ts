@@ -1,6 +1,6 @@
-import { realpath, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { type Progress, SILENT, UsageError } from '../../system/index.ts';
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Progress, refuseOverwriting, SILENT } from '../../system/index.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import { readModelJson } from '../formats/model-text-file.ts';
@@ -65,11 +65,7 @@ function withWeights(base: Checkpoint, weights: ReadonlyMap<string, Float32Array
  * @throws UsageError
  */
 export async function checkOutput(out: string, { checkpoint }: ExportSource): Promise<void> {
-  const [target, base] = await Promise.all(
-    [out, checkpoint.path].map((path) => realpath(path).catch(() => resolve(path))),
-  );
-  if (target !== base) return;
-  throw new UsageError('the export would overwrite the model it reads', { file: out, fix: 'Name another file.' });
+  await refuseOverwriting({ inputs: { 'the model': checkpoint.path }, outputs: { 'the export': out } });
 }
 
 /** The settings of the base, from its config.json or the GGUF's metadata. @throws ModelError */
