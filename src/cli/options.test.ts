@@ -64,7 +64,7 @@ describe('options from a schema', () => {
       adapter: z.array(z.string()).default([]).describe('which'),
     });
     const target = new Commander('try');
-    addOptions(target, defineCommand({ ...command, arguments: [], options, run: async () => {} }));
+    addOptions(target, defineCommand({ name: 'try', summary: 'a try', examples: [], options, run: async () => {} }));
     expect(target.options.map(({ description }) => description)).toEqual([
       'limit (default 128)',
       'limit (default 512)',
