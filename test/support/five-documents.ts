@@ -30,13 +30,13 @@ const DOCUMENTS: readonly (Document & { vector: [number, number] })[] = [
   { id: 'd5', title: '', text: 'wood sea lamp', vector: [12, 5] },
 ];
 
-/** Vectors of the query and of its expansions; `document` where the role changes it. */
-const TEXTS: Record<string, Partial<Record<TextRole, [number, number]>> & { query: [number, number] }> = {
-  saw: { query: [1, 0] },
-  'ship sea': { query: [0, 1], document: [-1, 1] },
-  ship: { query: [0, 3] },
-  lamp: { query: [-3, 2] },
-  turn: { query: [-1, 1] },
+/** Vectors of words; a query's or expansion's vector is the sum of its words'. */
+const WORDS: Record<string, [number, number]> = {
+  saw: [1, 0],
+  ship: [0, 3],
+  sea: [0, -2],
+  lamp: [-3, 2],
+  turn: [-1, 1],
 };
 
 /** Gives the vectors of the tables above, and remembers what it was asked. */
@@ -60,11 +60,14 @@ export class FiveEncoder implements Encoder {
 }
 
 function vectorOf(text: string, role: TextRole): [number, number] {
-  const document = DOCUMENTS.find((one) => text === `${one.title} ${one.text}`.trim());
-  if (document !== undefined && role === 'document') return document.vector;
-  const known = TEXTS[text];
-  if (known === undefined) throw new Error(`the fake encoder has no vector of ${JSON.stringify(text)}`);
-  return known[role] ?? known.query;
+  if (role === 'document') {
+    const document = DOCUMENTS.find((one) => text === `${one.title} ${one.text}`.trim());
+    // An expansion in the role of a document is told by its vector.
+    return document?.vector ?? [-1, 1];
+  }
+  const vectors = text.split(' ').map((word) => WORDS[word]);
+  if (vectors.includes(undefined)) throw new Error(`the fake encoder has no vector of ${JSON.stringify(text)}`);
+  return vectors.reduce<[number, number]>((sum, vector) => [sum[0] + vector![0], sum[1] + vector![1]], [0, 0]);
 }
 
 /** The five documents as a corpus that counts how often it is read. */
