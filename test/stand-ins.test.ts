@@ -9,10 +9,10 @@ import { tinyPairs } from './support/tiny-pairs.ts';
 const STAND_INS = {
   lfs: [
     `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 134\n`,
-    'is a Git LFS pointer',
+    ', but a Git LFS pointer',
     'git lfs pull',
   ],
-  page: ['<!doctype html><title>Log in</title>', 'is a web page', 'log in'],
+  page: ['<!doctype html><title>Log in</title>', ', but a web page', 'log in'],
   answer: ['Entry not found', 'what a server said instead', 'revision'],
 } as const;
 

@@ -27,7 +27,7 @@ test.each([
   ['502 Bad Gateway', /Bad Gateway/, /./],
 ])('%j is told', (text, reason, fix) => {
   const found = findStandIn(bytes(text));
-  expect(found?.reason).toMatch(reason);
+  expect(found?.what).toMatch(reason);
   expect(found?.fix).toMatch(fix);
   expect(() => refuseStandIn(bytes(text), 'x.bin')).toThrow(/x\.bin: /);
 });

@@ -3,7 +3,8 @@ import { DataError, type FaultOptions, systemFault } from './errors.ts';
 
 /** What lies in a file's place, in words, and what to do. */
 export interface StandIn {
-  reason: string;
+  /** Such as "a web page". */
+  what: string;
   fix: string;
 }
 
@@ -27,27 +28,27 @@ export function findStandIn(start: Uint8Array): StandIn | undefined {
   const text = new TextDecoder().decode(start.subarray(0, STAND_IN_BYTES));
   if (LFS_POINTER.test(text)) {
     return {
-      reason: 'is a Git LFS pointer, which stands for the file, and not the file itself',
+      what: 'a Git LFS pointer, which only stands for it',
       fix: 'Fetch the file itself: `git lfs install && git lfs pull` in its repository, or download it by its address.',
     };
   }
   if (ANNEX_POINTER.test(text)) {
     return {
-      reason: 'is a pointer of git-annex, which stands for the file, and not the file itself',
+      what: 'a pointer of git-annex, which only stands for it',
       fix: 'Fetch the file itself: `git annex get FILE` (or `datalad get FILE`) in its repository.',
     };
   }
   if (WEB_PAGE.test(text)) {
     return {
-      reason: 'is a web page (perhaps of a login or an error), and not the file itself',
-      fix: 'Fetch the file itself: check its address, and log in or send the access token that it asks for.',
+      what: 'a web page (perhaps of a login or an error)',
+      fix: 'Check the address, log in or send the access token that it asks for, and fetch the file again.',
     };
   }
   const words = start.length < STAND_IN_BYTES ? refusalIn(text) : undefined;
   return words === undefined
     ? undefined
     : {
-        reason: `holds what a server said instead of the file: ${JSON.stringify(words.slice(0, 120))}`,
+        what: `what a server said instead: ${JSON.stringify(words.slice(0, 120))}`,
         fix: 'Fetch the file again: check its name, its revision and your access to it.',
       };
 }
@@ -85,10 +86,15 @@ function refusalOf(answer: object): string | undefined {
 /** The error that is thrown for what stands in a file's place. */
 type FaultType = new (reason: string, options: FaultOptions) => Error;
 
-/** The same for bytes in memory. @throws an error of the type given */
-export function refuseStandIn(start: Uint8Array, file: string, type: FaultType = DataError): void {
+/** The same for bytes in memory. @param expected such as "a GGUF file" @throws an error of the type given */
+export function refuseStandIn(
+  start: Uint8Array,
+  file: string,
+  type: FaultType = DataError,
+  expected = 'the file itself',
+): void {
   const found = findStandIn(start);
-  if (found !== undefined) throw new type(found.reason, { file, fix: found.fix });
+  if (found !== undefined) throw new type(`is not ${expected}, but ${found.what}`, { file, fix: found.fix });
 }
 
 /** The same for a file on the disk. @throws an error of the type given; DataError or ResourceError if it cannot be read */

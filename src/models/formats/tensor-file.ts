@@ -108,7 +108,13 @@ export class TensorFile {
 
 async function refuseStandInAt(handle: FileHandle, path: string): Promise<void> {
   const { bytesRead, buffer } = await handle.read(new Uint8Array(STAND_IN_BYTES), 0, STAND_IN_BYTES, 0);
-  refuseStandIn(buffer.subarray(0, bytesRead), path, ModelError);
+  refuseStandIn(buffer.subarray(0, bytesRead), path, ModelError, expectedKind(path));
+}
+
+function expectedKind(path: string): string | undefined {
+  if (path.endsWith('.gguf')) return 'a GGUF file';
+  if (path.endsWith('.safetensors')) return 'a safetensors file';
+  return /\.(bin|pt|pth)$/.test(path) ? 'a PyTorch checkpoint' : undefined;
 }
 
 /** Turns "no such file" into the error of a missing model; everything else as {@link systemFault} does. */
