@@ -1,7 +1,7 @@
 import { FILE_HASH_CACHE, WORDNET_CACHE } from '../data/index.ts';
 import { VECTOR_CACHE } from '../embed/index.ts';
 import { ADAPTER_CACHE, QUICK_WEIGHTS_CACHE } from '../generate/index.ts';
-import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE } from '../models/index.ts';
+import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } from '../models/index.ts';
 import { GRAPH_CACHE } from '../nn/index.ts';
 import { GGUF_CACHE } from '../pipeline/index.ts';
 import { BM25_CACHE } from '../search/index.ts';
@@ -22,4 +22,5 @@ export const CACHES: readonly CacheKind[] = [
   FILE_HASH_CACHE,
   MODEL_HASH_CACHE,
   SNAPSHOT_CACHE,
+  TOKENIZER_TRIAL_CACHE,
 ];

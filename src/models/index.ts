@@ -74,4 +74,5 @@ export {
   type TemplateTokens,
   tokenizePrompt,
 } from './tokenizer/chat-template.ts';
+export { TOKENIZER_TRIAL_CACHE } from './tokenizer/native-trial.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer/tokenizer.ts';

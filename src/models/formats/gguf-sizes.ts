@@ -1,33 +1,88 @@
 import type { TensorFile } from './tensor-file.ts';
 
+/** Bounds of a number that a file states of its network. */
+interface Bounds {
+  least: number;
+  most: number;
+  /** A whole number by default. */
+  isReal?: boolean;
+  /** 0 stands for "none" in single layers and in recurrent networks, which have layers without attention. */
+  mayBeNone?: boolean;
+}
+
 /** llama.cpp's LLAMA_MAX_LAYERS. */
 const MOST_LAYERS = 512;
+const MOST_HEADS = 2 ** 15;
+const MOST_WIDTH = 2 ** 20;
+const MOST_TOKENS = 2 ** 31 - 1;
+const EPSILON: Bounds = { least: Number.MIN_VALUE, most: 1, isReal: true };
+const POSITIVE: Bounds = { least: 1e-6, most: 1e12, isReal: true };
 
 /**
- * Checks the sizes that a GGUF file states of its network. llama.cpp takes them on trust and ends the whole process where
- * they are absurd, so they are looked at first.
+ * Every number that llama.cpp sizes a network by, by its key after the architecture. It takes them on trust and ends the whole
+ * process if they are absurd.
+ */
+const STATED: Readonly<Record<string, Bounds>> = {
+  block_count: { least: 1, most: MOST_LAYERS },
+  embedding_length: { least: 1, most: MOST_WIDTH },
+  context_length: { least: 1, most: MOST_TOKENS },
+  vocab_size: { least: 1, most: 2 ** 24 },
+  feed_forward_length: { least: 2, most: 2 ** 24, mayBeNone: true },
+  expert_feed_forward_length: { least: 0, most: 2 ** 24 },
+  expert_count: { least: 0, most: 4096 },
+  expert_used_count: { least: 0, most: 4096 },
+  'attention.head_count': { least: 1, most: MOST_HEADS, mayBeNone: true },
+  'attention.head_count_kv': { least: 1, most: MOST_HEADS, mayBeNone: true },
+  'attention.key_length': { least: 1, most: 2 ** 16 },
+  'attention.value_length': { least: 1, most: 2 ** 16 },
+  'attention.sliding_window': { least: 0, most: MOST_TOKENS },
+  'attention.layer_norm_epsilon': EPSILON,
+  'attention.layer_norm_rms_epsilon': EPSILON,
+  'rope.dimension_count': { least: 0, most: 2 ** 16 },
+  'rope.freq_base': POSITIVE,
+  'rope.scaling.factor': POSITIVE,
+  'rope.scaling.original_context_length': { least: 1, most: MOST_TOKENS },
+};
+
+/**
+ * Checks the numbers that a GGUF file states of its network, each by itself and those that must fit each other.
  * @throws ModelError
  */
 export function checkStatedSizes(file: TensorFile, metadata: ReadonlyMap<string, unknown>): void {
   const architecture = metadata.get('general.architecture');
   if (typeof architecture !== 'string') return;
-  const check = (name: string, least: number, most: number) => {
+  const isRecurrent = [...metadata.keys()].some((key) => /\.(ssm|wkv|shortconv)\./.test(key));
+  for (const [name, bounds] of Object.entries(STATED)) {
     const key = `${architecture}.${name}`;
     const stated = metadata.get(key);
+    if (stated === undefined) continue;
+    const least = bounds.mayBeNone && (isRecurrent || Array.isArray(stated)) ? 0 : bounds.least;
     // Newer models state some sizes layer by layer.
-    for (const value of stated === undefined ? [] : Array.isArray(stated) ? stated : [stated]) {
-      if (Number.isInteger(value) && value >= least && value <= most) continue;
-      file.fail(`states ${String(value).slice(0, 40)}, not a whole number from ${least} to ${most}`, key);
-    }
+    for (const value of Array.isArray(stated) ? stated : [stated]) checkNumber(file, key, value, { ...bounds, least });
+  }
+  checkHeads(file, architecture, metadata);
+}
+
+function checkNumber(file: TensorFile, key: string, value: unknown, { least, most, isReal = false }: Bounds): void {
+  const isKind = isReal ? Number.isFinite(value) : Number.isInteger(value);
+  if (isKind && Number(value) >= least && Number(value) <= most) return;
+  const range = least === Number.MIN_VALUE ? `above 0 and up to ${most}` : `from ${least} to ${most}`;
+  file.fail(`states ${String(value).slice(0, 40)}, not a ${isReal ? '' : 'whole '}number ${range}`, key);
+}
+
+/** Keys and values serve whole groups of query heads, and a head is at least one number wide. */
+function checkHeads(file: TensorFile, architecture: string, metadata: ReadonlyMap<string, unknown>): void {
+  const read = (name: string) => {
+    const value = metadata.get(`${architecture}.${name}`);
+    return typeof value === 'number' && value > 0 ? value : undefined;
   };
-  // Recurrent networks have layers without heads of attention.
-  const isRecurrent = [...metadata.keys()].some((key) => /\.(ssm|wkv|shortconv)\./.test(key));
-  check('block_count', 1, MOST_LAYERS);
-  check('embedding_length', 1, 2 ** 20);
-  check('context_length', 1, 2 ** 31 - 1);
-  check(
-    'attention.head_count',
-    Array.isArray(metadata.get(`${architecture}.attention.head_count`)) || isRecurrent ? 0 : 1,
-    2 ** 15,
-  );
+  const [width, heads, keyHeads] = ['embedding_length', 'attention.head_count', 'attention.head_count_kv'].map(read);
+  if (heads === undefined) return;
+  const key = `${architecture}.attention.head_count`;
+  if (width !== undefined && read('attention.key_length') === undefined && heads > width) {
+    file.fail(`states ${heads} heads, more than the ${width} numbers of a hidden state`, key);
+  }
+  if (keyHeads !== undefined && (keyHeads > heads || heads % keyHeads !== 0)) {
+    file.fail(`states ${keyHeads} heads of keys, which do not divide the ${heads} heads of queries`, `${key}_kv`);
+  }
 }

@@ -63,6 +63,13 @@ const network = (size: string, value: number) => [
   pair(`llama.${size}`, 4, u32(value)),
 ];
 
+/** The same for a 32-bit float. */
+const real = (name: string, value: number) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return [pair('general.architecture', 8, text('llama')), pair(`llama.${name}`, 6, bytes)];
+};
+
 test.each<[string, Parts, string]>([
   ['of version 1', { version: 1 }, 'GGUF version 1 cannot be read'],
   ['of version 4', { version: 4 }, 'GGUF version 4'],
@@ -87,6 +94,31 @@ test.each<[string, Parts, string]>([
   ['with an alignment of 0', { pairs: [pair('general.alignment', 4, u32(0))] }, 'not a power of two'],
   ['with a text as alignment', { pairs: [pair('general.alignment', 8, text('x'))] }, 'not a power of two'],
   ['of 5,000 layers', { pairs: network('block_count', 5000) }, 'states 5000, not a whole number from 1 to 512'],
+  ...[0, 1].map((value): [string, Parts, string] => [
+    `whose feed-forward layers have ${value} numbers`,
+    { pairs: network('feed_forward_length', value) },
+    `states ${value}, not a whole number from 2`,
+  ]),
+  ['without heads of keys', { pairs: network('attention.head_count_kv', 0) }, 'states 0, not a whole number from 1'],
+  ...[Number.NaN, -1, 0, Number.POSITIVE_INFINITY, 2].map((value): [string, Parts, string] => [
+    `with an epsilon of ${value}`,
+    { pairs: real('attention.layer_norm_rms_epsilon', value) },
+    `states ${value}, not a number above 0`,
+  ]),
+  ['with a base of rotary frequencies that is none', { pairs: real('rope.freq_base', Number.NaN) }, 'states NaN'],
+  ['with an absurd scaling', { pairs: real('rope.scaling.factor', 1e30) }, 'not a number from'],
+  ['with heads too wide', { pairs: network('attention.key_length', 2147483646) }, 'states 2147483646'],
+  ['with too many experts', { pairs: network('expert_count', 1e6) }, 'states 1000000'],
+  [
+    'whose heads of keys do not divide those of queries',
+    { pairs: [...network('attention.head_count', 9), pair('llama.attention.head_count_kv', 4, u32(4))] },
+    '4 heads of keys, which do not divide the 9',
+  ],
+  [
+    'with more heads than a hidden state has numbers',
+    { pairs: [...network('attention.head_count', 64), pair('llama.embedding_length', 4, u32(8))] },
+    '64 heads, more than the 8 numbers',
+  ],
   ['without a head of attention', { pairs: network('attention.head_count', 0) }, 'states 0, not a whole number from 1'],
 ])('a file %s is refused', async (_label, parts, reason) => {
   const path = await fileOf(parts);

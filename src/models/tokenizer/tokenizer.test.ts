@@ -189,3 +189,38 @@ test('a vocabulary without its unknown token is a typed error when it is missed'
   await expect(encoding).rejects.toThrow(ModelError);
   await expect(encoding).rejects.toThrow('[UNK]');
 });
+
+const piece = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+const NO_MAP = { type: 'Precompiled', precompiled_charsmap: '' };
+
+test.each<[string, Record<string, unknown>, string]>([
+  ['an empty character map', { normalizer: NO_MAP }, 'Precompiled'],
+  ['an empty character map inside others', { normalizer: { type: 'Sequence', normalizers: [NO_MAP] } }, 'Precompiled'],
+  [
+    "a template's token that is missing",
+    {
+      post_processor: { type: 'TemplateProcessing', single: [piece('[NONE]')], pair: [], special_tokens: {} },
+    },
+    'no entry found',
+  ],
+  [
+    'a merge beyond its tokens',
+    {
+      added_tokens: [],
+      model: {
+        type: 'BPE',
+        vocab: { a: 0, b: 1 },
+        merges: ['a b'],
+        unk_token: '<unk>',
+        continuing_subword_prefix: '##',
+      },
+    },
+    'break down',
+  ],
+])('%s, on which the native library ends the process, is refused', async (_what, damage, reason) => {
+  const folder = await folderWith({ 'tokenizer.json': { ...written(), ...damage } });
+  const loading = loadTokenizer(folder);
+  await expect(loading).rejects.toThrow(ModelError);
+  await expect(loading).rejects.toThrow(reason);
+  await expect(loading).rejects.toMatchObject({ file: join(folder, 'tokenizer.json') });
+});

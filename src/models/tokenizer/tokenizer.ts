@@ -3,6 +3,7 @@ import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { z } from 'zod';
 import { ModelError, UsageError } from '../../system/index.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
+import { tryTokenizer } from './native-trial.ts';
 
 /** Turns texts into token ids, as the model was trained with. Calls may overlap. */
 export interface TextTokenizer {
@@ -96,8 +97,10 @@ class NativeTextTokenizer implements TextTokenizer {
   }
 
   static async create(file: string, description: TokenizerFile, config: TokenizerConfig): Promise<TextTokenizer> {
+    const text = JSON.stringify({ ...description, truncation: null, padding: null });
+    await tryTokenizer(file, text);
     try {
-      const native = NativeTokenizer.fromString(JSON.stringify({ ...description, truncation: null, padding: null }));
+      const native = NativeTokenizer.fromString(text);
       const framing = (await native.encode('')).getLength();
       return new NativeTextTokenizer(file, native, padIdOf(native, description, config), framing);
     } catch (cause) {
