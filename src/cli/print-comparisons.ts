@@ -19,7 +19,7 @@ export function comparisonTable(comparisons: readonly Comparison[]): string {
     pValue(one.randomization),
     ...(corrected ? [one.holm === undefined ? '' : pValue(one.holm)] : []),
     `${one.helped} / ${one.hurt} / ${one.unchanged}`,
-    verdictOn(one).words.split(': ')[1]!,
+    verdictOn(one).name,
   ]);
   const columns = [
     'delta',

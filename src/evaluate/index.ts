@@ -7,6 +7,7 @@ export {
   runArm,
   TABLE_MEASURES,
 } from './arms.ts';
+export { type AlphaChoice, type ChooseAlphaOptions, ChosenAlphaRetriever, chooseAlpha } from './choose-alpha.ts';
 export { type Comparison, compareArms, comparisonSchema, toComparison } from './comparison.ts';
 export {
   EVALUATION_FORMAT,

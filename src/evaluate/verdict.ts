@@ -6,6 +6,8 @@ export type VerdictKind = 'gain' | 'loss' | 'none' | 'few';
 /** What a comparison shows, for people. */
 export interface Verdict {
   kind: VerdictKind;
+  /** `a real gain`. */
+  name: string;
   /** `helped 62 queries, hurt 38 of 200: a real gain`. */
   words: string;
   /** One or two sentences that say what it rests on. */
@@ -43,7 +45,7 @@ export function verdictOn(compared: Judgeable): Verdict {
   const { helped, hurt } = compared;
   const noun = helped === 1 ? 'query' : 'queries';
   const words = `helped ${format(helped)} ${noun}, hurt ${format(hurt)} of ${format(queriesOf(compared))}: ${NAMES[kind]}`;
-  return { kind, words, reason: explain(kind, compared) };
+  return { kind, name: NAMES[kind], words, reason: explain(kind, compared) };
 }
 
 function queriesOf({ helped, hurt, unchanged }: Judgeable): number {

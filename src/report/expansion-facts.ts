@@ -41,7 +41,7 @@ export function describeExpansions(facts: ExpansionFacts | undefined): string {
   const by = [generator ?? 'an LLM that the manifest does not name', ...adapters.map((path) => `the adapter ${path}`)];
   const parts = [
     `Expansions by ${by.join(' with ')}`,
-    prompt && (prompt.name === 'own' ? 'a prompt of its own (see Settings)' : `prompt ${prompt.name}`),
+    prompt && (prompt.name === 'own' ? 'a prompt of your own (see Settings)' : `prompt ${prompt.name}`),
     samples && `${samples} a query`,
     temperature !== undefined && (temperature === 0 ? 'the likeliest token each time' : `temperature ${temperature}`),
     temperature !== 0 && topP !== undefined && `top-p ${topP}`,

@@ -74,10 +74,9 @@ function comparisonTable(comparisons: readonly Comparison[]): Markup {
     ...['Comparison', 'measure', 'change', '95 % interval', 'p'],
     ...(corrected ? ['p, Holm'] : []),
     ...['t-test p', 'helped', 'hurt', 'unchanged'],
-    { title: 'verdict', kind: 'note' as const },
   ];
   const rows = comparisons.map((one) => [
-    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}</small>`,
+    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}: ${verdictOn(one).name}</small>`,
     one.measure,
     { content: signed(one.delta), look: direction(one.delta) },
     `${signed(one.interval[0])} to ${signed(one.interval[1])}`,
@@ -87,7 +86,6 @@ function comparisonTable(comparisons: readonly Comparison[]): Markup {
     { content: count(one.helped), look: 'up' },
     { content: count(one.hurt), look: 'down' },
     count(one.unchanged),
-    verdictOn(one).words.split(': ')[1]!,
   ]);
   const note = corrected ? " Holm's correction counts all comparisons of the table." : '';
   return html`${dataTable(columns, rows)}<p class="soft">p is of the paired randomisation test, two-sided.${note}</p>`;

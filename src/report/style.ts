@@ -20,16 +20,16 @@ p { margin: 6px 0 12px; max-width: 46em; }
 .card { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(190px, 100%), 1fr)); gap: 14px 26px; margin: 18px 0; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; }
 .card b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; line-height: 1.25; }
-.card span { color: var(--soft); font-size: .88rem; } .card b span { color: inherit; font-size: inherit; }
+.card span { color: var(--soft); font-size: .88rem; } .card b .up, .card b .down { font-size: inherit; } .card b .up { color: var(--gain); } .card b .down { color: var(--loss); }
 nav { margin: 22px 0 0; font-size: .94rem; } nav b { margin-right: 10px; } nav a { margin-right: 16px; display: inline-block; }
 a { color: var(--gain); }
 .wide { overflow-x: auto; margin: 0 0 14px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; overflow-wrap: normal; }
 th { color: var(--soft); font-weight: 600; font-size: .86rem; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9em; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 11em; overflow-wrap: anywhere; }
 td small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
-td.best { font-weight: 700; } td.note, th.note { text-align: left; white-space: normal; }
+td.best { font-weight: 700; } td.note, th.note { text-align: left; white-space: normal; min-width: 10em; overflow-wrap: anywhere; }
 td.note { color: var(--soft); } td.list { white-space: normal; }
 .up, td.up { color: var(--gain); } .down, td.down { color: var(--loss); }
 svg { width: 100%; height: auto; display: block; } svg.narrow { display: none; }
@@ -65,7 +65,7 @@ code { font-size: .9em; }
   .card { grid-template-columns: 1fr 1fr; gap: 12px 16px; padding: 14px; } .card b { font-size: 1.15rem; }
   table, tbody { display: block; } thead { display: none; }
   tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 4px 12px; padding: 9px 0; border-bottom: 1px solid var(--line); }
-  td { text-align: left; border: 0; padding: 0; white-space: normal; } td:empty { display: none; }
+  td, td.note { text-align: left; border: 0; padding: 0; min-width: 0; white-space: normal; overflow-wrap: anywhere; } td:empty { display: none; }
   td:first-child, td.note, td.list { grid-column: 1 / -1; } td:first-child { font-weight: 600; }
   td[data-label]::before { content: attr(data-label); display: block; color: var(--soft); font-size: .76rem; font-weight: 400; }
   td:first-child::before { display: none; }

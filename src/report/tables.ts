@@ -32,7 +32,7 @@ export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData
 /** Paired tests, one a row, each with its verdict. */
 export function testTable(tests: readonly CorrectedComparison[]): Markup {
   const rows = tests.map((one) => [
-    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}</small>`,
+    html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}: ${verdictOn(one).name}</small>`,
     { content: signed(one.delta), look: direction(one.delta) },
     `${signed(one.interval[0])} to ${signed(one.interval[1])}`,
     pValue(one.randomization),
@@ -41,8 +41,7 @@ export function testTable(tests: readonly CorrectedComparison[]): Markup {
     { content: count(one.helped), look: 'up' },
     { content: count(one.hurt), look: 'down' },
     count(one.unchanged),
-    verdictOn(one).words.split(': ')[1]!,
   ]);
   const columns = ['Comparison', 'change', '95 % interval', 'p', 'p, Holm', 't-test p', 'helped', 'hurt', 'unchanged'];
-  return dataTable([...columns, { title: 'verdict', kind: 'note' }], rows);
+  return dataTable(columns, rows);
 }

@@ -1,4 +1,3 @@
-import { relative } from 'node:path';
 import { z } from 'zod';
 import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { DEFAULT_GENERATOR } from '../../models/index.ts';
@@ -10,7 +9,7 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions } from '../open-generator.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { runAlignment } from '../run-alignment.ts';
-import { shellWord } from '../shell-word.ts';
+import { shellWord, shortPath } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];
@@ -179,7 +178,7 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
   say(formatTable(['', ...MEASURES], rows));
   say('');
   say(comparisonTable(comparisons));
-  say(`\nreport: ${relative('.', reportFile)}`);
+  say(`\nreport: ${shortPath(reportFile)}`);
   say(`next:   ${nextLine(result, settings)}`);
 }
 
@@ -190,13 +189,12 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
 export function nextLine({ dataFolder, next }: DemoResult, settings: DemoSettings): string {
   const { generator, adapters, encoder, alpha, seed, threads, offline } = settings;
   const { temperature, topP, topK, maxTokens } = next.sampling;
-  const file = (path: string) => relative('.', path);
   const defaults = z.object(generatorOptions).parse({});
   const other = <T extends string | number>(name: string, value: T, usual: T) =>
     value === usual ? [] : [name, `${value}`];
   const words = [
-    ...['npx', 'llm-qe', 'search', '--corpus', file(dataFolder), '--query', next.query, '--expand'],
-    ...['--expansions', file(next.queriesFile), '--prompt', file(next.promptFile)],
+    ...['npx', 'llm-qe', 'search', '--corpus', shortPath(dataFolder), '--query', next.query, '--expand'],
+    ...['--expansions', shortPath(next.queriesFile), '--prompt', shortPath(next.promptFile)],
     ...['--max-tokens', `${maxTokens}`, '--alpha', `${alpha}`],
     ...other('--temperature', temperature, defaults.temperature),
     ...other('--top-p', topP, defaults.topP),

@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { basename, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Qrels } from '../../measures/index.ts';
 import { DataError, isThere, UsageError } from '../../system/index.ts';
 import { countDocuments, readCorpus, readQueries } from './corpus.ts';
@@ -8,6 +8,12 @@ import type { Document, Query } from './records.ts';
 import { readQrels } from './trec.ts';
 
 const USUAL_SPLITS = ['train', 'dev', 'test'];
+
+/** Queries and judgements that lie apart: the judgements by the name of their split. */
+interface LooseFiles {
+  queries: string;
+  qrels: Readonly<Record<string, string>>;
+}
 
 /**
  * A data set in BEIR's layout: `corpus.jsonl`, `queries.jsonl` (either may end in `.gz`) and `qrels/<split>.tsv`.
@@ -18,11 +24,23 @@ export class BeirDataset {
   /** Last part of the path. */
   readonly name: string;
   readonly corpusFile: string;
+  /** Of a data set whose files lie apart. */
+  readonly #loose: LooseFiles | undefined;
 
-  private constructor(folder: string, corpusFile: string) {
+  private constructor(folder: string, corpusFile: string, loose?: LooseFiles) {
     this.folder = folder;
-    this.name = basename(folder);
+    this.name = loose === undefined ? basename(folder) : basename(corpusFile).replace(/\.jsonl(\.gz)?$/, '');
     this.corpusFile = corpusFile;
+    this.#loose = loose;
+  }
+
+  /** A data set out of files that lie anywhere. @throws DataError for one that is not there */
+  static async ofFiles({ corpus, queries, qrels }: LooseFiles & { corpus: string }): Promise<BeirDataset> {
+    const files = { queries: resolve(queries), qrels: mapValues(qrels, (file) => resolve(file)) };
+    for (const file of [resolve(corpus), files.queries, ...Object.values(files.qrels)]) {
+      if (!(await isThere(file))) throw new DataError('no such file', { file, fix: 'Check the path.' });
+    }
+    return new BeirDataset(dirname(resolve(corpus)), resolve(corpus), files);
   }
 
   /** Opens a data set; nothing but the folder's listing is read. @throws DataError when it holds no corpus */
@@ -45,6 +63,7 @@ export class BeirDataset {
 
   /** Names of the splits that have judgements: train, dev and test first, then the others by name. */
   async splits(): Promise<string[]> {
+    if (this.#loose !== undefined) return Object.keys(this.#loose.qrels);
     const files = await readdir(join(this.folder, 'qrels')).catch(() => []);
     const names = files.filter((file) => file.endsWith('.tsv')).map((file) => file.slice(0, -'.tsv'.length));
     const usual = USUAL_SPLITS.filter((split) => names.includes(split));
@@ -74,7 +93,7 @@ export class BeirDataset {
   }
 
   /** Path of the file that {@link queries} reads. @throws DataError when it is missing */
-  async queriesFile(name = 'queries.jsonl'): Promise<string> {
+  async queriesFile(name = this.#loose?.queries ?? 'queries.jsonl'): Promise<string> {
     const inside = isAbsolute(name) ? name : join(this.folder, name);
     const found = (await plainOrGzip(inside)) ?? (await plainOrGzip(resolve(name)));
     if (found !== undefined) return found;
@@ -94,8 +113,8 @@ export class BeirDataset {
     if (split === '' || /[/\\]/.test(split)) {
       throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { fix: 'Name train, dev or test.' });
     }
-    const file = join(this.folder, 'qrels', `${split}.tsv`);
-    if (await isThere(file)) return file;
+    const file = this.#loose?.qrels[split] ?? join(this.folder, 'qrels', `${split}.tsv`);
+    if ((this.#loose === undefined || Object.hasOwn(this.#loose.qrels, split)) && (await isThere(file))) return file;
     const splits = await this.splits();
     throw new DataError(`the data set has no split ${JSON.stringify(split)}`, {
       file,
@@ -107,6 +126,10 @@ export class BeirDataset {
   async corpusHash(signal?: AbortSignal): Promise<string> {
     return cachedSha256(this.corpusFile, signal);
   }
+}
+
+function mapValues<T, U>(record: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 }
 
 async function plainOrGzip(file: string): Promise<string | undefined> {

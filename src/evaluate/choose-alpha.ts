@@ -1,0 +1,185 @@
+import { evaluateRun, type HitRows, type Run, TypedRun } from '../measures/index.ts';
+import type { CorpusSearch, ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from '../retrieve/index.ts';
+import { Random, UsageError } from '../system/index.ts';
+import type { Topics } from './topics.ts';
+
+/** A query's alpha is chosen on the others in so many parts, or in fewer where there are fewer queries. */
+const FOLDS = 10;
+
+export interface ChooseAlphaOptions {
+  kind: 'dense' | 'rrf';
+  /** Weights of the expansions to try, each from 0 to 1. */
+  alphas: readonly number[];
+  /** By display name: nDCG@10. */
+  measure: string;
+  depth: number;
+  dropSelf: boolean;
+  /** Of the parts. */
+  seed: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** How the expansions are weighed, and on which queries that was chosen. */
+export interface AlphaChoice {
+  source: 'dev' | 'cross-validation';
+  /** Each query's alpha; those of a choice on other queries are equal. */
+  alphaOf: ReadonlyMap<string, number>;
+  /** The measure by alpha, ascending: a mean over the queries that it was chosen on. */
+  points: { alpha: number; value: number }[];
+  /** `0.4`, or `0.3 to 0.5` if the parts chose differently. */
+  words: string;
+}
+
+/**
+ * Chooses the weight of the expansions on development queries or, without any, by cross-validation over the queries that are
+ * scored: a query's alpha is the best one of the other parts', so no query is weighed by a look at its own result.
+ *
+ * @throws UsageError for no alphas, or a single query without development queries
+ */
+export async function chooseAlpha(
+  search: CorpusSearch,
+  { dev, scored }: { dev: Topics | undefined; scored: Topics },
+  options: ChooseAlphaOptions,
+): Promise<AlphaChoice> {
+  const alphas = [...new Set(options.alphas)].sort((a, b) => a - b);
+  if (alphas.length === 0) throw new UsageError('there is no alpha to try', { fix: 'Give one or more from 0 to 1.' });
+  const topics = dev ?? scored;
+  const values = await valuesByAlpha(search, topics, alphas, options);
+  const points = alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, [...topics.qrels.keys()]) }));
+  const ids = scored.queries.map(({ id }) => id);
+  if (dev !== undefined) {
+    const best = bestOf(points);
+    return { source: 'dev', alphaOf: new Map(ids.map((id) => [id, best])), points, words: String(best) };
+  }
+  const alphaOf = crossValidate(ids, alphas, values, options.seed);
+  const chosen = [...new Set(alphaOf.values())].sort((a, b) => a - b);
+  const words = chosen.length === 1 ? String(chosen[0]) : `${chosen[0]} to ${chosen.at(-1)}`;
+  return { source: 'cross-validation', alphaOf, points, words };
+}
+
+/**
+ * Each query's best alpha over the other parts.
+ * @param values the measure of each query, by alpha // [alphas]
+ */
+export function crossValidate(
+  ids: readonly string[],
+  alphas: readonly number[],
+  values: readonly ReadonlyMap<string, number>[],
+  seed: number,
+): Map<string, number> {
+  if (ids.length < 2) {
+    throw new UsageError('cross-validation needs two queries or more', {
+      fix: 'Give one --alpha, or development queries.',
+    });
+  }
+  const shuffled = new Random(seed).shuffle([...ids]);
+  const folds = Math.min(FOLDS, ids.length);
+  const chosen = new Map<string, number>();
+  for (let fold = 0; fold < folds; fold++) {
+    const others = shuffled.filter((_id, at) => at % folds !== fold);
+    const best = bestOf(alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, others) })));
+    shuffled.forEach((id, at) => {
+      if (at % folds === fold) chosen.set(id, best);
+    });
+  }
+  return chosen;
+}
+
+/** Of equal values the smallest alpha: the one that trusts the expansions least. */
+function bestOf(points: readonly { alpha: number; value: number }[]): number {
+  return points.reduce((best, point) => (point.value > best.value ? point : best)).alpha;
+}
+
+function meanOf(values: ReadonlyMap<string, number>, ids: readonly string[]): number {
+  return ids.reduce((sum, id) => sum + (values.get(id) ?? 0), 0) / Math.max(1, ids.length);
+}
+
+/** The measure of each query under each alpha // [alphas] */
+async function valuesByAlpha(
+  search: CorpusSearch,
+  { queries, qrels }: Topics,
+  alphas: readonly number[],
+  { kind, measure, depth, dropSelf, signal }: ChooseAlphaOptions,
+): Promise<Map<string, number>[]> {
+  const all: Map<string, number>[] = [];
+  for (const alpha of alphas) {
+    const retriever = await search.retriever(kind, { alpha });
+    const { run } = await retriever.retrieve(queries, { depth, dropSelf, signal });
+    all.push(valuesOf(qrels, run, measure));
+  }
+  return all;
+}
+
+function valuesOf(qrels: Topics['qrels'], run: Run, measure: string): Map<string, number> {
+  const { perQuery } = evaluateRun(qrels, run, { measures: [measure], complete: true });
+  return new Map([...perQuery].map(([id, values]) => [id, values[measure] ?? 0]));
+}
+
+/** Searches each query with the weight that was chosen for it. */
+export class ChosenAlphaRetriever implements Retriever {
+  readonly name: Retriever['name'];
+  readonly size: number;
+  readonly settings: Retriever['settings'];
+  readonly #byAlpha: ReadonlyMap<number, Retriever>;
+  readonly #alphaOf: ReadonlyMap<string, number>;
+
+  private constructor(byAlpha: ReadonlyMap<number, Retriever>, { alphaOf, words, source }: AlphaChoice) {
+    const [first] = byAlpha.values();
+    this.name = first!.name;
+    this.size = first!.size;
+    this.settings = { ...first!.settings, alpha: words, 'alpha chosen by': source };
+    this.#byAlpha = byAlpha;
+    this.#alphaOf = alphaOf;
+  }
+
+  static async open(search: CorpusSearch, kind: 'dense' | 'rrf', choice: AlphaChoice): Promise<ChosenAlphaRetriever> {
+    const byAlpha = new Map<number, Retriever>();
+    for (const alpha of new Set(choice.alphaOf.values())) byAlpha.set(alpha, await search.retriever(kind, { alpha }));
+    return new ChosenAlphaRetriever(byAlpha, choice);
+  }
+
+  /** @throws UsageError for a query that no alpha was chosen for */
+  async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
+    const groups = new Map<number | undefined, ExpandedQuery[]>();
+    for (const query of queries) {
+      const alpha = this.#alphaOf.get(query.id);
+      const group = groups.get(alpha);
+      if (group === undefined) groups.set(alpha, [query]);
+      else group.push(query);
+    }
+    const runs: Run[] = [];
+    let [encodeMilliseconds, searchMilliseconds] = [0, 0];
+    for (const [alpha, group] of groups) {
+      const retriever = alpha === undefined ? undefined : this.#byAlpha.get(alpha);
+      if (retriever === undefined) {
+        throw new UsageError(`no alpha was chosen for query ${group[0]!.id}`, {
+          fix: 'Choose alpha for these queries.',
+        });
+      }
+      const retrieval = await retriever.retrieve(group, options);
+      runs.push(retrieval.run);
+      encodeMilliseconds += retrieval.encodeMilliseconds;
+      searchMilliseconds += retrieval.searchMilliseconds;
+    }
+    const ids = queries.map(({ id }) => id);
+    return { run: new TypedRun(ids, rowsOf(runs, ids)), encodeMilliseconds, searchMilliseconds };
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** The hits of several runs over other queries, in one order; they stay where they are. */
+function rowsOf(runs: readonly Run[], ids: readonly string[]): HitRows {
+  const at = (row: number) => {
+    const id = ids.at(row);
+    return id === undefined ? undefined : [...(runs.find((run) => run.has(id))?.get(id) ?? [])];
+  };
+  return {
+    length: ids.length,
+    at,
+    *[Symbol.iterator]() {
+      for (let row = 0; row < ids.length; row++) yield at(row)!;
+      return undefined;
+    },
+  };
+}
