@@ -29,7 +29,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   generate: [['llama', 'writing']],
   train: [['loop'], ['generator', 'retriever'], ['trl']],
   reward: [['rewards'], ['pairs']],
-  pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo']],
+  pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
   cli: [['commands']],
 };
 

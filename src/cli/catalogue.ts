@@ -6,6 +6,7 @@ import type { Command } from './command.ts';
  */
 export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   demo: load(() => import('./commands/demo.ts')),
+  try: load(() => import('./commands/try.ts')),
   align: load(() => import('./commands/align.ts')),
   expand: load(() => import('./commands/expand.ts')),
   candidates: load(() => import('./commands/candidates.ts')),

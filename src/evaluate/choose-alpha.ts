@@ -1,22 +1,23 @@
-import { evaluateRun, type HitRows, type Run, TypedRun } from '../measures/index.ts';
+import {
+  evaluateRun,
+  type HitRows,
+  parseQualityMeasure,
+  type Run,
+  relevantSelves,
+  TypedRun,
+} from '../measures/index.ts';
 import type { CorpusSearch, ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from '../retrieve/index.ts';
 import { Random, UsageError } from '../system/index.ts';
 import type { Topics } from './topics.ts';
+import { type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 
 /** A query's alpha is chosen on the others in so many parts, or in fewer where there are fewer queries. */
 const FOLDS = 10;
 
-export interface ChooseAlphaOptions {
+export interface ChooseAlphaOptions extends TuneAlphaOptions {
   kind: 'dense' | 'rrf';
-  /** Weights of the expansions to try, each from 0 to 1. */
-  alphas: readonly number[];
-  /** By display name: nDCG@10. */
-  measure: string;
-  depth: number;
-  dropSelf: boolean;
   /** Of the parts. */
   seed: number;
-  signal?: AbortSignal | undefined;
 }
 
 /** How the expansions are weighed, and on which queries that was chosen. */
@@ -25,7 +26,7 @@ export interface AlphaChoice {
   /** Each query's alpha; those of a choice on other queries are equal. */
   alphaOf: ReadonlyMap<string, number>;
   /** The measure by alpha, ascending: a mean over the queries that it was chosen on. */
-  points: { alpha: number; value: number }[];
+  points: TuningPoint[];
   /** `0.4`, or `0.3 to 0.5` if the parts chose differently. */
   words: string;
 }
@@ -41,16 +42,14 @@ export async function chooseAlpha(
   { dev, scored }: { dev: Topics | undefined; scored: Topics },
   options: ChooseAlphaOptions,
 ): Promise<AlphaChoice> {
-  const alphas = [...new Set(options.alphas)].sort((a, b) => a - b);
-  if (alphas.length === 0) throw new UsageError('there is no alpha to try', { fix: 'Give one or more from 0 to 1.' });
-  const topics = dev ?? scored;
-  const values = await valuesByAlpha(search, topics, alphas, options);
-  const points = alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, [...topics.qrels.keys()]) }));
   const ids = scored.queries.map(({ id }) => id);
   if (dev !== undefined) {
-    const best = bestOf(points);
-    return { source: 'dev', alphaOf: new Map(ids.map((id) => [id, best])), points, words: String(best) };
+    const { alpha, points } = await tuneAlpha(search, dev, options);
+    return { source: 'dev', alphaOf: new Map(ids.map((id) => [id, alpha])), points, words: String(alpha) };
   }
+  const alphas = [...new Set(options.alphas)].sort((a, b) => a - b);
+  const values = await valuesByAlpha(search, scored, alphas, options);
+  const points = alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, ids) }));
   const alphaOf = crossValidate(ids, alphas, values, options.seed);
   const chosen = [...new Set(alphaOf.values())].sort((a, b) => a - b);
   const words = chosen.length === 1 ? String(chosen[0]) : `${chosen[0]} to ${chosen.at(-1)}`;
@@ -67,6 +66,7 @@ export function crossValidate(
   values: readonly ReadonlyMap<string, number>[],
   seed: number,
 ): Map<string, number> {
+  if (alphas.length === 0) throw new UsageError('there is no alpha to try', { fix: 'Give one or more from 0 to 1.' });
   if (ids.length < 2) {
     throw new UsageError('cross-validation needs two queries or more', {
       fix: 'Give one --alpha, or development queries.',
@@ -86,7 +86,7 @@ export function crossValidate(
 }
 
 /** Of equal values the smallest alpha: the one that trusts the expansions least. */
-function bestOf(points: readonly { alpha: number; value: number }[]): number {
+function bestOf(points: readonly TuningPoint[]): number {
   return points.reduce((best, point) => (point.value > best.value ? point : best)).alpha;
 }
 
@@ -94,20 +94,19 @@ function meanOf(values: ReadonlyMap<string, number>, ids: readonly string[]): nu
   return ids.reduce((sum, id) => sum + (values.get(id) ?? 0), 0) / Math.max(1, ids.length);
 }
 
-/** The measure of each query under each alpha // [alphas] */
+/** The measure of each query under each alpha, in one pass that embeds each text once // [alphas] */
 async function valuesByAlpha(
   search: CorpusSearch,
   { queries, qrels }: Topics,
   alphas: readonly number[],
-  { kind, measure, depth, dropSelf, signal }: ChooseAlphaOptions,
+  { kind, measure, depth, keepSelf, signal }: ChooseAlphaOptions,
 ): Promise<Map<string, number>[]> {
-  const all: Map<string, number>[] = [];
-  for (const alpha of alphas) {
-    const retriever = await search.retriever(kind, { alpha });
-    const { run } = await retriever.retrieve(queries, { depth, dropSelf, signal });
-    all.push(valuesOf(qrels, run, measure));
-  }
-  return all;
+  const { cutoff, displayName } = parseQualityMeasure(measure);
+  const runs = await search.alphaRuns(kind, alphas, queries, {
+    depth: kind === 'rrf' ? depth : Math.min(cutoff, depth),
+    ...{ dropSelf: !keepSelf, keepSelfOf: relevantSelves(qrels), signal },
+  });
+  return runs.map((run) => valuesOf(qrels, run, displayName));
 }
 
 function valuesOf(qrels: Topics['qrels'], run: Run, measure: string): Map<string, number> {

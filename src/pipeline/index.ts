@@ -17,3 +17,12 @@ export {
   type StageOutcome,
   sectionOf,
 } from './run/stage.ts';
+export {
+  armName,
+  type RetrieverName,
+  runTrial,
+  TRIAL_ALPHAS,
+  type TrialOptions,
+  type TrialResult,
+  type TrialSettings,
+} from './trial/trial.ts';

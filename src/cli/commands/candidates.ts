@@ -11,6 +11,7 @@ import {
 } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { adapterFiles, datasetFiles, recordFiles } from '../command-files.ts';
+import { numberList } from '../number-list.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
@@ -21,15 +22,8 @@ const options = z.object({
   out: z.string().optional().describe('default candidates.jsonl beside the queries').meta({ valueName: 'FILE' }),
   ...writing,
   samples: z.coerce.number().int().min(1).default(CANDIDATE_SAMPLES).describe('candidates at each temperature'),
-  temperatures: z
-    .string()
-    .default(CANDIDATE_TEMPERATURES.join(','))
-    .transform((words, context) => {
-      const numbers = words.split(',').map((word) => (word.trim() === '' ? Number.NaN : Number(word)));
-      if (numbers.every((number) => number >= 0 && number <= 10)) return numbers;
-      context.addIssue('expected temperatures from 0 to 10, with commas between them');
-      return z.NEVER;
-    })
+  temperatures: numberList({ from: 0, to: 10, what: 'temperatures' })
+    .prefault(CANDIDATE_TEMPERATURES.join(','))
     .describe('temperatures, with commas between them')
     .meta({ valueName: 'LIST' }),
   force: forceOption,

@@ -1,32 +1,51 @@
 import { z } from 'zod';
 import { BeirDataset, readExpansions, writeRun } from '../../data/index.ts';
 import {
+  type AlphaChoice,
   type Arm,
-  type ArmOptions,
+  ChosenAlphaRetriever,
+  type Comparison,
+  chooseAlpha,
   compareArms,
   joinExpansions,
   loadTopics,
+  measureLatencies,
   millisecondsPerQuery,
   REPORTED_MEASURES,
   runArm,
   TABLE_MEASURES,
   type Topics,
+  verdictOn,
   withoutExpansions,
 } from '../../evaluate/index.ts';
 import { describeSelfRetrieval } from '../../measures/index.ts';
 import {
   buildReport,
   checkReportFile,
+  describeAlpha,
   describeCost,
+  describeExpansions,
+  describeNoise,
+  describeSample,
   describeSettings,
+  type ExpansionFacts,
+  expansionSettings,
+  readExpansionFacts,
   reportDataFile,
   writeReport,
 } from '../../report/index.ts';
-import { CorpusSearch, retrievalSettings } from '../../retrieve/index.ts';
+import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles } from '../command-files.ts';
+import { warnOfDefaultWriter } from '../default-writer.ts';
+import { numberList } from '../number-list.ts';
+import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
+import { checkRawRunFile, rawRunFile } from '../run-files.ts';
 import { formatTable } from '../table.ts';
+
+/** What comparisons and the choice of alpha go by. */
+const MEASURE = 'nDCG@10';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
@@ -45,7 +64,23 @@ const options = z.object({
   limit: z.coerce.number().int().positive().optional().describe('evaluate a seeded sample of this many queries'),
   ...retrievalSettings,
   seed: z.coerce.number().int().nonnegative().default(42).describe('seed of samples and of randomised tests'),
-  runOut: z.string().optional().describe("write the run in TREC's format").meta({ valueName: 'FILE' }),
+  alphas: numberList({ from: 0, to: 1, what: 'weights' })
+    .optional()
+    .describe(
+      'choose alpha among these weights: on the development queries if FILE of --expansions (or --dev-expansions) holds their expansions, else by cross-validation over the queries that are scored',
+    )
+    .meta({ valueName: 'LIST' }),
+  devExpansions: z
+    .string()
+    .optional()
+    .describe('with --alphas: expansions of the development queries')
+    .meta({ valueName: 'FILE' }),
+  devSplit: z.string().default('dev').describe('with --alphas: the development split').meta({ valueName: 'NAME' }),
+  runOut: z
+    .string()
+    .optional()
+    .describe("write the run in TREC's format; with expansions the raw run too, as <name>-raw beside it")
+    .meta({ valueName: 'FILE' }),
   report: z
     .string()
     .optional()
@@ -59,55 +94,126 @@ export const command = defineCommand({
   name: 'evaluate',
   summary: 'search a data set and score the result against its judgements',
   description:
-    'Searches the judged queries of one split, with or without expansions, and prints nDCG, recall, MRR and MAP. A judged\nquery that finds nothing counts as zero.',
+    'Searches the judged queries of one split, with or without expansions, and prints nDCG, recall, MRR and MAP. A judged\nquery that finds nothing counts as zero. With expansions the same queries are searched raw too, and a verdict with interval,\np, helped and hurt says what expansion did.',
   options,
   examples: [
     ['llm-qe evaluate --dataset data/scifact', 'dense search with the default encoder'],
     ['llm-qe evaluate --dataset data/scifact --retriever bm25 --json', 'BM25 as Lucene has it, as JSON'],
     [
       'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --report report.html',
-      'expanded against raw, with a report',
+      'expanded against raw: a verdict, and a report',
+    ],
+    [
+      'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --alphas 0,.1,.2,.3,.4,.5,.6',
+      'the same with an alpha that is chosen for this data, never on the query that it weighs',
     ],
   ],
-  files({ dataset, expansions, queries, runOut, report }) {
+  files({ dataset, expansions, devExpansions, queries, runOut, report }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
-    const data = report === undefined ? undefined : reportDataFile(report);
+    const expands = expansions !== undefined || queries !== undefined;
     return {
-      inputs: { ...inputs, '--expansions': expansions, '--queries': queries },
+      inputs: { ...inputs, '--expansions': expansions, '--dev-expansions': devExpansions, '--queries': queries },
       inputFolders,
-      outputs: { '--run-out': runOut, '--report': report, 'the data of --report': data },
+      outputs: {
+        '--run-out': runOut,
+        'the raw run of --run-out': runOut !== undefined && expands ? rawRunFile(runOut) : undefined,
+        '--report': report,
+        'the data of --report': report && reportDataFile(report),
+      },
     };
   },
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
-    if (given.report !== undefined) await checkReportFile(given.report);
     const topics = await loadChosenTopics(dataset, given);
+    const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
+    if (given.report !== undefined) await checkReportFile(given.report);
+    if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut));
+    refuseIdleAlphas(given, expanded);
+    warnOfDefaultWriter(await readFacts(given), dataset, context);
     const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
     try {
-      const retriever = await search.retriever(given.retriever);
-      await warnOfMissing(search, topics, context);
-      const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
-      const name = expanded ? 'expanded' : 'raw';
-      const armOptions = { depth: given.depth, dropSelf: !given.keepSelf, signal: context.signal };
-      const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
-      const raw = await rawArm(arm, armOptions, expanded && given.report !== undefined);
-      print(arm, raw, given, context);
-      await inTurn([
-        async () => {
-          if (given.report === undefined) return;
-          await report(given.report, dataset, arm, raw, given, context);
-          if (!given.json) context.say(`report: ${given.report}`);
-        },
-        async () => {
-          if (given.runOut === undefined) return;
-          await writeRun(given.runOut, arm.retrieval.run, `llm-qe-${given.retriever}`);
-        },
-      ]);
+      const found = await evaluate({ dataset, topics, search, expanded }, given, context);
+      context.json(toJson(found, given));
+      if (!given.json) print(found, given, context);
+      await writeOutputs(dataset, found, given, context);
     } finally {
       await search.close();
     }
   },
 });
+
+/** What was searched, scored and compared. */
+interface Found {
+  arm: Arm;
+  raw: Arm | undefined;
+  comparison: Comparison | undefined;
+  choice: AlphaChoice | undefined;
+}
+
+async function evaluate(
+  {
+    dataset,
+    topics,
+    search,
+    expanded,
+  }: { dataset: BeirDataset; topics: Topics; search: CorpusSearch; expanded: boolean },
+  given: Options,
+  context: CommandContext,
+): Promise<Found> {
+  const plain = await search.retriever(given.retriever);
+  await warnOfMissing(search, topics, context);
+  const armOptions = armOptionsOf(given, context);
+  const kind = given.retriever === 'bm25' ? undefined : given.retriever;
+  const dev = given.alphas === undefined ? undefined : await loadDevTopics(dataset, given);
+  const choice =
+    given.alphas === undefined || kind === undefined
+      ? undefined
+      : await chooseAlpha(
+          search,
+          { dev, scored: topics },
+          { ...given, kind, alphas: given.alphas, measure: MEASURE, signal: context.signal },
+        );
+  const retriever =
+    choice === undefined || kind === undefined ? plain : await ChosenAlphaRetriever.open(search, kind, choice);
+  const name = expanded ? 'expanded' : 'raw';
+  const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
+  const rawPlan = { name: 'raw', description: given.retriever, retriever: plain, topics: withoutExpansions(topics) };
+  const raw = expanded ? await runArm(rawPlan, armOptions) : undefined;
+  return { arm, raw, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), choice };
+}
+
+function armOptionsOf(given: Options, { signal }: CommandContext) {
+  return { depth: given.depth, dropSelf: !given.keepSelf, signal };
+}
+
+/** @throws UsageError where `--alphas` has nothing to choose for */
+function refuseIdleAlphas({ alphas, retriever, devExpansions }: Options, expanded: boolean): void {
+  const fix = 'Leave it away.';
+  if (alphas === undefined) {
+    if (devExpansions === undefined) return;
+    throw new UsageError('--dev-expansions is for --alphas', { fix: 'Add --alphas 0,.1,.2, say, or leave it away.' });
+  }
+  if (!expanded)
+    throw new UsageError('--alphas weighs expansions, and there are none', { fix: 'Give --expansions FILE.' });
+  if (retriever === 'bm25') throw new UsageError('--alphas is not for --retriever bm25, which has no alpha', { fix });
+}
+
+/** The development queries with their expansions; undefined where there is no such split, or nobody expanded it. */
+async function loadDevTopics(dataset: BeirDataset, given: Options): Promise<Topics | undefined> {
+  const { devSplit, split, devExpansions, expansions } = given;
+  const file = devExpansions ?? expansions;
+  const isThere = devSplit !== split && (await dataset.splits()).includes(devSplit);
+  if (!isThere && devExpansions === undefined) return undefined;
+  if (file === undefined) return undefined;
+  const dev = await loadTopics(dataset, devSplit, {});
+  if (devExpansions !== undefined) return joinExpansions(dev, devExpansions);
+  const written = await readExpansions(file);
+  return dev.queries.every(({ id }) => written.has(id)) ? joinExpansions(dev, file) : undefined;
+}
+
+async function readFacts({ expansions }: Options): Promise<ExpansionFacts | undefined> {
+  return expansions === undefined ? undefined : readExpansionFacts(expansions);
+}
 
 /** A relevant document that is not in the corpus can never be found: the scores are then lower than they should be. */
 async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, context: CommandContext): Promise<void> {
@@ -133,21 +239,44 @@ async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<T
   return given.queries === undefined ? withoutExpansions(topics) : topics;
 }
 
-async function rawArm(arm: Arm, armOptions: ArmOptions, wanted: boolean): Promise<Arm | undefined> {
-  if (!wanted) return undefined;
-  return runArm({ ...arm, name: 'raw', topics: withoutExpansions(arm.topics) }, armOptions);
+/** The report and the runs: each is made even if another one fails, and then what failed first is thrown. */
+async function writeOutputs(
+  dataset: BeirDataset,
+  found: Found,
+  given: Options,
+  context: CommandContext,
+): Promise<void> {
+  const { report: page, runOut, retriever } = given;
+  const outputs: [what: string, file: string, make: () => Promise<void>][] = [];
+  if (page !== undefined) outputs.push(['report', page, () => report(page, dataset, found, given, context)]);
+  if (runOut !== undefined) {
+    const { arm, raw } = found;
+    outputs.push([`${arm.name} run`, runOut, () => writeRun(runOut, arm.retrieval.run, `llm-qe-${retriever}`)]);
+    const rawFile = rawRunFile(runOut);
+    if (raw !== undefined)
+      outputs.push(['raw run', rawFile, () => writeRun(rawFile, raw.retrieval.run, `llm-qe-${retriever}-raw`)]);
+  }
+  const failures: unknown[] = [];
+  for (const [what, file, make] of outputs) {
+    const write = async () => {
+      await make();
+      if (!given.json) context.say(`${what}: ${file}`);
+    };
+    await write().catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function report(
   file: string,
   dataset: BeirDataset,
-  arm: Arm,
-  raw: Arm | undefined,
+  { arm, raw, comparison, choice }: Found,
   given: Options,
-  { signal }: CommandContext,
+  context: CommandContext,
 ): Promise<void> {
-  const expansions =
-    given.expansions === undefined ? [] : [...(await readExpansions(given.expansions)).values()].flat();
+  const facts = await readFacts(given);
+  const written = given.expansions === undefined ? [] : [...(await readExpansions(given.expansions)).values()].flat();
+  const arms = raw === undefined ? [arm] : [raw, arm];
   const data = await buildReport({
     title: raw === undefined ? `Evaluation on ${dataset.name}` : `What expansion did on ${dataset.name}`,
     dataset: {
@@ -156,44 +285,77 @@ async function report(
       documents: arm.retriever.size,
       queries: arm.topics.queries.length,
     },
-    arms: raw === undefined ? [arm] : [raw, arm],
-    comparisons: raw === undefined ? [] : [compareArms(raw, arm, 'nDCG@10', given.seed)],
+    arms,
+    comparisons: comparison === undefined ? [] : [comparison],
     baseline: raw,
     expanded: arm,
-    documents: dataset.documents(signal),
-    cost: raw === undefined || expansions.length === 0 ? undefined : describeCost(expansions, arm),
-    settings: await describeSettings(dataset, [arm], expansions, given.seed),
-    remarks: [],
+    documents: dataset.documents(context.signal),
+    cost: raw === undefined || written.length === 0 ? undefined : describeCost(written, arm),
+    latencies: await measureLatencies(arms, armOptionsOf(given, context)),
+    made: howMade(arm, choice, facts, given),
+    settings: await describeSettings(dataset, [arm], written, given.seed, expansionSettings(facts)),
+    remarks: raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined),
   });
   await writeReport(file, data);
 }
 
-function print(arm: Arm, raw: Arm | undefined, given: Options, context: CommandContext): void {
-  context.json({
+/** Who wrote the expansions, how they are weighed, and whether the queries are few. */
+function howMade(
+  arm: Arm,
+  choice: AlphaChoice | undefined,
+  facts: ExpansionFacts | undefined,
+  given: Options,
+): string[] {
+  const few = describeSample(arm.topics.queries.length);
+  const sentences = arm.name === 'raw' ? [few] : [describeWriter(facts, given), describeWeight(choice, given), few];
+  return sentences.filter((sentence) => sentence !== undefined);
+}
+
+function describeWriter(facts: ExpansionFacts | undefined, { queries }: Options): string {
+  return queries === undefined ? describeExpansions(facts) : `Expansions as they stand in ${queries}.`;
+}
+
+function describeWeight(choice: AlphaChoice | undefined, { retriever, alpha }: Options): string | undefined {
+  if (retriever === 'bm25') return undefined;
+  if (choice !== undefined) return describeAlpha(choice.words, choice.source);
+  return describeAlpha(alpha, alpha === defaultRetrievalSettings().alpha ? 'default' : 'given');
+}
+
+function toJson({ arm, raw, comparison, choice }: Found, given: Options) {
+  const measuresOf = (one: Arm) => Object.fromEntries(REPORTED_MEASURES.map((name) => [name, one.scores.mean[name]]));
+  return {
     dataset: arm.topics.dataset,
     split: given.split,
     retriever: given.retriever,
     expanded: arm.name === 'expanded',
     queries: arm.scores.queries,
     documents: arm.retriever.size,
-    measures: Object.fromEntries(REPORTED_MEASURES.map((name) => [name, arm.scores.mean[name]])),
+    measures: measuresOf(arm),
+    ...(raw !== undefined && { raw: measuresOf(raw) }),
+    ...(comparison !== undefined && { comparison: { ...comparison, verdict: verdictOn(comparison) } }),
+    ...(choice !== undefined && { alpha: { chosenBy: choice.source, value: choice.words, points: choice.points } }),
     settings: arm.retriever.settings,
     selfRetrieval: arm.selfRetrieval,
     millisecondsPerQuery: millisecondsPerQuery(arm),
-  });
-  if (given.json) return;
+  };
+}
+
+function print({ arm, raw, comparison, choice }: Found, given: Options, { say }: CommandContext): void {
+  if (comparison !== undefined) {
+    sayVerdict(comparison, say);
+    say('');
+  }
   const rows = (raw === undefined ? [arm] : [raw, arm]).map((one) => [
     one.name,
     ...TABLE_MEASURES.map((name) => (one.scores.mean[name] ?? 0).toFixed(4)),
   ]);
-  context.say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
-  context.say(formatTable(['', ...TABLE_MEASURES], rows));
-  context.say(describeSelfRetrieval(arm.selfRetrieval));
-}
-
-/** Makes every output, also behind one that fails; then throws what failed first. */
-async function inTurn(outputs: readonly (() => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const output of outputs) await output().catch((error: unknown) => failures.push(error));
-  if (failures.length > 0) throw failures[0];
+  say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
+  say(formatTable(['', ...TABLE_MEASURES], rows));
+  say(describeSelfRetrieval(arm.selfRetrieval));
+  if (comparison !== undefined) {
+    say('');
+    say(comparisonTable([comparison]));
+    const weight = describeWeight(choice, given);
+    if (weight !== undefined) say(weight);
+  }
 }

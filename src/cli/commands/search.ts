@@ -6,6 +6,7 @@ import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
 import { cacheHome, contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { warnOfDefaultWriter } from '../default-writer.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const SNIPPET_CHARACTERS = 160;
@@ -53,7 +54,12 @@ export const command = defineCommand({
   async run(given, context) {
     refuseLoneExpansions(given);
     const corpus = await openCorpus(given.corpus);
-    const expansions = given.expand ? ((await passagesOf(given)) ?? (await expand(given, context))) : [];
+    const kept = await passagesOf(given);
+    if (given.expand && kept === undefined) {
+      const [generator] = given.generator;
+      warnOfDefaultWriter({ generator, adapters: given.adapter }, given.corpus, context);
+    }
+    const expansions = given.expand ? (kept ?? (await expand(given, context))) : [];
     const search = new CorpusSearch(corpus, given, { signal: context.signal, progress: context.progress });
     try {
       const retriever = await search.retriever(given.retriever);

@@ -1,0 +1,194 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { BeirDataset } from '../../data/index.ts';
+import { REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
+import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult } from '../../pipeline/index.ts';
+import { describeAlpha } from '../../report/index.ts';
+import { retrievalSettings } from '../../retrieve/index.ts';
+import { UsageError } from '../../system/index.ts';
+import { defineCommand } from '../command.ts';
+import { isDefaultWriter, warnOfDefaultWriter } from '../default-writer.ts';
+import { numberList } from '../number-list.ts';
+import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
+import { shellWord, shortPath } from '../shell-word.ts';
+import { formatTable } from '../table.ts';
+
+const RETRIEVERS: readonly RetrieverName[] = ['bm25', 'dense', 'rrf'];
+const file = (description: string) => z.string().optional().describe(description).meta({ valueName: 'FILE' });
+const { alpha: _chosenHere, ...searchOptions } = retrievalSettings;
+
+const options = z.object({
+  dataset: z.string().optional().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
+  corpus: file('or three files: the corpus, one {"_id", "title"?, "text"} a line'),
+  queries: file('with --corpus: the queries, one {"_id", "text"} a line'),
+  qrels: file('with --corpus: which documents are relevant, as BEIR TSV or TREC qrels'),
+  devQrels: file('with --corpus: judgements of other queries, on which alpha is chosen'),
+  split: z.string().default('test').describe('split whose queries are scored').meta({ valueName: 'NAME' }),
+  devSplit: z
+    .string()
+    .default('dev')
+    .describe('split on which alpha is chosen, if there is one; otherwise by cross-validation')
+    .meta({ valueName: 'NAME' }),
+  limit: z.coerce.number().int().min(2).default(200).describe('queries of each split at most: a seeded sample'),
+  retriever: z
+    .array(z.enum(RETRIEVERS as ['bm25', 'dense', 'rrf']))
+    .min(1)
+    .default([...RETRIEVERS])
+    .describe('what searches; repeatable')
+    .meta({ valueName: 'bm25|dense|rrf' }),
+  alphas: numberList({ from: 0, to: 1, what: 'weights' })
+    .prefault(TRIAL_ALPHAS.join(','))
+    .describe('weights of the expansion to choose among')
+    .meta({ valueName: 'LIST' }),
+  measure: z
+    .enum(REPORTED_MEASURES as [string, ...string[]])
+    .default('nDCG@10')
+    .describe('what is compared')
+    .meta({ valueName: 'NAME' }),
+  ...generatorOptions,
+  maxTokens: generatorOptions.maxTokens.default(128),
+  ...searchOptions,
+  out: z
+    .string()
+    .optional()
+    .describe('folder of the trial (default runs/try-<name of the data>)')
+    .meta({ valueName: 'DIR' }),
+  json: z.boolean().default(false).describe('print one JSON document'),
+});
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  name: 'try',
+  summary: 'does expansion help on your data, with your LLM? one command, one verdict',
+  description:
+    "The LLM writes expansions for your judged queries; BM25, dense search and their fusion search them raw and expanded; alpha is chosen on\ndevelopment queries or by cross-validation, never on the query that is scored; paired tests with Holm's correction compare. Ends with a\nverdict, milliseconds, tokens and a report. The same command goes on where it was stopped. Servers get the key in OPENAI_API_KEY.",
+  options,
+  examples: [
+    ['llm-qe try --dataset data/scifact --generator http://localhost:8000', 'a data set, and the model of a server'],
+    [
+      'llm-qe try --corpus docs.jsonl --queries queries.jsonl --qrels qrels.tsv --generator ./model.gguf',
+      'three files of your own, and any GGUF',
+    ],
+    ['llm-qe try --dataset data/scifact --generator llama-3-8b-instruct-gguf --limit 60', 'a quick look on 60 queries'],
+  ],
+  async run(given, context) {
+    const dataset = await openData(given);
+    const folder = given.out ?? join('runs', `try-${dataset.name}`);
+    const [generator] = given.generator;
+    warnOfDefaultWriter({ generator, adapters: given.adapter }, dataset, context);
+    const result = await runTrial(
+      {
+        ...{
+          dataset,
+          folder,
+          adapters: given.adapter,
+          retrieval: { ...given, alpha: 0.5 },
+          prompt: await choosePrompt(given),
+        },
+        ...{
+          split: given.split,
+          devSplit: given.devSplit,
+          limit: given.limit,
+          retrievers: [...new Set(given.retriever)],
+        },
+        ...{ alphas: given.alphas, measure: given.measure, samples: given.samples, seed: given.seed },
+        sampling: samplingOf(given),
+        openGenerator: () => openGenerator(given, context),
+      },
+      { signal: context.signal, progress: context.progress },
+    );
+    context.json(toJson(result, given));
+    if (!given.json) print(result, given, context.say);
+  },
+});
+
+async function openData({ dataset, corpus, queries, qrels, devQrels, split, devSplit }: Options): Promise<BeirDataset> {
+  const loose = { corpus, queries, qrels, 'dev-qrels': devQrels };
+  const named = Object.entries(loose).filter(([, path]) => path !== undefined);
+  if (dataset !== undefined) {
+    if (named.length === 0) return BeirDataset.open(dataset);
+    throw new UsageError(`--dataset and --${named[0]![0]} both name the data`, {
+      fix: 'Give the folder, or the files.',
+    });
+  }
+  if (corpus !== undefined && queries !== undefined && qrels !== undefined) {
+    const judged = { [split]: qrels, ...(devQrels !== undefined && { [devSplit]: devQrels }) };
+    return BeirDataset.ofFiles({ corpus, queries, qrels: judged });
+  }
+  throw new UsageError('the data is missing', {
+    fix: 'Give --dataset DIR, or the three files --corpus FILE --queries FILE --qrels FILE.',
+  });
+}
+
+function toJson(
+  { arms, comparisons, alphas, latencies, cost, expansionsFile, reportFile }: TrialResult,
+  given: Options,
+) {
+  return {
+    queries: arms[0]!.scores.queries,
+    documents: arms[0]!.retriever.size,
+    measure: given.measure,
+    verdict: verdictOn(comparisons[0]!),
+    comparisons: comparisons.map((one) => ({ ...one, verdict: verdictOn(one).name })),
+    arms: Object.fromEntries(
+      arms.map(({ name, scores }) => [
+        name,
+        {
+          ...Object.fromEntries(TABLE_MEASURES.map((one) => [one, scores.mean[one]])),
+          milliseconds: latencies.get(name),
+        },
+      ]),
+    ),
+    alphas: Object.fromEntries(
+      [...alphas].map(([name, { words, source, points }]) => [name, { value: words, chosenBy: source, points }]),
+    ),
+    ...{ cost, expansions: expansionsFile, report: reportFile },
+  };
+}
+
+function print(result: TrialResult, given: Options, say: (line: string) => void): void {
+  const { arms, comparisons, alphas, latencies, cost, reportFile } = result;
+  const [main] = comparisons;
+  say('');
+  sayVerdict(main!, say);
+  say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
+  const measures = [...new Set([given.measure, ...TABLE_MEASURES])];
+  const rows = arms.map(({ name, scores }) => [
+    name,
+    ...measures.map((one) => (scores.mean[one] ?? 0).toFixed(4)),
+    (latencies.get(name) ?? 0).toFixed(1),
+  ]);
+  say(formatTable(['', ...measures, 'ms per query'], rows));
+  say('');
+  say(comparisonTable(comparisons));
+  for (const [name, { words, source }] of alphas) say(`${name}: ${describeAlpha(words, source)}`);
+  const [before, after] = [latencies.get(main!.baseline) ?? 0, latencies.get(main!.arm) ?? 0];
+  say(
+    `\ncost of a query: ${cost.completionTokens.toFixed(0)} tokens written by the LLM (prompt ${cost.promptTokens.toFixed(0)}), ` +
+      `${cost.generationMilliseconds.toFixed(0)} ms with others beside it; search ${before.toFixed(1)} ms without, ${after.toFixed(1)} ms with its expansion`,
+  );
+  say(`advice: ${adviceOn(result, given)}`);
+  say(`report: ${shortPath(reportFile)}`);
+}
+
+/** What to do with the verdict. */
+function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult, given: Options): string {
+  const [main] = comparisons;
+  const better = isDefaultWriter(facts)
+    ? 'try a larger LLM: --generator llama-3-8b-instruct-gguf, another .gguf file, or a server'
+    : 'try another prompt (--task q2e, or --prompt FILE), a larger LLM, or align this one (llm-qe align)';
+  switch (verdictOn(main!).kind) {
+    case 'few':
+      return `score more queries (--limit, or more judgements) before you decide`;
+    case 'gain': {
+      const alpha = [...alphas].find(([name]) => armName(name, true) === main!.arm)?.[1].words;
+      const weigh = alpha === undefined ? '' : ` with alpha ${alpha}`;
+      return `use expansions${weigh}; those of this trial are in ${shellWord(shortPath(expansionsFile))}`;
+    }
+    case 'loss':
+      return `do not use these expansions; ${better}`;
+    default:
+      return `not worth ${given.samples === 1 ? 'a passage' : 'its passages'} of LLM time as it is; ${better}`;
+  }
+}

@@ -1,0 +1,249 @@
+import { join } from 'node:path';
+import { type BeirDataset, type Expansion, readExpansions, writeRun } from '../../data/index.ts';
+import {
+  type AlphaChoice,
+  type Arm,
+  ChosenAlphaRetriever,
+  type CorrectedComparison,
+  chooseAlpha,
+  joinExpansions,
+  loadTopics,
+  measureLatencies,
+  pairedTests,
+  runArm,
+  type Topics,
+  withoutExpansions,
+} from '../../evaluate/index.ts';
+import { expandQueries, type Generator, type PromptTemplate, type Sampling } from '../../generate/index.ts';
+import {
+  buildReport,
+  checkReportFile,
+  describeAlpha,
+  describeCost,
+  describeExpansions,
+  describeNoise,
+  describeSample,
+  describeSettings,
+  type ExpansionFacts,
+  expansionSettings,
+  type ReportData,
+  writeReport,
+} from '../../report/index.ts';
+import { CorpusSearch, type RetrievalSettings, type Retriever } from '../../retrieve/index.ts';
+import { type Progress, SILENT } from '../../system/index.ts';
+
+export type RetrieverName = Retriever['name'];
+
+/** The weights that are tried if none are named. */
+export const TRIAL_ALPHAS: readonly number[] = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+
+export interface TrialSettings {
+  dataset: BeirDataset;
+  split: string;
+  /** Where alpha is chosen, if the data set has it and it is not the split that is scored. */
+  devSplit: string;
+  /** Queries of either split at most: a seeded sample. */
+  limit: number | undefined;
+  /** Where expansions, runs and the report go. */
+  folder: string;
+  retrievers: readonly RetrieverName[];
+  retrieval: RetrievalSettings;
+  alphas: readonly number[];
+  /** What comparisons and the choice of alpha go by: nDCG@10. */
+  measure: string;
+  prompt: PromptTemplate;
+  sampling: Sampling;
+  /** Expansions a query. */
+  samples: number;
+  seed: number;
+  /** LoRA adapters of the LLM, for the report. */
+  adapters: readonly string[];
+  /** Opens the LLM; closed once all is written. */
+  openGenerator(): Promise<Generator>;
+}
+
+export interface TrialOptions {
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface TrialResult {
+  arms: Arm[];
+  /** Expanded against raw by each retriever, the one that is best without expansions first. */
+  comparisons: CorrectedComparison[];
+  /** By retriever; BM25 has none. */
+  alphas: Map<RetrieverName, AlphaChoice>;
+  /** Median milliseconds of one query, by the names of the arms, without the LLM. */
+  latencies: Map<string, number>;
+  cost: NonNullable<ReportData['cost']>;
+  facts: ExpansionFacts;
+  expansionsFile: string;
+  reportFile: string;
+  resultFile: string;
+}
+
+/**
+ * Answers whether expansion by this LLM helps on this data: the LLM writes for the queries, all retrievers search them raw and
+ * expanded, alpha is chosen on development queries or by cross-validation, paired tests with Holm's correction compare, and a
+ * report tells. Expansions are journalled and vectors are kept, so that a trial that was stopped goes on.
+ */
+export async function runTrial(settings: TrialSettings, options: TrialOptions = {}): Promise<TrialResult> {
+  const { dataset, retrieval, folder } = settings;
+  const reportFile = join(folder, 'report.html');
+  await checkReportFile(reportFile);
+  const raw = withoutExpansions(await topicsOf(settings, settings.split));
+  const rawDev = await devTopics(settings);
+  const { test, dev, generator, expansions, expansionsFile } = await write(settings, raw, rawDev, options);
+  const search = new CorpusSearch(dataset, retrieval, options);
+  try {
+    const { arms, alphas } = await searchAll(search, { raw, test, dev }, settings, options);
+    const comparisons = compareAll(arms, settings);
+    const latencies = await measureLatencies(arms, armOptions(settings, options));
+    const facts = factsOf(settings, generator);
+    const cost = describeCost(expansions, { topics: test });
+    const partial = { arms, comparisons, alphas, latencies, cost, facts, expansionsFile, reportFile };
+    const result = { ...partial, resultFile: join(folder, 'report.json') };
+    for (const arm of arms) {
+      const tag = arm.name.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase();
+      await writeRun(join(folder, 'runs', `${tag}.run`), arm.retrieval.run, `llm-qe-${tag}`);
+    }
+    await writeReport(reportFile, await reportOf(result, expansions, settings, options));
+    return result;
+  } finally {
+    await search.close();
+  }
+}
+
+/** The name of an arm: `dense` and `dense + expansion`. */
+export function armName(retriever: RetrieverName, expanded: boolean): string {
+  const name = retriever === 'bm25' ? 'BM25' : retriever === 'rrf' ? 'RRF' : retriever;
+  return expanded ? `${name} + expansion` : name;
+}
+
+function topicsOf({ dataset, limit, seed }: TrialSettings, split: string): Promise<Topics> {
+  return loadTopics(dataset, split, { limit, seed });
+}
+
+async function devTopics(settings: TrialSettings): Promise<Topics | undefined> {
+  const { dataset, split, devSplit, retrievers } = settings;
+  const isWanted = devSplit !== split && retrievers.some((name) => name !== 'bm25');
+  if (!isWanted || !(await dataset.splits()).includes(devSplit)) return undefined;
+  return withoutExpansions(await topicsOf(settings, devSplit));
+}
+
+/** Lets the LLM write for both splits; what the journals hold is not written again. */
+async function write(settings: TrialSettings, test: Topics, dev: Topics | undefined, options: TrialOptions) {
+  const { prompt, sampling, samples, seed, folder } = settings;
+  const generator = await settings.openGenerator();
+  try {
+    const expand = async (topics: Topics, name: string) => {
+      const out = join(folder, name, 'expansions.jsonl');
+      const { files } = await expandQueries({
+        ...{ queries: topics.queries, generator, prompt, sampling, samples, seed, out },
+        // The folder is the trial's own; the journal in it keeps the texts of other settings.
+        force: true,
+        ...options,
+      });
+      return files.expansions;
+    };
+    const devFile = dev && (await expand(dev, 'dev'));
+    const expansionsFile = await expand(test, 'test');
+    const expansions: Expansion[] = [...(await readExpansions(expansionsFile)).values()].flat();
+    return {
+      test: await joinExpansions(test, expansionsFile),
+      dev: dev && (await joinExpansions(dev, devFile!)),
+      ...{ generator: generator.id, expansions, expansionsFile },
+    };
+  } finally {
+    await generator.close();
+  }
+}
+
+function armOptions({ retrieval }: TrialSettings, { signal }: TrialOptions) {
+  return { depth: retrieval.depth, dropSelf: !retrieval.keepSelf, signal };
+}
+
+/** Searches and scores each retriever, raw and expanded. */
+async function searchAll(
+  search: CorpusSearch,
+  { raw, test, dev }: { raw: Topics; test: Topics; dev: Topics | undefined },
+  settings: TrialSettings,
+  options: TrialOptions,
+) {
+  const { retrievers, retrieval, alphas: tried, measure, seed } = settings;
+  const { signal, progress = SILENT } = options;
+  const arms: Arm[] = [];
+  const alphas = new Map<RetrieverName, AlphaChoice>();
+  const task = progress.task('searching and scoring', 2 * retrievers.length, 'searches');
+  for (const name of retrievers) {
+    const plain = await search.retriever(name);
+    const add = async (retriever: Retriever, topics: Topics, description: string) => {
+      const plan = { name: armName(name, topics === test), description, retriever, topics };
+      arms.push(await runArm(plan, armOptions(settings, options)));
+      task.advance();
+    };
+    await add(plain, raw, 'queries as they are');
+    if (name === 'bm25') {
+      await add(plain, test, 'query repeated, then the expansion');
+      continue;
+    }
+    const { depth, keepSelf } = retrieval;
+    const how = { kind: name, alphas: tried, measure, depth, keepSelf, seed, signal };
+    const choice = await chooseAlpha(search, { dev, scored: test }, how);
+    alphas.set(name, choice);
+    await add(await ChosenAlphaRetriever.open(search, name, choice), test, `alpha ${choice.words}`);
+  }
+  task.done();
+  return { arms, alphas };
+}
+
+function compareAll(arms: readonly Arm[], { retrievers, measure, seed }: TrialSettings): CorrectedComparison[] {
+  const values = new Map(
+    arms.map(({ name, scores }) => [name, new Map([...scores.perQuery].map(([id, all]) => [id, all[measure] ?? 0]))]),
+  );
+  const rawScore = (name: RetrieverName) =>
+    arms.find((arm) => arm.name === armName(name, false))!.scores.mean[measure]!;
+  const bestFirst = [...retrievers].sort((a, b) => rawScore(b) - rawScore(a));
+  const pairs = bestFirst.map((name) => [armName(name, true), armName(name, false)] as const);
+  return pairedTests(values, pairs, { measure, seed });
+}
+
+function factsOf({ adapters, prompt, sampling, samples, seed }: TrialSettings, generator: string): ExpansionFacts {
+  const { name, text } = prompt;
+  return { generator, adapters: [...adapters], prompt: { name, text }, samples, ...sampling, seed };
+}
+
+async function reportOf(
+  { arms, comparisons, alphas, latencies, cost, facts }: TrialResult,
+  expansions: readonly Expansion[],
+  { dataset, split, seed }: TrialSettings,
+  { signal }: TrialOptions,
+): Promise<ReportData> {
+  const [main] = comparisons;
+  const armOf = (name: string) => arms.find((arm) => arm.name === name)!;
+  const [baseline, expanded] = [armOf(main!.baseline), armOf(main!.arm)];
+  const queries = expanded.topics.queries.length;
+  const made = [
+    describeExpansions(facts),
+    ...[...alphas].map(([name, { words, source }]) => `${armName(name, false)}: ${describeAlpha(words, source)}`),
+    describeSample(queries),
+  ];
+  return buildReport({
+    title: `Does expansion help on ${dataset.name}?`,
+    dataset: { name: dataset.name, split, documents: expanded.retriever.size, queries },
+    ...{ arms, comparisons, baseline, expanded, cost, latencies },
+    documents: dataset.documents(signal),
+    made: made.filter((sentence) => sentence !== undefined),
+    settings: await describeSettings(
+      dataset,
+      arms.filter(({ topics }) => topics === expanded.topics),
+      expansions,
+      seed,
+      expansionSettings(facts),
+    ),
+    remarks: [
+      describeNoise(facts),
+      'The main comparison is of the search that scores best without expansions: it is what one would use otherwise.',
+    ].filter((remark) => remark !== undefined),
+  });
+}
