@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset } from '../../data/index.ts';
 import { REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
@@ -7,6 +7,7 @@ import { describeAlpha } from '../../report/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
+import { datasetFiles } from '../command-files.ts';
 import { isDefaultWriter, warnOfDefaultWriter } from '../default-writer.ts';
 import { numberList } from '../number-list.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
@@ -72,9 +73,18 @@ export const command = defineCommand({
     ],
     ['llm-qe try --dataset data/scifact --generator llama-3-8b-instruct-gguf --limit 60', 'a quick look on 60 queries'],
   ],
+  files({ dataset, corpus, queries, qrels, devQrels, out }) {
+    const { inputs, inputFolders } = datasetFiles(dataset);
+    const loose = { '--corpus': corpus, '--queries': queries, '--qrels': qrels, '--dev-qrels': devQrels };
+    const folder = out ?? folderFor(dataset ?? corpus);
+    const outputs = Object.fromEntries(
+      ['report.html', 'report.json'].map((name) => [`${name} of --out`, folder && join(folder, name)]),
+    );
+    return { inputs: { ...inputs, ...loose }, inputFolders, outputs };
+  },
   async run(given, context) {
     const dataset = await openData(given);
-    const folder = given.out ?? join('runs', `try-${dataset.name}`);
+    const folder = given.out ?? folderFor(given.dataset ?? given.corpus)!;
     const [generator] = given.generator;
     warnOfDefaultWriter({ generator, adapters: given.adapter }, dataset, context);
     const result = await runTrial(
@@ -102,6 +112,11 @@ export const command = defineCommand({
     if (!given.json) print(result, given, context.say);
   },
 });
+
+/** `runs/try-docs` for `docs.jsonl`, `runs/try-scifact` for the folder `scifact`. */
+function folderFor(data: string | undefined): string | undefined {
+  return data && join('runs', `try-${basename(resolve(data)).replace(/\.jsonl(\.gz)?$/, '')}`);
+}
 
 async function openData({ dataset, corpus, queries, qrels, devQrels, split, devSplit }: Options): Promise<BeirDataset> {
   const loose = { corpus, queries, qrels, 'dev-qrels': devQrels };
