@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { isServerAddress, serverOrNameSchema } from '../servers/index.ts';
 import { UsageError } from '../system/index.ts';
-import { isServerAddress } from './open-generator.ts';
 
 /** The option of commands that align. */
 export const answerGenerator = z
-  .array(z.string())
+  .array(serverOrNameSchema)
   .default([])
   .describe(
     'another, usually larger LLM for the answers: a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)',

@@ -28,7 +28,7 @@ export interface CommandArgument {
  * One command. The schema is the only place that names its options: each key becomes `--kebab-case`, its default and
  * its `.describe()` become the help, and what the user typed is validated by it. Numbers are written as `z.coerce.number()`,
  * flags as `z.boolean().default(false)` (a flag whose default is true becomes `--no-...`; an optional one takes both), repeatable options as
- * `z.array(...)`; `.meta({ valueName: 'DIR' })` names the value in the help.
+ * `z.array(...)`; `.meta({ valueName: 'DIR' })` names the value in the help, and `mayBeBlank` lets it be empty.
  */
 export interface Command<S extends z.ZodObject = z.ZodObject> {
   /** One word, or two for a group ("data merge"). */

@@ -10,7 +10,8 @@ import {
   TASKS,
 } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
-import { offlineOption } from '../retrieve/index.ts';
+import { offlineOption, retrievalSettings } from '../retrieve/index.ts';
+import { isServerAddress, refuseIdleOptions, refuseServerOptions, serverOrNameSchema } from '../servers/index.ts';
 import { refuseServerOffline, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 
@@ -23,7 +24,7 @@ export const generatorOptions = {
     .describe('file with a prompt of your own that holds {query}')
     .meta({ valueName: 'FILE' }),
   generator: z
-    .array(z.string())
+    .array(serverOrNameSchema)
     .min(1)
     .default([DEFAULT_GENERATOR])
     .describe('a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)')
@@ -55,7 +56,13 @@ export const generatorOptions = {
   seed: z.coerce.number().int().min(0).default(42).describe('seed of all samples'),
   concurrency: z.coerce.number().int().min(1).default(16).describe('calls to servers at once'),
   timeout: z.coerce.number().positive().default(300).describe('seconds for one call to a server'),
-  sequences: z.coerce.number().int().min(1).default(32).describe('texts the embedded model writes side by side'),
+  maxWait: retrievalSettings.maxWait,
+  sequences: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('texts the embedded model writes side by side (default 32)'),
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
   context: z.coerce
     .number()
@@ -86,6 +93,9 @@ export const forceOption = z
   .default(false)
   .describe('replace an output that was made by another generator, or with other settings');
 
+/** Texts that the embedded model writes side by side where nobody says otherwise. */
+const SEQUENCES = 32;
+
 const schema = z.object(generatorOptions);
 export type GeneratorChoice = z.output<typeof schema>;
 
@@ -103,33 +113,26 @@ export async function openGenerator(
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
-    if (given.adapter.length > 0) {
-      throw new UsageError('--adapter is for the embedded model', { fix: 'Load the adapter on the server.' });
-    }
-    for (const address of addresses) refuseServerOffline(address, given.offline);
-    const { model, concurrency, timeout, chatTemplateKwargs } = given;
-    const extraBody = chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
-    return connectGenerator({
-      baseUrls: addresses,
-      model,
-      concurrency,
-      timeoutSeconds: timeout,
-      extraBody,
-      useN,
-      signal,
+    const { adapter, gpu, context, sequences, threads, deterministic } = given;
+    refuseIdleOptions('the generator', {
+      ...{ '--adapter': adapter, '--gpu': gpu, '--context': context, '--sequences': sequences },
+      ...{ '--threads': threads, '--deterministic': deterministic },
     });
+    for (const address of addresses) refuseServerOffline(address, given.offline);
+    const { model, concurrency, timeout, maxWait, chatTemplateKwargs } = given;
+    const extraBody = chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
+    const limits = { concurrency, timeoutSeconds: timeout, maxWaitSeconds: maxWait };
+    return connectGenerator({ baseUrls: addresses, model, ...limits, extraBody, useN, progress, signal });
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
     throw new UsageError('several generators must all be servers', { fix: 'Name one model, or several addresses.' });
   }
-  if (given.model !== undefined) {
-    throw new UsageError('--model names a model on a server', { fix: 'Name an embedded model with --generator.' });
-  }
+  refuseServerOptions('the generator', { '--model': given.model });
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
   return loadGenerator(model, {
-    sequences: given.sequences,
+    sequences: given.sequences ?? SEQUENCES,
     threads: given.threads ?? availableParallelism(),
     contextSize: given.context ?? given.maxTokens + 512,
     adapters: given.adapter.map((path) => ({ path })),
@@ -152,9 +155,4 @@ export async function choosePrompt({
   prompt,
 }: Pick<GeneratorChoice, 'task' | 'prompt'>): Promise<PromptTemplate> {
   return prompt === undefined ? PROMPTS[task] : readPrompt(prompt);
-}
-
-/** Whether the name of a generator is the address of a server. */
-export function isServerAddress(name: string): boolean {
-  return /^https?:\/\//i.test(name);
 }

@@ -70,10 +70,11 @@ function formerOption(key: string, { renamed = {} }: Command): Option {
 /** `--alpha "$ALPHA"` without an ALPHA is a mistake; it would be read as the number 0, or as the present folder. */
 function refuseBlanks(command: Command, typed: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(typed)) {
+    const mayBeBlank = command.options.shape[key]?.meta()?.mayBeBlank === true;
     const isBlank = (Array.isArray(value) ? value : [value]).some(
       (one) => typeof one === 'string' && one.trim() === '',
     );
-    if (isBlank) throw wrongUse(command, key, 'the value is empty');
+    if (isBlank && !mayBeBlank) throw wrongUse(command, key, 'the value is empty');
   }
 }
 

@@ -1,6 +1,7 @@
 import { Command as Commander, CommanderError } from 'commander';
 import {
   AbortedError,
+  asMessage,
   isAbort,
   LlmQeError,
   packageVersion,
@@ -11,6 +12,7 @@ import {
 import { CATALOGUE, GROUPS } from './catalogue.ts';
 import type { Command } from './command.ts';
 import { addOptions, parseOptions } from './options.ts';
+import { printable } from './printable.ts';
 import { TerminalProgress } from './terminal-progress.ts';
 
 const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
@@ -94,17 +96,11 @@ function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSign
       progress.close();
       process.stdout.write(`${printable(line)}\n`);
     },
-    warn: (line: string) => progress.print(printable(`warning: ${line}`)),
+    warn: (line: string) => progress.warn(line),
     json: (document: unknown) => {
       if (json) process.stdout.write(`${JSON.stringify(document)}\n`);
     },
   };
-}
-
-/** Data may hold control characters, with which a file could rewrite the terminal: all but tabs and line ends are shown. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** Commander hands neither of these down to commands that are made later. */
@@ -123,11 +119,13 @@ function reportFailure(error: unknown): number {
   if (known instanceof LlmQeError) {
     const what = known instanceof AbortedError ? 'stopped' : `error: ${known.message}`;
     process.stderr.write(printable(`${what}\n  ${known.fix}\n`));
-    if (process.env.LLM_QE_DEBUG) process.stderr.write(`${known.stack}\n`);
+    if (process.env.LLM_QE_DEBUG) process.stderr.write(`${asMessage(known.stack ?? '', 8000)}\n`);
     return known instanceof UsageError ? EXIT.wrongUse : EXIT.failed;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`error: this is a fault of llm-qe itself; please report it with these lines\n${text}\n`);
+  process.stderr.write(
+    printable(`error: this is a fault of llm-qe itself; please report it with these lines\n${asMessage(text, 8000)}\n`),
+  );
   return EXIT.failed;
 }
 

@@ -1,4 +1,5 @@
 import type { Progress, ProgressTask } from '../system/index.ts';
+import { printable } from './printable.ts';
 
 const REDRAW_MILLISECONDS = 100;
 const LOG_MILLISECONDS = 5000;
@@ -52,6 +53,10 @@ export class TerminalProgress implements Progress {
   print(line: string): void {
     this.#clear();
     this.#stream.write(`${line}\n`);
+  }
+
+  warn(line: string): void {
+    this.print(printable(`warning: ${line}`));
   }
 
   /** Leaves the terminal clean, whatever is still running. */

@@ -6,7 +6,7 @@ export type Prefixes = Record<TextRole, string>;
 
 /**
  * Families of encoders that were trained with prefixes but do not state them in their files: what their model cards
- * say (bge: Xiao et al. 2023; e5: Wang et al. 2022).
+ * say (bge: Xiao et al. 2023; e5: Wang et al. 2022; nomic: Nussbaum et al. 2024).
  */
 const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
   {
@@ -18,6 +18,20 @@ const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
     prefixes: { query: 'Represent this sentence for searching relevant passages: ', document: '' },
   },
   { name: /\be5-(small|base|large)\b/, prefixes: { query: 'query: ', document: 'passage: ' } },
+  { name: /\bnomic-embed-text\b/, prefixes: { query: 'search_query: ', document: 'search_document: ' } },
+  {
+    name: /\bmxbai-embed-(large|xsmall)\b/,
+    prefixes: { query: 'Represent this sentence for searching relevant passages: ', document: '' },
+  },
+  { name: /\barctic-embed(2\b|-.*\bv2\b)/, prefixes: { query: 'query: ', document: '' } },
+  {
+    name: /\barctic-embed\b/,
+    prefixes: { query: 'Represent this sentence for searching relevant passages: ', document: '' },
+  },
+  {
+    name: /\bembedding-?gemma\b/,
+    prefixes: { query: 'task: search result | query: ', document: 'title: none | text: ' },
+  },
 ];
 
 /** Names under which sentence-transformers looks for a document's prompt, in its order. */
@@ -34,7 +48,12 @@ export function choosePrefixes({ prompts, defaultPrompt }: FolderSettings, names
   const general = defaultPrompt === undefined ? undefined : prompts[defaultPrompt];
   const stated = query || document || general;
   if (stated) return { query: query ?? general ?? '', document: document ?? general ?? '' };
+  return familyPrefixes(names);
+}
+
+/** What is known of a family of encoders by the names of one; nothing for any other. */
+export function familyPrefixes(names: readonly string[]): Prefixes {
   const spelled = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
   const family = FAMILIES.find(({ name }) => spelled.some((one) => name.test(one)));
-  return family?.prefixes ?? { query: '', document: '' };
+  return { ...(family?.prefixes ?? { query: '', document: '' }) };
 }

@@ -61,11 +61,16 @@ test('vectors come in the order of the texts, with prefixes, in batches', async 
   await encoder.close();
 });
 
-test('an empty text is sent as a blank, for servers that refuse empty ones', async () => {
+test('a text of blanks is not sent, and its vector is zero; with a prefix it is a text', async () => {
   const { baseUrl, requests } = await serve(embed);
-  const encoder = await connectEncoder({ baseUrl, model: 'm' });
+  const encoder = await connectEncoder({ baseUrl, model: 'm', documentPrefix: 'd: ' });
+  let done = 0;
+  const vectors = await encoder.encode(['', 'abc', ' \n'], 'query', { onTexts: (count) => (done += count) });
+  expect([...vectors]).toEqual([0, 0, 0, ...vectorOf('abc'), 0, 0, 0]);
+  expect(done).toBe(3);
+  expect(requests.at(-1)!.input).toEqual(['abc']);
   await encoder.encode([''], 'document');
-  expect(requests.at(-1)!.input).toEqual([' ']);
+  expect(requests.at(-1)!.input).toEqual(['d: ']);
 });
 
 test('a 429 is tried again after the time that the server asks for', async () => {
@@ -91,12 +96,20 @@ test('several servers share the work', async () => {
 });
 
 test.each<[string, Answer, RegExp]>([
-  ['a wrong key', (_, response) => json(response, { error: { message: 'bad key' } }, 401), /refused: 401.*bad key/],
+  [
+    'a wrong key',
+    (_, response) => json(response, { error: { message: 'bad key' } }, 401),
+    /refuses with status 401: bad key/,
+  ],
   ['an unknown model', (_, response) => json(response, { error: { message: 'no such model' } }, 404), /no such model/],
-  ['something else', (_, response) => json(response, { hello: 'world' }), /answered with/],
-  ['too few vectors', (_, response) => json(response, { data: [] }), /0 vectors for 1 texts/],
-  ['a vector in a wrong place', (_, response) => json(response, { data: [{ index: 7, embedding: [1] }] }), /1 vectors/],
-  ['words', (_, response) => json(response, { data: [{ index: 0, embedding: ['a'] }] }), /expected number/],
+  ['something else', (_, response) => json(response, { hello: 'world' }), /holds no embeddings/],
+  ['too few vectors', (_, response) => json(response, { data: [] }), /is missing \(0 vectors for 1 texts\)/],
+  [
+    'a vector in a wrong place',
+    (_, response) => json(response, { data: [{ index: 7, embedding: [1] }] }),
+    /at index 7/,
+  ],
+  ['words', (_, response) => json(response, { data: [{ index: 0, embedding: ['a'] }] }), /holds "a" at place 0/],
 ])('a server that answers with %s is a NetworkError', async (_, answer, reason) => {
   const { baseUrl } = await serve(answer);
   const connecting = connectEncoder({ baseUrl, model: 'm', retries: 0 });
@@ -110,7 +123,7 @@ test('vectors of another length than before are refused', async () => {
     json(response, { data: input.map((_, index) => ({ index, embedding })) });
   });
   const encoder = await connectEncoder({ baseUrl, model: 'm' });
-  await expect(encoder.encode(['a', 'b'], 'query')).rejects.toThrow(/2 dimensions, but 3/);
+  await expect(encoder.encode(['a', 'b'], 'query')).rejects.toThrow(/2 dimensions, and the model had before 3/);
 });
 
 test('an unreachable server is a NetworkError that names the address', async () => {

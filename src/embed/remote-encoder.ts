@@ -1,180 +1,191 @@
 import { setMaxListeners } from 'node:events';
-import OpenAI, { APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
-import PQueue from 'p-queue';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { AbortedError, contentKey, isAbort, NetworkError, UsageError } from '../system/index.ts';
+import { readEmbeddings, type Server, ServerPool, serverAddressSchema } from '../servers/index.ts';
+import {
+  AbortedError,
+  cacheHome,
+  contentKey,
+  isAbort,
+  LONGEST_WAIT_SECONDS,
+  NetworkError,
+  type Progress,
+  UsageError,
+} from '../system/index.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
+import { familyPrefixes } from './prefixes.ts';
+import { cosine, identifyModel, SAME_MODEL } from './remote-identity.ts';
 
 /** How an embedding server is spoken to. */
 export const remoteEncoderSchema = z.strictObject({
-  /** Where the API begins ("http://localhost:8000/v1"); several servers of one model share the work. */
-  baseUrl: z.union([z.url(), z.array(z.url()).min(1)]),
+  /**
+   * Where the API begins ("http://localhost:8000/v1"); several servers of one model share the work. `/v1` is added to an address
+   * without a path. `user:password@` and keys in the query are sent, and neither shown nor stored.
+   */
+  baseUrl: z.union([serverAddressSchema, z.array(serverAddressSchema).min(1)]),
   /** The server's name of the model. */
   model: z.string().min(1),
   /** Default: the environment's OPENAI_API_KEY, or none. */
   apiKey: z.string().optional(),
-  queryPrefix: z.string().default(''),
-  documentPrefix: z.string().default(''),
-  /** Texts in one request. */
+  /** Put before every query, and every expansion. Default: what is known of the family by the model's name, or nothing. */
+  queryPrefix: z.string().optional(),
+  /** Put before every document. Default: as above. */
+  documentPrefix: z.string().optional(),
+  /** Texts in one request at most. A server that takes fewer is noticed, and gets fewer from then on. */
   batchSize: z.int().positive().default(64),
   /** Requests under way at once, for each server. */
   concurrency: z.int().positive().default(4),
-  /** Further attempts after a 408, 409, 429, 5xx or a lost connection, at the pace that retry-after asks for. */
-  retries: z.int().nonnegative().default(4),
-  /** Seconds for one attempt. */
+  /** Further attempts after a 408, 409, 429, 5xx, a lost connection, or an answer that breaks off. */
+  retries: z.int().nonnegative().default(5),
+  /** Seconds for one attempt, to the last byte of its answer. */
   timeoutSeconds: z.number().positive().default(120),
+  /** Longest wait in seconds that a server may ask for with `Retry-After`; beyond it, its error ends the work. */
+  maxWaitSeconds: z.number().nonnegative().default(LONGEST_WAIT_SECONDS),
 });
-export type RemoteEncoderOptions = z.input<typeof remoteEncoderSchema> & { signal?: AbortSignal | undefined };
+export type RemoteEncoderOptions = z.input<typeof remoteEncoderSchema> & {
+  /** Shows waits, and says what a server does not take. */
+  progress?: Progress | undefined;
+  /** Where probes of models are kept (see {@link identifyModel}). Default: `encoders` in the cache. */
+  cache?: string | undefined;
+  signal?: AbortSignal | undefined;
+};
+type Settings = z.output<typeof remoteEncoderSchema>;
 
-const embeddingsSchema = z.object({
-  data: z.array(z.object({ index: z.int().nonnegative(), embedding: z.array(z.number()).min(1) })),
-});
+/** What every model is asked for when it is connected to, to learn its dimensions and to tell it from others. */
+const PROBE = 'dimensions';
+
+/** Room for 2,048 vectors of 4,096 numbers as they are written in JSON. */
+const LARGEST_ANSWER = 256 * 2 ** 20;
+
+/** A text that is too long for the server loses a quarter each time, down to a hundredth. */
+const CUT = 0.75;
+const LEAST_SHARE = 0.01;
 
 /**
  * Connects to an OpenAI-compatible embedding server (`POST {baseUrl}/embeddings`; OpenAI, vLLM, llama-server, Ollama,
  * text-embeddings-inference), and asks it for one vector to learn its dimensions.
+ *
+ * A text without anything but blanks, prefix included, is not sent: servers refuse it. Its vector is zero. A text that the server
+ * says is too long loses its end, as with an encoder of one's own.
+ *
  * @throws NetworkError where a server cannot be reached or refuses; UsageError on wrong options
  */
 export async function connectEncoder(options: RemoteEncoderOptions): Promise<Encoder> {
-  const { signal, ...rest } = options;
+  const { signal, progress, cache = join(cacheHome(), 'encoders'), ...rest } = options;
   const parsed = remoteEncoderSchema.safeParse(rest);
   if (!parsed.success) {
-    const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
-    throw new UsageError(`options of the embedding server: ${why}`, { fix: 'Correct the option.' });
-  }
-  const servers = [parsed.data.baseUrl].flat().map((url) => new EmbeddingServer(url, parsed.data));
-  const [first] = await Promise.all(servers.map((server) => server.embed(['dimensions'], signal)));
-  return new RemoteEncoder(parsed.data, servers, first!.length);
-}
-
-/** One server, and the requests under way there. */
-class EmbeddingServer {
-  readonly url: string;
-  readonly #client: OpenAI;
-  readonly #model: string;
-  readonly #queue: PQueue;
-
-  constructor(
-    url: string,
-    { apiKey, model, concurrency, retries, timeoutSeconds }: z.output<typeof remoteEncoderSchema>,
-  ) {
-    this.url = url;
-    this.#model = model;
-    this.#queue = new PQueue({ concurrency });
-    this.#client = new OpenAI({
-      baseURL: url,
-      apiKey: apiKey ?? process.env.OPENAI_API_KEY ?? 'none',
-      maxRetries: retries,
-      timeout: timeoutSeconds * 1000,
+    const { path, message } = parsed.error.issues[0]!;
+    throw new UsageError(`options of the embedding server: ${path.join('.')}: ${message}`, {
+      fix: 'Correct the option.',
     });
   }
-
-  /** Requests that are under way or wait. */
-  get load(): number {
-    return this.#queue.size + this.#queue.pending;
+  const settings = parsed.data;
+  const { baseUrl, model, apiKey, timeoutSeconds, retries, maxWaitSeconds } = settings;
+  const limits = { timeoutSeconds, retries, maxWaitSeconds, maxBytes: LARGEST_ANSWER };
+  const pool = new ServerPool({ baseUrls: [baseUrl].flat(), model, apiKey, ...limits, progress });
+  const probes = await Promise.all(pool.servers.map((server) => probe(pool, server, signal)));
+  const [first] = probes;
+  const other = probes.findIndex((vector) => cosine(vector, first!) < SAME_MODEL);
+  if (other >= 0) {
+    const [one, two] = [pool.servers[0]!, pool.servers[other]!].map(({ shown }) => shown);
+    const reason = `${two} gives other vectors for ${JSON.stringify(model)} than ${one} does`;
+    throw new NetworkError(reason, { fix: 'Serve the same model at every address.' });
   }
-
-  /** Vectors in the order of the texts // [texts, dimensions] */
-  async embed(texts: readonly string[], signal: AbortSignal | undefined): Promise<Float32Array> {
-    try {
-      const answer = await this.#queue.add(() => this.#request(texts, signal), signal && { signal });
-      return this.#arrange(answer, texts.length);
-    } catch (error) {
-      throw this.#fault(error, signal);
-    }
-  }
-
-  #request(texts: readonly string[], signal: AbortSignal | undefined): Promise<unknown> {
-    const body = { model: this.#model, input: [...texts], encoding_format: 'float' as const };
-    return this.#client.embeddings.create(body, signal && { signal });
-  }
-
-  /** Puts vectors in order by their index; every text must have one, and all one length. */
-  #arrange(answer: unknown, texts: number): Float32Array {
-    const parsed = embeddingsSchema.safeParse(answer);
-    if (!parsed.success) throw this.#broken(z.prettifyError(parsed.error).replace(/\s+/g, ' '));
-    const { data } = parsed.data;
-    const dimensions = data[0]?.embedding.length ?? 0;
-    const distinct = new Set(data.map(({ index }) => index).filter((index) => index < texts));
-    if (data.length !== texts || distinct.size !== texts) {
-      throw this.#broken(`${data.length} vectors for ${texts} texts, ${distinct.size} of them in their places`);
-    }
-    const vectors = new Float32Array(texts * dimensions);
-    for (const { index, embedding } of data) {
-      if (embedding.length !== dimensions) {
-        throw this.#broken(`vectors of ${dimensions} and of ${embedding.length} dimensions`);
-      }
-      vectors.set(embedding, index * dimensions);
-    }
-    return vectors;
-  }
-
-  #broken(what: string): NetworkError {
-    const fix = 'Check that the server offers OpenAI-compatible embeddings for this model.';
-    return new NetworkError(`${this.url}: the server answered with ${what}`, { fix });
-  }
-
-  #fault(error: unknown, signal: AbortSignal | undefined): unknown {
-    if (signal?.aborted || error instanceof APIUserAbortError || isAbort(error)) return new AbortedError();
-    if (error instanceof APIConnectionTimeoutError) {
-      const fix = 'Give it more time, or send smaller batches.';
-      return new NetworkError(`${this.url}: the server did not answer in time`, { fix, cause: error });
-    }
-    if (!(error instanceof APIError)) return error;
-    if (error.status === undefined) {
-      const fix = 'Check the address, and that the server runs.';
-      return new NetworkError(`${this.url}: the server cannot be reached`, { fix, cause: error });
-    }
-    const fix = FIXES[error.status] ?? 'Read the log of the server.';
-    return new NetworkError(`${this.url}: the server refused: ${error.message}`, { fix, cause: error });
-  }
+  const prefixes = { ...familyPrefixes([model]), ...given(settings) };
+  const decisive = { model, dimensions: first!.length, queryPrefix: prefixes.query, documentPrefix: prefixes.document };
+  const weights = await identifyModel(decisive, first!, cache);
+  return new RemoteEncoder(pool, settings, prefixes, { ...decisive, weights });
 }
 
-const FIXES: Record<number, string> = {
-  400: 'Check the name of the model, and that no text is longer than the server allows.',
-  401: 'Give the right API key (OPENAI_API_KEY).',
-  403: 'Give an API key that may use this model.',
-  404: 'Check the address (it usually ends in /v1) and the name of the model.',
-  413: 'Send smaller batches.',
-  429: 'Wait, or send fewer requests at once.',
-};
+function given({ queryPrefix, documentPrefix }: Settings): Partial<Record<TextRole, string>> {
+  return {
+    ...(queryPrefix !== undefined && { query: queryPrefix }),
+    ...(documentPrefix !== undefined && { document: documentPrefix }),
+  };
+}
+
+async function probe(pool: ServerPool, only: Server, signal: AbortSignal | undefined): Promise<Float32Array> {
+  const outcome = await askForVectors(pool, [PROBE], { only, signal });
+  if ('answer' in outcome) return outcome.answer;
+  throw outcome.error;
+}
+
+function askForVectors(
+  pool: ServerPool,
+  texts: readonly string[],
+  { only, dimensions, signal }: { only?: Server; dimensions?: number; signal?: AbortSignal | undefined },
+) {
+  return pool.ask({
+    body: ({ leftOut }) => ({
+      model: pool.model,
+      input: texts,
+      ...(!leftOut.has('encoding_format') && { encoding_format: 'float' }),
+    }),
+    call: async ({ client }, body) => readEmbeddings(await client.post('/embeddings', body, signal), texts, dimensions),
+    inputs: texts.length,
+    ...(only !== undefined && { only }),
+    signal,
+  });
+}
+
+/** A text that is sent, and the row that its vector gets. */
+interface Row {
+  row: number;
+  text: string;
+}
 
 class RemoteEncoder implements Encoder {
   readonly id: string;
   readonly fingerprint: string;
   readonly dimensions: number;
   readonly settings: Readonly<Record<string, string | number | boolean>>;
-  readonly #options: z.output<typeof remoteEncoderSchema>;
-  readonly #servers: EmbeddingServer[];
+  readonly #pool: ServerPool;
+  readonly #prefixes: Record<TextRole, string>;
+  readonly #workers: number;
+  /** Texts in one request; less than was asked for once a server has said that it takes fewer. */
+  #batchSize: number;
   readonly #closed = new AbortController();
 
-  constructor(options: z.output<typeof remoteEncoderSchema>, servers: EmbeddingServer[], dimensions: number) {
-    const { model, queryPrefix, documentPrefix } = options;
-    const urls = servers.map(({ url }) => url).sort();
-    this.#options = options;
-    this.#servers = servers;
+  /** @param decisive all that decides a vector besides the text; where the server stands is no part of it */
+  constructor(
+    pool: ServerPool,
+    { model, batchSize, concurrency }: Settings,
+    prefixes: Record<TextRole, string>,
+    decisive: { dimensions: number; weights: string },
+  ) {
+    this.#pool = pool;
+    this.#prefixes = prefixes;
+    this.#workers = concurrency * pool.servers.length;
+    this.#batchSize = batchSize;
     this.id = model;
-    this.dimensions = dimensions;
-    this.settings = { model, servers: urls.join(' '), queryPrefix, documentPrefix };
-    this.fingerprint = contentKey({ ...this.settings, dimensions });
+    this.dimensions = decisive.dimensions;
+    const servers = pool.servers.map(({ shown }) => shown).sort();
+    const { query: queryPrefix, document: documentPrefix } = prefixes;
+    this.settings = { model, servers: servers.join(' '), queryPrefix, documentPrefix };
+    this.fingerprint = contentKey({ runtime: 'server', ...decisive });
   }
 
   async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {
-    const { batchSize, concurrency } = this.#options;
-    const prefix = role === 'query' ? this.#options.queryPrefix : this.#options.documentPrefix;
     const failed = new AbortController();
     const signal = AbortSignal.any([failed.signal, this.#closed.signal, ...(options.signal ? [options.signal] : [])]);
     setMaxListeners(0, signal); // one for each request under way
     const vectors = new Float32Array(texts.length * this.dimensions);
-    const queue = new PQueue({ concurrency: concurrency * this.#servers.length });
-    const send = async (start: number) => {
-      const batch = texts.slice(start, start + batchSize).map((text) => prefix + text || ' '); // an empty text is refused
-      vectors.set(await this.#embed(batch, signal), start * this.dimensions);
+    const rows = texts.map((text, row) => ({ row, text: this.#prefixes[role] + text }));
+    const sent = rows.filter(({ text }) => text.trim() !== '');
+    if (sent.length < rows.length) options.onTexts?.(rows.length - sent.length);
+    const store = (batch: readonly Row[], found: Float32Array) => {
+      batch.forEach(({ row }, place) => {
+        vectors.set(found.subarray(place * this.dimensions, (place + 1) * this.dimensions), row * this.dimensions);
+      });
       options.onTexts?.(batch.length);
     };
-    const starts = Array.from({ length: Math.ceil(texts.length / batchSize) }, (_, index) => index * batchSize);
+    this.#pool.begin();
+    const work = async () => {
+      while (sent.length > 0 && !signal.aborted) await this.#embed(sent.splice(0, this.#batchSize), store, signal);
+    };
     try {
-      await Promise.all(starts.map((start) => queue.add(() => send(start), { signal })));
+      await Promise.all(Array.from({ length: this.#workers }, work));
+      if (signal.aborted) throw new AbortedError();
     } catch (error) {
       throw isAbort(error) || signal.aborted ? new AbortedError() : error;
     } finally {
@@ -187,14 +198,32 @@ class RemoteEncoder implements Encoder {
     this.#closed.abort();
   }
 
-  /** Sends a batch to the server with the least to do. */
-  async #embed(batch: readonly string[], signal: AbortSignal): Promise<Float32Array> {
-    const server = this.#servers.reduce((least, other) => (other.load < least.load ? other : least));
-    const vectors = await server.embed(batch, signal);
-    const dimensions = vectors.length / batch.length;
-    if (dimensions === this.dimensions) return vectors;
-    throw new NetworkError(`${server.url}: vectors of ${dimensions} dimensions, but ${this.dimensions} were expected`, {
-      fix: 'Serve the same model at every address.',
-    });
+  /** Embeds a batch; one that is too large for the server is divided. */
+  async #embed(
+    batch: readonly Row[],
+    store: (batch: readonly Row[], found: Float32Array) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (batch.length === 1) return store(batch, await this.#embedOne(batch[0]!.text, signal));
+    const texts = batch.map(({ text }) => text);
+    const outcome = await askForVectors(this.#pool, texts, { dimensions: this.dimensions, signal });
+    if ('answer' in outcome) return store(batch, outcome.answer);
+    const half = Math.ceil(batch.length / 2);
+    const size = outcome.kind === 'tooMany' ? Math.min(outcome.most ?? half, batch.length - 1) : half;
+    if (outcome.kind === 'tooMany') this.#batchSize = Math.min(this.#batchSize, size);
+    for (let start = 0; start < batch.length; start += size) {
+      await this.#embed(batch.slice(start, start + size), store, signal);
+    }
+  }
+
+  /** Embeds a text alone; one that is too long for the server loses its end. */
+  async #embedOne(text: string, signal: AbortSignal): Promise<Float32Array> {
+    for (let share = 1; ; share *= CUT) {
+      const sent = text.slice(0, Math.ceil(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
+      const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal });
+      if ('answer' in outcome) return outcome.answer;
+      if (share < LEAST_SHARE) throw outcome.error;
+      this.#pool.tell(`${this.id}: texts that are longer than its server takes are cut`);
+    }
   }
 }

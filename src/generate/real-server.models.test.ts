@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuery } from '../data/index.ts';
 import { readJsonl } from '../files/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
-import { normalizeBaseUrl } from '../servers/index.ts';
+import { parseServerAddress } from '../servers/index.ts';
 import { AbortedError } from '../system/index.ts';
 import type { Generation, GenerationRequest } from './generator.ts';
 import { loadGenerator } from './llama/llama-generator.ts';
@@ -29,7 +29,7 @@ class Gate {
   readonly #server: Server;
 
   private constructor(address: string) {
-    const { hostname, port } = new URL(normalizeBaseUrl(address));
+    const { hostname, port } = new URL(parseServerAddress(address).at(''));
     this.#server = createServer((request, response) => {
       if (request.url === '/v1/chat/completions') this.calls++;
       const { url: path, method, headers } = request;

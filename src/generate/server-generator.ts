@@ -1,13 +1,15 @@
 import { setMaxListeners } from 'node:events';
-import { z } from 'zod';
-import { isNothingThere, judgeFailure, type Server, ServerPool, type Verdict } from '../servers/index.ts';
-import { AbortedError, canonicalJson, contentKey, NetworkError, UsageError } from '../system/index.ts';
+import { type ChatAnswer, readChatAnswer, type Server, ServerPool } from '../servers/index.ts';
+import { AbortedError, canonicalJson, contentKey, type Progress, UsageError } from '../system/index.ts';
 import { FinishedQueue } from './finished-queue.ts';
 import type { ChatMessage, Generation, GenerationRequest, Generator } from './generator.ts';
 import { RequestFeed } from './request-feed.ts';
 
 export interface ServerOptions {
-  /** OpenAI-compatible servers of the same model; `/v1` is added to an address without a path. */
+  /**
+   * OpenAI-compatible servers of the same model; `/v1` is added to an address without a path. `user:password@` and keys in the query
+   * are sent, and neither shown nor stored.
+   */
   baseUrls: readonly string[];
   /** Default: the only model that the first server lists. */
   model?: string | undefined;
@@ -15,10 +17,12 @@ export interface ServerOptions {
   apiKey?: string | undefined;
   /** Calls under way at once, over all servers. Default 16. */
   concurrency?: number | undefined;
-  /** For one attempt. Default 300. */
+  /** Limit on one call, to the last byte of its answer. Default 300. */
   timeoutSeconds?: number | undefined;
   /** Further attempts after the first. Default 5; two while nothing was ever found at any of the addresses. */
   retries?: number | undefined;
+  /** Longest wait that a server may ask for with `Retry-After`; beyond it, its error ends the work. Default 120. */
+  maxWaitSeconds?: number | undefined;
   /** More fields for the body of every call, such as vLLM's `chat_template_kwargs`. They are part of the fingerprint. */
   extraBody?: Readonly<Record<string, unknown>> | undefined;
   /**
@@ -26,43 +30,23 @@ export interface ServerOptions {
    * call has one seed, so single samples cannot be repeated. Default false.
    */
   useN?: boolean | undefined;
+  /** Shows waits, and says which settings a server does not take. */
+  progress?: Progress | undefined;
   signal?: AbortSignal | undefined;
 }
 
 interface Settings {
   model: string;
   concurrency: number;
-  retries: number;
   extraBody: Readonly<Record<string, unknown>>;
   useN: boolean;
 }
-
-/** First pause after a failure, in seconds; it doubles from attempt to attempt up to {@link LONGEST_PAUSE}. */
-const FIRST_PAUSE = 0.5;
-const LONGEST_PAUSE = 30;
-
-/** Further attempts while nothing was ever found at any address: that is a wrong address rather than a server that died. */
-const RETRIES_UNANSWERED = 2;
 
 /** A server does not say by how much a prompt is too long: its document loses a quarter each time, down to a hundredth. */
 const CUT = 0.75;
 const LEAST_SHARE = 0.01;
 
 const SINGLES_WITHOUT_N = 3;
-
-const answerSchema = z.object({
-  choices: z
-    .array(
-      z.object({
-        index: z.number().int().nonnegative().optional(),
-        message: z.object({ content: z.string().nullish() }),
-        finish_reason: z.string().nullish(),
-      }),
-    )
-    .min(1),
-  usage: z.object({ prompt_tokens: z.number().nonnegative(), completion_tokens: z.number().nonnegative() }).nullish(),
-});
-type Answer = z.output<typeof answerSchema>;
 
 /**
  * Connects to one or more OpenAI-compatible servers (vLLM, llama-server, Ollama, OpenAI).
@@ -74,28 +58,30 @@ type Answer = z.output<typeof answerSchema>;
  * @throws UsageError when no model is named and the server lists none or several; NetworkError
  */
 export async function connectGenerator(options: ServerOptions): Promise<Generator> {
-  const pool = new ServerPool({
-    baseUrls: options.baseUrls,
-    apiKey: options.apiKey ?? (process.env.OPENAI_API_KEY || 'none'),
-    timeoutSeconds: options.timeoutSeconds ?? 300,
-  });
-  const model = options.model ?? (await onlyModel(pool.servers[0]!, options.signal));
-  const { concurrency = 16, retries = 5, extraBody = {}, useN = false } = options;
-  return new ServerGenerator(pool, { model, concurrency, retries, extraBody, useN });
+  const { baseUrls, apiKey, concurrency = 16, extraBody = {}, useN = false, progress, signal } = options;
+  const { timeoutSeconds = 300, retries = 5, maxWaitSeconds } = options;
+  const limits = { timeoutSeconds, retries, maxWaitSeconds };
+  const pool = new ServerPool({ baseUrls, apiKey, ...limits, progress, model: options.model ?? '' });
+  pool.model = options.model ?? (await onlyModel(pool, signal));
+  return new ServerGenerator(pool, { model: pool.model, concurrency, extraBody, useN });
 }
 
-async function onlyModel(server: Server, signal: AbortSignal | undefined): Promise<string> {
-  const names: string[] = [];
-  try {
-    for await (const { id } of server.client.models.list(signal && { signal })) names.push(id);
-  } catch (error) {
-    if (signal?.aborted) throw new AbortedError();
-    const verdict = judgeFailure(error, { server, dialect: server, model: '', id: undefined, topK: 0, texts: 1 });
-    throw verdict.kind === 'adapt' ? error : verdict.error;
-  }
+async function onlyModel(pool: ServerPool, signal: AbortSignal | undefined): Promise<string> {
+  const [only] = pool.servers;
+  const outcome = await pool.ask({
+    call: ({ client }) => client.get('/models', signal),
+    body: () => ({}),
+    ...{ only, signal },
+  });
+  const listed = 'answer' in outcome ? (outcome.answer as { data?: unknown } | null)?.data : undefined;
+  const ids = (Array.isArray(listed) ? listed : []).map((one: { id?: unknown } | null) => one?.id);
+  const names = ids.filter((id): id is string => typeof id === 'string');
   if (names.length === 1) return names[0]!;
-  throw new UsageError(`${server.baseUrl} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
-    fix: names.length === 0 ? 'Load a model there first.' : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
+  throw new UsageError(`${only!.shown} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
+    fix:
+      names.length === 0
+        ? "Name the model's name on the server with --model, or load one there first."
+        : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
   });
 }
 
@@ -108,9 +94,6 @@ class ServerGenerator implements Generator {
   readonly fingerprint: string;
   readonly #pool: ServerPool;
   readonly #settings: Settings;
-  /** Whether a request of this run failed for good. */
-  #gaveUp = false;
-
   constructor(pool: ServerPool, settings: Settings) {
     this.id = settings.model;
     this.fingerprint = contentKey({ runtime: 'server', model: settings.model, extraBody: settings.extraBody });
@@ -122,7 +105,7 @@ class ServerGenerator implements Generator {
     requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,
     signal?: AbortSignal,
   ): AsyncGenerator<Generation> {
-    this.#gaveUp = false;
+    this.#pool.begin();
     const feed = new RequestFeed(requests);
     const groups = groupRequests(feed, () => this.#settings.useN && this.#pool.servers.some(({ takesN }) => takesN));
     const finished = new FinishedQueue<Generation>();
@@ -176,109 +159,48 @@ class ServerGenerator implements Generator {
     }
   }
 
-  /** Asks until there is an answer, here or there. */
+  /** Asks until there is an answer; a document that does not fit loses its end. */
   async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
-    const { cuttable } = group[0];
-    let share = 1;
-    // A document that is cut, and what a server turns out not to know, are no failures: they take nothing from the retries.
-    for (let failures = 0; ; ) {
-      const outcome = await this.#pool.run(
-        (server) => this.#attempt(server, { group, share, failures }, signal),
-        signal,
-      );
-      if ('generations' in outcome) return outcome.generations;
-      if (outcome.kind === 'tooLong') {
-        if (cuttable === undefined || share < LEAST_SHARE) throw outcome.error;
-        share *= CUT;
+    const [{ id, messages, cuttable }] = group;
+    for (let share = 1; ; share *= CUT) {
+      const sent = share < 1 && cuttable ? cuttable.messagesWith(beginning(cuttable.text, share)) : messages;
+      const startedAt = performance.now();
+      const outcome = await this.#pool.ask({
+        body: (server) => this.#body(server, group, sent),
+        call: async (server, body) => {
+          const answer = readChatAnswer(await server.client.post('/chat/completions', body, signal));
+          if ('n' in body) learnAboutN(server, answer.choices.length);
+          return answer;
+        },
+        ...{ id, signal },
+      });
+      if ('answer' in outcome) {
+        const generations = asGenerations(outcome.answer, group, performance.now() - startedAt);
+        return share < 1 ? generations.map((generation) => ({ ...generation, promptCut: true })) : generations;
       }
-      if (outcome.kind !== 'again') continue;
-      if (failures++ >= this.#retries()) {
-        this.#gaveUp = true;
-        throw outcome.error;
-      }
+      if (cuttable === undefined || share < LEAST_SHARE) throw outcome.error;
     }
-  }
-
-  /** Asks one server once; a failure that is not final comes back with what it means. */
-  async #attempt(
-    server: Server,
-    { group, share, failures }: { group: RequestGroup; share: number; failures: number },
-    signal: AbortSignal,
-  ): Promise<{ generations: Generation[] } | Exclude<Verdict, { kind: 'final' }>> {
-    const { id, sampling } = group[0];
-    const { takesExtras, takesN, limitName } = server;
-    try {
-      const generations = await this.#call(server, group, share, signal);
-      server.contact = 'answered';
-      return { generations };
-    } catch (error) {
-      if (signal.aborted) throw new AbortedError();
-      if (!isNothingThere(error)) server.contact = 'answered';
-      server.contact ??= 'none';
-      const dialect = { takesExtras, takesN, limitName };
-      const asked = { model: this.id, id, topK: sampling.topK, texts: group.length };
-      const verdict = judgeFailure(error, { server, dialect, ...asked });
-      if (verdict.kind === 'final') throw verdict.error;
-      if (verdict.kind === 'again') {
-        const growth = this.#pool.deserted ? 1 : 2 ** failures;
-        const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
-        this.#pool.rest(server, verdict.afterSeconds ?? pause);
-      }
-      return verdict;
-    }
-  }
-
-  #retries(): number {
-    if (!this.#pool.deserted) return this.#settings.retries;
-    return this.#gaveUp ? 0 : Math.min(RETRIES_UNANSWERED, this.#settings.retries);
-  }
-
-  /** @param share of the request's cuttable part that is sent */
-  async #call(server: Server, group: RequestGroup, share: number, signal: AbortSignal): Promise<Generation[]> {
-    const startedAt = performance.now();
-    const [{ messages, cuttable }] = group;
-    const sent = share < 1 && cuttable ? cuttable.messagesWith(beginning(cuttable.text, share)) : messages;
-    const parsed = answerSchema.safeParse(await post(server, this.#body(server, group, sent), signal));
-    if (parsed.success) {
-      learnAboutN(server, group.length, parsed.data.choices.length);
-      const generations = readAnswer(parsed.data, group, performance.now() - startedAt);
-      return share < 1 ? generations.map((generation) => ({ ...generation, promptCut: true })) : generations;
-    }
-    throw new NetworkError(`${server.baseUrl} answered something that is no chat completion`, {
-      id: group[0].id,
-      fix: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
-      cause: parsed.error,
-    });
   }
 
   #body(server: Server, group: RequestGroup, messages: ChatMessage[]): Record<string, unknown> {
     const { sampling, seed } = group[0];
-    return {
-      model: this.id,
-      messages,
+    const settings = {
       temperature: sampling.temperature,
       top_p: sampling.topP,
       seed,
+      ...{ top_k: sampling.topK, min_p: 0, samplers: ['temperature', 'top_k', 'top_p'] },
+    };
+    return {
+      model: this.id,
+      messages,
+      ...Object.fromEntries(Object.entries(settings).filter(([name]) => !server.leftOut.has(name))),
       [server.limitName]: sampling.maxTokens,
       ...(group.length > 1 && server.takesN && { n: group.length }),
-      ...(server.takesExtras && { top_k: sampling.topK, min_p: 0, samplers: ['temperature', 'top_k', 'top_p'] }),
       ...this.#settings.extraBody,
     };
   }
 
   async close(): Promise<void> {}
-}
-
-/** The client never takes its listener off a signal again, so each call has a signal of its own. */
-async function post(server: Server, body: Record<string, unknown>, stop: AbortSignal): Promise<unknown> {
-  const own = new AbortController();
-  const onStop = (): void => own.abort();
-  stop.addEventListener('abort', onStop, { once: true });
-  try {
-    return await server.client.post('/chat/completions', { body, signal: own.signal });
-  } finally {
-    stop.removeEventListener('abort', onStop);
-  }
 }
 
 /** Puts neighbours that differ in their seed alone together, where calls may have several samples. */
@@ -303,8 +225,7 @@ async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGene
 }
 
 /** A server that does not know `n` says nothing and gives one text. */
-function learnAboutN(server: Server, wanted: number, got: number): void {
-  if (wanted === 1) return;
+function learnAboutN(server: Server, got: number): void {
   server.singles = got === 1 ? server.singles + 1 : 0;
   if (server.singles >= SINGLES_WITHOUT_N) server.takesN = false;
 }
@@ -315,16 +236,17 @@ function beginning(text: string, share: number): string {
 }
 
 /** Tokens of a call with several choices are shared out among them. */
-function readAnswer({ choices, usage }: Answer, group: RequestGroup, milliseconds: number): Generation[] {
-  const inOrder = [...choices].sort((a, b) => (a.index ?? 0) - (b.index ?? 0)).slice(0, group.length);
-  const written = usage?.completion_tokens ?? 0;
-  return inOrder.map(({ message, finish_reason }, index) => ({
+function asGenerations(answer: ChatAnswer, group: RequestGroup, milliseconds: number): Generation[] {
+  const { promptTokens, completionTokens } = answer;
+  const choices = answer.choices.slice(0, group.length);
+  const upTo = (count: number): number => Math.floor((count * completionTokens) / choices.length);
+  return choices.map(({ text, reasoning, finish }, index) => ({
     id: group[index]!.id,
-    text: message.content ?? '',
-    finish: finish_reason === 'length' ? 'length' : 'stop',
-    promptTokens: usage?.prompt_tokens ?? 0,
-    completionTokens:
-      Math.floor(((index + 1) * written) / inOrder.length) - Math.floor((index * written) / inOrder.length),
+    text,
+    ...(reasoning !== '' && { reasoning }),
+    finish,
+    promptTokens,
+    completionTokens: upTo(index + 1) - upTo(index),
     milliseconds,
   }));
 }

@@ -1,6 +1,6 @@
+import { isServerAddress } from '../servers/index.ts';
 import { UsageError } from '../system/index.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
-import { isServer } from './run/alignment-inputs.ts';
 import { check, passChecks, type RecipeCheck } from './run/recipe-checks.ts';
 import {
   type AlignmentContext,
@@ -47,7 +47,7 @@ export function machineChecks(
 }
 
 function checkEncoder({ encoder }: Recipe): string {
-  if (!isServer(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
+  if (!isServerAddress(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
   throw new UsageError('an embedding server needs the name of its model', {
     fix: 'Set encoder.encoderModel, as the server lists it under /models.',
   });

@@ -10,6 +10,7 @@ import {
 import type { Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
+import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
@@ -112,7 +113,7 @@ export class CorpusSearch {
 
   async encoder(): Promise<Encoder> {
     if (this.#given !== undefined) return this.#given;
-    this.#encoder ??= openEncoder(this.#settings, this.#store, this.#signal);
+    this.#encoder ??= openEncoder(this.#settings, this.#store, this.#signal, this.#progress);
     return this.#encoder;
   }
 
@@ -169,22 +170,36 @@ export class CorpusSearch {
   }
 }
 
-/** Loads the encoder that the settings name: a server where it is a URL, else a model. */
+/**
+ * Loads the encoder that the settings name: a server if it is an address, else a model.
+ * @throws UsageError for settings that do nothing with a server, or only do something with one
+ */
 export async function openEncoder(
   settings: RetrievalSettings,
   store: ModelStore,
   signal?: AbortSignal,
+  progress?: Progress,
 ): Promise<Encoder> {
-  const { encoder, encoderModel, precision, pooling, maxLength, threads } = settings;
-  if (/^https?:\/\//.test(encoder)) {
-    refuseServerOffline(encoder, settings.offline);
-    if (encoderModel === undefined) {
-      throw new UsageError('an embedding server needs the name of its model', {
-        fix: 'Give --encoder-model NAME, as the server lists it under /models.',
-      });
-    }
-    return connectEncoder({ baseUrl: encoder, model: encoderModel, signal });
+  const { encoder, encoderModel, queryPrefix, documentPrefix, batchSize, maxWait } = settings;
+  const { precision, pooling, maxLength, threads } = settings;
+  if (!isServerAddress(encoder)) {
+    refuseServerOptions('the encoder', { '--encoder-model': encoderModel, '--batch-size': batchSize });
+    const model = await store.resolve(encoder, { kind: 'encoder', signal });
+    return loadEncoder(model, { precision, pooling, maxLength, threads, queryPrefix, documentPrefix, signal });
   }
-  const model = await store.resolve(encoder, { kind: 'encoder', signal });
-  return loadEncoder(model, { precision, pooling, maxLength, threads, signal });
+  refuseServerOffline(encoder, settings.offline);
+  refuseIdleOptions('the encoder', {
+    '--precision': precision === 'f32' ? undefined : precision,
+    '--pooling': pooling,
+    '--max-length': maxLength,
+  });
+  if (encoderModel === undefined) {
+    throw new UsageError('an embedding server needs the name of its model', {
+      fix: 'Give --encoder-model NAME, as the server lists it under /models.',
+    });
+  }
+  return connectEncoder({
+    ...{ baseUrl: encoder, model: encoderModel, queryPrefix, documentPrefix, batchSize },
+    ...{ maxWaitSeconds: maxWait, signal, progress },
+  });
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { serverOrNameSchema } from '../servers/index.ts';
+import { LONGEST_WAIT_SECONDS } from '../system/index.ts';
 
 /** The one option that forbids connections; not given, the environment decides (`whatForbids`). */
 export const offlineOption = z
@@ -13,8 +15,7 @@ export const offlineOption = z
  * report prints them.
  */
 export const retrievalSettings = {
-  encoder: z
-    .string()
+  encoder: serverOrNameSchema
     .default('all-minilm-l6-v2')
     .describe('encoder: a known model, a folder, hf:owner/name, or the URL of an embedding server')
     .meta({ valueName: 'NAME' }),
@@ -23,7 +24,28 @@ export const retrievalSettings = {
     .optional()
     .describe('model that the embedding server is asked for')
     .meta({ valueName: 'NAME' }),
-  precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of the encoder'),
+  queryPrefix: z
+    .string()
+    .optional()
+    .describe("put before every query and expansion (default: the encoder's own, or what its family is known to need)")
+    .meta({ valueName: 'TEXT', mayBeBlank: true }),
+  documentPrefix: z
+    .string()
+    .optional()
+    .describe('put before every document (default: as for --query-prefix)')
+    .meta({ valueName: 'TEXT', mayBeBlank: true }),
+  batchSize: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('most texts in one call to an embedding server; fewer where it takes fewer (default 64)'),
+  maxWait: z
+    .number()
+    .nonnegative()
+    .default(LONGEST_WAIT_SECONDS)
+    .describe('longest wait in seconds that a server may ask for; one that asks for more ends the command'),
+  precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of a local encoder'),
   pooling: z.enum(['mean', 'cls']).optional().describe("pooling, where it is not to be the checkpoint's own"),
   maxLength: z.number().int().positive().optional().describe('longest text in tokens; what is beyond is cut'),
   similarity: z.enum(['dot', 'cosine']).default('dot').describe('similarity of vectors'),

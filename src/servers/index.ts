@@ -1,2 +1,14 @@
-export { isNothingThere, judgeFailure, retryAfterSeconds, type Verdict } from './server-faults.ts';
-export { normalizeBaseUrl, type Server, ServerPool } from './server-pool.ts';
+export {
+  isServerAddress,
+  parseServerAddress,
+  type ServerAddress,
+  serverAddressSchema,
+  serverOrNameSchema,
+} from './address.ts';
+export { readComplaint } from './answer-words.ts';
+export { type ChatAnswer, readChatAnswer } from './chat-answer.ts';
+export { readEmbeddings } from './embedding-answer.ts';
+export { refuseIdleOptions, refuseServerOptions } from './idle-options.ts';
+export type { Server } from './server.ts';
+export { ServerFault } from './server-fault.ts';
+export { type PoolOptions, ServerPool, type Unfit } from './server-pool.ts';

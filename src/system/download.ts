@@ -20,7 +20,7 @@ export interface DownloadOptions {
   label?: string | undefined;
   /** Limit on the time until a server answers. Default 10. */
   connectTimeoutSeconds?: number | undefined;
-  /** Limit on the time without a single byte. Default 60. */
+  /** Limit on the time for the next 16 KiB, or for the rest if that is less. Default 60. */
   stallTimeoutSeconds?: number | undefined;
   /** Attempts after the first that bring nothing new. Default 5. */
   retries?: number | undefined;
@@ -60,6 +60,12 @@ export async function download(
     transfer.close();
   }
 }
+
+/** A server that sends less in the time of a stall holds the line rather than sends. */
+const LEAST_PROGRESS = 16 * 1024;
+
+/** Most that is taken of a file whose size nobody states. */
+const LARGEST_UNSTATED = 32 * 2 ** 30;
 
 /** What tells one version of a remote file from another. */
 const sidecarSchema = z.object({
@@ -204,14 +210,17 @@ class Transfer {
     const seconds = this.#options.stallTimeoutSeconds ?? 60;
     const timer = setTimeout(() => stall.abort(), seconds * 1000);
     const chunks: AsyncIterator<Uint8Array> = response.body[Symbol.asyncIterator]();
+    let counted = this.#size;
     try {
       for (;;) {
         const next = await chunks.next().catch((error: unknown) => {
           throw this.#bodyFault(error, stall, seconds);
         });
         if (next.done) return;
-        timer.refresh();
         await this.#store(next.value, file, expected);
+        if (this.#size - counted < LEAST_PROGRESS) continue;
+        counted = this.#size;
+        timer.refresh();
       }
     } finally {
       clearTimeout(timer);
@@ -219,8 +228,8 @@ class Transfer {
     }
   }
 
-  async #store(chunk: Uint8Array, file: FileHandle, expected?: number): Promise<void> {
-    if (expected !== undefined && this.#size + chunk.length > expected) {
+  async #store(chunk: Uint8Array, file: FileHandle, expected = LARGEST_UNSTATED): Promise<void> {
+    if (this.#size + chunk.length > expected) {
       await this.#forget();
       throw new DataError(`${address(this.#url)} sent more than the ${expected} bytes that were expected`, {
         file: this.#target,
@@ -243,7 +252,11 @@ class Transfer {
 
   #bodyFault(error: unknown, stall: AbortController, seconds: number): Error {
     if (this.#options.signal?.aborted) return new AbortedError('stopped', { file: this.#target, cause: error });
-    if (stall.signal.aborted) return new ConnectionError(`${address(this.#url)} sent nothing for ${seconds} s`, AGAIN);
+    if (stall.signal.aborted) {
+      // The few bytes that came are no progress: such a server would be asked for ever.
+      this.#movedOn = false;
+      return new ConnectionError(`${address(this.#url)} sent next to nothing for ${seconds} s`, AGAIN);
+    }
     return connectionFault(error, this.#url);
   }
 

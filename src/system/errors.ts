@@ -1,3 +1,5 @@
+import { asMessage } from './redact.ts';
+
 /** Where a fault was found; every known part appears in the message. */
 export interface FaultPlace {
   file?: string | undefined;
@@ -15,7 +17,7 @@ export interface FaultOptions extends FaultPlace {
 
 /**
  * The base of every error this package throws on purpose. The message says where and what; `fix` says what to do.
- * The command line prints both and no stack trace.
+ * The command line prints both and no stack trace. Neither shows a secret, nor more than a screen of text.
  */
 export class LlmQeError extends Error {
   readonly fix: string;
@@ -24,9 +26,12 @@ export class LlmQeError extends Error {
   readonly id: string | undefined;
 
   constructor(reason: string, options: FaultOptions) {
-    super(`${describePlace(options)}${reason}`, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      asMessage(`${describePlace(options)}${reason}`),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = new.target.name;
-    this.fix = options.fix;
+    this.fix = asMessage(options.fix);
     this.file = options.file;
     this.line = options.line;
     this.id = options.id;

@@ -1,5 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AbortedError, type FaultOptions, isAbort, NetworkError, throwIfAborted } from './errors.ts';
+import { fetch } from 'undici';
+import { AbortedError, type FaultOptions, isAbort, NetworkError, throwIfAborted, UsageError } from './errors.ts';
+import { dispatcherOf, proxyHint } from './proxy.ts';
+import { HIDDEN, isSecretParameter, keepSecret } from './redact.ts';
+import { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';
 
 /** A server answered, and the answer is no. */
 export class HttpError extends NetworkError {
@@ -17,9 +21,13 @@ export class HttpError extends NetworkError {
 /** The connection failed, was cut or went silent: worth another attempt. */
 export class ConnectionError extends NetworkError {}
 
+/** The server took too long. */
+export class TimeoutError extends ConnectionError {}
+
 export interface RequestOptions {
-  method?: 'GET' | 'HEAD';
+  method?: 'GET' | 'HEAD' | 'POST';
   headers?: Record<string, string>;
+  body?: string | undefined;
   signal?: AbortSignal | undefined;
   /** Limit on the time until the answer's headers are there, for each hop. Default 10. */
   connectTimeoutSeconds?: number | undefined;
@@ -32,12 +40,15 @@ const SECRET_HEADERS = ['authorization', 'cookie', 'proxy-authorization'];
 
 /**
  * Asks a server over HTTP and returns its answer, whatever its status. Redirects are followed here and not by `fetch`,
- * so that credentials never reach another origin and HTTPS never falls back to HTTP.
- * @throws ConnectionError, NetworkError, AbortedError
+ * so that credentials never reach another origin and HTTPS never falls back to HTTP. `user:password@` of an address goes into
+ * a header. The environment's proxies are used. {@link readText} reads the answer within limits.
+ * @throws ConnectionError, NetworkError, AbortedError, UsageError for a proxy that is no address
  */
 export async function request(url: string, options: RequestOptions = {}): Promise<Response> {
   let place = parseAddress(url);
   const headers = new Headers(options.headers);
+  const credentials = takeCredentials(place);
+  if (credentials !== undefined && !headers.has('authorization')) headers.set('authorization', credentials);
   for (let left = options.redirects ?? 10; ; left--) {
     const response = await oneHop(place, headers, options);
     const location = response.headers.get('location');
@@ -51,6 +62,7 @@ export async function request(url: string, options: RequestOptions = {}): Promis
       const reason = `${address(place.href)} redirects from HTTPS to plain HTTP`;
       throw new NetworkError(reason, { fix: 'Name an address that stays on HTTPS.' });
     }
+    takeCredentials(next);
     if (next.origin !== place.origin) for (const name of SECRET_HEADERS) headers.delete(name);
     place = next;
   }
@@ -63,22 +75,92 @@ async function oneHop(place: URL, headers: Headers, options: RequestOptions): Pr
   const timer = setTimeout(() => limit.abort(), seconds * 1000);
   const signals = options.signal === undefined ? [limit.signal] : [limit.signal, options.signal];
   try {
-    return await fetch(place, {
+    const response = await fetch(place.href, {
       method: options.method ?? 'GET',
-      headers,
+      headers: [...headers],
+      body: options.body ?? null,
       redirect: 'manual',
       signal: AbortSignal.any(signals),
+      dispatcher: dispatcherOf(),
     });
+    // The same class by the same authors; the package has types of its own.
+    return response as unknown as Response;
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     if (options.signal?.aborted) throw new AbortedError('stopped', { cause: error });
-    if (limit.signal.aborted) throw new ConnectionError(`${place.host} did not answer within ${seconds} s`, REACH);
+    if (limit.signal.aborted)
+      throw new TimeoutError(`${place.host} did not answer within ${seconds} s`, reachFix(place));
     throw connectionFault(error, place.href);
   } finally {
     clearTimeout(timer);
   }
 }
 
-const REACH = { fix: 'Check the network and the address, or try again later.' };
+function reachFix({ protocol }: URL) {
+  return { fix: `Check the network and the address, or try again later.${proxyHint(protocol)}` };
+}
+
+export interface ReadOptions {
+  /** Limit on the body's size, unpacked. Default 64 MiB. */
+  maxBytes?: number | undefined;
+  /** Limit on the time until it is whole. Default 60. */
+  seconds?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads an answer's body as text, within limits of time and size. What is beyond them is not read.
+ * @param url for messages
+ * @throws TimeoutError, ConnectionError if it breaks off, NetworkError if it is too large, AbortedError
+ */
+export async function readText(response: Response, url: string, options: ReadOptions = {}): Promise<string> {
+  const { text, whole } = await readBeginning(response, url, options);
+  if (whole) return text;
+  const limit = `${((options.maxBytes ?? LARGEST_TEXT) / 2 ** 20).toFixed(0)} MiB`;
+  throw new NetworkError(`${address(url)} sent more than ${limit}, which no answer takes`, {
+    fix: 'Check the address.',
+  });
+}
+
+const LARGEST_TEXT = 64 * 2 ** 20;
+
+/** The same, but what is too large is cut instead. */
+export async function readBeginning(
+  response: Response,
+  url: string,
+  { maxBytes = LARGEST_TEXT, seconds = 60, signal }: ReadOptions = {},
+): Promise<{ text: string; whole: boolean }> {
+  if (response.body === null) return { text: '', whole: true };
+  const reader = response.body.getReader();
+  let ended: Error | undefined;
+  const end = (error: Error) => {
+    ended ??= error;
+    void reader.cancel().catch(() => {});
+  };
+  const onAbort = () => end(new AbortedError());
+  const late = `${new URL(url).host} did not send its whole answer within ${seconds} s`;
+  const timer = setTimeout(() => end(new TimeoutError(late, { fix: 'Try again later.' })), seconds * 1000);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    while (size <= maxBytes && ended === undefined) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      size += value.length;
+    }
+  } catch (error) {
+    throw ended ?? connectionFault(error, url);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    if (size > maxBytes) void reader.cancel().catch(() => {});
+  }
+  if (ended !== undefined) throw ended;
+  return { text: new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBytes)), whole: size <= maxBytes };
+}
 
 /** Turns what `fetch` or a response's body throws into a typed error; typed errors and stops come back as they were. */
 export function connectionFault(error: unknown, url: string): Error {
@@ -86,7 +168,8 @@ export function connectionFault(error: unknown, url: string): Error {
   if (isAbort(error)) return new AbortedError('stopped', { cause: error });
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
-  const words = code ?? (cause instanceof Error ? cause.message : String(cause));
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const words = code === undefined || /proxy/i.test(message) ? message : code;
   const reason = `the connection to ${new URL(url).host} failed (${words})`;
   if (words === 'bad port') {
     const port = `${new URL(url).host}: browsers and this program keep away from that port, which other protocols use`;
@@ -96,16 +179,17 @@ export function connectionFault(error: unknown, url: string): Error {
     const fix = 'Name the certificate authority in NODE_EXTRA_CA_CERTS, or check the address.';
     return new NetworkError(reason, { fix, cause: error });
   }
-  return new ConnectionError(reason, { ...REACH, cause: error });
+  return new ConnectionError(reason, { ...reachFix(new URL(url)), cause: error });
 }
 
 /** The error for an answer whose status is not a success. */
 export function httpError(url: string, response: Response): HttpError {
   const { status } = response;
-  const retryAfterSeconds = parseRetryAfter(response.headers.get('retry-after'));
-  return new HttpError(`${address(url)} answered ${status}${REASONS[status] ?? ''}`, {
+  const wait = retryAfterSeconds(response.headers);
+  const asks = (wait ?? 0) > LONGEST_WAIT_SECONDS ? `, and asks to wait ${Math.ceil(wait!)} s` : '';
+  return new HttpError(`${address(url)} answered ${status}${REASONS[status] ?? ''}${asks}`, {
     status,
-    retryAfterSeconds,
+    retryAfterSeconds: wait,
     fix: FIXES[status] ?? (status >= 500 ? 'The server has a fault: try again later.' : 'Check the address.'),
   });
 }
@@ -129,6 +213,31 @@ export function address(url: string): string {
   return `${origin}${pathname}`;
 }
 
+/**
+ * Takes `user:password@` out of an address, and remembers what no message may show: the password, and the keys of its query.
+ * @returns the header that says the same
+ */
+export function takeCredentials(place: URL): string | undefined {
+  for (const [name, value] of place.searchParams) if (isSecretParameter(name) && value !== HIDDEN) keepSecret(value);
+  if (place.username === '' && place.password === '') return undefined;
+  const [user, password] = [place.username, place.password].map(decode);
+  const encoded = Buffer.from(`${user}:${password}`).toString('base64');
+  // Some servers take a token as the name, with no password.
+  keepSecret(password || user!);
+  keepSecret(encoded);
+  place.username = '';
+  place.password = '';
+  return `Basic ${encoded}`;
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function parseAddress(url: string): URL {
   const place = URL.canParse(url) ? new URL(url) : undefined;
   if (place === undefined || !['http:', 'https:'].includes(place.protocol)) {
@@ -137,14 +246,6 @@ function parseAddress(url: string): URL {
     });
   }
   return place;
-}
-
-/** `Retry-After` in seconds; the header holds seconds or a date (RFC 9110, 10.2.3). */
-function parseRetryAfter(value: string | null): number | undefined {
-  if (value === null) return undefined;
-  if (/^\s*\d+\s*$/.test(value)) return Number(value);
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, (date - Date.now()) / 1000);
 }
 
 export interface RetryOptions {
@@ -159,12 +260,10 @@ export interface RetryOptions {
   onWait?: (seconds: number, error: Error) => void;
 }
 
-/** A server that asks for a longer wait than this is believed, and the work ends with its error. */
-const LONGEST_WAIT_SECONDS = 120;
-
 /**
  * Does a piece of work again while it fails for a passing reason: a broken connection, 408, 425, 429 or 5xx. The waits
- * double and vary by a quarter so that many clients do not come back at once; `Retry-After` is honoured.
+ * double and vary by a quarter so that many clients do not come back at once. `Retry-After` is honoured up to
+ * {@link LONGEST_WAIT_SECONDS}; a server that asks for more is believed, and the work ends with its error.
  */
 export async function withRetries<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
   const { retries = 5, firstWaitSeconds = 1, signal } = options;

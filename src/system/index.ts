@@ -32,11 +32,17 @@ export { canonicalJson, contentKey, sha256, sha256File } from './hash.ts';
 export {
   address,
   ConnectionError,
+  connectionFault,
   HttpError,
   httpError,
+  type ReadOptions,
   type RequestOptions,
   type RetryOptions,
+  readBeginning,
+  readText,
   request,
+  TimeoutError,
+  takeCredentials,
   withRetries,
 } from './http.ts';
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
@@ -47,8 +53,11 @@ export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { deriveSeed, Random } from './random.ts';
+export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './redact.ts';
 export { type CommandFiles, refuseOverwriting } from './refuse-overwriting.ts';
+export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';
 export { isInsideFolder, placeInside } from './safe-path.ts';
+export { checkHeader, checkSecret } from './secrets.ts';
 export {
   parseSettings,
   type Redefaulted,

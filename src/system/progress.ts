@@ -16,6 +16,8 @@ export interface Progress {
    * @param unit what one unit is, in the plural ("texts", "bytes", "tokens")
    */
   task(label: string, total: number | undefined, unit: string): ProgressTask;
+  /** Says something that the user should know, in one line that stays. */
+  warn?(line: string): void;
 }
 
 const SILENT_TASK: ProgressTask = { advance() {}, note() {}, done() {} };

@@ -195,7 +195,7 @@ describe('download', () => {
       response.write('12345');
     });
     const error = await failure(server.url, { retries: 0, stallTimeoutSeconds: 0.2 });
-    expect(String(error)).toContain('sent nothing for 0.2 s');
+    expect(String(error)).toContain('sent next to nothing for 0.2 s');
   });
 
   test('a server that never answers, and one that is not there', async () => {

@@ -79,7 +79,7 @@ export const command = defineCommand({
     const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
     const out = given.out ?? join(dirname(candidates), 'rewards.jsonl');
     const search = dataset && new CorpusSearch(dataset, settings, { ...context, store });
-    const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal));
+    const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal, context.progress));
     try {
       const rewards = await openRewards({ ...given, ...settings }, search, context);
       const needed = rewards.mixture.some(({ reward }) => reward.needsAnswer);

@@ -4,6 +4,7 @@ import { documentText, readExpansions, readQueries } from '../../data/index.ts';
 import { expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { cacheHome, contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
@@ -96,10 +97,17 @@ async function passagesOf({ query, expansions }: Options): Promise<string[] | un
   return undefined;
 }
 
+/** The generator's part of the options: the embedded model needs no more room than there are texts, and threads are the encoder's too. */
+function withoutShared(given: Options) {
+  const isEmbedded = !given.generator.some(isServerAddress);
+  const sequences = isEmbedded ? Math.min(given.sequences ?? given.samples, given.samples) : given.sequences;
+  return { ...given, sequences, threads: isEmbedded ? given.threads : undefined };
+}
+
 /** The passages for the one query. They are kept in the cache, under a key of all that decides them: the next time costs no LLM. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {
   const prompt = await choosePrompt(given);
-  const generator = await openGenerator({ ...given, sequences: Math.min(given.sequences, given.samples) }, context);
+  const generator = await openGenerator(withoutShared(given), context);
   try {
     const { fingerprint, contextSize } = generator;
     const { query, samples, seed } = given;

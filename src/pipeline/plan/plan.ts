@@ -5,6 +5,7 @@ import {
   ModelStore,
   type ResolvedModel,
 } from '../../models/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError, whatForbids } from '../../system/index.ts';
 import { findFinished, openContext } from '../align.ts';
 import { ALIGNMENT_STAGES } from '../alignment-stages.ts';
@@ -15,7 +16,6 @@ import { recipeHash } from '../recipe-hash.ts';
 import {
   type AlignmentData,
   type InputOptions,
-  isServer,
   judgingEncoders,
   openData,
   openPrompt,
@@ -167,7 +167,7 @@ function describeFault({ message, fix }: LlmQeError): string {
 async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: PlanOptions): Promise<RecipeModels> {
   const { generator, answerGenerator: other, encoder } = recipe;
   const factsOf = async (name: string, kind: ModelKind) =>
-    modelFacts(name, isServer(name) ? undefined : await checkModel(inputs, name, kind, options));
+    modelFacts(name, isServerAddress(name) ? undefined : await checkModel(inputs, name, kind, options));
   const judges: ModelFacts[] = [];
   const writer = await factsOf(generator.model, 'generator');
   const isServed = other?.model === undefined || other.servers.length > 0;

@@ -3,6 +3,7 @@ import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../..
 import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../../models/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
+import { serverAddressSchema, serverOrNameSchema } from '../../servers/index.ts';
 import type { RenamedSettings } from '../../system/index.ts';
 import {
   generatorTrainingShape,
@@ -39,7 +40,7 @@ const beir = z.strictObject({
 });
 
 const writer = {
-  servers: z.array(z.url()).default([]).describe('OpenAI-compatible servers that write in its place'),
+  servers: z.array(serverAddressSchema).default([]).describe('OpenAI-compatible servers that write in its place'),
   serverModel: z.string().optional().describe("the model's name on these servers"),
   concurrency: positive.default(16).describe('calls to servers at once'),
   sequences: positive.default(32).describe('texts the embedded runtime writes side by side'),
@@ -54,6 +55,7 @@ const { temperature: _varies, ...drawing } = samplingSchema.shape;
 
 const { k1, b, queryRepeats, depth, keepSelf } = retrievalSettings;
 const { encoderModel, precision, pooling, maxLength, similarity, expansionRole } = retrievalSettings;
+const { queryPrefix, documentPrefix, batchSize, maxWait } = retrievalSettings;
 
 const { method: _ofTheStage, devSize: _pairsAreDivided, ...training } = generatorTrainingShape;
 const { beta: _b, lossType: _t, lossWeights: _w, labelSmoothing: _s, ...supervised } = training;
@@ -86,7 +88,8 @@ export const recipeSchema = z.strictObject({
     .describe('another LLM that writes the answers (default: the same)'),
   encoder: z
     .strictObject({
-      model: z.string().default(DEFAULT_ENCODER).describe('rewards and judges'),
+      model: serverOrNameSchema.default(DEFAULT_ENCODER).describe('rewards and judges'),
+      ...{ queryPrefix, documentPrefix, batchSize, maxWait },
       ...{ encoderModel, precision, pooling, maxLength, similarity, expansionRole },
     })
     .prefault({}),

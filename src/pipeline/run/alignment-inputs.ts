@@ -10,6 +10,7 @@ import {
 import { PROMPTS, PromptTemplate, readPrompt, TASKS, type Task } from '../../generate/index.ts';
 import { ModelStore, type ResolvedModel } from '../../models/index.ts';
 import { defaultRetrievalSettings, type RetrievalSettings } from '../../retrieve/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { contentKey, isThere, type Progress, refuseServerOffline, SILENT } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
@@ -134,20 +135,15 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
   }
   const { model } = recipe.encoder;
   const retrieval = retrievalOf(recipe, model, options);
-  if (isServer(model)) refuseServerOffline(model, retrieval.offline);
-  const encoder = isServer(model) ? undefined : await store.resolve(model, { kind: 'encoder', signal });
-  const encoders = new Encoders(store, encoder, retrieval, signal);
+  if (isServerAddress(model)) refuseServerOffline(model, retrieval.offline);
+  const encoder = isServerAddress(model) ? undefined : await store.resolve(model, { kind: 'encoder', signal });
+  const encoders = new Encoders(store, encoder, retrieval, signal, progress);
   return { store, generator, answerGenerator, encoders, judges };
 }
 
 /** The models among the other judges: neither BM25 nor a server. */
 export function judgingEncoders({ evaluation }: Recipe): string[] {
-  return evaluation.judges.filter((name) => name !== 'bm25' && !isServer(name));
-}
-
-/** Whether the name of an encoder is the address of a server. */
-export function isServer(name: string): boolean {
-  return /^https?:/.test(name);
+  return evaluation.judges.filter((name) => name !== 'bm25' && !isServerAddress(name));
 }
 
 /** The settings of a search with one encoder; what the recipe says of its own encoder is not said of another. */

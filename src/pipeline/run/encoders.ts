@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { ENCODER_FORMAT, type Encoder } from '../../embed/index.ts';
 import type { ModelStore, ResolvedModel } from '../../models/index.ts';
 import { openEncoder, type RetrievalSettings, rememberingEncoder } from '../../retrieve/index.ts';
+import type { Progress } from '../../system/index.ts';
 import type { FinishedStage } from './run-folder.ts';
 
 /** An encoder that is known before it is opened, and opened when it is first used. */
@@ -22,6 +23,7 @@ export class Encoders {
   readonly #retrieval: RetrievalSettings;
   readonly #model: ResolvedModel | undefined;
   readonly #signal: AbortSignal | undefined;
+  readonly #progress: Progress | undefined;
   readonly #opened = new Map<string, Promise<Encoder>>();
 
   /**
@@ -33,17 +35,20 @@ export class Encoders {
     model: ResolvedModel | undefined,
     retrieval: RetrievalSettings,
     signal?: AbortSignal | undefined,
+    progress?: Progress | undefined,
   ) {
     this.#store = store;
     this.#model = model;
     this.#retrieval = retrieval;
     this.#signal = signal;
+    this.#progress = progress;
   }
 
   /** The encoder as it stands behind the stages that are done: the last one that a stage made, else the recipe's. */
   at(done: ReadonlyMap<string, FinishedStage>): EncoderSource {
-    const { encoder, encoderModel, precision, pooling, maxLength } = this.#retrieval;
-    const used = { precision, pooling, maxLength, format: ENCODER_FORMAT };
+    const { encoder, encoderModel, precision, pooling, maxLength, queryPrefix, documentPrefix } = this.#retrieval;
+    const prefixes = { queryPrefix, documentPrefix };
+    const used = { precision, pooling, maxLength, ...prefixes, format: ENCODER_FORMAT };
     const trained = [...done.values()].findLast(({ record }) => record.outputs.encoder !== undefined);
     if (trained !== undefined) {
       const { file, sha256 } = trained.record.outputs.encoder!;
@@ -53,7 +58,8 @@ export class Encoders {
     }
     const own =
       this.#model === undefined
-        ? { server: encoder, model: encoderModel }
+        ? // Not where it stands: a server may move.
+          { server: encoderModel, ...prefixes }
         : { model: this.#model.fingerprint, ...used };
     return this.#source(this.#model?.name ?? encoderModel ?? encoder, own, this.#retrieval);
   }
@@ -72,7 +78,8 @@ export class Encoders {
   #open(retrieval: RetrievalSettings): Promise<Encoder> {
     const { encoder } = retrieval;
     const opened =
-      this.#opened.get(encoder) ?? openEncoder(retrieval, this.#store, this.#signal).then(rememberingEncoder);
+      this.#opened.get(encoder) ??
+      openEncoder(retrieval, this.#store, this.#signal, this.#progress).then(rememberingEncoder);
     this.#opened.set(encoder, opened);
     opened.catch(() => this.#opened.delete(encoder));
     return opened;

@@ -1,8 +1,8 @@
 import { quickCopyFile, wantsQuickCopy } from '../../generate/index.ts';
 import { hfNameOf, knownModelAt, type ResolvedModel, summarizeModel, type TensorInfo } from '../../models/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { isThere } from '../../system/index.ts';
 import { isTarget } from '../../train/index.ts';
-import { isServer } from './alignment-inputs.ts';
 import { ggufFile } from './open-writer.ts';
 
 /** What is known of a model before it is run, or fetched: NaN is not known. */
@@ -57,7 +57,7 @@ function factsOfName(name: string): ModelFacts {
     download: known?.bytes ?? Number.NaN,
     isGguf: file !== undefined ? true : known === undefined ? undefined : false,
     isSlow: /Q[45]_1\.gguf$/i.test(file ?? ''),
-    ...{ isServer: isServer(name), tensors: undefined, model: undefined },
+    ...{ isServer: isServerAddress(name), tensors: undefined, model: undefined },
   };
 }
 

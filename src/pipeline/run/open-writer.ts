@@ -22,7 +22,7 @@ export async function openWriter(
   if (writer.servers.length > 0) {
     refuseServerOffline(writer.servers[0]!, offline);
     const { servers: baseUrls, serverModel, concurrency } = writer;
-    return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, signal });
+    return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, progress, signal });
   }
   return openEmbedded(writer, model!, maxTokens, { signal, progress, threads });
 }

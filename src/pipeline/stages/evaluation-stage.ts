@@ -10,10 +10,10 @@ import {
 } from '../../evaluate/index.ts';
 import { displayName, MEASURES_FORMAT, parseQualityMeasure, type Run } from '../../measures/index.ts';
 import { CorpusSearch } from '../../retrieve/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import { isServer } from '../run/alignment-inputs.ts';
 import { encoderOf } from '../run/encoders.ts';
 import { type Estimate, encoderWeights, encodingSeconds, type Known, many, NUMBER_BYTES } from '../run/estimates.ts';
 import type { ModelFacts } from '../run/model-facts.ts';
@@ -105,7 +105,7 @@ export const evaluateStage: AlignmentStage = {
 
 /** The name of a server's model is known of the main encoder alone. */
 function checkJudges({ encoder, evaluation }: Recipe): string {
-  const server = evaluation.judges.find((name) => isServer(name) && name !== encoder.model);
+  const server = evaluation.judges.find((name) => isServerAddress(name) && name !== encoder.model);
   if (server === undefined) return evaluation.judges.join(', ');
   throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
     fix: 'Name bm25, or an encoder of the store, or its folder.',

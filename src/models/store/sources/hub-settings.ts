@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { chooseSetting, type EnvironmentSetting, UsageError } from '../../../system/index.ts';
+import { checkSecret, chooseSetting, type EnvironmentSetting } from '../../../system/index.ts';
 
 /** How the Hugging Face hub is reached, by the environment variables that its own libraries read. */
 export interface HubSettings {
@@ -22,19 +22,8 @@ export async function readHubSettings(environment: NodeJS.ProcessEnv): Promise<H
   const token = read('hubToken') ?? (await readFile(tokenFile, 'utf8').catch(() => ''));
   return {
     endpoint: (read('hubEndpoint') ?? 'https://huggingface.co').replace(/\/+$/, ''),
-    token: checkToken(token.trim()),
+    // A token with a line break in it would fail deep inside the HTTP client, which prints it.
+    token: checkSecret(token, 'HF_TOKEN'),
     cache: read('hubCache') ?? join(home, 'hub'),
   };
-}
-
-/** A token with a line break in it would fail deep inside the HTTP client, which prints it. */
-function checkToken(token: string): string | undefined {
-  if (token === '') return undefined;
-  if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new UsageError(
-    'the access token of the Hugging Face hub holds a blank, a line break or another character that no token has',
-    {
-      fix: 'Set HF_TOKEN to the token alone, as it stands in the settings of your account (it begins with hf_).',
-    },
-  );
 }

@@ -9,6 +9,7 @@ import {
   ModelError,
   NetworkError,
   placeInside,
+  readText,
   refuseStandInFile,
   request,
   withRetries,
@@ -111,7 +112,7 @@ export class HubSource implements ModelSource {
         await response.body?.cancel();
         throw this.#explain(httpError(url, response));
       }
-      return await response.text();
+      return await readText(response, url, { signal });
     };
     const listing = this.#parse(await withRetries(ask, { retries: 3, signal }));
     const hostile = listing.siblings.find((file) => !isInsideFolder(file.rfilename))?.rfilename;

@@ -1,0 +1,98 @@
+/** What a server says is wrong. */
+export interface Complaint {
+  /** In its own words, on one line; empty if it says nothing. */
+  words: string;
+  /** A status that stands in the body. */
+  status: number | undefined;
+  /** What it calls the fault: its fields `code`, `type`, `status`, `error_type`. */
+  names: string[];
+  /** The setting that it names. */
+  parameter: string | undefined;
+}
+
+type Fields = Record<string, unknown>;
+
+/** Longest quotation of a server. */
+const LONGEST_WORDS = 300;
+
+/**
+ * Reads what a server complains of, in whatever form it does: an `error` that is an object or a text (OpenAI, Ollama,
+ * text-embeddings-inference), `message` (vLLM, Mistral), `detail` as a text or as a list of places (FastAPI), a list, plain
+ * text, or a page of HTML.
+ *
+ * @param body parsed JSON, or a text
+ */
+export function readComplaint(body: unknown): Complaint {
+  const levels = fieldsOf(body);
+  const codes = levels.flatMap(({ code, status, status_code, statusCode }) => [code, status, status_code, statusCode]);
+  const status = codes.map(Number).find((code) => Number.isInteger(code) && code >= 400 && code < 600);
+  const names = levels.flatMap(({ code, type, status: named, error_type }) => [code, type, named, error_type]);
+  const parameter = levels.map(({ param }) => param).find((param) => typeof param === 'string' && param !== '');
+  return {
+    words: oneLine(wordsOf(body)),
+    status,
+    names: names.filter((name) => typeof name === 'string'),
+    parameter: parameter as string | undefined,
+  };
+}
+
+/** The body, and the errors that it holds. */
+function fieldsOf(body: unknown, depth = 0): Fields[] {
+  if (Array.isArray(body)) return body.slice(0, 1).flatMap((one) => fieldsOf(one, depth));
+  if (body === null || typeof body !== 'object' || depth > 3) return [];
+  const fields = body as Fields;
+  return [...fieldsOf(fields.error, depth + 1), ...fieldsOf(fields.message, depth + 1), fields];
+}
+
+/** Fields that hold words, in the order in which one is believed. */
+const SPEAKING = [
+  'error',
+  'message',
+  'detail',
+  'errors',
+  'msg',
+  'error_message',
+  'error_description',
+  'description',
+  'title',
+];
+
+function wordsOf(said: unknown, depth = 0): string {
+  if (typeof said === 'string') return textOf(said, depth);
+  if (said === null || typeof said !== 'object' || depth > 5) return said == null ? '' : String(said);
+  if (Array.isArray(said)) {
+    const shown = said.slice(0, 3).map((one) => wordsOf(one, depth + 1));
+    return `${shown.join('; ')}${said.length > 3 ? `; and ${said.length - 3} more` : ''}`;
+  }
+  const fields = said as Fields;
+  const place = Array.isArray(fields.loc) ? `${fields.loc.join('.')}: ` : '';
+  const field = SPEAKING.find((name) => fields[name] != null && fields[name] !== '');
+  if (field === undefined) return JSON.stringify(said).slice(0, LONGEST_WORDS);
+  const raw = (fields.metadata as Fields | null | undefined)?.raw;
+  const more = typeof raw === 'string' ? ` (${textOf(raw, depth + 1)})` : '';
+  return `${place}${wordsOf(fields[field], depth + 1)}${more}`;
+}
+
+/** A text may be a page, or JSON that was packed once more. */
+function textOf(text: string, depth: number): string {
+  const trimmed = text.trim();
+  if (/^[{[]/.test(trimmed) && depth <= 5) {
+    try {
+      return wordsOf(JSON.parse(trimmed), depth + 1);
+    } catch {
+      return trimmed;
+    }
+  }
+  if (!/^<(!doctype|html|head|body|\?xml)/i.test(trimmed)) return trimmed;
+  const title = /<title[^>]*>([^<]*)</i.exec(trimmed)?.[1]?.trim();
+  return title || trimmed.replace(/<(style|script)[\s\S]*?<\/\1>/gi, ' ').replace(/<[^>]*>/g, ' ');
+}
+
+/** Shortens what a server wrote to a line that can be quoted. */
+export function oneLine(text: string, longest = LONGEST_WORDS): string {
+  const line = text
+    .slice(0, 20 * longest)
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length <= longest ? line : `${line.slice(0, longest).replace(/[\uD800-\uDBFF]$/, '')}...`;
+}

@@ -1,0 +1,111 @@
+import { oneLine } from './answer-words.ts';
+import { ServerFault } from './server-fault.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Characters of a text that a message quotes. */
+const QUOTED = 60;
+
+/**
+ * Reads an answer of `/embeddings`: one vector for each text, in the order of the texts, whatever the order of the answer. Numbers may
+ * be written out or packed as base64.
+ *
+ * @param dimensions that each must have; undefined where the first decides
+ * @returns row-major vectors // [texts, dimensions]
+ * @throws ServerFault that says which text has no vector, or a wrong one
+ */
+export function readEmbeddings(body: unknown, texts: readonly string[], dimensions?: number): Float32Array {
+  const items = itemsOf(body);
+  const places = placesOf(items, texts);
+  const first = dimensions ?? decode(items[places[0]!]!, 0, texts).length;
+  const vectors = new Float32Array(texts.length * first);
+  places.forEach((place, row) => {
+    const vector = decode(items[place]!, row, texts);
+    if (vector.length !== first) {
+      const wanted = dimensions === undefined ? 'the first of the batch has' : 'the model had before';
+      throw broken(row, texts, `has ${vector.length} dimensions, and ${wanted} ${first}`);
+    }
+    vectors.set(vector, row * first);
+  });
+  return vectors;
+}
+
+function itemsOf(body: unknown): Fields[] {
+  const data = isFields(body) ? body.data : undefined;
+  if (Array.isArray(data) && data.every(isFields)) return data;
+  const saysWhy =
+    isFields(body) && (body.error || body.object === 'error' || body.detail || typeof body.message === 'string');
+  const inList = Array.isArray(body) && isFields(body[0]) && body[0].error;
+  if (saysWhy || inList) return refuse(body);
+  const shown = oneLine(JSON.stringify(body)?.slice(0, 300) ?? 'nothing', 120);
+  throw new ServerFault('foreign', `answered something that holds no embeddings: ${shown}`, { status: 200 });
+}
+
+function refuse(body: unknown): never {
+  throw new ServerFault('refused', 'an error under status 200', { status: 200, body });
+}
+
+/** Where in the answer the vector of each text stands. */
+function placesOf(items: readonly Fields[], texts: readonly string[]): number[] {
+  const indexed = items.some(({ index }) => index !== undefined && index !== null);
+  const places = new Array<number>(texts.length).fill(-1);
+  items.forEach(({ index }, place) => {
+    const row = indexed ? index : place;
+    if (typeof row !== 'number' || !Number.isInteger(row) || row < 0 || row >= texts.length) {
+      const counted = `${items.length} vectors for ${texts.length} texts`;
+      throw new ServerFault(
+        'broken',
+        `the server answered with ${counted}, one of them at index ${JSON.stringify(row)}`,
+      );
+    }
+    if (places[row] !== -1)
+      throw broken(row, texts, `was sent twice (${items.length} vectors for ${texts.length} texts)`);
+    places[row] = place;
+  });
+  const missing = places.indexOf(-1);
+  if (missing >= 0) throw broken(missing, texts, `is missing (${items.length} vectors for ${texts.length} texts)`);
+  return places;
+}
+
+function decode({ embedding }: Fields, row: number, texts: readonly string[]): Float32Array {
+  if (typeof embedding === 'string') return check(unpack(embedding, row, texts), row, texts);
+  // llama-server puts the one pooled vector of a text into a list of its own.
+  const numbers =
+    Array.isArray(embedding) && embedding.length === 1 && Array.isArray(embedding[0]) ? embedding[0] : embedding;
+  if (!Array.isArray(numbers) || numbers.length === 0) throw broken(row, texts, `is no list of numbers`);
+  const wrong = numbers.findIndex((one) => typeof one !== 'number');
+  if (wrong >= 0) {
+    const count = numbers.filter((one) => typeof one !== 'number').length;
+    const others = count === 1 ? '' : ` (and ${(count - 1).toLocaleString('en-US')} more such)`;
+    throw broken(
+      row,
+      texts,
+      `holds ${numbers[wrong] === null ? 'null or NaN' : oneLine(JSON.stringify(numbers[wrong]), 20)} at place ${wrong}${others}`,
+    );
+  }
+  return check(Float32Array.from(numbers as number[]), row, texts);
+}
+
+function unpack(packed: string, row: number, texts: readonly string[]): Float32Array {
+  const bytes = Buffer.from(packed, 'base64');
+  if (bytes.length === 0 || bytes.length % 4 !== 0) throw broken(row, texts, 'is no list of numbers');
+  return Float32Array.from({ length: bytes.length / 4 }, (_, place) => bytes.readFloatLE(4 * place));
+}
+
+/** A number beyond what 32 bits hold is infinite here. */
+function check(vector: Float32Array, row: number, texts: readonly string[]): Float32Array {
+  const wrong = vector.findIndex((one) => !Number.isFinite(one));
+  if (wrong >= 0) throw broken(row, texts, `holds ${vector[wrong]} at place ${wrong}`);
+  return vector;
+}
+
+function broken(row: number, texts: readonly string[], what: string): ServerFault {
+  const text = JSON.stringify(oneLine(texts[row]!, QUOTED));
+  return new ServerFault('broken', `the vector of text ${row + 1} of ${texts.length} (${text}) ${what}`, {
+    status: 200,
+  });
+}
+
+function isFields(value: unknown): value is Fields {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}

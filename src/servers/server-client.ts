@@ -1,0 +1,164 @@
+import {
+  AbortedError,
+  ConnectionError,
+  checkHeader,
+  checkSecret,
+  isAbort,
+  NetworkError,
+  readBeginning,
+  redactData,
+  request,
+  retryAfterSeconds,
+  TimeoutError,
+  UsageError,
+} from '../system/index.ts';
+import type { ServerAddress } from './address.ts';
+import { oneLine } from './answer-words.ts';
+import { ServerFault } from './server-fault.ts';
+
+export interface ClientOptions {
+  /** Default: OPENAI_API_KEY. */
+  apiKey?: string | undefined;
+  /** Limit on one call, from the request to the answer's last byte. */
+  timeoutSeconds: number;
+  /** Limit on an answer. Default 64 MiB. */
+  maxBytes?: number | undefined;
+}
+
+/** Of an error page no more than this is read. */
+const LARGEST_ERROR = 64 * 1024;
+
+/** Speaks JSON with one OpenAI-compatible server. */
+export class ServerClient {
+  readonly #address: ServerAddress;
+  readonly #headers: Record<string, string>;
+  readonly #options: ClientOptions;
+
+  /** @throws UsageError for a key that cannot be sent */
+  constructor(address: ServerAddress, options: ClientOptions) {
+    this.#address = address;
+    this.#options = options;
+    const authorization = address.authorization ?? bearer(options.apiKey);
+    this.#headers = {
+      accept: 'application/json',
+      'user-agent': 'llm-qe',
+      ...(authorization !== undefined && { authorization }),
+      ...accountHeaders(),
+    };
+  }
+
+  /** @throws ServerFault, AbortedError */
+  get(path: string, stop: AbortSignal | undefined): Promise<unknown> {
+    return this.#exchange(path, undefined, stop);
+  }
+
+  /** @throws ServerFault, AbortedError */
+  post(path: string, body: Readonly<Record<string, unknown>>, stop: AbortSignal | undefined): Promise<unknown> {
+    return this.#exchange(path, JSON.stringify(body), stop);
+  }
+
+  async #exchange(path: string, body: string | undefined, stop: AbortSignal | undefined): Promise<unknown> {
+    // A signal of its own for each call: listeners on one that lives as long as the run would add up.
+    const own = new AbortController();
+    const onStop = () => own.abort();
+    stop?.addEventListener('abort', onStop, { once: true });
+    if (stop?.aborted) onStop();
+    try {
+      return await this.#ask(path, body, own.signal);
+    } catch (error) {
+      if (stop?.aborted || isAbort(error)) throw new AbortedError();
+      throw asFault(error);
+    } finally {
+      stop?.removeEventListener('abort', onStop);
+    }
+  }
+
+  async #ask(path: string, body: string | undefined, signal: AbortSignal): Promise<unknown> {
+    const { timeoutSeconds } = this.#options;
+    const url = this.#address.at(path);
+    const startedAt = performance.now();
+    const response = await request(url, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { ...this.#headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      body,
+      signal,
+      connectTimeoutSeconds: timeoutSeconds,
+    });
+    const seconds = Math.max(0.001, timeoutSeconds - (performance.now() - startedAt) / 1000);
+    if (!response.ok) {
+      // The status is known: an error page that does not end changes nothing.
+      const limits = { maxBytes: LARGEST_ERROR, seconds: Math.min(10, seconds), signal };
+      const page = await readBeginning(response, url, limits).catch((error: unknown) => {
+        if (isAbort(error)) throw error;
+        return { text: '' };
+      });
+      throw refusal(response, page.text);
+    }
+    const { maxBytes } = this.#options;
+    const { text, whole } = await readBeginning(response, url, { maxBytes, seconds, signal });
+    if (!whole) throw new ServerFault('foreign', 'sent more than any answer takes', { status: response.status });
+    return parseAnswer(redactData(text), response);
+  }
+}
+
+function refusal(response: Response, page: string): ServerFault {
+  return new ServerFault('refused', `status ${response.status}`, {
+    status: response.status,
+    body: parseLeniently(page) ?? page,
+    retryAfterSeconds: retryAfterSeconds(response.headers),
+  });
+}
+
+/** @throws ServerFault for what is not JSON */
+function parseAnswer(text: string, { status, headers }: Response): unknown {
+  const trimmed = text.trim();
+  if (trimmed === '') throw new ServerFault('cut', 'sent an empty answer', { status });
+  const parsed = parseLeniently(trimmed);
+  if (parsed !== undefined) return parsed;
+  const meantAsJson = /^[{[]/.test(trimmed) || /json/.test(headers.get('content-type') ?? '');
+  if (meantAsJson) throw new ServerFault('cut', 'sent JSON that breaks off, or is damaged', { status });
+  throw new ServerFault('foreign', `answered something that is no JSON: ${oneLine(text, 120)}`, { status });
+}
+
+/** Python's JSON writes NaN and Infinity, which JSON lacks: null stands for them. Undefined for what is not JSON at all. */
+function parseLeniently(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    if (!/\b(NaN|Infinity)\b/.test(text)) return undefined;
+  }
+  try {
+    return JSON.parse(
+      text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (one) => (one[0] === '"' ? one : 'null')),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function asFault(error: unknown): unknown {
+  if (error instanceof ServerFault || error instanceof UsageError) return error;
+  if (error instanceof TimeoutError) return new ServerFault('late', error.message, { cause: error });
+  if (error instanceof ConnectionError) {
+    const isCut = /terminated|other side closed|UND_ERR_(SOCKET|RES_CONTENT_LENGTH)|aborted/i.test(error.message);
+    const reason = isCut ? 'broke off in the middle of its answer' : error.message;
+    return new ServerFault(isCut ? 'cut' : 'unreachable', reason, { cause: error });
+  }
+  return error instanceof NetworkError ? new ServerFault('unreachable', error.message, { cause: error }) : error;
+}
+
+function bearer(given: string | undefined): string | undefined {
+  const key =
+    given === undefined ? checkSecret(process.env.OPENAI_API_KEY, 'OPENAI_API_KEY') : checkSecret(given, 'the API key');
+  return key === undefined ? undefined : `Bearer ${key}`;
+}
+
+/** What OpenAI's own clients send where the environment names an account. */
+function accountHeaders(): Record<string, string> {
+  const organization = checkHeader(process.env.OPENAI_ORG_ID, 'OPENAI_ORG_ID');
+  const project = checkHeader(process.env.OPENAI_PROJECT_ID, 'OPENAI_PROJECT_ID');
+  return {
+    ...(organization !== undefined && { 'openai-organization': organization }),
+    ...(project !== undefined && { 'openai-project': project }),
+  };
+}

@@ -1,0 +1,19 @@
+/** A server that asks for a longer wait than this is not waited for, unless the user says otherwise. */
+export const LONGEST_WAIT_SECONDS = 120;
+
+/**
+ * What a server's headers ask a client to wait: `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3), or
+ * `retry-after-ms`. Undefined if they ask for nothing, or for something that is no time to come.
+ */
+export function retryAfterSeconds(
+  headers: { get(name: string): string | null } | undefined,
+  now = Date.now(),
+): number | undefined {
+  const milliseconds = headers?.get('retry-after-ms')?.trim() ?? '';
+  if (/^\d+(\.\d+)?$/.test(milliseconds)) return Number(milliseconds) / 1000;
+  const written = headers?.get('retry-after')?.trim() ?? '';
+  if (/^\d+(\.\d+)?$/.test(written)) return Number(written);
+  // A bare negative number would pass for a year.
+  const date = /[a-z]/i.test(written) ? Date.parse(written) : Number.NaN;
+  return date > now ? (date - now) / 1000 : undefined;
+}
