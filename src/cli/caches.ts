@@ -1,5 +1,5 @@
 import { FILE_HASH_CACHE, WORDNET_CACHE } from '../data/index.ts';
-import { VECTOR_CACHE } from '../embed/index.ts';
+import { PROBE_CACHE, VECTOR_CACHE } from '../embed/index.ts';
 import { ADAPTER_CACHE, QUICK_WEIGHTS_CACHE } from '../generate/index.ts';
 import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } from '../models/index.ts';
 import { GRAPH_CACHE } from '../nn/index.ts';
@@ -16,6 +16,7 @@ export const CACHES: readonly CacheKind[] = [
   ADAPTER_CACHE,
   GRAPH_CACHE,
   VECTOR_CACHE,
+  PROBE_CACHE,
   BM25_CACHE,
   WORDNET_CACHE,
   REFERENCE_CACHE,

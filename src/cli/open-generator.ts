@@ -113,10 +113,10 @@ export async function openGenerator(
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
-    const { adapter, gpu, context, sequences, threads, deterministic } = given;
+    const { adapter, gpu, context, sequences, threads } = given;
     refuseIdleOptions('the generator', {
       ...{ '--adapter': adapter, '--gpu': gpu, '--context': context, '--sequences': sequences },
-      ...{ '--threads': threads, '--deterministic': deterministic },
+      '--threads': threads,
     });
     for (const address of addresses) refuseServerOffline(address, given.offline);
     const { model, concurrency, timeout, maxWait, chatTemplateKwargs } = given;

@@ -3,4 +3,5 @@ export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 export { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
 export { ENCODER_FORMAT, loadEncoder } from './local-encoder.ts';
 export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
+export { PROBE_CACHE } from './remote-identity.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

@@ -1,10 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { readEmbeddings, type Server, ServerPool, serverAddressSchema } from '../servers/index.ts';
 import {
   AbortedError,
-  cacheHome,
   contentKey,
   isAbort,
   LONGEST_WAIT_SECONDS,
@@ -14,7 +12,7 @@ import {
 } from '../system/index.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { familyPrefixes } from './prefixes.ts';
-import { cosine, identifyModel, SAME_MODEL } from './remote-identity.ts';
+import { cosine, identifyModel, PROBE_CACHE, SAME_MODEL } from './remote-identity.ts';
 
 /** How an embedding server is spoken to. */
 export const remoteEncoderSchema = z.strictObject({
@@ -71,7 +69,7 @@ const LEAST_SHARE = 0.01;
  * @throws NetworkError where a server cannot be reached or refuses; UsageError on wrong options
  */
 export async function connectEncoder(options: RemoteEncoderOptions): Promise<Encoder> {
-  const { signal, progress, cache = join(cacheHome(), 'encoders'), ...rest } = options;
+  const { signal, progress, cache = PROBE_CACHE.folder(), ...rest } = options;
   const parsed = remoteEncoderSchema.safeParse(rest);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;

@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { contentKey, makeFolder, withFileLock, writeDurably } from '../system/index.ts';
+import { CacheKind, contentKey, makeFolder, withFileLock, writeDurably } from '../system/index.ts';
+
+/** Where the vectors are kept by which models of embedding servers are told apart. */
+export const PROBE_CACHE = new CacheKind({
+  name: 'encoders',
+  what: 'by what models of embedding servers are known again',
+  format: 1,
+  isSmall: true,
+});
 
 /** Least cosine of two vectors of one text by one model. The same weights on another machine, or in another batch, round otherwise. */
 export const SAME_MODEL = 0.999;

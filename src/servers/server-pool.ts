@@ -156,7 +156,8 @@ export class ServerPool {
     const now = performance.now();
     server.restUntil = Math.max(server.restUntil, now + (verdict.afterSeconds ?? pause) * 1000);
     const earliest = Math.min(...(only === undefined ? this.servers : [only]).map(({ restUntil }) => restUntil));
-    const seconds = Math.ceil((earliest - now) / 1000);
+    // Sums of times are rounded.
+    const seconds = Math.round(earliest - now) / 1000;
     const most = this.#options.maxWaitSeconds ?? LONGEST_WAIT_SECONDS;
     if (verdict.afterSeconds === undefined || seconds <= most) return;
     const asked = Math.ceil(verdict.afterSeconds);

@@ -109,7 +109,7 @@ describe('a recipe', () => {
 
   it('may have answers written by servers whose model it does not name', () => {
     const { answerGenerator } = parse(SMALL, 'answerGenerator={servers: [http://127.0.0.1:9]}');
-    expect(answerGenerator).toMatchObject({ servers: ['http://127.0.0.1:9'] });
+    expect(answerGenerator).toMatchObject({ servers: ['http://127.0.0.1:9/v1'] });
     expect(answerGenerator!.model).toBeUndefined();
     expect(faultOf(SMALL, 'answerGenerator={sequences: 4}').message).toContain('names neither a model nor servers');
   });
