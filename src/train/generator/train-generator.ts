@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { exportSafetensors, type ResolvedModel, writeAdapter } from '../../models/index.ts';
 import { GRAPH_CACHE, type Parameters } from '../../nn/index.ts';
 import { isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { examplesTaken } from '../loop/batches.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import { type TrainingExamples, type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
 import { TrainingFolder } from '../loop/training-folder.ts';
@@ -139,8 +140,7 @@ async function preferences(
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorOptions,
 ): Promise<Prepared> {
-  const pairs = [...train, ...dev];
-  const lengths = pairs.map(({ prompt, chosen, rejected }) =>
+  const lengths = [...train, ...dev].map(({ prompt, chosen, rejected }) =>
     packedLength({ prompt, completions: [chosen, rejected] }),
   );
   const task = await PreferenceTask.open(base, { ...stepOptions(settings, options, lengths), loss: settings });
@@ -149,7 +149,9 @@ async function preferences(
     const { signal, progress } = options;
     const cache = REFERENCE_CACHE.folder(options.cache);
     const { fingerprint } = base;
-    const examples = await withReference(task, pairs, {
+    const taken = examplesTaken(train.length, settings);
+    const learnt = train.filter((_pair, index) => taken.has(index));
+    const examples = await withReference(task, [...learnt, ...dev], {
       cache,
       fingerprint,
       microBatchTokens,
@@ -159,11 +161,23 @@ async function preferences(
       progress,
     });
     const parts: TrainingExamples<PreferenceExample> = {
-      train: examples.slice(0, train.length),
-      dev: examples.slice(train.length),
+      train: spread(train, examples.slice(0, learnt.length), taken),
+      dev: examples.slice(learnt.length),
     };
     return preparedOf(task, parts, base, settings, { ...options, onStep: watchSteps(options) });
   });
+}
+
+/** Pairs that no step takes stand in their places, without a reference. */
+function spread(
+  pairs: readonly TokenPair[],
+  examples: readonly PreferenceExample[],
+  taken: ReadonlySet<number>,
+): PreferenceExample[] {
+  let next = 0;
+  return pairs.map((pair, index) =>
+    taken.has(index) ? examples[next++]! : { ...pair, reference: [Number.NaN, Number.NaN] },
+  );
 }
 
 async function supervised(

@@ -41,6 +41,21 @@ export class BatchPlan {
   }
 }
 
+/**
+ * The examples that any step of a run takes: fewer than there are if `maxSteps` or a share of an epoch ends it before.
+ * @returns their numbers
+ */
+export function examplesTaken(
+  examples: number,
+  settings: { maxSteps?: number | undefined; epochs: number; batchSize: number; seed: number },
+): Set<number> {
+  const plan = new BatchPlan(examples, settings);
+  const steps = Math.min(totalSteps(examples, settings), plan.stepsPerEpoch);
+  const taken = new Set<number>();
+  for (let step = 0; step < steps; step++) for (const index of plan.batch(step)) taken.add(index);
+  return taken;
+}
+
 export interface MicroBatchLimits {
   /** Most tokens of a micro-batch; undefined leaves the batch whole. */
   tokens: number | undefined;
