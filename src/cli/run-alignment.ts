@@ -13,6 +13,7 @@ export interface AlignmentChoice {
   out?: string | undefined;
   only?: string | undefined;
   allowCode?: boolean | undefined;
+  checkAll?: boolean | undefined;
   threads?: number | undefined;
   offline?: boolean | undefined;
   json: boolean;
@@ -21,11 +22,11 @@ export interface AlignmentChoice {
 /** Aligns by a recipe, tells each stage, and prints what was found. */
 export async function runAlignment(given: AlignmentChoice, context: CommandContext): Promise<void> {
   const recipe = await readRecipe(given.recipe, given.set);
-  const { engine, only, threads, offline, allowCode } = given;
+  const { engine, only, threads, offline, allowCode, checkAll } = given;
   const { signal, progress } = context;
   const result = await align(recipe, {
     folder: given.out ?? join('runs', recipe.name),
-    ...{ engine, only, threads, offline, allowCode, signal, progress },
+    ...{ engine, only, threads, offline, allowCode, checkAll, signal, progress },
     warn: (line) => context.warn(line),
     onStage: (name, { reused, changes, record }) => {
       context.say(reused ? `${name}: done before` : `${name}: ${record.seconds.toFixed(1)} s`);

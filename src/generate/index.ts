@@ -15,7 +15,7 @@ export {
   type Task,
 } from './prompts.ts';
 export { samplingSchema } from './sampling.ts';
-export { connectGenerator, type ServerOptions } from './server-generator.ts';
+export { connectGenerator, type ServerOptions, servedModels } from './server-generator.ts';
 export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './writing/answers.ts';
 export {
   CANDIDATE_SAMPLES,

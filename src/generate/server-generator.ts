@@ -67,7 +67,30 @@ export async function connectGenerator(options: ServerOptions): Promise<Generato
 }
 
 async function onlyModel(pool: ServerPool, signal: AbortSignal | undefined): Promise<string> {
-  const [only] = pool.servers;
+  const only = pool.servers[0]!;
+  const names = await modelsOf(pool, only, signal);
+  if (names.length === 1) return names[0]!;
+  throw new UsageError(`${only.shown} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
+    fix:
+      names.length === 0
+        ? "Name the model's name on the server with --model, or load one there first."
+        : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
+  });
+}
+
+/** The names of the models that servers list, by address. @throws NetworkError, UsageError */
+export async function servedModels({
+  baseUrls,
+  apiKey,
+  signal,
+}: Pick<ServerOptions, 'baseUrls' | 'apiKey' | 'signal'>): Promise<Map<string, string[]>> {
+  const pool = new ServerPool({ baseUrls, apiKey, timeoutSeconds: 300, retries: 5, model: '' });
+  const served = new Map<string, string[]>();
+  for (const server of pool.servers) served.set(server.shown, await modelsOf(pool, server, signal));
+  return served;
+}
+
+async function modelsOf(pool: ServerPool, only: Server, signal: AbortSignal | undefined): Promise<string[]> {
   const outcome = await pool.ask({
     call: ({ client }) => client.get('/models', signal),
     body: () => ({}),
@@ -75,14 +98,7 @@ async function onlyModel(pool: ServerPool, signal: AbortSignal | undefined): Pro
   });
   const listed = 'answer' in outcome ? (outcome.answer as { data?: unknown } | null)?.data : undefined;
   const ids = (Array.isArray(listed) ? listed : []).map((one: { id?: unknown } | null) => one?.id);
-  const names = ids.filter((id): id is string => typeof id === 'string');
-  if (names.length === 1) return names[0]!;
-  throw new UsageError(`${only!.shown} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
-    fix:
-      names.length === 0
-        ? "Name the model's name on the server with --model, or load one there first."
-        : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
-  });
+  return ids.filter((id): id is string => typeof id === 'string');
 }
 
 /** Requests that go out as one call: the same messages and sampling settings. */

@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import type { EvaluationData } from '../evaluate/index.ts';
 import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
 import { ALIGNMENT_STAGES } from './alignment-stages.ts';
-import { checkRecipe, machineChecks } from './check-recipe.ts';
+import { checkRecipe, contentChecks, machineChecks } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
 import type { Recipe } from './recipe/recipe-schema.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './run/alignment-inputs.ts';
 import type { Engine } from './run/engines.ts';
-import { passChecks } from './run/recipe-checks.ts';
+import { passAllChecks, passChecks } from './run/recipe-checks.ts';
 import { type FinishedStage, RunFolder } from './run/run-folder.ts';
 import { type AlignmentContext, type AlignmentStage, keyedSettings, stagesOf } from './run/stage.ts';
 import { codeIn, namedRewards } from './stages/reward-stage.ts';
@@ -23,6 +23,8 @@ export interface AlignOptions extends InputOptions {
   stages?: readonly AlignmentStage[] | undefined;
   /** Whether modules that the recipe names may run (rewards of one's own). Default false: such a recipe is refused. */
   allowCode?: boolean | undefined;
+  /** Before the first stage, load every model that a stage loads and reach every server; all faults are told at once. */
+  checkAll?: boolean | undefined;
   warn?: ((line: string) => void) | undefined;
   /** Told of each stage as it is finished or found finished. */
   onStage?: ((name: string, stage: FinishedStage) => void) | undefined;
@@ -59,7 +61,7 @@ async function run(recipe: Recipe, options: AlignOptions & { progress: Progress 
   await checkRecipe(recipe, options.stages ?? ALIGNMENT_STAGES, { ...options, loadsCode: true });
   const context = await openContext(recipe, options);
   try {
-    await checkMachine(context, runFolder, options.only);
+    await checkRest(context, runFolder, options);
     await runStages(context, runFolder, options);
   } finally {
     await context.models.encoders.close();
@@ -116,10 +118,14 @@ export async function findFinished(context: AlignmentContext, runFolder: RunFold
 }
 
 /** What would stop a stage that is still to do is found before the stages that come before it. */
-async function checkMachine(context: AlignmentContext, runFolder: RunFolder, only: string | undefined) {
+async function checkRest(context: AlignmentContext, runFolder: RunFolder, { only, checkAll }: AlignOptions) {
   const done = await findFinished(context, runFolder);
   const { engine, signal } = context.options;
-  await passChecks(machineChecks({ ...context, done }, { base: context.models.generator, engine, signal, only }));
+  const unfinished = { ...context, done };
+  const machine = machineChecks(unfinished, { base: context.models.generator, engine, signal, only });
+  const content = contentChecks(unfinished, { only, loadsModels: checkAll });
+  if (checkAll) await passAllChecks([...machine, ...content]);
+  else await passChecks([...machine, ...content]);
 }
 
 async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {

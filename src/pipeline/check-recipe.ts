@@ -46,6 +46,19 @@ export function machineChecks(
   return [...new Map(all.map((one) => [one.input, one])).values()];
 }
 
+/** What the data, and on demand the models, tell of the stages that are still to be done here. */
+export function contentChecks(
+  context: AlignmentContext,
+  { only, loadsModels = false }: { only?: string | undefined; loadsModels?: boolean | undefined },
+): RecipeCheck[] {
+  return stagesOf(context)
+    .filter(({ name }) => !context.done.has(name) && (only === undefined || only === name))
+    .flatMap((stage) => [
+      ...(stage.dataChecks?.(context) ?? []),
+      ...(loadsModels ? (stage.modelChecks?.(context) ?? []) : []),
+    ]);
+}
+
 function checkEncoder({ encoder }: Recipe): string {
   if (!isServerAddress(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
   throw new UsageError('an embedding server needs the name of its model', {

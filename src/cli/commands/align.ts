@@ -26,6 +26,10 @@ const options = z.object({
     .enum(STAGES as [string, ...string[]])
     .optional()
     .describe('do this stage alone; those before it must be finished'),
+  checkAll: z
+    .boolean()
+    .default(false)
+    .describe('before the first stage, load every model and reach every server, and tell all faults at once'),
   allowCode: z
     .boolean()
     .default(false)

@@ -9,7 +9,7 @@ import { isServerAddress } from '../../servers/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError, whatForbids } from '../../system/index.ts';
 import { findFinished, openContext } from '../align.ts';
 import { ALIGNMENT_STAGES } from '../alignment-stages.ts';
-import { machineChecks, settingsChecks } from '../check-recipe.ts';
+import { contentChecks, machineChecks, settingsChecks } from '../check-recipe.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { recipeHash } from '../recipe-hash.ts';
@@ -130,7 +130,8 @@ async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options
   const models = await lookAtModels(recipe, inputs, options);
   await runChecks(inputs, settingsChecks(recipe, stages, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
-  const { hash, finished } = isReady ? await known(recipe, stages, options) : { hash: undefined, finished: NONE };
+  const { hash, finished, checks } = isReady ? await known(recipe, stages, options) : UNKNOWN;
+  await runChecks(inputs, checks);
   const facts = { ...options, base: models.generator.model };
   await runChecks(inputs, machineChecks({ recipe, stages, done: finished }, facts));
   return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
@@ -221,13 +222,14 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   };
 }
 
-const NONE: AlignmentContext['done'] = new Map();
+const UNKNOWN = { hash: undefined, finished: new Map() as AlignmentContext['done'], checks: [] as RecipeCheck[] };
 
 /** The hash of the recipe, and the stages that are finished in its folder. */
 async function known(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
   const context = await openContext(recipe, { ...options, stages, offline: true });
   try {
-    return { hash: recipeHash(context), finished: await findFinished(context, new RunFolder(options.folder)) };
+    const finished = await findFinished(context, new RunFolder(options.folder));
+    return { hash: recipeHash(context), finished, checks: contentChecks({ ...context, done: finished }, options) };
   } finally {
     await context.models.encoders.close();
   }

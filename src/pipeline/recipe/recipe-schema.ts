@@ -140,6 +140,14 @@ export const recipeSchema = z.strictObject({
       ...samplingSchema.shape,
       samples: positive.default(1).describe('expansions a query (N); their vectors are averaged'),
       seeds: z.array(seed).min(1).optional().describe('generation seeds; scores are means over them'),
+      servers: z
+        .array(z.url())
+        .default([])
+        .describe('OpenAI-compatible servers that write all arms in place of the embedded runtime'),
+      serverModels: z
+        .strictObject({ zeroShot: z.string().optional(), sft: z.string().optional(), aligned: z.string().optional() })
+        .prefault({})
+        .describe('the name of each arm there: that of the base, and those of its adapters'),
     })
     .prefault({}),
   evaluation: z

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { connectGenerator, type Generator, loadGenerator, WRITERS_FORMAT } from '../../generate/index.ts';
+import { connectGenerator, type Generator, loadGenerator, servedModels, WRITERS_FORMAT } from '../../generate/index.ts';
 import { exportGguf, type ResolvedModel } from '../../models/index.ts';
-import { CacheKind, isThere, makeFolder, refuseServerOffline } from '../../system/index.ts';
+import { CacheKind, isThere, makeFolder, refuseServerOffline, UsageError } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
+import { loadCheck, type RecipeCheck } from './recipe-checks.ts';
 
 /** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
 type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;
@@ -25,6 +26,31 @@ export async function openWriter(
     return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, progress, signal });
   }
   return openEmbedded(writer, model!, maxTokens, { signal, progress, threads });
+}
+
+/** Whether a writer can be opened: servers are reached and asked for their models, a model is loaded and closed again. */
+export function writerCheck(
+  input: string,
+  writer: Writer,
+  model: ResolvedModel | undefined,
+  maxTokens: number,
+  options: InputOptions,
+): RecipeCheck {
+  const { servers: baseUrls, serverModel } = writer;
+  if (baseUrls.length === 0) return loadCheck(input, () => openEmbedded(writer, model!, maxTokens, options));
+  return {
+    input,
+    async find() {
+      refuseServerOffline(baseUrls[0]!, options.offline);
+      for (const [url, names] of await servedModels({ baseUrls, signal: options.signal })) {
+        if (serverModel === undefined || names.includes(serverModel)) continue;
+        throw new UsageError(`${url} serves no model ${JSON.stringify(serverModel)}`, {
+          fix: `Load it there, or set serverModel to what it lists: ${names.slice(0, 20).join(', ')}.`,
+        });
+      }
+      return baseUrls.join(', ');
+    },
+  };
 }
 
 /** Opens the embedded runtime, with an adapter where one is given. */

@@ -1,4 +1,4 @@
-import { LlmQeError, UsageError } from '../../system/index.ts';
+import { AbortedError, LlmQeError, UsageError } from '../../system/index.ts';
 
 /** A part of a recipe that can be found wrong before anything is run. */
 export interface RecipeCheck {
@@ -13,6 +13,18 @@ export function check(input: string, find: () => string): RecipeCheck {
   return { input, find: async () => find() };
 }
 
+/** A check that opens something and closes it again. */
+export function loadCheck(input: string, open: () => Promise<{ id: string; close?(): Promise<void> }>): RecipeCheck {
+  return {
+    input,
+    async find() {
+      const opened = await open();
+      await opened.close?.();
+      return opened.id;
+    },
+  };
+}
+
 /** @throws the first fault, naming the part; files that are not there name themselves */
 export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> {
   for (const { input, find } of checks) {
@@ -23,14 +35,19 @@ export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> 
   }
 }
 
-/** Passes all checks and tells all faults at once. @returns them in order */
-export async function faultsOf(checks: readonly RecipeCheck[]): Promise<{ input: string; fault: LlmQeError }[]> {
+/** Passes all checks, and tells all faults at once. @throws the fault; of several an error that lists them */
+export async function passAllChecks(checks: readonly RecipeCheck[]): Promise<void> {
   const faults: { input: string; fault: LlmQeError }[] = [];
   for (const { input, find } of checks) {
     await find().catch((error: unknown) => {
-      if (!(error instanceof LlmQeError)) throw error;
+      if (!(error instanceof LlmQeError) || error instanceof AbortedError) throw error;
       faults.push({ input, fault: error });
     });
   }
-  return faults;
+  const first = faults[0]?.fault;
+  if (first === undefined) return;
+  if (faults.length === 1) throw first;
+  const listed = faults.map(({ input, fault }) => `${input}: ${fault.message}`).join('; ');
+  const fixes = [...new Set(faults.map(({ fault }) => fault.fix))].join(' ');
+  throw new UsageError(`${faults.length} things stop the run: ${listed}`, { fix: fixes, cause: first });
 }

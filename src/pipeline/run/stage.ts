@@ -88,6 +88,8 @@ export interface AlignmentStage {
   machineChecks?(recipe: Recipe, facts: MachineFacts): RecipeCheck[];
   /** What the data can tell, of a stage that is still to be done. */
   dataChecks?(context: AlignmentContext): RecipeCheck[];
+  /** Whether what it loads can be loaded, by loading it; asked only on demand. */
+  modelChecks?(context: AlignmentContext): RecipeCheck[];
   /** What it takes at most. */
   estimate(recipe: Recipe, known: Known): Estimate;
   /** Copies of models that it works from, which are made once. */

@@ -5,7 +5,7 @@ import type { Recipe } from '../recipe/recipe-schema.ts';
 import { trainingQueriesKey } from '../run/alignment-inputs.ts';
 import { copiesToMake, type Known, many, written } from '../run/estimates.ts';
 import { runtimeCopies } from '../run/model-facts.ts';
-import { openWriter, writerKey } from '../run/open-writer.ts';
+import { openWriter, writerCheck, writerKey } from '../run/open-writer.ts';
 import { promptCheck } from '../run/prompt-checks.ts';
 import type { AlignmentContext, AlignmentStage } from '../run/stage.ts';
 
@@ -26,6 +26,10 @@ export const answersStage: AlignmentStage = {
     };
   },
   checks: ({ answers }) => [promptCheck('answers.prompt', answers.prompt, { readsDocument: true })],
+  modelChecks({ recipe, models, options }) {
+    const { writer, model } = answeringWriter({ recipe, models });
+    return [writerCheck('answerGenerator', writer, model, recipe.answers.maxTokens, options)];
+  },
   estimate(recipe, known) {
     const { train } = known.counts;
     const work = { texts: train, limit: recipe.answers.maxTokens, rate: rateOf(recipe, known) };

@@ -4,7 +4,7 @@ import { leftOutOf } from '../../report/index.ts';
 import { trainingQueriesKey } from '../run/alignment-inputs.ts';
 import { copiesToMake, many, written } from '../run/estimates.ts';
 import { runtimeCopies } from '../run/model-facts.ts';
-import { openWriter, writerKey } from '../run/open-writer.ts';
+import { openWriter, writerCheck, writerKey } from '../run/open-writer.ts';
 import { promptCheck } from '../run/prompt-checks.ts';
 import type { AlignmentStage } from '../run/stage.ts';
 
@@ -24,6 +24,19 @@ export const candidatesStage: AlignmentStage = {
     };
   },
   checks: ({ prompt }) => [promptCheck('prompt', prompt, { readsDocument: false })],
+  dataChecks: ({ data }) => [
+    {
+      input: 'training queries',
+      async find() {
+        let count = 0;
+        for await (const _query of (await data.training(true))()) count++;
+        return `${count} queries with a gold document`;
+      },
+    },
+  ],
+  modelChecks: ({ recipe, models, options }) => [
+    writerCheck('generator', recipe.generator, models.generator, recipe.candidates.maxTokens, options),
+  ],
   estimate({ candidates, generator }, { counts, rates }) {
     const perQuery = candidates.samples * candidates.temperatures.length;
     const rate = generator.servers.length > 0 ? rates.generation : rates.embedded;

@@ -9,15 +9,16 @@ import {
   withExpansions,
 } from '../../evaluate/index.ts';
 import { displayName, MEASURES_FORMAT, parseQualityMeasure, type Run } from '../../measures/index.ts';
-import { CorpusSearch } from '../../retrieve/index.ts';
+import { CorpusSearch, openEncoder } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import { judgingEncoders, retrievalOf } from '../run/alignment-inputs.ts';
 import { encoderOf } from '../run/encoders.ts';
 import { type Estimate, encoderWeights, encodingSeconds, type Known, many, NUMBER_BYTES } from '../run/estimates.ts';
 import type { ModelFacts } from '../run/model-facts.ts';
-import { check } from '../run/recipe-checks.ts';
+import { check, loadCheck, type RecipeCheck } from '../run/recipe-checks.ts';
 import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from '../run/stage.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
@@ -65,6 +66,8 @@ export const evaluateStage: AlignmentStage = {
       ...(judges.length > 0 ? [check('evaluation.judges', () => checkJudges(recipe))] : []),
     ];
   },
+  dataChecks: (context) => [{ input: 'queries and corpus to judge', find: () => checkJudged(context) }],
+  modelChecks: (context) => judgingEncoders(context.recipe).map((name) => judgeCheck(context, name)),
   estimate: estimateEvaluation,
   files: (recipe, { encoder, judges }) => [encoder, ...judges].flatMap((one) => encoderWeights(one, recipe)),
   async run(context, folder) {
@@ -110,6 +113,20 @@ function checkJudges({ encoder, evaluation }: Recipe): string {
   throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
     fix: 'Name bm25, or an encoder of the store, or its folder.',
   });
+}
+
+/** Each document is read, so that a broken one, or an id that a run file cannot carry, is found before hours of work. */
+async function checkJudged(context: AlignmentContext): Promise<string> {
+  const { data, recipe, options } = context;
+  const test = await loadArmTopics(context, 'test');
+  const dev = isTuned(recipe) ? await loadArmTopics(context, 'dev') : undefined;
+  const documents = await data.judged.dataset.count(options.signal);
+  return `${dev?.queries.length ?? 0} dev and ${test.queries.length} test queries, ${documents} documents`;
+}
+
+function judgeCheck({ recipe, models, options }: AlignmentContext, name: string): RecipeCheck {
+  const settings = retrievalOf(recipe, name, options);
+  return loadCheck(`judge ${name}`, () => openEncoder(settings, models.store, options.signal));
 }
 
 /** A line of a run file. */

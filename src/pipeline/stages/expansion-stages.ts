@@ -1,17 +1,16 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { loadTopics, type Topics } from '../../evaluate/index.ts';
-import { expandQueries, type Generator, WRITERS_FORMAT } from '../../generate/index.ts';
-import type { ResolvedModel } from '../../models/index.ts';
+import { expandQueries, type Generator } from '../../generate/index.ts';
 import { type LeftOut, leftOutOf } from '../../report/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { copiesToMake, type Estimate, type Known, many, written } from '../run/estimates.ts';
 import { runtimeCopies } from '../run/model-facts.ts';
-import { contextOf, openEmbedded } from '../run/open-writer.ts';
+import { check, loadCheck } from '../run/recipe-checks.ts';
 import { RunFolder } from '../run/run-folder.ts';
-import { type AlignmentContext, type AlignmentStage, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
-import { TRAINED_BY } from './training-stages.ts';
+import type { AlignmentContext, AlignmentStage, WritingArm } from '../run/stage.ts';
+import { armInputs, armSampling, checkServedArm, isServed, openArmWriter } from './arm-writers.ts';
 
 /** Format number of the code that writes expansions; each part of an arm has a key of its own. */
 const VERSION = 1;
@@ -35,21 +34,9 @@ export function expansionsName(split: 'dev' | 'test', seed: number): string {
   return `${split}-${seed}`;
 }
 
-/** The weights that write, and the room that they have, whatever the queries and the seed. */
-function armInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
-  const { recipe, models } = context;
-  return {
-    writers: WRITERS_FORMAT,
-    generator: models.generator.fingerprint,
-    context: contextOf(recipe.generator, recipe.expansion.maxTokens),
-    gpu: recipe.generator.gpu || undefined,
-    trained: arm === 'zeroShot' ? undefined : trainedHash(context, arm),
-  };
-}
-
 /** All that decides the texts of a part of an arm but its queries and its seed. */
 function partSettings(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
-  const { seeds: _parts, ...sampling } = context.recipe.expansion;
+  const sampling = armSampling(context.recipe);
   return { version: VERSION, prompt: context.prompt.text, ...sampling, ...armInputs(context, arm) };
 }
 
@@ -58,7 +45,7 @@ function estimateExpansion(recipe: Recipe, { counts: { dev, test }, rates }: Kno
   const seeds = generationSeeds(recipe).length;
   const texts = (dev + seeds * test) * samples;
   const work = `${many(dev)} dev, ${many(test)} test queries, ${seeds} seeds`;
-  return written(work, { texts, limit, rate: rates.embedded });
+  return written(work, { texts, limit, rate: isServed(recipe) ? rates.generation : rates.embedded });
 }
 
 /** What decides which queries of a split are expanded. */
@@ -84,16 +71,17 @@ function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): Alig
     name: `expand-${arm}`,
     version: VERSION,
     wanted,
-    settings: ({ recipe, prompt }) => {
-      const { seeds: _parts, ...sampling } = recipe.expansion;
-      return { prompt: prompt.text, ...sampling };
-    },
+    settings: ({ recipe, prompt }) => ({ prompt: prompt.text, ...armSampling(recipe) }),
     inputs(context) {
       const parts = partsOf(context.recipe).map((part) => ({ ...part, ...querySettings(context, part.split) }));
       return { ...armInputs(context, arm), parts };
     },
+    checks: (recipe) => (isServed(recipe) ? [check(`expand-${arm}`, () => checkServedArm(recipe, arm))] : []),
+    modelChecks: (context) =>
+      arm === 'zeroShot' ? [loadCheck(`expand-${arm}`, () => openArmWriter(context, arm))] : [],
     estimate: estimateExpansion,
-    files: async ({ generator: { gpu } }, { generator }) => copiesToMake(await runtimeCopies(generator, gpu)),
+    files: async (recipe, { generator }) =>
+      isServed(recipe) ? [] : copiesToMake(await runtimeCopies(generator, recipe.generator.gpu)),
     run: (context, folder) => expandArm(context, arm, folder),
   };
 }
@@ -104,11 +92,6 @@ export const expansionStages: AlignmentStage[] = [
   expansionStage('aligned', () => true),
 ];
 
-function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
-  const stage = TRAINED_BY[arm];
-  return { adapter: hashOf(context, stage, 'adapter'), model: hashOf(context, stage, 'model') };
-}
-
 /**
  * Each part (a split under a seed) is a stage of its own beneath `expansions/`: what one run wrote serves every other that asks
  * for the same texts, so that a further seed costs only itself.
@@ -116,10 +99,9 @@ function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
 async function expandArm(context: AlignmentContext, arm: WritingArm, folder: string) {
   const { recipe } = context;
   const parts = new RunFolder(join(dirname(folder), 'expansions'));
-  const { model, adapter } = weightsOf(context, arm);
   let opened: Promise<Generator> | undefined;
   const open = () => {
-    opened ??= openEmbedded(recipe.generator, model, recipe.expansion.maxTokens, context.options, adapter);
+    opened ??= openArmWriter(context, arm);
     return opened;
   };
   const outputs: Record<string, string> = {};
@@ -136,7 +118,8 @@ async function expandArm(context: AlignmentContext, arm: WritingArm, folder: str
       result[name] = finished.record.result;
     }
   } finally {
-    await (await opened)?.close();
+    const [writer] = await Promise.allSettled([opened]);
+    if (writer.status === 'fulfilled') await writer.value?.close();
   }
   return { outputs, result: { ...result, leftOut: unwritten(Object.values(result)) } };
 }
@@ -169,7 +152,7 @@ async function writePart(
   folder: string,
 ) {
   const { recipe, prompt, options } = context;
-  const { seeds: _all, samples, ...sampling } = recipe.expansion;
+  const { samples, ...sampling } = armSampling(recipe);
   const { queries } = await loadArmTopics(context, split);
   const { files, statistics } = await expandQueries({
     ...{ queries, generator, prompt, sampling, samples, seed, out: join(folder, 'expansions.jsonl') },
@@ -180,16 +163,4 @@ async function writePart(
   });
   const { id, fingerprint } = generator;
   return { outputs: { expansions: files.expansions }, result: { generator: id, fingerprint, ...statistics } };
-}
-
-/** The base, with an adapter, or a model of its own. */
-function weightsOf(context: AlignmentContext, arm: WritingArm): { model: ResolvedModel; adapter?: string } {
-  const base = context.models.generator;
-  if (arm === 'zeroShot') return { model: base };
-  const stage = TRAINED_BY[arm];
-  const adapter = outputOf(context, stage, 'adapter');
-  if (adapter !== undefined) return { model: base, adapter: dirname(adapter) };
-  const path = outputOf(context, stage, 'model')!;
-  const fingerprint = hashOf(context, stage, 'model')!;
-  return { model: { name: `${base.name}, ${arm}`, path, format: 'gguf', fingerprint, source: stage } };
 }

@@ -54,6 +54,7 @@ export const rewardStage: AlignmentStage = {
       },
     },
   ],
+  modelChecks: (context) => [{ input: 'encoder', find: async () => (await encoderOf(context).open()).id }],
   /** Candidates are embedded, and with them the query, its gold document and its answer. */
   estimate({ candidates: { samples, temperatures } }, { counts: { train }, encoder }) {
     const candidates = train * samples * temperatures.length;

@@ -12,7 +12,7 @@ import { type MetricsRecord, readMetrics } from '../loop/metrics.ts';
 import { tokenizePairs } from './chat-tokens.ts';
 import { openGeneratorBase } from './generator-base.ts';
 import { PreferenceTask } from './preference-task.ts';
-import { withReference } from './reference-log-probabilities.ts';
+import { REFERENCE_CACHE, withReference } from './reference-log-probabilities.ts';
 import { type TrainGeneratorOptions, trainGenerator } from './train-generator.ts';
 
 const BASE = fileURLToPath(new URL('../../nn/goldens/llama', import.meta.url));
@@ -182,6 +182,20 @@ test('frozen weights in bytes train as well, and nothing is mixed up with those 
   expect(Math.abs(logs[1]! / logs[0]! - 1)).toBeLessThan(0.05);
   // The reference is of the same bytes: before the first step nothing has changed from it.
   expect(bytes![0]!.values.loss).toBeCloseTo(Math.log(2), 4);
+});
+
+test('the reference is asked for those pairs alone that a step takes, and for the dev pairs', async () => {
+  const asked = async (out: string, settings: Partial<TrainGeneratorOptions>['settings']) => {
+    const own = join(folder, `cache-${out}`);
+    await run(out, { cache: own, settings });
+    const folderOf = REFERENCE_CACHE.folder(own);
+    const [journal] = (await readdir(folderOf)).filter((name) => name.endsWith('.jsonl'));
+    const lines = (await readFile(join(folderOf, journal!), 'utf8')).trim().split('\n');
+    return lines.reduce((sum, line) => sum + (JSON.parse(line) as { sums: unknown[] }).sums.length, 0);
+  };
+  expect(await asked('one-step', { maxSteps: 1, devSize: 0 })).toBe(4);
+  expect(await asked('one-step-dev', { maxSteps: 1 })).toBe(8);
+  expect(await asked('epoch', { epochs: 1, devSize: 0 })).toBe(24);
 });
 
 describe('what cannot be trained is refused', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../../system/index.ts';
-import { BatchPlan, cutMicroBatches } from './batches.ts';
+import { BatchPlan, cutMicroBatches, examplesTaken } from './batches.ts';
 
 describe('the order of examples', () => {
   const sorted = (numbers: number[]) => numbers.sort((a, b) => a - b);
@@ -23,6 +23,29 @@ describe('the order of examples', () => {
     for (let step = 0; step < 40; step++) asked.batch(step);
     expect([...asked.batch(29)]).toEqual([...new BatchPlan(100, { batchSize: 8, seed: 7 }).batch(29)]);
     expect([...asked.batch(29)]).not.toEqual([...new BatchPlan(100, { batchSize: 8, seed: 8 }).batch(29)]);
+  });
+});
+
+describe('the examples that a run takes', () => {
+  const taken = (examples: number, more: { maxSteps?: number; epochs?: number }) =>
+    examplesTaken(examples, { epochs: 1, batchSize: 4, seed: 1, ...more });
+
+  test.each([
+    [10, { maxSteps: 1 }, 4],
+    [10, { maxSteps: 2 }, 8],
+    [10, { maxSteps: 3 }, 10],
+    [10, { maxSteps: 300 }, 10],
+    [10, { epochs: 0.5 }, 8],
+    [10, { epochs: 2 }, 10],
+    [3, { maxSteps: 1 }, 3],
+    [0, { maxSteps: 1 }, 0],
+  ])('of %i with %j are %i', (examples, more, count) => {
+    expect(taken(examples, more).size).toBe(count);
+  });
+
+  test('are those of its steps', () => {
+    const plan = new BatchPlan(100, { batchSize: 4, seed: 1 });
+    expect([...taken(100, { maxSteps: 2 })]).toEqual([...plan.batch(0), ...plan.batch(1)]);
   });
 });
 

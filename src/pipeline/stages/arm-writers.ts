@@ -1,0 +1,89 @@
+import { dirname } from 'node:path';
+import { connectGenerator, type Generator, servedModels, WRITERS_FORMAT } from '../../generate/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { refuseServerOffline, UsageError } from '../../system/index.ts';
+import type { Recipe } from '../recipe/recipe-schema.ts';
+import { contextOf, openEmbedded } from '../run/open-writer.ts';
+import { type AlignmentContext, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
+import { TRAINED_BY } from './training-stages.ts';
+
+/** How expansions are drawn, whatever writes them. */
+export function armSampling({ expansion }: Recipe) {
+  const { seeds: _parts, servers: _where, serverModels: _names, ...sampling } = expansion;
+  return sampling;
+}
+
+/** Whether servers write all arms. */
+export function isServed({ expansion }: Pick<Recipe, 'expansion'>): boolean {
+  return expansion.servers.length > 0;
+}
+
+/** The weights that write, and the room that they have, whatever the queries and the seed. A server is known by its model's name. */
+export function armInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
+  const { recipe, models } = context;
+  const trained = arm === 'zeroShot' ? undefined : trainedHash(context, arm);
+  const generator = models.generator.fingerprint;
+  if (isServed(recipe)) return { writers: WRITERS_FORMAT, generator, served: serverModel(recipe, arm), trained };
+  return {
+    ...{ writers: WRITERS_FORMAT, generator, trained },
+    context: contextOf(recipe.generator, recipe.expansion.maxTokens),
+    gpu: recipe.generator.gpu || undefined,
+  };
+}
+
+/**
+ * Opens what writes the texts of an arm: the embedded runtime with the arm's weights, or servers that hold them under a name.
+ * @throws UsageError if a server does not list the name, saying which weights belong there
+ */
+export async function openArmWriter(context: AlignmentContext, arm: WritingArm): Promise<Generator> {
+  const { recipe, options } = context;
+  const { model, adapter } = weightsOf(context, arm);
+  if (!isServed(recipe)) {
+    return openEmbedded(recipe.generator, model, recipe.expansion.maxTokens, options, adapter);
+  }
+  const { servers: baseUrls } = recipe.expansion;
+  const { signal, offline } = options;
+  refuseServerOffline(baseUrls[0]!, offline);
+  const name = serverModel(recipe, arm);
+  for (const [url, names] of await servedModels({ baseUrls, signal })) {
+    if (!names.includes(name)) throw notServed(url, name, adapter ?? model.path);
+  }
+  return connectGenerator({ baseUrls, model: name, concurrency: recipe.generator.concurrency, useN: true, signal });
+}
+
+/** Whether each arm has a name on the servers, if there are servers. @throws UsageError */
+export function checkServedArm({ expansion }: Recipe, arm: WritingArm): string {
+  if (!isServed({ expansion })) return 'the embedded runtime';
+  const name = expansion.serverModels[arm];
+  if (name !== undefined) return `${name} on ${expansion.servers.join(', ')}`;
+  throw new UsageError(`servers write the arms, and ${arm} has no name there`, {
+    fix: `Set expansion.serverModels.${arm}: the base, or its adapter, as the server lists it under /models.`,
+  });
+}
+
+function serverModel({ expansion }: Recipe, arm: WritingArm): string {
+  return expansion.serverModels[arm] ?? '';
+}
+
+function notServed(url: string, name: string, weights: string): UsageError {
+  return new UsageError(`${url} serves no model ${JSON.stringify(name)}`, {
+    fix: `Load ${weights} there under that name (vLLM: --enable-lora --lora-modules ${name}=${weights}), then run the same command again.`,
+  });
+}
+
+function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
+  const stage = TRAINED_BY[arm];
+  return { adapter: hashOf(context, stage, 'adapter'), model: hashOf(context, stage, 'model') };
+}
+
+/** The base, with an adapter, or a model of its own. */
+function weightsOf(context: AlignmentContext, arm: WritingArm): { model: ResolvedModel; adapter?: string } {
+  const base = context.models.generator;
+  if (arm === 'zeroShot') return { model: base };
+  const stage = TRAINED_BY[arm];
+  const adapter = outputOf(context, stage, 'adapter');
+  if (adapter !== undefined) return { model: base, adapter: dirname(adapter) };
+  const path = outputOf(context, stage, 'model')!;
+  const fingerprint = hashOf(context, stage, 'model')!;
+  return { model: { name: `${base.name}, ${arm}`, path, format: 'gguf', fingerprint, source: stage } };
+}
