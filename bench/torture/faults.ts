@@ -1,0 +1,104 @@
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
+
+/**
+ * Loaded before a command (`node --import`): counts the file operations that change anything, and at the n-th one kills
+ * the process or makes the disk full from there on. `TORTURE_MODE` is count, kill or full, `TORTURE_AT` is n, and
+ * `TORTURE_PHASE` says when: before the operation, with half of a write done, or after it.
+ */
+const mode = process.env.TORTURE_MODE;
+const at = Number(process.env.TORTURE_AT);
+const phase = process.env.TORTURE_PHASE;
+
+/** Operations that need room on the disk; renaming and removing do not. */
+const NEEDS_ROOM = new Set([
+  'open',
+  'writeFile',
+  'appendFile',
+  'mkdir',
+  'mkdtemp',
+  'link',
+  'symlink',
+  'copyFile',
+  'write',
+  'writev',
+]);
+const CHANGES = [...NEEDS_ROOM, 'rename', 'rm', 'rmdir', 'unlink', 'truncate', 'utimes', 'sync', 'datasync'];
+
+type Operation = (...given: unknown[]) => Promise<unknown>;
+let count = 0;
+
+function full(name: string, path: unknown): NodeJS.ErrnoException {
+  const error: NodeJS.ErrnoException = new Error(`ENOSPC: no space left on device, ${name}`);
+  return Object.assign(error, { code: 'ENOSPC', errno: -28, syscall: name, ...(typeof path === 'string' && { path }) });
+}
+
+function die(): never {
+  process.kill(process.pid, 'SIGKILL');
+  for (;;);
+}
+
+/** Half of what is to be written, for the writes whose first argument is the content. */
+function half(name: string, given: readonly unknown[]): unknown[] | undefined {
+  const [content] = given;
+  if (name !== 'write' && name !== 'writeFile') return undefined;
+  if (typeof content === 'string' && content.length > 1) return [content.slice(0, content.length >> 1)];
+  if (content instanceof Uint8Array && content.byteLength > 1) return [content.subarray(0, content.byteLength >> 1)];
+  return undefined;
+}
+
+function isOutside(name: string, given: readonly unknown[]): boolean {
+  if (name !== 'open') return typeof given[0] === 'string' && /^\/(dev|proc)\//.test(given[0]);
+  const flags = given[1] ?? 'r';
+  return flags === 'r' || flags === fs.constants.O_RDONLY || /^\/(dev|proc)\//.test(String(given[0]));
+}
+
+function guard(target: object, name: string, isHandle: boolean): void {
+  const own = Reflect.get(target, name) as Operation | undefined;
+  if (own === undefined) return;
+  const guarded = async function (this: unknown, ...given: unknown[]): Promise<unknown> {
+    if (!isHandle && isOutside(name, given)) return own.apply(this, given);
+    const number = ++count;
+    const begun = isHandle && number === at && phase === 'half' ? half(name, given) : undefined;
+    if (mode === 'kill' && number === at) {
+      if (begun !== undefined) await own.apply(this, begun);
+      if (phase === 'after') await own.apply(this, given);
+      die();
+    }
+    if (mode === 'full' && number >= at && NEEDS_ROOM.has(name)) {
+      if (begun !== undefined) await own.apply(this, begun);
+      throw full(name, given[0]);
+    }
+    return own.apply(this, given);
+  };
+  Reflect.set(target, name, guarded);
+}
+
+/** Streams write through the callback functions of `node:fs`. */
+function guardStreams(): void {
+  for (const name of ['write', 'writev'] as const) {
+    const own = fs[name] as (...given: unknown[]) => void;
+    Reflect.set(fs, name, (...given: unknown[]) => {
+      const number = ++count;
+      if (mode === 'kill' && number === at) die();
+      if (mode !== 'full' || number < at) return own(...given);
+      const done = given.at(-1) as (error: Error) => void;
+      setImmediate(done, full(name, undefined));
+    });
+  }
+}
+
+if (isMainThread && mode !== undefined) {
+  const handle = await fs.promises.open('/dev/null');
+  const prototype: object = Object.getPrototypeOf(handle);
+  await handle.close();
+  for (const name of CHANGES) {
+    guard(fs.promises, name, false);
+    guard(prototype, name, true);
+  }
+  guardStreams();
+  syncBuiltinESMExports();
+  const report = fs.writeFileSync;
+  process.on('exit', () => process.env.TORTURE_COUNT && report(process.env.TORTURE_COUNT, String(count)));
+}

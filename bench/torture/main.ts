@@ -1,0 +1,194 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Random } from '../../src/system/index.ts';
+import { startFakeHub } from '../../test/support/fake-hub.ts';
+import { CASES, type TortureCase } from './cases.ts';
+import { startModelServer } from './servers.ts';
+import { difference, type Snapshot, snapshot } from './snapshot.ts';
+
+/**
+ * `npm run torture [-- --points 8 --seed 1 --only NAME --json FILE]`: each command is killed, and meets a full disk, at
+ * points drawn among its file operations; then it is run again, and must end as an uninterrupted run does, times left
+ * out, with no half-made file, no lock and no child left.
+ */
+const { values: options } = parseArgs({
+  options: {
+    points: { type: 'string', default: '8' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    json: { type: 'string' },
+  },
+});
+
+const MAIN = resolve('build/src/cli/main.js');
+const FAULTS = resolve('build/bench/torture/faults.js');
+const PHASES = ['before', 'half', 'after'] as const;
+const LIMIT_MILLISECONDS = 120_000;
+
+type Servers = Parameters<TortureCase['words']>[0];
+
+interface Outcome {
+  code: number | null;
+  errors: string;
+  /** Processes that lived on. */
+  children: number;
+  /** File operations. */
+  operations: number;
+}
+
+interface Row {
+  command: string;
+  operations: number;
+  kills: number;
+  fullDisks: number;
+  /** What went wrong, each with mode, point and phase. */
+  faults: string[];
+}
+
+/** One command in one folder, always the same one: paths stand in some outputs. */
+class Bench {
+  readonly #one: TortureCase;
+  readonly #servers: Servers;
+  readonly #root: string;
+
+  constructor(one: TortureCase, servers: Servers) {
+    this.#one = one;
+    this.#servers = servers;
+    this.#root = mkdtempSync(join(tmpdir(), 'llm-qe-torture-'));
+  }
+
+  async torture(points: number, random: Random): Promise<Row> {
+    this.#reset();
+    const whole = await this.#run({ TORTURE_MODE: 'count' });
+    const faults: string[] = [];
+    if (whole.code !== 0) faults.push(`uninterrupted: exit ${whole.code}: ${whole.errors.slice(0, 300)}`);
+    const expected = this.#snapshot();
+    if (expected.leftovers.length > 0) faults.push(`uninterrupted: left ${expected.leftovers.join(', ')}`);
+    const row: Row = { command: this.#one.name, operations: whole.operations, kills: 0, fullDisks: 0, faults };
+    const chosen = whole.code === 0 ? drawPoints(whole.operations, points, random) : [];
+    for (const point of chosen) {
+      for (const mode of ['kill', 'full'] as const) {
+        const phase = PHASES[random.below(PHASES.length)]!;
+        row[mode === 'kill' ? 'kills' : 'fullDisks']++;
+        const fault = await this.#strike(mode, point, phase, expected);
+        if (fault !== undefined) faults.push(`${mode} ${phase} ${point} of ${whole.operations}: ${fault}`);
+      }
+    }
+    rmSync(this.#root, { recursive: true });
+    return row;
+  }
+
+  /** What goes wrong at one point; undefined if nothing does. */
+  async #strike(mode: 'kill' | 'full', point: number, phase: string, expected: Snapshot): Promise<string | undefined> {
+    this.#reset();
+    const struck = await this.#run({ TORTURE_MODE: mode, TORTURE_AT: String(point), TORTURE_PHASE: phase });
+    if (struck.children > 0) return `${struck.children} children live on`;
+    if (mode === 'full' && struck.code !== 0 && !/disk is full/.test(struck.errors)) {
+      return `exit ${struck.code}: ${struck.errors.slice(-400)}`;
+    }
+    if (/\n\s+at .*:\d+:\d+/.test(struck.errors)) return `a stack trace: ${struck.errors.slice(-400)}`;
+    const again = await this.#run({});
+    if (again.code !== 0) return `the next run: exit ${again.code}: ${again.errors.slice(-400)}`;
+    const found = this.#snapshot();
+    if (found.leftovers.length > 0) return `left after the next run: ${found.leftovers.join(', ')}`;
+    return difference(expected, found);
+  }
+
+  #reset(): void {
+    rmSync(this.#root, { recursive: true, force: true });
+    mkdirSync(join(this.#root, 'home'), { recursive: true });
+    mkdirSync(join(this.#root, 'work'));
+    this.#one.prepare(join(this.#root, 'work'));
+  }
+
+  #snapshot(): Snapshot {
+    return snapshot(this.#root);
+  }
+
+  async #run(faults: Record<string, string>): Promise<Outcome> {
+    const token = `torture-${process.pid}-${Math.random()}`;
+    const counter = join(tmpdir(), `${token}.count`);
+    const child = spawn(process.execPath, ['--import', FAULTS, MAIN, ...this.#one.words(this.#servers)], {
+      cwd: join(this.#root, 'work'),
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: LIMIT_MILLISECONDS,
+      env: {
+        ...{ ...process.env, ...faults, TORTURE_COUNT: counter, TORTURE_TOKEN: token },
+        ...{ LLM_QE_HOME: join(this.#root, 'home'), HF_ENDPOINT: this.#servers.hub, HF_HOME: join(this.#root, 'hf') },
+      },
+    });
+    const errors = child.stderr.toArray();
+    const [code] = (await once(child, 'close')) as [number | null];
+    const operations = Number(readOrNothing(counter));
+    rmSync(counter, { force: true });
+    return { code, errors: Buffer.concat(await errors).toString(), operations, children: await countChildren(token) };
+  }
+}
+
+function readOrNothing(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '0';
+  }
+}
+
+/** The first and the last operation, and some between. */
+function drawPoints(operations: number, count: number, random: Random): number[] {
+  if (operations <= count) return Array.from({ length: operations }, (_, index) => index + 1);
+  const points = new Set([1, operations]);
+  while (points.size < count) points.add(1 + random.below(operations));
+  return [...points].sort((a, b) => a - b);
+}
+
+/** Processes that a command has started and that live a second after its end. */
+async function countChildren(token: string): Promise<number> {
+  for (let turn = 0; turn < 10 && living(token) > 0; turn++) await sleep(100);
+  return living(token);
+}
+
+function living(token: string): number {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && environmentOf(pid).includes(token)).length;
+}
+
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+const models = await startModelServer();
+const llama = resolve('src/nn/goldens/llama');
+const names = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
+const files = Object.fromEntries(names.map((name) => [name, readFileSync(join(llama, name))]));
+const hub = await startFakeHub({ files });
+const servers = { models: models.url, hub: hub.url };
+const wanted = CASES.filter(({ name }) => options.only === undefined || name.includes(options.only));
+const rows: Row[] = [];
+const began = performance.now();
+for (const one of wanted) {
+  const row = await new Bench(one, servers).torture(Number(options.points), new Random(Number(options.seed)));
+  rows.push(row);
+  const { command, operations, kills, fullDisks, faults } = row;
+  console.log(
+    `${command}: ${operations} file operations, ${kills} kills, ${fullDisks} full disks, ${faults.length} faults`,
+  );
+  for (const fault of faults) console.log(`  ${fault}`);
+}
+const minutes = (performance.now() - began) / 60_000;
+const total = (key: 'kills' | 'fullDisks') => rows.reduce((sum, row) => sum + row[key], 0);
+const failed = rows.reduce((sum, { faults }) => sum + faults.length, 0);
+console.log(
+  `${total('kills')} kills, ${total('fullDisks')} full disks, ${failed} faults, ${minutes.toFixed(1)} minutes, seed ${options.seed}`,
+);
+if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(rows, null, 1)}\n`);
+models.close();
+await hub.close();
+process.exitCode = failed === 0 ? 0 : 1;
