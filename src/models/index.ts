@@ -21,6 +21,7 @@ export { type ExportOptions, type ExportSource, sourceSettings, withSource } fro
 export { type HfLanguageConfig, hfCheckpointOfGguf, hfConfigOfGguf } from './convert/gguf-as-hf.ts';
 export { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf } from './convert/gguf-names.ts';
 export {
+  describeMisfit,
   type LanguageConfig,
   languageConfigOf,
   languageConfigSchema,
@@ -36,6 +37,7 @@ export type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
 export { ENCODERS } from './formats/element-encoders.ts';
 export type { GgufTensorType } from './formats/gguf-writer.ts';
 export { readModelJson } from './formats/model-text-file.ts';
+export { BOUNDS, numbers } from './formats/network-bounds.ts';
 export {
   type SafetensorsType,
   type StreamedTensor,

@@ -1,16 +1,25 @@
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
+import { numbers } from '../formats/network-bounds.ts';
+import { matchesPattern } from './safe-pattern.ts';
 
-const size = z.number().int().positive();
+/** Beyond it every weight would be noise. */
+const alpha = z.number().min(-1e6).max(1e6);
+const MOST_PATTERNS = 10_000;
+const patterns = <T extends z.ZodType>(value: T) =>
+  z
+    .record(z.string(), value)
+    .refine((all) => Object.keys(all).length <= MOST_PATTERNS, `more than ${MOST_PATTERNS} patterns`)
+    .nullish();
 /** PEFT's own defaults, for settings that an older version did not write. */
 const ConfigSchema = z.looseObject({
   peft_type: z.string(),
-  r: size,
-  lora_alpha: z.number(),
+  r: numbers.rank,
+  lora_alpha: alpha,
   target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
   use_rslora: z.boolean().default(false),
-  rank_pattern: z.record(z.string(), size).nullish(),
-  alpha_pattern: z.record(z.string(), z.number()).nullish(),
+  rank_pattern: patterns(numbers.rank),
+  alpha_pattern: patterns(alpha),
   base_model_name_or_path: z.string().nullish(),
   task_type: z.string().nullish(),
 });
@@ -100,11 +109,5 @@ function patternValue(patterns: Record<string, number> | null | undefined, modul
 }
 
 function endsAs(module: string, pattern: string): boolean {
-  if (module === pattern || module.endsWith(`.${pattern}`)) return true;
-  try {
-    return new RegExp(`^(.*\\.)?(${pattern})$`).test(module);
-  } catch {
-    // A pattern that only Python's expressions know; a plain name was compared above.
-    return false;
-  }
+  return module === pattern || module.endsWith(`.${pattern}`) || matchesPattern(pattern, module);
 }

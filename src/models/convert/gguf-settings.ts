@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
 import type { GgufValue } from '../formats/gguf-writer.ts';
+import { numbers } from '../formats/network-bounds.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 import type { LanguageConfig } from './language-config.ts';
 import { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
@@ -35,8 +36,8 @@ export function ggufSettings(file: string, config: LanguageConfig): Map<string, 
 }
 
 const StretchSchema = z.looseObject({
-  factor: z.number().positive(),
-  original_max_position_embeddings: z.number().positive().optional(),
+  factor: numbers.rotary,
+  original_max_position_embeddings: numbers.rotary.optional(),
 });
 
 function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageConfig): [string, GgufValue][] {

@@ -2,14 +2,22 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
 import { readModelJson } from '../formats/model-text-file.ts';
+import { numbers } from '../formats/network-bounds.ts';
 import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 
-const size = z.int().positive();
-const tokenId = z.union([z.number(), z.array(z.number())]).nullish();
-const theta = z.number().positive().optional();
+const tokenId = z.union([numbers.tokenId, z.array(numbers.tokenId).max(1000)]).nullish();
+const theta = numbers.rotary.optional();
 /** Before `rope_type` the key was `type`. */
 const scaling = z
-  .looseObject({ rope_type: z.string().optional(), type: z.string().optional(), rope_theta: theta })
+  .looseObject({
+    rope_type: z.string().optional(),
+    type: z.string().optional(),
+    rope_theta: theta,
+    factor: numbers.rotary.optional(),
+    low_freq_factor: numbers.rotary.optional(),
+    high_freq_factor: numbers.rotary.optional(),
+    original_max_position_embeddings: numbers.rotary.optional(),
+  })
   .transform(({ type = 'default', rope_type = type, ...rest }) => ({ ...rest, rope_type }));
 
 /**
@@ -19,16 +27,16 @@ const scaling = z
  */
 export const languageConfigSchema = z.looseObject({
   model_type: z.enum(Object.values(GGUF_ARCHITECTURES).flat()),
-  vocab_size: size,
-  hidden_size: size,
-  intermediate_size: size,
-  num_hidden_layers: size,
-  num_attention_heads: size,
-  num_key_value_heads: size.nullish(),
-  head_dim: size.nullish(),
-  max_position_embeddings: size,
+  vocab_size: numbers.vocabulary,
+  hidden_size: numbers.width,
+  intermediate_size: numbers.innerWidth,
+  num_hidden_layers: numbers.layers,
+  num_attention_heads: numbers.heads,
+  num_key_value_heads: numbers.heads.nullish(),
+  head_dim: numbers.headWidth.nullish(),
+  max_position_embeddings: numbers.tokens,
   hidden_act: z.string().default('silu'),
-  rms_norm_eps: z.number().positive().default(1e-6),
+  rms_norm_eps: numbers.epsilon.default(1e-6),
   rope_theta: theta,
   rope_scaling: scaling.nullish(),
   rope_parameters: scaling.nullish(),
@@ -36,7 +44,7 @@ export const languageConfigSchema = z.looseObject({
   mlp_bias: z.boolean().default(false),
   tie_word_embeddings: z.boolean().default(false),
   use_sliding_window: z.boolean().default(false),
-  sliding_window: size.nullish(),
+  sliding_window: numbers.tokens.nullish(),
   bos_token_id: tokenId,
   eos_token_id: tokenId,
 });
@@ -92,7 +100,19 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   if (config.hidden_act !== 'silu') {
     throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, fix: 'Take a plain model.' });
   }
+  const misfit = describeMisfit(config);
+  if (misfit !== undefined) throw new ModelError(misfit, { file, fix: 'Fetch the file again.' });
   return languageConfigOf(config);
+}
+
+/** Which numbers of a configuration contradict each other, in words; undefined if none do. */
+export function describeMisfit(config: StatedConfig): string | undefined {
+  const heads = config.num_attention_heads;
+  const keys = config.num_key_value_heads ?? heads;
+  if (heads % keys !== 0) return `num_attention_heads is no multiple of num_key_value_heads (${heads} and ${keys})`;
+  const width = config.head_dim ?? defaultHeadDimension(config);
+  if (width % 2 === 0) return undefined;
+  return `a head has ${width} numbers, and rotary embeddings turn pairs of them`;
 }
 
 /** Reads what a config.json states, and what follows from it where it states nothing. */

@@ -1,12 +1,13 @@
 import { z } from 'zod';
+import { numbers } from '../formats/network-bounds.ts';
 
 /** Llama 3.1's stretching of slow rotary frequencies, as config.json states it. */
 export const llama3ScalingSchema = z.object({
   rope_type: z.literal('llama3'),
-  factor: z.number().positive(),
-  low_freq_factor: z.number().positive(),
-  high_freq_factor: z.number().positive(),
-  original_max_position_embeddings: z.number().positive(),
+  factor: numbers.rotary,
+  low_freq_factor: numbers.rotary,
+  high_freq_factor: numbers.rotary,
+  original_max_position_embeddings: numbers.rotary,
 });
 export type Llama3Scaling = z.output<typeof llama3ScalingSchema>;
 

@@ -1,3 +1,4 @@
+import { BOUNDS } from './network-bounds.ts';
 import type { TensorFile } from './tensor-file.ts';
 
 /** Bounds of a number that a file states of its network. */
@@ -10,38 +11,33 @@ interface Bounds {
   mayBeNone?: boolean;
 }
 
-/** llama.cpp's LLAMA_MAX_LAYERS. */
-const MOST_LAYERS = 512;
-const MOST_HEADS = 2 ** 15;
-const MOST_WIDTH = 2 ** 20;
-const MOST_TOKENS = 2 ** 31 - 1;
 const EPSILON: Bounds = { least: Number.MIN_VALUE, most: 1, isReal: true };
-const POSITIVE: Bounds = { least: 1e-6, most: 1e12, isReal: true };
+const POSITIVE: Bounds = { least: 1e-6, most: BOUNDS.rotary, isReal: true };
 
 /**
  * Every number that llama.cpp sizes a network by, by its key after the architecture. It takes them on trust and ends the whole
  * process if they are absurd.
  */
 const STATED: Readonly<Record<string, Bounds>> = {
-  block_count: { least: 1, most: MOST_LAYERS },
-  embedding_length: { least: 1, most: MOST_WIDTH },
-  context_length: { least: 1, most: MOST_TOKENS },
-  vocab_size: { least: 1, most: 2 ** 24 },
-  feed_forward_length: { least: 2, most: 2 ** 24, mayBeNone: true },
-  expert_feed_forward_length: { least: 0, most: 2 ** 24 },
-  expert_count: { least: 0, most: 4096 },
-  expert_used_count: { least: 0, most: 4096 },
-  'attention.head_count': { least: 1, most: MOST_HEADS, mayBeNone: true },
-  'attention.head_count_kv': { least: 1, most: MOST_HEADS, mayBeNone: true },
-  'attention.key_length': { least: 1, most: 2 ** 16 },
-  'attention.value_length': { least: 1, most: 2 ** 16 },
-  'attention.sliding_window': { least: 0, most: MOST_TOKENS },
+  block_count: { least: 1, most: BOUNDS.layers },
+  embedding_length: { least: 1, most: BOUNDS.width },
+  context_length: { least: 1, most: BOUNDS.tokens },
+  vocab_size: { least: 1, most: BOUNDS.vocabulary },
+  feed_forward_length: { least: 2, most: BOUNDS.innerWidth, mayBeNone: true },
+  expert_feed_forward_length: { least: 0, most: BOUNDS.innerWidth },
+  expert_count: { least: 0, most: BOUNDS.experts },
+  expert_used_count: { least: 0, most: BOUNDS.experts },
+  'attention.head_count': { least: 1, most: BOUNDS.heads, mayBeNone: true },
+  'attention.head_count_kv': { least: 1, most: BOUNDS.heads, mayBeNone: true },
+  'attention.key_length': { least: 1, most: BOUNDS.headWidth },
+  'attention.value_length': { least: 1, most: BOUNDS.headWidth },
+  'attention.sliding_window': { least: 0, most: BOUNDS.tokens },
   'attention.layer_norm_epsilon': EPSILON,
   'attention.layer_norm_rms_epsilon': EPSILON,
-  'rope.dimension_count': { least: 0, most: 2 ** 16 },
+  'rope.dimension_count': { least: 0, most: BOUNDS.headWidth },
   'rope.freq_base': POSITIVE,
   'rope.scaling.factor': POSITIVE,
-  'rope.scaling.original_context_length': { least: 1, most: MOST_TOKENS },
+  'rope.scaling.original_context_length': { least: 1, most: BOUNDS.tokens },
 };
 
 /**

@@ -219,6 +219,28 @@ test.each([
   expect(performance.now() - started).toBeLessThan(5000);
 });
 
+/** Tuples of the tuple before, 60 deep: 2^60 elements if they were written out. */
+const nested = bytesOf(
+  ')q\x00',
+  ...Array.from({ length: 60 }, (_, depth) => Buffer.of(0x68, depth, 0x68, depth, 0x86, 0x71, depth + 1)),
+);
+
+test.each<[string, Buffer]>([
+  ['as the name of a global', bytesOf('\x80\x04', nested, word('x'), '\x93.')],
+  ['as the key of a dictionary', bytesOf('\x80\x02', nested, '}h\x3cK\x01s.')],
+  ['as the keys of a state', bytesOf('\x80\x02', nested, ']}h\x3cK\x01sb.')],
+  [
+    'as the key of an ordered dictionary',
+    bytesOf('\x80\x02', nested, global('collections', 'OrderedDict'), ')Rh\x3cK\x01s.'),
+  ],
+  ['as a storage', bytesOf('\x80\x02', nested, 'Q.')],
+  ['as a whole', bytesOf('\x80\x02', nested, '.')],
+])('nested tuples %s take no memory', async (_label, pickle) => {
+  const started = performance.now();
+  await expect(openTorch(await put(checkpoint(pickle)))).rejects.toThrow(ModelError);
+  expect(performance.now() - started).toBeLessThan(2000);
+});
+
 test('a pickle beyond the limit is refused', async () => {
   await expect(openTorch(await put(checkpoint(Buffer.alloc(17 << 20))))).rejects.toThrow('the limit is 16777216');
 });

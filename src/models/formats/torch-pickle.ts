@@ -74,10 +74,12 @@ export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
   const parser = new Parser({
     unpicklingTypeOfDictionary: 'Map',
     nameResolver: {
-      resolve: (module, name) => resolveGlobal(file, `${module}.${name}`.slice(0, 200)) as () => unknown,
+      resolve: (module, name) => resolveGlobal(file, globalName(module, name)) as () => unknown,
     },
     persistentResolver: { resolve: (id: unknown) => toStorage(id) },
   });
+  // The parser turns keys into texts when a state is set, and a text of nested tuples can fill the memory.
+  Object.assign(parser, { _dictionaryProvider: PLAIN_KEYS });
   try {
     return parser.read(new GuardedReader(bytes));
   } catch (cause) {
@@ -90,6 +92,28 @@ export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
     });
   }
 }
+
+/** @throws Error for names that are no texts: writing nested tuples out can fill the memory */
+function globalName(module: unknown, name: unknown): string {
+  if (typeof module !== 'string' || typeof name !== 'string') throw new Error('a global without a name');
+  return `${module}.${name}`.slice(0, 200);
+}
+
+/** Dictionaries whose keys are texts or numbers, as those of checkpoints are. */
+class PlainKeys extends Map<unknown, unknown> {
+  override set(key: unknown, value: unknown): this {
+    if (typeof key === 'object' && key !== null) throw new Error('a dictionary with a key that is no text');
+    return super.set(key, value);
+  }
+}
+
+const PLAIN_KEYS = {
+  create: () => new PlainKeys(),
+  setMethod: (dictionary: unknown, key: unknown, value: unknown) => {
+    if (!(dictionary instanceof PlainKeys)) throw new Error('an item set in what is no dictionary');
+    dictionary.set(key, value);
+  },
+};
 
 function resolveGlobal(file: string, name: string): unknown {
   // New functions each time: BUILD can write on whatever lies on the stack.
@@ -123,7 +147,7 @@ function parameterData(values: unknown[]): TorchTensor {
 
 function emptyDictionary(values: unknown[]): Map<unknown, unknown> {
   if (values.length !== 0) throw new Error('an ordered dictionary with contents');
-  return new Map();
+  return new PlainKeys();
 }
 
 /** `('storage', class, key, location, number of elements)` */

@@ -1,19 +1,20 @@
 import { z } from 'zod';
+import { numbers } from '../../models/index.ts';
 import { ModelError } from '../../system/index.ts';
 import type { TensorSource } from '../weight-plan.ts';
 
 /** What is used of the `config.json` of a BERT (Devlin et al. 2019; names as in Transformers' BertConfig). */
 export const bertConfigSchema = z.object({
   model_type: z.literal('bert').default('bert'),
-  vocab_size: z.int().positive(),
-  hidden_size: z.int().positive(),
-  num_hidden_layers: z.int().positive(),
-  num_attention_heads: z.int().positive(),
-  intermediate_size: z.int().positive(),
+  vocab_size: numbers.vocabulary,
+  hidden_size: numbers.width,
+  num_hidden_layers: numbers.layers,
+  num_attention_heads: numbers.heads,
+  intermediate_size: numbers.innerWidth,
   hidden_act: z.enum(['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'relu']).default('gelu'),
-  layer_norm_eps: z.number().positive().default(1e-12),
-  max_position_embeddings: z.int().positive(),
-  type_vocab_size: z.int().positive().default(2),
+  layer_norm_eps: numbers.epsilon.default(1e-12),
+  max_position_embeddings: numbers.tokens,
+  type_vocab_size: numbers.vocabulary.default(2),
   position_embedding_type: z.literal('absolute').default('absolute'),
 });
 export type BertConfig = z.output<typeof bertConfigSchema>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  describeMisfit,
   type LanguageConfig,
   languageConfigOf,
   languageConfigSchema,
@@ -25,8 +26,9 @@ export const llamaConfigSchema = languageConfigSchema
     rope_scaling: stated.rope_scaling.pipe(scaling),
     rope_parameters: stated.rope_parameters.pipe(scaling),
   })
-  .refine(({ num_attention_heads: heads, num_key_value_heads: keys }) => heads % (keys ?? heads) === 0, {
-    error: 'num_attention_heads is no multiple of num_key_value_heads',
+  .superRefine((config, context) => {
+    const misfit = describeMisfit(config);
+    if (misfit !== undefined) context.addIssue({ code: 'custom', message: misfit });
   })
   .transform((config) => {
     const settings = languageConfigOf(config);

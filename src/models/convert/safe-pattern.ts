@@ -1,0 +1,39 @@
+import { createContext, Script } from 'node:vm';
+import { ModelError } from '../../system/index.ts';
+
+/** A name of a module is matched in microseconds; a pattern that needs longer is broken or hostile. */
+const LIMIT_MILLISECONDS = 200;
+const LONGEST_PATTERN = 1000;
+/** Words, dots and alternatives: nothing in them can be tried over and over. */
+const HARMLESS = /^[\w.|-]*$/;
+
+const sandbox: { pattern: string; text: string } = { pattern: '', text: '' };
+const context = createContext(sandbox, { codeGeneration: { strings: false, wasm: false } });
+const script = new Script('new RegExp(pattern).test(text)');
+
+/**
+ * Whether a regular expression that came from elsewhere matches a text. JavaScript's engine can take centuries over a pattern
+ * such as `([a-z]+)+!`, so the search is stopped after a fifth of a second.
+ * @returns false for an expression that only Python knows
+ * @throws ModelError for one that is absurdly long or takes too long
+ */
+export function matchesPattern(pattern: string, text: string): boolean {
+  if (pattern.length > LONGEST_PATTERN) throw refused(pattern, `is longer than ${LONGEST_PATTERN} characters`);
+  try {
+    const whole = `^(.*\\.)?(${pattern})$`;
+    if (HARMLESS.test(pattern)) return new RegExp(whole).test(text);
+    Object.assign(sandbox, { pattern: whole, text });
+    return Boolean(script.runInContext(context, { timeout: LIMIT_MILLISECONDS }));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
+      throw refused(pattern, `takes more than ${LIMIT_MILLISECONDS} ms to match ${JSON.stringify(text.slice(0, 80))}`);
+    }
+    return false;
+  }
+}
+
+function refused(pattern: string, reason: string): ModelError {
+  return new ModelError(`the pattern ${JSON.stringify(pattern.slice(0, 80))} of adapter_config.json ${reason}`, {
+    fix: 'Write the names of the modules instead of the pattern.',
+  });
+}
