@@ -1,6 +1,6 @@
 import { FILE_HASH_CACHE, WORDNET_CACHE } from '../data/index.ts';
 import { PROBE_CACHE, VECTOR_CACHE } from '../embed/index.ts';
-import { ADAPTER_CACHE, QUICK_WEIGHTS_CACHE } from '../generate/index.ts';
+import { ADAPTER_CACHE, EXPANSION_CACHE, QUICK_WEIGHTS_CACHE } from '../generate/index.ts';
 import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } from '../models/index.ts';
 import { GRAPH_CACHE } from '../nn/index.ts';
 import { GGUF_CACHE } from '../pipeline/index.ts';
@@ -19,6 +19,7 @@ export const CACHES: readonly CacheKind[] = [
   PROBE_CACHE,
   BM25_CACHE,
   WORDNET_CACHE,
+  EXPANSION_CACHE,
   REFERENCE_CACHE,
   FILE_HASH_CACHE,
   MODEL_HASH_CACHE,

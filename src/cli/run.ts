@@ -2,7 +2,9 @@ import { Command as Commander, CommanderError } from 'commander';
 import {
   AbortedError,
   asMessage,
+  endNativeWork,
   isAbort,
+  isNativeWorkUnderWay,
   LlmQeError,
   packageVersion,
   refuseOverwriting,
@@ -18,6 +20,8 @@ import { TerminalProgress } from './terminal-progress.ts';
 const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
 /** Work gets this long to end by itself after Ctrl-C; journals make a harder end safe. */
 const GRACE_MILLISECONDS = 900;
+/** Native code gets this long to end its step after that; a training step takes some seconds. */
+const NATIVE_MILLISECONDS = 15_000;
 
 /**
  * Runs one command line and gives the exit code: 0 done, 1 failed, 2 wrong use. Errors go to stderr as two lines, what
@@ -133,20 +137,39 @@ function faultyPath(error: unknown): string {
   return error instanceof Error && 'path' in error ? String(error.path) : 'a file';
 }
 
-/** The first Ctrl-C asks for an end, a second one, or a second of waiting, makes it. */
+/**
+ * The first Ctrl-C asks for an end; a second of waiting, or a second Ctrl-C, makes it. `timeout` and terminals send one wish as several
+ * signals. The process never ends in the midst of native code, which would crash it: a step that is under way is waited for, unless
+ * it takes very long or the user insists; then the process is killed, which loses nothing that a journal holds.
+ */
 function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () => void {
-  const leave = () => {
+  let askedAt = 0;
+  let leaving = false;
+  let reported = false;
+  const leave = async () => {
+    if (leaving) return;
+    leaving = true;
     progress.close();
-    reportFailure(new AbortedError());
+    if (!reported) reportFailure(new AbortedError());
+    const killed = setTimeout(() => process.kill(process.pid, 'SIGKILL'), NATIVE_MILLISECONDS);
+    if (isNativeWorkUnderWay()) await endNativeWork();
+    clearTimeout(killed);
     process.exit(EXIT.failed);
   };
   const interrupt = () => {
-    if (stop.signal.aborted) leave();
-    stop.abort();
-    setTimeout(leave, GRACE_MILLISECONDS).unref();
+    if (!stop.signal.aborted) {
+      askedAt = performance.now();
+      stop.abort();
+      setTimeout(leave, GRACE_MILLISECONDS).unref();
+    } else if (performance.now() - askedAt > GRACE_MILLISECONDS) {
+      if (leaving && isNativeWorkUnderWay()) process.kill(process.pid, 'SIGKILL');
+      void leave();
+    }
   };
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   return () => {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    reported = true;
+    // More signals of the same wish may come until the process has ended.
+    if (!stop.signal.aborted) process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   };
 }

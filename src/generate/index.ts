@@ -33,5 +33,6 @@ export {
   type ExpansionStatistics,
   expandQueries,
 } from './writing/expand.ts';
+export { EXPANSION_CACHE } from './writing/expansion-cache.ts';
 export { type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
 export { type TextCounts, textWarnings } from './writing/text-counts.ts';

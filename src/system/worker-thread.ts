@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { AbortedError, LlmQeError } from './errors.ts';
+import { registerNativeWork } from './native-work.ts';
 import { unpackError } from './packed-error.ts';
 import { workerFile } from './worker-file.ts';
 import type { FromThread, Loan, ThreadStart, ToThread } from './worker-messages.ts';
@@ -33,8 +34,12 @@ export class WorkerThread<Request, Reply> {
   readonly #calls: Call<Reply>[] = [];
   readonly #stop = new Int32Array(new SharedArrayBuffer(4));
   readonly #exit: Promise<void>;
+  /** Of the registry of native work; a thread that may be killed is not in it. */
+  readonly #forget: () => void;
   #ended: Error | undefined;
   #closed: Promise<void> | undefined;
+  /** Its calls may be rejected already, and the last one still computed. */
+  #isLeaving = false;
 
   /** @param relative the file that exports `serve`, seen from the caller, whose `import.meta.url` is `callerUrl` */
   constructor(callerUrl: string, relative: string, options: WorkerThreadOptions) {
@@ -46,8 +51,14 @@ export class WorkerThread<Request, Reply> {
     this.#worker.on('message', (message: FromThread<Reply>) => this.#settle(message));
     this.#worker.on('error', (error) => this.#die(error));
     this.#exit = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.#forget = options.killable ? () => {} : registerNativeWork(this);
     this.#exit.then(() => this.#die(undefined));
     this.#worker.unref();
+  }
+
+  /** Whether it computes. */
+  get busy(): boolean {
+    return this.#calls.length > 0 || this.#isLeaving;
   }
 
   /** Number of calls not yet answered. */
@@ -82,6 +93,7 @@ export class WorkerThread<Request, Reply> {
   close(reason?: Error): Promise<void> {
     this.#ended ??= reason ?? new AbortedError();
     if (reason !== undefined) this.#rejectAll(reason);
+    this.#isLeaving = true;
     this.#closed ??= this.#leave();
     return this.#closed;
   }
@@ -118,6 +130,8 @@ export class WorkerThread<Request, Reply> {
   }
 
   #die(cause: Error | undefined): void {
+    this.#isLeaving = false;
+    this.#forget();
     this.#ended ??= this.#options.fault(cause);
     this.#rejectAll(this.#ended);
   }

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { documentText, readExpansions, readQueries } from '../../data/index.ts';
-import { expandQueries, textWarnings } from '../../generate/index.ts';
+import { EXPANSION_CACHE, expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
-import { cacheHome, contentKey, sha256, UsageError } from '../../system/index.ts';
+import { contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
@@ -116,9 +116,7 @@ async function expand(given: Options, context: CommandContext): Promise<string[]
     const { files, statistics } = await expandQueries({
       queries: [{ id: sha256(query).slice(0, 16), text: query }],
       ...{ generator, prompt, sampling, samples, seed },
-      out: join(cacheHome(), 'expansions', key.slice(0, 32), 'expansions.jsonl'),
-      // A cache: what another version left there is worth nothing.
-      force: true,
+      out: join(EXPANSION_CACHE.folder(), key.slice(0, 32), 'expansions.jsonl'),
       signal: context.signal,
       progress: context.progress,
     });

@@ -30,14 +30,14 @@ describe('fitPrompt', () => {
   it('leaves a prompt that fits as it is', () => {
     const request = requestWith('some words');
     const tokens = TOKENIZER.promptTokens(request.messages);
-    expect(fitPrompt(request, tokens.length, TOKENIZER)).toEqual({ tokens, cut: false });
+    expect(fitPrompt(request, { limit: tokens.length, room: 1000 }, TOKENIZER)).toEqual({ tokens, cut: false });
   });
 
   it('cuts the end of the document alone, to as much as fits', () => {
     const document = 'words of a document, '.repeat(30);
     const around = TOKENIZER.promptTokens(requestWith('').messages).length;
     for (let limit = around; limit < around + 120; limit++) {
-      const { tokens, cut } = fitPrompt(requestWith(document), limit, TOKENIZER);
+      const { tokens, cut } = fitPrompt(requestWith(document), { limit, room: 1000 }, TOKENIZER);
       expect(cut).toBe(true);
       expect(tokens.length).toBeLessThanOrEqual(limit);
       expect(tokens.length).toBeGreaterThan(limit - 4);
@@ -48,9 +48,38 @@ describe('fitPrompt', () => {
   });
 
   it('gives back a prompt that is too long even without the document, and one without a document', () => {
-    expect(fitPrompt(requestWith('words'), 3, TOKENIZER)).toMatchObject({ cut: true });
-    expect(fitPrompt(requestWith('words'), 3, TOKENIZER).tokens.length).toBeGreaterThan(3);
+    expect(fitPrompt(requestWith('words'), { limit: 3, room: 100 }, TOKENIZER)).toMatchObject({ cut: true });
+    expect(fitPrompt(requestWith('words'), { limit: 3, room: 100 }, TOKENIZER).tokens.length).toBeGreaterThan(3);
     const { messages } = requestWith('words');
-    expect(fitPrompt({ messages }, 3, TOKENIZER)).toEqual({ tokens: TOKENIZER.promptTokens(messages), cut: false });
+    expect(fitPrompt({ messages }, { limit: 3, room: 100 }, TOKENIZER)).toEqual({
+      tokens: TOKENIZER.promptTokens(messages),
+      cut: false,
+    });
+  });
+
+  it('looks at no more of a huge text than is needed to cut it, or to say that it is too long', () => {
+    const looked: number[] = [];
+    const tokenizer: PromptTokenizer = {
+      ...TOKENIZER,
+      promptTokens: (messages) => {
+        looked.push(messages[0]!.content.length);
+        return TOKENIZER.promptTokens(messages);
+      },
+      tokens: (text) => {
+        looked.push(text.length);
+        return TOKENIZER.tokens(text);
+      },
+    };
+    const document = 'words of a document, '.repeat(100_000);
+    const room = { limit: 40, room: 60 };
+    const { tokens, cut } = fitPrompt(requestWith(document), room, tokenizer);
+    expect(cut).toBe(true);
+    expect(tokens.length).toBeLessThanOrEqual(40);
+    const { messages } = requestWith(document);
+    expect(fitPrompt({ messages }, room, tokenizer).tokens.length).toBeGreaterThan(60);
+    expect(Math.max(...looked)).toBeLessThan(60 * 33 + 100);
+    // Few tokens can be many characters: only tokens count.
+    const blank = { ...tokenizer, tokens: () => [1], promptTokens: () => [1, 2, 3] };
+    expect(fitPrompt({ messages }, room, blank)).toEqual({ tokens: [1, 2, 3], cut: false });
   });
 });

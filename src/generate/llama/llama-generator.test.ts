@@ -6,7 +6,7 @@ import { sha256File } from '../../system/index.ts';
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
 import { expandQueries } from '../writing/expand.ts';
-import { type GeneratorModel, loadGenerator } from './llama-generator.ts';
+import { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama-generator.ts';
 
 /** From reference/lora_adapter.py: a model of two layers. */
 const TINY = join(import.meta.dirname, '../goldens', 'tiny-llama.gguf');
@@ -32,12 +32,17 @@ function ask(generator: Generator) {
 describe('loadGenerator', () => {
   it('leaves the weights alone until something must be written', async () => {
     const generator = await loadGenerator(broken);
-    await expect(ask(generator)).rejects.toMatchObject({ name: 'ModelError', file: broken.path });
+    // llama.cpp's own words: which weight is missing.
+    const reason = /cannot load the model \(.*missing tensor 'blk\.0\.attn_q\.weight'/;
+    await expect(ask(generator)).rejects.toMatchObject({
+      ...{ name: 'ModelError', file: broken.path, message: expect.stringMatching(reason) },
+    });
     await ask({
       id: 'as if',
       fingerprint: generator.fingerprint,
-      async *generate(requests: Iterable<GenerationRequest>) {
-        for (const { id } of requests)
+      contextSize: generator.contextSize,
+      async *generate(requests: AsyncIterable<GenerationRequest>) {
+        for await (const { id } of requests)
           yield { id, text: id, finish: 'stop', promptTokens: 1, completionTokens: 1, milliseconds: 1 };
       },
       close: async () => {},
@@ -58,5 +63,52 @@ describe('loadGenerator', () => {
     expect(new Set(prints).size).toBe(4);
     expect(await print(0.5)).toBe(prints[2]);
     expect((await loadGenerator({ ...model, fingerprint: 'other' })).fingerprint).not.toBe(prints[0]);
+  });
+
+  it('has a fingerprint of all that changes the bytes of a text, and of nothing else', async () => {
+    const model = { name: 'tiny', path: TINY, fingerprint: 'of the file' };
+    const print = async (options: LlamaOptions) => (await loadGenerator(model, options)).fingerprint;
+    const kinds = await Promise.all([
+      print({ threads: 2 }),
+      print({ threads: 1 }),
+      print({ threads: 2, deterministic: true }),
+      print({ threads: 2, gpu: 'auto' }),
+      print({ threads: 2, chatTemplateKwargs: { enable_thinking: false } }),
+      print({ threads: 2, chatTemplateKwargs: { enable_thinking: true } }),
+    ]);
+    expect(new Set(kinds).size).toBe(kinds.length);
+    expect(await print({ threads: 4, sequences: 8 })).toBe(kinds[0]);
+    expect(await print({ threads: 1, deterministic: true })).toBe(kinds[2]);
+  });
+
+  it('leaves out a prompt that is longer than the context, and writes the others', async () => {
+    const generator = await loadGenerator({ name: 'tiny', path: TINY, fingerprint: 'tiny' }, { contextSize: 200 });
+    const queries = ['long', 'a', 'b'].map((id) => ({ id, text: id === 'long' ? 'letters '.repeat(2500) : id }));
+    const sampling = { maxTokens: 8 };
+    const out = join(folder, 'long', 'expansions.jsonl');
+    const { statistics } = await expandQueries({ queries, generator, prompt: PROMPTS.q2q, sampling, out });
+    expect(statistics).toMatchObject({ expansions: 3, promptTooLong: 1 });
+    expect(statistics.completionTokens).toBeGreaterThan(0);
+    await generator.close();
+  });
+
+  it('waits for the lanes that still compute before it hands on the fault of one', async () => {
+    const generator = await loadGenerator(
+      { name: 'tiny', path: TINY, fingerprint: 'tiny' },
+      { threads: 2, contextSize: 200 },
+    );
+    const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens: 60 };
+    const requests = Array.from({ length: 40 }, (_none, row): GenerationRequest => {
+      const messages = [{ role: 'user' as const, content: `number ${row}` }];
+      // The chat template cannot read the last one.
+      return { id: `${row}`, messages: row < 39 ? messages : (null as never), sampling, seed: row };
+    });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const asked = (async () => {
+        for await (const _text of generator.generate(requests));
+      })();
+      await expect(asked).rejects.toThrow();
+    }
+    await generator.close();
   });
 });

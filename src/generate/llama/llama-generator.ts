@@ -1,6 +1,12 @@
 import { availableParallelism } from 'node:os';
 import type { LlamaModel } from 'node-llama-cpp';
-import { type ChatTemplate, ggufChatTemplate, openCheckpoint, type TensorInfo } from '../../models/index.ts';
+import {
+  type ChatTemplate,
+  checkHyperparameters,
+  ggufChatTemplate,
+  openCheckpoint,
+  type TensorInfo,
+} from '../../models/index.ts';
 import { AbortedError, contentKey, ModelError, type Progress, throwIfAborted } from '../../system/index.ts';
 import { FinishedQueue } from '../finished-queue.ts';
 import type { ChatMessage, Generation, GenerationRequest, Generator } from '../generator.ts';
@@ -101,6 +107,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
     const vocabulary = metadata['tokenizer.ggml.tokens'];
     if (template !== undefined && Array.isArray(vocabulary)) {
       const tensors = checkpoint.tensors();
+      checkHyperparameters(path, metadata, tensors);
       return { template, vocabularySize: vocabulary.length, tensors, ...adaptedModel(checkpoint) };
     }
   } finally {
@@ -151,7 +158,7 @@ class LlamaGenerator implements Generator {
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) onAbort();
-    const driven = this.#run(feed, finished, stop.signal);
+    const driven = this.#run(feed, finished, stop);
     driven.then(
       () => finished.end(),
       (error: unknown) => {
@@ -170,17 +177,25 @@ class LlamaGenerator implements Generator {
   }
 
   /** Loads the weights where this is the first run, then lets all lanes write. */
-  async #run(feed: RequestFeed, finished: FinishedQueue<Generation>, stop: AbortSignal): Promise<void> {
-    this.#opened ??= await this.#open(stop);
+  async #run(feed: RequestFeed, finished: FinishedQueue<Generation>, stop: AbortController): Promise<void> {
+    this.#opened ??= await this.#open(stop.signal);
     const { model, lanes } = this.#opened;
-    const prepare = (request: GenerationRequest, room: number): Job => this.#prepare(model, request, room);
-    await Promise.all(lanes.map(({ lane }) => this.#drive(lane, prepare, feed, finished, stop)));
+    const prepare = (request: GenerationRequest, room: number) => this.#prepare(model, request, room);
+    const driven = lanes.map(({ lane }) =>
+      this.#drive(lane, prepare, feed, finished, stop.signal).catch((error: unknown) => {
+        stop.abort();
+        throw error;
+      }),
+    );
+    // Whoever hears of a fault may close the model: not before the last lane has left it.
+    const failed = (await Promise.allSettled(driven)).find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   /** Keeps one lane full until the requests end. */
   async #drive(
     lane: Lane,
-    prepare: (request: GenerationRequest, room: number) => Job,
+    prepare: (request: GenerationRequest, room: number) => Job | Generation,
     feed: RequestFeed,
     finished: FinishedQueue<Generation>,
     stop: AbortSignal,
@@ -190,27 +205,29 @@ class LlamaGenerator implements Generator {
       while (lane.room > 0) {
         const request = await feed.take(!lane.busy);
         if (request === undefined || stop.aborted) break;
-        lane.admit(prepare(request, lane.size));
+        const prepared = prepare(request, lane.size);
+        if ('request' in prepared) lane.admit(prepared);
+        else finished.push(prepared);
       }
       if (!lane.busy) return;
       for (const generation of await lane.step()) finished.push(generation);
     }
   }
 
-  #prepare(model: LlamaModel, request: GenerationRequest, room: number): Job {
-    const { tokens: prompt, cut } = fitPrompt(request, promptRoom(request, room), {
-      promptTokens: (messages) => [...model.tokenize(this.#render(messages), true)],
-      tokens: (text) => [...model.tokenize(text)],
-      textOf: (tokens) => model.detokenize(tokens as unknown as Parameters<LlamaModel['detokenize']>[0]),
-    });
+  /** The job; or, where the prompt does not fit into the context, what is said of it. */
+  #prepare(model: LlamaModel, request: GenerationRequest, room: number): Job | Generation {
+    const { tokens: prompt, cut } = fitPrompt(
+      request,
+      { limit: promptRoom(request, room), room },
+      {
+        promptTokens: (messages) => [...model.tokenize(this.#render(messages), true)],
+        tokens: (text) => [...model.tokenize(text)],
+        textOf: (tokens) => model.detokenize(tokens as unknown as Parameters<LlamaModel['detokenize']>[0]),
+      },
+    );
     if (prompt.length < room) return { request, prompt, promptCut: cut };
-    throw new ModelError(`the prompt has ${prompt.length} tokens, and the context holds ${room}`, {
-      id: request.id,
-      fix:
-        room < model.trainContextSize
-          ? `Choose a larger context (--context; this model can read ${model.trainContextSize} tokens).`
-          : 'Shorten the query, or use a model that reads longer prompts.',
-    });
+    const nothing = { text: '', finish: 'stop', completionTokens: 0, milliseconds: 0 } as const;
+    return { id: request.id, ...nothing, promptTokens: prompt.length, promptTooLong: true };
   }
 
   async close(): Promise<void> {

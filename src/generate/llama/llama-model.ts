@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
-import type { Llama, LlamaModel } from 'node-llama-cpp';
+import type { LlamaModel } from 'node-llama-cpp';
 import { AbortedError, isAbort, LlmQeError, ModelError, ResourceError } from '../../system/index.ts';
 import type { LoadedAdapter } from './adapters.ts';
 import { Lane } from './lane.ts';
 import { LlamaSequences } from './llama-context.ts';
-import { firstLine, openLlama, planLanes } from './llama-runtime.ts';
+import { firstLine, NativeLog, openLlama, planLanes } from './llama-runtime.ts';
+import { NativeSession } from './native-session.ts';
 
 /** How a model is run; see the options of `loadGenerator`. */
 export interface LlamaSettings {
@@ -38,6 +39,7 @@ export interface OpenLane {
 export interface OpenLlamaModel {
   model: LlamaModel;
   lanes: OpenLane[];
+  /** Waits for calls under way. */
   close(): Promise<void>;
 }
 
@@ -51,88 +53,116 @@ export async function openLlamaModel(
   settings: LlamaSettings,
   signal?: AbortSignal,
 ): Promise<OpenLlamaModel> {
-  const llama = await openLlama(settings.gpu ?? false);
-  const model = await loadModel(llama, file.path, settings, signal);
+  const session = new NativeSession();
   try {
-    const lanes = await openLanes(model, file, settings);
-    const close = async (): Promise<void> => {
-      for (const { context } of lanes.splice(0)) await context.close();
-      await model.dispose();
-    };
-    return { model, lanes, close };
+    const model = await loadModel(session, file.path, settings, signal);
+    const lanes = await openLanes(session, model, file, settings);
+    return { model, lanes, close: () => session.close() };
   } catch (error) {
-    await model.dispose();
+    await session.close();
     throw error;
   }
 }
 
-/** Loads the weights. @throws ModelError, ResourceError, AbortedError */
+/**
+ * Loads the weights.
+ * @param session what owns the model from now on
+ * @throws ModelError, ResourceError, AbortedError
+ */
 export async function loadModel(
-  llama: Llama,
+  session: NativeSession,
   path: string,
   { gpu }: LlamaSettings,
   signal: AbortSignal | undefined,
 ): Promise<LlamaModel> {
+  const llama = await openLlama(gpu ?? false);
   if (signal?.aborted) throw new AbortedError();
+  const load = () =>
+    llama.loadModel({ modelPath: path, ...(!gpu && { gpuLayers: 0 }), ...(signal && { loadSignal: signal }) });
+  const lines = new NativeLog();
   try {
-    return await llama.loadModel({
-      modelPath: path,
-      ...(!gpu && { gpuLayers: 0 }),
-      ...(signal && { loadSignal: signal }),
-    });
+    return await session.acquire(load, (model) => model.dispose());
   } catch (cause) {
     if (isAbort(cause) || signal?.aborted) throw new AbortedError();
-    throw nativeFault(cause, 'llama.cpp cannot load the model', path);
+    throw nativeFault(cause, 'llama.cpp cannot load the model', path, await lines.last());
+  } finally {
+    lines.close();
   }
 }
 
-async function openLanes(model: LlamaModel, file: LlamaFile, settings: LlamaSettings): Promise<OpenLane[]> {
+async function openLanes(
+  session: NativeSession,
+  model: LlamaModel,
+  file: LlamaFile,
+  settings: LlamaSettings,
+): Promise<OpenLane[]> {
   const { sequences = DEFAULT_SEQUENCES, threads = availableParallelism(), deterministic = false } = settings;
   const gpu = Boolean(settings.gpu) && model.gpuLayers > 0;
   const plan = planLanes({ sequences, threads, deterministic, gpu });
   const size = Math.min(settings.contextSize ?? DEFAULT_CONTEXT, model.trainContextSize);
   const promptTokensPerStep = gpu ? PROMPT_TOKENS_PER_STEP.gpu : PROMPT_TOKENS_PER_STEP.cpu;
   const { adapters, vocabularySize } = file;
-  const open: OpenLane[] = [];
-  for (let lane = 0; lane < plan.lanes; lane++) {
-    try {
-      const native = await model.createContext({
-        sequences: plan.sequencesPerLane,
-        contextSize: size,
-        batchSize: plan.sequencesPerLane + promptTokensPerStep,
-        threads: plan.threadsPerLane,
-        failedCreationRemedy: false,
-        ...(adapters.length > 0 && {
-          lora: { adapters: adapters.map(({ file: filePath, scale }) => ({ filePath, scale })) },
-        }),
-      });
-      const context = new LlamaSequences(native, { threads: plan.threadsPerLane, vocabularySize, size });
-      open.push({ context, lane: new Lane(context, laneOptions(model, promptTokensPerStep, deterministic)) });
-    } catch (cause) {
-      for (const { context } of open) await context.close();
-      const reason = `llama.cpp cannot open the model${adapters.length > 0 ? ' with its adapters' : ''}`;
-      throw nativeFault(cause, reason, file.path);
+  const lanes: OpenLane[] = [];
+  const lines = new NativeLog();
+  const create = () =>
+    model.createContext({
+      sequences: plan.sequencesPerLane,
+      contextSize: size,
+      batchSize: plan.sequencesPerLane + promptTokensPerStep,
+      threads: plan.threadsPerLane,
+      failedCreationRemedy: false,
+      ...(adapters.length > 0 && {
+        lora: { adapters: adapters.map(({ file: filePath, scale }) => ({ filePath, scale })) },
+      }),
+    });
+  try {
+    for (let lane = 0; lane < plan.lanes; lane++) {
+      const native = await session.acquire(create, (context) => context.dispose());
+      const context = new LlamaSequences(session, native, { threads: plan.threadsPerLane, vocabularySize, size });
+      lanes.push({ context, lane: new Lane(context, laneOptions(model, promptTokensPerStep, deterministic)) });
     }
+    return lanes;
+  } catch (cause) {
+    const reason = `llama.cpp cannot open the model${adapters.length > 0 ? ' with its adapters' : ''}`;
+    throw nativeFault(cause, reason, file.path, await lines.last());
+  } finally {
+    lines.close();
   }
-  return open;
 }
 
 function laneOptions(model: LlamaModel, promptTokensPerStep: number, deterministic: boolean) {
   const { isRecurrent, isHybrid, swaSize } = model.fileInsights;
   return {
     isEnd: (token: number) => model.isEogToken(token as Parameters<LlamaModel['isEogToken']>[0]),
-    textOf: (tokens: number[]) => model.detokenize(tokens as unknown as Parameters<LlamaModel['detokenize']>[0]),
+    textOf: (tokens: number[]) => textOf(model, tokens as unknown as Tokens),
     promptTokensPerStep,
     // Only a plain attention cache can be cut back to a prefix.
     sharePrefixes: !deterministic && !isRecurrent && !isHybrid && swaSize === undefined,
   };
 }
 
-/** What llama.cpp throws, as an error of ours. */
-export function nativeFault(cause: unknown, reason: string, file: string): LlmQeError {
+type Tokens = Parameters<LlamaModel['detokenize']>[0];
+
+/** Control tokens that tell thought from answer; all others are no text. */
+const TELLING = /think|channel|message|start|thought|solution/i;
+
+/** The text of what a model wrote, with those of its control tokens that mark its thoughts (Magistral, gpt-oss): they are cut later. */
+function textOf(model: LlamaModel, tokens: Tokens): string {
+  const plain = model.detokenize(tokens);
+  if (model.detokenize(tokens, true) === plain) return plain;
+  const isTelling = (token: Tokens[number]) =>
+    !model.isSpecialToken(token) || TELLING.test(model.detokenize([token], true));
+  return model.detokenize(tokens.filter(isTelling), true);
+}
+
+/**
+ * What llama.cpp throws, as an error of ours.
+ * @param said what it wrote into its log, which tells more than its error
+ */
+export function nativeFault(cause: unknown, reason: string, file: string, said: readonly string[]): LlmQeError {
   if (cause instanceof LlmQeError) return cause;
-  const detail = `${reason} (${firstLine(cause)})`;
-  if (/memory|alloc|VRAM|create context/i.test(firstLine(cause))) {
+  const detail = `${reason} (${said.length > 0 ? said.join('; ') : firstLine(cause)})`;
+  if (/memory|alloc|VRAM|create context/i.test(`${firstLine(cause)} ${said.join(' ')}`)) {
     const fix = 'Choose fewer sequences or a smaller context, or a smaller model.';
     return new ResourceError(detail, { file, fix, cause });
   }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Llama } from 'node-llama-cpp';
 import { ModelError } from '../../system/index.ts';
 
@@ -15,6 +16,8 @@ export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
   const key = String(gpu);
   const opened = runtimes.get(key) ?? load(gpu);
   runtimes.set(key, opened);
+  // What failed may be put right: the next one tries anew.
+  opened.catch(() => runtimes.delete(key));
   return opened;
 }
 
@@ -25,7 +28,9 @@ async function load(gpu: false | 'auto'): Promise<Llama> {
       build: 'never',
       gpu,
       logLevel: LlamaLogLevel.error,
-      logger: () => {},
+      logger: (_level, line) => {
+        for (const log of logs) log.add(line);
+      },
       progressLogs: false,
       maxThreads: availableParallelism(),
     });
@@ -34,6 +39,41 @@ async function load(gpu: false | 'auto'): Promise<Llama> {
       fix: 'Run `npm install` again with optional dependencies, or name a server with --generator http://HOST:PORT.',
       cause,
     });
+  }
+}
+
+/** Those that listen now. */
+const logs = new Set<NativeLog>();
+
+/** llama.cpp hands its lines over from another thread; the last ones come a moment after its error. */
+const LOG_DELAY = 50;
+const MOST_LINES = 3;
+const LONGEST_LINE = 200;
+
+/** What llama.cpp says on its log while this one listens: the reasons for its errors stand only there. */
+export class NativeLog {
+  readonly #lines: string[] = [];
+
+  constructor() {
+    logs.add(this);
+  }
+
+  add(text: string): void {
+    for (const line of text.split('\n')) {
+      const clean = line.replace(/^\s*\w+: (?=\S)/, '').trim();
+      if (clean === '' || /failed to load model|error loading model$/.test(clean)) continue;
+      this.#lines.push(clean.slice(0, LONGEST_LINE));
+    }
+  }
+
+  /** The first few lines. */
+  async last(): Promise<string[]> {
+    await sleep(LOG_DELAY);
+    return [...new Set(this.#lines)].slice(0, MOST_LINES);
+  }
+
+  close(): void {
+    logs.delete(this);
   }
 }
 

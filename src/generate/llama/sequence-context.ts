@@ -27,5 +27,4 @@ export interface SequenceContext {
   copy(target: number, source: number): Promise<void>;
   /** Cuts a sequence's cache down to its first `length` tokens; false where the architecture cannot, and all is gone. */
   trim(sequence: number, length: number): boolean;
-  close(): Promise<void>;
 }

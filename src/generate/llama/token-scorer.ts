@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import type { LlamaContext, LlamaModel } from 'node-llama-cpp';
-import { openCheckpoint } from '../../models/index.ts';
+import { checkHyperparameters, openCheckpoint } from '../../models/index.ts';
 import { throwIfAborted, UsageError } from '../../system/index.ts';
-import { type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
+import { type AdaptedModel, type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
 import { loadModel, nativeFault } from './llama-model.ts';
 import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
-import { openLlama } from './llama-runtime.ts';
+import { NativeLog } from './llama-runtime.ts';
+import { NativeSession } from './native-session.ts';
 
 export interface TokenScorerOptions {
   adapters?: readonly Adapter[] | undefined;
@@ -46,15 +47,26 @@ const TOKENS_PER_STEP = 256;
  */
 export async function openTokenScorer(path: string, options: TokenScorerOptions = {}): Promise<TokenScorer> {
   const checkpoint = await openCheckpoint(path);
-  const facts = adaptedModel(checkpoint);
-  await checkpoint.close();
-  const adapters = await findAdapters(options.adapters ?? [], facts, options.signal);
-  const model = await loadModel(await openLlama(false), path, { gpu: false }, options.signal);
+  let facts: AdaptedModel;
   try {
-    return new LlamaScorer(model, await openContext(model, adapters, options), options.signal);
+    checkHyperparameters(path, checkpoint.metadata(), checkpoint.tensors());
+    facts = adaptedModel(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+  const adapters = await findAdapters(options.adapters ?? [], facts, options.signal);
+  const session = new NativeSession();
+  const lines = new NativeLog();
+  try {
+    const model = await loadModel(session, path, { gpu: false }, options.signal);
+    const open = () => openContext(model, adapters, options);
+    const context = await session.acquire(open, (opened) => opened.dispose());
+    return new LlamaScorer(session, model, context, options.signal);
   } catch (cause) {
-    await model.dispose();
-    throw nativeFault(cause, 'llama.cpp cannot open the model', path);
+    await session.close();
+    throw nativeFault(cause, 'llama.cpp cannot open the model', path, await lines.last());
+  } finally {
+    lines.close();
   }
 }
 
@@ -79,6 +91,7 @@ async function openContext(
 }
 
 class LlamaScorer implements TokenScorer {
+  readonly #session: NativeSession;
   readonly #model: LlamaModel;
   readonly #owner: LlamaContext;
   readonly #native: NativeContext;
@@ -87,12 +100,13 @@ class LlamaScorer implements TokenScorer {
   /** One sequence at a time: there is one cache. */
   #previous: Promise<unknown> = Promise.resolve();
 
-  constructor(model: LlamaModel, context: LlamaContext, signal: AbortSignal | undefined) {
+  constructor(session: NativeSession, model: LlamaModel, context: LlamaContext, signal: AbortSignal | undefined) {
+    this.#session = session;
     const { context: native, newSampler } = nativeParts(context);
     this.#model = model;
     this.#owner = context;
     this.#native = native;
-    this.#sampler = newSampler();
+    this.#sampler = session.own(newSampler(), (sampler) => sampler.dispose());
     this.#sampler.applyConfig({ temperature: 0 });
     this.#signal = signal;
   }
@@ -114,6 +128,7 @@ class LlamaScorer implements TokenScorer {
         { fix: 'Score from the second token on at the earliest, or choose a larger context.' },
       );
     }
+    this.#session.refuseClosed();
     this.#native.disposeSequence(0);
     const scores = new Float64Array(tokens.length - from);
     // The last token has no next one: it need not be computed.
@@ -133,9 +148,10 @@ class LlamaScorer implements TokenScorer {
     scores: Float64Array,
   ): Promise<void> {
     const wanted = [...step.keys()].filter((index) => start + index + 1 >= from);
+    this.#session.refuseClosed();
     this.#native.initBatch(step.length);
     const rows = this.#native.addToBatch(0, start, Uint32Array.from(step), Uint32Array.from(wanted));
-    await this.#native.decodeBatch();
+    await this.#session.call(() => this.#native.decodeBatch());
     for (const [position, index] of wanted.entries()) {
       const next = start + index + 1;
       scores[next - from] = await this.#logProbability(rows[position]!, tokens[next]!);
@@ -145,7 +161,9 @@ class LlamaScorer implements TokenScorer {
   /** llama.cpp gives the logits of the token and of the likeliest one, and the sum of exp(logit - largest logit). */
   async #logProbability(row: number, token: number): Promise<number> {
     const filter: [number[], boolean, boolean, boolean, number] = [[token], false, false, true, 0];
-    const result = await this.#native.sampleToken(row, this.#sampler, false, false, filter, true);
+    const result = await this.#session.call(() =>
+      this.#native.sampleToken(row, this.#sampler, false, false, filter, true),
+    );
     const [likeliest, , , pairs = [], total] = result;
     const logits = new Map<number, number>();
     for (let i = 0; i + 1 < pairs.length; i += 2) logits.set(pairs[i]!, pairs[i + 1]!);
@@ -154,9 +172,7 @@ class LlamaScorer implements TokenScorer {
 
   async close(): Promise<void> {
     await this.#previous;
-    this.#sampler.dispose();
-    await this.#owner.dispose();
-    await this.#model.dispose();
+    await this.#session.close();
   }
 }
 

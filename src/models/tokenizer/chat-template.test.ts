@@ -104,3 +104,44 @@ describe('where templates are found', () => {
     expect(template?.renderPrompt(question)).toBe('<s>What is a hacksaw?</s>');
   });
 });
+
+describe('a template of unknown making is bounded', () => {
+  const render = (template: string) =>
+    new ChatTemplate(template, { file: 'model.gguf' }).render(question, { addGenerationPrompt: true });
+
+  test.each([
+    ['a huge range', '{% for i in range(100000000) %}x{% endfor %}', /range\(0, 100000000, 1\) is too long/],
+    ['a range without an end', '{% for i in range(0, 10, 0) %}x{% endfor %}', /is too long/],
+    [
+      'loops in loops',
+      '{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}',
+      /longer than 3 seconds/,
+    ],
+    ['a macro that calls itself', '{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}', /./],
+    [
+      'doubled text',
+      `{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}`,
+      /./,
+    ],
+    ['much text', `{% for i in range(2000) %}${'x'.repeat(1000)}{% endfor %}`, /makes 2000000 characters/],
+  ])('%s', (_name, template, words) => {
+    const started = performance.now();
+    let thrown: unknown;
+    try {
+      render(template);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(ModelError);
+    expect((thrown as ModelError).message).toMatch(words);
+    expect(performance.now() - started).toBeLessThan(8000);
+  });
+
+  test('ranges that count something work as in Python', () => {
+    const of = (range: string) => render(`{% for i in ${range} %}{{ i }},{% endfor %}`);
+    expect(of('range(4)')).toBe('0,1,2,3,');
+    expect(of('range(2, 5)')).toBe('2,3,4,');
+    expect(of('range(5, 0, -2)')).toBe('5,3,1,');
+    expect(of('range(3, 1)')).toBe('');
+  });
+});

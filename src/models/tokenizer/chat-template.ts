@@ -4,8 +4,14 @@ import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
 import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
-import { honourStripArguments, STRIPPING } from './template-strip.ts';
+import { runBounded } from './bounded-work.ts';
+import { REPLACEMENTS, replaceFunctions } from './template-functions.ts';
 import type { TextTokenizer } from './tokenizer.ts';
+
+/** Beyond any that was published; the largest have some 20,000 characters. */
+const LONGEST_TEMPLATE = 1 << 20;
+/** What a template may add to the messages, in characters. */
+const LONGEST_PROMPT = 1 << 20;
 
 /** One message, as every chat model's template reads it. */
 export interface TemplateMessage {
@@ -32,7 +38,7 @@ export interface RenderOptions {
 
 /**
  * A model's chat template (Jinja, as Transformers has them), with `bos_token`, `eos_token`, `raise_exception` and
- * `strftime_now`; `tools` and `documents` are none.
+ * `strftime_now`; `tools` and `documents` are none. A template comes with the model, so its time and its output are bounded.
  *
  * BOS once and only once: many templates write it themselves. So a rendered prompt is always tokenised without special
  * tokens being added ({@link tokenizePrompt}), and {@link renderPrompt} puts BOS before it where the model wants one and
@@ -48,8 +54,11 @@ export class ChatTemplate {
   constructor(template: string, tokens: TemplateTokens) {
     this.source = template;
     this.tokens = tokens;
-    this.#template = attempt(tokens.file, 'the chat template cannot be parsed', () => new Template(template));
-    honourStripArguments(this.#template);
+    this.#template = attempt(tokens.file, 'the chat template cannot be parsed', () => {
+      if (template.length > LONGEST_TEMPLATE) throw new Error(`it has ${template.length} characters`);
+      return new Template(template);
+    });
+    replaceFunctions(this.#template);
   }
 
   /**
@@ -57,18 +66,21 @@ export class ChatTemplate {
    * @throws ModelError where the template refuses them (`raise_exception`: a role it does not know, two questions in a row)
    */
   render(messages: readonly TemplateMessage[], { addGenerationPrompt, variables }: RenderOptions): string {
-    return attempt(this.tokens.file, 'the chat template refuses the messages', () =>
-      this.#template.render({
+    const longest = LONGEST_PROMPT + 2 * messages.reduce((sum, { content }) => sum + content.length, 0);
+    return attempt(this.tokens.file, 'the chat template refuses the messages', () => {
+      const text = this.#template.render({
         tools: null,
         documents: null,
-        ...STRIPPING,
+        ...REPLACEMENTS,
         ...variables,
         messages: messages.map(({ role, content }) => ({ role, content })),
         add_generation_prompt: addGenerationPrompt,
         bos_token: this.tokens.bos ?? '',
         eos_token: this.tokens.eos ?? '',
-      }),
-    );
+      });
+      if (text.length > longest) throw new Error(`it makes ${text.length} characters of them`);
+      return text;
+    });
   }
 
   /** The text that the model is to go on from, BOS included where it wants one. Tokenise it without special tokens. */
@@ -87,7 +99,7 @@ export async function tokenizePrompt(tokenizer: TextTokenizer, prompt: string): 
 
 function attempt<T>(file: string | undefined, reason: string, work: () => T): T {
   try {
-    return work();
+    return runBounded(work);
   } catch (cause) {
     throw new ModelError(`${reason} (${cause instanceof Error ? cause.message : cause})`, {
       file,

@@ -1,4 +1,5 @@
 import type { Template } from '@huggingface/jinja';
+import { boundedRange } from './bounded-work.ts';
 
 /** Names under which {@link STRIPPING} stands among a template's variables; no template has such names of its own. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -7,12 +8,18 @@ const NAMES: Readonly<Record<string, string>> = {
   rstrip: '__strip_end',
 };
 
+/** Stands for `range`, which the template engine makes without a bound and lets nobody replace. */
+const RANGE = '__bounded_range';
+
 /** Python's `strip`, `lstrip` and `rstrip` with the characters that are to go, as functions for a template. */
-export const STRIPPING: Readonly<Record<string, (text: string, characters: string) => string>> = {
+const STRIPPING: Readonly<Record<string, (text: string, characters: string) => string>> = {
   __strip_both: (text, characters) => stripEnd(stripStart(text, characters), characters),
   __strip_start: stripStart,
   __strip_end: stripEnd,
 };
+
+/** Variables that a template needs whose functions were replaced. */
+export const REPLACEMENTS: Readonly<Record<string, unknown>> = { ...STRIPPING, [RANGE]: boundedRange };
 
 function stripStart(text: string, characters: string): string {
   const letters = [...text];
@@ -32,9 +39,10 @@ interface Node {
 
 /**
  * Makes `text.lstrip('\n')` and its like a call of {@link STRIPPING}: the template engine overlooks their argument and
- * would cut spaces off as well, which Qwen 3's template must not. Changes the parsed template in place.
+ * would cut spaces off as well, which Qwen 3's template must not. `range` becomes one with a bound. Changes the parsed template in
+ * place.
  */
-export function honourStripArguments(template: Template): void {
+export function replaceFunctions(template: Template): void {
   visit(template.parsed);
 }
 
@@ -45,7 +53,12 @@ function visit(node: unknown): void {
   }
   if (!isNode(node)) return;
   if (node.type === 'CallExpression') rewrite(node);
-  for (const value of Object.values(node)) visit(value);
+  if (node.type === 'Identifier' && node.value === 'range') node.value = RANGE;
+  for (const [key, value] of Object.entries(node)) {
+    // `x.range` is a field of x, and no name.
+    const isField = node.type === 'MemberExpression' && key === 'property' && node.computed !== true;
+    if (!isField) visit(value);
+  }
 }
 
 function rewrite(call: Node): void {
