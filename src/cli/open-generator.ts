@@ -9,7 +9,7 @@ import {
   readPrompt,
   TASKS,
 } from '../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore } from '../models/index.ts';
+import { DEFAULT_GENERATOR, ModelStore, resolveAdapter } from '../models/index.ts';
 import { offlineOption, retrievalSettings } from '../retrieve/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions, serverOrNameSchema } from '../servers/index.ts';
 import { refuseServerOffline, UsageError } from '../system/index.ts';
@@ -33,7 +33,7 @@ export const generatorOptions = {
   adapter: z
     .array(z.string())
     .default([])
-    .describe("LoRA adapter for the embedded model: PEFT's folder, or GGUF (repeatable)")
+    .describe("LoRA adapter for the embedded model: PEFT's folder, GGUF, or hf:owner/name (repeatable)")
     .meta({ valueName: 'DIR|FILE' }),
   chatTemplateKwargs: z
     .string()
@@ -135,13 +135,22 @@ export async function openGenerator(
     sequences: given.sequences ?? SEQUENCES,
     threads: given.threads ?? availableParallelism(),
     contextSize: given.context ?? given.maxTokens + 512,
-    adapters: given.adapter.map((path) => ({ path })),
+    adapters: await resolveAdapters(given, { signal, progress }),
     chatTemplateKwargs: given.chatTemplateKwargs,
     deterministic: given.deterministic,
     gpu: given.gpu ? 'auto' : false,
     progress,
     signal,
   });
+}
+
+async function resolveAdapters(
+  { adapter, offline }: Pick<GeneratorChoice, 'adapter' | 'offline'>,
+  { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
+): Promise<{ path: string }[]> {
+  const paths = [];
+  for (const name of adapter) paths.push({ path: await resolveAdapter(name, { offline, signal, progress }) });
+  return paths;
 }
 
 /** How tokens are drawn, out of the command line's words. */

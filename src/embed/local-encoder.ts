@@ -29,7 +29,7 @@ const MOST_WORKERS = 8;
 const SHARED_WEIGHTS = 200e6;
 
 /** The longest text that a model folder without a limit of its own allows; Transformers writes 1e30 for "none". */
-const tokenizerLimitSchema = z.object({ model_max_length: z.number().positive().optional() });
+const tokenizerLimitSchema = z.object({ model_max_length: z.number().positive().nullish() });
 const configNameSchema = z.object({ _name_or_path: z.string().optional() });
 
 interface Recipe {

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { resolveAdapter } from '../../src/models/store/hub-adapter.ts';
 import { ModelStore, type ModelStoreOptions, type PullOptions } from '../../src/models/store/store.ts';
 import { LlmQeError, sha256 } from '../../src/system/index.ts';
 import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../support/fake-hub.ts';
@@ -289,4 +290,58 @@ describe("the hub's own cache", () => {
     await writeFile(blob, 'weights');
     expect((await open(undefined, { offline: true }).resolve('hf:owner/name')).path).toBe(folder);
   });
+});
+
+describe('an adapter on the hub', () => {
+  const ADAPTER = { 'adapter_config.json': '{}', 'adapter_model.safetensors': 'factors', 'README.md': 'x' };
+  const resolve = (hub: FakeHub | undefined, name = 'hf:owner/name', offline?: boolean) =>
+    resolveAdapter(name, {
+      home: join(home, 'store'),
+      offline,
+      environment: { HF_ENDPOINT: hub?.url ?? 'http://127.0.0.1:9', HF_HOME: join(home, 'hf') },
+    });
+
+  test('is fetched with its two files, once, and found offline', async () => {
+    const hub = await serve(ADAPTER);
+    const path = await resolve(hub);
+    expect((await readdir(path)).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'manifest.json']);
+    expect(await resolve(undefined, 'hf:owner/name', true)).toBe(path);
+    await writeFile(join(path, 'adapter_model.safetensors'), 'FACTORS');
+    expect((await failure(resolve(undefined, 'hf:owner/name', true))).message).toContain('switched off by --offline');
+    await resolve(hub);
+    expect(await readFile(join(path, 'adapter_model.safetensors'), 'utf8')).toBe('factors');
+  });
+
+  test('is taken from the cache of the hub, and a path stays what it is', async () => {
+    const repository = join(home, 'hf/hub/models--owner--name');
+    await put(repository, { 'refs/main': COMMIT });
+    const folder = await put(join(repository, 'snapshots', COMMIT), ADAPTER);
+    expect(await resolve(undefined, 'hf:owner/name', true)).toBe(folder);
+    expect(await resolve(undefined, './my-adapter')).toBe('./my-adapter');
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['of a whole model', { ...BESIDE, 'model.safetensors': 'w' }, 'holds no adapter'],
+    ['as a pickle', { 'adapter_config.json': '{}', 'adapter_model.bin': 'p' }, 'as adapter_model.bin only'],
+    ['that leads outside', { ...ADAPTER, '../evil': 'x' }, 'outside the repository'],
+  ])('%s is refused before anything is fetched', async (_what, files, reason) => {
+    const hub = await serve(files);
+    expect((await failure(resolve(hub))).message).toContain(reason);
+    expect(hub.storage.requests).toEqual([]);
+  });
+
+  test.each(['hf:owner', 'hf:owner/name/x.gguf', 'hf:owner/name@../x'])('%s is no name of one', async (name) => {
+    await failure(resolve(undefined, name));
+  });
+});
+
+test('the old layout of sentence-transformers is named', async () => {
+  const folder = await put(join(home, 'old'), {
+    'modules.json': '[{"path":"0_Transformer","type":"sentence_transformers.models.Transformer"}]',
+    '0_Transformer/pytorch_model.bin': 'w',
+    '0_Transformer/config.json': '{}',
+  });
+  const error = await failure(open().resolve(folder, { kind: 'encoder' }));
+  expect(error.message).toContain('the old layout of sentence-transformers');
+  expect(error.fix).toContain('0_Transformer');
 });

@@ -9,6 +9,7 @@ import {
   GGUF_TYPES,
   type LoraAdapter,
   readAdapter,
+  resolveAdapter,
   sourceSettings,
   withSource,
   writeAdapter,
@@ -62,9 +63,10 @@ export const command = defineCommand({
   },
   async run(given, { signal, progress, say, json }) {
     checkTypes(given);
-    const { base, adapter, to, out } = given;
-    const weights = adapter === undefined ? undefined : await readAdapter(adapter);
-    const path = await locateBase(base, given.offline, { signal, progress });
+    const { base, adapter, to, out, offline } = given;
+    const folder = adapter && (await resolveAdapter(adapter, { offline, signal, progress }));
+    const weights = folder === undefined ? undefined : await readAdapter(folder);
+    const path = await locateBase(base, offline, { signal, progress });
     await WRITERS[to](given, { base: path, adapter: weights, adapterFile: adapter, signal, progress });
     say(`${out}: ${base}${adapter === undefined ? '' : ` with ${adapter}`}, ${to}`);
     json({ out, base: path, adapter, to });

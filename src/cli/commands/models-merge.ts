@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EXPORT_DTYPES, exportSafetensors, readAdapter } from '../../models/index.ts';
+import { EXPORT_DTYPES, exportSafetensors, readAdapter, resolveAdapter } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
 import { adapterFiles } from '../command-files.ts';
@@ -44,7 +44,7 @@ export const command = defineCommand({
     outputFolders: { '--out': out },
   }),
   async run({ base, adapter, out, dtype, maxShard, offline }, { signal, progress, say, json }) {
-    const weights = await readAdapter(adapter);
+    const weights = await readAdapter(await resolveAdapter(adapter, { offline, signal, progress }));
     const path = await locateBase(base, offline, { signal, progress });
     const maxShardBytes = maxShard * 1e9;
     await exportSafetensors(out, {

@@ -70,13 +70,40 @@ export async function readAdapter(folder: string): Promise<LoraAdapter> {
 async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors']> {
   const tensors: LoraAdapter['tensors'] = new Map();
   for (const { name, shape } of checkpoint.tensors()) {
-    if (!name.startsWith(PREFIX) || !/\.lora_[AB]\.weight$/.test(name)) {
+    const plain = plainName(name);
+    if (plain === undefined) {
       const reason = 'is not a factor of a plain LoRA adapter of linear layers (lora_A.weight, lora_B.weight)';
       throw new ModelError(reason, { file: checkpoint.path, id: name, fix: 'Train it on linear layers alone.' });
     }
-    tensors.set(name.slice(PREFIX.length), { shape, data: await checkpoint.read(name) });
+    if (tensors.has(plain)) {
+      const fix = 'Save one adapter alone with PEFT (save_pretrained with selected_adapters).';
+      throw new ModelError('the file holds several adapters', { file: checkpoint.path, id: name, fix });
+    }
+    const data = await checkpoint.read(name);
+    refuseUnreal(checkpoint.path, name, data);
+    tensors.set(plain, { shape, data });
   }
   return tensors;
+}
+
+/** `lora_A.weight`, or with the adapter's name between, as a raw state dictionary has it: `lora_A.default.weight`. */
+const FACTOR = /\.lora_([AB])(?:\.[\w-]+)?\.weight$/;
+
+/** The name of a factor without PEFT's prefix and the adapter's own name; undefined for anything else. */
+function plainName(name: string): string | undefined {
+  if (!name.startsWith(PREFIX) || !FACTOR.test(name)) return undefined;
+  return name.slice(PREFIX.length).replace(FACTOR, '.lora_$1.weight');
+}
+
+/** Factors that are no numbers would make none of the whole model, in silence. */
+function refuseUnreal(file: string, id: string, data: Float32Array): void {
+  const unreal = data.find((value) => !Number.isFinite(value));
+  if (unreal === undefined) return;
+  throw new ModelError(`holds ${unreal}: the training that wrote it has failed`, {
+    file,
+    id,
+    fix: 'Take an earlier checkpoint, or train again with a lower learning rate.',
+  });
 }
 
 /**

@@ -93,6 +93,8 @@ function wrongCount(place: string, name: string, stated: number, named: number):
 function onlyGguf({ place, names }: FileListing): string {
   const models = new Set(names.filter((name) => name.endsWith('.gguf')).map((name) => partsOfGguf(name)?.[0] ?? name));
   const [first] = models;
+  const old = names.find((name) => /^0_[A-Za-z]+\/(model\.safetensors|pytorch_model\.bin)$/.test(name));
+  if (first === undefined && old !== undefined) throw oldLayout(place, old);
   if (first === undefined)
     throw new ModelError(
       `${place} holds no checkpoint: no weights that can be read (model.safetensors, pytorch_model.bin or .gguf)`,
@@ -101,6 +103,13 @@ function onlyGguf({ place, names }: FileListing): string {
   if (models.size === 1) return first;
   throw new ModelError(`${place} holds ${models.size} GGUF files, and which one is meant is not clear`, {
     fix: `Name one of them at the end of the path: ${shortList([...models])}.`,
+  });
+}
+
+function oldLayout(place: string, name: string): ModelError {
+  const folder = name.slice(0, name.indexOf('/'));
+  return new ModelError(`${place} has the old layout of sentence-transformers, with the network in ${folder}`, {
+    fix: `Load it with a present sentence-transformers and save it again; or move the files of ${folder} up, and set its "path" in modules.json to "".`,
   });
 }
 

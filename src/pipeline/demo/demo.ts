@@ -11,7 +11,7 @@ import {
   type Topics,
 } from '../../evaluate/index.ts';
 import type { PromptTemplate, Sampling } from '../../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
+import { DEFAULT_GENERATOR, ModelStore, resolveAdapter } from '../../models/index.ts';
 import {
   type AlphaSource,
   buildReport,
@@ -45,7 +45,7 @@ export interface DemoSettings {
   /** How many of the test queries are expanded and searched. */
   evaluated: number;
   generator: string;
-  /** LoRA adapters of the generator: PEFT's folders, or GGUF. */
+  /** LoRA adapters of the generator: PEFT's folders, GGUF, or hf:owner/name. */
   adapters: readonly string[];
   encoder: string;
   maxTokens: number;
@@ -93,7 +93,11 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
   await checkReportFile(reportFile);
   const store = new ModelStore({ offline: settings.offline, progress });
   await store.resolve(settings.encoder, { kind: 'encoder', signal });
-  const generator = await store.resolve(settings.generator, { kind: 'generator', signal });
+  const generator = await store.resolve(settings.generator, { kind: 'generator', formats: ['gguf'], signal });
+  const adapters: string[] = [];
+  for (const name of settings.adapters) {
+    adapters.push(await resolveAdapter(name, { offline: settings.offline, signal, progress }));
+  }
   const dataFolder = join(settings.folder, 'wordnet');
   await buildWordnetDataset({ out: dataFolder, corpus: settings.corpus, ...settings.splits }, { signal, progress });
   const dataset = await BeirDataset.open(dataFolder);
@@ -101,7 +105,7 @@ export async function runDemo(settings: DemoSettings, options: DemoOptions = {})
   const writing = await writingOf(settings);
   const promptFile = join(settings.folder, 'prompt.txt');
   await writeDurably(promptFile, `${writing.prompt.text}\n`);
-  const expanded = await expandTopics(raw, generator, { ...settings, ...writing }, { signal, progress });
+  const expanded = await expandTopics(raw, generator, { ...settings, ...writing, adapters }, { signal, progress });
   const retrieval = defaultRetrievalSettings({
     encoder: settings.encoder,
     alpha: settings.alpha,

@@ -1,0 +1,99 @@
+import { rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import {
+  cacheHome,
+  ModelError,
+  makeFolder,
+  type Progress,
+  SILENT,
+  syncFolder,
+  whatForbids,
+  withFileLock,
+} from '../../system/index.ts';
+import { HubSource } from './sources/hub.ts';
+import { findSnapshot } from './sources/hub-cache.ts';
+import { parseHubReference } from './sources/hub-reference.ts';
+import { readHubSettings } from './sources/hub-settings.ts';
+import { recordFile } from './sources/source.ts';
+import { findSizeFault, MODEL_CACHE, readManifest, writeManifest } from './store-manifest.ts';
+import { offlineError, planHub, unknownModel } from './store-plan.ts';
+
+export interface AdapterOptions {
+  home?: string | undefined;
+  /** See `whatForbids`. */
+  offline?: boolean | undefined;
+  environment?: NodeJS.ProcessEnv | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/** What PEFT writes, and what is read of it. */
+const FILES = ['adapter_config.json', 'adapter_model.safetensors'];
+
+/**
+ * The path of a LoRA adapter: `hf:owner/name[@revision]` is fetched into the store (or taken from the hub's own cache),
+ * everything else is a path already.
+ * @throws ModelError if the hub has no such adapter, or if it is not there and connections are forbidden; NetworkError
+ */
+export async function resolveAdapter(name: string, options: AdapterOptions = {}): Promise<string> {
+  if (!name.startsWith('hf:')) return name;
+  const reference = parseHubReference(name);
+  if (reference === undefined || reference.file !== undefined) throw unknownModel(name);
+  const { environment = process.env, signal, progress = SILENT } = options;
+  const plan = planHub(name, reference);
+  const place = join(MODEL_CACHE.folder(options.home ?? cacheHome(environment)), `adapter-${plan.folder}`);
+  if (await isStored(place)) return place;
+  const settings = await readHubSettings(environment);
+  const snapshot = await findSnapshot(settings.cache, reference);
+  if (snapshot !== undefined && FILES.every((file) => snapshot.names.includes(file))) return snapshot.folder;
+  const forbids = whatForbids('downloads', options.offline, environment);
+  if (forbids !== undefined) throw offlineError(plan, forbids);
+  await makeFolder(dirname(place));
+  const fetchOnce = async () => {
+    if (await isStored(place)) return;
+    const source = new HubSource(settings, reference);
+    await refuseOtherRepositories(source, signal);
+    const work = `${place}.fetching`;
+    await makeFolder(work);
+    const wanted = FILES.map((path) => ({ path }));
+    const files = await source.fetch({ folder: work, files: wanted, formats: undefined, signal, progress });
+    const fetched = new Date().toISOString();
+    const manifest = {
+      version: 1 as const,
+      name,
+      source: source.label,
+      format: 'safetensors' as const,
+      fetched,
+      files,
+    };
+    await writeManifest(work, manifest);
+    await rm(place, { recursive: true, force: true });
+    await rename(work, place);
+    await syncFolder(dirname(place));
+  };
+  await withFileLock(`${place}.lock`, fetchOnce, { signal, progress, what: `fetches ${name}` });
+  return place;
+}
+
+/** An adapter is small: its bytes are held against the manifest each time. */
+async function isStored(place: string): Promise<boolean> {
+  const manifest = await readManifest(place);
+  if (manifest === undefined || (await findSizeFault(place, manifest)) !== undefined) return false;
+  for (const { path, sha256 } of manifest.files) {
+    if ((await recordFile(place, path))?.sha256 !== sha256) return false;
+  }
+  return true;
+}
+
+async function refuseOtherRepositories(source: HubSource, signal: AbortSignal | undefined): Promise<void> {
+  const names = (await source.list(signal)).siblings.map(({ rfilename }) => rfilename);
+  if (FILES.every((file) => names.includes(file))) return;
+  const hasConfig = names.includes(FILES[0]!);
+  const reason = hasConfig
+    ? `${source.label} holds an adapter without ${FILES[1]}${names.includes('adapter_model.bin') ? ' (as adapter_model.bin only)' : ''}`
+    : `${source.label} holds no adapter in PEFT's layout (no ${FILES[0]})`;
+  const fix = hasConfig
+    ? 'Load it with PEFT and save it again (save_pretrained writes safetensors), and name that folder.'
+    : 'Name the repository of the adapter itself; a whole model is given as the generator or base.';
+  throw new ModelError(reason, { fix });
+}
