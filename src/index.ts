@@ -141,6 +141,7 @@ export {
   AdamW,
   DivergedError,
   PreferenceTask,
+  prepareGeneratorForTrl,
   SupervisedTask,
   type TrainingResult,
   type TrainingSettings,

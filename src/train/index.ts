@@ -42,6 +42,7 @@ export {
 } from './loop/training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 export {
+  prepareGeneratorForTrl,
   type TrainGeneratorWithTrlOptions,
   type TrainGeneratorWithTrlResult,
   trainGeneratorWithTrl,

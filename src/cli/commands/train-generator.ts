@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { type PairReading, readPairs } from '../../data/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
-import { sha256File } from '../../system/index.ts';
+import { sha256File, UsageError } from '../../system/index.ts';
 import {
   describeSkipped,
   generatorTrainingShape,
+  prepareGeneratorForTrl,
   RENAMED_GENERATOR_SETTINGS,
   RENAMED_TRL_SETTINGS,
   type TrainGeneratorOptions,
@@ -37,6 +38,10 @@ const options = z.object({
     .default('local')
     .describe('what trains: this program, or TRL, which must be installed, on several GPUs or machines'),
   ...trlShape,
+  writeOnly: z
+    .boolean()
+    .default(false)
+    .describe('with --engine trl: write data, configuration and script, and train elsewhere; needs no TRL here'),
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -66,6 +71,10 @@ export const command = defineCommand({
       'the same by TRL on eight GPUs',
     ],
     [
+      'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --dtype bfloat16 --write-only',
+      'the files for a cluster: TRL need not be here',
+    ],
+    [
       'llm-qe train generator --pairs pairs.jsonl --out runs/sft --method sft',
       'the baseline: learn to write the chosen side',
     ],
@@ -78,6 +87,9 @@ export const command = defineCommand({
   }),
   async run(given, context) {
     const { signal, progress } = context;
+    if (given.writeOnly && given.engine !== 'trl') {
+      throw new UsageError('--write-only is for --engine trl', { fix: 'Add --engine trl.' });
+    }
     const pairs = await readAll(given.pairs, given, context);
     const dev = given.dev === undefined ? undefined : await readAll(given.dev, given, context);
     const store = new ModelStore({ offline: given.offline, progress });
@@ -99,7 +111,8 @@ export const command = defineCommand({
       signal,
       progress,
     };
-    if (given.engine === 'local') print(await trainGenerator(training), given, context);
+    if (given.writeOnly) await printFiles(training, given, context);
+    else if (given.engine === 'local') print(await trainGenerator(training), given, context);
     else printTrl(await trainByTrl(training, given, context), given, context);
   },
 });
@@ -121,6 +134,29 @@ function trainByTrl(
     for (const line of commands) say(`  ${line}`);
   };
   return trainGeneratorWithTrl({ ...training, engine: trlSettings.parse(given), onCommands });
+}
+
+async function printFiles(
+  training: TrainGeneratorOptions,
+  given: Options,
+  { json, say }: CommandContext,
+): Promise<void> {
+  const { folder, script, commands, plan, train, dev } = await prepareGeneratorForTrl({
+    ...training,
+    engine: trlSettings.parse(given),
+  });
+  json({ folder, script, commands, steps: plan.steps, train, dev, engine: 'trl' });
+  if (given.json) return;
+  say(`wrote ${folder}: ${given.method} on ${train.pairs} pairs, ${dev.pairs} held out, ${plan.steps} steps`);
+  const count = commands.length;
+  say(
+    count === 1
+      ? 'where TRL is, in that folder:'
+      : `on ${count} machines where TRL is, in that folder, from the first to the last:`,
+  );
+  for (const rank of commands.keys()) say(`  sh train.sh${count === 1 ? '' : ` ${rank}`}`);
+  if (!plan.model.startsWith('.')) say(`  MODEL=FOLDER before it if the base does not lie at ${plan.model} there`);
+  say('then the same command without --write-only, on the folder as it came back, takes the adapter over');
 }
 
 function printTrl(result: TrainGeneratorWithTrlResult, given: Options, context: CommandContext): void {

@@ -1,5 +1,5 @@
 import { availableParallelism, hostname } from 'node:os';
-import { makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
+import { isThere, makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
 import { openGeneratorBase } from '../generator/generator-base.ts';
 import {
   countsOf,
@@ -11,7 +11,7 @@ import {
 import { type GeneratorTrainingSettings, parseGeneratorSettings } from '../generator/generator-settings.ts';
 import { watchSteps } from '../generator/preference-watch.ts';
 import { manifestFile, type TrainGeneratorOptions, trainingSettings } from '../generator/train-generator.ts';
-import { type TrlOptions, type TrlResult, trainWithTrl } from './trl-engine.ts';
+import { prepareTrl, type TrlFiles, type TrlOptions, type TrlResult, trainWithTrl } from './trl-engine.ts';
 import type { TrlJob } from './trl-plan.ts';
 import type { TrlSettingsInput } from './trl-settings.ts';
 
@@ -50,6 +50,22 @@ export async function trainGeneratorWithTrl(
   const result = { ...trained, train, dev, manifestFile: manifestFile(folder), seconds };
   await writeManifest(result, settings, options);
   return result;
+}
+
+/**
+ * Writes all that TRL needs for the same training, and starts nothing; TRL need not be installed here. Once the folder is back with
+ * TRL's last checkpoint, {@link trainGeneratorWithTrl} on it reads the result back.
+ * @throws as {@link trainGeneratorWithTrl}, but for what TRL itself does
+ */
+export async function prepareGeneratorForTrl(
+  options: TrainGeneratorWithTrlOptions,
+): Promise<TrlFiles & { train: PairCounts; dev: PairCounts }> {
+  const settings = parseGeneratorSettings(options.settings ?? {});
+  refuseFull(settings);
+  const { pairs, train, dev } = await choosePairs(settings, options);
+  const { out: folder, base, engine, signal, progress } = options;
+  const files = await prepareTrl({ base, ...trlJobOf(settings, pairs, engine) }, { folder, signal, progress });
+  return { ...files, train, dev };
 }
 
 /** What TRL is asked for. @throws UsageError where all weights are to be trained */
@@ -99,13 +115,13 @@ async function writeManifest(
   settings: GeneratorTrainingSettings,
   { base: { name, fingerprint, source }, pairs, devPairs, engine, about, out }: TrainGeneratorWithTrlOptions,
 ): Promise<void> {
-  // A finished run that is read back was told of when it ended.
-  if (installation === undefined) return;
+  // A finished run that is read back was told of when it ended, unless it ended elsewhere.
+  if (installation === undefined && (await isThere(file))) return;
   const document = {
     stage: 'train generator',
     version: packageVersion(),
     settings,
-    engine: { name: 'trl', settings: engine ?? {}, versions: installation.versions },
+    engine: { name: 'trl', settings: engine ?? {}, versions: installation?.versions },
     base: { name, fingerprint, source },
     inputs: { ...pairHashes({ pairs, devPairs }), ...about },
     counts: { train, dev },

@@ -21,7 +21,11 @@ type Rule = (plan: TrlPlan) => Record<string, YamlValue | undefined>;
  */
 export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   // The model and its adapter.
-  base: ({ model, engine }) => ({ model_name_or_path: model, dtype: 'float32', bf16: engine.precision === 'bfloat16' }),
+  base: ({ model, engine }) => ({
+    model_name_or_path: model,
+    dtype: engine.dtype,
+    bf16: engine.precision === 'bfloat16',
+  }),
   loraR: ({ lora }) => ({ use_peft: true, lora_r: lora.loraR }),
   loraAlpha: ({ lora }) => ({ lora_alpha: lora.loraAlpha }),
   loraDropout: ({ lora }) => ({ lora_dropout: lora.loraDropout }),

@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { access, chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,11 @@ import { type LoraSettings, loraConfig } from '../generator/generator-step.ts';
 import { DivergedError } from '../loop/errors.ts';
 import { readMetrics } from '../loop/metrics.ts';
 import { processMark } from './process-tree.ts';
-import { type TrainGeneratorWithTrlOptions, trainGeneratorWithTrl } from './train-generator-with-trl.ts';
+import {
+  prepareGeneratorForTrl,
+  type TrainGeneratorWithTrlOptions,
+  trainGeneratorWithTrl,
+} from './train-generator-with-trl.ts';
 import { prepareTrl, type TrlOptions, trainWithTrl } from './trl-engine.ts';
 import { findTrl } from './trl-installation.ts';
 import { parseTrainerState } from './trl-log.ts';
@@ -253,6 +258,54 @@ describe('a generator', () => {
 
   test('of which all weights are to be trained is refused', async () => {
     await expect(trained({ settings: { ...settings, full: true } })).rejects.toThrow(/full: only adapters/);
+  });
+});
+
+describe('a generator that is trained elsewhere', () => {
+  const settings = {
+    maxLength: 128,
+    batchSize: 2,
+    maxSteps: 6,
+    evalSteps: 3,
+    saveSteps: 3,
+    learningRate: 2e-3,
+    loraR: 4,
+  };
+  const options = (): TrainGeneratorWithTrlOptions => ({
+    ...{ base: BASE, pairs: pairs(6), devPairs: [pair('a'), pair('b')], out: folder, settings },
+    ...{ engine: { hardware: 'cpu', dtype: 'bfloat16' }, environment: { PATH: '' } },
+  });
+
+  test('needs no TRL here: files and a script are written, and the result is read back', async () => {
+    const { script, commands, plan, train } = await prepareGeneratorForTrl(options());
+    expect(commands).toEqual(['trl dpo --config trl.yaml --accelerate_config accelerate-0.yaml']);
+    expect([plan.steps, train.pairs]).toEqual([6, 6]);
+    expect(await readFile(join(folder, 'trl.yaml'), 'utf8')).toContain('dtype: "bfloat16"');
+    await expect(trainGeneratorWithTrl(options())).rejects.toThrow(/TRL is not installed/);
+    const bin = join(folder, 'bin');
+    await mkdir(bin);
+    await writeFile(join(bin, 'trl'), '#!/bin/sh\nprintf "%s\\n" "$PWD" "$@" > words.txt\n', { mode: 0o755 });
+    const start = (environment: Record<string, string>, ...words: string[]) => {
+      const env = { PATH: `${bin}:${process.env.PATH}`, ...environment };
+      expect(spawnSync('sh', [script, ...words], { env, cwd: home }).status).toBe(0);
+      return readFileSync(join(folder, 'words.txt'), 'utf8').trim().split('\n').slice(1).join(' ');
+    };
+    expect(start({})).toBe('dpo --config trl.yaml --accelerate_config accelerate-0.yaml');
+    await mkdir(join(folder, 'output', 'checkpoint-3'), { recursive: true });
+    await mkdir(join(folder, 'output', 'checkpoint-12'));
+    expect(start({ MODEL: '/their/base' }, '1')).toBe(
+      'dpo --config trl.yaml --accelerate_config accelerate-1.yaml --model_name_or_path /their/base --resume_from_checkpoint output/checkpoint-12',
+    );
+  });
+
+  test('is taken over when the folder is back, and its manifest is written', async () => {
+    await trainGeneratorWithTrl({ ...options(), environment: environment() });
+    await rm(join(folder, 'manifest.json'));
+    await rm(join(folder, 'adapter'), { recursive: true });
+    const result = await trainGeneratorWithTrl(options());
+    expect(result).toMatchObject({ steps: 6, installation: undefined });
+    const manifest = JSON.parse(await readFile(result.manifestFile, 'utf8'));
+    expect(manifest).toMatchObject({ engine: { name: 'trl' }, result: { steps: 6 } });
   });
 });
 

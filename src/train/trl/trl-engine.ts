@@ -21,12 +21,13 @@ import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
 import { hashList } from '../loop/run-identity.ts';
 import { LEDGER_FILE, TRL_JOB_FILE } from '../loop/training-folder.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
-import { trlCommands, writeTrlFiles } from './trl-files.ts';
+import { SCRIPT_FILE, trlCommands, writeTrlFiles } from './trl-files.ts';
 import { findTrl, type TrlInstallation } from './trl-installation.ts';
 import { readTrainerState, type TrainerState } from './trl-log.ts';
 import { TrlMetrics } from './trl-metrics.ts';
 import { planTrl, type TrlJob, type TrlPlan } from './trl-plan.ts';
 import { CACHE_FOLDER, endLeftOver, runTrl } from './trl-process.ts';
+import { parseTrlSettings } from './trl-settings.ts';
 
 export interface TrlOptions {
   /** Takes all files of the run. A run that was cut off goes on in its folder. */
@@ -59,6 +60,8 @@ export interface TrlFiles {
   folder: string;
   /** The line to type in that folder on each machine, the first machine's first. */
   commands: string[];
+  /** A shell script that does the same on a machine without this program, and goes on behind the last checkpoint. */
+  script: string;
   plan: TrlPlan;
 }
 
@@ -93,7 +96,7 @@ export async function prepareTrl(
   await agreeOnJob(folder, job);
   const plan = planTrl(job, await modelFolder(job, { folder, signal, progress }));
   await writeTrlFiles(folder, job, plan);
-  return { folder, commands: trlCommands(plan), plan };
+  return { folder, commands: trlCommands(plan), script: join(folder, SCRIPT_FILE), plan };
 }
 
 async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
@@ -220,7 +223,7 @@ function identityOf(job: TrlJob): Record<string, unknown> {
 
 /** The base as a Transformers folder; one is made of a GGUF file. @throws ModelError */
 async function modelFolder(
-  { base }: TrlJob,
+  { base, engine }: TrlJob,
   { folder, signal, progress }: Pick<TrlOptions, 'folder' | 'signal' | 'progress'>,
 ): Promise<string> {
   if ((await stat(base.path)).isDirectory()) {
@@ -228,7 +231,8 @@ async function modelFolder(
     return resolve(base.path);
   }
   const exported = join(folder, BASE_FOLDER);
-  if (!(await isFolder(exported))) await exportSafetensors(exported, { base: base.path, signal, progress });
+  const { dtype } = parseTrlSettings(engine);
+  if (!(await isFolder(exported))) await exportSafetensors(exported, { base: base.path, dtype, signal, progress });
   await checkFolder(exported);
   return `./${BASE_FOLDER}`;
 }

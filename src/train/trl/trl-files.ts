@@ -3,15 +3,16 @@ import type { PairRecord } from '../../data/index.ts';
 import { writeJsonl } from '../../files/index.ts';
 import { isThere, makeFolder, writeDurably } from '../../system/index.ts';
 import { accelerateConfig } from './accelerate-config.ts';
-import { DATA_FOLDER, trlArguments } from './trl-arguments.ts';
+import { DATA_FOLDER, OUTPUT_FOLDER, trlArguments } from './trl-arguments.ts';
 import { exampleOrder, type TrlJob, type TrlPlan } from './trl-plan.ts';
 import { toYaml } from './yaml.ts';
 
 const CONFIG_FILE = 'trl.yaml';
+export const SCRIPT_FILE = 'train.sh';
 
 /**
  * Writes what TRL's command line reads, into the folder of a run: the examples (`data/train.jsonl`, `data/test.jsonl`),
- * `trl.yaml`, and `accelerate-<machine>.yaml` for each machine. Paths inside the folder are relative to it.
+ * `trl.yaml`, `accelerate-<machine>.yaml` for each machine, and `train.sh`, which starts a machine's part. Paths inside the folder are relative to it.
  * @throws UsageError, ResourceError
  */
 export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan): Promise<void> {
@@ -27,6 +28,19 @@ export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan):
   for (let rank = 0; rank < plan.engine.machines; rank++) {
     await writeDurably(join(folder, accelerateFile(rank)), toYaml(accelerateConfig(plan.engine, rank)));
   }
+  await writeDurably(join(folder, SCRIPT_FILE), scriptOf(job.method));
+}
+
+/** What a cluster runs that has TRL and not this program. */
+function scriptOf(method: TrlJob['method']): string {
+  return `#!/bin/sh
+# Trains with TRL where the trl command is: sh ${SCRIPT_FILE} [NUMBER OF THE MACHINE, FROM 0]
+# MODEL=FOLDER_OR_NAME names the base if it lies elsewhere than ${CONFIG_FILE} says. A run that was cut off goes on.
+cd "$(dirname "$0")" || exit 1
+last=$(ls -d ${OUTPUT_FOLDER}/checkpoint-* 2>/dev/null | sort -t - -k 2 -n | tail -n 1)
+exec trl ${method} --config ${CONFIG_FILE} --accelerate_config "accelerate-\${1:-0}.yaml" \
+  \${MODEL:+--model_name_or_path "$MODEL"} \${last:+--resume_from_checkpoint "$last"}
+`;
 }
 
 /** A file that is there is whole, and TRL knows it again by its time: it is left as it is. */

@@ -30,6 +30,12 @@ export const trlShape = {
     .enum(['auto', 'float32', 'bfloat16'])
     .default('auto')
     .describe('of the matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
+  dtype: z
+    .enum(['float32', 'bfloat16'])
+    .default('float32')
+    .describe(
+      'in which the weights of the base are kept; bfloat16 takes half the memory, and the adapter stays in float32',
+    ),
   gradientCheckpointing: z
     .enum(['auto', 'yes', 'no'])
     .default('auto')
