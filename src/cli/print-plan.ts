@@ -23,7 +23,7 @@ export function printPlan(
   if (total.unknown.length > 0) say(`and what is not known of ${total.unknown.join(', ')}`);
   const rate = (name: keyof typeof rates) => `${number(rates[name].tokensPerSecond)} (${rates[name].source})`;
   say(
-    `tokens a second: ${rate('generation')} by servers, ${rate('embedded')} by the embedded runtime, ${rate('training')} in training`,
+    `tokens per second: ${rate('generation')} by servers, ${rate('embedded')} by the embedded runtime, ${rate('training')} in training`,
   );
 }
 

@@ -80,6 +80,38 @@ describe('what the data would stop hours later', () => {
   });
 });
 
+describe('a plan', () => {
+  const inputsOf = async (recipe: ReturnType<typeof recipeOf>) => {
+    const plan = await planAlignment(recipe, { folder: join(folder, 'none'), engine: 'local', progress: SILENT });
+    return plan.inputs.filter(({ state }) => state !== 'ready');
+  };
+
+  it('names all that is missing at once: folders, splits, triples, models', async () => {
+    const missing = await inputsOf(
+      recipeOf(
+        'data.folder=nowhere',
+        'data.triples=no-triples.jsonl',
+        `evaluation.dataset={folder: ${JSON.stringify(set)}, testSplit: hidden}`,
+        'generator.model=./no-llm.gguf',
+        'encoder.model=./no-encoder',
+      ),
+    );
+    expect(missing.map(({ input }) => input)).toEqual([
+      ...['data set (beir)', 'data.triples', 'evaluation.dataset'],
+      ...['generator ./no-llm.gguf', 'encoder ./no-encoder'],
+    ]);
+    expect(missing[2]!.detail).toContain('no split "hidden"');
+  });
+
+  it('tells when the disk is too small', async () => {
+    expect(await inputsOf(recipeOf())).toEqual([]);
+    const [disk, ...others] = await inputsOf(recipeOf('evaluation.depth=9000000000000000'));
+    expect(others).toEqual([]);
+    expect(disk).toMatchObject({ input: 'disk', state: 'missing', detail: expect.stringContaining('too little room') });
+    expect(disk!.detail).toContain(join(folder, 'none'));
+  });
+});
+
 describe('on demand', () => {
   it('every model is loaded and every server reached, and all faults are told at once', async () => {
     const broken = join(folder, 'broken-encoder');

@@ -15,6 +15,7 @@ import type { Recipe } from '../recipe/recipe-schema.ts';
 import { recipeHash } from '../recipe-hash.ts';
 import {
   type AlignmentData,
+  dataFileChecks,
   type InputOptions,
   judgingEncoders,
   openData,
@@ -26,6 +27,7 @@ import { type ModelFacts, modelFacts } from '../run/model-facts.ts';
 import type { RecipeCheck } from '../run/recipe-checks.ts';
 import { RunFolder } from '../run/run-folder.ts';
 import { type AlignmentContext, type AlignmentStage, stagesOf } from '../run/stage.ts';
+import { diskChecks } from './disk-space.ts';
 import { plannedFiles } from './planned-files.ts';
 import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
 
@@ -98,11 +100,10 @@ export async function planAlignment(recipe: Recipe, options: PlanOptions): Promi
   const left = stages.filter(({ state }) => state === 'to do');
   const isToDo = (name: string) => left.some(({ stage }) => stage === name);
   const files = await plannedFiles(recipe, models, { stages: all, engine, isToDo });
-  return {
-    ...{ recipe: recipe.name, recipeHash: hash, inputs, files, stages },
-    total: totalOf(left, files),
-    rates,
-  };
+  const total = totalOf(left, files);
+  const added = totalOf([], files).bytes;
+  await runChecks(inputs, diskChecks(folder, { stages: total.bytes - added, files: added }));
+  return { ...{ recipe: recipe.name, recipeHash: hash, inputs, files, stages }, total, rates };
 }
 
 function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[]): AlignmentPlan['total'] {
@@ -127,6 +128,7 @@ async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options
     const opened = await openData(recipe, options);
     return { value: await countQueries(recipe, opened), detail: opened.dataset.folder };
   });
+  if (counted === undefined) await runChecks(inputs, dataFileChecks(recipe), { only: 'faults' });
   const models = await lookAtModels(recipe, inputs, options);
   await runChecks(inputs, settingsChecks(recipe, stages, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
@@ -137,9 +139,18 @@ async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options
   return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
 }
 
-async function runChecks(inputs: PlannedInput[], checks: readonly RecipeCheck[]): Promise<void> {
+/** @param options.only notes nothing that is ready, or that was noted before */
+async function runChecks(
+  inputs: PlannedInput[],
+  checks: readonly RecipeCheck[],
+  { only }: { only?: 'faults' } = {},
+): Promise<void> {
   for (const { input, find } of checks) {
-    await checked(inputs, input, async () => ({ value: undefined, detail: await find() }));
+    const found: PlannedInput[] = [];
+    await checked(found, input, async () => ({ value: undefined, detail: await find() }));
+    const isNews = ({ state, detail }: PlannedInput) =>
+      state !== 'ready' && !inputs.some((one) => one.detail === detail);
+    inputs.push(...(only === 'faults' ? found.filter(isNews) : found));
   }
 }
 

@@ -15,6 +15,7 @@ import { contentKey, isThere, type Progress, refuseServerOffline, SILENT } from 
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { Encoders } from './encoders.ts';
+import type { RecipeCheck } from './recipe-checks.ts';
 
 export interface InputOptions {
   threads?: number | undefined;
@@ -71,6 +72,30 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
         sampleSeed: candidates.sampleSeed ?? recipe.seed,
       }),
   };
+}
+
+/** Each file of the data by itself: {@link openData} ends at the first that is missing, and a plan names them all. */
+export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
+  const { data, evaluation } = recipe;
+  const files = (input: string, folder: string, splits: readonly string[]): RecipeCheck[] => {
+    const inside = async (find: (dataset: BeirDataset) => Promise<string>) => find(await BeirDataset.open(folder));
+    return [
+      { input: `${input}.folder`, find: () => inside((dataset) => dataset.queriesFile()) },
+      ...splits.map((split) => ({ input, find: () => inside((dataset) => dataset.qrelsFile(split)) })),
+    ];
+  };
+  const judged = ({ devSplit, testSplit }: { devSplit: string; testSplit: string }) =>
+    isTuned(recipe) ? [devSplit, testSplit] : [testSplit];
+  const checks: RecipeCheck[] = [];
+  if (data.kind === 'beir') {
+    const { triples } = data;
+    const own = evaluation.dataset === undefined ? judged(data) : [];
+    checks.push(...files('data', data.folder, triples === undefined ? [data.trainSplit, ...own] : own));
+    if (triples !== undefined) checks.push({ input: 'data.triples', find: () => cachedSha256(triples) });
+  }
+  const other = evaluation.dataset;
+  if (other !== undefined) checks.push(...files('evaluation.dataset', other.folder, judged(other)));
+  return checks;
 }
 
 /** Another data set where the evaluation names one: the adapter is then judged on what it was not trained for. */
