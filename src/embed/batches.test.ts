@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../system/index.ts';
-import { planBatches, windows } from './batches.ts';
+import { planAlike, planBatches, windows } from './batches.ts';
 
 describe('planBatches', () => {
   const random = new Random(1);
@@ -42,5 +42,36 @@ describe('windows', () => {
       { start: 3, end: 4 },
     ]);
     expect([...windows([])]).toEqual([]);
+  });
+});
+
+describe('planAlike', () => {
+  const lengths = Array.from({ length: 700 }, (_none, at) => 2 + ((at * 37) % 255));
+  const options = { longest: 256, alone: false };
+
+  test('pads each text by its own length alone, and by little', () => {
+    const padded = (list: readonly number[]) => {
+      const found: number[] = [];
+      for (const { texts, longest } of planAlike(list, options)) for (const text of texts) found[text] = longest;
+      return found;
+    };
+    const all = padded(lengths);
+    expect(lengths.map((length) => padded([length])[0])).toEqual(all);
+    for (const [at, length] of lengths.entries())
+      expect(all[at]! - length).toBeLessThanOrEqual(Math.max(0, length / 8));
+    expect(padded([253])).toEqual([256]);
+    expect(planAlike([253], { longest: 254, alone: false })[0]!.longest).toBe(254);
+  });
+
+  test('holds every text once, in batches within the budget', () => {
+    const plan = planAlike(lengths, options);
+    expect(plan.flatMap(({ texts }) => texts).sort((a, b) => a - b)).toEqual(lengths.map((_length, at) => at));
+    for (const { texts, longest } of plan) expect(texts.length * longest).toBeLessThanOrEqual(1024);
+    expect(plan.length).toBeLessThan(200);
+    expect(planAlike([], options)).toEqual([]);
+  });
+
+  test('or leaves each alone', () => {
+    expect(planAlike([5, 5, 9], { longest: 256, alone: true }).map(({ texts }) => texts)).toEqual([[2], [0], [1]]);
   });
 });

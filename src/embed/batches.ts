@@ -33,6 +33,38 @@ export function planBatches(lengths: readonly number[]): Batch[] {
   return batches;
 }
 
+/**
+ * Groups texts that are padded to one length, which follows from each text's own length alone. The rows of a matrix product are
+ * summed alike however many there are, so a text's vector then has the same bits in every list.
+ * @param options.longest no text is padded beyond it
+ * @param options.alone a batch for each text, for arithmetic that ties the texts of a batch together (dynamic quantisation)
+ */
+export function planAlike(
+  lengths: readonly number[],
+  { longest, alone }: { longest: number; alone: boolean },
+): Batch[] {
+  const open = new Map<number, Batch>();
+  const batches: Batch[] = [];
+  const order = Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  for (const text of order) {
+    const padded = Math.min(longest, paddedLength(lengths[text]!));
+    let batch = open.get(padded);
+    if (batch === undefined || alone || (batch.texts.length + 1) * padded > MOST_TOKENS) {
+      batch = { texts: [], longest: padded };
+      open.set(padded, batch);
+      batches.push(batch);
+    }
+    batch.texts.push(text);
+  }
+  return batches;
+}
+
+/** Steps of an eighth of the length at most: little padding, and yet enough texts of one length. */
+function paddedLength(length: number): number {
+  const step = length <= 16 ? 1 : length <= 32 ? 2 : length <= 64 ? 4 : 8;
+  return Math.ceil(length / step) * step;
+}
+
 /** Texts that are tokenised together, and grouped by length: enough to find like lengths, few enough to stop between. */
 const MOST_TEXTS = 2048;
 const MOST_CHARACTERS = 1_000_000;

@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Document } from '../data/index.ts';
 import { AbortedError, DataError } from '../system/index.ts';
 import { type EncodeCorpusOptions, encodeCorpus } from './encode-corpus.ts';
-import type { Encoder } from './encoder.ts';
+import type { EncodeOptions, Encoder } from './encoder.ts';
 import { VectorFile } from './vector-file.ts';
 
 let folder: string;
@@ -19,7 +19,7 @@ class CountingEncoder implements Encoder {
   readonly id = 'counting';
   readonly fingerprint: string;
   readonly dimensions = 3;
-  readonly settings = { kind: 'counting' };
+  readonly settings: Encoder['settings'] = { kind: 'counting' };
   texts: string[] = [];
   /** Fails at the text that equals this. */
   failAt: string | undefined;
@@ -49,7 +49,7 @@ async function* stream(documents: Document[]): AsyncGenerator<Document> {
 }
 
 const run = (encoder: Encoder, documents: Document[], options: Partial<EncodeCorpusOptions> = {}) =>
-  encodeCorpus(encoder, stream(documents), { folder, corpusHash: 'c1', shardRows: 4, ...options });
+  encodeCorpus(encoder, stream(documents), { folder, corpusHash: 'c1', batchRows: 4, ...options });
 
 async function allRows(file: VectorFile, rowsPerChunk: number): Promise<number[]> {
   const rows: number[] = [];
@@ -60,7 +60,7 @@ async function allRows(file: VectorFile, rowsPerChunk: number): Promise<number[]
   return rows;
 }
 
-const shardBytes = async (file: string) => readFile(file, 'latin1');
+const storeOf = async (file: VectorFile) => readFile(join(file.folder, 'vectors.f32'));
 
 describe('encodeCorpus', () => {
   test('holds a vector a document, under its id, whatever the chunks', async () => {
@@ -69,19 +69,6 @@ describe('encodeCorpus', () => {
     expect(file.ids).toEqual(corpus(10).map(({ id }) => id));
     const expected = corpus(10).flatMap(({ title, text }) => vectorOf(title === '' ? text : `${title} ${text}`));
     for (const rowsPerChunk of [1, 3, 4, 7, 100]) expect(await allRows(file, rowsPerChunk)).toEqual(expected);
-    expect((await readdir(file.folder)).filter((name) => name.endsWith('.npy'))).toHaveLength(3);
-  });
-
-  test('writes what NumPy reads', async () => {
-    const { folder: inside } = await run(new CountingEncoder(), corpus(3));
-    const bytes = await readFile(join(inside, 'shard-00000.npy'));
-    expect(bytes.toString('latin1', 0, 8)).toBe('\x93NUMPY\x01\x00');
-    const start = 10 + bytes.readUInt16LE(8);
-    expect(start % 64).toBe(0);
-    const text = bytes.toString('latin1', 10, start);
-    expect(text).toMatch(/^\{'descr': '<f4', 'fortran_order': False, 'shape': \(3, 3\), \} *\n$/);
-    expect(bytes.readFloatLE(start)).toBe('T text 0'.length);
-    expect(bytes.length).toBe(start + 36);
   });
 
   test('finished work is opened, not repeated, and documents are not even read', async () => {
@@ -92,34 +79,63 @@ describe('encodeCorpus', () => {
     expect(again.texts).toEqual([]);
   });
 
-  test('an interrupted run keeps its whole shards byte for byte and goes on behind them', async () => {
+  test('an interrupted run keeps its batches and goes on behind them, to the same bytes', async () => {
     const cut = new CountingEncoder();
     cut.failAt = 'text 9';
     await expect(run(cut, corpus(14))).rejects.toThrow('power cut');
-    const inside = join(folder, (await readdir(folder)).find((name) => !name.endsWith('.lock'))!);
-    const kept = await shardBytes(join(inside, 'shard-00000.npy'));
-    await writeFile(join(inside, 'shard-00002.npy.123-abc.partial'), 'half');
     const resumed = new CountingEncoder();
     const file = await run(resumed, corpus(14));
     expect(resumed.texts).toHaveLength(6);
-    expect(await shardBytes(join(inside, 'shard-00000.npy'))).toBe(kept);
-    const whole = await encodeCorpus(new CountingEncoder(), stream(corpus(14)), {
-      ...{ folder: join(folder, 'whole'), corpusHash: 'c1', shardRows: 4 },
-    });
-    for (const { file: name } of whole.manifest.shards) {
-      expect(await shardBytes(join(file.folder, name))).toBe(await shardBytes(join(whole.folder, name)));
-    }
+    const whole = await run(new CountingEncoder(), corpus(14), { folder: join(folder, 'whole') });
+    expect(await storeOf(file)).toEqual(await storeOf(whole));
     expect(file.ids).toEqual(whole.ids);
   });
 
-  test('another encoder or another corpus never takes these vectors', async () => {
+  test('what a kill left half written is taken off, and made again', async () => {
+    const { folder: inside } = await run(new CountingEncoder(), corpus(8));
+    const [vectors, keys] = [join(inside, 'vectors.f32'), join(inside, 'vectors.keys')];
+    const whole = await readFile(vectors);
+    // Killed in the third row's vector; between vectors and keys; in a key.
+    for (const [bytes, keyBytes, missing] of [
+      [2 * 12 + 5, 8 * 20, 6],
+      [8 * 12, 5 * 20, 3],
+      [8 * 12, 7 * 20 + 3, 1],
+      [0, 0, 8],
+    ] as const) {
+      await truncate(vectors, bytes);
+      await truncate(keys, keyBytes);
+      const again = new CountingEncoder();
+      await run(again, corpus(8));
+      expect(again.texts).toHaveLength(missing);
+      expect(await readFile(vectors)).toEqual(whole);
+    }
+  });
+
+  test('added documents cost their own embeddings alone, wherever they stand, and equal an index built anew', async () => {
+    await run(new CountingEncoder(), corpus(30));
+    const more = [...corpus(34).slice(30), ...corpus(30).reverse()];
+    const again = new CountingEncoder();
+    const file = await run(again, more, { corpusHash: 'c2' });
+    expect(again.texts).toHaveLength(4);
+    const anew = await run(new CountingEncoder(), more, { corpusHash: 'c2', folder: join(folder, 'anew') });
+    expect(await allRows(file, 7)).toEqual(await allRows(anew, 7));
+    expect(file.ids).toEqual(anew.ids);
+  });
+
+  test('equal texts under several ids are encoded once', async () => {
+    const encoder = new CountingEncoder();
+    const documents = ['a', 'b', 'c', 'd', 'e', 'f'].map((id, at) => ({ id, title: '', text: `text ${at % 2}` }));
+    const file = await run(encoder, documents, { batchRows: 2 });
+    expect(encoder.texts).toEqual(['text 0', 'text 1']);
+    expect(await allRows(file, 4)).toEqual(documents.flatMap(({ text }) => vectorOf(text)));
+  });
+
+  test('another encoder never takes these vectors', async () => {
     const first = await run(new CountingEncoder(), corpus(4));
     const otherModel = new CountingEncoder('f2');
     const second = await run(otherModel, corpus(4));
-    const third = await run(new CountingEncoder(), corpus(5), { corpusHash: 'c2' });
-    expect(new Set([first.folder, second.folder, third.folder]).size).toBe(3);
+    expect(second.folder).not.toBe(first.folder);
     expect(otherModel.texts).toHaveLength(4);
-    await expect(VectorFile.open(first.folder, second.manifest.key)).rejects.toThrow(/another encoder or corpus/);
   });
 
   test('two at once for the same vectors: one encodes, the other waits', async () => {
@@ -129,12 +145,36 @@ describe('encodeCorpus', () => {
     expect(await allRows(files[0]!, 5)).toEqual(await allRows(files[1]!, 5));
   });
 
-  test('shards of other documents under the same hash are refused', async () => {
-    const cut = new CountingEncoder();
-    cut.failAt = 'text 9';
-    await expect(run(cut, corpus(14))).rejects.toThrow('power cut');
-    const others = corpus(14).map((document) => ({ ...document, id: `x${document.id}` }));
-    await expect(run(new CountingEncoder(), others)).rejects.toThrow(/vectors of other documents/);
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e39])(
+    'a vector with %s is refused, and never kept',
+    async (bad) => {
+      const encoder = new CountingEncoder();
+      const encode = encoder.encode.bind(encoder);
+      encoder.encode = async (texts) => {
+        const vectors = await encode(texts);
+        const at = texts.indexOf('text 5');
+        if (at >= 0) vectors[at * 3 + 1] = bad;
+        return vectors;
+      };
+      await expect(run(encoder, corpus(10))).rejects.toMatchObject({ id: corpus(10)[5]!.id });
+      const again = new CountingEncoder();
+      await run(again, corpus(10));
+      expect(again.texts).toContain('text 5');
+    },
+  );
+
+  test('documents that the encoder cuts are counted, also when they were encoded before', async () => {
+    class CuttingEncoder extends CountingEncoder {
+      override readonly settings = { kind: 'counting', maxLength: 8 };
+      override async encode(texts: readonly string[], _role?: unknown, options?: EncodeOptions) {
+        for (const [row, text] of texts.entries()) if (text.includes('7') || text.includes('8')) options?.onCut?.(row);
+        return super.encode(texts);
+      }
+    }
+    expect((await run(new CuttingEncoder('c'), corpus(8))).manifest.cut).toEqual({ documents: 1, tokens: 8 });
+    const more = await run(new CuttingEncoder('c'), corpus(10), { corpusHash: 'c2' });
+    expect(more.manifest.cut).toEqual({ documents: 2, tokens: 8 });
+    expect((await run(new CountingEncoder(), corpus(8))).manifest.cut).toBeUndefined();
   });
 
   test('an empty corpus and a doubled id are DataErrors', async () => {
@@ -148,36 +188,34 @@ describe('encodeCorpus', () => {
   });
 });
 
-describe('VectorFile refuses', () => {
-  test.each<[string, (inside: string) => Promise<void>, RegExp]>([
+describe('what is damaged', () => {
+  const damages: [string, (stem: string, inside: string) => Promise<void>, RegExp][] = [
+    ['vectors that were cut off', (_stem, inside) => truncate(join(inside, 'vectors.f32'), 50), /lacks the vector of/],
     [
-      'a shard that was cut off',
-      (inside) => truncate(join(inside, 'shard-00001.npy'), 150),
-      /has 150 bytes instead of/,
+      'keys of something else',
+      (_stem, inside) => writeFile(join(inside, 'vectors.keys'), 'x'.repeat(200)),
+      /lacks the/,
     ],
-    [
-      'something else in its place',
-      (inside) => writeFile(join(inside, 'shard-00001.npy'), 'x'.repeat(300)),
-      /not an \.npy/,
-    ],
-    ['a missing id', (inside) => writeFile(join(inside, 'shard-00000.ids.jsonl'), '"a"\n'), /1 ids for 4 vectors/],
-    [
-      'a broken id',
-      (inside) => writeFile(join(inside, 'shard-00000.ids.jsonl'), '1\n"a"\n"b"\n"c"\n'),
-      /:1: is not an id/,
-    ],
-    ['a missing shard', (inside) => rm(join(inside, 'shard-00001.npy')), /no such file/],
-    ['a broken manifest', (inside) => writeFile(join(inside, 'manifest.json'), '{"version": 1'), /not a manifest/],
-  ])('%s', async (_, harm, reason) => {
+    ['a missing id', (stem) => writeFile(`${stem}.ids.jsonl`, '"a"\n'), /1 ids for 10 vectors/],
+    ['a broken id', (stem) => writeFile(`${stem}.ids.jsonl`, '1\n'.repeat(10)), /not an id/],
+    ['missing rows', (stem) => truncate(`${stem}.rows`, 8), /has 8 bytes instead of 80/],
+    ['a broken manifest', (stem) => writeFile(`${stem}.json`, '{"version": 2'), /not a manifest/],
+    ['missing vectors', (_stem, inside) => rm(join(inside, 'vectors.f32')), /lacks the vector of/],
+  ];
+
+  test.each(damages)('%s: told when opened, and healed by encoding', async (_what, harm, reason) => {
     const file = await run(new CountingEncoder(), corpus(10));
-    await harm(file.folder);
-    const opening = VectorFile.open(file.folder);
+    const rows = await allRows(file, 4);
+    const { key } = file.manifest;
+    await harm(join(file.folder, `corpus-${key.slice(0, 32)}`), file.folder);
+    const opening = VectorFile.open(file.folder, key);
     await expect(opening).rejects.toThrow(DataError);
     await expect(opening).rejects.toThrow(reason);
+    expect(await allRows(await run(new CountingEncoder(), corpus(10)), 4)).toEqual(rows);
   });
 
   test('an unfinished folder', async () => {
-    await expect(VectorFile.open(join(folder, 'nothing'))).rejects.toThrow(/manifest\.json: no such file/);
+    await expect(VectorFile.open(join(folder, 'nothing'), 'k')).rejects.toThrow(/corpus-k\.json: no such file/);
   });
 
   test('reading after it was closed', async () => {

@@ -1,30 +1,31 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
+import { IdSet } from '../files/index.ts';
 import {
   contentKey,
   DataError,
+  isThere,
   makeFolder,
   type Progress,
   type ProgressTask,
   SILENT,
   throwIfAborted,
   withFileLock,
-  writeDurably,
 } from '../system/index.ts';
 import type { Encoder } from './encoder.ts';
-import { VectorFile, type VectorManifest } from './vector-file.ts';
-import { findShards, readShardIds, type Shard, writeShard } from './vector-shards.ts';
+import { refuseBrokenVectors } from './finite-vectors.ts';
+import { corpusFiles, VECTORS_FORMAT, VectorFile, type VectorManifest, writeCorpus } from './vector-file.ts';
+import { CUT, type Cut, keyOfText, VectorStore } from './vector-store.ts';
 
 export interface EncodeCorpusOptions {
-  /** Folder of all vectors; those of this encoder and corpus get a folder of their own inside. */
+  /** Folder of all vectors; those of an encoder get a folder of their own inside. */
   folder: string;
   /** SHA-256 of the corpus. */
   corpusHash: string;
   /** Number of documents, or how to learn it; asked only when there is something to encode, for the progress alone. */
   count?: number | (() => Promise<number>) | undefined;
-  /** Documents of a shard, the unit that an interruption may cost. Default 1024. */
-  shardRows?: number | undefined;
+  /** Documents that are encoded together and kept together, the unit that an interruption may cost. Default 256. */
+  batchRows?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -32,126 +33,193 @@ export interface EncodeCorpusOptions {
 /** How a document becomes a text; see `documentText`. */
 const TEXT_FORM = 'title text';
 
-/** The documents of the next shard, and where the stream of documents stands. */
-interface Gathered {
+const BATCH_ROWS = 256;
+/** A batch ends at so many characters as well: some seconds of work. */
+const BATCH_CHARACTERS = 250_000;
+/** Batches under way: one is encoded while the last of the other's texts are, so that no thread waits. */
+const BATCHES_AT_ONCE = 2;
+
+/** Texts without a vector yet. */
+interface Batch {
   ids: string[];
   texts: string[];
+  keys: Buffer[];
+  characters: number;
 }
 
 /**
- * Encodes a corpus into a folder that is named by the content key of encoder, text form and corpus, so that vectors of
- * another model are never taken for these. Memory holds one shard, and the ids. Work that was cut off keeps its whole
- * shards byte for byte and goes on with the next document; finished work is opened as it is. A second process that
- * comes for the same vectors waits for the first.
- * @throws DataError on an empty corpus, a doubled id, or shards that do not fit the documents; AbortedError
+ * Gives each document of a corpus its vector. Vectors are kept under the content of encoder and text: a text that was encoded
+ * before, in this corpus or another, is not encoded again, and work that was cut off (Ctrl-C, kill -9, a full disk) loses at
+ * most the batches under way. A corpus whose vectors are all there is not even read. Memory holds two batches, the ids, and the
+ * keys of all texts of this encoder. A second process that encodes with the same encoder waits for the first.
+ *
+ * A local encoder in f32 gives a document the same bits whatever is encoded beside it, so what was added bit by bit equals
+ * what is encoded at one go.
+ * @throws DataError on an empty corpus, a doubled id, or a vector that is not finite; AbortedError
  */
 export async function encodeCorpus(
   encoder: Encoder,
   documents: AsyncIterable<Document>,
   options: EncodeCorpusOptions,
 ): Promise<VectorFile> {
-  const { corpusHash, signal } = options;
-  const key = contentKey({ encoder: encoder.fingerprint, textForm: TEXT_FORM, corpus: corpusHash });
-  const folder = join(options.folder, key.slice(0, 32));
-  if (await isFinished(folder)) return VectorFile.open(folder, key);
-  await makeFolder(folder);
-  await withFileLock(
-    `${folder}.lock`,
-    async () => {
-      if (await isFinished(folder)) return;
-      const shards = await new CorpusEncoding(encoder, folder, options).run(documents);
-      const manifest: VectorManifest = {
-        ...{ version: 1, key, dimensions: encoder.dimensions, textForm: TEXT_FORM, corpusHash },
-        encoder: { id: encoder.id, fingerprint: encoder.fingerprint, settings: { ...encoder.settings } },
-        rows: shards.reduce((sum, { rows }) => sum + rows, 0),
-        shards,
-      };
-      await writeDurably(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-    },
-    { signal, progress: options.progress, what: 'encodes the same corpus' },
-  );
-  return VectorFile.open(folder, key);
+  const { corpusHash, signal, progress } = options;
+  const about = { format: VECTORS_FORMAT, encoder: encoder.fingerprint, textForm: TEXT_FORM };
+  const folder = join(options.folder, contentKey(about).slice(0, 32));
+  const key = contentKey({ ...about, corpus: corpusHash });
+  const kept = await openIfWhole(folder, key);
+  if (kept !== undefined) return kept;
+  await makeFolder(options.folder);
+  const work = async () => {
+    // Another process may have done it while this one waited.
+    const made = await openIfWhole(folder, key);
+    if (made !== undefined) return made;
+    await encodeMissing(encoder, documents, folder, key, options);
+    return VectorFile.open(folder, key);
+  };
+  return withFileLock(`${folder}.lock`, work, { signal, progress, what: 'encodes with the same encoder' });
 }
 
-async function isFinished(folder: string): Promise<boolean> {
-  const found = await stat(join(folder, 'manifest.json')).catch(() => undefined);
-  return found !== undefined;
+/** The vectors of a corpus, if they are there and whole; what is damaged is made anew from the documents. */
+async function openIfWhole(folder: string, key: string): Promise<VectorFile | undefined> {
+  if (!(await isThere(corpusFiles(folder, key).manifest))) return undefined;
+  return VectorFile.open(folder, key).catch((error: unknown) => {
+    if (error instanceof DataError) return undefined;
+    throw error;
+  });
 }
 
-/** One pass over the documents: those of whole shards are compared by id, the others are encoded. */
+async function encodeMissing(
+  encoder: Encoder,
+  documents: AsyncIterable<Document>,
+  folder: string,
+  key: string,
+  options: EncodeCorpusOptions,
+): Promise<void> {
+  const { count, progress = SILENT, corpusHash } = options;
+  const total = typeof count === 'function' ? await count() : count;
+  const store = await VectorStore.open(folder, encoder.dimensions);
+  const task = progress.task('encoding documents', total, 'documents');
+  try {
+    const encoding = new CorpusEncoding(encoder, store, task, options);
+    const { ids, keys } = await encoding.run(documents);
+    const rows = keys.map((text) => store.row(text)!);
+    const manifest: VectorManifest = {
+      ...{ version: VECTORS_FORMAT, key, dimensions: encoder.dimensions, textForm: TEXT_FORM, corpusHash },
+      encoder: { id: encoder.id, fingerprint: encoder.fingerprint, settings: { ...encoder.settings } },
+      rows: rows.length,
+      cut: countCut(rows, store, encoder),
+    };
+    await writeCorpus(folder, manifest, { ids, rows, marks: keys.map((text) => text.readUInt32LE(0)) });
+  } finally {
+    task.done();
+    await store.close();
+  }
+}
+
+function countCut(rows: readonly number[], store: VectorStore, { settings }: Encoder): VectorManifest['cut'] {
+  const tokens = settings.maxLength;
+  if (typeof tokens !== 'number' || rows.some((row) => store.cut(row) === CUT.unknown)) return undefined;
+  return { documents: rows.filter((row) => store.cut(row) === CUT.yes).length, tokens };
+}
+
+/** One pass over the documents: those that have a vector are passed by, the others are gathered and encoded. */
 class CorpusEncoding {
   readonly #encoder: Encoder;
-  readonly #folder: string;
+  readonly #store: VectorStore;
+  readonly #task: ProgressTask;
   readonly #options: EncodeCorpusOptions;
-  readonly #seen = new Set<string>();
+  readonly #seen = new IdSet();
+  /** Texts that are being encoded. */
+  readonly #wanted = new Set<string>();
+  readonly #running: Promise<void>[] = [];
 
-  constructor(encoder: Encoder, folder: string, options: EncodeCorpusOptions) {
+  constructor(encoder: Encoder, store: VectorStore, task: ProgressTask, options: EncodeCorpusOptions) {
     this.#encoder = encoder;
-    this.#folder = folder;
+    this.#store = store;
+    this.#task = task;
     this.#options = options;
   }
 
-  async run(documents: AsyncIterable<Document>): Promise<Shard[]> {
-    const { count, shardRows = 1024, progress = SILENT } = this.#options;
-    const shards = await findShards(this.#folder, this.#encoder.dimensions);
-    const task = progress.task('encoding documents', typeof count === 'function' ? await count() : count, 'documents');
-    const stream = documents[Symbol.asyncIterator]();
+  /** @returns id and key of each document */
+  async run(documents: AsyncIterable<Document>): Promise<{ ids: string[]; keys: Buffer[] }> {
+    const { batchRows = BATCH_ROWS, signal } = this.#options;
+    const ids: string[] = [];
+    const keys: Buffer[] = [];
+    let batch = emptyBatch();
     try {
-      for (const shard of shards) task.advance(await this.#skip(shard, stream));
-      for (;;) {
-        const gathered = await this.#gather(stream, shardRows);
-        if (gathered.ids.length > 0) shards.push(await this.#encode(gathered, shards.length, task));
-        if (gathered.ids.length < shardRows) break;
+      for await (const document of documents) {
+        throwIfAborted(signal);
+        this.#refuseDoubled(document.id);
+        const text = documentText(document);
+        const key = keyOfText(text);
+        ids.push(document.id);
+        keys.push(key);
+        if (!this.#want(key)) {
+          this.#task.advance(1);
+          continue;
+        }
+        addTo(batch, document.id, text, key);
+        if (batch.texts.length < batchRows && batch.characters < BATCH_CHARACTERS) continue;
+        await this.#start(batch);
+        batch = emptyBatch();
       }
+      if (batch.texts.length > 0) await this.#start(batch);
+      while (this.#running.length > 0) await this.#running.shift();
     } finally {
-      await stream.return?.();
-      task.done();
+      // What was finished meanwhile is kept; the first failure is thrown already.
+      await Promise.allSettled(this.#running);
     }
-    if (shards.length > 0) return shards;
+    if (ids.length > 0) return { ids, keys };
     throw new DataError('the corpus holds no documents', { fix: 'Check the corpus file.' });
   }
 
-  /** Passes the documents that a whole shard holds. @throws DataError where they are others */
-  async #skip(shard: Shard, stream: AsyncIterator<Document>): Promise<number> {
-    for (const id of await readShardIds(this.#folder, shard)) {
-      const document = await this.#next(stream);
-      if (document?.id === id) continue;
-      throw new DataError(`holds vectors of other documents (${document?.id ?? 'the end'} stands in the corpus)`, {
-        file: join(this.#folder, shard.file),
-        id,
-        fix: 'Remove the folder of vectors and encode the corpus again.',
-      });
-    }
-    return shard.rows;
+  #refuseDoubled(id: string): void {
+    if (this.#seen.add(id)) return;
+    throw new DataError('the corpus holds two documents of this id', { id, fix: 'Give each its own id.' });
   }
 
-  async #gather(stream: AsyncIterator<Document>, rows: number): Promise<Gathered> {
-    const gathered: Gathered = { ids: [], texts: [] };
-    while (gathered.ids.length < rows) {
-      const document = await this.#next(stream);
-      if (document === undefined) break;
-      gathered.ids.push(document.id);
-      gathered.texts.push(documentText(document));
-    }
-    return gathered;
+  /** Whether a text has neither a vector nor a place in a batch; it has one then. */
+  #want(key: Buffer): boolean {
+    const name = key.toString('latin1');
+    if (this.#wanted.has(name) || this.#store.row(key) !== undefined) return false;
+    this.#wanted.add(name);
+    return true;
   }
 
-  async #next(stream: AsyncIterator<Document>): Promise<Document | undefined> {
-    throwIfAborted(this.#options.signal);
-    const { done, value } = await stream.next();
-    if (done) return undefined;
-    if (this.#seen.has(value.id)) {
-      throw new DataError('the corpus holds two documents of this id', { id: value.id, fix: 'Give each its own id.' });
-    }
-    this.#seen.add(value.id);
-    return value;
+  /** Begins a batch; waits for the oldest where enough are under way. */
+  async #start(batch: Batch): Promise<void> {
+    const before = this.#running.at(-1) ?? Promise.resolve();
+    const work = this.#encode(batch, before);
+    work.catch(() => {});
+    this.#running.push(work);
+    if (this.#running.length >= BATCHES_AT_ONCE) await this.#running.shift();
   }
 
-  async #encode({ ids, texts }: Gathered, index: number, task: ProgressTask): Promise<Shard> {
+  /** Batches are appended in their order, so that the rows of a corpus stand one behind the other. */
+  async #encode({ ids, texts, keys }: Batch, before: Promise<void>): Promise<void> {
+    const tells = typeof this.#encoder.settings.maxLength === 'number';
+    const cuts = new Array<Cut>(texts.length).fill(tells ? CUT.no : CUT.unknown);
     const vectors = await this.#encoder.encode(texts, 'document', {
       signal: this.#options.signal,
-      onTexts: (count) => task.advance(count),
+      onTexts: (count) => this.#task.advance(count),
+      onCut: (row) => {
+        cuts[row] = CUT.yes;
+      },
     });
-    return writeShard(this.#folder, index, ids, vectors);
+    refuseBrokenVectors(vectors, texts, this.#encoder.id, ids);
+    await before;
+    await this.#store.append(keys, cuts, vectors);
+    for (const key of keys) this.#wanted.delete(key.toString('latin1'));
   }
+}
+
+function emptyBatch(): Batch {
+  return { ids: [], texts: [], keys: [], characters: 0 };
+}
+
+function addTo(batch: Batch, id: string, text: string, key: Buffer): void {
+  batch.ids.push(id);
+  batch.texts.push(text);
+  batch.keys.push(key);
+  batch.characters += text.length;
 }

@@ -5,6 +5,11 @@ export interface EncodeOptions {
   signal?: AbortSignal | undefined;
   /** Called with the number of texts just finished. */
   onTexts?: ((count: number) => void) | undefined;
+  /**
+   * Called with the row of each text that is longer than the encoder reads. An encoder that can tell has its limit, in tokens, as
+   * `settings.maxLength`.
+   */
+  onCut?: ((row: number) => void) | undefined;
 }
 
 /** Something that turns texts into vectors. */

@@ -69,6 +69,33 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     });
   });
 
+  test.each(['f32', 'int8'] as const)(
+    'gives a document the same bits whatever stands beside it (%s)',
+    async (precision) => {
+      const one = await load({ precision });
+      const all = await one.encode(texts, 'document');
+      for (const size of [1, 3, 64]) {
+        for (let start = 0; start < 128; start += size) {
+          const part = await one.encode(texts.slice(start, start + size), 'document');
+          expect(part).toEqual(all.slice(start * 32, (start + size) * 32));
+        }
+      }
+      await one.close();
+    },
+  );
+
+  test('tells which texts it cuts', async () => {
+    const cut: number[] = [];
+    const long = Array.from({ length: 95 }, () => 'a').join(' ');
+    await encoder.encode(['a', long, 'a a', `${long} a`], 'document', { onCut: (row) => cut.push(row) });
+    expect(cut).toEqual([1, 3]);
+    const asked: number[] = [];
+    await encoder.encode([Array.from({ length: 94 }, () => 'a').join(' ')], 'document', {
+      onCut: (row) => asked.push(row),
+    });
+    expect(asked).toEqual([]);
+  });
+
   test('gives the same bits again, and with another number of threads', async () => {
     const first = await encoder.encode(texts, 'document');
     const single = await load({ threads: 1 });

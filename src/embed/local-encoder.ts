@@ -13,14 +13,16 @@ import {
   Runtime,
 } from '../nn/index.ts';
 import { AbortedError, contentKey, ModelError, throwIfAborted, UsageError } from '../system/index.ts';
-import { type Batch, planBatches, windows } from './batches.ts';
+import { type Batch, planAlike, planBatches, windows } from './batches.ts';
+import { type CutText, CuttingTokenizer } from './cutting-tokenizer.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
+import { refuseBrokenVectors } from './finite-vectors.ts';
 import { choosePrefixes, type Prefixes } from './prefixes.ts';
 import { type FolderSettings, readFolderSettings, readSettings } from './sentence-transformers.ts';
 
 /** Raised when the same model and text would give other vectors than before. */
-export const ENCODER_FORMAT = 1;
+export const ENCODER_FORMAT = 2;
 
 /** More workers than this share the machine's threads between them. */
 const MOST_WORKERS = 8;
@@ -48,8 +50,9 @@ interface Recipe {
  * Loads an encoder of the BERT family from a folder as sentence-transformers or Transformers write it, and runs it in
  * ONNX Runtime on worker threads. The first load writes the compiled model to the cache; later ones map it.
  *
- * With precision `int8` the texts of a batch share the range in which numbers become bytes, so that a vector depends a
- * little on its neighbours; with `f32` it depends on them by rounding alone. Either way, equal lists give equal bits.
+ * A document has the same bits whatever is encoded beside it. Queries are batched more freely: with `f32` a query's vector depends on
+ * its neighbours by rounding alone; with `int8` the texts of a batch share the range in which numbers become bytes. Equal lists
+ * give equal bits.
  * @throws ModelError where the folder is broken or of another family; UsageError where options contradict the model
  */
 export async function loadEncoder(model: ResolvedModel, options: EncoderOptions = {}): Promise<Encoder> {
@@ -72,7 +75,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
       threads: Math.floor(threads / workers),
       prepack: recipe.precision === 'int8' || compiled.weightBytes < SHARED_WEIGHTS,
     });
-    return new LocalEncoder(recipe, tokenizer, runtime);
+    return new LocalEncoder(recipe, tokenizer, await CuttingTokenizer.create(tokenizer, recipe.maxLength), runtime);
   } finally {
     await checkpoint.close();
   }
@@ -144,12 +147,14 @@ class LocalEncoder implements Encoder {
   readonly dimensions: number;
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   readonly #recipe: Recipe;
-  readonly #tokenizer: TextTokenizer;
+  readonly #padId: number;
+  readonly #tokenizer: CuttingTokenizer;
   readonly #runtime: Runtime;
 
-  constructor(recipe: Recipe, tokenizer: TextTokenizer, runtime: Runtime) {
+  constructor(recipe: Recipe, { padId }: TextTokenizer, tokenizer: CuttingTokenizer, runtime: Runtime) {
     const { model, config, pooling, normalize, maxLength, lowerCase, precision, prefixes, similarity } = recipe;
     this.#recipe = recipe;
+    this.#padId = padId;
     this.#tokenizer = tokenizer;
     this.#runtime = runtime;
     this.id = model.name;
@@ -167,9 +172,11 @@ class LocalEncoder implements Encoder {
     const running: Promise<void>[] = [];
     try {
       for (const { start, end } of windows(texts)) {
-        const ids = await unlessAborted(this.#tokenize(texts.slice(start, end), role), signal);
+        const cut = await unlessAborted(this.#tokenize(texts.slice(start, end), role), signal);
+        for (const [at, { isCut }] of cut.entries()) if (isCut) options.onCut?.(start + at);
+        const ids = cut.map((one) => one.ids);
         const target = vectors.subarray(start * this.dimensions, end * this.dimensions);
-        const window = this.#encodeWindow(ids, target, { ...options, signal });
+        const window = this.#encodeWindow(ids, target, role, { ...options, signal });
         window.catch(() => {});
         running.push(window);
         if (running.length > 1) await running.shift();
@@ -178,6 +185,7 @@ class LocalEncoder implements Encoder {
     } finally {
       stop.abort();
     }
+    refuseBrokenVectors(vectors, texts, this.id);
     return vectors;
   }
 
@@ -185,16 +193,19 @@ class LocalEncoder implements Encoder {
     return this.#runtime.close();
   }
 
-  #tokenize(texts: readonly string[], role: TextRole): Promise<Int32Array[]> {
-    const { prefixes, maxLength } = this.#recipe;
-    return this.#tokenizer.encodeBatch(
-      texts.map((text) => prefixes[role] + text),
-      { maxLength },
-    );
+  #tokenize(texts: readonly string[], role: TextRole): Promise<CutText[]> {
+    const { prefixes } = this.#recipe;
+    return this.#tokenizer.encode(texts.map((text) => prefixes[role] + text));
   }
 
-  async #encodeWindow(ids: Int32Array[], target: Float32Array, { signal, onTexts }: EncodeOptions): Promise<void> {
-    const batches = planBatches(ids.map(({ length }) => length));
+  async #encodeWindow(
+    ids: Int32Array[],
+    target: Float32Array,
+    role: TextRole,
+    { signal, onTexts }: EncodeOptions,
+  ): Promise<void> {
+    const lengths = ids.map(({ length }) => length);
+    const batches = role === 'document' ? this.#planDocuments(lengths) : planBatches(lengths);
     await Promise.all(
       batches.map(async (batch) => {
         const { vectors } = await this.#runtime.run(this.#feeds(batch, ids), signal);
@@ -207,8 +218,14 @@ class LocalEncoder implements Encoder {
     );
   }
 
+  /** Documents are kept, so their vectors must not depend on what stood beside them. */
+  #planDocuments(lengths: readonly number[]): Batch[] {
+    const { maxLength, precision } = this.#recipe;
+    return planAlike(lengths, { longest: maxLength, alone: precision === 'int8' });
+  }
+
   #feeds({ texts, longest }: Batch, ids: Int32Array[]) {
-    const padded = new Int32Array(texts.length * longest).fill(this.#tokenizer.padId);
+    const padded = new Int32Array(texts.length * longest).fill(this.#padId);
     const lengths = new Int32Array(texts.length);
     texts.forEach((text, row) => {
       padded.set(ids[text]!, row * longest);

@@ -155,3 +155,20 @@ test('wrong options are named', async () => {
   await expect(connectEncoder({ baseUrl: 'nowhere', model: 'm' })).rejects.toThrow(UsageError);
   await expect(connectEncoder({ baseUrl: 'http://a/v1', model: '' })).rejects.toThrow(/model/);
 });
+
+test('a vector that is not finite is refused, naming the text', async () => {
+  for (const number of ['1e999', '-1e999', '1e39']) {
+    const { baseUrl, requests } = await serve(({ input }, response) => {
+      const rows = input.map((text, index) => `{"index":${index},"embedding":[1,${text === 'bad' ? number : 2}]}`);
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(`{"object":"list","data":[${rows.join(',')}]}`);
+    });
+    const encoder = await connectEncoder({ baseUrl, model: 'm', batchSize: 2 });
+    await expect(encoder.encode(['a', 'b', 'bad'], 'document')).rejects.toThrow(
+      number === '1e39' ? /m gave a vector with Infinity for the text that begins "bad"/ : /-?Infinity/,
+    );
+    expect(requests.length).toBeGreaterThan(1);
+    await encoder.close();
+  }
+});

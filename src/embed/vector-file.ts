@@ -1,23 +1,26 @@
+import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonFile } from '../files/index.ts';
-import { CacheKind, DataError, throwIfAborted } from '../system/index.ts';
-import { readNpyHead } from './npy.ts';
-import { ENCODE_AGAIN, readShardIds, type Shard, withFile } from './vector-shards.ts';
+import { CacheKind, DataError, systemFault, throwIfAborted, writeDurably } from '../system/index.ts';
+import { VECTORS_NAME, VectorKeys } from './vector-store.ts';
 
 /** Raise it if the same encoder and documents would give other files. */
-const FORMAT = 1;
+export const VECTORS_FORMAT = 2;
 
 export const VECTOR_CACHE = new CacheKind({
   name: 'vectors',
-  format: FORMAT,
-  what: 'vectors of corpora',
-  describe: async (path) => describeVectors(await readManifest(path)),
+  format: VECTORS_FORMAT,
+  what: 'vectors of documents',
+  describe: describeVectors,
 });
 
-/** `manifest.json`: what the vectors are, and that all of them are there. */
+/** The fix of everything that is wrong with a folder of vectors. */
+const ENCODE_AGAIN = 'Remove the folder of vectors and encode the corpus again.';
+
+/** `corpus-KEY.json`: which vectors are a corpus, and that all of them are there. */
 export const vectorManifestSchema = z.object({
-  version: z.literal(FORMAT),
+  version: z.literal(VECTORS_FORMAT),
   /** Content key of encoder, text form and corpus. */
   key: z.string(),
   encoder: z.object({
@@ -30,12 +33,29 @@ export const vectorManifestSchema = z.object({
   textForm: z.string(),
   corpusHash: z.string(),
   rows: z.int().positive(),
-  shards: z.array(z.object({ file: z.string().regex(/^shard-\d{5,}\.npy$/), rows: z.int().positive() })),
+  /** Documents that are longer than the encoder reads, and its limit in tokens; missing if the encoder does not tell. */
+  cut: z.object({ documents: z.int().nonnegative(), tokens: z.int().positive() }).optional(),
 });
 export type VectorManifest = z.output<typeof vectorManifestSchema>;
 
-function describeVectors({ rows, encoder }: VectorManifest): string {
-  return `${rows} documents under ${encoder.id}`;
+/** Names of the files of one corpus, in the folder of its encoder. */
+export function corpusFiles(folder: string, key: string) {
+  const stem = join(folder, `corpus-${key.slice(0, 32)}`);
+  return { manifest: `${stem}.json`, ids: `${stem}.ids.jsonl`, rows: `${stem}.rows` };
+}
+
+/** Writes which rows of the store are a corpus; the manifest comes last, so that a corpus that has one is whole. */
+export async function writeCorpus(
+  folder: string,
+  manifest: VectorManifest,
+  documents: { ids: readonly string[]; rows: readonly number[]; marks: readonly number[] },
+): Promise<void> {
+  const files = corpusFiles(folder, manifest.key);
+  const pairs = new Uint32Array(2 * documents.rows.length);
+  for (const [at, row] of documents.rows.entries()) pairs.set([row, documents.marks[at]!], 2 * at);
+  await writeDurably(files.ids, documents.ids.map((id) => `${JSON.stringify(id)}\n`).join(''));
+  await writeDurably(files.rows, new Uint8Array(pairs.buffer));
+  await writeDurably(files.manifest, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** Some rows of a matrix of vectors. */
@@ -46,28 +66,21 @@ export interface VectorRows {
   vectors: Float32Array;
 }
 
-interface PlacedShard {
-  file: string;
-  /** Row of the corpus at which the shard begins, and after which it ends. */
-  start: number;
-  end: number;
-  offset: number;
-}
-
 /** The vectors of a corpus on the disk, as {@link encodeCorpus} writes them. Ids are held in memory, vectors are not. */
 export class VectorFile {
   readonly folder: string;
   readonly manifest: VectorManifest;
   /** Document ids, by row. */
   readonly ids: readonly string[];
-  readonly #shards: readonly PlacedShard[];
+  /** Where each vector stands in the store // [documents] */
+  readonly #places: Uint32Array;
   #closed = false;
 
-  private constructor(folder: string, manifest: VectorManifest, ids: string[], shards: PlacedShard[]) {
+  private constructor(folder: string, manifest: VectorManifest, ids: string[], places: Uint32Array) {
     this.folder = folder;
     this.manifest = manifest;
     this.ids = ids;
-    this.#shards = shards;
+    this.#places = places;
   }
 
   get rows(): number {
@@ -79,28 +92,25 @@ export class VectorFile {
   }
 
   /**
-   * Opens a finished folder of vectors and checks its files against one another.
-   * @param key what the vectors must be of; see {@link VectorManifest.key}
-   * @throws DataError where it is unfinished, damaged or of something else
+   * Opens the vectors of a corpus and checks its files against one another.
+   * @param folder of the encoder's vectors
+   * @param key of the corpus; see {@link VectorManifest.key}
+   * @throws DataError if it is unfinished, damaged or of something else
    */
-  static async open(folder: string, key?: string): Promise<VectorFile> {
-    const manifest = await readManifest(folder);
-    if (key !== undefined && manifest.key !== key) {
-      throw new DataError('holds vectors of another encoder or corpus', { file: folder, fix: ENCODE_AGAIN });
+  static async open(folder: string, key: string): Promise<VectorFile> {
+    const files = corpusFiles(folder, key);
+    const manifest = await readManifest(files.manifest);
+    if (manifest.key !== key) throw damaged(files.manifest, 'is of another encoder or corpus');
+    const ids = await readIds(files.ids, manifest.rows);
+    const pairs = await readPairs(files.rows, manifest.rows);
+    const kept = await VectorKeys.read(folder, manifest.dimensions);
+    const places = new Uint32Array(manifest.rows);
+    for (let row = 0; row < places.length; row++) {
+      places[row] = pairs[2 * row]!;
+      const isThere = places[row]! < kept.rows && kept.mark(places[row]!) === pairs[2 * row + 1];
+      if (!isThere) throw damaged(join(folder, VECTORS_NAME), `lacks the vector of document ${row}`);
     }
-    const shards: PlacedShard[] = [];
-    const ids: string[] = [];
-    for (const shard of manifest.shards) {
-      shards.push(await placeShard(folder, shard, ids.length, manifest.dimensions));
-      for (const id of await readShardIds(folder, shard)) ids.push(id);
-    }
-    if (ids.length !== manifest.rows) {
-      throw new DataError(`holds ${ids.length} vectors instead of ${manifest.rows}`, {
-        file: folder,
-        fix: ENCODE_AGAIN,
-      });
-    }
-    return new VectorFile(folder, manifest, ids, shards);
+    return new VectorFile(folder, manifest, ids, places);
   }
 
   /** Id of the document of a row. */
@@ -108,17 +118,22 @@ export class VectorFile {
     return this.ids[row]!;
   }
 
-  /** Rows `start` to `end` (not included) // [end - start, dimensions] @throws DataError where a file was cut off */
+  /** Rows `start` to `end` (not included) // [end - start, dimensions] @throws DataError if a file was cut off */
   async read(start: number, end: number): Promise<Float32Array> {
     const { dimensions } = this;
     if (this.#closed) throw new DataError('is closed', { file: this.folder, fix: 'Open it again.' });
     const vectors = new Float32Array((end - start) * dimensions);
-    for (const shard of this.#shards) {
-      const from = Math.max(start, shard.start);
-      const count = Math.min(end, shard.end) - from;
-      if (count <= 0) continue;
-      const bytes = new Uint8Array(vectors.buffer, (from - start) * dimensions * 4, count * dimensions * 4);
-      await readFully(shard, bytes, shard.offset + (from - shard.start) * dimensions * 4);
+    const file = join(this.folder, VECTORS_NAME);
+    const handle = await open(file, 'r').catch((error) => {
+      throw systemFault(error, file);
+    });
+    try {
+      for (const { row, place, count } of this.#stretches(start, end)) {
+        const bytes = new Uint8Array(vectors.buffer, (row - start) * dimensions * 4, count * dimensions * 4);
+        await readFully(handle, file, bytes, place * dimensions * 4);
+      }
+    } finally {
+      await handle.close();
     }
     return vectors;
   }
@@ -147,39 +162,68 @@ export class VectorFile {
   async close(): Promise<void> {
     this.#closed = true;
   }
-}
 
-async function readManifest(folder: string): Promise<VectorManifest> {
-  const file = join(folder, 'manifest.json');
-  return readJsonFile(
-    file,
-    vectorManifestSchema,
-    (cause) => new DataError('is not a manifest of vectors', { file, fix: ENCODE_AGAIN, cause }),
-  );
-}
-
-async function placeShard(folder: string, shard: Shard, start: number, dimensions: number): Promise<PlacedShard> {
-  const file = join(folder, shard.file);
-  return withFile(file, async (handle) => {
-    const head = await readNpyHead(handle, file);
-    if (head.rows !== shard.rows || head.dimensions !== dimensions) {
-      const found = `[${head.rows}, ${head.dimensions}]`;
-      throw new DataError(`is ${found}, but the manifest says [${shard.rows}, ${dimensions}]`, {
-        file,
-        fix: ENCODE_AGAIN,
-      });
+  /** Rows that stand one behind the other in the store too, and are read at one go. */
+  *#stretches(start: number, end: number): Generator<{ row: number; place: number; count: number }> {
+    for (let row = start; row < end; ) {
+      const place = this.#places[row]!;
+      let count = 1;
+      while (row + count < end && this.#places[row + count] === place + count) count++;
+      yield { row, place, count };
+      row += count;
     }
-    return { file, start, end: start + shard.rows, offset: head.offset };
+  }
+}
+
+function damaged(file: string, what: string, cause?: unknown): DataError {
+  return new DataError(what, { file, fix: ENCODE_AGAIN, cause });
+}
+
+async function readManifest(file: string): Promise<VectorManifest> {
+  return readJsonFile(file, vectorManifestSchema, (cause) => damaged(file, 'is not a manifest of vectors', cause));
+}
+
+async function readWhole(file: string): Promise<Buffer> {
+  return readFile(file).catch((error) => {
+    throw systemFault(error, file);
   });
+}
+
+async function readIds(file: string, rows: number): Promise<string[]> {
+  const lines = (await readWhole(file)).toString().split('\n').slice(0, -1);
+  if (lines.length !== rows) throw damaged(file, `holds ${lines.length} ids for ${rows} vectors`);
+  return lines.map((line) => {
+    try {
+      return z.string().parse(JSON.parse(line));
+    } catch (cause) {
+      throw damaged(file, 'holds a line that is not an id', cause);
+    }
+  });
+}
+
+/** Place and mark of each row // [2 * rows] */
+async function readPairs(file: string, rows: number): Promise<Uint32Array> {
+  const bytes = await readWhole(file);
+  if (bytes.length !== 8 * rows) throw damaged(file, `has ${bytes.length} bytes instead of ${8 * rows}`);
+  return new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
 /** Fills `bytes` from a position; a single read may bring less. */
-async function readFully({ file }: PlacedShard, bytes: Uint8Array, position: number): Promise<void> {
-  await withFile(file, async (handle) => {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
-      if (bytesRead === 0) throw new DataError('was cut off after it was opened', { file, fix: ENCODE_AGAIN });
-      done += bytesRead;
-    }
-  });
+async function readFully(handle: FileHandle, file: string, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
+    if (bytesRead === 0) throw damaged(file, 'was cut off after it was opened');
+    done += bytesRead;
+  }
+}
+
+/** For the list of what is kept: whose vectors these are, and of how many corpora. */
+async function describeVectors(folder: string): Promise<string | undefined> {
+  const manifests = (await readdir(folder)).filter((name) => /^corpus-[0-9a-f]+\.json$/.test(name));
+  const first = manifests[0];
+  if (first === undefined) return undefined;
+  const { encoder, rows } = await readManifest(join(folder, first));
+  return manifests.length === 1
+    ? `${rows} documents under ${encoder.id}`
+    : `${manifests.length} corpora under ${encoder.id}`;
 }

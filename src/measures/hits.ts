@@ -110,12 +110,19 @@ export class DocumentNumbers {
     return this.#ids.length;
   }
 
-  /** The number of an id; the same id always has the same. */
-  number(id: string): number {
+  /** The number of an id that was met; undefined for another. */
+  find(id: string): number | undefined {
     for (const map of this.#maps) {
       const known = map.get(id);
       if (known !== undefined) return known;
     }
+    return undefined;
+  }
+
+  /** The number of an id; the same id always has the same. */
+  number(id: string): number {
+    const known = this.find(id);
+    if (known !== undefined) return known;
     let last = this.#maps.at(-1)!;
     if (last.size >= MOST_ENTRIES) {
       last = new Map();

@@ -72,7 +72,9 @@ export class CorpusSearch {
   }
 
   async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
-    return new DenseRetriever(await this.encoder(), await this.#exact(), { ...this.#settings, ...overrides });
+    const index = await this.#exact();
+    const notes = noteCut((await this.#vectors)?.manifest);
+    return new DenseRetriever(await this.encoder(), index, { ...this.#settings, ...overrides }, notes);
   }
 
   /**
@@ -168,6 +170,17 @@ export class CorpusSearch {
     });
     return this.#lexical;
   }
+}
+
+/** Says how much of a corpus the encoder does not read. */
+function noteCut(manifest: VectorFile['manifest'] | undefined): string[] {
+  if (manifest?.cut === undefined || manifest.cut.documents === 0) return [];
+  const { cut, rows } = manifest;
+  const percent = (100 * cut.documents) / rows;
+  const share = percent < 1 ? 'fewer than 1' : String(Math.round(percent));
+  return [
+    `${share} % of the documents (${cut.documents} of ${rows}) are longer than ${cut.tokens} tokens: the rest of their text is not searched by ${manifest.encoder.id}.`,
+  ];
 }
 
 /**

@@ -27,11 +27,18 @@ export class DenseRetriever implements Retriever {
   readonly #encoder: Encoder;
   readonly #index: SearchIndex<Float32Array>;
   readonly #settings: DenseSettings;
+  readonly notes: readonly string[];
 
-  constructor(encoder: Encoder, index: SearchIndex<Float32Array>, settings: DenseSettings) {
+  constructor(
+    encoder: Encoder,
+    index: SearchIndex<Float32Array>,
+    settings: DenseSettings,
+    notes: readonly string[] = [],
+  ) {
     this.#encoder = encoder;
     this.#index = index;
     this.#settings = settings;
+    this.notes = notes;
   }
 
   get size(): number {

@@ -21,6 +21,10 @@ export class FusedRetriever implements Retriever {
     return Object.assign({ 'rrf k': this.#k }, ...this.#parts.map(({ settings }) => settings));
   }
 
+  get notes(): readonly string[] {
+    return this.#parts.flatMap(({ notes }) => notes);
+  }
+
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const retrievals: Retrieval[] = [];
     for (const part of this.#parts) retrievals.push(await part.retrieve(queries, options));

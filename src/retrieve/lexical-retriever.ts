@@ -13,6 +13,7 @@ export interface LexicalSettings {
 /** BM25; an expanded query is the query repeated, then its expansions. */
 export class LexicalRetriever implements Retriever {
   readonly name = 'bm25';
+  readonly notes = [];
   readonly #index: Bm25Index;
   readonly #settings: LexicalSettings;
 

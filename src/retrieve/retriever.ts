@@ -40,6 +40,8 @@ export interface Retriever {
   readonly size: number;
   /** Facts for reports, as name and value. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
+  /** What must be known beside its scores, in whole sentences: documents that it does not search to their end. */
+  readonly notes: readonly string[];
   retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval>;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fiveDocuments } from '../../test/support/five-documents.ts';
+import { FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
+import type { EncodeOptions, TextRole } from '../embed/index.ts';
 import type { Run } from '../measures/index.ts';
 import type { CorpusSearch } from './corpus-search.ts';
 import type { ExpandedQuery, Retriever } from './retriever.ts';
@@ -383,5 +384,28 @@ describe('one query', () => {
     expect(await ids({ expansions: ['ship sea'] })).toEqual(['d5', 'd4', 'd2', 'd3', 'd1']);
     expect(await ids({ kind: 'bm25' })).toEqual(['d1', 'd2']);
     expect(await ids({ kind: 'rrf', top: 1, expansions: ['ship sea'] })).toEqual(['d4']);
+  });
+});
+
+describe('documents that the encoder cuts', () => {
+  class CuttingEncoder extends FiveEncoder {
+    override readonly settings = { pooling: 'none', maxLength: 7 };
+    override readonly fingerprint = 'cutting';
+    override async encode(texts: readonly string[], role: TextRole, options?: EncodeOptions): Promise<Float32Array> {
+      for (const [row, text] of texts.entries()) if (text.startsWith('saw')) options?.onCut?.(row);
+      return super.encode(texts, role);
+    }
+  }
+
+  it('are noted by dense and fused search, with their share, also from kept vectors', async () => {
+    const note =
+      '40 % of the documents (2 of 5) are longer than 7 tokens: the rest of their text is not searched by five.';
+    for (let time = 0; time < 2; time++) {
+      const search = open({}, { encoder: new CuttingEncoder() });
+      expect((await search.retriever('dense')).notes).toEqual([note]);
+      expect((await search.retriever('rrf')).notes).toEqual([note]);
+      expect((await search.retriever('bm25')).notes).toEqual([]);
+    }
+    expect((await opened({}).retriever('dense')).notes).toEqual([]);
   });
 });

@@ -42,9 +42,9 @@ const WORDS: Record<string, [number, number]> = {
 /** Gives the vectors of the tables above, and remembers what it was asked. */
 export class FiveEncoder implements Encoder {
   readonly id = 'five';
-  readonly fingerprint = 'five-1';
+  readonly fingerprint: string = 'five-1';
   readonly dimensions = 2;
-  readonly settings = { pooling: 'none' };
+  readonly settings: Encoder['settings'] = { pooling: 'none' };
   /** Every call's texts, with their role. */
   readonly calls: [role: TextRole, ...texts: string[]][] = [];
   closed = false;

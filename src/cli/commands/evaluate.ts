@@ -294,7 +294,10 @@ async function report(
     latencies: await measureLatencies(arms, armOptionsOf(given, context)),
     made: howMade(arm, choice, facts, given),
     settings: await describeSettings(dataset, [arm], written, given.seed, expansionSettings(facts)),
-    remarks: raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined),
+    remarks: [
+      ...(raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined)),
+      ...arm.retriever.notes,
+    ],
   });
   await writeReport(file, data);
 }
@@ -336,6 +339,7 @@ function toJson({ arm, raw, comparison, choice }: Found, given: Options) {
     ...(choice !== undefined && { alpha: { chosenBy: choice.source, value: choice.words, points: choice.points } }),
     settings: arm.retriever.settings,
     selfRetrieval: arm.selfRetrieval,
+    notes: arm.retriever.notes,
     millisecondsPerQuery: millisecondsPerQuery(arm),
   };
 }
@@ -352,6 +356,7 @@ function print({ arm, raw, comparison, choice }: Found, given: Options, { say }:
   say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
   say(formatTable(['', ...TABLE_MEASURES], rows));
   say(describeSelfRetrieval(arm.selfRetrieval));
+  for (const note of arm.retriever.notes) say(note);
   if (comparison !== undefined) {
     say('');
     say(comparisonTable([comparison]));

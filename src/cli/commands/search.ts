@@ -64,6 +64,7 @@ export const command = defineCommand({
     const search = new CorpusSearch(corpus, given, { signal: context.signal, progress: context.progress });
     try {
       const retriever = await search.retriever(given.retriever);
+      for (const note of retriever.notes) context.warn(note);
       const rank = async (passages: string[]) => {
         const query = { id: 'query', text: given.query, expansions: passages };
         const depth = Math.max(given.depth, given.top);

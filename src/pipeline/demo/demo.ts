@@ -209,7 +209,7 @@ async function writeResults(results: Results): Promise<DemoResult> {
     latencies,
     made: howMade(settings, writing, dense.scores.queries),
     settings: sections,
-    remarks: remarksOn(settings, writing),
+    remarks: [...remarksOn(settings, writing), ...dense.retriever.notes],
   });
   await writeReport(reportFile, report);
   const query = mostHelped(report.queries);

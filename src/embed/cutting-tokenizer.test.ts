@@ -1,0 +1,53 @@
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadTokenizer, type TextTokenizer } from '../models/index.ts';
+import { CuttingTokenizer } from './cutting-tokenizer.ts';
+
+let tokenizer: TextTokenizer;
+beforeAll(async () => {
+  tokenizer = await loadTokenizer(fileURLToPath(new URL('./goldens/tiny-encoder', import.meta.url)));
+});
+
+const MAX = 32;
+const WORDS = 'the lamp of a river, stones and (ships) at sea; caf\u00e9 \u4e2d\u6587 '.repeat(4000);
+
+describe('a text is cut before it is tokenised whole', () => {
+  it.each([
+    ['nothing', ''],
+    ['a word', 'lamp'],
+    ['as many tokens as there are', 'a '.repeat(MAX - 2)],
+    ['one more', 'a '.repeat(MAX - 1)],
+    ['very long prose', WORDS],
+    ['blanks first', `${' '.repeat(3000)}a river ${WORDS}`],
+    ['a long word in front', `${'x'.repeat(5000)} the river`],
+    ['Chinese without blanks', '\u4e2d\u6587'.repeat(5000)],
+    ['punctuation without blanks', 'a,b;c.'.repeat(5000)],
+  ])('%s: to the tokens of the whole text', async (_what, text) => {
+    const [{ ids, isCut }] = (await (await CuttingTokenizer.create(tokenizer, MAX)).encode([text])) as [
+      { ids: Int32Array; isCut: boolean },
+    ];
+    const [whole] = await tokenizer.encodeBatch([text], { maxLength: 1e6 });
+    const [cut] = await tokenizer.encodeBatch([text], { maxLength: MAX });
+    expect([...ids]).toEqual([...cut!]);
+    expect(isCut).toBe(whole!.length > MAX);
+  });
+
+  it('of 40 million characters in a second, however they run', async () => {
+    const cutting = await CuttingTokenizer.create(tokenizer, MAX);
+    for (const text of ['x'.repeat(4e7), 'ab '.repeat(1.3e7), ' '.repeat(4e7)]) {
+      const started = performance.now();
+      const [found] = await cutting.encode([text]);
+      expect(found!.ids.length).toBeLessThanOrEqual(MAX);
+      expect(found!.isCut).toBe(true);
+      expect(performance.now() - started).toBeLessThan(5000);
+    }
+  });
+
+  it('keeps the rows of a batch apart', async () => {
+    const cutting = await CuttingTokenizer.create(tokenizer, MAX);
+    const texts = ['lamp', `${' '.repeat(2000)}sea`, WORDS, ''];
+    const together = await cutting.encode(texts);
+    for (const [row, text] of texts.entries()) expect(together[row]).toEqual((await cutting.encode([text]))[0]);
+    expect(together.map(({ isCut }) => isCut)).toEqual([false, false, true, false]);
+  });
+});
