@@ -119,6 +119,7 @@ export class ChosenAlphaRetriever implements Retriever {
   readonly name: Retriever['name'];
   readonly size: number;
   readonly settings: Retriever['settings'];
+  readonly notes: Retriever['notes'];
   readonly #byAlpha: ReadonlyMap<number, Retriever>;
   readonly #alphaOf: ReadonlyMap<string, number>;
 
@@ -126,6 +127,7 @@ export class ChosenAlphaRetriever implements Retriever {
     const [first] = byAlpha.values();
     this.name = first!.name;
     this.size = first!.size;
+    this.notes = first!.notes;
     this.settings = { ...first!.settings, alpha: words, 'alpha chosen by': source };
     this.#byAlpha = byAlpha;
     this.#alphaOf = alphaOf;
