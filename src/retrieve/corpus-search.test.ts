@@ -1,0 +1,141 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { FiveCorpus, FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
+import { ModelStore } from '../models/index.ts';
+import { UsageError } from '../system/index.ts';
+import { openEncoder } from './corpus-search.ts';
+import { openCorpus } from './own-corpus.ts';
+import { defaultRetrievalSettings } from './settings.ts';
+
+/** The five documents of test/support/five-documents.ts. */
+const open = await fiveDocuments();
+const KINDS = ['dense', 'bm25', 'rrf'] as const;
+
+describe('a corpus that is searched', () => {
+  it('is read once for its vectors and once for its terms, however many retrievers share them', async () => {
+    const [corpus, encoder] = [new FiveCorpus(), new FiveEncoder()];
+    const first = open({ k1: 1.5 }, { corpus, encoder });
+    for (const kind of [...KINDS, ...KINDS]) await first.retriever(kind);
+    const reads = corpus.reads;
+    expect(reads).toBe(2);
+    expect(encoder.calls.filter(([role]) => role === 'document')).toHaveLength(1);
+    // A later search of the same content reads nothing.
+    const again = open({ k1: 1.5 }, { corpus, encoder });
+    for (const kind of KINDS) expect((await again.retriever(kind)).size).toBe(5);
+    expect(corpus.reads).toBe(reads);
+    // Other settings of BM25 need its terms again, and no vectors.
+    const other = open({ k1: 1.75 }, { corpus, encoder });
+    for (const kind of KINDS) await other.retriever(kind);
+    expect(corpus.reads).toBe(reads + 1);
+    expect(encoder.calls.filter(([role]) => role === 'document')).toHaveLength(1);
+  });
+
+  it('tells which documents it lacks once an index is open, and says nothing before', async () => {
+    const asked = new Set(['d1', 'd9', 'd5', 'd7']);
+    for (const kind of ['dense', 'bm25'] as const) {
+      const search = open();
+      expect(await search.missingDocuments(asked)).toEqual([]);
+      await search.retriever(kind);
+      expect(await search.missingDocuments(asked)).toEqual(['d9', 'd7']);
+      expect(await search.missingDocuments(new Set(['d2']))).toEqual([]);
+    }
+    expect(asked.size).toBe(4);
+  });
+
+  it("leaves the caller's encoder open, also where nothing was searched", async () => {
+    const encoder = new FiveEncoder();
+    const search = open({}, { encoder });
+    expect(await search.encoder()).toBe(encoder);
+    await search.retriever('rrf');
+    await search.close();
+    await open({}, { encoder }).close();
+    expect(encoder.closed).toBe(false);
+  });
+
+  it('is searched for one query: the best ten of a dense search unless other is asked for', async () => {
+    const ids = async (...options: Parameters<ReturnType<typeof open>['search']>) =>
+      (await open().search(...options)).map(({ id }) => id);
+    expect(await ids('saw')).toEqual(['d5', 'd1', 'd2', 'd3', 'd4']);
+    expect(await ids('saw', { expansions: ['ship sea'], top: 2 })).toEqual(['d5', 'd2']);
+    expect(await ids('saw', { kind: 'bm25' })).toEqual(['d1', 'd2']);
+    // Fusion looks deeper than it shows: of five each d1 wins, of one each it would be d5.
+    expect(await ids('saw', { kind: 'rrf', expansions: ['ship sea'], top: 1 })).toEqual(['d1']);
+  });
+
+  it.each(['dense', 'rrf'] as const)('gives the runs of many alphas as one retriever each would (%s)', async (kind) => {
+    const search = open();
+    const queries = [
+      { id: 'q', text: 'saw', expansions: ['ship sea', 'ship'] },
+      { id: 'd5', text: 'saw', expansions: ['turn'] },
+      { id: 'p', text: 'saw', expansions: [] },
+    ];
+    const options = { depth: 4, dropSelf: true };
+    const alphas = [1, 0, 0.25];
+    const runs = await search.alphaRuns(kind, alphas, queries, options);
+    expect(runs).toHaveLength(3);
+    for (const [at, alpha] of alphas.entries()) {
+      const { run } = await (await search.retriever(kind, { alpha })).retrieve(queries, options);
+      const plain = (one: typeof run) => [...one].map(([id, hits]) => [id, ...[...hits].map((hit) => ({ ...hit }))]);
+      expect(plain(runs[at]!)).toEqual(plain(run));
+    }
+  });
+});
+
+describe('the encoder that settings name', () => {
+  beforeAll(() => {
+    for (const name of ['LLM_QE_OFFLINE', 'HF_HUB_OFFLINE']) vi.stubEnv(name, undefined);
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+  });
+  const store = new ModelStore({ offline: true });
+  const settings = (changes: object) => defaultRetrievalSettings({ threads: 1, ...changes });
+
+  it('is a local model, with its own settings', async () => {
+    const encoder = await openEncoder(
+      settings({ encoder: resolve('src/embed/goldens/tiny-encoder'), pooling: 'cls', maxLength: 5 }),
+      store,
+    );
+    expect(encoder.settings).toMatchObject({ pooling: 'cls', precision: 'f32' });
+    expect(Object.values(encoder.settings)).toContain(5);
+    await encoder.close();
+  });
+
+  it('is no server under --offline, nor one whose model nobody names', async () => {
+    for (const encoder of ['http://127.0.0.1:9/v1', 'https://127.0.0.1:9/v1']) {
+      const offline = openEncoder(settings({ encoder, encoderModel: 'm', offline: true }), store);
+      await expect(offline).rejects.toThrow(UsageError);
+      await expect(openEncoder(settings({ encoder }), store)).rejects.toThrow(/needs the name of its model/);
+    }
+  });
+});
+
+describe('a corpus without judgements', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'own-corpus-'));
+    await mkdir(join(folder, 'set'));
+    const row = '{"_id":"d1","title":"A","text":"saw"}\n{"_id":"d2","text":"ship"}\n';
+    await writeFile(join(folder, 'set', 'corpus.jsonl'), row);
+    await writeFile(join(folder, 'own.jsonl'), row);
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it.each(['set', 'own.jsonl'])('is a folder or a file: %s', async (name) => {
+    const corpus = await openCorpus(join(folder, name));
+    expect(await corpus.count()).toBe(2);
+    const documents: object[] = [];
+    for await (const document of corpus.documents()) documents.push(document);
+    expect(documents).toEqual([
+      { id: 'd1', title: 'A', text: 'saw' },
+      { id: 'd2', title: '', text: 'ship' },
+    ]);
+    expect(await corpus.corpusHash()).toBe(await (await openCorpus(join(folder, 'own.jsonl'))).corpusHash());
+  });
+
+  it('is named in the error if nothing is there', async () => {
+    await expect(openCorpus(join(folder, 'none'))).rejects.toThrow(/none/);
+  });
+});

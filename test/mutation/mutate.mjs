@@ -1,0 +1,112 @@
+/**
+ * Changes the code of a room in small ways (a + for a -, a condition turned round, a call left out), one at a time, and
+ * says which changes no test of that room notices: `npm run mutate -- measures evaluate`; docs/testing.md tells how to
+ * read it. Stryker does the work. Results of code and tests that stayed the same are kept in build/mutation/.
+ */
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { Stryker } from '@stryker-mutator/core';
+
+/** What is changed, and the tests that should notice: the room's own, which are quick. */
+const ROOMS = {
+  measures: { change: ['src/measures'], tests: ['src/measures'] },
+  evaluate: { change: ['src/evaluate'], tests: ['src/evaluate'] },
+  retrieve: { change: ['src/retrieve'], tests: ['src/retrieve'] },
+  search: { change: ['src/search'], tests: ['src/search'] },
+  reward: { change: ['src/reward'], tests: ['src/reward'] },
+  judging: {
+    change: ['judgements', 'evaluation-stage', 'controls'].map((name) => `src/pipeline/stages/${name}.ts`),
+    tests: ['src/pipeline/stages'],
+  },
+};
+
+/** Words of messages, and objects of options: a test that pins them all would pin the wording. */
+const NOT_CHANGED = ['StringLiteral', 'ObjectLiteral'];
+
+/** Lines that are drawn together in a sample: enough for a statement that goes over several. */
+const STRETCH = 8;
+
+async function filesOf(paths) {
+  const files = [];
+  for (const path of paths) {
+    if (path.endsWith('.ts')) files.push(path);
+    else for (const name of await readdir(path, { recursive: true })) files.push(`${path}/${name}`);
+  }
+  return files.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).sort();
+}
+
+/** Numbers from 0 to 1 that a seed decides (Steele, Lea and Flood's SplitMix, 32 bits). */
+function drawing(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** All files, or a seeded sample of stretches of their lines, as Stryker takes them. */
+async function changesOf(files, share, seed) {
+  if (share === 1) return files;
+  const draw = drawing(seed);
+  const stretches = [];
+  for (const file of files) {
+    const lines = (await readFile(file, 'utf8')).split('\n').length;
+    for (let first = 1; first <= lines; first += STRETCH) {
+      if (draw() < share) stretches.push(`${file}:${first}-${first + STRETCH - 1}`);
+    }
+  }
+  return stretches;
+}
+
+function optionsOf(name, mutate, kept) {
+  return {
+    mutate,
+    mutator: { excludedMutations: NOT_CHANGED },
+    // A constant of a module is made once, before a change is chosen.
+    ignoreStatic: true,
+    coverageAnalysis: 'perTest',
+    ...{ testRunner: 'vitest', plugins: ['@stryker-mutator/vitest-runner'] },
+    vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
+    ...{ concurrency: 1, timeoutMS: 20_000 },
+    ...{ incremental: true, incrementalFile: `build/mutation/${kept}.json` },
+    ...{ tempDirName: `build/mutation/${name}`, cleanTempDir: 'always' },
+    ignorePatterns: ['/bench', '/build', '/docs', '/reference', '/runs'],
+    // Stryker would rewrite it by an interface that TypeScript 7 lacks; Vitest does not read it.
+    tsconfigFile: 'none.json',
+    ...{ reporters: ['progress-append-only'], allowConsoleColors: false },
+  };
+}
+
+function printResults(name, results) {
+  const of = (...statuses) => results.filter(({ status }) => statuses.includes(status));
+  const [noticed, missed] = [of('Killed', 'Timeout').length, of('Survived', 'NoCoverage')];
+  const all = noticed + missed.length;
+  process.stdout.write(`\n${name}: ${((100 * noticed) / Math.max(1, all)).toFixed(1)} % (${noticed} of ${all})\n`);
+  for (const { fileName, location, mutatorName, replacement = '', status } of missed) {
+    const { line, column } = location.start;
+    const place = `${fileName.slice(fileName.lastIndexOf('src/'))}:${line}:${column}`;
+    const change = replacement.replace(/\s+/g, ' ').slice(0, 80);
+    process.stdout.write(`  ${status === 'Survived' ? '' : 'not run '}${place} ${mutatorName} ${change}\n`);
+  }
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { sample: { type: 'string', default: '1' }, seed: { type: 'string', default: '1' } },
+});
+const [share, seed] = [Number(values.sample), Number(values.seed)];
+const unknown = positionals.find((name) => !(name in ROOMS));
+if (unknown !== undefined || !(share > 0 && share <= 1) || !Number.isSafeInteger(seed)) {
+  process.stderr.write(`npm run mutate -- [${Object.keys(ROOMS).join(' | ')}]... [--sample SHARE] [--seed NUMBER]\n`);
+  process.exit(2);
+}
+await mkdir('build/mutation', { recursive: true });
+for (const name of positionals.length === 0 ? Object.keys(ROOMS) : positionals) {
+  const { change, tests } = ROOMS[name];
+  process.env.LLM_QE_MUTATION_TESTS = JSON.stringify(tests.map((path) => `${path}/**/*.test.ts`));
+  const mutate = await changesOf(await filesOf(change), share, seed);
+  const kept = share === 1 ? name : `${name}-${share}-${seed}`;
+  printResults(name, await new Stryker(optionsOf(name, mutate, kept)).runMutationTest());
+}
