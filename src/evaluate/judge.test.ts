@@ -141,6 +141,11 @@ describe('alpha', () => {
     );
   });
 
+  it('weighs the expansions if one seed alone has some', async () => {
+    const scored = await judge().score(arm(topics(['d4', 'ship sea']), topics(['d4']), topics(['d4', 'ship sea'])));
+    expect(scored).toMatchObject({ alpha: 1, bySeed: [1 / 5, 1 / 2] });
+  });
+
   it('is none under BM25, which repeats the query', async () => {
     // saw five times, ship and sea once: d1 d2 d4 d3 d5.
     const scored = await judge({ kind: 'bm25' }).score(arm(topics(['d4', 'ship sea']), topics(['d3', 'ship sea'])), {
@@ -195,6 +200,14 @@ describe('an arm', () => {
         ['q1', 0],
       ]),
     );
+  });
+
+  it('counts a judged query that is not among the topics as zero, on dev and on test', async () => {
+    const more = topics(['d4', 'ship sea']);
+    more.qrels.set('q9', new Map([['d1', 1]]));
+    const scored = await judge().score(arm(more, more));
+    expect(scored.bySeed).toEqual([1 / 4]);
+    expect(scored.tuning.map(({ value }) => value)).toEqual([0.1, 0.1, 0.1, 1 / 6, 1 / 4]);
   });
 
   it('drops the query among the documents, or keeps it', async () => {

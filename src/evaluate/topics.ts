@@ -25,7 +25,7 @@ export interface TopicOptions {
  * @throws DataError if the split judges no query, or one that the data set does not hold
  */
 export async function loadTopics(dataset: BeirDataset, split: string, options: TopicOptions = {}): Promise<Topics> {
-  const all = await dataset.queries(options.queriesFile === undefined ? {} : { file: options.queriesFile });
+  const all = await dataset.queries({ file: options.queriesFile });
   const qrels = await dataset.qrels(split);
   checkJudgedQueries(dataset, split, qrels, all);
   const judged = [...all.values()].filter(({ id }) => qrels.has(id));

@@ -34,6 +34,20 @@ describe('a verdict', () => {
       'few',
       'too few queries to tell',
     ],
+    ['an interval that begins at 0', { interval: [0, 0.08] }, 'none', 'no difference shown'],
+    ['an interval that ends at 0', { ...loss, interval: [-0.08, 0] }, 'none', 'no difference shown'],
+    [
+      'as few as count at all',
+      { helped: 20, hurt: 0, unchanged: 0, randomization: 0.0099 },
+      'gain',
+      'of 20: a real gain',
+    ],
+    [
+      'few queries, and a p that is not strict',
+      { helped: 20, hurt: 0, unchanged: 0, randomization: 0.01 },
+      'few',
+      'of 20',
+    ],
     ['50 queries', { helped: 20, hurt: 10, unchanged: 20, randomization: 0.3 }, 'none', 'of 50: no difference shown'],
     [
       'one query',
@@ -64,6 +78,28 @@ describe('a verdict', () => {
     const few = verdictOn(compared({ helped: 4, hurt: 9, unchanged: 27, randomization: 0.2 })).reason;
     expect(few).toMatch(/Over 40 queries .* says nothing: use at least 50/);
     expect(few).not.toContain('(p');
+    const one = verdictOn(compared({ helped: 1, hurt: 0, unchanged: 0, randomization: 1 })).reason;
+    expect(one).toContain('Over 1 query chance alone');
+  });
+
+  it.each([
+    [0.00009, 'in fewer than 1 of 1,000 cases (p < 0.0001)'],
+    [0.0001, 'in fewer than 1 of 1,000 cases (p 0.0001)'],
+    [0.0009, 'in fewer than 1 of 1,000 cases (p 0.0009)'],
+    [0.001, 'in 1 of 1,000 cases (p 0.0010)'],
+    [0.0994, 'in 99 of 1,000 cases (p 0.0994)'],
+    [0.1, 'in 10 of 100 cases (p 0.1000)'],
+  ])('tells the odds of p %d', (randomization, odds) => {
+    expect(verdictOn(compared({ randomization })).reason).toContain(odds);
+  });
+
+  it.each([
+    [0.00004, '0.0000'],
+    [-0.00004, '0.0000'],
+    [0.00006, '+0.0001'],
+    [-0.00006, '\u22120.0001'],
+  ])('signs a change of %d unless it is shown as none', (delta, words) => {
+    expect(verdictOn(compared({ delta })).reason).toContain(`changed by ${words};`);
   });
 });
 

@@ -13,7 +13,7 @@ export function startScoreThreads(count: number, dimensions: number, cosine: boo
 }
 
 /** queries [queries, dimensions] · corpus [rows, dimensions]ᵀ → scores [queries, rows], as an ONNX model. */
-function dotProductModel(dimensions: number): Uint8Array {
+export function dotProductModel(dimensions: number): Uint8Array {
   const graph = new Graph();
   const queries = graph.input('queries', 'float32', ['queries', dimensions]);
   const corpus = graph.input('corpus', 'float32', ['rows', dimensions]);

@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { serve } from './bm25-worker.ts';
+
+it('the thread of BM25 ranks some queries, one behind another', async () => {
+  // Two terms of four documents: term 0 in 0 and 2, term 1 in 1, 2 and 3; a share is weight - weight / denominator.
+  const postings = {
+    size: 4,
+    starts: Uint32Array.of(0, 2, 5),
+    idf: Float32Array.of(2, 1),
+    documents: Uint32Array.of(0, 2, 1, 2, 3),
+    denominators: Float32Array.of(2, 4, 2, 2, 4),
+  };
+  const service = await serve({ postings }, () => false);
+  const queries = {
+    starts: Uint32Array.of(0, 1, 1, 3),
+    terms: Uint32Array.of(0, 0, 1),
+    counts: Uint32Array.of(1, 1, 2),
+  };
+  const { value, transfer } = await service.answer({ queries, k: 2 });
+  // Query 0, term 0: document 0 2 - 1 = 1, document 2 2 - 1/2 = 1.5.
+  // Query 1 has no term. Query 2, term 0 and twice term 1: document 0 1; 1 1; 2 1.5 + 1 = 2.5; 3 2 - 1/2 = 1.5.
+  expect([...value.counts]).toEqual([2, 0, 2]);
+  expect([...value.numbers]).toEqual([2, 0, 2, 3]);
+  expect([...value.scores]).toEqual([1.5, 1, 2.5, 1.5]);
+  expect(new Set(transfer)).toEqual(new Set([value.scores.buffer, value.numbers.buffer, value.counts.buffer]));
+});
