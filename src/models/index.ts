@@ -46,6 +46,7 @@ export {
   writeModelSafetensors,
   writeSafetensors,
 } from './formats/safetensors-writer.ts';
+export { type CopyOptions, makeConvertedCopy } from './store/converted-copy.ts';
 export { type AdapterOptions, resolveAdapter } from './store/hub-adapter.ts';
 export {
   closestKnownName,

@@ -108,12 +108,22 @@ const SYSTEM_FAULTS: Record<string, { reason: string; fix: string }> = {
  * A missing file is a {@link DataError}, every other fault a {@link ResourceError}.
  */
 export function systemFault(error: unknown, file: string): unknown {
+  if (isBadPath(error)) {
+    const fix = 'Name the path without it; a name that came from a file may be damaged.';
+    return new UsageError('the path holds a NUL character, which no path can', { file, fix, cause: error });
+  }
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   if (code === undefined || error instanceof LlmQeError) return error;
   const known = Object.hasOwn(SYSTEM_FAULTS, code) ? SYSTEM_FAULTS[code] : unusualFault(code, error as Error);
   if (known === undefined) return error;
   const kind = code === 'ENOENT' ? DataError : ResourceError;
   return new kind(known.reason, { file, fix: known.fix, cause: error });
+}
+
+/** Node refuses a path with a NUL before the operating system sees it. */
+function isBadPath(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_INVALID_ARG_VALUE') return false;
+  return /null bytes|\\x00|\0/.test(error.message);
 }
 
 /** Node names the path in what it throws for a file; sockets and programs have no such name. */

@@ -5,11 +5,12 @@ import {
   ggufNameOf,
   isAdapterFolder,
   loraPairs,
+  makeConvertedCopy,
   openCheckpoint,
   readAdapter,
   writeGgufAdapter,
 } from '../../models/index.ts';
-import { CacheKind, contentKey, isThere, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
+import { CacheKind, contentKey, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
 
 /** A LoRA adapter that is added to the model's weights, times its scale. */
 export interface Adapter {
@@ -88,8 +89,8 @@ async function convertedFile(folder: string, model: AdaptedModel, signal: AbortS
   const hashes = await Promise.all(names.map((name) => sha256File(join(folder, name), signal)));
   const key = contentKey({ format: FORMAT, hashes, architecture, heads, keyHeads });
   const file = join(ADAPTER_CACHE.folder(), `${key}.gguf`);
-  // Equal keys give equal bytes, and a file appears whole: no matter who else is writing it.
-  if (!(await isThere(file))) await writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
+  const make = () => writeGgufAdapter(file, adapter, { architecture, heads, keyHeads });
+  await makeConvertedCopy(file, make, { signal });
   await ADAPTER_CACHE.note(file, resolve(folder));
   return file;
 }

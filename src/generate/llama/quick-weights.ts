@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { exportGguf, GGUF_ARCHITECTURES, type TensorInfo } from '../../models/index.ts';
-import { CacheKind, contentKey, makeFolder, type Progress, withFileLock } from '../../system/index.ts';
+import { join } from 'node:path';
+import { exportGguf, GGUF_ARCHITECTURES, makeConvertedCopy, type TensorInfo } from '../../models/index.ts';
+import { CacheKind, contentKey, type Progress } from '../../system/index.ts';
 
 /**
  * Types that llama.cpp multiplies on a processor one row with one vector at a time; for Q8_0 it has kernels that take many
@@ -41,7 +40,7 @@ export function quickCopyFile(fingerprint: string): string {
 }
 
 /**
- * The path of the model's copy with its weights in Q8_0, made in the cache where it is missing. The weights differ from those of the
+ * The path of the model's copy with its weights in Q8_0, made in the cache if it is missing or damaged. The weights differ from those of the
  * file by at most 1/254 of the largest of their block of 32, which is small beside what 4 or 5 bits lost before.
  *
  * @param model the GGUF file, and the content key of it
@@ -52,22 +51,8 @@ export async function quickCopyOf(
   options: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
 ): Promise<string> {
   const copy = quickCopyFile(model.fingerprint);
-  if (await isThere(copy)) return copy;
-  await makeFolder(dirname(copy));
-  await withFileLock(
-    `${copy}.lock`,
-    async () => {
-      if (!(await isThere(copy))) await exportGguf(copy, { base: model.path, type: 'Q8_0', ...options });
-    },
-    { ...options, what: 'makes the same quick weights' },
-  );
+  const make = () => exportGguf(copy, { base: model.path, type: 'Q8_0', ...options });
+  await makeConvertedCopy(copy, make, options);
   await QUICK_WEIGHTS_CACHE.note(copy, model.path);
   return copy;
-}
-
-function isThere(file: string): Promise<boolean> {
-  return stat(file).then(
-    (facts) => facts.isFile(),
-    () => false,
-  );
 }

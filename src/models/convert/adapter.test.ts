@@ -107,6 +107,33 @@ async function changed(change: (adapter: LoraAdapter) => void, prefix = 'base_mo
   return target;
 }
 
+test('factors with the name of the adapter in theirs are the same', async () => {
+  const named = await changed(({ tensors }) => {
+    for (const [name, tensor] of [...tensors]) {
+      tensors.delete(name);
+      tensors.set(name.replace(/(lora_[AB])/, '$1.default'), tensor);
+    }
+  });
+  expect(await readAdapter(named)).toEqual(await readAdapter(join(GOLDENS, 'plain')));
+  const twice = await changed(({ tensors }) => {
+    tensors.set(`${Q}.lora_A.other.weight`, tensors.get(`${Q}.lora_A.weight`)!);
+  });
+  await expect(readAdapter(twice)).rejects.toThrow('several adapters');
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  'a factor of %s is refused',
+  async (value) => {
+    const unreal = await changed(({ tensors }) => {
+      tensors.get(`${Q}.lora_B.weight`)!.data[5] = value;
+    });
+    await expect(readAdapter(unreal)).rejects.toMatchObject({
+      message: expect.stringContaining(`holds ${value}`),
+      id: `base_model.model.${Q}.lora_B.weight`,
+    });
+  },
+);
+
 test('broken adapters are refused with the name of the tensor and the file', async () => {
   const cases: [Promise<string>, string, RegExp][] = [
     [changed(({ tensors }) => tensors.delete(`${Q}.lora_B.weight`)), `${Q}.lora_A.weight`, /has no lora_B/],

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { connectGenerator, type Generator, loadGenerator, servedModels, WRITERS_FORMAT } from '../../generate/index.ts';
-import { exportGguf, type ResolvedModel } from '../../models/index.ts';
-import { CacheKind, isThere, makeFolder, refuseServerOffline, UsageError } from '../../system/index.ts';
+import { exportGguf, makeConvertedCopy, type ResolvedModel } from '../../models/index.ts';
+import { CacheKind, refuseServerOffline, UsageError } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
 import { loadCheck, type RecipeCheck } from './recipe-checks.ts';
@@ -93,9 +93,8 @@ export function ggufFile({ path, fingerprint }: Pick<ResolvedModel, 'path' | 'fi
 /** The same, written where it is missing. */
 async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions): Promise<string> {
   const file = ggufFile(model);
-  if (await isThere(file)) return file;
-  await makeFolder(dirname(file));
-  await exportGguf(file, { base: model.path, signal, progress });
+  if (file === model.path) return file;
+  await makeConvertedCopy(file, () => exportGguf(file, { base: model.path, signal, progress }), { signal, progress });
   await GGUF_CACHE.note(file, model.name);
   return file;
 }
