@@ -41,9 +41,12 @@ function die(): never {
 
 /** Half of what is to be written, for the writes whose first argument is the content. */
 function half(name: string, given: readonly unknown[]): unknown[] | undefined {
-  const [content] = given;
+  const [content, offset, length, position] = given;
   if (name !== 'write' && name !== 'writeFile') return undefined;
   if (typeof content === 'string' && content.length > 1) return [content.slice(0, content.length >> 1)];
+  if (content instanceof Uint8Array && typeof offset === 'number' && typeof length === 'number') {
+    return length > 1 ? [content, offset, length >> 1, position] : undefined;
+  }
   if (content instanceof Uint8Array && content.byteLength > 1) return [content.subarray(0, content.byteLength >> 1)];
   return undefined;
 }

@@ -39,20 +39,11 @@ function vectorOf(text: string): number[] {
   return [...bytesOf(text).subarray(0, 8)].map((byte) => byte - 127.5);
 }
 
-function choicesOf({
-  messages,
-  seed,
-  n = 1,
-  temperature,
-}: {
-  messages: unknown;
-  seed: number;
-  n?: number;
-  temperature: number;
-}) {
-  return Array.from({ length: n }, (_, index) => {
-    const bytes = bytesOf(JSON.stringify([messages, seed, temperature, index]));
-    const content = [...bytes.subarray(0, 6)].map((byte) => WORDS[byte % WORDS.length]).join(' ');
-    return { index, finish_reason: 'stop', message: { role: 'assistant', content } };
-  });
+/** Of the question alone: a run that goes on asks for what is missing in other groups and by other seeds. */
+function choicesOf({ messages, n = 1, temperature }: { messages: unknown; n?: number; temperature: number }) {
+  const bytes = bytesOf(JSON.stringify([messages, temperature]));
+  const content = [...bytes.subarray(0, 6)].map((byte) => WORDS[byte % WORDS.length]).join(' ');
+  return Array.from({ length: n }, (_, index) => ({
+    ...{ index, finish_reason: 'stop', message: { role: 'assistant', content } },
+  }));
 }

@@ -120,6 +120,16 @@ describe('writing qrels', () => {
 });
 
 describe('readRun', () => {
+  it.each(['1', '1.1', '.1', '1e1'])(
+    'refuses 80,000 characters that begin like the score %s at once',
+    async (start) => {
+      const began = performance.now();
+      const error = await fault(runOf(`q1 Q0 d1 1 ${start}${'1'.repeat(80_000)}x tag\n`));
+      expect(error.message.length).toBeLessThan(5000);
+      expect(performance.now() - began).toBeLessThan(5000);
+    },
+  );
+
   it('reads scores as they stand and does not read the rank', async () => {
     const run = await runOf('q1 Q0 d1 7 1.5 tag\nq2 Q0 d1 0 -3e-2 tag\nq1\tQ0\td2\tx\t.5\ttag\r\n');
     expect(new Map(run)).toEqual(

@@ -13,7 +13,7 @@ import { DataError } from '../../system/index.ts';
 /** What C's `isspace` takes for white space, as trec_eval does; wider spaces of Unicode may stand in an identifier. */
 const WHITE_SPACE = /[ \t\v\f\r]+/;
 const GRADE = /^[+-]?\d{1,9}(\.0+)?$/;
-const SCORE = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+const SCORE = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** One judgement as it stands in a file. */
 export interface Judgement {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatCall, ChatServer } from '../../../test/support/chat-server.ts';
 import { type CandidateRecord, candidateSchema, type TrainingQuery } from '../../data/index.ts';
-import { OtherSettingsError, readJsonl, readStageManifest } from '../../files/index.ts';
+import { manifestFileOf, OtherSettingsError, readJsonl, readStageManifest } from '../../files/index.ts';
 import { AbortedError, DataError, ModelError, UsageError } from '../../system/index.ts';
 import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
@@ -144,7 +144,9 @@ describe('sampleCandidates', () => {
   it('repeats nothing, and tells the same of a finished file', async () => {
     const first = await sample();
     const before = await readFile(out);
+    const manifest = await readFile(manifestFileOf(out));
     const again = await sample();
+    expect(await readFile(manifestFileOf(out))).toEqual(manifest);
     expect(generator.asked).toHaveLength(32);
     expect(again).toEqual({ ...first, reused: 4, reusedTexts: 32, seconds: 0, tokensPerSecond: 0 });
     expect(await readFile(out)).toEqual(before);

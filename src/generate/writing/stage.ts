@@ -115,7 +115,7 @@ export async function runStage<Q extends StageQuery, T>(
   try {
     const { manifest, isWhole } = await agree(stage, file, queries, options);
     output = await stage.openOutput(file, { ...stage, onFound: (records) => stage.tally(records) }, isWhole);
-    if (stage.grows) await writeStageManifest(file, manifest);
+    if (stage.grows && !isWhole) await writeStageManifest(file, manifest);
     const run = new StageRun(stage, options, { output, kept, total: queries.count });
     const speed = await run.finish(source);
     // Were it killed in between, the next run would find work that is not finished, and finish it.

@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { ResourceError, throwIfAborted, writeDurably } from '../../system/index.ts';
+import { ResourceError, spawnBound, throwIfAborted, writeDurably } from '../../system/index.ts';
 import { endProcessTree, processMark } from './process-tree.ts';
 import { trlWords } from './trl-files.ts';
 import type { TrlInstallation } from './trl-installation.ts';
@@ -50,11 +50,9 @@ export async function runTrl(options: TrlRunOptions): Promise<void> {
   const { folder, plan, installation, signal } = options;
   throwIfAborted(signal);
   const words = ['-c', ENTRY_POINT, ...trlWords(plan.method), ...(await portWords(plan)), ...resumeWords(options)];
-  const child = spawn(installation.python, words, {
+  const child = spawnBound(installation.python, words, {
     ...{ cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] as const },
     env: { ...(options.environment ?? process.env), ...environmentOf(plan) },
-    // Ctrl-C at the terminal then reaches this program alone, which ends the others in order.
-    detached: true,
   });
   const exit = exitOf(child, installation.python);
   await rememberProcess(folder, child);
