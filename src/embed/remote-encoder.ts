@@ -11,7 +11,6 @@ import {
   UsageError,
 } from '../system/index.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
-import { refuseBrokenVectors } from './finite-vectors.ts';
 import { familyPrefixes } from './prefixes.ts';
 import { cosine, identifyModel, PROBE_CACHE, SAME_MODEL } from './remote-identity.ts';
 
@@ -190,7 +189,6 @@ class RemoteEncoder implements Encoder {
     } finally {
       failed.abort();
     }
-    refuseBrokenVectors(vectors, texts, this.id);
     return vectors;
   }
 

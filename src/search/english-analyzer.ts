@@ -1,7 +1,7 @@
 import { stemmer } from 'stemmer';
 
 /** Part of the key of a cached index: raise it when any text may be analysed into other terms than before. */
-export const ANALYZER_VERSION = 'english-1';
+export const ANALYZER_VERSION = 'english-2';
 
 /** Lucene's 33 English stop words (EnglishAnalyzer.ENGLISH_STOP_WORDS_SET). */
 const STOP_WORDS = new Set(
@@ -47,11 +47,47 @@ export function analyzeEnglish(text: string): string[] {
   return terms;
 }
 
+/**
+ * UTF-16 units that the pattern is given at a time: it keeps a note for each unit of a word, and a word of millions would overflow its
+ * stack.
+ */
+const STRETCH = 1 << 16;
+/** A word that ends so near the end of a stretch may go on behind it, or hang on what stands there. */
+const MARGIN = 1 << 10;
+
 /** The words of a text as Lucene's StandardTokenizer splits it: nothing stripped, nothing left out. */
-export function splitWords(text: string): string[] {
-  const words = text.match(WORD) ?? [];
-  const plain = words.every((word) => word.length <= MAXIMUM_WORD_LENGTH && !JOINERS_ALONE.test(word));
-  return plain ? words : words.filter((word) => !JOINERS_ALONE.test(word)).flatMap(cutLongWord);
+export function* splitWords(text: string): Generator<string> {
+  for (let start = 0; start < text.length; ) {
+    const stretch = text.slice(start, start + STRETCH);
+    const isLast = start + stretch.length === text.length;
+    const safe = isLast ? stretch.length : betweenCharacters(stretch, STRETCH - MARGIN);
+    let next = safe;
+    for (const { 0: word, index } of stretch.matchAll(WORD)) {
+      const end = index + word.length;
+      if (end <= safe) {
+        yield* wordPieces(word);
+        continue;
+      }
+      // A word that the stretch may have cut is read again at the head of the next; one longer than a stretch is cut as Lucene
+      // cuts it, which begins anew behind each piece.
+      next = index > 0 ? index : safe - (safe % MAXIMUM_WORD_LENGTH);
+      if (index === 0) yield* wordPieces(word.slice(0, next));
+      break;
+    }
+    start += next;
+  }
+}
+
+/** A place in a text, moved by one if it lies within a surrogate pair. */
+function betweenCharacters(text: string, place: number): number {
+  const unit = text.charCodeAt(place);
+  return unit >= 0xdc00 && unit < 0xe000 ? place + 1 : place;
+}
+
+/** A word as it is, a long one in pieces; a row of joiners alone is none. */
+function wordPieces(word: string): string[] {
+  if (JOINERS_ALONE.test(word)) return [];
+  return word.length <= MAXIMUM_WORD_LENGTH ? [word] : cutLongWord(word);
 }
 
 /** The term that a word stands for, or undefined where it is a stop word. */
