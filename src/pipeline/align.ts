@@ -32,9 +32,9 @@ export interface AlignOptions extends InputOptions {
 
 export interface AlignResult {
   folder: string;
-  /** Undefined where the run ended before its evaluation, in a folder that holds an earlier one. */
+  /** Undefined if the run ended before its evaluation, in a folder that holds an earlier one. */
   manifestFile: string | undefined;
-  /** Undefined where the run ended before it. */
+  /** Undefined if the run ended before it. */
   evaluation: EvaluationData | undefined;
   reportFile: string | undefined;
   stages: ReadonlyMap<string, FinishedStage>;

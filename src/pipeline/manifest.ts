@@ -17,7 +17,7 @@ const REPORT = 'report.html';
  * Writes `manifest.json`: recipe, versions, seeds, hashes of models, data and prompts, host, and what each stage made and took. It stays
  * beside the report that it belongs to: a run that is not evaluated, or not yet, leaves those of an earlier one as they are.
  *
- * @returns its path; undefined where that of an earlier run was left
+ * @returns its path; undefined if that of an earlier run was left
  */
 export async function writeManifest(context: AlignmentContext, run: RunFolder): Promise<string | undefined> {
   if (!context.done.has('evaluate') && (await isThere(join(run.path, REPORT)))) return undefined;

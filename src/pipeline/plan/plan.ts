@@ -74,7 +74,7 @@ export interface PlanOptions extends InputOptions {
   folder: string;
   engine: Engine;
   progress: Progress;
-  /** The one stage that is to be done here: TRL is not asked for where it does not train. */
+  /** The one stage that is to be done here: TRL is not asked for if it does not train. */
   only?: string | undefined;
   /** Default: those of an alignment. */
   stages?: readonly AlignmentStage[] | undefined;
@@ -216,7 +216,7 @@ async function checkModel(
   }
 }
 
-/** Counts where the data is there; else what the recipe says, which may be nothing. */
+/** Counts if the data is there; else what the recipe says, which may be nothing. */
 async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Promise<QueryCounts> {
   const { candidates, evaluation, data: source } = recipe;
   const unknown = Number.POSITIVE_INFINITY;

@@ -5,7 +5,7 @@ import type { FinishedStage } from '../run/run-folder.ts';
 
 /** Tokens per second, and who says so. */
 export interface PlannedRate {
-  /** Null where nobody knows. */
+  /** Null if nobody knows. */
   tokensPerSecond: number | null;
   source: string;
 }
@@ -55,7 +55,7 @@ function rateFrom(measured: number | undefined, stated: number | undefined, fold
   return stated === undefined ? undefined : { tokensPerSecond: stated, source: 'stated by the recipe' };
 }
 
-/** What a stage says of itself; 0 where all was there before. */
+/** What a stage says of itself; 0 if all was there before. */
 function measuredIn(result: unknown): number | undefined {
   const rate = (result as { tokensPerSecond?: unknown } | undefined)?.tokensPerSecond;
   return typeof rate === 'number' && rate > 0 ? rate : undefined;

@@ -14,7 +14,7 @@ import {
 
 /**
  * A recipe: every setting of an alignment, once. Names and defaults are those of the commands that run its stages; the
- * defaults are the published ones where the paper states one.
+ * defaults are the published ones if the paper states one.
  */
 
 const share = z.number().min(0).max(1);
@@ -71,9 +71,13 @@ export const recipeSchema = z.strictObject({
   seed: seed.default(42).describe('of every stage that is given no seed of its own'),
   rates: z
     .strictObject({
-      generation: z.number().positive().optional().describe('tokens that the servers write a second'),
-      embedded: z.number().positive().optional().describe('tokens that the embedded runtime writes a second'),
-      training: z.number().positive().optional().describe('tokens trained on a second, forward and backward'),
+      generation: z.number().positive().optional().describe('tokens that the servers write per second'),
+      embedded: z.number().positive().optional().describe('tokens that the embedded runtime writes per second'),
+      training: z
+        .number()
+        .positive()
+        .optional()
+        .describe('tokens trained on per second, forward and backward together'),
     })
     .prefault({})
     .describe('what the machines do; only --plan reads it, and it is no part of the hash'),

@@ -43,11 +43,11 @@ export interface JudgedData {
   name: string;
   dataset: BeirDataset;
   splits: { dev: string; test: string };
-  /** SHA-256; that of the development queries only where something is tuned on them. */
+  /** SHA-256; that of the development queries only if something is tuned on them. */
   hashes: { corpus: string; queries: string; dev?: string | undefined; test: string };
 }
 
-/** Opens the data; WordNet's is made in the cache folder where it is missing. @throws DataError, UsageError */
+/** Opens the data; WordNet's is made in the cache folder if it is missing. @throws DataError, UsageError */
 export async function openData(recipe: Recipe, options: InputOptions = {}): Promise<AlignmentData> {
   const { data, candidates } = recipe;
   const { signal } = options;
@@ -98,7 +98,7 @@ export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
   return checks;
 }
 
-/** Another data set where the evaluation names one: the adapter is then judged on what it was not trained for. */
+/** Another data set if the evaluation names one: the adapter is then judged on what it was not trained for. */
 async function openJudged(recipe: Recipe, own: BeirDataset, signal: AbortSignal | undefined): Promise<JudgedData> {
   const { data, evaluation } = recipe;
   const other = evaluation.dataset ?? (data.kind === 'beir' ? data : undefined);

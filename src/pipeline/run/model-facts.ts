@@ -14,7 +14,7 @@ export interface ModelFacts {
   dimensions: number;
   /** Bytes of the files that are still to be fetched. */
   download: number;
-  /** Whether it is one GGUF file; undefined where that is not known. */
+  /** Whether it is one GGUF file; undefined if that is not known. */
   isGguf: boolean | undefined;
   /** Whether most of its weights are of a type that is run from a quicker copy. */
   isSlow: boolean;
@@ -29,14 +29,14 @@ export interface ModelFacts {
 export interface ModelCopy {
   copy: string;
   isThere: boolean;
-  /** NaN where it is not known. */
+  /** NaN if it is not known. */
   bytes: number;
 }
 
 /** Q8_0 keeps 32 weights in 34 bytes. */
 const Q8_BYTES = 34 / 32;
 
-/** @param model undefined where it is not there: then what the table of known models says of it */
+/** @param model undefined if it is not there: then what the table of known models says of it */
 export async function modelFacts(name: string, model: ResolvedModel | undefined): Promise<ModelFacts> {
   if (model === undefined) return factsOfName(name);
   const { architecture, parameters, layers, dimensions, tensors, format } = await summarizeModel(model.path);

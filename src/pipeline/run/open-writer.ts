@@ -10,10 +10,10 @@ import { loadCheck, type RecipeCheck } from './recipe-checks.ts';
 /** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
 type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;
 
-/** Tokens of a prompt that are reckoned with where the recipe does not say. */
+/** Tokens of a prompt that are reckoned with if the recipe does not say. */
 const PROMPT_ROOM = 512;
 
-/** Opens what writes texts of at most `maxTokens` tokens: the servers where there are some, else the embedded runtime. */
+/** Opens what writes texts of at most `maxTokens` tokens: the servers if there are some, else the embedded runtime. */
 export async function openWriter(
   writer: Writer,
   model: ResolvedModel | undefined,
@@ -53,7 +53,7 @@ export function writerCheck(
   };
 }
 
-/** Opens the embedded runtime, with an adapter where one is given. */
+/** Opens the embedded runtime, with an adapter if one is given. */
 export async function openEmbedded(
   { sequences, context, gpu }: Pick<Writer, 'sequences' | 'context' | 'gpu'>,
   model: ResolvedModel,
@@ -90,7 +90,7 @@ export function ggufFile({ path, fingerprint }: Pick<ResolvedModel, 'path' | 'fi
   return path.endsWith('.gguf') ? path : join(GGUF_CACHE.folder(), `${fingerprint}.gguf`);
 }
 
-/** The same, written where it is missing. */
+/** The same, written if it is missing. */
 async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions): Promise<string> {
   const file = ggufFile(model);
   if (file === model.path) return file;

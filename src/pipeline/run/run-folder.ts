@@ -69,7 +69,7 @@ export class RunFolder {
 
   /**
    * Does a stage, or finds it done.
-   * @throws DataError where an output was changed behind its back
+   * @throws DataError if an output was changed behind its back
    */
   async stage(work: StageWork): Promise<FinishedStage> {
     const settings = asRecorded(work.settings);
@@ -90,7 +90,7 @@ export class RunFolder {
     return { record, folder, reused: false, changes };
   }
 
-  /** The stage with these settings where it is finished; undefined where it is not. */
+  /** The stage with these settings if it is finished; undefined if it is not. */
   async find(stage: string, settings: Record<string, unknown>): Promise<StageRecord | undefined> {
     const key = contentKey({ stage, settings: asRecorded(settings) });
     const found = await readRecord(this.folderOf(stage, key));

@@ -50,7 +50,7 @@ const WHOLE = 2 ** 31 - 1;
  *
  * Completions are cut at their end to fit `maxLength`. A prompt is never cut: a pair whose prompt leaves no room for an
  * answer is left out and counted.
- * @throws ModelError where the template refuses the messages; DataError where no pair is left
+ * @throws ModelError if the template refuses the messages; DataError if no pair is left
  */
 export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokensOptions): Promise<TokenizedPairs> {
   const { signal, progress = SILENT } = options;
@@ -72,7 +72,7 @@ export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokens
   });
 }
 
-/** `prompt too long: 3, equal when cut: 1`; empty where none was left out. */
+/** `prompt too long: 3, equal when cut: 1`; empty if none was left out. */
 export function describeSkipped(skipped: Readonly<Record<string, number>>): string {
   const counted = Object.entries(skipped).filter(([, count]) => count > 0);
   return counted.map(([reason, count]) => `${reason}: ${count}`).join(', ');

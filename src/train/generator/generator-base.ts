@@ -33,7 +33,7 @@ export interface GeneratorBase {
 
 /**
  * Opens a chat model of the Llama family: a Transformers folder, or a GGUF file.
- * @throws ModelError where it is broken, of another family, or has no chat template
+ * @throws ModelError if it is broken, of another family, or has no chat template
  */
 export async function openGeneratorBase(model: ResolvedModel): Promise<GeneratorBase> {
   const opened = await openCheckpoint(model.path);

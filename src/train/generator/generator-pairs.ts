@@ -28,7 +28,7 @@ export type PairCounts = Pick<TokenizedPairs, 'skipped' | 'cut' | 'examples'> & 
 /**
  * The pairs to train on and those held out, by their tokens, whatever the engine. Tells of pairs that are left out or cut, of
  * queries on both sides, and, for DPO, of chosen answers that are the longer ones.
- * @throws UsageError where the model knows no texts of that length; DataError where no pair is left, or one stands on both sides
+ * @throws UsageError if the model knows no texts of that length; DataError if no pair is left, or one stands on both sides
  */
 export async function openGeneratorPairs(
   base: GeneratorBase,
@@ -47,7 +47,7 @@ export async function openGeneratorPairs(
   return given;
 }
 
-/** @throws UsageError where the model knows no texts of that length */
+/** @throws UsageError if the model knows no texts of that length */
 export function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
   if (maxLength <= config.maxLength) return;
   throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {

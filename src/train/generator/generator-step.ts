@@ -69,7 +69,7 @@ export interface GeneratorStepOptions extends Omit<ComputeSettings, 'storage'> {
 
 /**
  * Compiles a training step of a language model: a LoRA adapter over frozen weights, or all weights.
- * @throws UsageError where no layer has the name of a target module; ResourceError where the memory does not suffice
+ * @throws UsageError if no layer has the name of a target module; ResourceError if the memory does not suffice
  */
 export async function openGeneratorStep(
   base: GeneratorBase,
@@ -103,7 +103,7 @@ export function isTarget(module: string, target: string): boolean {
 
 const ADAPTABLE = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
-/** @throws UsageError where no linear layer has the name of a target module */
+/** @throws UsageError if no linear layer has the name of a target module */
 export function checkTargets(
   { checkpoint }: GeneratorBase,
   { loraTargetModules }: Pick<LoraSettings, 'loraTargetModules'>,

@@ -70,7 +70,7 @@ export async function writeState(folder: string, state: TrainingState): Promise<
 
 /**
  * Reads a checkpoint into parameters and optimiser of the same names and shapes, and says where the run stands.
- * @throws ModelError where a tensor is missing, of another shape, or the folder damaged
+ * @throws ModelError if a tensor is missing, of another shape, or the folder damaged
  */
 export async function readCheckpoint(
   folder: string,
@@ -86,7 +86,7 @@ export async function readCheckpoint(
 
 /**
  * Reads the parameters of a checkpoint folder in place, such as those of the best checkpoint after training.
- * @throws ModelError where one is missing, of another shape, or the file damaged
+ * @throws ModelError if one is missing, of another shape, or the file damaged
  */
 export async function loadParameters(folder: string, parameters: Parameters): Promise<void> {
   await fillTensors(join(folder, PARAMETERS_FILE), parameterTensors(parameters));

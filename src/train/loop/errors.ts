@@ -14,7 +14,7 @@ export function damagedFile(file: string): (cause: unknown) => DataError {
 export class DivergedError extends LlmQeError {
   /** The optimiser step, counted from 1, that could not be taken. */
   readonly step: number;
-  /** The parameter whose gradient it was; undefined where it was the loss. */
+  /** The parameter whose gradient it was; undefined if it was the loss. */
   readonly parameter: string | undefined;
 
   constructor(reason: string, options: Omit<FaultOptions, 'fix'> & { step: number; parameter?: string }) {

@@ -48,7 +48,7 @@ function parts<Example>(
   return batches.flatMap(cut);
 }
 
-/** The sum of what the loss is a mean over. @throws DataError where it is not above 0 */
+/** The sum of what the loss is a mean over. @throws DataError if it is not above 0 */
 export function summedWeight<Example>(task: TrainingTask<Example>, examples: readonly Example[]): number {
   const total = examples.reduce((sum, example) => sum + task.weigh(example), 0);
   if (total > 0) return total;
@@ -65,7 +65,7 @@ export function addFigures(sums: Figures, more: Readonly<Figures>): void {
   for (const [name, value] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + value;
 }
 
-/** The figure that decides which checkpoint is best. @throws UsageError where the task reports no such figure */
+/** The figure that decides which checkpoint is best. @throws UsageError if the task reports no such figure */
 export function figureForBest(figures: Readonly<Figures>, name: string): number {
   const value = figures[name];
   if (value !== undefined) return value;

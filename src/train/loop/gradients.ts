@@ -16,7 +16,7 @@ export class GradientSum {
     this.#parameters = parameters;
   }
 
-  /** @throws ModelError where a parameter has no gradient, or one of another size */
+  /** @throws ModelError if a parameter has no gradient, or one of another size */
   add(gradients: Gradients): void {
     this.#check(gradients);
     if (this.#sum === undefined) {

@@ -32,7 +32,7 @@ export interface StepOptions {
 
 /**
  * One optimiser step over one batch. When it throws, parameters and optimiser are as they were before.
- * @throws DivergedError where the loss or a gradient is not finite; AbortedError
+ * @throws DivergedError if the loss or a gradient is not finite; AbortedError
  */
 export async function takeStep<Example>(
   task: TrainingTask<Example>,

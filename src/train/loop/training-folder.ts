@@ -53,7 +53,7 @@ export class TrainingFolder {
 
   /**
    * Opens or makes the folder and removes what an interruption left half done. One process at a time.
-   * @throws OtherSettingsError where it holds checkpoints of a run with other settings, data or model, saying what changed,
+   * @throws OtherSettingsError if it holds checkpoints of a run with other settings, data or model, saying what changed,
    * or a run by TRL
    */
   static async open(path: string, identity: RunIdentity): Promise<TrainingFolder> {
@@ -70,7 +70,7 @@ export class TrainingFolder {
     return folder;
   }
 
-  /** What a run in that folder is held to by its checkpoints; undefined where there are none. @throws DataError */
+  /** What a run in that folder is held to by its checkpoints; undefined if there are none. @throws DataError */
   static async identityOf(path: string): Promise<Record<string, unknown> | undefined> {
     return (await readBegun(path))?.identity;
   }
@@ -85,7 +85,7 @@ export class TrainingFolder {
     return this.#saved(this.#ledger.best);
   }
 
-  /** Reads the last checkpoint back; undefined where there is none. @throws ModelError, DataError where damaged */
+  /** Reads the last checkpoint back; undefined if there is none. @throws ModelError, DataError if damaged */
   async resume(target: { parameters: Parameters; optimizer: AdamW }): Promise<TrainingState | undefined> {
     return this.last === undefined ? undefined : readCheckpoint(this.last.folder, target);
   }

@@ -21,7 +21,7 @@ export async function endProcessTree(root: number, graceSeconds: number): Promis
 }
 
 /**
- * Tells a process from all others: its number and when it began, since numbers are used again. Undefined where it does not
+ * Tells a process from all others: its number and when it began, since numbers are used again. Undefined if it does not
  * live, or where the system does not tell.
  */
 export async function processMark(pid: number): Promise<string | undefined> {

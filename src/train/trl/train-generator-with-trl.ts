@@ -31,7 +31,7 @@ export interface TrainGeneratorWithTrlResult extends TrlResult {
 /**
  * Trains a generator as `trainGenerator` does, with the same settings on the same pairs, but by TRL under accelerate. Pairs
  * that the local engine would leave out are left out here too. Writes `adapter/`, `metrics.jsonl` and `manifest.json`.
- * @throws as {@link trainWithTrl}; DataError where no pair is left
+ * @throws as {@link trainWithTrl}; DataError if no pair is left
  */
 export async function trainGeneratorWithTrl(
   options: TrainGeneratorWithTrlOptions,
@@ -68,7 +68,7 @@ export async function prepareGeneratorForTrl(
   return { ...files, train, dev };
 }
 
-/** What TRL is asked for. @throws UsageError where all weights are to be trained */
+/** What TRL is asked for. @throws UsageError if all weights are to be trained */
 export function trlJobOf(
   settings: GeneratorTrainingSettings,
   pairs: TrlJob['pairs'],

@@ -49,10 +49,10 @@ export interface TrlResult {
   adapter: string;
   /** The step whose adapter it is. */
   step: number;
-  /** The best evaluation; undefined where there was none. */
+  /** The best evaluation; undefined if there was none. */
   best: { step: number; metric: string; value: number } | undefined;
   metricsFile: string;
-  /** Undefined where the run was finished before. */
+  /** Undefined if the run was finished before. */
   installation: TrlInstallation | undefined;
 }
 
@@ -75,7 +75,7 @@ export const ADAPTER_FOLDER = 'adapter';
  *
  * A run that was cut off goes on behind TRL's last checkpoint; a finished one is only read back. TRL draws the adapter's
  * first values itself, so that a run equals the local engine's only where that one begins with the same ones.
- * @throws ResourceError where TRL is not installed or fails; UsageError for settings that TRL has not or a folder of another
+ * @throws ResourceError if TRL is not installed or fails; UsageError for settings that TRL has not or a folder of another
  * run; ModelError for a base that TRL cannot train, or an adapter that does not come out right; DivergedError; AbortedError
  */
 export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<TrlResult> {

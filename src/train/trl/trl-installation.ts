@@ -37,7 +37,7 @@ print(json.dumps({name: version(name) for name in ${JSON.stringify(Object.keys(N
 
 /**
  * Finds TRL: in the Python that LLM_QE_PYTHON names, or else in the one that stands beside the first `trl` on the PATH.
- * @throws ResourceError where it is missing, or too old or too new; its fix is the line that installs it
+ * @throws ResourceError if it is missing, or too old or too new; its fix is the line that installs it
  */
 export async function findTrl({
   deepspeed = false,

@@ -29,7 +29,7 @@ export const LOG_NAMES: Readonly<Record<string, string>> = { ...SHARED_NAMES, ..
 /** Tokens since the run began; ours count those of one step. */
 const TOKENS_SO_FAR = 'num_tokens';
 
-/** What TRL calls one of our figures; undefined where it has none of the kind. */
+/** What TRL calls one of our figures; undefined if it has none of the kind. */
 export function logNameOf(ours: string, method: 'dpo' | 'sft'): string | undefined {
   const names = method === 'dpo' ? LOG_NAMES : SHARED_NAMES;
   return Object.entries(names).find(([, name]) => name === ours)?.[0];
@@ -40,7 +40,7 @@ export interface LoggedFigures {
   split: 'train' | 'dev';
   /** A figure that is no number is null. */
   values: Record<string, number | null>;
-  /** Since the run began; undefined where it is not told, or rounded. */
+  /** Since the run began; undefined if it is not told, or rounded. */
   tokensSoFar: number | undefined;
 }
 
@@ -96,7 +96,7 @@ export interface TrainerState {
 
 const STATE_FILE = 'trainer_state.json';
 
-/** Reads the state of a checkpoint. @throws DataError where it is missing or broken */
+/** Reads the state of a checkpoint. @throws DataError if it is missing or broken */
 export async function readTrainerState(checkpoint: string): Promise<TrainerState> {
   const file = join(checkpoint, STATE_FILE);
   const text = await readFile(file, 'utf8').catch((error) => {

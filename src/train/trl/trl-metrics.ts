@@ -26,7 +26,7 @@ export class TrlMetrics {
 
   /**
    * Opens the figures behind a checkpoint: those of later steps are cut.
-   * @param step of that checkpoint; 0 where there is none
+   * @param step of that checkpoint; 0 if there is none
    * @throws DataError, ResourceError
    */
   static async open(folder: string, plan: TrlPlan, examples: number, step: number): Promise<TrlMetrics> {
@@ -39,7 +39,7 @@ export class TrlMetrics {
     return this.#step;
   }
 
-  /** Takes in what was printed of a step or an evaluation. @throws DivergedError where a loss is no number */
+  /** Takes in what was printed of a step or an evaluation. @throws DivergedError if a loss is no number */
   async append(figures: LoggedFigures): Promise<MetricsRecord> {
     if (figures.split === 'train') this.#step++;
     const record = this.#record(this.#step, figures);

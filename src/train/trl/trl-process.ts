@@ -44,7 +44,7 @@ export interface TrlRunOptions {
 
 /**
  * Runs TRL on this machine (the first one) and follows what it prints, until it ends.
- * @throws ResourceError where it fails; AbortedError behind the signal, all its processes gone; what `onFigures` throws
+ * @throws ResourceError if it fails; AbortedError behind the signal, all its processes gone; what `onFigures` throws
  */
 export async function runTrl(options: TrlRunOptions): Promise<void> {
   const { folder, plan, installation, signal } = options;
@@ -86,7 +86,7 @@ export async function endLeftOver(folder: string): Promise<void> {
   if (Number.isInteger(pid) && (await processMark(pid)) === mark) await endProcessTree(pid, GRACE_SECONDS);
 }
 
-/** @throws ResourceError where it does not start */
+/** @throws ResourceError if it does not start */
 function exitOf(child: ChildProcess, file: string): Promise<number | null> {
   const exit = new Promise<number | null>((resolve, reject) => {
     child.on('error', (cause) =>

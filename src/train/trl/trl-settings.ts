@@ -88,7 +88,7 @@ export function allProcesses({ processes, machines }: Pick<TrlSettings, 'process
 
 /**
  * Micro-batches that each process takes for one step.
- * @throws UsageError where a batch cannot be dealt out evenly
+ * @throws UsageError if a batch cannot be dealt out evenly
  */
 export function accumulationSteps(batchSize: number, settings: TrlSettings): number {
   const atOnce = settings.perDeviceTrainBatchSize * allProcesses(settings);
