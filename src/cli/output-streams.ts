@@ -1,4 +1,4 @@
-import { systemFault } from '../system/index.ts';
+import { exitInOrder, systemFault } from '../system/index.ts';
 
 /**
  * What becomes of the process when its output cannot be written. A reader that has seen enough (`| head -1`) ends it in
@@ -7,11 +7,11 @@ import { systemFault } from '../system/index.ts';
  */
 export function guardOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
+    if (error.code === 'EPIPE') return void exitInOrder(0);
     const known = systemFault(error, 'stdout');
     const fix = known instanceof Error && 'fix' in known ? `${known.message}\n  ${known.fix}` : error.message;
     process.stderr.write(`error: ${fix}\n`);
-    process.exit(1);
+    void exitInOrder(1);
   });
   process.stderr.on('error', () => {});
 }

@@ -2,7 +2,7 @@ import { Command as Commander, CommanderError } from 'commander';
 import {
   AbortedError,
   asMessage,
-  endNativeWork,
+  exitInOrder,
   isAbort,
   isNativeWorkUnderWay,
   LlmQeError,
@@ -20,8 +20,6 @@ import { TerminalProgress } from './terminal-progress.ts';
 const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
 /** Work gets this long to end by itself after Ctrl-C; journals make a harder end safe. */
 const GRACE_MILLISECONDS = 900;
-/** Native code gets this long to end its step after that; a training step takes some seconds. */
-const NATIVE_MILLISECONDS = 15_000;
 
 /**
  * Runs one command line and gives the exit code: 0 done, 1 failed, 2 wrong use. Errors go to stderr as two lines, what
@@ -151,10 +149,8 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
     leaving = true;
     progress.close();
     if (!reported) reportFailure(new AbortedError());
-    const killed = setTimeout(() => process.kill(process.pid, 'SIGKILL'), NATIVE_MILLISECONDS);
-    if (isNativeWorkUnderWay()) await endNativeWork();
-    clearTimeout(killed);
-    process.exit(EXIT.failed);
+    if (isNativeWorkUnderWay()) process.stderr.write('  The step under way is ended first; Ctrl-C again kills it.\n');
+    await exitInOrder(EXIT.failed);
   };
   const interrupt = () => {
     if (!stop.signal.aborted) {

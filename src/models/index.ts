@@ -35,7 +35,6 @@ export { writeFolder } from './convert/whole-folder.ts';
 export { openCheckpoint } from './formats/checkpoint.ts';
 export type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
 export { ENCODERS } from './formats/element-encoders.ts';
-export { checkHyperparameters } from './formats/gguf-hyperparameters.ts';
 export type { GgufTensorType } from './formats/gguf-writer.ts';
 export { readModelJson } from './formats/model-text-file.ts';
 export { BOUNDS, numbers } from './formats/network-bounds.ts';

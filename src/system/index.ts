@@ -46,7 +46,13 @@ export {
   withRetries,
 } from './http.ts';
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
-export { endNativeWork, isNativeWorkUnderWay, type NativeWork, registerNativeWork } from './native-work.ts';
+export {
+  endNativeWork,
+  exitInOrder,
+  isNativeWorkUnderWay,
+  type NativeWork,
+  registerNativeWork,
+} from './native-work.ts';
 export { type OutputTarget, outputTarget } from './output-target.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';

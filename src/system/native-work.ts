@@ -19,7 +19,23 @@ export function isNativeWorkUnderWay(): boolean {
   return [...open].some(({ busy }) => busy);
 }
 
-/** Ends all native work in order: whoever leaves the process early waits for this first. It never rejects. */
+/** Native code gets this long to end its step; a training step takes some seconds. */
+const MOST_MILLISECONDS = 30_000;
+
+/**
+ * Ends the process early, and native work before it. A process that must end in the midst of a step that never ends is killed, which
+ * crashes nothing.
+ */
+export async function exitInOrder(code: number): Promise<never> {
+  if (isNativeWorkUnderWay()) {
+    const killed = setTimeout(() => process.kill(process.pid, 'SIGKILL'), MOST_MILLISECONDS);
+    await endNativeWork();
+    clearTimeout(killed);
+  }
+  process.exit(code);
+}
+
+/** Ends all native work in order. It never rejects. */
 export async function endNativeWork(): Promise<void> {
   await Promise.allSettled([...open].map((work) => work.close()));
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AbortedError, DataError, LlmQeError, ResourceError } from './errors.ts';
+import { endNativeWork, isNativeWorkUnderWay } from './native-work.ts';
 import { workerFile } from './worker-file.ts';
 import { WorkerThread } from './worker-thread.ts';
 
@@ -187,4 +188,18 @@ describe('closing a worker thread', () => {
     expect(await call).toBeInstanceOf(AbortedError);
     expect([...shared]).toEqual([1, 0]);
   });
+});
+
+test('is native work that ends in order with all other, unless it may be killed', async () => {
+  const [thread, killable] = [start(), start({ killable: true })];
+  const begun = Atomics.load(shared, BEGUN);
+  const call = thread.call({ kind: 'until stopped' }).catch((error: unknown) => error);
+  const other = killable.call({ kind: 'for ever' }).catch((error: unknown) => error);
+  await vi.waitFor(() => expect(Atomics.load(shared, BEGUN)).toBe(begun + 2));
+  expect(isNativeWorkUnderWay()).toBe(true);
+  await endNativeWork();
+  expect(await call).toBe('until stopped');
+  expect(isNativeWorkUnderWay()).toBe(false);
+  await killable.close();
+  expect(await other).toBeInstanceOf(Error);
 });

@@ -1,12 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { LlamaModel } from 'node-llama-cpp';
-import {
-  type ChatTemplate,
-  checkHyperparameters,
-  ggufChatTemplate,
-  openCheckpoint,
-  type TensorInfo,
-} from '../../models/index.ts';
+import { type ChatTemplate, ggufChatTemplate, openCheckpoint, type TensorInfo } from '../../models/index.ts';
 import { AbortedError, contentKey, ModelError, type Progress, throwIfAborted } from '../../system/index.ts';
 import { FinishedQueue } from '../finished-queue.ts';
 import type { ChatMessage, Generation, GenerationRequest, Generator } from '../generator.ts';
@@ -107,7 +101,6 @@ async function readModelFile(path: string): Promise<ModelFile> {
     const vocabulary = metadata['tokenizer.ggml.tokens'];
     if (template !== undefined && Array.isArray(vocabulary)) {
       const tensors = checkpoint.tensors();
-      checkHyperparameters(path, metadata, tensors);
       return { template, vocabularySize: vocabulary.length, tensors, ...adaptedModel(checkpoint) };
     }
   } finally {

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import type { LlamaContext, LlamaModel } from 'node-llama-cpp';
-import { checkHyperparameters, openCheckpoint } from '../../models/index.ts';
+import { openCheckpoint } from '../../models/index.ts';
 import { throwIfAborted, UsageError } from '../../system/index.ts';
-import { type AdaptedModel, type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
+import { type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
 import { loadModel, nativeFault } from './llama-model.ts';
 import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
 import { NativeLog } from './llama-runtime.ts';
@@ -47,13 +47,8 @@ const TOKENS_PER_STEP = 256;
  */
 export async function openTokenScorer(path: string, options: TokenScorerOptions = {}): Promise<TokenScorer> {
   const checkpoint = await openCheckpoint(path);
-  let facts: AdaptedModel;
-  try {
-    checkHyperparameters(path, checkpoint.metadata(), checkpoint.tensors());
-    facts = adaptedModel(checkpoint);
-  } finally {
-    await checkpoint.close();
-  }
+  const facts = adaptedModel(checkpoint);
+  await checkpoint.close();
   const adapters = await findAdapters(options.adapters ?? [], facts, options.signal);
   const session = new NativeSession();
   const lines = new NativeLog();
