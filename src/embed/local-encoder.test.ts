@@ -192,9 +192,28 @@ describe('options', () => {
   });
 });
 
+test.each([
+  [null, { max_seq_length: 50 }, 50],
+  [1e30, { max_seq_length: 50 }, 50],
+  [40, { max_seq_length: null }, 40],
+  [null, { max_seq_length: null }, 128],
+  [1e30, { max_seq_length: 1e6 }, 128],
+])('with model_max_length %s and %j texts are cut at %s tokens', async (limit, stated, expected) => {
+  const copy = await variant(`limit-${limit}-${stated.max_seq_length}`, 'tokenizer_config.json', {
+    model_max_length: limit,
+  });
+  await writeFile(join(copy, 'sentence_bert_config.json'), JSON.stringify(stated));
+  const limited = await load({}, copy);
+  expect(limited.settings.maxLength).toBe(expected);
+  await limited.close();
+});
+
 describe('a broken or foreign model folder is refused with its reason', () => {
   test.each([
     ['config.json', { hidden_size: 48 }, /shape \[265, 32\], but the configuration says \[265, 48\]/],
+    ['config.json', { num_hidden_layers: 1e8 }, /num_hidden_layers/],
+    ['config.json', { max_position_embeddings: 1e15 }, /max_position_embeddings/],
+    ['config.json', { layer_norm_eps: -1 }, /layer_norm_eps/],
     ['config.json', { num_hidden_layers: 3 }, /lacks tensor encoder\.layer\.2\./],
     ['config.json', { num_attention_heads: 5 }, /no multiple of 5 heads/],
     ['config.json', { model_type: 'xlm-roberta' }, /model_type/],
