@@ -165,8 +165,6 @@ export class ChosenAlphaRetriever implements Retriever {
     const ids = queries.map(({ id }) => id);
     return { run: new TypedRun(ids, rowsOf(runs, ids)), encodeMilliseconds, searchMilliseconds };
   }
-
-  async close(): Promise<void> {}
 }
 
 /** The hits of several runs over other queries, in one order; they stay where they are. */

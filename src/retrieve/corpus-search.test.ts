@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FiveCorpus, FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
 import { ModelStore } from '../models/index.ts';
-import { UsageError } from '../system/index.ts';
-import { openEncoder } from './corpus-search.ts';
+import { type Progress, SILENT, UsageError } from '../system/index.ts';
+import { CorpusSearch, openEncoder } from './corpus-search.ts';
 import { openCorpus } from './own-corpus.ts';
 import { defaultRetrievalSettings } from './settings.ts';
 
@@ -62,6 +62,49 @@ describe('a corpus that is searched', () => {
     expect(await ids('saw', { kind: 'bm25' })).toEqual(['d1', 'd2']);
     // Fusion looks deeper than it shows: of five each d1 wins, of one each it would be d5.
     expect(await ids('saw', { kind: 'rrf', expansions: ['ship sea'], top: 1 })).toEqual(['d1']);
+  });
+
+  it('finds a document whatever its id: one query is no document', async () => {
+    const corpus = new FiveCorpus();
+    corpus.documents = async function* () {
+      yield { id: 'query', title: '', text: 'saw wood' };
+    };
+    corpus.corpusHash = async () => 'a document called query';
+    expect((await open({}, { corpus }).search('saw')).map(({ id }) => id)).toEqual(['query']);
+  });
+
+  it('asks the encoder for nothing if there is nothing to embed', async () => {
+    const encoder = new FiveEncoder();
+    const retriever = await open({}, { encoder }).retriever('dense');
+    const before = encoder.calls.length;
+    await retriever.retrieve([{ id: 'q', text: 'saw', expansions: [] }], { depth: 1, dropSelf: false });
+    expect(encoder.calls.slice(before)).toEqual([['query', 'saw']]);
+  });
+
+  it('opens the encoder of its settings once, in the store it was given, says what it does, and closes it', async () => {
+    const [store, asked, tasks] = [new ModelStore({ offline: true }), [] as string[], [] as string[]];
+    const resolveModel = store.resolve.bind(store);
+    store.resolve = (name, options) => {
+      asked.push(name);
+      return resolveModel(name, options);
+    };
+    const progress: Progress = {
+      ...SILENT,
+      task(...about) {
+        tasks.push(about[0]);
+        return SILENT.task(...about);
+      },
+    };
+    const name = resolve('src/embed/goldens/tiny-encoder');
+    const settings = defaultRetrievalSettings({ encoder: name, threads: 1 });
+    const search = new CorpusSearch(new FiveCorpus(), settings, { store, progress });
+    const [one, other] = [await search.encoder(), await search.encoder()];
+    expect(other).toBe(one);
+    expect(asked).toEqual([name]);
+    await search.retriever('dense');
+    expect(tasks.length).toBeGreaterThan(0);
+    await search.close();
+    await expect(one.encode(['saw'], 'query')).rejects.toThrow();
   });
 
   it.each(['dense', 'rrf'] as const)('gives the runs of many alphas as one retriever each would (%s)', async (kind) => {

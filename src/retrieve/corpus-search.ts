@@ -64,7 +64,7 @@ export class CorpusSearch {
   /** @param overrides settings of this retriever alone, such as another alpha */
   async retriever(kind: Retriever['name'], overrides: Partial<DenseSettings> = {}): Promise<Retriever> {
     if (kind === 'rrf') {
-      const parts = [await this.retriever('dense', overrides), await this.retriever('bm25')];
+      const parts = [await this.retriever('dense', overrides), await this.retriever('bm25')] as const;
       return new FusedRetriever(parts, this.#settings.rrfK);
     }
     if (kind === 'bm25') return new LexicalRetriever(await this.#bm25(), this.#settings);

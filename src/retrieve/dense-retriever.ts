@@ -116,6 +116,4 @@ export class DenseRetriever implements Retriever {
   #combine({ vectors, expansions, counts }: EmbeddedQueries, alpha: number): Float32Array {
     return combineQueryVectors(vectors, expansions, counts, { dimensions: this.#encoder.dimensions, alpha });
   }
-
-  async close(): Promise<void> {}
 }

@@ -4,17 +4,17 @@ import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './ret
 /** Reciprocal-rank fusion of other retrievers' runs, searched to the same depth. */
 export class FusedRetriever implements Retriever {
   readonly name = 'rrf';
-  readonly #parts: readonly Retriever[];
+  readonly #parts: readonly [Retriever, ...Retriever[]];
   readonly #k: number;
 
   /** @param k the constant of 1 / (k + rank) (Cormack, Clarke and Büttcher 2009 use 60) */
-  constructor(parts: readonly Retriever[], k: number) {
+  constructor(parts: readonly [Retriever, ...Retriever[]], k: number) {
     this.#parts = parts;
     this.#k = k;
   }
 
   get size(): number {
-    return this.#parts[0]?.size ?? 0;
+    return this.#parts[0].size;
   }
 
   get settings(): Record<string, string | number | boolean> {
@@ -39,9 +39,5 @@ export class FusedRetriever implements Retriever {
       encodeMilliseconds: sum((one) => one.encodeMilliseconds),
       searchMilliseconds: sum((one) => one.searchMilliseconds) + performance.now() - started,
     };
-  }
-
-  async close(): Promise<void> {
-    for (const part of this.#parts) await part.close();
   }
 }

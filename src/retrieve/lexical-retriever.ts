@@ -43,6 +43,4 @@ export class LexicalRetriever implements Retriever {
     });
     return { run: new TypedRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
   }
-
-  async close(): Promise<void> {}
 }

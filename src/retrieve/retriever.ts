@@ -43,5 +43,4 @@ export interface Retriever {
   /** What must be known beside its scores, in whole sentences: documents that it does not search to their end. */
   readonly notes: readonly string[];
   retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval>;
-  close(): Promise<void>;
 }

@@ -3,7 +3,7 @@
  * says which changes no test of that room notices: `npm run mutate -- measures evaluate`; docs/testing.md tells how to
  * read it. Stryker does the work. Results of code and tests that stayed the same are kept in build/mutation/.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { Stryker } from '@stryker-mutator/core';
 
@@ -79,11 +79,24 @@ function optionsOf(name, mutate, kept) {
   };
 }
 
-function printResults(name, results) {
+/** No test began, because their file could not be loaded: Stryker takes that for "no test noticed". */
+const wasNotTried = ({ status, testsCompleted }) => status === 'Survived' && testsCompleted === 0;
+
+/** Takes what was not tried out of the kept results, so that the next run tries it. */
+async function forgetUntried(file) {
+  const kept = JSON.parse(await readFile(file, 'utf8'));
+  for (const one of Object.values(kept.files)) one.mutants = one.mutants.filter((mutant) => !wasNotTried(mutant));
+  await writeFile(file, JSON.stringify(kept));
+}
+
+function printResults(name, all) {
+  const results = all.filter((result) => !wasNotTried(result));
+  if (results.length < all.length) process.stdout.write(`${all.length - results.length} not tried: run it again\n`);
   const of = (...statuses) => results.filter(({ status }) => statuses.includes(status));
   const [noticed, missed] = [of('Killed', 'Timeout').length, of('Survived', 'NoCoverage')];
-  const all = noticed + missed.length;
-  process.stdout.write(`\n${name}: ${((100 * noticed) / Math.max(1, all)).toFixed(1)} % (${noticed} of ${all})\n`);
+  const tried = noticed + missed.length;
+  const share = ((100 * noticed) / Math.max(1, tried)).toFixed(1);
+  process.stdout.write(`\n${name}: ${share} % (${noticed} of ${tried})\n`);
   for (const { fileName, location, mutatorName, replacement = '', status } of missed) {
     const { line, column } = location.start;
     const place = `${fileName.slice(fileName.lastIndexOf('src/'))}:${line}:${column}`;
@@ -109,4 +122,5 @@ for (const name of positionals.length === 0 ? Object.keys(ROOMS) : positionals) 
   const mutate = await changesOf(await filesOf(change), share, seed);
   const kept = share === 1 ? name : `${name}-${share}-${seed}`;
   printResults(name, await new Stryker(optionsOf(name, mutate, kept)).runMutationTest());
+  await forgetUntried(`build/mutation/${kept}.json`);
 }
