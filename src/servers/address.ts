@@ -79,7 +79,8 @@ function restoreSecrets(address: string): string {
 }
 
 function parse(typed: string, address: string): URL {
-  if (withoutScheme(typed)) throw wrong(address, `lacks http:// or https://`, `Write http://${typed}.`);
+  if (/^[\w.-]+:\d+(\/|$)/.test(typed) || withoutScheme(typed))
+    throw wrong(address, `lacks http:// or https://`, `Write http://${typed}.`);
   const url = URL.canParse(typed) && !/\s/.test(typed) ? new URL(typed) : undefined;
   if (url !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(typed) && !/^https?:$/.test(url.protocol)) {
     throw wrong(address, `begins with ${url.protocol}//, and servers are asked over http:// or https://`);

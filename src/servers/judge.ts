@@ -220,7 +220,7 @@ function notTaken(
 
 function unreachable(fault: ServerFault, { server, id, inputs }: FailedCall): NetworkError {
   const late = fault.kind === 'late';
-  const why = late || isNothingThere(fault) ? '' : ` (${fault.message})`;
+  const why = late || (isNothingThere(fault) && !/proxy/i.test(fault.message)) ? '' : ` (${fault.message})`;
   const proxied = proxyFix(fault);
   return new NetworkError(`${server.shown} ${late ? 'did not answer in time' : 'cannot be reached'}${why}`, {
     id,

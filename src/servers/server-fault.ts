@@ -41,12 +41,13 @@ export class ServerFault extends Error {
 /** What the system says when nothing listens at an address, or the address names nothing. */
 const NOTHING_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
-/** Whether a call failed because nothing is at the server's address. */
+/** Whether a call failed because nothing is at the server's address, or a proxy lets nobody there. */
 export function isNothingThere(error: unknown): boolean {
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
     if ('code' in inner && NOTHING_THERE.has(String(inner.code))) return true;
     // The fetch standard has ports that nothing may be asked on, 9 among them.
     if (inner.message === 'bad port') return true;
+    if (/^Proxy (response \(4|Authentication)/.test(inner.message)) return true;
   }
   return false;
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetch } from 'undici';
+import { takeCredentials } from './credentials.ts';
 import { AbortedError, type FaultOptions, isAbort, NetworkError, throwIfAborted, UsageError } from './errors.ts';
 import { dispatcherOf, proxyHint } from './proxy.ts';
-import { HIDDEN, isSecretParameter, keepSecret } from './redact.ts';
 import { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';
 
 /** A server answered, and the answer is no. */
@@ -166,7 +166,7 @@ export async function readBeginning(
 export function connectionFault(error: unknown, url: string): Error {
   if (error instanceof NetworkError || error instanceof AbortedError) return error;
   if (isAbort(error)) return new AbortedError('stopped', { cause: error });
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const cause = innermost(error);
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
   const message = cause instanceof Error ? cause.message : String(cause);
   const words = code === undefined || /proxy/i.test(message) ? message : code;
@@ -180,6 +180,12 @@ export function connectionFault(error: unknown, url: string): Error {
     return new NetworkError(reason, { fix, cause: error });
   }
   return new ConnectionError(reason, { ...reachFix(new URL(url)), cause: error });
+}
+
+function innermost(error: unknown): unknown {
+  let inner = error;
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
+  return inner;
 }
 
 /** The error for an answer whose status is not a success. */
@@ -211,31 +217,6 @@ const FIXES: Record<number, string> = {
 export function address(url: string): string {
   const { origin, pathname } = new URL(url);
   return `${origin}${pathname}`;
-}
-
-/**
- * Takes `user:password@` out of an address, and remembers what no message may show: the password, and the keys of its query.
- * @returns the header that says the same
- */
-export function takeCredentials(place: URL): string | undefined {
-  for (const [name, value] of place.searchParams) if (isSecretParameter(name) && value !== HIDDEN) keepSecret(value);
-  if (place.username === '' && place.password === '') return undefined;
-  const [user, password] = [place.username, place.password].map(decode);
-  const encoded = Buffer.from(`${user}:${password}`).toString('base64');
-  // Some servers take a token as the name, with no password.
-  keepSecret(password || user!);
-  keepSecret(encoded);
-  place.username = '';
-  place.password = '';
-  return `Basic ${encoded}`;
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 function parseAddress(url: string): URL {

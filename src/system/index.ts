@@ -1,6 +1,7 @@
 export { endBoundChild, spawnBound } from './bound-child.ts';
 export { type CacheEntry, type CleanOptions, cleanCache, listCache } from './cache-entries.ts';
 export { CacheKind, type CacheKindSettings } from './cache-kind.ts';
+export { takeCredentials } from './credentials.ts';
 export { describeChanges } from './describe-changes.ts';
 export { type DownloadOptions, download } from './download.ts';
 export { DurableFile, writeDurably } from './durable-file.ts';
@@ -42,7 +43,6 @@ export {
   readText,
   request,
   TimeoutError,
-  takeCredentials,
   withRetries,
 } from './http.ts';
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';

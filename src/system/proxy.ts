@@ -1,6 +1,6 @@
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import { takeCredentials } from './credentials.ts';
 import { UsageError } from './errors.ts';
-import { keepSecret } from './redact.ts';
 
 let current: { key: string; dispatcher: Dispatcher } | undefined;
 
@@ -37,7 +37,8 @@ function proxyOf(environment: NodeJS.ProcessEnv, name: string): string | undefin
   if (!written) return undefined;
   const full = written.includes('://') ? written : `http://${written}`;
   const url = URL.canParse(full) ? new URL(full) : undefined;
-  if (url?.password) keepSecret(decodeURIComponent(url.password));
+  // Who it lets in is nobody else's business.
+  if (url !== undefined) takeCredentials(new URL(url));
   if (url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.hostname !== '') return url.href;
   throw new UsageError(`${name} is not the address of an HTTP proxy`, { fix: `Set ${name} to http://HOST:PORT.` });
 }

@@ -111,6 +111,8 @@ describe('a recipe', () => {
     const { answerGenerator } = parse(SMALL, 'answerGenerator={servers: [http://127.0.0.1:9]}');
     expect(answerGenerator).toMatchObject({ servers: ['http://127.0.0.1:9/v1'] });
     expect(answerGenerator!.model).toBeUndefined();
+    const secret = parse(SMALL, 'generator.servers=["http://u:pass-word@host/v1?api-key=abcdefgh"]');
+    expect(secret.generator.servers).toEqual(['http://***@host/v1?api-key=***']);
     expect(faultOf(SMALL, 'answerGenerator={sequences: 4}').message).toContain('names neither a model nor servers');
   });
 });
