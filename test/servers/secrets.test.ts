@@ -54,8 +54,9 @@ const secretly = (name: string) => {
   const { host } = new URL(server.origin);
   return `http://user:${PASSWORD}@${host}/${name}/v1?api-key=${QUERY_KEY}`;
 };
+let outputs = 0;
 const expand = (address: string) => [
-  'expand',
+  ...['expand', '--out', join(folder, `expanded-${outputs++}`, 'e.jsonl')],
   '--dataset',
   join(folder, 'set'),
   '--generator',
@@ -85,10 +86,10 @@ async function leaks(...texts: string[]): Promise<string[]> {
 
 describe('no secret is printed or stored', () => {
   it('by runs that work, with a server that echoes what it was sent', async () => {
-    const expansions = join(folder, 'expansions.jsonl');
-    const wrote = await run([...expand(secretly('works')), '--out', expansions, '--json'], { OPENAI_LOG: 'debug' });
+    const wrote = await run([...expand(secretly('works')), '--json'], { OPENAI_LOG: 'debug' });
     expect(wrote).toMatchObject({ code: 0 });
     expect(JSON.parse(wrote.out)).toMatchObject({ expansions: 1 });
+    const { expansions } = JSON.parse(wrote.out).files;
     // The password of the address outweighs the key of the environment.
     expect(server.calls('works').at(-1)!.headers.authorization).toMatch(/^Basic /);
     expect(server.calls('works').at(-1)!.path).toBe(`/v1/chat/completions?api-key=${QUERY_KEY}`);
@@ -190,12 +191,12 @@ describe('proxies of the environment', () => {
     const HTTP_PROXY = `http://user:${PASSWORD}@127.0.0.1:${port}`;
     const HTTPS_PROXY = `127.0.0.1:${port}`;
     try {
-      const far = await run([...expand('http://far.invalid/works/v1'), '--out', join(folder, 'far', 'e.jsonl')], {
+      const far = await run(expand('http://far.invalid/works/v1'), {
         HTTP_PROXY,
       });
       expect(far).toMatchObject({ code: 0 });
       expect(asked).toEqual([expect.stringMatching(/^Basic \S+ http:\/\/far\.invalid\/works\/v1\/chat\/completions$/)]);
-      const near = await run([...expand(server.at('works')), '--out', join(folder, 'near', 'e.jsonl')], {
+      const near = await run(expand(server.at('works')), {
         HTTP_PROXY,
         NO_PROXY: 'x.y,127.0.0.1',
       });
