@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
@@ -206,5 +207,37 @@ describe('writeJsonl', () => {
     expect((error as ResourceError).message).toContain('the disk is full');
     expect((error as ResourceError).fix).toContain('Free some space');
     expect(await readdir(folder)).toEqual(['rows.jsonl']);
+  });
+});
+
+describe('records made to exhaust', () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+
+  it.each([
+    [
+      'a deep record under a schema that follows it',
+      z.json(),
+      `${deep}\n`,
+      /rows\.jsonl:1: the record is nested too deeply/,
+    ],
+    ['a deep record in a field', z.object({ a: z.json() }), `{"a":1}\n{"a":${deep}}\n`, /rows\.jsonl:2: .*deeply/],
+  ])('%s is a fault of the data', async (_, wanted: z.ZodType, content, reason) => {
+    await writeFile(file, content);
+    const error = await Readable.from(readJsonl(file, wanted))
+      .toArray()
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DataError);
+    expect((error as DataError).message).toMatch(reason);
+  });
+
+  it('keys of a record that name parts of every object change no other object', async () => {
+    await writeFile(file, '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"id":"a"}\n');
+    for await (const { value } of readJsonl(file, z.looseObject({ id: z.string() }))) expect(value.id).toBe('a');
+    expect(Reflect.get({}, 'polluted')).toBeUndefined();
+  });
+
+  it('a path with a NUL is a fault of the path', async () => {
+    await expect(Readable.from(readJsonl('a\0b.jsonl', schema)).toArray()).rejects.toThrow(/the path holds a NUL/);
+    await expect(writeJsonl(join(folder, 'a\0b'), [])).rejects.toThrow(DataError);
   });
 });

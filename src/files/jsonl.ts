@@ -19,13 +19,23 @@ export async function* readJsonl<T>(
 
 /** One record out of the text of one line. @throws DataError */
 export function parseJsonLine<T>(text: string, schema: z.ZodType<T>, file: string, line: number): T {
-  const result = schema.safeParse(parseJson(text, file, line));
+  const result = checkRecord(parseJson(text, file, line), schema, file, line);
   if (result.success) return result.data;
   throw new DataError(describeIssues(result.error), {
     file,
     line,
     fix: 'Give this line the fields named, each with a value of the kind expected.',
   });
+}
+
+/** A schema that follows every level of a record comes to the end of the stack on one that is made for that. */
+function checkRecord<T>(record: unknown, schema: z.ZodType<T>, file: string, line: number) {
+  try {
+    return schema.safeParse(record);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new DataError('the record is nested too deeply', { file, line, fix: 'Fix or remove this line.', cause });
+  }
 }
 
 /** What the text of one line says. @throws DataError where it is not JSON */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError, isAbort, refuseStandIn, STAND_IN_BYTES, systemFault, throwIfAborted } from '../system/index.ts';
@@ -73,8 +73,9 @@ function decodeLines(parts: Iterable<Buffer>, cutter: LineCutter, file: string):
 
 /** A stream of the file's bytes, decompressed where they are gzip. Pipes can be read too. */
 async function openPlain(file: string): Promise<Readable> {
-  const bytes = createReadStream(file, { highWaterMark: 1 << 18 });
+  let bytes: ReadStream;
   try {
+    bytes = createReadStream(file, { highWaterMark: 1 << 18 });
     await once(bytes, 'readable');
   } catch (error) {
     throw systemFault(error, file);

@@ -11,7 +11,7 @@ import type { Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
-import { type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
+import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
@@ -115,7 +115,9 @@ export class CorpusSearch {
 
   async encoder(): Promise<Encoder> {
     if (this.#given !== undefined) return this.#given;
-    this.#encoder ??= openEncoder(this.#settings, this.#store, this.#signal, this.#progress);
+    this.#encoder ??= forgetFailure(openEncoder(this.#settings, this.#store, this.#signal, this.#progress), () => {
+      this.#encoder = undefined;
+    });
     return this.#encoder;
   }
 
@@ -147,27 +149,37 @@ export class CorpusSearch {
   async #encodeCorpus(): Promise<VectorFile> {
     const encoder = await this.encoder();
     const corpusHash = await this.#corpus.corpusHash(this.#signal);
-    this.#vectors ??= encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
-      folder: VECTOR_CACHE.folder(),
-      corpusHash,
-      count: () => this.#corpus.count(this.#signal),
-      signal: this.#signal,
-      progress: this.#progress,
-    });
+    this.#vectors ??= forgetFailure(
+      encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
+        folder: VECTOR_CACHE.folder(),
+        corpusHash,
+        count: () => this.#corpus.count(this.#signal),
+        signal: this.#signal,
+        progress: this.#progress,
+      }),
+      () => {
+        this.#vectors = undefined;
+      },
+    );
     return this.#vectors;
   }
 
   async #bm25(): Promise<Bm25Index> {
     const corpusHash = await this.#corpus.corpusHash(this.#signal);
-    this.#lexical ??= Bm25Index.open(() => this.#corpus.documents(this.#signal), {
-      folder: BM25_CACHE.folder(),
-      corpusHash,
-      k1: this.#settings.k1,
-      b: this.#settings.b,
-      threads: this.#settings.threads,
-      signal: this.#signal,
-      progress: this.#progress,
-    });
+    this.#lexical ??= forgetFailure(
+      Bm25Index.open(() => this.#corpus.documents(this.#signal), {
+        folder: BM25_CACHE.folder(),
+        corpusHash,
+        k1: this.#settings.k1,
+        b: this.#settings.b,
+        threads: this.#settings.threads,
+        signal: this.#signal,
+        progress: this.#progress,
+      }),
+      () => {
+        this.#lexical = undefined;
+      },
+    );
     return this.#lexical;
   }
 }

@@ -101,6 +101,11 @@ const SYSTEM_FAULTS: Record<string, { reason: string; fix: string }> = {
   EIO: { reason: 'the disk failed to read or write', fix: 'Check the disk, or name a place on another one.' },
   EMFILE: { reason: 'too many open files', fix: 'Raise the limit (ulimit -n) and run the same command again.' },
   ENOENT: { reason: 'no such file or folder', fix: 'Check the path.' },
+  ERR_FS_FILE_TOO_LARGE: {
+    reason: 'the file is too large to be read whole',
+    fix: 'Check that this is the right file.',
+  },
+  ERR_STRING_TOO_LONG: { reason: 'the text is too long', fix: 'Check that this is the right file.' },
 };
 
 /**

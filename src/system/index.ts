@@ -29,6 +29,7 @@ export {
 } from './errors.ts';
 export { type FileLockOptions, withFileLock } from './file-lock.ts';
 export { isThere, makeFolder, syncFolder } from './folders.ts';
+export { forgetFailure } from './forget-failure.ts';
 export { canonicalJson, contentKey, sha256, sha256File } from './hash.ts';
 export {
   address,
