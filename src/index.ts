@@ -32,6 +32,8 @@ export {
   runArm,
   type Topics,
   tuneAlpha,
+  type Verdict,
+  verdictOn,
   withExpansions,
   withoutExpansions,
 } from './evaluate/index.ts';
@@ -47,9 +49,11 @@ export {
   openTokenScorer,
   PROMPTS,
   PromptTemplate,
+  readPrompt,
   type Sampling,
   sampleCandidates,
   scoreTokens,
+  TASKS,
   type TokenScorer,
   writeAnswers,
 } from './generate/index.ts';

@@ -43,7 +43,7 @@ class Stopwatch implements Progress {
     const done = () => {
       if (label.startsWith('reference')) this.seconds = (performance.now() - started) / 1000;
     };
-    return { advance() {}, note() {}, done };
+    return { advance() {}, skip() {}, note() {}, done };
   }
 }
 

@@ -12,11 +12,11 @@ import {
 import { DEFAULT_GENERATOR, ModelStore, resolveAdapter } from '../models/index.ts';
 import { offlineOption, retrievalSettings } from '../retrieve/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions, serverOrNameSchema } from '../servers/index.ts';
-import { refuseServerOffline, UsageError } from '../system/index.ts';
+import { DEFAULT_SEED, inGroup, refuseServerOffline, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 
 /** Options of every command that lets an LLM write. */
-export const generatorOptions = {
+export const generatorOptions = inGroup('Language model:', {
   task: z.enum(TASKS).default('q2d').describe('which published prompt'),
   prompt: z
     .string()
@@ -53,7 +53,7 @@ export const generatorOptions = {
   topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),
   maxTokens: z.coerce.number().int().min(1).default(512).describe('limit on new tokens'),
   samples: z.coerce.number().int().min(1).default(1).describe('expansions a query'),
-  seed: z.coerce.number().int().min(0).default(42).describe('seed of all samples'),
+  seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of all samples'),
   concurrency: z.coerce.number().int().min(1).default(16).describe('calls to servers at once'),
   timeout: z.coerce.number().positive().default(300).describe('seconds for one call to a server'),
   maxWait: retrievalSettings.maxWait,
@@ -76,7 +76,7 @@ export const generatorOptions = {
     .default(false)
     .describe('one thread and one text at a time for each: equal runs give equal files, more slowly'),
   offline: offlineOption,
-};
+});
 
 /** Variables by their names; undefined for what is no such JSON. */
 function parseKwargs(text: string): Record<string, unknown> | undefined {
@@ -154,7 +154,12 @@ async function resolveAdapters(
 }
 
 /** How tokens are drawn, out of the command line's words. */
-export function samplingOf({ temperature, topP, topK, maxTokens }: Omit<GeneratorChoice, 'samples'>) {
+export function samplingOf({
+  temperature,
+  topP,
+  topK,
+  maxTokens,
+}: Pick<GeneratorChoice, 'temperature' | 'topP' | 'topK' | 'maxTokens'>) {
   return { temperature, topP, topK, maxTokens };
 }
 

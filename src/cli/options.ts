@@ -1,6 +1,6 @@
 import { Argument, type Command as Commander, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
-import { renamedSetting, UsageError } from '../system/index.ts';
+import { optionGroup, renamedSetting, UsageError } from '../system/index.ts';
 import type { Command } from './command.ts';
 
 /** What the help and the parser need to know of one key of a command's schema. */
@@ -9,6 +9,8 @@ interface OptionFacts {
   /** Whether the value, or each of the list, is a number. */
   isNumeric: boolean;
   description: string;
+  /** Heading in the help. */
+  group: string | undefined;
   valueName: string;
   choices: string[] | undefined;
   defaultValue: unknown;
@@ -26,7 +28,8 @@ export function addOptions(target: Commander, command: Command): void {
   for (const key of Object.keys(command.options.shape)) {
     if (positional.has(key)) continue;
     const facts = describeKey(command, key);
-    target.addOption(toOption(key, facts));
+    const option = toOption(key, facts);
+    target.addOption(facts.group === undefined ? option : option.helpGroup(facts.group));
     // A flag without a default is undefined, yes or no: its help names the third word.
     const hasThree = facts.kind === 'flag' && facts.defaultValue === undefined;
     if (hasThree) target.addOption(new Option(`--no-${toKebab(key)}`).hideHelp());
@@ -119,12 +122,14 @@ function describeKey(command: Command, key: string): OptionFacts {
   let schema = command.options.shape[key] as z.ZodType | undefined;
   if (schema === undefined) throw new Error(`command ${command.name} has no option ${key}`);
   let description: string | undefined;
+  let group: string | undefined;
   let valueName: string | undefined;
   let defaultValue: unknown;
   let required = true;
   for (;;) {
     const meta = schema.meta();
     description ??= schema.description;
+    group ??= optionGroup(schema);
     valueName ??= typeof meta?.valueName === 'string' ? meta.valueName : undefined;
     const definition = schema.def as { type: string; innerType?: z.ZodType; in?: z.ZodType; defaultValue?: unknown };
     // A command may give an option of all another default: the outermost one holds.
@@ -140,6 +145,7 @@ function describeKey(command: Command, key: string): OptionFacts {
     kind: type === 'boolean' ? 'flag' : element !== undefined || items !== undefined ? 'list' : 'value',
     isNumeric: (one.def as { type: string }).type === 'number',
     description: description ?? '',
+    group,
     valueName: valueName ?? ((one.def as { type: string }).type === 'number' ? 'N' : 'VALUE'),
     choices:
       type === 'enum'

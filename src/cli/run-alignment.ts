@@ -2,8 +2,9 @@ import { join, relative } from 'node:path';
 import type { EvaluationData, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
 import { type AlignResult, align, type Engine, readRecipe } from '../pipeline/index.ts';
-import { pValue } from '../report/index.ts';
+import { labelOf } from '../report/index.ts';
 import type { CommandContext } from './command.ts';
+import { comparisonTable, sayVerdict } from './print-comparisons.ts';
 import { formatTable } from './table.ts';
 
 export interface AlignmentChoice {
@@ -67,6 +68,11 @@ function printEvaluation(
   { main, controls, judges, dataset, measure, seeds }: EvaluationData,
   say: (line: string) => void,
 ) {
+  const [claim] = main.tests;
+  if (claim !== undefined) {
+    say('');
+    sayVerdict(claim, say);
+  }
   const over = seeds.length === 1 ? '' : `, means over ${seeds.length} generation seeds`;
   say(
     `\n${dataset.name}: ${dataset.test} test queries over ${dataset.documents.toLocaleString('en-US')} documents${over}`,
@@ -85,24 +91,11 @@ function printEvaluation(
 function printJudgement({ arms, tests }: Judgement, measure: string, say: (line: string) => void): void {
   const measures = [...new Set([measure, ...TABLE_MEASURES])];
   const rows = arms.map(({ name, alpha, measures: values }) => [
-    name,
+    labelOf(name),
     ...measures.map((one) => (values[one] ?? 0).toFixed(4)),
     alpha === undefined ? '' : alpha.toFixed(2),
   ]);
   say(formatTable(['', ...measures, 'alpha'], rows));
   say('');
-  const compared = tests.map((one) => [
-    `${one.arm} against ${one.baseline}`,
-    `${one.delta < 0 ? '' : '+'}${one.delta.toFixed(4)}`,
-    `${one.interval[0].toFixed(4)} to ${one.interval[1].toFixed(4)}`,
-    pValue(one.randomization),
-    pValue(one.holm),
-    `${one.helped} / ${one.hurt} / ${one.unchanged}`,
-  ]);
-  say(
-    formatTable(
-      [`change of ${measure}`, 'delta', '95 % interval', 'p', 'p, Holm', 'helped / hurt / unchanged'],
-      compared,
-    ),
-  );
+  if (tests.length > 0) say(comparisonTable(tests));
 }

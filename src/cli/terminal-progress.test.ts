@@ -42,6 +42,32 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toContain('training: 2 of 100 steps  2 %  25 s each  40:50 min left');
   });
 
+  it('tells the speed of what is done now, and not of what was there before', () => {
+    const { written, progress, wait } = recorder(true);
+    const task = progress.task('encoding documents', 1000, 'texts');
+    task.skip(600);
+    wait(2000);
+    task.advance(100);
+    expect(written.at(-1)).toContain('700 of 1,000 texts  70 %  50 texts/s  6.0 s left');
+    task.done();
+    expect(written.at(-1)).toBe('  encoding documents: 700 texts (600 from before) in 2.0 s\n');
+  });
+
+  it('names no speed of what took no time', () => {
+    const { written, progress, wait } = recorder(true);
+    const task = progress.task('reading', 1000, 'texts');
+    wait(150);
+    task.advance(999);
+    expect(written.at(-1)).toBe('\r\u001b[K  reading: 999 of 1,000 texts  99 %');
+  });
+
+  it('takes a terminal of no width for one that does not tell its width', () => {
+    const written: string[] = [];
+    const progress = new TerminalProgress({ write: (text) => written.push(text), isTTY: true, columns: 0 }, () => 500);
+    progress.task('encoding the documents of a corpus', 1000, 'texts').advance(1);
+    expect(written.at(-1)).toContain('1 of 1,000 texts');
+  });
+
   it('writes times as people say them', () => {
     expect([0.42, 12.3, 125, 3725].map(formatSeconds)).toEqual(['0.4 s', '12 s', '2:05 min', '1:02 h']);
   });

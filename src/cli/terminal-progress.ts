@@ -3,6 +3,10 @@ import { printable } from './printable.ts';
 
 const REDRAW_MILLISECONDS = 100;
 const LOG_MILLISECONDS = 5000;
+/** What was done in less tells no speed. */
+const LEAST_SECONDS = 0.2;
+/** Of a terminal that does not tell its width, or says that it has none. */
+const USUAL_COLUMNS = 100;
 
 interface Stream {
   write(text: string): unknown;
@@ -28,13 +32,17 @@ export class TerminalProgress implements Progress {
 
   task(label: string, total: number | undefined, unit: string): ProgressTask {
     const started = this.#now();
-    const task: RunningTask = { label, total, unit, count: 0, started, text: '' };
+    const task: RunningTask = { label, total, unit, count: 0, skipped: 0, started, text: '' };
     this.#running.push(task);
     let ended = false;
     return {
       advance: (units = 1) => {
         task.count += units;
         this.#draw();
+      },
+      skip: (units) => {
+        task.count += units;
+        task.skipped += units;
       },
       note: (text) => {
         task.text = text;
@@ -76,13 +84,14 @@ export class TerminalProgress implements Progress {
       this.#stream.write(`${line}\n`);
       return;
     }
-    this.#stream.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.#stream.columns ?? 100) - 1))}`);
+    this.#stream.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.#stream.columns || USUAL_COLUMNS) - 1))}`);
     this.#lineIsDrawn = true;
   }
 
   #finish(task: RunningTask, note: string | undefined): void {
     const seconds = (this.#now() - task.started) / 1000;
-    const counted = `${formatCount(task.count, task.unit)} in ${formatSeconds(seconds)}`;
+    const before = task.skipped > 0 ? ` (${task.skipped.toLocaleString('en-US')} from before)` : '';
+    const counted = `${formatCount(task.count, task.unit)}${before} in ${formatSeconds(seconds)}`;
     const text = note ?? task.text;
     this.print(`  ${task.label}: ${counted}${text === '' ? '' : `, ${text}`}`);
   }
@@ -98,13 +107,15 @@ interface RunningTask {
   total: number | undefined;
   unit: string;
   count: number;
+  /** How many of them were finished before. */
+  skipped: number;
   started: number;
   text: string;
 }
 
-function describeTask({ label, total, unit, count, started, text }: RunningTask, now: number): string {
+function describeTask({ label, total, unit, count, skipped, started, text }: RunningTask, now: number): string {
   const seconds = (now - started) / 1000;
-  const rate = seconds > 0 ? count / seconds : 0;
+  const rate = seconds >= LEAST_SECONDS ? (count - skipped) / seconds : 0;
   const parts = [`  ${label}: ${formatCount(count, unit, total)}`];
   if (total !== undefined && total > 0) parts.push(`${Math.floor((100 * count) / total)} %`);
   if (rate > 0) parts.push(describeRate(rate, unit));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_SEED } from '../system/index.ts';
 
 /** Options of every command that works through training queries. */
 export const trainingSourceOptions = {
@@ -10,5 +11,5 @@ export const trainingSourceOptions = {
     .describe('instead of a data set: a file of triples, as `llm-qe data merge` writes it')
     .meta({ valueName: 'FILE' }),
   limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries'),
-  sampleSeed: z.coerce.number().int().min(0).default(42).describe('seed of the sample of queries'),
+  sampleSeed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of the sample of queries'),
 };

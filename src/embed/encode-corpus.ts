@@ -155,7 +155,7 @@ class CorpusEncoding {
         ids.push(document.id);
         keys.push(key);
         if (!this.#want(key)) {
-          this.#task.advance(1);
+          this.#task.skip(1);
           continue;
         }
         addTo(batch, document.id, text, key);

@@ -1,7 +1,7 @@
 import { type BeirDataset, checkJudgedQueries, type Expansion, readExpansions, sampleRows } from '../data/index.ts';
 import type { Qrels } from '../measures/index.ts';
 import type { ExpandedQuery } from '../retrieve/index.ts';
-import { DataError } from '../system/index.ts';
+import { DataError, DEFAULT_SEED } from '../system/index.ts';
 
 /** The judged queries of one split, with their expansions. */
 export interface Topics {
@@ -39,7 +39,7 @@ export async function loadTopics(dataset: BeirDataset, split: string, options: T
 }
 
 /** A seeded sample that keeps the order of the file. */
-function sample<T>(items: readonly T[], { limit, seed = 42 }: TopicOptions): T[] {
+function sample<T>(items: readonly T[], { limit, seed = DEFAULT_SEED }: TopicOptions): T[] {
   const rows = sampleRows(items.length, limit, seed);
   return items.filter((_item, row) => rows?.has(row) ?? true);
 }

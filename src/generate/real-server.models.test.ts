@@ -130,7 +130,7 @@ describe.runIf(SERVERS.length >= 2)('real servers (needs LLM_QE_SERVERS, two add
     const advance = () => {
       if (++finished === 3) stop.abort();
     };
-    const progress = { task: () => ({ advance, note() {}, done() {} }) };
+    const progress = { task: () => ({ advance, skip() {}, note() {}, done() {} }) };
     const stopped = sample(2, 'cut.jsonl', { signal: stop.signal, progress });
     await expect(stopped).rejects.toBeInstanceOf(AbortedError);
     const journal = (await readFile(join(folder, 'cut.jsonl.journal'), 'utf8')).trimEnd().split('\n');

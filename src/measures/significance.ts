@@ -1,4 +1,4 @@
-import { Random, UsageError } from '../system/index.ts';
+import { DEFAULT_SEED, Random, UsageError } from '../system/index.ts';
 import { studentTwoSided } from './student-t.ts';
 
 /** A paired t-test. */
@@ -55,7 +55,7 @@ export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<n
 export interface ResamplingOptions {
   /** How often to draw; 10,000 by default. */
   samples?: number | undefined;
-  /** Equal seeds give equal results; 0 by default. */
+  /** Equal seeds give equal results; 42 by default. */
   seed?: number | undefined;
 }
 
@@ -84,7 +84,9 @@ export function randomizationTest(differences: ArrayLike<number>, options: Resam
   const moving = checked.filter((difference) => difference !== 0); // the sign of a 0 changes nothing
   const exact = moving.length <= 12;
   const samples = exact ? 2 ** moving.length : checkSamples(options.samples);
-  const hits = exact ? countAllSigns(moving) : countDrawnSigns(moving, samples, new Random(options.seed ?? 0));
+  const hits = exact
+    ? countAllSigns(moving)
+    : countDrawnSigns(moving, samples, new Random(options.seed ?? DEFAULT_SEED));
   return { meanDifference, p: exact ? hits / samples : (1 + hits) / (1 + samples), exact, samples };
 }
 
@@ -144,7 +146,7 @@ export function bootstrapInterval(
   differences: ArrayLike<number>,
   options: ResamplingOptions & { confidence?: number | undefined } = {},
 ): BootstrapInterval {
-  const { confidence = 0.95, seed = 0 } = options;
+  const { confidence = 0.95, seed = DEFAULT_SEED } = options;
   if (!(confidence > 0 && confidence < 1)) {
     throw new UsageError(`the confidence is ${confidence}`, { fix: 'Give a number between 0 and 1, such as 0.95.' });
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { serverOrNameSchema } from '../servers/index.ts';
-import { LONGEST_WAIT_SECONDS } from '../system/index.ts';
+import { inGroup, LONGEST_WAIT_SECONDS } from '../system/index.ts';
 
 /** The one option that forbids connections; not given, the environment decides (`whatForbids`). */
 export const offlineOption = z
@@ -14,7 +14,7 @@ export const offlineOption = z
  * Every setting of a search, once: defaults, help, validation and type. The command line shows these as options, the
  * report prints them.
  */
-export const retrievalSettings = {
+export const retrievalSettings = inGroup('Search:', {
   encoder: serverOrNameSchema
     .default('all-minilm-l6-v2')
     .describe('encoder: a known model, a folder, hf:owner/name, or the URL of an embedding server')
@@ -82,7 +82,7 @@ export const retrievalSettings = {
     .optional()
     .describe('threads of the encoder and of the search (default: one a core)'),
   offline: offlineOption,
-};
+});
 
 const schema = z.object(retrievalSettings);
 export type RetrievalSettings = z.output<typeof schema>;

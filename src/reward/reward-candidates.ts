@@ -196,7 +196,7 @@ class RewardRun {
     const reason = this.#dropReason(set, candidates.length);
     if (reason !== undefined) {
       this.#dropped[reason]++;
-      this.#task.advance();
+      this.#task.skip(1);
       return undefined;
     }
     this.#counts.candidates += candidates.length;
@@ -205,7 +205,7 @@ class RewardRun {
     this.keys.set(set.query.id, wanted.key);
     if (this.#done.get(set.query.id) !== wanted.key) return wanted;
     this.reused++;
-    this.#task.advance();
+    this.#task.skip(1);
     return undefined;
   }
 

@@ -182,7 +182,7 @@ class Transfer {
       expected,
       'bytes',
     );
-    this.#reportUpTo(this.#size);
+    this.#skipTo(this.#size);
     const file = await open(this.#part, 'a');
     try {
       await this.#pour(response, file, stall, expected);
@@ -240,6 +240,13 @@ class Transfer {
     this.#hash.update(chunk);
     this.#size += chunk.length;
     this.#reportUpTo(this.#size);
+  }
+
+  /** What an earlier transfer fetched says nothing of the speed of this one. */
+  #skipTo(size: number): void {
+    if (size <= this.#furthest) return;
+    this.#task?.skip(size - this.#furthest);
+    this.#furthest = size;
   }
 
   /** Progress never runs backwards, even where the server makes us start anew. */

@@ -125,7 +125,7 @@ describe('withFileLock', () => {
 
   test('shows whom it waits for, and no longer when it works', async () => {
     const events: string[] = [];
-    const task = { advance() {}, note: (text: string) => events.push(text), done: () => events.push('end') };
+    const task = { advance() {}, skip() {}, note: (text: string) => events.push(text), done: () => events.push('end') };
     const progress = {
       task: (label: string) => {
         events.push(label);

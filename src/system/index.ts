@@ -49,18 +49,23 @@ export {
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
 export {
   endNativeWork,
+  endNativeWork,
   exitInOrder,
   isNativeWorkUnderWay,
+  isNativeWorkUnderWay,
+  type NativeWork,
   type NativeWork,
   registerNativeWork,
+  registerNativeWork,
 } from './native-work.ts';
+export { inGroup, optionGroup } from './option-groups.ts';
 export { type OutputTarget, outputTarget } from './output-target.ts';
 export { packageVersion } from './package-version.ts';
 export { cacheHome } from './places.ts';
 export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
-export { deriveSeed, Random } from './random.ts';
+export { DEFAULT_SEED, deriveSeed, Random } from './random.ts';
 export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './redact.ts';
 export { type CommandFiles, refuseOverwriting } from './refuse-overwriting.ts';
 export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';

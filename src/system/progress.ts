@@ -2,6 +2,8 @@
 export interface ProgressTask {
   /** Adds finished units. */
   advance(units?: number): void;
+  /** Counts units that were finished before: they are done, but say nothing of the speed. */
+  skip(units: number): void;
   /** Replaces the short note behind the numbers. */
   note(text: string): void;
   /** Ends the task; the last state stays visible. */
@@ -20,7 +22,7 @@ export interface Progress {
   warn?(line: string): void;
 }
 
-const SILENT_TASK: ProgressTask = { advance() {}, note() {}, done() {} };
+const SILENT_TASK: ProgressTask = { advance() {}, skip() {}, note() {}, done() {} };
 
 /** Reports to nobody. */
 export const SILENT: Progress = { task: () => SILENT_TASK };

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 
+/** The seed of everything that is given none. */
+export const DEFAULT_SEED = 42;
+
 /**
  * Seeded random numbers: xoshiro128** (Blackman and Vigna 2018) seeded by splitmix32. Fast, equal on every machine,
  * and not for secrets.

@@ -53,7 +53,7 @@ const waits: string[] = [];
 const progress: Progress = {
   task: (label, total) => {
     waits.push(`${label}: ${total}`);
-    return { advance() {}, note() {}, done() {} };
+    return { advance() {}, skip() {}, note() {}, done() {} };
   },
   warn: (line) => warnings.push(line),
 };

@@ -54,7 +54,7 @@ describe('download', () => {
     const progress: Progress = {
       task: (_, all) => {
         total = all;
-        return { advance, note() {}, done() {} };
+        return { advance, skip: advance, note() {}, done() {} };
       },
     };
     const result = await download(`${server.url}/f`, target, { ...QUICK, sha256: SHA, progress });

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
 import { readQrels, readRun } from '../../data/index.ts';
+import { type Comparison, toComparison, verdictOn } from '../../evaluate/index.ts';
 import {
   compareRuns,
   displayName,
@@ -9,7 +10,9 @@ import {
   type Run,
   type RunComparison,
 } from '../../measures/index.ts';
+import { DEFAULT_SEED } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { sayVerdict } from '../print-comparisons.ts';
 
 const moreRuns = (side: string) =>
   z
@@ -38,7 +41,7 @@ const options = z.object({
     .describe('what a judged query means that only one run holds: refuse to compare, count 0, or leave it out'),
   relevanceLevel: z.coerce.number().int().min(1).default(1).describe('lowest grade that counts as relevant'),
   samples: z.coerce.number().int().min(100).max(10_000_000).default(10_000).describe('draws of the resampling tests'),
-  seed: z.coerce.number().int().min(0).default(0).describe('seed of the resampling tests'),
+  seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of the resampling tests'),
   top: z.coerce.number().int().min(0).default(5).describe('how many queries to list at either end'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -81,10 +84,14 @@ export const command = defineCommand({
       ...{ runA, runB, alsoA, alsoB },
       queries: comparisons[0]!.queries,
       missing: { policy: settings.missing, a: comparisons[0]!.missingInA.length, b: comparisons[0]!.missingInB.length },
-      comparisons: comparisons.map((comparison) => toDocument(comparison, top)),
+      comparisons: comparisons.map((comparison) => toDocument(comparison, top, comparisons.length > 1)),
     });
+    const names = { arm: 'B', baseline: 'A' };
+    const { say } = context;
     sayQueries(comparisons[0]!, settings.missing, context);
     for (const comparison of comparisons) {
+      say('');
+      sayVerdict(judgeable(comparison, names, comparisons.length > 1), context.say);
       sayMeans(comparison, [nameOf(runA, alsoA), nameOf(runB, alsoB)], context);
       sayTests(comparison, comparisons.length > 1, context);
       sayMovers(comparison, top, context);
@@ -112,7 +119,13 @@ function correct(comparisons: RunComparison[]): Corrected[] {
   }));
 }
 
-function toDocument(comparison: Corrected, top: number) {
+/** The comparison as verdicts take it; with several measures p is the corrected one. */
+function judgeable(comparison: Corrected, names: { arm: string; baseline: string }, several: boolean): Comparison {
+  const flat = toComparison({ ...names, measure: comparison.measure }, comparison);
+  return several ? { ...flat, holm: comparison.randomizationHolm } : flat;
+}
+
+function toDocument(comparison: Corrected, top: number, several: boolean) {
   const { measure, meanA, meanB, delta, tTest, randomization, interval, helped, hurt, unchanged } = comparison;
   return {
     measure,
@@ -125,6 +138,7 @@ function toDocument(comparison: Corrected, top: number) {
     helped,
     hurt,
     unchanged,
+    verdict: verdictOn(judgeable(comparison, { arm: 'B', baseline: 'A' }, several)),
     gains: largestGains(comparison, top),
     losses: largestLosses(comparison, top),
   };
@@ -150,7 +164,6 @@ function sayMeans(comparison: RunComparison, runs: [string, string], { say }: Co
   const { measure, meanA, meanB, delta, interval } = comparison;
   const relative = meanA === 0 ? '' : ` (${signed((100 * delta) / meanA, 1)} %)`;
   const percent = `${Math.round(interval.confidence * 100)} %`;
-  say('');
   say(measure);
   say(`  A              ${meanA.toFixed(4)}  ${runs[0]}`);
   say(`  B              ${meanB.toFixed(4)}  ${runs[1]}`);

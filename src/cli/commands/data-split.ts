@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { splitRows } from '../../data/index.ts';
+import { DEFAULT_SEED } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -18,7 +19,7 @@ const options = z.object({
     .optional()
     .describe('split into train.jsonl and dev.jsonl instead, with this many rows (or this share, below 1) in dev')
     .meta({ valueName: 'N|SHARE' }),
-  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of the random choice'),
+  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the random choice'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 

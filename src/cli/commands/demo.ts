@@ -3,7 +3,7 @@ import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { DEFAULT_GENERATOR } from '../../models/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
 import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
-import { UsageError } from '../../system/index.ts';
+import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions } from '../open-generator.ts';
@@ -63,7 +63,7 @@ const options = z.object({
     .describe(
       `weight of the expansion in the query vector (default ${ALPHA}, chosen on development queries; --align tunes it)`,
     ),
-  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of every random choice'),
+  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of every random choice'),
   threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),

@@ -35,7 +35,7 @@ import {
   writeReport,
 } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { UsageError } from '../../system/index.ts';
+import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
@@ -63,7 +63,7 @@ const options = z.object({
   split: z.string().default('test').describe('split whose judgements count').meta({ valueName: 'NAME' }),
   limit: z.coerce.number().int().positive().optional().describe('evaluate a seeded sample of this many queries'),
   ...retrievalSettings,
-  seed: z.coerce.number().int().nonnegative().default(42).describe('seed of samples and of randomised tests'),
+  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of samples and of randomised tests'),
   alphas: numberList({ from: 0, to: 1, what: 'weights' })
     .optional()
     .describe(

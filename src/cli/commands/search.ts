@@ -12,6 +12,10 @@ import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../op
 
 const SNIPPET_CHARACTERS = 160;
 
+/** What one query has no use for: it has no id of its own, and its few texts are written side by side. */
+const { keepSelf: _keepSelf, ...searching } = retrievalSettings;
+const { sequences: _sequences, concurrency: _concurrency, ...writing } = generatorOptions;
+
 const options = z.object({
   corpus: z
     .string()
@@ -28,8 +32,8 @@ const options = z.object({
     .meta({ valueName: 'FILE' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
   top: z.coerce.number().int().positive().default(10).describe('documents shown'),
-  ...generatorOptions,
-  ...retrievalSettings,
+  ...writing,
+  ...searching,
   maxTokens: generatorOptions.maxTokens.default(128),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -50,7 +54,14 @@ export const command = defineCommand({
   options,
   examples: [
     ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key"', 'dense search'],
-    ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand', 'the same with an expansion'],
+    [
+      'llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand --generator http://localhost:8000',
+      'the same with an expansion by the model of a server',
+    ],
+    [
+      'llm-qe search --corpus data/scifact --query "is aspirin safe" --expand --expansions data/scifact/queries_q2d.jsonl',
+      'with the passage that `llm-qe expand` wrote for this query',
+    ],
   ],
   async run(given, context) {
     refuseLoneExpansions(given);
@@ -61,7 +72,11 @@ export const command = defineCommand({
       warnOfDefaultWriter({ generator, adapters: given.adapter }, given.corpus, context);
     }
     const expansions = given.expand ? (kept ?? (await expand(given, context))) : [];
-    const search = new CorpusSearch(corpus, given, { signal: context.signal, progress: context.progress });
+    const search = new CorpusSearch(
+      corpus,
+      { ...given, keepSelf: true },
+      { signal: context.signal, progress: context.progress },
+    );
     try {
       const retriever = await search.retriever(given.retriever);
       for (const note of retriever.notes) context.warn(note);
@@ -101,8 +116,13 @@ async function passagesOf({ query, expansions }: Options): Promise<string[] | un
 /** The generator's part of the options: the embedded model needs no more room than there are texts, and threads are the encoder's too. */
 function withoutShared(given: Options) {
   const isEmbedded = !given.generator.some(isServerAddress);
-  const sequences = isEmbedded ? Math.min(given.sequences ?? given.samples, given.samples) : given.sequences;
-  return { ...given, sequences, threads: isEmbedded ? given.threads : undefined };
+  const { samples } = given;
+  return {
+    ...given,
+    sequences: isEmbedded ? samples : undefined,
+    concurrency: samples,
+    threads: isEmbedded ? given.threads : undefined,
+  };
 }
 
 /** The passages for the one query. They are kept in the cache, under a key of all that decides them: the next time costs no LLM. */

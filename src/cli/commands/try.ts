@@ -5,6 +5,7 @@ import { REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/ind
 import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult } from '../../pipeline/index.ts';
 import { describeAlpha } from '../../report/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
+import { isServerAddress } from '../../servers/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { datasetFiles } from '../command-files.ts';
@@ -104,7 +105,7 @@ export const command = defineCommand({
         },
         ...{ alphas: given.alphas, measure: given.measure, samples: given.samples, seed: given.seed },
         sampling: samplingOf(given),
-        openGenerator: () => openGenerator(given, context),
+        openGenerator: () => openGenerator(withoutShared(given), context),
       },
       { signal: context.signal, progress: context.progress },
     );
@@ -112,6 +113,11 @@ export const command = defineCommand({
     if (!given.json) print(result, given, context.say);
   },
 });
+
+/** Threads are the encoder's, too: a server has none. */
+function withoutShared(given: Options) {
+  return { ...given, threads: given.generator.some(isServerAddress) ? undefined : given.threads };
+}
 
 /** `runs/try-docs` for `docs.jsonl`, `runs/try-scifact` for the folder `scifact`. */
 function folderFor(data: string | undefined): string | undefined {

@@ -1,5 +1,5 @@
 import { type AnswerRecord, answerSchema, type TrainingQuery } from '../../data/index.ts';
-import { DataError, deriveSeed, UsageError } from '../../system/index.ts';
+import { DataError, DEFAULT_SEED, deriveSeed, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Generator, Sampling } from '../generator.ts';
 import { PROMPTS, type PromptTemplate } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
@@ -45,7 +45,7 @@ export type AnswerResult = StageOutcome &
  *   other settings, queries or documents, saying which; UsageError for a prompt without `{document}`; and what the generator throws
  */
 export async function writeAnswers(options: AnswerOptions): Promise<AnswerResult> {
-  const { prompt = PROMPTS.q2a, seed = 42 } = options;
+  const { prompt = PROMPTS.q2a, seed = DEFAULT_SEED } = options;
   const sampling = checkSampling({ ...options.sampling });
   if (!prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} does not read the document`, {

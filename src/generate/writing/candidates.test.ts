@@ -132,7 +132,9 @@ describe('sampleCandidates', () => {
     generator.finish = 'length';
     generator.contextSize = 64;
     const notes: (string | undefined)[] = [];
-    const progress = { task: () => ({ advance() {}, note() {}, done: (note?: string) => notes.push(note) }) };
+    const progress = {
+      task: () => ({ advance() {}, skip() {}, note() {}, done: (note?: string) => notes.push(note) }),
+    };
     const wide = { sampling: { maxTokens: 5 }, progress };
     expect(await sample(wide)).toMatchObject({ cutByLength: 0, cutByContext: 32 });
     expect(await sample(wide)).toMatchObject({ reused: 4, cutByLength: 0, cutByContext: 32 });

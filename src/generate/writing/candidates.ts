@@ -1,5 +1,5 @@
 import { type CandidateRecord, candidateIdOf, candidateSchema, type TrainingQuery } from '../../data/index.ts';
-import { deriveSeed, UsageError } from '../../system/index.ts';
+import { DEFAULT_SEED, deriveSeed, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Generator, Sampling } from '../generator.ts';
 import type { PromptTemplate } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
@@ -91,7 +91,7 @@ export async function sampleCandidates(options: CandidateOptions): Promise<Candi
 }
 
 function planCandidates(options: CandidateOptions): CandidatePlan {
-  const { prompt, temperatures = CANDIDATE_TEMPERATURES, samples = CANDIDATE_SAMPLES, seed = 42 } = options;
+  const { prompt, temperatures = CANDIDATE_TEMPERATURES, samples = CANDIDATE_SAMPLES, seed = DEFAULT_SEED } = options;
   if (prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} reads the gold document, which a test query does not have`, {
       fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Expansion, expansionSchema, type Query } from '../../data/index.ts';
 import { readStageManifest } from '../../files/index.ts';
-import { deriveSeed, isThere, UsageError } from '../../system/index.ts';
+import { DEFAULT_SEED, deriveSeed, isThere, UsageError } from '../../system/index.ts';
 import type { GenerationRequest, Sampling, Generator as TextGenerator } from '../generator.ts';
 import type { PromptTemplate } from '../prompts.ts';
 import { checkSampling } from '../sampling.ts';
@@ -108,7 +108,13 @@ export async function expandQueries(options: ExpandOptions): Promise<ExpandResul
   };
 }
 
-function planExpansions({ prompt, samples = 1, seed = 42, timings = true, ...options }: ExpandOptions): ExpansionPlan {
+function planExpansions({
+  prompt,
+  samples = 1,
+  seed = DEFAULT_SEED,
+  timings = true,
+  ...options
+}: ExpandOptions): ExpansionPlan {
   if (!Number.isInteger(samples) || samples < 1) {
     throw new UsageError(`${samples} is not a number of samples`, { fix: 'Give a whole number from 1.' });
   }

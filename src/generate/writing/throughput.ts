@@ -21,7 +21,7 @@ export class Throughput {
 
   /** Counts what was there before. */
   skip(units: number): void {
-    if (units > 0) this.#task.advance(units);
+    if (units > 0) this.#task.skip(units);
   }
 
   /** Starts the clock. */

@@ -138,7 +138,9 @@ describe('a training run', () => {
 
   test('reports loss, rate, tokens a second and memory on the live line', async () => {
     const notes: string[] = [];
-    const progress: Progress = { task: () => ({ advance() {}, note: (text) => notes.push(text), done() {} }) };
+    const progress: Progress = {
+      task: () => ({ advance() {}, skip() {}, note: (text) => notes.push(text), done() {} }),
+    };
     await run({ maxSteps: 2 }, { progress });
     expect(notes).toHaveLength(2);
     expect(notes[0]).toMatch(/^loss [\d.]+ {2}lr 5\.0e-2 {2}[\d,]+ tokens\/s {2}\d+\.\d GB$/);

@@ -1,0 +1,178 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CapturedOutput, captureOutput } from '../../../test/support/captured-output.ts';
+import { runCommandLine } from '../run.ts';
+
+const ENCODER = resolve('src/embed/goldens/tiny-encoder');
+const QUERIES = 60;
+let folder: string;
+let printed: CapturedOutput;
+const at = (name: string) => join(folder, name);
+const rows = Array.from({ length: QUERIES }, (_, row) => row);
+const put = (name: string, lines: readonly string[]) => writeFileSync(at(name), `${lines.join('\n')}\n`);
+const expansion = (query: string, text: string) =>
+  JSON.stringify({
+    query,
+    sample: 0,
+    text,
+    finish: 'stop',
+    promptTokens: 9,
+    completionTokens: 4,
+    milliseconds: 7,
+    key: query,
+  });
+
+/** Queries ask for a word that their documents lack; expansions hold the one they have. */
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'llm-qe-evaluate-'));
+  printed = captureOutput();
+  vi.stubEnv('LLM_QE_HOME', at('home'));
+  mkdirSync(at('qrels'));
+  put(
+    'corpus.jsonl',
+    rows.map((row) => JSON.stringify({ _id: `d${row}`, title: '', text: `answer${row}x` })),
+  );
+  put(
+    'queries.jsonl',
+    rows.map((row) => JSON.stringify({ _id: `q${row}`, text: `riddle${row}x` })),
+  );
+  const judged = (some: number[]) => ['query-id\tcorpus-id\tscore', ...some.map((row) => `q${row}\td${row}\t1`)];
+  put('qrels/test.tsv', judged(rows.slice(0, 50)));
+  put('qrels/dev.tsv', judged(rows.slice(50)));
+  put(
+    'good.jsonl',
+    rows.map((row) => expansion(`q${row}`, `answer${row}x`)),
+  );
+  put(
+    'bad.jsonl',
+    rows.slice(0, 50).map((row) => expansion(`q${row}`, `answer${row + 1}x`)),
+  );
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+const bm25 = (...more: string[]) => runCommandLine(['evaluate', '--dataset', folder, '--retriever', 'bm25', ...more]);
+const dense = (...more: string[]) =>
+  runCommandLine(['evaluate', '--dataset', folder, '--encoder', ENCODER, '--threads', '1', ...more]);
+
+describe('evaluate with expansions', () => {
+  it('prints the verdict first, then change, interval, p, helped and hurt', async () => {
+    expect(await bm25('--expansions', at('good.jsonl')), printed.err).toBe(0);
+    expect(printed.out).toMatch(/^expanded against raw: helped 50 queries, hurt 0 of 50: a real gain\n/);
+    expect(printed.out).toMatch(
+      /expanded against raw {2}\+1\.0000 {2}\+1\.0000 to \+1\.0000 {2}< 0\.0001 +50 \/ 0 \/ 0 +a real gain/,
+    );
+  });
+
+  it('says that expansions which find nothing show no difference, and that few queries tell nothing', async () => {
+    expect(await bm25('--expansions', at('bad.jsonl'), '--json'), printed.err).toBe(0);
+    expect(JSON.parse(printed.out).comparison).toMatchObject({ helped: 0, hurt: 0, verdict: { kind: 'none' } });
+    printed.out = '';
+    expect(await bm25('--expansions', at('bad.jsonl'), '--limit', '8', '--json')).toBe(0);
+    expect(JSON.parse(printed.out).comparison.verdict.kind).toBe('few');
+  });
+
+  it('writes both runs, and says where', async () => {
+    expect(await bm25('--expansions', at('good.jsonl'), '--run-out', at('run.trec')), printed.err).toBe(0);
+    expect(printed.out).toContain(`expanded run: ${at('run.trec')}\nraw run: ${at('run-raw.trec')}\n`);
+    expect(readFileSync(at('run.trec'), 'utf8')).toMatch(/ llm-qe-bm25\n/);
+    expect(existsSync(at('run-raw.trec'))).toBe(true);
+  });
+
+  it.each([
+    ['run.trec', 'run-raw.trec', 'q1 Q0 d1 1 2.0 another-system\n', ['--run-out']],
+    ['run.trec', 'run-raw.trec', 'notes\n', ['--run-out']],
+    ['page.html', 'page.json', '{"mine": 1}', ['--report']],
+  ])('never overwrites what stands beside %s', async (named, beside, content, option) => {
+    writeFileSync(at(beside), content);
+    expect(await bm25('--expansions', at('good.jsonl'), ...option, at(named))).toBe(2);
+    expect(printed.err).toContain(beside);
+    expect(readFileSync(at(beside), 'utf8')).toBe(content);
+    expect(existsSync(at(named))).toBe(false);
+  });
+
+  it('tells in the report who wrote the expansions, by their manifest', async () => {
+    const page = async () => {
+      expect(await bm25('--expansions', at('good.jsonl'), '--report', at('page.html')), printed.err).toBe(0);
+      return readFileSync(at('page.html'), 'utf8');
+    };
+    expect(await page()).toContain('No manifest stands beside the expansions');
+    const settings = {
+      prompt: { name: 'q2d', text: 'Write: {query}' },
+      temperature: 1,
+      topP: 0.9,
+      topK: 0,
+      maxTokens: 64,
+      seed: 7,
+    };
+    const manifest = {
+      stage: 'expansions',
+      version: '1',
+      key: 'k',
+      settings: { ...settings, samples: 1 },
+      about: { generator: 'big-llm' },
+    };
+    writeFileSync(at('good.manifest.json'), JSON.stringify(manifest));
+    expect(await page()).toContain(
+      'Expansions by big-llm, prompt q2d, 1 a query, temperature 1, top-p 0.9, at most 64 tokens, seed 7.',
+    );
+  });
+});
+
+describe('the default LLM', () => {
+  it('is warned of on other data than the demo, with what to use', async () => {
+    const manifest = {
+      stage: 'expansions',
+      version: '1',
+      key: 'k',
+      settings: {},
+      about: { generator: 'smollm2-135m-instruct' },
+    };
+    writeFileSync(at('good.manifest.json'), JSON.stringify(manifest));
+    expect(await bm25('--expansions', at('good.jsonl'))).toBe(0);
+    expect(printed.err).toMatch(
+      /warning: the expansions are by the default LLM .*--generator llama-3-8b-instruct-gguf/,
+    );
+  });
+});
+
+describe('--alphas', () => {
+  it('chooses on the development queries if their expansions are there, else by cross-validation', async () => {
+    expect(await dense('--expansions', at('good.jsonl'), '--alphas', '0,.5,1', '--json'), printed.err).toBe(0);
+    expect(JSON.parse(printed.out).alpha).toMatchObject({ chosenBy: 'dev', value: expect.any(String) });
+    printed.out = '';
+    expect(await dense('--expansions', at('bad.jsonl'), '--alphas', '0,.5,1', '--json'), printed.err).toBe(0);
+    expect(JSON.parse(printed.out).alpha.chosenBy).toBe('cross-validation');
+    printed.out = '';
+    const both = ['--expansions', at('bad.jsonl'), '--dev-expansions', at('good.jsonl')];
+    expect(await dense(...both, '--alphas', '0,.5,1'), printed.err).toBe(0);
+    expect(printed.out).toContain('it was chosen on the development queries');
+  });
+
+  it.each([
+    ['without expansions', ['--alphas', '0,1'], /there are none/],
+    ['for BM25', ['--retriever', 'bm25', '--expansions', 'good.jsonl', '--alphas', '0,1'], /bm25, which has no alpha/],
+    ['beyond 1', ['--expansions', 'good.jsonl', '--alphas', '0,1.5'], /--alphas: expected weights from 0 to 1/],
+    ['of words', ['--expansions', 'good.jsonl', '--alphas', 'all'], /--alphas: expected weights/],
+    ['left out beside --dev-expansions', ['--dev-expansions', 'good.jsonl'], /--dev-expansions is for --alphas/],
+  ])('is refused %s', async (_what, words, message) => {
+    expect(await dense(...words.map((word) => (word.endsWith('.jsonl') ? at(word) : word)))).toBe(2);
+    expect(printed.err).toMatch(message);
+  });
+});
+
+it('compare and evaluate, and all else that draws, have one default seed', async () => {
+  const seeds = await Promise.all(
+    ['compare', 'evaluate', 'expand', 'demo', 'try', 'data split', 'candidates'].map(async (name) => {
+      const { CATALOGUE } = await import('../catalogue.ts');
+      const { command } = await CATALOGUE[name]!();
+      return (command.options.shape.seed as { parse(value: unknown): unknown }).parse(undefined);
+    }),
+  );
+  expect(new Set(seeds)).toEqual(new Set([42]));
+});
