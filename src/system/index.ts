@@ -49,13 +49,9 @@ export {
 export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
 export {
   endNativeWork,
-  endNativeWork,
   exitInOrder,
   isNativeWorkUnderWay,
-  isNativeWorkUnderWay,
   type NativeWork,
-  type NativeWork,
-  registerNativeWork,
   registerNativeWork,
 } from './native-work.ts';
 export { inGroup, optionGroup } from './option-groups.ts';

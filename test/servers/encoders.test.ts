@@ -42,7 +42,7 @@ afterAll(async () => {
 
 const warnings: string[] = [];
 const progress: Progress = {
-  task: () => ({ advance() {}, note() {}, done() {} }),
+  task: () => ({ advance() {}, skip() {}, note() {}, done() {} }),
   warn: (line) => warnings.push(line),
 };
 
