@@ -198,6 +198,17 @@ describe('download', () => {
     expect(String(error)).toContain('sent next to nothing for 0.2 s');
   });
 
+  test('a server that drips is given up, and not asked for ever', async () => {
+    const server = await serve((_, response) => {
+      response.writeHead(200, { 'content-length': CONTENT.length, etag: '"v"' });
+      const timer = setInterval(() => response.write('.'), 20);
+      response.on('close', () => clearInterval(timer));
+    });
+    const error = await failure(server.url, { retries: 1, firstWaitSeconds: 0.01, stallTimeoutSeconds: 0.15 });
+    expect(String(error)).toContain('sent next to nothing');
+    expect(server.requests).toHaveLength(2);
+  });
+
   test('a server that never answers, and one that is not there', async () => {
     const server = await serve(() => {});
     const silent = await failure(server.url, { retries: 0, connectTimeoutSeconds: 0.2 });
