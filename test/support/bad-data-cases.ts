@@ -194,6 +194,12 @@ export const dataCases: Case[] = [
     fix: /up to 2/,
   },
   {
+    what: 'expansions over a file of another making',
+    words: 'expand --dataset {set} --generator http://127.0.0.1:9/v1 --model toy --out {kept.trec}',
+    says: /kept\.trec: the file holds records, but no manifest says how they were made/,
+    fix: /--out.*--force/,
+  },
+  {
     what: 'a split into the file it reads',
     words: 'data split {dpo.jsonl} --out {.} --size 1',
     files: { 'dpo.jsonl': '{"a":1}\n{"a":2}\n' },
