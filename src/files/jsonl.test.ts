@@ -238,6 +238,6 @@ describe('records made to exhaust', () => {
 
   it('a path with a NUL is a fault of the path', async () => {
     await expect(Readable.from(readJsonl('a\0b.jsonl', schema)).toArray()).rejects.toThrow(/the path holds a NUL/);
-    await expect(writeJsonl(join(folder, 'a\0b'), [])).rejects.toThrow(DataError);
+    await expect(writeJsonl(join(folder, 'a\0b'), [])).rejects.toThrow(/the path holds a NUL/);
   });
 });

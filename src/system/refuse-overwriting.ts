@@ -13,6 +13,8 @@ export interface CommandFiles {
   outputs?: Readonly<Record<string, string | undefined>>;
   /** Folders that are replaced whole: no input may be one of them or lie in it. */
   outputFolders?: Readonly<Record<string, string | undefined>>;
+  /** What to do instead. Default: to name another file. */
+  fix?: string;
 }
 
 /**
@@ -25,18 +27,19 @@ export async function refuseOverwriting({
   inputFolders = {},
   outputs = {},
   outputFolders = {},
+  fix = 'Name another file.',
 }: CommandFiles): Promise<void> {
   const taken = new Map<string, string>();
   for (const [name, path] of given(inputs)) taken.set(await fileIdentity(path), name);
   for (const [name, path] of given(outputs)) {
     await refuseFolder(name, path);
     for (const [folder, place] of given(inputFolders)) {
-      if (await liesIn(path, place)) throw refusal(`${name} would write into ${folder}`, path);
+      if (await liesIn(path, place)) throw refusal(`${name} would write into ${folder}`, path, fix);
     }
     if (await isStream(path)) continue;
     const identity = await fileIdentity(path);
     const other = taken.get(identity);
-    if (other !== undefined) throw refusal(`${name} would overwrite ${other}`, path);
+    if (other !== undefined) throw refusal(`${name} would overwrite ${other}`, path, fix);
     taken.set(identity, name);
   }
   for (const [name, place] of given(outputFolders)) {
@@ -53,8 +56,8 @@ function given(files: Readonly<Record<string, string | undefined>>): [string, st
   return Object.entries(files).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
-function refusal(reason: string, file: string): UsageError {
-  return new UsageError(reason, { file, fix: 'Name another file.' });
+function refusal(reason: string, file: string, fix: string): UsageError {
+  return new UsageError(reason, { file, fix });
 }
 
 async function refuseFolder(name: string, path: string): Promise<void> {

@@ -79,6 +79,7 @@ export async function splitRows(file: string, options: SplitOptions): Promise<{ 
   await refuseOverwriting({
     inputs: { 'the file to split': file },
     outputs: { 'the first part': options.chosen, 'the second part': options.rest },
+    fix: 'Name another folder for the parts (--out).',
   });
   const total = await countLines(file, options.signal);
   if (total === 0) throw new DataError('the file holds no row', { file, fix: 'Name a JSONL file with rows.' });
