@@ -32,6 +32,14 @@ export {
   writePairs,
 } from './alignment/preference-pairs.ts';
 export {
+  RETRIEVER_LAYOUTS,
+  type RetrieverLayout,
+  type RetrieverPassage,
+  type RetrieverRow,
+  readRetrieverRows,
+  retrieverRowSchema,
+} from './alignment/retriever-rows.ts';
+export {
   goldIdOfTriple,
   readDocumentTexts,
   readGoldTexts,

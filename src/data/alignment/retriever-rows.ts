@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { idSchema, readJsonl } from '../../files/index.ts';
+import { contentKey } from '../../system/index.ts';
+import { tripleSchema } from './echo.ts';
+
+/** A document of a training row. Its id, where it has one, is that of the corpus it was taken from. */
+export interface RetrieverPassage {
+  id?: string | undefined;
+  text: string;
+}
+
+/** One line of `retriever.jsonl`: a query, what an LLM wrote for it, and documents that are relevant to it or are not. */
+export interface RetrieverRow {
+  id: string;
+  /** Empty if the row holds the pseudo-document alone. */
+  query: string;
+  expansions: string[];
+  positives: RetrieverPassage[];
+  negatives: RetrieverPassage[];
+  /** A teacher's score of each document, for distillation. */
+  scores?: { positives: number[]; negatives: number[] } | undefined;
+}
+
+/** The layouts in which training rows are published. */
+export const RETRIEVER_LAYOUTS = ['llm-qe', 'LLM-QE', 'ExpandR', 'triples'] as const;
+export type RetrieverLayout = (typeof RETRIEVER_LAYOUTS)[number];
+
+const score = z.number().refine(Number.isFinite, 'expected a finite number');
+const passageSchema = z.object({ id: idSchema.optional(), text: z.string() });
+const texts = z.union([z.string().transform((text) => [text]), z.array(z.string())], {
+  error: 'expected a text, or a list of texts',
+});
+
+/** A row in the layout of this project, which is the one that is written. */
+export const retrieverRowSchema: z.ZodType<RetrieverRow> = z
+  .object({
+    id: idSchema.optional(),
+    query: z.string(),
+    expansions: z.array(z.string()).default([]),
+    positives: z.array(passageSchema),
+    negatives: z.array(passageSchema).default([]),
+    scores: z.object({ positives: z.array(score), negatives: z.array(score) }).optional(),
+  })
+  .transform((row, context) => {
+    for (const side of ['positives', 'negatives'] as const) {
+      const [scores, documents] = [row.scores?.[side].length ?? row[side].length, row[side].length];
+      if (scores === documents) continue;
+      const message = `${scores} scores for ${documents} documents`;
+      context.addIssue({ code: 'custom', path: ['scores', side], message });
+    }
+    return { ...row, id: row.id ?? idOf(row.query, row.expansions, row.positives, row.negatives) };
+  });
+
+/** LLM-QE's published rows: `query` is the pseudo-document alone. */
+const llmQeSchema = z.object({ query: z.string(), pos: texts, neg: texts.default([]) }).transform((row) => {
+  return rowOf({ query: '', expansions: [row.query] }, row.pos, row.neg);
+});
+
+/** ExpandR's: query and pseudo-document apart. */
+const expandrSchema = z
+  .object({ query: z.string(), pseudo_doc: texts, pos: texts, neg: texts.default([]) })
+  .transform((row) => rowOf({ query: row.query, expansions: row.pseudo_doc }, row.pos, row.neg));
+
+const anyTripleSchema = z
+  .object({ ...tripleSchema.shape, id: tripleSchema.shape.id.optional(), negative: z.string().optional() })
+  .transform(({ id, query, positive, negative }) => {
+    const row = rowOf({ query, expansions: [] }, [positive], negative === undefined ? [] : [negative]);
+    return { ...row, id: id ?? row.id };
+  });
+
+const SCHEMAS: Record<RetrieverLayout, z.ZodType<RetrieverRow>> = {
+  'llm-qe': retrieverRowSchema,
+  'LLM-QE': llmQeSchema,
+  ExpandR: expandrSchema,
+  triples: anyTripleSchema,
+};
+
+/** Any of the layouts: told by the fields that only one of them has. */
+const anyRowSchema = z.looseObject({}).transform((row, context): RetrieverRow => {
+  const parsed = SCHEMAS[layoutOf(row)].safeParse(row);
+  if (parsed.success) return parsed.data;
+  for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path: [...path], message });
+  return z.NEVER;
+});
+
+/** The layout that a row is in, by its fields; a row of no known fields is taken for this project's own. */
+export function layoutOf(row: Readonly<Record<string, unknown>>): RetrieverLayout {
+  if ('positives' in row) return 'llm-qe';
+  if ('pseudo_doc' in row) return 'ExpandR';
+  if ('pos' in row) return 'LLM-QE';
+  return 'positive' in row ? 'triples' : 'llm-qe';
+}
+
+/**
+ * Reads training rows as a stream, in the layout of this project, LLM-QE's, ExpandR's, or triples: each row by itself, told by its
+ * fields. A row without an id gets one that follows from its content.
+ *
+ * @throws DataError naming the line for a row that is of none of them
+ */
+export async function* readRetrieverRows(
+  file: string,
+  signal?: AbortSignal,
+): AsyncGenerator<{ row: RetrieverRow; line: number }> {
+  for await (const { value: row, line } of readJsonl(file, anyRowSchema, signal)) yield { row, line };
+}
+
+function rowOf(
+  side: Pick<RetrieverRow, 'query' | 'expansions'>,
+  positives: readonly string[],
+  negatives: readonly string[],
+): RetrieverRow {
+  const passages = (some: readonly string[]): RetrieverPassage[] => some.map((text) => ({ text }));
+  const row = { ...side, positives: passages(positives), negatives: passages(negatives) };
+  return { id: idOf(row.query, row.expansions, row.positives, row.negatives), ...row };
+}
+
+function idOf(...content: unknown[]): string {
+  return contentKey(content).slice(0, 16);
+}
