@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Llama } from 'node-llama-cpp';
-import { ModelError } from '../../system/index.ts';
+import { forgetFailure, ModelError } from '../../system/index.ts';
 
 /** llama.cpp is loaded once a process for each kind of device; its threads are set context by context. */
 const runtimes = new Map<string, Promise<Llama>>();
@@ -14,10 +14,8 @@ const runtimes = new Map<string, Promise<Llama>>();
  */
 export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
   const key = String(gpu);
-  const opened = runtimes.get(key) ?? load(gpu);
+  const opened = runtimes.get(key) ?? forgetFailure(load(gpu), () => runtimes.delete(key));
   runtimes.set(key, opened);
-  // What failed may be put right: the next one tries anew.
-  opened.catch(() => runtimes.delete(key));
   return opened;
 }
 
