@@ -96,6 +96,18 @@ export class CorpusSearch {
     return run.get(query.id)!.slice(0, top);
   }
 
+  /** Documents by id, with their texts and metadata; the corpus is read until all are found. */
+  async lookUp(ids: Iterable<string>, signal = this.#signal): Promise<Map<string, Document>> {
+    const wanted = new Set(ids);
+    const found = new Map<string, Document>();
+    if (wanted.size === 0) return found;
+    for await (const document of this.#corpus.documents(signal)) {
+      if (wanted.has(document.id)) found.set(document.id, document);
+      if (found.size === wanted.size) break;
+    }
+    return found;
+  }
+
   /**
    * One run for each alpha, equal to those of a retriever with that alpha; each text is embedded once, and there is one dense
    * pass over the corpus.
@@ -172,6 +184,7 @@ export class CorpusSearch {
         corpusHash,
         k1: this.#settings.k1,
         b: this.#settings.b,
+        analyzer: this.#settings.analyzer,
         threads: this.#settings.threads,
         signal: this.#signal,
         progress: this.#progress,

@@ -1,5 +1,5 @@
 import { TypedRun } from '../measures/index.ts';
-import { type Bm25Index, repeatQuery } from '../search/index.ts';
+import { type AnalyzerName, type Bm25Index, repeatQuery } from '../search/index.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface LexicalSettings {
@@ -8,6 +8,7 @@ export interface LexicalSettings {
   /** What the index was built with, for reports. */
   k1: number;
   b: number;
+  analyzer: AnalyzerName;
 }
 
 /** BM25; an expanded query is the query repeated, then its expansions. */
@@ -27,8 +28,8 @@ export class LexicalRetriever implements Retriever {
   }
 
   get settings(): Record<string, string | number | boolean> {
-    const { k1, b, queryRepeats } = this.#settings;
-    return { k1, b, 'query repeats': queryRepeats };
+    const { k1, b, analyzer, queryRepeats } = this.#settings;
+    return { k1, b, analyzer, 'query repeats': queryRepeats };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
+import { FiveCorpus, FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
 import type { EncodeOptions, TextRole } from '../embed/index.ts';
 import type { Run } from '../measures/index.ts';
 import type { CorpusSearch } from './corpus-search.ts';
@@ -342,11 +342,11 @@ describe('what a retriever says of itself', () => {
         'expansion role': 'query',
       },
     ],
-    ['bm25', { k1: 1, b: 0, 'query repeats': 3 }],
+    ['bm25', { k1: 1, b: 0, analyzer: 'english', 'query repeats': 3 }],
     [
       'rrf',
       {
-        ...{ 'rrf k': 7, k1: 1, b: 0, 'query repeats': 3 },
+        ...{ 'rrf k': 7, k1: 1, b: 0, analyzer: 'english', 'query repeats': 3 },
         ...{ encoder: 'five', 'encoder key': 'five-1', pooling: 'none', similarity: 'cosine', alpha: 0.3 },
         'expansion role': 'query',
       },
@@ -409,5 +409,17 @@ describe('documents that the encoder cuts', () => {
       expect((await search.retriever('bm25')).notes).toEqual([]);
     }
     expect((await opened({}).retriever('dense')).notes).toEqual([]);
+  });
+});
+
+describe('documents', () => {
+  it('are looked up by id, and the corpus is read no further than they stand', async () => {
+    const corpus = new FiveCorpus();
+    const search = open({}, { corpus });
+    expect([...(await search.lookUp(['d4', 'd1', 'gone'])).keys()]).toEqual(['d1', 'd4']);
+    expect((await search.lookUp(['d4'])).get('d4')).toEqual({ id: 'd4', title: 'ship', text: 'ship sea' });
+    expect(corpus.reads).toBe(2);
+    expect(await search.lookUp([])).toEqual(new Map());
+    expect(corpus.reads).toBe(2);
   });
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ANALYZERS } from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
 import { inGroup, LONGEST_WAIT_SECONDS } from '../system/index.ts';
 
@@ -61,6 +62,10 @@ export const retrievalSettings = inGroup('Search:', {
     .describe('role, and so prefix, under which an expansion is embedded'),
   k1: z.number().nonnegative().default(0.9).describe('BM25: saturation of term frequency'),
   b: z.number().min(0).max(1).default(0.4).describe('BM25: weight of document length'),
+  analyzer: z
+    .enum(ANALYZERS)
+    .default('english')
+    .describe('BM25: language of the texts; but for english without stop words; standard: words as they are'),
   queryRepeats: z
     .number()
     .int()

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { type Document, documentText } from '../data/index.ts';
 import { type HitList, Hits } from '../measures/index.ts';
 import { CacheKind, contentKey, type Progress, UsageError } from '../system/index.ts';
+import { type Analyzer, type AnalyzerName, openAnalyzer } from './analyzers.ts';
 import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
 import { Bm25Thread } from './bm25-thread.ts';
 import { Breather } from './breather.ts';
-import { ANALYZER_VERSION, splitWords, wordTerm } from './english-analyzer.ts';
+import { splitWords } from './english-analyzer.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
@@ -35,6 +36,8 @@ export interface Bm25BuildOptions {
   k1?: number | undefined;
   /** Default 0.4. */
   b?: number | undefined;
+  /** Default `english`. */
+  analyzer?: AnalyzerName | undefined;
   /** Threads of large batches; small ones are searched by the caller's. Default: as many as the machine has cores. */
   threads?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -62,6 +65,7 @@ export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, wh
 
 export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #lists: InvertedLists;
+  readonly #analyzer: Analyzer;
   readonly #postings: Postings;
   readonly #threadCount: number;
   #scorer: Bm25Scorer | undefined;
@@ -72,9 +76,10 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   /** Queries are scored one after another: they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(lists: InvertedLists, threads: number) {
+  private constructor(lists: InvertedLists, analyzer: Analyzer, threads: number) {
     const { starts, idf, documents, denominators, ids } = lists;
     this.#lists = lists;
+    this.#analyzer = analyzer;
     this.#postings = { starts, idf, documents, denominators, size: ids.length };
     this.#threadCount = threads;
   }
@@ -90,7 +95,9 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   ): Promise<Bm25Index> {
     checkSettings({ k1, b });
     checkThreads(threads);
-    return new Bm25Index(await buildInvertedLists(indexedTexts(documents), { k1, b, ...options }), threads);
+    const analyzer = await openAnalyzer(options.analyzer);
+    const lists = await buildInvertedLists(indexedTexts(documents), { ...options, k1, b, analyzer });
+    return new Bm25Index(lists, analyzer, threads);
   }
 
   /**
@@ -107,10 +114,11 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), signal } = options;
     checkSettings({ k1, b });
     checkThreads(threads);
-    const key = contentKey({ format: LISTS_FORMAT, analyzer: ANALYZER_VERSION, corpusHash, k1, b });
+    const analyzer = await openAnalyzer(options.analyzer);
+    const key = contentKey({ format: LISTS_FORMAT, analyzer: analyzer.version, corpusHash, k1, b });
     const file = join(folder, `bm25-${key.slice(0, 32)}.index`);
     const kept = await readInvertedLists(file, key, signal);
-    if (kept !== undefined) return new Bm25Index(kept, threads);
+    if (kept !== undefined) return new Bm25Index(kept, analyzer, threads);
     const index = await Bm25Index.build(documents(), options);
     await writeInvertedLists(file, key, index.#lists, signal);
     return index;
@@ -254,7 +262,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     const known = this.#words.get(word);
     if (known !== undefined || this.#words.has(word)) return known;
     if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
-    const spelling = wordTerm(word);
+    const spelling = this.#analyzer.term(word);
     const term = spelling === undefined ? undefined : this.#lists.terms.get(spelling);
     this.#words.set(word, term);
     return term;

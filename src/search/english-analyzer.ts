@@ -1,8 +1,5 @@
 import { stemmer } from 'stemmer';
 
-/** Part of the key of a cached index: raise it when any text may be analysed into other terms than before. */
-export const ANALYZER_VERSION = 'english-2';
-
 /** Lucene's 33 English stop words (EnglishAnalyzer.ENGLISH_STOP_WORDS_SET). */
 const STOP_WORDS = new Set(
   (
@@ -105,7 +102,7 @@ function stripPossessive(word: string): string {
  * Java's Character.toLowerCase, a character at a time: unlike JavaScript's, it knows no final sigma and turns the
  * dotted capital I into one letter.
  */
-function lowerCase(word: string): string {
+export function lowerCase(word: string): string {
   if (!BEYOND_ASCII.test(word)) return word.toLowerCase();
   return Array.from(word, (character) => (character === '\u0130' ? 'i' : character.toLowerCase())).join('');
 }

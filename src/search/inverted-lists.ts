@@ -1,6 +1,7 @@
 import { DataError, type Progress, ResourceError, SILENT } from '../system/index.ts';
+import type { Analyzer } from './analyzers.ts';
 import { Breather } from './breather.ts';
-import { splitWords, wordTerm } from './english-analyzer.ts';
+import { splitWords } from './english-analyzer.ts';
 import { orderByIdDescending } from './id-order.ts';
 import { type Bm25Settings, denominator, inverseDocumentFrequency, inverseNorm } from './lucene-bm25.ts';
 
@@ -29,6 +30,7 @@ export interface IndexedText {
 }
 
 export interface BuildOptions extends Bm25Settings {
+  analyzer: Analyzer;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Number of documents, where it is known: for the progress alone. */
@@ -53,10 +55,10 @@ const MOST_POSTINGS = 2 ** 32 - 1;
  */
 export async function buildInvertedLists(
   texts: Iterable<IndexedText> | AsyncIterable<IndexedText>,
-  { signal, progress = SILENT, count, ...settings }: BuildOptions,
+  { analyzer, signal, progress = SILENT, count, ...settings }: BuildOptions,
 ): Promise<InvertedLists> {
   const breather = new Breather(signal);
-  const forward = new ForwardLists();
+  const forward = new ForwardLists(analyzer);
   const task = progress.task('indexing documents', count, 'documents');
   let unreported = 0;
   for await (const { id, text } of texts) {
@@ -87,6 +89,11 @@ class ForwardLists {
   /** Spelling → term number, or -1 for a stop word. */
   readonly #words = new Map<string, number>();
   readonly #counts = new Map<number, number>();
+  readonly #analyzer: Analyzer;
+
+  constructor(analyzer: Analyzer) {
+    this.#analyzer = analyzer;
+  }
 
   add(id: string, text: string): void {
     const counts = this.#counts;
@@ -124,7 +131,7 @@ class ForwardLists {
     const known = this.#words.get(word);
     if (known !== undefined) return known;
     if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
-    const term = this.#termNumber(wordTerm(word));
+    const term = this.#termNumber(this.#analyzer.term(word));
     this.#words.set(word, term);
     return term;
   }

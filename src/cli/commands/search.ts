@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { documentText, readExpansions, readQueries } from '../../data/index.ts';
+import { type Document, documentText, readExpansions, readQueries } from '../../data/index.ts';
 import { EXPANSION_CACHE, expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
-import { type Corpus, CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
+import { CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -44,6 +44,7 @@ interface Found extends ScoredDocument {
   rank: number;
   rankBefore?: number | null;
   text: string;
+  metadata?: Document['metadata'];
 }
 
 export const command = defineCommand({
@@ -88,8 +89,8 @@ export const command = defineCommand({
       };
       const before = await rank([]);
       const hits = expansions.length === 0 ? before : await rank(expansions);
-      const found = await describe(hits.slice(0, given.top), expansions.length === 0 ? undefined : before, corpus);
-      print(found, expansions, given, context);
+      const found = await describe(hits.slice(0, given.top), expansions.length === 0 ? undefined : before, search);
+      print(found, expansions, retriever.notes, given, context);
     } finally {
       await search.close();
     }
@@ -154,27 +155,27 @@ async function expand(given: Options, context: CommandContext): Promise<string[]
 async function describe(
   hits: readonly ScoredDocument[],
   before: readonly ScoredDocument[] | undefined,
-  corpus: Corpus,
+  search: CorpusSearch,
 ): Promise<Found[]> {
   const ranks = new Map(before?.map(({ id }, row) => [id, row + 1]));
-  const found = new Map(
-    hits.map(({ id, score }, row): [string, Found] => {
-      const moved = before === undefined ? {} : { rankBefore: ranks.get(id) ?? null };
-      return [id, { id, score, rank: row + 1, ...moved, text: '' }];
-    }),
-  );
-  let missing = found.size;
-  for await (const document of corpus.documents()) {
-    const entry = found.get(document.id);
-    if (entry === undefined) continue;
-    entry.text = documentText(document);
-    if (--missing === 0) break;
-  }
-  return [...found.values()];
+  const documents = await search.lookUp(hits.map(({ id }) => id));
+  return hits.map(({ id, score }, row) => {
+    const document = documents.get(id);
+    const moved = before === undefined ? {} : { rankBefore: ranks.get(id) ?? null };
+    const text = document === undefined ? '' : documentText(document);
+    const metadata = document?.metadata === undefined ? {} : { metadata: document.metadata };
+    return { id, score, rank: row + 1, ...moved, text, ...metadata };
+  });
 }
 
-function print(found: Found[], expansions: string[], given: Options, context: CommandContext): void {
-  context.json({ query: given.query, retriever: given.retriever, expansions, documents: found });
+function print(
+  found: Found[],
+  expansions: string[],
+  notes: readonly string[],
+  given: Options,
+  context: CommandContext,
+): void {
+  context.json({ query: given.query, retriever: given.retriever, expansions, notes, documents: found });
   if (given.json) return;
   for (const passage of expansions) context.say(`expansion: ${oneLine(passage, Number.POSITIVE_INFINITY)}\n`);
   if (found.length === 0) context.say('nothing found');

@@ -51,10 +51,28 @@ describe('readCorpus', () => {
       '{"_id":"b-c","title":null,"text":""}',
     ];
     expect(await corpusOf(lines.join('\n'))).toEqual([
-      { id: 'a', title: 'T', text: 'x' },
+      { id: 'a', title: 'T', text: 'x', metadata: { url: 'u' } },
       { id: '7', title: '', text: 'y' },
       { id: 'b-c', title: '', text: '' },
     ]);
+  });
+
+  it('hands on further fields, those of an object `metadata` among them', async () => {
+    const lines = [
+      '{"_id":"a","text":"x","url":"u","year":1999,"tags":["t"]}',
+      '{"_id":"b","text":"x","metadata":{"url":"v","year":1},"year":2}',
+      '{"_id":"c","text":"x","metadata":{}}',
+      '{"_id":"d","text":"x","metadata":"plain"}',
+      '{"_id":"e","text":"x","__proto__":{"x":1}}',
+    ];
+    const metadata = (await corpusOf(lines.join('\n'))).map((document) => document.metadata);
+    expect(metadata.slice(0, 4)).toEqual([
+      { url: 'u', year: 1999, tags: ['t'] },
+      { url: 'v', year: 2 },
+      undefined,
+      { metadata: 'plain' },
+    ]);
+    expect(({} as { x?: number }).x).toBeUndefined();
   });
 
   it('keeps ids of any characters but white space', async () => {

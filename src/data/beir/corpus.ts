@@ -3,10 +3,21 @@ import { duplicateId, IdSet, idSchema, readJsonl } from '../../files/index.ts';
 import { DataError } from '../../system/index.ts';
 import type { Document, Query } from './records.ts';
 
-/** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields (`metadata`) are not read. */
+/** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields are handed on as they are, and never searched. */
 export const documentSchema = z
-  .object({ _id: idSchema, title: z.string().nullish(), text: z.string() })
-  .transform(({ _id, title, text }): Document => ({ id: _id, title: title ?? '', text }));
+  .looseObject({ _id: idSchema, title: z.string().nullish(), text: z.string() })
+  .transform(({ _id, title, text, ...others }): Document => {
+    const document = { id: _id, title: title ?? '', text };
+    const metadata = metadataOf(others);
+    return Object.keys(metadata).length === 0 ? document : { ...document, metadata };
+  });
+
+/** BEIR puts further fields into an object `metadata`: they and those of the line itself are one. */
+function metadataOf({ metadata: nested, ...others }: Record<string, unknown>): Record<string, unknown> {
+  if (nested === undefined) return others;
+  const isObject = typeof nested === 'object' && nested !== null && !Array.isArray(nested);
+  return isObject ? { ...nested, ...others } : { metadata: nested, ...others };
+}
 
 /** A line of BEIR's `queries.jsonl`: `text` is the query, or the query followed by its expansions. */
 export const querySchema = z

@@ -11,6 +11,8 @@ export interface Document {
   id: string;
   title: string;
   text: string;
+  /** The other fields of its line, as they stand there; missing if there are none. */
+  metadata?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The text that is indexed: title, a blank, text; the text alone where there is no title (method, stage 12). */

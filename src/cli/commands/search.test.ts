@@ -1,0 +1,61 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CapturedOutput, captureOutput } from '../../../test/support/captured-output.ts';
+import { runCommandLine } from '../run.ts';
+
+let folder: string;
+let printed: CapturedOutput;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llm-qe-search-'));
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  printed = captureOutput();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true });
+});
+
+async function search(documents: object[], ...words: string[]): Promise<unknown> {
+  const corpus = join(folder, 'docs.jsonl');
+  await writeFile(corpus, documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
+  printed.out = '';
+  expect(await runCommandLine(['search', '--corpus', corpus, '--json', ...words])).toBe(0);
+  return JSON.parse(printed.out);
+}
+
+describe('llm-qe search', () => {
+  const houses = [
+    { _id: 'a', text: 'Die alten Häuser', url: 'https://example.org/a', metadata: { year: 1999 } },
+    { _id: 'b', text: 'Bücher' },
+  ];
+
+  it('gives further fields of a document back, and reads other languages', async () => {
+    const german = await search(houses, '--retriever', 'bm25', '--analyzer', 'german', '--query', 'Haus Buch');
+    expect(german).toMatchObject({
+      notes: [],
+      documents: [
+        { id: 'b', rank: 1, text: 'Bücher' },
+        { id: 'a', rank: 2, metadata: { url: 'https://example.org/a', year: 1999 } },
+      ],
+    });
+    expect((german as { documents: object[] }).documents[0]).not.toHaveProperty('metadata');
+    const english = await search(houses, '--retriever', 'bm25', '--query', 'Haus');
+    expect(english).toMatchObject({ documents: [] });
+  });
+
+  it('says how much of the corpus the encoder does not read', async () => {
+    const long = Array.from({ length: 200 }, (_none, at) => `word${at}`).join(' ');
+    const encoder = resolve('src/embed/goldens/tiny-encoder');
+    const documents = [
+      { _id: 'a', text: long },
+      { _id: 'b', text: 'short' },
+    ];
+    const found = await search(documents, '--encoder', encoder, '--query', 'word');
+    const note = /^50 % of the documents \(1 of 2\) are longer than 96 tokens: the rest of their text is not searched/;
+    expect(found).toMatchObject({ notes: [expect.stringMatching(note)] });
+    expect(printed.err).toContain('50 % of the documents');
+  });
+});
