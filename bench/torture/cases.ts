@@ -6,6 +6,8 @@ export interface TortureCase {
   name: string;
   /** Makes what the command reads, in an empty folder. */
   prepare(folder: string): void;
+  /** Whether the command refuses to run where its whole result stands. */
+  refusesTwice?: true;
   /** The command's words; it runs in the folder. */
   words(servers: { models: string; hub: string }): string[];
 }
@@ -117,6 +119,7 @@ export const CASES: readonly TortureCase[] = [
   },
   {
     name: 'models merge',
+    refusesTwice: true,
     prepare: base,
     words: () => 'models merge --base base --adapter adapter --out merged'.split(' '),
   },
