@@ -64,7 +64,7 @@ describe('the settings of a recipe', () => {
   it.each([
     ['dpo.earlyStoppingPatience=2', /^dpo: earlyStoppingPatience: TRL's command line cannot stop early/],
     ['sft.full=true', /^sft: full: only adapters are trained by TRL/],
-    ['trl.perDeviceTrainBatchSize=3', /^sft: batchSize: 16 examples a step cannot be dealt out/],
+    ['trl.perDeviceTrainBatchSize=3', /^sft: batchSize: 16 examples per step cannot be divided/],
     ['dpo.metricForBestModel=logProbabilityEnd', /^dpo: metricForBestModel: TRL reports no/],
   ])('are found wrong where TRL trains: %s', async (set, message) => {
     await expect(checkRecipe(recipe(set), { engine: 'trl' })).rejects.toThrow(message);

@@ -15,13 +15,13 @@ import { trlArguments } from './trl/trl-arguments.ts';
 import { planTrl } from './trl/trl-plan.ts';
 import type { TrlSettingsInput } from './trl/trl-settings.ts';
 
-/** Stands for the pairs, which are not there yet: the settings do not depend on what they say. */
+/** A placeholder for pairs that do not exist yet: the settings do not depend on their content. */
 const PAIR: PairRecord = { id: 'p', queryId: 'q', ...{ prompt: [], chosen: [], rejected: [] } };
 
 /**
- * Refuses settings that no pairs could make right, without any: what training would refuse once the pairs are made.
+ * Checks settings before any pairs exist. It refuses what training would refuse with any pairs.
  *
- * @param trl the settings of TRL's processes, where TRL trains
+ * @param trl the settings of TRL's processes, if TRL trains
  * @throws UsageError naming the setting
  */
 export function checkGeneratorSettings(
@@ -38,7 +38,7 @@ export function checkGeneratorSettings(
 }
 
 /**
- * Refuses settings that do not fit the model: only its headers, its settings and its tokenizer are read.
+ * Refuses settings that do not fit the model. Only the model's headers, configuration and tokenizer are read.
  * @throws UsageError naming the setting; ModelError for a model that cannot be trained
  */
 export async function checkGeneratorBase(

@@ -61,7 +61,7 @@ describe.each(['llama-3', 'smollm2', 'qwen-2.5', 'qwen-3'])("with the chat templ
   });
 });
 
-test('BOS stands first once, where the model wants one, as it does in generation', async () => {
+test('BOS comes first, once, if the model uses one, as in generation', async () => {
   const bos = tokenizer.tokenId('<|begin_of_text|>')!;
   const counts = async (template: ChatTemplate) => {
     const { pairs } = await tokenize(pairsOf().slice(0, 1), 1024, template);
@@ -74,7 +74,7 @@ test('BOS stands first once, where the model wants one, as it does in generation
 });
 
 describe('the maximum length', () => {
-  test('cuts completions at their end, and counts them', async () => {
+  test('truncates completions at the end, and counts them', async () => {
     const whole = await tokenize([pairOf('Where?', 'Here.', 'It is a saw that cuts metal.')]);
     const { prompt, chosen, rejected } = whole.pairs[0]!;
     const maxLength = prompt.length + chosen.length;
@@ -86,7 +86,7 @@ describe('the maximum length', () => {
     expect(cut.cut).toEqual({ chosen: 0, rejected: 1 });
   });
 
-  test('never cuts a prompt: such a pair is left out and counted, as one whose sides are equal when cut', async () => {
+  test('never truncates a prompt: such a pair is skipped and counted, like one whose sides are equal when cut', async () => {
     const short = pairOf('Why?', 'A saw. B', 'A saw. C', 'equal');
     const { prompt, chosen } = (await tokenize([short])).pairs[0]!;
     const maxLength = prompt.length + chosen.length - 3;
@@ -97,7 +97,7 @@ describe('the maximum length', () => {
     expect(result.skipped).toEqual({
       'prompt too long': 1,
       'no common prompt': 0,
-      'nothing to say': 0,
+      'empty completion': 0,
       'equal when cut': 1,
     });
     expect(result.examples).toEqual(['long: prompt too long', 'equal: equal when cut']);
@@ -108,7 +108,7 @@ describe('the maximum length', () => {
   });
 });
 
-test('where only the chosen side is read, the rejected one is no fault', async () => {
+test('if only the chosen side is read, a fault of the rejected one does not matter', async () => {
   const pairs = [pairOf('Why?', 'A saw.', 'A saw.', 'equal'), pairOf('Why?', 'A saw.', '', 'empty')];
   const template = templateOf('smollm2');
   const both = await tokenize([pairOf('Why?', 'A saw.', 'No.')]);

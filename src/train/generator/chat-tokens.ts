@@ -2,7 +2,7 @@ import type { PairRecord, PairSides } from '../../data/index.ts';
 import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../../models/index.ts';
 import { DataError, type Progress, SILENT, throwIfAborted } from '../../system/index.ts';
 
-/** Token ids of a preference pair. Both completions go on from the one prompt, and hold what ends an answer. */
+/** Token ids of a preference pair. Both completions continue the prompt and include the tokens that end an answer. */
 export interface TokenPair {
   id: string;
   prompt: Int32Array;
@@ -10,26 +10,29 @@ export interface TokenPair {
   rejected: Int32Array;
 }
 
-/** Why a pair is left out once its tokens are known. */
-export const TOKEN_FAULTS = ['prompt too long', 'no common prompt', 'nothing to say', 'equal when cut'] as const;
+/** Reasons for skipping a pair once its tokens are known. */
+export const TOKEN_FAULTS = ['prompt too long', 'no common prompt', 'empty completion', 'equal when cut'] as const;
 export type TokenFault = (typeof TOKEN_FAULTS)[number];
 
 export interface TokenizedPairs {
   pairs: TokenPair[];
-  /** How many pairs were left out, by reason. */
+  /** Number of skipped pairs, by reason. */
   skipped: Record<TokenFault, number>;
-  /** Pairs kept of which a completion was cut at the end: they do not teach how that answer ends. */
+  /** Number of kept pairs with a truncated completion; they do not teach how that answer ends. */
   cut: { chosen: number; rejected: number };
-  /** The first few pairs that were left out, as id and reason. */
+  /** The first few skipped pairs, as id and reason. */
   examples: string[];
 }
 
 export interface ChatTokensOptions {
   tokenizer: TextTokenizer;
   template: ChatTemplate;
-  /** Most tokens of prompt and completion together. */
+  /** Maximum number of tokens of prompt and completion together. */
   maxLength: number;
-  /** With `chosen`, the rejected side is not looked at, and its tokens are none: SFT learns from the other alone. Default `both`. */
+  /**
+   * With `chosen`, the rejected side is ignored and has no tokens: SFT learns from the chosen side only. Default
+   * `both`.
+   */
   sides?: PairSides | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -37,19 +40,19 @@ export interface ChatTokensOptions {
 
 type Texts = Pick<PairRecord, 'id' | 'prompt' | 'chosen' | 'rejected'>;
 
-/** Pairs that are rendered and tokenised at once. */
+/** Number of pairs rendered and tokenised at once. */
 const GROUP = 256;
 const EXAMPLES = 5;
 const WHOLE = 2 ** 31 - 1;
 
 /**
- * Tokenises preference pairs as TRL's DPOTrainer does (release 1.16): the prompt is rendered with the generation prompt, and
- * prompt and answer as one chat; the prompt ends where its ids first differ from either chat's, and what follows is the
- * completion, with whatever the template writes behind the answer. BOS stands first where the model wants one, as it does
- * when the model generates.
+ * Tokenises preference pairs as TRL's DPOTrainer does (release 1.16). The prompt is rendered with the generation
+ * prompt; prompt and answer are rendered as one chat. The prompt ends where its ids first differ from those of either
+ * chat. The rest, including what the template writes after the answer, is the completion. BOS comes first if the model
+ * uses one, as in generation.
  *
- * Completions are cut at their end to fit `maxLength`. A prompt is never cut: a pair whose prompt leaves no room for an
- * answer is left out and counted.
+ * Completions are truncated at the end to fit `maxLength`. Prompts are never truncated: a pair whose prompt leaves no
+ * room for an answer is skipped and counted.
  * @throws ModelError if the template refuses the messages; DataError if no pair is left
  */
 export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokensOptions): Promise<TokenizedPairs> {
@@ -68,21 +71,21 @@ export async function tokenizePairs(pairs: readonly Texts[], options: ChatTokens
   bar.done();
   if (result.pairs.length > 0) return result;
   throw new DataError(`none of the ${pairs.length} pairs can be trained on (${describeSkipped(result.skipped)})`, {
-    fix: 'Raise the maximum length, or build the pairs anew.',
+    fix: 'Raise maxLength, or build the pairs again.',
   });
 }
 
-/** `prompt too long: 3, equal when cut: 1`; empty if none was left out. */
+/** `prompt too long: 3, equal when cut: 1`; empty if none was skipped. */
 export function describeSkipped(skipped: Readonly<Record<string, number>>): string {
   const counted = Object.entries(skipped).filter(([, count]) => count > 0);
   return counted.map(([reason, count]) => `${reason}: ${count}`).join(', ');
 }
 
 function noFaults(): TokenizedPairs['skipped'] {
-  return { 'prompt too long': 0, 'no common prompt': 0, 'nothing to say': 0, 'equal when cut': 0 };
+  return { 'prompt too long': 0, 'no common prompt': 0, 'empty completion': 0, 'equal when cut': 0 };
 }
 
-/** Ids of each pair's prompt alone and of the whole chats: with chosen, and with rejected where it is looked at // [pairs][2 or 3] */
+/** Ids of each pair's prompt and of its complete chats: chosen, and rejected unless ignored // [pairs][2 or 3] */
 async function idsOf(
   pairs: readonly Texts[],
   { tokenizer, template, sides }: ChatTokensOptions,
@@ -102,12 +105,12 @@ function renderChat(template: ChatTemplate, messages: readonly TemplateMessage[]
   return template.render(messages, { addGenerationPrompt: false });
 }
 
-/** BOS once, where the model wants one ({@link ChatTemplate.renderPrompt} does so for generation). */
+/** Adds BOS once if the model uses one ({@link ChatTemplate.renderPrompt} does so for generation). */
 function beginText({ tokens: { bos, addBos } }: ChatTemplate, text: string): string {
   return addBos && bos !== undefined && !text.startsWith(bos) ? bos + text : text;
 }
 
-/** Takes a pair into the result, or counts why not. */
+/** Adds a pair to the result, or counts why it was skipped. */
 function keep(result: TokenizedPairs, id: string, ids: readonly Int32Array[], maxLength: number): void {
   const [alone, chosen, rejected] = ids as [Int32Array, Int32Array, Int32Array?];
   const wholes = rejected === undefined ? [chosen] : [chosen, rejected];
@@ -136,12 +139,12 @@ function faultOf(
 ): TokenFault | undefined {
   if (prompt.length === 0) return 'no common prompt';
   if (prompt.length >= maxLength) return 'prompt too long';
-  if (wholes.some(({ length }) => length === prompt.length)) return 'nothing to say';
+  if (wholes.some(({ length }) => length === prompt.length)) return 'empty completion';
   const isEqual = chosen.length === rejected.length && commonStart(chosen, rejected) === chosen.length;
   return isEqual ? 'equal when cut' : undefined;
 }
 
-/** How many ids two lists begin with together. */
+/** The number of leading ids that two lists share. */
 function commonStart(a: Int32Array, b: Int32Array): number {
   const length = Math.min(a.length, b.length);
   for (let index = 0; index < length; index++) if (a[index] !== b[index]) return index;

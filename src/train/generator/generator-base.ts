@@ -18,7 +18,7 @@ import {
 import { type LlamaConfig, llamaConfigSchema } from '../../nn/index.ts';
 import { ModelError } from '../../system/index.ts';
 
-/** A chat model that is to be trained: its weights under Transformers' names, and all it takes to speak to it. */
+/** A chat model to train: its weights under Transformers' names, its tokenizer and its chat template. */
 export interface GeneratorBase {
   name: string;
   fingerprint: string;
@@ -26,7 +26,7 @@ export interface GeneratorBase {
   config: LlamaConfig;
   tokenizer: TextTokenizer;
   template: ChatTemplate;
-  /** The token that ends an answer, where the model names one. */
+  /** The token that ends an answer, if the model names one. */
   endId: number | undefined;
   close(): Promise<void>;
 }
@@ -41,7 +41,7 @@ export async function openGeneratorBase(model: ResolvedModel): Promise<Generator
     const parts = await (opened.path.endsWith('.gguf') ? partsOfGguf(opened) : partsOfFolder(opened, model.path));
     const { config, tokenizer, template } = parts;
     if (template === undefined) {
-      throw new ModelError('has no chat template', { file: model.path, fix: 'Take a model that was taught to chat.' });
+      throw new ModelError('has no chat template', { file: model.path, fix: 'Use a model that was trained to chat.' });
     }
     const { name, fingerprint } = model;
     const { eos } = template.tokens;
@@ -81,7 +81,7 @@ async function partsOfFolder(checkpoint: Checkpoint, path: string): Promise<Part
   };
 }
 
-/** The tokenizer's files are made anew in a folder that is removed again: a tokenizer is loaded from one. */
+/** Writes the tokenizer's files into a temporary folder, because a tokenizer is loaded from a folder. */
 async function tokenizerOfGguf(gguf: Checkpoint): Promise<TextTokenizer> {
   const folder = await mkdtemp(join(tmpdir(), 'llm-qe-tokenizer-'));
   try {
@@ -98,7 +98,7 @@ function parseConfig(file: string, raw: unknown): LlamaConfig {
   const { path, message } = parsed.error.issues[0]!;
   throw new ModelError(`${path.join('.')}: ${message}`, {
     file,
-    fix: 'Take a dense model of the Llama, Mistral, Qwen2, Qwen2.5 or Qwen3 family.',
+    fix: 'Use a dense model of the Llama, Mistral, Qwen2, Qwen2.5 or Qwen3 family.',
     cause: parsed.error,
   });
 }

@@ -8,27 +8,28 @@ import { describeLengthBias } from './preference-watch.ts';
 
 export interface GeneratorPairsOptions {
   pairs: readonly PairRecord[];
-  /** Held-out pairs; without them some of `pairs` are held out. */
+  /** Held-out pairs. If omitted, some of `pairs` are held out. */
   devPairs?: readonly PairRecord[] | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Told what deserves a second look. */
+  /** Receives warnings. */
   warn?: ((line: string) => void) | undefined;
 }
 
-/** The pairs of one side as they were given, and the tokens of those that can be learnt from. */
+/** The pairs of one split as they were passed, and the tokens of those that can be trained on. */
 export interface GivenPairs {
   records: readonly PairRecord[];
   tokenized: TokenizedPairs;
 }
 
-/** How many pairs are left, and why others are not. */
+/** The number of usable pairs, and why others were skipped. */
 export type PairCounts = Pick<TokenizedPairs, 'skipped' | 'cut' | 'examples'> & { pairs: number };
 
 /**
- * The pairs to train on and those held out, by their tokens, whatever the engine. Tells of pairs that are left out or cut, of
- * queries on both sides, and, for DPO, of chosen answers that are the longer ones.
- * @throws UsageError if the model knows no texts of that length; DataError if no pair is left, or one stands on both sides
+ * Opens the pairs to train on and those held out, for any engine. It warns if pairs are skipped or truncated, if
+ * queries are in both splits, and, for DPO, if chosen answers are much longer than rejected ones.
+ * @throws UsageError if the model does not support texts of that length; DataError if no pair is left or a pair is in
+ * both splits
  */
 export async function openGeneratorPairs(
   base: GeneratorBase,
@@ -47,15 +48,15 @@ export async function openGeneratorPairs(
   return given;
 }
 
-/** @throws UsageError if the model knows no texts of that length */
+/** @throws UsageError if the model does not support texts of that length */
 export function checkLength({ config, name }: GeneratorBase, { maxLength }: GeneratorTrainingSettings): void {
   if (maxLength <= config.maxLength) return;
-  throw new UsageError(`maxLength: ${maxLength} tokens are more than the ${config.maxLength} that ${name} knows`, {
-    fix: `Give at most ${config.maxLength}.`,
+  throw new UsageError(`maxLength: ${maxLength} tokens exceed the ${config.maxLength} that ${name} supports`, {
+    fix: `Use at most ${config.maxLength}.`,
   });
 }
 
-/** Holds out the pairs of some queries, so that no query stands on both sides. */
+/** Holds out all pairs of some queries, so no query is in both splits. */
 function divide(
   { pairs, devPairs }: GeneratorPairsOptions,
   { devSize, seed }: GeneratorTrainingSettings,
@@ -69,8 +70,8 @@ function divide(
 }
 
 /**
- * Refuses what is learnt and held out at once; tells of queries on both sides. Ids of pairs say nothing here: files without
- * ids have those of their rows.
+ * Refuses pairs that are in both splits; warns about queries in both. Pair ids do not help here: in files without ids
+ * they are row numbers.
  */
 function checkSides(
   train: readonly PairRecord[],
@@ -83,21 +84,19 @@ function checkSides(
   const lessons = new Set(train.map(lessonOf));
   const twin = dev.find((pair) => lessons.has(lessonOf(pair)));
   if (twin !== undefined) {
-    throw new DataError('the pair is held out, and stands among those to train on too', {
+    throw new DataError('the pair is in both the training pairs and the dev pairs', {
       id: twin.id,
-      fix: 'Take it out of one of the two files, or give one file alone: then some of its queries are held out.',
+      fix: 'Remove it from one of the two files, or pass the training file only: then some of its queries are held out.',
     });
   }
   const marks = new Set(train.flatMap(queryMarks));
   const both = dev.filter((pair) => queryMarks(pair).some((mark) => marks.has(mark)));
   const queries = new Set(both.map(({ queryId }) => queryId)).size;
   if (queries === 0) return;
-  warn?.(
-    `${queries} queries of the dev pairs are trained on too, with other answers: evaluations look better than they are`,
-  );
+  warn?.(`${queries} queries of the dev pairs are also trained on, with other answers: evaluations will look too good`);
 }
 
-/** What tells a query again: its prompt, and its id where it has one beside the pair's. */
+/** What identifies a query: its prompt, and its id if it differs from the pair's id. */
 function queryMarks({ id, queryId, prompt }: PairRecord): string[] {
   return queryId === id ? [contentKey(prompt)] : [contentKey(prompt), queryId];
 }
@@ -114,10 +113,10 @@ async function tokenize(
   const { skipped, cut, examples } = result;
   const left = pairs.length - result.pairs.length;
   if (left > 0)
-    warn?.(`${left} ${split} pairs are left out (${describeSkipped(skipped)}), such as ${examples.join('; ')}`);
+    warn?.(`${left} ${split} pairs are skipped (${describeSkipped(skipped)}), such as ${examples.join('; ')}`);
   if (cut.chosen > 0) {
     warn?.(
-      `${cut.chosen} chosen answers of ${split} pairs are cut at ${maxLength} tokens and do not teach how they end`,
+      `${cut.chosen} chosen answers of ${split} pairs are truncated at ${maxLength} tokens and do not teach how they end`,
     );
   }
   return result;
@@ -127,7 +126,7 @@ export function countsOf({ tokenized: { pairs, skipped, cut, examples } }: Given
   return { pairs: pairs.length, skipped, cut, examples };
 }
 
-/** What a manifest says of the pairs. */
+/** The hashes of the pairs for the manifest. */
 export function pairHashes({ pairs, devPairs }: GeneratorPairsOptions) {
   const hashOf = (some: readonly PairRecord[]) => hashList(some, canonicalJson);
   return { pairs: hashOf(pairs), devPairs: devPairs && hashOf(devPairs) };

@@ -17,12 +17,12 @@ import {
 import { trainingSettings } from './train-generator.ts';
 
 describe('the settings of a training', () => {
-  it('are one schema: each of the loop is one of the generator, but for what pairs decide', () => {
+  it('are one schema: the generator has every setting of the loop, except what pairs decide', () => {
     const { packed: _pairsDecide, ...loop } = trainingSettingsSchema.shape;
     expect(Object.keys(generatorTrainingShape)).toEqual(expect.arrayContaining(Object.keys(loop)));
   });
 
-  it('have the defaults of the generator where they differ, and else those of the loop', () => {
+  it('have the defaults of the generator if they differ, otherwise those of the loop', () => {
     const own = { learningRate: 2e-5, epochs: 2, batchSize: 16, maxGradNorm: 10, evalSteps: 300, saveSteps: 300 };
     const loop = parseTrainingSettings({ learningRate: 1 });
     expect(parseGeneratorSettings({})).toMatchObject({ ...own, microBatchTokens: 1024 });
@@ -38,7 +38,7 @@ describe('the settings of a training', () => {
     }
   });
 
-  it('reach the loop whole', () => {
+  it('all reach the loop', () => {
     const given = {
       betas: [0.8, 0.95] as [number, number],
       epsilon: 1e-6,

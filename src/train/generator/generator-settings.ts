@@ -4,33 +4,36 @@ import { RENAMED_TRAINING_SETTINGS, trainingSettingsSchema } from '../loop/train
 import { computeShape, loraShape } from './generator-step.ts';
 import { checkLossSettings, preferenceLossShape } from './preference-losses.ts';
 
-/** The task packs its pairs, always: that is nothing to choose. */
+/** The task always packs its pairs, so this is not a setting. */
 const { packed: _always, ...loopShape } = trainingSettingsSchema.shape;
 
 /**
- * Every setting of the training of a generator, with its default: those of the published method if it states them, else those of
+ * Every setting of generator training. Defaults are those of the published method if it states them, otherwise those of
  * TRL and PEFT.
  */
 export const generatorTrainingShape = {
   method: z
     .enum(['dpo', 'sft'])
     .default('dpo')
-    .describe('learn to prefer chosen over rejected, or to write what was chosen'),
+    .describe('dpo: prefer chosen over rejected answers; sft: imitate the chosen ones'),
   ...preferenceLossShape,
-  full: z.boolean().default(false).describe('train all weights in place of an adapter'),
+  full: z.boolean().default(false).describe('train all weights instead of an adapter'),
   ...loraShape,
-  disableDropout: z.boolean().default(true).describe("no dropout in DPO whatever loraDropout says, as TRL's default"),
+  disableDropout: z
+    .boolean()
+    .default(true)
+    .describe('disable dropout in DPO whatever the value of loraDropout, as TRL does by default'),
   maxLength: z
     .number()
     .int()
     .positive()
     .default(612)
-    .describe('most tokens of prompt and answer; answers are cut, prompts never'),
+    .describe('maximum number of tokens of prompt and answer; answers are truncated, prompts never'),
   devSize: z
     .number()
     .min(0)
     .default(0.1)
-    .describe('queries whose pairs are held out if there is no file of dev pairs: a number, or a share below 1'),
+    .describe('queries whose pairs are held out if there is no dev file: a number, or a fraction below 1'),
   ...withDefaults(
     loopShape,
     {
@@ -38,32 +41,29 @@ export const generatorTrainingShape = {
       ...{ microBatchTokens: 1024, evalSteps: 300, saveSteps: 300 },
     },
     {
-      epochs: 'passes over the pairs; 0.5 is half a pass',
+      epochs: 'passes over the training pairs; 0.5 is half a pass',
       batchSize: 'pairs per optimiser step',
-      microBatchTokens: 'most tokens that go through the model together',
+      microBatchTokens: 'maximum number of tokens per forward pass',
       maxGradNorm: 'clip gradients at this global norm',
       evalSteps: 'steps between evaluations on the dev pairs',
-      seed: 'seed of the dev pairs, the order, the first adapter and dropout',
+      seed: 'seed of the dev split, the order, the initial adapter and dropout',
     },
   ),
-  loadBestModelAtEnd: z
-    .boolean()
-    .default(false)
-    .describe('the best checkpoint becomes the result, in place of the last one'),
+  loadBestModelAtEnd: z.boolean().default(false).describe('the result is the best checkpoint instead of the last'),
   ...computeShape,
 };
 
-/** Names that settings of the training of a generator had before. */
+/** Former names of generator training settings. */
 export const RENAMED_GENERATOR_SETTINGS: RenamedSettings = { ...RENAMED_TRAINING_SETTINGS, keep: 'loadBestModelAtEnd' };
 
 export const generatorTrainingSchema = z.strictObject(generatorTrainingShape);
 export type GeneratorTrainingInput = z.input<typeof generatorTrainingSchema>;
 export type GeneratorTrainingSettings = z.output<typeof generatorTrainingSchema>;
 
-/** Fills in the defaults. @throws UsageError naming the setting */
+/** Fills in the defaults. @throws UsageError naming the invalid setting */
 export function parseGeneratorSettings(given: GeneratorTrainingInput): GeneratorTrainingSettings {
   const settings = parseSettings(generatorTrainingSchema, given, {
-    what: "a generator's training",
+    what: 'generator training',
     renamed: RENAMED_GENERATOR_SETTINGS,
   });
   checkLossSettings(settings);

@@ -13,51 +13,53 @@ import {
 import { UsageError } from '../../system/index.ts';
 import type { GeneratorBase } from './generator-base.ts';
 
-/** The adapter's settings; names are those of TRL's ModelConfig, values those of the published method. */
+/** Settings of the adapter. Names follow TRL's ModelConfig; defaults are those of the published method. */
 export const loraShape = {
   loraR: z.number().int().positive().default(8).describe('rank of the LoRA adapter'),
-  loraAlpha: z.number().positive().default(32).describe('its alpha: the product counts alpha / r fold'),
+  loraAlpha: z.number().positive().default(32).describe('LoRA alpha: the adapter is scaled by alpha / r'),
   loraDropout: z
     .number()
     .min(0)
     .lt(1)
     .default(0.1)
-    .describe('share of the inputs that the adapter does not see in training; see --disable-dropout'),
+    .describe("fraction of the adapter's inputs dropped in training; see --disable-dropout"),
   loraTargetModules: z
     .array(z.string())
     .min(1)
     .default(['q_proj', 'v_proj'])
     .describe('linear layers with an adapter (repeatable)')
     .meta({ valueName: 'NAME' }),
-  useRslora: z.boolean().default(false).describe('count alpha / sqrt(r) fold (rank-stabilised LoRA)'),
+  useRslora: z.boolean().default(false).describe('scale by alpha / sqrt(r) (rank-stabilised LoRA)'),
 };
 const loraSchema = z.object(loraShape);
 export type LoraSettings = z.output<typeof loraSchema>;
 
-/** How a model is computed: none of it decides the outcome but for rounding, of which `storage` makes the most. */
+/** How the model is computed. These settings change the result only by rounding, `storage` the most. */
 export const computeShape = {
   mode: z
     .enum(['auto', 'whole', 'blocks'])
     .default('auto')
-    .describe('all activations in memory, or one layer at a time and computed twice; auto goes by --memory'),
-  memory: z.number().positive().default(4).describe('GiB that activations may take'),
+    .describe(
+      'whole: all activations in memory; blocks: one layer at a time, computed twice; auto: decided by --memory',
+    ),
+  memory: z.number().positive().default(4).describe('maximum memory for activations in GiB'),
   storage: z
     .enum(operations.STORAGES)
     .default('f32')
-    .describe('how weights that are not trained are kept: in less memory, they are rounded'),
+    .describe('storage of frozen weights; smaller formats are rounded'),
   device: z.enum(DEVICES).default('cpu').describe('where to compute'),
 };
 const computeSchema = z.object(computeShape);
 export type ComputeSettings = z.output<typeof computeSchema>;
 
 export interface GeneratorStepOptions extends Omit<ComputeSettings, 'storage'> {
-  /** How weights that are not trained are kept. Default `f32`. */
+  /** Storage of the frozen weights. Default `f32`. */
   storage?: ComputeSettings['storage'];
-  /** The low-rank adapter that is trained; without one all weights are. */
+  /** The low-rank adapter to train; without one, all weights are trained. */
   lora: LoraSettings | undefined;
-  /** Of the adapter's first values. */
+  /** Seed of the adapter's initial values. */
   seed: number;
-  /** Most tokens that go through the model together. */
+  /** Maximum number of tokens per forward pass. */
   microBatchTokens: number;
   /** Tokens of the longest example. */
   longest: number;
@@ -68,8 +70,8 @@ export interface GeneratorStepOptions extends Omit<ComputeSettings, 'storage'> {
 }
 
 /**
- * Compiles a training step of a language model: a LoRA adapter over frozen weights, or all weights.
- * @throws UsageError if no layer has the name of a target module; ResourceError if the memory does not suffice
+ * Compiles a training step of a language model, for a LoRA adapter over frozen weights or for all weights.
+ * @throws UsageError if no layer has the name of a target module; ResourceError if there is not enough memory
  */
 export async function openGeneratorStep(
   base: GeneratorBase,
@@ -115,12 +117,14 @@ export function checkTargets(
   for (const target of loraTargetModules) {
     if (modules.some((module) => isTarget(module, target))) continue;
     throw new UsageError(`loraTargetModules: the model has no linear layer ${JSON.stringify(target)}`, {
-      fix: `Take some of ${ADAPTABLE.join(', ')}.`,
+      fix: `Use one or more of ${ADAPTABLE.join(', ')}.`,
     });
   }
 }
 
-/** Rows are as wide as the longest example or wider, and seldom filled by less than two thirds. */
+/**
+ * Estimates the largest sizes. Rows are at least as wide as the longest example, and rarely less than two thirds full.
+ */
 function largestSizes({ microBatchTokens, longest }: GeneratorStepOptions): Record<string, number> {
   const tokens = Math.max(microBatchTokens, longest);
   const batch = Math.max(1, Math.ceil((1.5 * tokens) / Math.max(1, longest)) - 1);

@@ -7,7 +7,7 @@ const text = (prompt: number[], ...completions: number[][]): PromptedText => ({
   completions: completions.map((ids) => Int32Array.from(ids)),
 });
 
-test('a prompt stands once, its completions behind it without their last tokens', () => {
+test('a prompt occurs once, followed by its completions without their last tokens', () => {
   const { values, completions, places } = packTexts([text([1, 2, 3], [4, 5], [6, 7, 8])], 100);
   expect([...values.tokens!.data]).toEqual([1, 2, 3, 4, 6, 7]);
   expect([...values.positions!.data]).toEqual([0, 1, 2, 3, 3, 4]);
@@ -25,7 +25,7 @@ test('a prompt stands once, its completions behind it without their last tokens'
   expect(places).toBe(5);
 });
 
-test('several texts share a row; what is left over belongs to no text', () => {
+test('several texts share a row; the rest belongs to no text', () => {
   const texts = [text([1], [2, 3, 4, 5]), text([6, 7], [8]), text([9], [10, 11])];
   const { values } = packTexts(texts, 100);
   expect(values.tokens!.shape).toEqual([2, 4]);
@@ -48,7 +48,7 @@ test('chunks are of equal size and bounded by the vocabulary', () => {
   expect([...values.scored!.data.slice(999)]).toEqual([999, 0, 0]);
 });
 
-test('whatever the lengths, every token stands once, and little of the rows is padding', () => {
+test('for any lengths, every token occurs once, and little of the rows is padding', () => {
   const random = new Random(5);
   const ids = (length: number) => Array.from({ length }, () => 1 + random.below(90));
   for (let round = 0; round < 50; round++) {

@@ -1,43 +1,43 @@
 import type { Value, Values } from '../../nn/index.ts';
 
-/** A prompt and the completions that go on from it, as token ids. */
+/** A prompt and its completions, as token ids. */
 export interface PromptedText {
   prompt: Int32Array;
   completions: readonly Int32Array[];
 }
 
-/** A micro-batch as rows of tokens, and where the log-probabilities of each completion come out. */
+/** A micro-batch as rows of tokens, and the output positions of each completion's log-probabilities. */
 export interface PackedTexts {
   /** `tokens`, `positions`, `text`, `branch` // [batch, sequence]; `scored`, `targets` // [chunks, rows]; all int32 */
   values: Values;
-  /** Scored places in all, padding of the last chunk included: chunks · rows. */
+  /** Total number of scored places, including the padding of the last chunk: chunks · rows. */
   places: number;
-  /** By text and completion: its first place among the scored ones, and its number of tokens. */
+  /** By text and completion: the first scored place and the number of tokens. */
   completions: { start: number; length: number }[][];
 }
 
 /**
- * Numbers of one chunk's table of logits, [rows, vocabulary], at most: 64 MiB in 32-bit floats. Some three such tables are
+ * Maximum size of a chunk's table of logits, [rows, vocabulary]: 64 MiB in 32-bit floats. About three such tables are
  * in memory at once, whatever the length of the texts.
  */
 const MOST_LOGITS = 2 ** 24;
 
-/** The width of a row at which its attention costs about as much as all else that is done with it. */
+/** The row width at which attention costs about as much as everything else. */
 const ATTENTION_WIDTH = 1024;
 
 /**
- * Tokens that a text takes in a row: its prompt once, and each completion but for its last token, which is only ever
- * predicted.
+ * The number of tokens that a text takes in a row: its prompt once, and each completion without its last token, which
+ * is only predicted.
  */
 export function packedLength({ prompt, completions }: PromptedText): number {
   return completions.reduce((sum, { length }) => sum + Math.max(0, length - 1), prompt.length);
 }
 
 /**
- * Lays texts into rows: a prompt stands once, its completions behind it as branches that do not see each other, with the
- * positions that each would have right behind the prompt. Several texts share a row, so that little is padding; a token's
- * result is the same as if its text stood alone. Only completion tokens are scored.
- * @param vocabulary size, which bounds the rows of a chunk
+ * Packs texts into rows. A prompt occurs once. Its completions follow as branches that do not see each other, each with
+ * the positions it would have directly after the prompt. Several texts share a row, which reduces padding; results are
+ * the same as for each text alone. Only completion tokens are scored.
+ * @param vocabulary its size, which bounds the rows of a chunk
  */
 export function packTexts(texts: readonly PromptedText[], vocabulary: number): PackedTexts {
   const { rows, width, starts } = layOut(texts.map(packedLength));
@@ -74,7 +74,7 @@ export function packTexts(texts: readonly PromptedText[], vocabulary: number): P
   };
 }
 
-/** Collects where the tokens of completions are predicted, in chunks of equal size. */
+/** Collects the positions at which completion tokens are predicted, in chunks of equal size. */
 class Scoring {
   readonly places: number;
   readonly #shape: [chunks: number, rows: number];
@@ -93,7 +93,7 @@ class Scoring {
     this.#targets = new Int32Array(this.places);
   }
 
-  /** The first token is predicted at the prompt's end, each further one at the token before it. */
+  /** The first token is predicted at the end of the prompt, each further one at the token before it. */
   add(ids: Int32Array, promptEnd: number, start: number): void {
     this.#targets.set(ids, this.#used);
     for (let index = 0; index < ids.length; index++) {
@@ -124,11 +124,11 @@ function int32(shape: readonly number[], data: Int32Array): Value {
 interface Layout {
   rows: number;
   width: number;
-  /** Where each text begins in the flattened rows. */
+  /** The start of each text in the flattened rows. */
   starts: number[];
 }
 
-/** Chooses among rows of several widths: narrow ones spare attention, wide ones spare padding. */
+/** Chooses a row width: narrow rows cost less attention, wide rows less padding. */
 function layOut(lengths: readonly number[]): Layout {
   const longest = Math.max(1, ...lengths);
   const total = lengths.reduce((sum, length) => sum + length, 0);
@@ -144,7 +144,7 @@ function costOf({ rows, width }: Layout): number {
   return rows * width * (1 + width / ATTENTION_WIDTH);
 }
 
-/** First-fit decreasing: the longest text first, each into the first row that has room for it. */
+/** First-fit decreasing: places the longest text first, each into the first row with room. */
 function firstFit(lengths: readonly number[], width: number): Layout {
   const used: number[] = [];
   const starts = new Array<number>(lengths.length);

@@ -86,11 +86,11 @@ async function setParameters(parameters: Parameters, file: string): Promise<void
   await checkpoint.close();
 }
 
-/** The examples with what the reference thinks of them, as training would compute it. */
+/** The examples with the reference's log-probabilities, as training would compute them. */
 const referenced = (task: PreferenceTask, pairs: readonly TokenPair[], microBatchTokens = 4096) =>
   withReference(task, pairs, { cache: join(cache, 'reference'), fingerprint: 'tiny', microBatchTokens, ...KEPT });
 
-/** Settings of one golden run, by our names. */
+/** Settings of one golden run, under our names. */
 function settingsOf(run: Run) {
   const all: Record<string, unknown> = { ...goldens.shared, ...run.settings };
   const accumulated = Number(all.gradient_accumulation_steps);
@@ -106,7 +106,7 @@ function settingsOf(run: Run) {
   };
 }
 
-/** Takes the steps of a golden run over examples in their own order, round and round, as that run did. */
+/** Takes the steps of a golden run over the examples in their given order, repeatedly, as that run did. */
 async function trainAs<Example>(task: TrainingTask<Example>, examples: readonly Example[], run: Run): Promise<Step[]> {
   const { perStep, training } = settingsOf(run);
   const optimizer = new AdamW(task.parameters, training);
@@ -118,7 +118,7 @@ async function trainAs<Example>(task: TrainingTask<Example>, examples: readonly 
   return figures;
 }
 
-/** Every figure that the golden run has, but for counts of tokens, which TRL takes otherwise. */
+/** Every metric of the golden run except token counts, which TRL counts differently. */
 function expectSteps(found: readonly Step[], expected: readonly Step[]): void {
   expect(found.length).toBe(expected.length);
   for (const [index, { tokens: _, ...figures }] of expected.entries()) {
@@ -161,7 +161,7 @@ function lossSettings({ settings }: Run): PreferenceLossSettings {
 test("tokens and reference log-probabilities are TRL's", async () => {
   const pairs = await tokensOf(128);
   const task = await PreferenceTask.open(base, { ...stepOptions(), loss: lossOf() });
-  // The reference has its adapter off, whatever stands in it.
+  // The reference has its adapter off, whatever its values.
   await setParameters(task.parameters, 'sigmoid.safetensors');
   const examples = await referenced(task, pairs);
   await task.close();

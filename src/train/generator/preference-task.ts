@@ -21,9 +21,9 @@ import {
   REJECTED,
 } from './preference-losses.ts';
 
-/** A pair to learn from: its tokens, and what the reference model thinks of both completions. */
+/** A pair to learn from: its tokens, and the reference model's log-probabilities of both completions. */
 export interface PreferenceExample extends TokenPair {
-  /** Summed log-probabilities of chosen and rejected. */
+  /** The reference model's summed log-probabilities of chosen and rejected. */
   reference: readonly [chosen: number, rejected: number];
 }
 
@@ -38,13 +38,14 @@ interface CallOptions {
 }
 
 /**
- * Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290). The prompt of a pair is computed once for both
- * completions, several pairs share a row, and only completion tokens get logits.
+ * Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290). A pair's prompt is computed once for both
+ * completions, several pairs share a row, and logits are computed for completion tokens only.
  *
- * Metrics are means over pairs: `rewardChosen` and `rewardRejected` (β times the change of the summed log-probability from
- * the reference, whatever the loss), `margin` between them, `accuracy` (share of pairs with a margin above 0 by more than rounding), `logProbabilityChosen`,
- * `logProbabilityRejected`, `tokensChosen`, `tokensRejected`, and `logProbabilityEnd`, that of the token which ends a chosen
- * answer (0 for one that was cut): where it falls, answers grow longer.
+ * Metrics are means over pairs: `rewardChosen` and `rewardRejected` (β times the change of the summed log-probability
+ * from the reference, whatever the loss), `margin` between them, `accuracy` (fraction of pairs with a margin above 0 by
+ * more than rounding), `logProbabilityChosen`, `logProbabilityRejected`, `tokensChosen`, `tokensRejected`, and
+ * `logProbabilityEnd`, the log-probability of the token that ends a chosen answer (0 if it was truncated). If
+ * `logProbabilityEnd` falls, answers grow longer.
  */
 export class PreferenceTask implements TrainingTask<PreferenceExample> {
   readonly parameters: Parameters;
@@ -61,14 +62,14 @@ export class PreferenceTask implements TrainingTask<PreferenceExample> {
     this.#endId = endId;
   }
 
-  /** @throws UsageError for settings that do not go together; ModelError, ResourceError */
+  /** @throws UsageError for incompatible settings; ModelError, ResourceError */
   static async open(base: GeneratorBase, options: PreferenceTaskOptions): Promise<PreferenceTask> {
     checkLossSettings(options.loss);
     const { step, parameters } = await openGeneratorStep(base, headOf(base, options.loss), options);
     return new PreferenceTask(step, parameters, options.loss.beta, base);
   }
 
-  /** Which way of computing was taken. */
+  /** Whether the step is computed whole or in blocks. */
   get mode(): TrainingStep['mode'] {
     return this.#step.mode;
   }
@@ -103,8 +104,8 @@ export class PreferenceTask implements TrainingTask<PreferenceExample> {
   }
 
   /**
-   * Summed log-probabilities of chosen and rejected by the model that training begins with. To be asked before training;
-   * of an adapter only its off state counts, B being taken as 0.
+   * Computes the summed log-probabilities of chosen and rejected under the initial model. Call it before training. An
+   * adapter is switched off by taking its B as 0.
    */
   async referenceOf(pairs: readonly TokenPair[]): Promise<(readonly [chosen: number, rejected: number])[]> {
     const examples = pairs.map((pair): PreferenceExample => ({ ...pair, reference: [0, 0] }));
@@ -156,7 +157,7 @@ export class PreferenceTask implements TrainingTask<PreferenceExample> {
   }
 }
 
-/** Share of a summed log-probability by which two ways of computing it may differ in 32-bit floats. */
+/** Relative rounding error between two ways of computing a summed log-probability in 32-bit floats. */
 const ROUNDING = 1e-6;
 
 function textOf({ prompt, chosen, rejected }: TokenPair) {
@@ -164,8 +165,8 @@ function textOf({ prompt, chosen, rejected }: TokenPair) {
 }
 
 /**
- * Loss and log-probabilities. Inputs beside those of the model: `members`, 1 where a scored place belongs to a completion
- * // [2, pairs, chunks · rows]; `reference`, `lengths` // [2, pairs]; `pairShare`, `tokenShare` // []
+ * Loss and log-probabilities. Inputs in addition to the model's: `members`, 1 where a scored place belongs to a
+ * completion // [2, pairs, chunks · rows]; `reference`, `lengths` // [2, pairs]; `pairShare`, `tokenShare` // []
  */
 function headOf({ config }: GeneratorBase, settings: PreferenceLossSettings): Head {
   return (weights, x) => {
@@ -216,7 +217,7 @@ function inputsOf(
   };
 }
 
-/** The same parameters with every B at 0, so that an adapter adds nothing. */
+/** A copy of the parameters with every B at 0, so the adapter adds nothing. */
 function withoutAdapter(parameters: Parameters): Parameters {
   return new Parameters(
     parameters.names().map((name) => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { describeLengthBias, PreferenceWatch, watchSteps } from './preference-watch.ts';
 
-/** What is told of a run whose figures follow these functions of the step. */
+/** The warnings of a run whose metrics follow these functions of the step. */
 function told(figures: Record<'rewardChosen' | 'margin' | 'logProbabilityEnd', (step: number) => number>): string[] {
   const lines: string[] = [];
   const watch = new PreferenceWatch((line) => lines.push(line));
@@ -17,13 +17,13 @@ const sound = {
   logProbabilityEnd: () => -1,
 };
 
-test('a sound run is not spoken of', () => {
+test('a sound run gives no warning', () => {
   expect(told(sound)).toEqual([]);
-  // Noise around a mean that stays is no fall.
+  // Noise around a constant mean is not a fall.
   expect(told({ ...sound, rewardChosen: (step) => (step % 2) - 0.2 })).toEqual([]);
 });
 
-test('chosen answers that become less likely while the margin grows are told once', () => {
+test('chosen answers that become less likely while the margin grows are reported once', () => {
   const lines = told({ ...sound, rewardChosen: (step) => -step / 40 });
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(
@@ -32,20 +32,20 @@ test('chosen answers that become less likely while the margin grows are told onc
   expect(told({ ...sound, rewardChosen: (step) => -step / 40, margin: () => 1 })).toEqual([]);
 });
 
-test('answers that forget to end are told once', () => {
+test('answers that no longer end are reported once', () => {
   const lines = told({ ...sound, logProbabilityEnd: (step) => -step / 10 });
   expect(lines).toHaveLength(1);
-  expect(lines[0]).toMatch(/^step 30: answers forget to end/);
+  expect(lines[0]).toMatch(/^step 30: answers no longer end/);
 });
 
-test('figures of another kind of training are passed over', () => {
+test('metrics of another kind of training are ignored', () => {
   const lines: string[] = [];
   const watch = new PreferenceWatch((line) => lines.push(line));
   for (let step = 1; step <= 40; step++) watch.see({ step, values: { loss: step, rewardChosen: null } });
   expect(lines).toEqual([]);
 });
 
-test('steps are seen on their way to who listens', () => {
+test('steps are passed on to the listener', () => {
   const [steps, lines]: [number[], string[]] = [[], []];
   const onStep = watchSteps({ onStep: ({ step }) => steps.push(step), warn: (line) => lines.push(line) });
   for (let step = 1; step <= 20; step++) {
@@ -55,7 +55,7 @@ test('steps are seen on their way to who listens', () => {
   expect(lines.join()).toMatch(/^step 20: the reward of chosen answers falls/);
 });
 
-test('chosen answers much longer than rejected ones are told of', () => {
+test('chosen answers much longer than rejected ones give a warning', () => {
   const pair = (chosen: number, rejected: number) => {
     return { chosen: new Int32Array(chosen), rejected: new Int32Array(rejected) };
   };

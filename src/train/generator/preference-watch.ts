@@ -1,13 +1,13 @@
 import type { MetricsRecord } from '../loop/metrics.ts';
 import type { PreferenceExample } from './preference-task.ts';
 
-/** Steps whose figures are averaged before they are compared. */
+/** Number of steps to average before comparing. */
 const WINDOW = 10;
 
-/** Nats by which the log-probability of an answer's end may fall before it is worth a word. */
+/** Fall of the end token's log-probability, in nats, that triggers a warning. */
 const END_FALL = 1;
 
-/** Chosen answers that are longer than rejected ones by this factor teach length itself. */
+/** Ratio of chosen to rejected length above which training may teach length itself. */
 const LENGTH_RATIO = 1.25;
 
 interface Means {
@@ -17,8 +17,8 @@ interface Means {
 }
 
 /**
- * Looks for the two ways in which preference training goes wrong while its loss falls: the chosen answers become less
- * likely too, only slower than the rejected ones; and answers forget how to end. Each is told once.
+ * Warns of two failures of preference training that a falling loss hides: chosen answers become less likely too, only
+ * more slowly than rejected ones; and answers no longer end. Each warning is given once.
  */
 export class PreferenceWatch {
   readonly #warn: (line: string) => void;
@@ -31,7 +31,7 @@ export class PreferenceWatch {
     this.#warn = warn;
   }
 
-  /** Takes the figures of one training step. */
+  /** Takes the metrics of one training step. */
   see({ step, values }: Pick<MetricsRecord, 'step' | 'values'>): void {
     const { rewardChosen, margin, logProbabilityEnd } = values;
     if (typeof rewardChosen !== 'number' || typeof margin !== 'number') return;
@@ -49,13 +49,13 @@ export class PreferenceWatch {
     if (falls && now.margin > before.margin) {
       this.#tell(
         'chosen',
-        `step ${step}: the reward of chosen answers falls (${show(before.rewardChosen)} to ${show(now.rewardChosen)}) while the margin grows (${show(before.margin)} to ${show(now.margin)}): both sides become less likely. A lower learning rate, a larger beta or the loss type sft beside holds the chosen ones.`,
+        `step ${step}: the reward of chosen answers falls (${show(before.rewardChosen)} to ${show(now.rewardChosen)}) while the margin grows (${show(before.margin)} to ${show(now.margin)}): both sides become less likely. Lower the learning rate, raise beta, or add the loss type sft.`,
       );
     }
     if (now.logProbabilityEnd < first.logProbabilityEnd - END_FALL) {
       this.#tell(
         'end',
-        `step ${step}: answers forget to end (log-probability of the end ${show(first.logProbabilityEnd)} at first, ${show(now.logProbabilityEnd)} now): their length may run away. Match the lengths of chosen and rejected, or raise beta.`,
+        `step ${step}: answers no longer end reliably (log-probability of the end token ${show(first.logProbabilityEnd)} at first, ${show(now.logProbabilityEnd)} now) and may grow very long. Match the lengths of chosen and rejected answers, or raise beta.`,
       );
     }
   }
@@ -67,7 +67,7 @@ export class PreferenceWatch {
   }
 }
 
-/** A listener to the steps of a training, behind a watch that sees them first. */
+/** Wraps a step listener with a watch that sees each step first. */
 export function watchSteps({
   onStep,
   warn,
@@ -82,7 +82,7 @@ export function watchSteps({
   };
 }
 
-/** A warning where the chosen answers are much longer than the rejected ones; undefined where they are not. */
+/** A warning if the chosen answers are much longer than the rejected ones; otherwise undefined. */
 export function describeLengthBias(
   pairs: readonly Pick<PreferenceExample, 'chosen' | 'rejected'>[],
 ): string | undefined {
@@ -90,7 +90,7 @@ export function describeLengthBias(
     pairs.reduce((sum, pair) => sum + of(pair), 0) / Math.max(1, pairs.length);
   const [chosen, rejected] = [mean((pair) => pair.chosen.length), mean((pair) => pair.rejected.length)];
   if (chosen <= LENGTH_RATIO * rejected) return undefined;
-  return `chosen answers are longer than rejected ones (${chosen.toFixed(1)} tokens against ${rejected.toFixed(1)}): the model may learn length. Match lengths when pairs are built.`;
+  return `chosen answers are longer than rejected ones (${chosen.toFixed(1)} tokens against ${rejected.toFixed(1)}): the model may learn length. Match the lengths when building the pairs.`;
 }
 
 function meansOf(window: readonly Means[]): Means {

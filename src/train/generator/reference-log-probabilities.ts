@@ -16,7 +16,7 @@ import { cutMicroBatches } from '../loop/batches.ts';
 import type { TokenPair } from './chat-tokens.ts';
 import type { PreferenceExample, PreferenceTask } from './preference-task.ts';
 
-/** Raised when the same model and pairs would give other numbers than before. */
+/** Increase it when a code change alters the numbers for the same model and pairs. */
 const FORMAT = 3;
 
 export const REFERENCE_CACHE = new CacheKind({
@@ -26,35 +26,35 @@ export const REFERENCE_CACHE = new CacheKind({
 });
 
 export interface ReferenceOptions {
-  /** Folder that keeps them. */
+  /** Folder that stores them. */
   cache: string;
-  /** Of the model that training begins with. */
+  /** Fingerprint of the initial model. */
   fingerprint: string;
   microBatchTokens: number;
   device: string;
-  /** How the weights are kept. Default `f32`. */
+  /** Storage of the frozen weights. Default `f32`. */
   storage?: string | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
 
-/** One group of pairs that went through the model together. */
+/** A group of pairs that went through the model together. */
 const groupSchema = z.object({
   group: z.number().int().nonnegative(),
-  /** Chosen and rejected of each pair. */
+  /** Chosen and rejected sum of each pair. */
   sums: z.array(z.tuple([z.number(), z.number()])),
 });
 type Group = z.output<typeof groupSchema>;
 
 /**
- * What the reference model (the base, its adapter off) thinks of each pair's completions, computed once: a file in the
- * cache, named by model and tokens, keeps them for further runs, and a run that was cut off goes on in it. Of runs at the
- * same time one computes, and the others wait for it.
+ * Adds the log-probabilities of each pair's completions under the reference model (the base with its adapter off). They
+ * are computed once: a cache file, named by model and tokens, keeps them for later runs, and an interrupted run resumes
+ * in it. If several runs need them at once, one computes and the others wait.
  *
- * Pairs go through the model in the same groups each time, so that the numbers, and with them all that is trained on
- * them, are the same to the last bit whether they were computed or read. A number differs in its last bits with the pairs
- * of its group: kept by pair, it would depend on what was trained before. So a file is of one set of pairs.
- * @throws DataError for a broken file of the cache; AbortedError
+ * The last bits of a number depend on the other pairs of its group. Therefore pairs always go through the model in the
+ * same groups, and a file belongs to one set of pairs. Numbers, and all that is trained on them, are bit-identical
+ * whether computed or read.
+ * @throws DataError if a cache file is damaged; AbortedError
  */
 export async function withReference(
   task: Pick<PreferenceTask, 'tokens' | 'referenceOf'>,
@@ -64,13 +64,13 @@ export async function withReference(
   const { cache, signal, progress } = options;
   await makeFolder(cache);
   const hashes = pairs.map(hashOf);
-  // In an order of its own, so that neither the order of the pairs nor which of them are held out makes a difference.
+  // Sorted by hash, so neither the order of the pairs nor the dev split makes a difference.
   const order = [...pairs.keys()].sort((a, b) => Buffer.compare(hashes[a]!, hashes[b]!));
   const key = keyOf(
     order.map((index) => hashes[index]!),
     options,
   );
-  // Beside the journal's own lock, which is not waited for: two trainings on the same pairs are no fault.
+  // The journal's own lock does not wait, but two training runs on the same pairs are legitimate: this lock waits.
   const sorted = order.map((index) => pairs[index]!);
   const found = await withFileLock(
     join(cache, `${key}.lock`),
@@ -82,7 +82,7 @@ export async function withReference(
   return examples;
 }
 
-/** @returns the reference of each pair */
+/** @returns the reference log-probabilities of each pair */
 async function findOrCompute(
   task: Pick<PreferenceTask, 'tokens' | 'referenceOf'>,
   pairs: readonly TokenPair[],
@@ -108,7 +108,7 @@ async function findOrCompute(
       fill(found, groups, record, record.group, journal.file);
       bar.advance(group.length);
     }
-    bar.done(done > 0 ? `${pairs.length - left} from before` : undefined);
+    bar.done(done > 0 ? `${pairs.length - left} already done` : undefined);
   } finally {
     await journal.close();
   }
@@ -124,10 +124,10 @@ function fill(
 ): void {
   const members = groups[group];
   if (group !== expected || members?.length !== sums.length) {
-    throw new DataError('does not hold the groups of pairs it is named by', {
+    throw new DataError('does not hold the groups of pairs that its name stands for', {
       file,
       line: expected + 1,
-      fix: 'Delete the file: it is computed again.',
+      fix: 'Delete the file. It will be computed again.',
     });
   }
   for (const [index, pair] of members.entries()) found[pair] = sums[index]!;

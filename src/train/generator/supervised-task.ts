@@ -12,7 +12,7 @@ import type { GeneratorBase } from './generator-base.ts';
 import { type GeneratorStepOptions, openGeneratorStep } from './generator-step.ts';
 import { type PackedTexts, packedLength, packTexts } from './packing.ts';
 
-/** A prompt and the answer that is to be learnt, as token ids. */
+/** A prompt and the answer to learn, as token ids. */
 export interface SupervisedExample {
   id: string;
   prompt: Int32Array;
@@ -25,8 +25,8 @@ interface CallOptions {
 }
 
 /**
- * Supervised fine-tuning: the loss is -ln p of the completions, a mean over their tokens in the whole batch, as TRL's
- * SFTTrainer has it. Several examples share a row; prompts are not learnt. `logProbability` is the mean over tokens too.
+ * Supervised fine-tuning: the loss is -ln p of the completions, averaged over their tokens in the complete batch, as in
+ * TRL's SFTTrainer. Several examples share a row; prompts are not learnt. `logProbability` is also a mean over tokens.
  */
 export class SupervisedTask implements TrainingTask<SupervisedExample> {
   readonly parameters: Parameters;
@@ -45,7 +45,7 @@ export class SupervisedTask implements TrainingTask<SupervisedExample> {
     return new SupervisedTask(step, parameters, base.config.vocabulary);
   }
 
-  /** Which way of computing was taken. */
+  /** Whether the step is computed whole or in blocks. */
   get mode(): TrainingStep['mode'] {
     return this.#step.mode;
   }
@@ -90,7 +90,7 @@ function textOf({ prompt, completion }: SupervisedExample) {
   return { prompt, completions: [completion] };
 }
 
-/** Input beside those of the model: `share`, what a scored place counts in the loss // [chunks, rows] */
+/** Input in addition to the model's: `share`, the weight of a scored place in the loss // [chunks, rows] */
 function headOf({ config }: GeneratorBase): Head {
   return (weights, x) => {
     const { graph } = weights;
@@ -102,7 +102,7 @@ function headOf({ config }: GeneratorBase): Head {
   };
 }
 
-/** 1 / total at each real place, 0 at what fills up the last chunk // [chunks, rows] */
+/** 1 / total at each real place, 0 at the padding of the last chunk // [chunks, rows] */
 function shares({ values, places, completions }: PackedTexts, total: number): Values[string] {
   const used = completions.flat().reduce((sum, { length }) => sum + length, 0);
   return { dtype: 'float32', shape: values.scored!.shape, data: new Float32Array(places).fill(1 / total, 0, used) };

@@ -44,7 +44,7 @@ const bytesOf = async (out: string) => {
 };
 
 describe('DPO', () => {
-  test('learns to prefer, and writes adapter, manifest and metrics', async () => {
+  test('learns preferences, and writes adapter, manifest and metrics', async () => {
     const result = await run('dpo');
     expect(result).toMatchObject({ kind: 'adapter', step: 10, mode: 'whole', train: { pairs: 20 }, dev: { pairs: 4 } });
     const adapter = await readAdapter(result.path);
@@ -72,7 +72,7 @@ describe('DPO', () => {
     });
   });
 
-  test('equal inputs end in equal bytes, with a full or an empty cache; other seeds end elsewhere', async () => {
+  test('equal inputs give equal bytes, with a full or an empty cache; other seeds give others', async () => {
     await run('again');
     expect(await bytesOf('again')).toBe(await bytesOf('dpo'));
     await run('fresh', { cache: join(folder, 'other-cache') });
@@ -81,14 +81,14 @@ describe('DPO', () => {
     expect(await bytesOf('seed')).not.toBe(await bytesOf('dpo'));
   });
 
-  test('stopped at any step, it goes on and ends with the same bytes; then it is only read back', async () => {
+  test('stopped at any step, it resumes and ends with the same bytes; then it is only read back', async () => {
     for (const at of [1, 4, 5, 9]) {
       const stop = new AbortController();
       const onStep = ({ step }: MetricsRecord) => step === at && stop.abort();
       await expect(run('stopped', { signal: stop.signal, onStep })).rejects.toThrow(AbortedError);
     }
     const steps: number[] = [];
-    // With less memory than the whole step takes: it goes on as it was begun.
+    // With less memory than the whole step takes, it continues in the mode it started in.
     const small = { settings: { memory: 1e-9 } };
     await run('stopped', { onStep: ({ step }) => steps.push(step), ...small });
     expect(steps).toEqual([10]);
@@ -97,18 +97,18 @@ describe('DPO', () => {
     expect(steps).toEqual([10]);
   });
 
-  test('keeps the best checkpoint where asked to, and evaluates on given dev pairs', async () => {
+  test('keeps the best checkpoint if asked to, and evaluates on given dev pairs', async () => {
     const settings = { loadBestModelAtEnd: true, metricForBestModel: 'margin', greaterIsBetter: false };
     const lines: string[] = [];
     const warn = (line: string) => lines.push(line);
     const { step, training, dev } = await run('best', { devPairs: tinyPairs(3, 9), settings, warn });
-    expect(lines.join('\n')).toMatch(/^3 queries of the dev pairs are trained on too/);
+    expect(lines.join('\n')).toMatch(/^3 queries of the dev pairs are also trained on/);
     expect(step).toBe(training.best!.step);
     expect(step).toBe(5);
     expect(dev.pairs).toBe(3);
   });
 
-  test('warns where chosen answers are the longer ones, pairs are left out, or answers cut', async () => {
+  test('warns if chosen answers are longer, pairs are skipped, or answers are truncated', async () => {
     const lines: string[] = [];
     const pairs = PAIRS.map((pair, index) => ({
       ...pair,
@@ -122,13 +122,13 @@ describe('DPO', () => {
       skipped: { 'prompt too long': 1 },
       examples: ['pair-0: prompt too long'],
     });
-    expect(lines.join('\n')).toMatch(/1 train pairs are left out \(prompt too long: 1\), such as pair-0/);
-    expect(lines.join('\n')).toMatch(/\d+ chosen answers of train pairs are cut at 60 tokens/);
+    expect(lines.join('\n')).toMatch(/1 train pairs are skipped \(prompt too long: 1\), such as pair-0/);
+    expect(lines.join('\n')).toMatch(/\d+ chosen answers of train pairs are truncated at 60 tokens/);
     expect(lines.join('\n')).toMatch(/chosen answers are longer than rejected ones/);
   });
 });
 
-test('dropout is off in DPO unless it is asked for, and on in SFT', async () => {
+test('dropout is off in DPO unless it is requested, and on in SFT', async () => {
   const short = { maxSteps: 2, devSize: 0 };
   await run('without', { settings: { ...short, loraDropout: 0 } });
   await run('default', { settings: short });
@@ -151,11 +151,11 @@ test('SFT of all weights writes a model that opens as a base', async () => {
   const model = await openGeneratorBase({ ...base, path, fingerprint: 'trained' });
   expect(model.config.layers).toBe(2);
   await model.close();
-  // Run again, the finished training is read back, and the model stands there as before.
+  // Run again, the finished training is read back, and the model is there as before.
   expect((await run('full', { settings: { method: 'sft', full: true, maxSteps: 2 } })).path).toBe(path);
 });
 
-test('micro-batches of any size and either way of computing end in the same adapter to rounding', async () => {
+test('micro-batches of any size and both modes give the same adapter, except for rounding', async () => {
   const settings = { maxSteps: 3, devSize: 0, lossType: ['sigmoid' as const, 'sft' as const] };
   const values = async (out: string, more: object) => {
     await run(out, { settings: { ...settings, ...more } });
@@ -172,7 +172,7 @@ test('micro-batches of any size and either way of computing end in the same adap
   }
 });
 
-test('frozen weights in bytes train as well, and nothing is mixed up with those in floats', async () => {
+test('frozen int8 weights can be trained over, and nothing is mixed up with f32 weights', async () => {
   const settings = { maxSteps: 2, devSize: 0 };
   await run('floats', { settings });
   await run('int8', { settings: { ...settings, storage: 'int8' } });
@@ -180,11 +180,11 @@ test('frozen weights in bytes train as well, and nothing is mixed up with those 
   const logs = [floats!, bytes!].map((records) => records[0]!.values.logProbabilityChosen!);
   expect(logs[1]).not.toBe(logs[0]);
   expect(Math.abs(logs[1]! / logs[0]! - 1)).toBeLessThan(0.05);
-  // The reference is of the same bytes: before the first step nothing has changed from it.
+  // The reference has the same weights: before the first step nothing differs from it.
   expect(bytes![0]!.values.loss).toBeCloseTo(Math.log(2), 4);
 });
 
-test('the reference is asked for those pairs alone that a step takes, and for the dev pairs', async () => {
+test('the reference is computed only for pairs that a step takes, and for the dev pairs', async () => {
   const asked = async (out: string, settings: Partial<TrainGeneratorOptions>['settings']) => {
     const own = join(folder, `cache-${out}`);
     await run(out, { cache: own, settings });
@@ -201,11 +201,11 @@ test('the reference is asked for those pairs alone that a step takes, and for th
 describe('what cannot be trained is refused', () => {
   test.each<[string, Partial<TrainGeneratorOptions>, RegExp]>([
     ['a layer that is not there', { settings: { loraTargetModules: ['query'] } }, /no linear layer "query"/],
-    ['texts beyond the model', { settings: { maxLength: 600 } }, /maxLength: 600 tokens are more than the 128/],
+    ['texts longer than the model supports', { settings: { maxLength: 600 } }, /maxLength: 600 tokens exceed the 128/],
     ['weights without types', { settings: { lossWeights: [1, 2] } }, /2 weights for 1 loss types/],
     ['a smoothing that nothing reads', { settings: { labelSmoothing: 0.1 } }, /only the loss type robust/],
     ['a loss twice', { settings: { lossType: ['ipo', 'ipo'] } }, /named twice/],
-    ['an unknown metric', { settings: { metricForBestModel: 'bleu' } }, /reports no "bleu"/],
+    ['an unknown metric', { settings: { metricForBestModel: 'bleu' } }, /does not report "bleu"/],
     ['too many dev pairs', { settings: { devSize: 100 } }, /cannot take 100 of 24/],
     ['an unknown setting', { settings: { betta: 1 } as object }, /betta/],
   ])('%s', async (_, options, message) => {
@@ -214,16 +214,16 @@ describe('what cannot be trained is refused', () => {
     expect(String(error)).toMatch(message);
   });
 
-  test('pairs of which none is left', async () => {
+  test('pairs if none is left', async () => {
     const settings = { maxLength: 4 };
     await expect(run('none', { settings })).rejects.toThrow(DataError);
   });
 
-  test('pairs that are held out and trained on', async () => {
+  test('pairs in both splits', async () => {
     const own = { ...PAIRS[5]!, id: 'another', queryId: 'another' };
-    const refusal = /another.*is held out, and stands among those to train on/;
+    const refusal = /another.*is in both the training pairs and the dev pairs/;
     await expect(run('both', { devPairs: [own] })).rejects.toThrow(refusal);
-    // SFT learns the chosen side alone.
+    // SFT learns the chosen side only.
     const other = { ...own, rejected: PAIRS[6]!.rejected };
     const settings = { method: 'sft' as const };
     await expect(run('both', { devPairs: [other], settings })).rejects.toThrow(refusal);
@@ -248,7 +248,7 @@ describe('what cannot be trained is refused', () => {
 });
 
 describe('reference log-probabilities', () => {
-  test('are computed once by trainings that start together, go on where they were cut off, and a broken file is refused', async () => {
+  test('are computed once by runs that start together, resume after an interruption, and a damaged file is refused', async () => {
     const opened = await openGeneratorBase(base);
     const { tokenizer, template } = opened;
     const { pairs } = await tokenizePairs(PAIRS, { tokenizer, template, maxLength: 120 });

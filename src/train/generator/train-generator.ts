@@ -37,27 +37,27 @@ export interface TrainGeneratorOptions
     Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
   /** The chat model to train. */
   base: ResolvedModel;
-  /** Takes the result, checkpoints, metrics.jsonl and manifest.json. A run that was cut off goes on in its folder. */
+  /** Receives the result, checkpoints, metrics.jsonl and manifest.json. An interrupted run resumes in its folder. */
   out: string;
   settings?: GeneratorTrainingInput | undefined;
-  /** Default: one a core. */
+  /** Default: one per core. */
   threads?: number | undefined;
-  /** Folder of what can be computed again: compiled models, reference log-probabilities. Default: the store's. */
+  /** Cache folder of compiled models and reference log-probabilities. Default: the store's. */
   cache?: string | undefined;
-  /** Facts for the manifest, such as where the pairs came from. */
+  /** Facts for the manifest, such as the origin of the pairs. */
   about?: Record<string, unknown> | undefined;
 }
 
 export interface TrainGeneratorResult {
-  /** Folder of the adapter in PEFT's layout, or of the whole model in Transformers'. */
+  /** Folder of the adapter in PEFT's layout, or of the full model in Transformers' layout. */
   path: string;
   kind: 'adapter' | 'model';
-  /** The step whose parameters these are. */
+  /** The step that produced these parameters. */
   step: number;
   training: TrainingResult;
   train: PairCounts;
   dev: PairCounts;
-  /** Whether the step was computed whole or by blocks. */
+  /** Whether steps were computed whole or in blocks. */
   mode: 'whole' | 'blocks';
   manifestFile: string;
   metricsFile: string;
@@ -66,9 +66,9 @@ export interface TrainGeneratorResult {
 
 /**
  * Trains a generator on preference pairs: by DPO, or by SFT on the chosen side. Writes `adapter/` in PEFT's layout (or
- * `model/`), `metrics.jsonl`, checkpoints, and `manifest.json`. Equal pairs, base and settings end in equal bytes, whether
- * or not the run was cut off on the way.
- * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError behind the signal
+ * `model/`), `metrics.jsonl`, checkpoints, and `manifest.json`. Equal pairs, base and settings give equal bytes, even
+ * if the run was interrupted.
+ * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError after the signal
  */
 export async function trainGenerator(options: TrainGeneratorOptions): Promise<TrainGeneratorResult> {
   const started = performance.now();
@@ -78,7 +78,7 @@ export async function trainGenerator(options: TrainGeneratorOptions): Promise<Tr
     const run = await prepare(base, settings, options);
     try {
       await makeFolder(options.out);
-      // The folder may be that of another run, which is found out, and refused, only when training begins.
+      // The folder may belong to another run. That is detected, and refused, only when training begins.
       if (!(await isThere(manifestFile(options.out)))) await writeManifest(run, options, undefined);
       const training = await run.train();
       const kept = settings.loadBestModelAtEnd && training.best !== undefined ? training.best : training.last;
@@ -100,7 +100,7 @@ export async function trainGenerator(options: TrainGeneratorOptions): Promise<Tr
   }
 }
 
-/** All that a run needs, whichever method it is of. */
+/** Everything a run needs, whatever its method. */
 interface PreparedRun {
   settings: GeneratorTrainingSettings;
   parameters: Parameters;
@@ -117,7 +117,7 @@ async function prepare(
 ): Promise<PreparedRun> {
   const given = await openGeneratorPairs(base, settings, options);
   const tokens = { train: given.train.tokenized.pairs, dev: given.dev.tokenized.pairs };
-  // `auto` goes by the memory, which may be another by now, and how it is computed decides the last bits.
+  // `auto` depends on the memory, which may have changed since, and the mode affects the last bits.
   const begun = settings.mode === 'auto' ? await begunMode(options.out) : undefined;
   const computed = begun === undefined ? settings : { ...settings, mode: begun };
   const prepared = await (settings.method === 'dpo' ? preferences : supervised)(base, tokens, computed, options);
@@ -125,7 +125,7 @@ async function prepare(
   return { settings, counts, ...prepared };
 }
 
-/** Whether a run that was cut off in the folder was computed whole or by blocks. */
+/** Whether an interrupted run in the folder was computed whole or in blocks. */
 async function begunMode(out: string): Promise<'whole' | 'blocks' | undefined> {
   const identity = await TrainingFolder.identityOf(out);
   const begun = z.object({ mode: z.enum(['whole', 'blocks']) }).safeParse(identity?.task);
@@ -168,7 +168,7 @@ async function preferences(
   });
 }
 
-/** Pairs that no step takes stand in their places, without a reference. */
+/** Keeps pairs that no step uses in their places, without a reference. */
 function spread(
   pairs: readonly TokenPair[],
   examples: readonly PreferenceExample[],
@@ -196,7 +196,7 @@ async function supervised(
   return guarded(task, async () => preparedOf(task, examples, base, settings, options));
 }
 
-/** Closes a task where what follows its opening fails. */
+/** Closes the task if `work` fails. */
 async function guarded<T>(task: { close(): Promise<void> }, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -223,7 +223,7 @@ function preparedOf<Example>(
   };
 }
 
-/** What decides the outcome beside examples, first values and the loop's own settings. */
+/** What determines the result in addition to examples, initial values and the loop's own settings. */
 function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mode: string): unknown {
   const { method, full, maxLength, storage, device } = settings;
   const { beta, lossType, lossWeights, labelSmoothing } = settings;
@@ -232,7 +232,7 @@ function identityOf(base: GeneratorBase, settings: GeneratorTrainingSettings, mo
   return { method, base: base.fingerprint, loss, lora, maxLength, mode, storage, device };
 }
 
-/** What the loop is told: its own settings, and that pairs are packed. */
+/** The settings for the loop: its own, with `packed`. */
 export function trainingSettings(settings: GeneratorTrainingSettings): TrainingSettingsInput {
   return { ...loopSettingsOf(settings), packed: true };
 }
@@ -251,7 +251,7 @@ function stepOptions(
   };
 }
 
-/** The adapter's settings as they are computed with. */
+/** The adapter's settings as used in computation. */
 function effectiveLora({
   method,
   disableDropout,
@@ -277,7 +277,7 @@ async function writeResult(
   }
   const path = join(out, 'model');
   const weights = new Map(parameters.names().map((name) => [name, parameters.get(name)]));
-  // Of an earlier end of this very run: the folder of checkpoints has told that it is this run.
+  // It is left over from an earlier end of this same run: the checkpoint folder was checked before.
   await rm(path, { recursive: true, force: true });
   await exportSafetensors(path, { base: base.path, weights, signal, progress });
   return { path, kind: 'model' };
@@ -287,7 +287,7 @@ export function manifestFile(out: string): string {
   return join(out, 'manifest.json');
 }
 
-/** @param result undefined while the run is under way */
+/** @param result undefined while the run is in progress */
 async function writeManifest(
   { settings, counts, mode }: PreparedRun,
   { base, pairs, devPairs, out, threads, about }: TrainGeneratorOptions,

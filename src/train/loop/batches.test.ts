@@ -18,7 +18,7 @@ describe('the order of examples', () => {
     expect(first).not.toEqual(second);
   });
 
-  test('depends on seed and step alone, not on what was asked before', () => {
+  test('depends only on seed and step, not on earlier calls', () => {
     const asked = new BatchPlan(100, { batchSize: 8, seed: 7 });
     for (let step = 0; step < 40; step++) asked.batch(step);
     expect([...asked.batch(29)]).toEqual([...new BatchPlan(100, { batchSize: 8, seed: 7 }).batch(29)]);

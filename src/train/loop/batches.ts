@@ -1,6 +1,6 @@
 import { deriveSeed, Random } from '../../system/index.ts';
 
-/** Optimiser steps of a whole run over a number of examples. */
+/** The number of optimiser steps in a complete run. */
 export function totalSteps(
   examples: number,
   { maxSteps, epochs, batchSize }: { maxSteps?: number | undefined; epochs: number; batchSize: number },
@@ -8,26 +8,26 @@ export function totalSteps(
   return maxSteps ?? Math.ceil(epochs * Math.ceil(examples / batchSize));
 }
 
-/** Which examples go through which step of a run: a function of the seed alone, so that a run resumes at any step. */
+/** Assigns examples to the steps of a run. The order depends only on the seed, so a run can resume at any step. */
 export class BatchPlan {
   readonly #examples: number;
   readonly #batchSize: number;
   readonly #seed: number;
   #order: { epoch: number; indices: Uint32Array } | undefined;
 
-  /** @param examples their number; each epoch holds every one once, in an order of its own */
+  /** @param examples number of examples; each epoch visits each one once, in its own order */
   constructor(examples: number, { batchSize, seed }: { batchSize: number; seed: number }) {
     this.#examples = examples;
     this.#batchSize = batchSize;
     this.#seed = seed;
   }
 
-  /** Steps of one epoch; the last one's batch may be smaller than the others. */
+  /** Steps per epoch; the last batch of an epoch may be smaller than the others. */
   get stepsPerEpoch(): number {
     return Math.ceil(this.#examples / this.#batchSize);
   }
 
-  /** The examples of a step, by their numbers. @param step counted from 0 */
+  /** The indices of the examples of a step. @param step counted from 0 */
   batch(step: number): Uint32Array {
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (this.#order?.epoch !== epoch) this.#order = { epoch, indices: this.#shuffled(epoch) };
@@ -42,8 +42,8 @@ export class BatchPlan {
 }
 
 /**
- * The examples that any step of a run takes: fewer than there are if `maxSteps` or a share of an epoch ends it before.
- * @returns their numbers
+ * The examples that a run uses. They are fewer than `examples` if `maxSteps` or a fractional epoch ends the run early.
+ * @returns their indices
  */
 export function examplesTaken(
   examples: number,
@@ -57,16 +57,15 @@ export function examplesTaken(
 }
 
 export interface MicroBatchLimits {
-  /** Most tokens of a micro-batch; undefined leaves the batch whole. */
+  /** Maximum number of tokens in a micro-batch; undefined does not split the batch. */
   tokens: number | undefined;
-  /** Count the tokens themselves (packed), or the longest times the number of examples (padded). */
+  /** If true, count tokens (packed); otherwise count the longest example times the number of examples (padded). */
   packed: boolean;
 }
 
 /**
- * Cuts a batch into micro-batches within a budget of tokens. The longest come first, so that those of like length stand
- * together (little is padded) and a budget that is too large for memory shows at once. An example longer than the
- * budget is a micro-batch of its own.
+ * Cuts a batch into micro-batches within a token budget. Sorting by length, longest first, reduces padding and shows at
+ * once if the budget is too large for memory. An example longer than the budget forms its own micro-batch.
  * @param tokens length of an example
  */
 export function cutMicroBatches<Example>(
@@ -80,7 +79,7 @@ export function cutMicroBatches<Example>(
   let used = 0;
   for (const { example, length } of sized) {
     const open = cuts.at(-1);
-    // The first of a padded micro-batch is its longest: each further example takes as much room.
+    // The first example of a padded micro-batch is its longest: each further example takes as much room.
     if (open !== undefined && used + (limits.packed ? length : used / open.length) <= budget) {
       used += limits.packed ? length : used / open.length;
       open.push(example);

@@ -9,8 +9,8 @@ import { damagedFile } from './errors.ts';
 import type { AdamW } from './optimizer.ts';
 
 /**
- * Where a run stands behind a whole step. There is no state of a random generator in it: each random choice has a seed
- * that is derived from the run's seed and the number of the step.
+ * The state of a run after a completed step. It holds no random-generator state: the seed of each random choice is
+ * derived from the run's seed and the step number.
  */
 export const trainingStateSchema = z.object({
   version: z.literal(1),
@@ -19,7 +19,7 @@ export const trainingStateSchema = z.object({
   /** Position in the data: epoch and batch of the next step. */
   epoch: z.number().int().nonnegative(),
   batch: z.number().int().nonnegative(),
-  /** The seed of the order of the examples, of dropout and the like. */
+  /** Seed of the order of the examples, dropout, and similar choices. */
   seed: z.number().int().nonnegative(),
   /** Tokens trained on so far. */
   tokens: z.number().nonnegative(),
@@ -29,7 +29,7 @@ export const trainingStateSchema = z.object({
   stale: z.number().int().nonnegative(),
   /** The step of the last evaluation. */
   evaluated: z.number().int().nonnegative(),
-  /** Why there are no further steps. */
+  /** Why the run has no further steps. */
   stopped: z.enum(['finished', 'patience']).nullable(),
 });
 
@@ -40,8 +40,8 @@ const OPTIMIZER_FILE = 'optimizer.safetensors';
 const STATE_FILE = 'state.json';
 
 /**
- * Writes a checkpoint folder: parameters, the optimiser's running means, and where the run stands. It appears under its
- * name, which must be free, only when it is whole and on the disk.
+ * Writes a checkpoint folder: parameters, the optimiser's running means, and the state of the run. The folder gets its
+ * name, which must be unused, only when it is complete and on disk.
  * @throws ResourceError
  */
 export async function writeCheckpoint(
@@ -63,14 +63,14 @@ export async function writeCheckpoint(
   }
 }
 
-/** Says anew where the run stands behind a step whose parameters are saved already: it was evaluated since. */
+/** Rewrites the state of a checkpoint whose parameters are already saved, such as after an evaluation. */
 export async function writeState(folder: string, state: TrainingState): Promise<void> {
   await writeDurably(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`);
 }
 
 /**
- * Reads a checkpoint into parameters and optimiser of the same names and shapes, and says where the run stands.
- * @throws ModelError if a tensor is missing, of another shape, or the folder damaged
+ * Reads a checkpoint into parameters and an optimiser of the same names and shapes, and returns the state of the run.
+ * @throws ModelError if a tensor is missing or has another shape; DataError if the folder is damaged
  */
 export async function readCheckpoint(
   folder: string,
@@ -85,8 +85,8 @@ export async function readCheckpoint(
 }
 
 /**
- * Reads the parameters of a checkpoint folder in place, such as those of the best checkpoint after training.
- * @throws ModelError if one is missing, of another shape, or the file damaged
+ * Reads the parameters of a checkpoint folder into `parameters`, for example those of the best checkpoint.
+ * @throws ModelError if one is missing or has another shape, or if the file is damaged
  */
 export async function loadParameters(folder: string, parameters: Parameters): Promise<void> {
   await fillTensors(join(folder, PARAMETERS_FILE), parameterTensors(parameters));
@@ -96,7 +96,7 @@ function parameterTensors(parameters: Parameters): TensorToWrite[] {
   return parameters.names().map((name) => ({ name, shape: parameters.shape(name), data: parameters.get(name) }));
 }
 
-/** Under PyTorch's names for AdamW's state. */
+/** The optimiser's state under PyTorch's names for AdamW. */
 function momentTensors(parameters: Parameters, optimizer: AdamW): TensorToWrite[] {
   return parameters.names().flatMap((name) => {
     const shape = parameters.shape(name);
@@ -115,7 +115,7 @@ async function fillTensors(file: string, targets: readonly TensorToWrite[]): Pro
     for (const { name, shape } of targets) checkShape(file, name, shape, shapes.get(name));
     if (shapes.size !== targets.length) {
       const extra = [...shapes.keys()].find((name) => !targets.some((target) => target.name === name));
-      throw new ModelError('is not a tensor of this training', { file, id: extra, fix: ANOTHER_MODEL });
+      throw new ModelError('is not a tensor of this training run', { file, id: extra, fix: ANOTHER_MODEL });
     }
     for (const { name, data } of targets) data.set(await checkpoint.read(name));
   } finally {
@@ -123,10 +123,10 @@ async function fillTensors(file: string, targets: readonly TensorToWrite[]): Pro
   }
 }
 
-const ANOTHER_MODEL = 'The checkpoint belongs to another model or adapter: name the folder of this one.';
+const ANOTHER_MODEL = 'The checkpoint belongs to another model or adapter. Pass the folder of a run of this one.';
 
 function checkShape(file: string, name: string, expected: readonly number[], found: readonly number[] | undefined) {
   if (found !== undefined && found.join() === expected.join()) return;
-  const reason = found === undefined ? 'is missing' : `has the shape [${found}], [${expected}] is expected`;
+  const reason = found === undefined ? 'is missing' : `has the shape [${found}], but [${expected}] is expected`;
   throw new ModelError(reason, { file, id: name, fix: ANOTHER_MODEL });
 }

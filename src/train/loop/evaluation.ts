@@ -4,12 +4,12 @@ import { cutMicroBatches } from './batches.ts';
 import type { TrainingSettings } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';
 
-/** Figures by name, `loss` among them. */
+/** Metric values by name, including `loss`. */
 export type Figures = Record<string, number>;
 
 /**
- * The mean loss and metrics over examples, without any randomness. With a budget of tokens examples of like length go
- * through the model together; without, `batchSize` of them do, in their own order.
+ * Computes the mean loss and metrics over examples, without randomness. With a token budget, examples of similar length
+ * go through the model together; otherwise `batchSize` examples do, in the given order.
  * @throws AbortedError
  */
 export async function evaluateTask<Example>(
@@ -48,28 +48,28 @@ function parts<Example>(
   return batches.flatMap(cut);
 }
 
-/** The sum of what the loss is a mean over. @throws DataError if it is not above 0 */
+/** The sum of the weights over which the loss is a mean. @throws DataError if it is not above 0 */
 export function summedWeight<Example>(task: TrainingTask<Example>, examples: readonly Example[]): number {
   const total = examples.reduce((sum, example) => sum + task.weigh(example), 0);
   if (total > 0) return total;
   throw new DataError(
-    `${examples.length} examples of one batch have nothing to learn from (their weight is ${total})`,
+    `the ${examples.length} examples of a batch hold nothing to learn from (their total weight is ${total})`,
     {
-      fix: 'Remove examples whose completion is empty or was cut off whole.',
+      fix: 'Remove examples whose completion is empty or was cut off entirely.',
     },
   );
 }
 
-/** Adds figures to running sums, name by name. */
+/** Adds metric values to running sums, name by name. */
 export function addFigures(sums: Figures, more: Readonly<Figures>): void {
   for (const [name, value] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + value;
 }
 
-/** The figure that decides which checkpoint is best. @throws UsageError if the task reports no such figure */
+/** The metric that decides which checkpoint is best. @throws UsageError if the task does not report it */
 export function figureForBest(figures: Readonly<Figures>, name: string): number {
   const value = figures[name];
   if (value !== undefined) return value;
-  throw new UsageError(`metricForBestModel: the evaluation reports no ${JSON.stringify(name)}`, {
-    fix: `It reports ${Object.keys(figures).join(', ')}.`,
+  throw new UsageError(`metricForBestModel: the evaluation does not report ${JSON.stringify(name)}`, {
+    fix: `Use one of: ${Object.keys(figures).join(', ')}.`,
   });
 }

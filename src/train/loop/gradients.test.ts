@@ -10,7 +10,7 @@ const parameters = new Parameters([
 ]);
 
 describe('sums of gradients', () => {
-  test('add up in the arrays of the first, and begin anew when taken', () => {
+  test('add up in the arrays of the first, and start again when taken', () => {
     const sum = new GradientSum(parameters);
     const first = gradients([1, 2], [1, 1, 1, 1, 1]);
     sum.add(first);
@@ -36,7 +36,7 @@ describe('the global norm', () => {
     expect(globalNorm(gradients([3e38, 3e38]))).toBeCloseTo(3e38 * Math.SQRT2, -33);
   });
 
-  test('is not finite where a gradient is not, and the first such parameter is found', () => {
+  test('is not finite if a gradient is not, and the first such parameter is found', () => {
     const broken = gradients([1, 2], [1, 1, Number.NaN, 1, Number.POSITIVE_INFINITY]);
     expect(globalNorm(broken)).toBeNaN();
     expect(isUsable(globalNorm(broken), 1)).toBe(false);
@@ -44,7 +44,7 @@ describe('the global norm', () => {
     expect(isUsable(globalNorm(gradients([Number.POSITIVE_INFINITY])), 0)).toBe(false);
   });
 
-  test('too large for 32-bit squares is no step to take, unless it is clipped', () => {
+  test('refuses a step if it is too large for 32-bit squares, unless it is clipped', () => {
     const huge = gradients([1, 2], [0, 3e20, 0, 0, 0]);
     expect(isUsable(globalNorm(huge), 1)).toBe(false);
     expect(isUsable(globalNorm(huge), clipFactor(globalNorm(huge), 1))).toBe(true);

@@ -1,12 +1,12 @@
 import type { Parameters } from '../../nn/index.ts';
 import { ModelError } from '../../system/index.ts';
 
-/** Gradients by the name of their parameter. */
+/** Gradients by parameter name. */
 export type Gradients = ReadonlyMap<string, Float32Array>;
 
 /**
- * Sums the gradients of micro-batches. The first ones are kept as they come, later ones are added to them in place, so
- * that accumulation costs no memory of its own.
+ * Sums the gradients of micro-batches. Later gradients are added in place to the first ones, so accumulation takes no
+ * extra memory.
  */
 export class GradientSum {
   readonly #parameters: Parameters;
@@ -16,7 +16,7 @@ export class GradientSum {
     this.#parameters = parameters;
   }
 
-  /** @throws ModelError if a parameter has no gradient, or one of another size */
+  /** @throws ModelError if a parameter has no gradient or one of another size */
   add(gradients: Gradients): void {
     this.#check(gradients);
     if (this.#sum === undefined) {
@@ -26,7 +26,7 @@ export class GradientSum {
     for (const [name, sum] of this.#sum) addTo(sum, gradients.get(name)!);
   }
 
-  /** The sum of all that was added; the next one begins at nothing. */
+  /** Returns the sum of all added gradients and starts a new, empty sum. */
   take(): Gradients {
     const sum = this.#sum ?? new Map<string, Float32Array>();
     this.#sum = undefined;
@@ -40,7 +40,7 @@ export class GradientSum {
       if (size === expected) continue;
       throw new ModelError(size === undefined ? 'has no gradient' : `has ${expected} values, but ${size} gradients`, {
         id: name,
-        fix: 'A training task returns one gradient, of the same size, for each of its parameters.',
+        fix: 'Return one gradient of the same size for each parameter of the training task.',
       });
     }
   }
@@ -51,7 +51,7 @@ function addTo(sum: Float32Array, more: Float32Array): void {
 }
 
 /**
- * The Euclidean norm of all gradients together, in 64-bit sums: NaN or infinite exactly where a gradient is.
+ * The Euclidean norm of all gradients together, in 64-bit sums. It is NaN or infinite exactly if a gradient is.
  */
 export function globalNorm(gradients: Gradients): number {
   let sum = 0;
@@ -59,7 +59,7 @@ export function globalNorm(gradients: Gradients): number {
   return Math.sqrt(sum);
 }
 
-/** Four running sums, so that an addition need not wait for the one before it. */
+/** Four running sums: an addition need not wait for the one before it. */
 function sumOfSquares(values: Float32Array): number {
   const whole = values.length - (values.length % 4);
   let a = 0;
@@ -76,7 +76,7 @@ function sumOfSquares(values: Float32Array): number {
   return a + b + (c + d);
 }
 
-/** The factor that brings gradients of this norm within a limit, as PyTorch's `clip_grad_norm_` computes it. */
+/** The factor that scales gradients of this norm to within a limit, as PyTorch's `clip_grad_norm_` computes it. */
 export function clipFactor(norm: number, limit: number | undefined): number {
   return limit === undefined ? 1 : Math.min(1, limit / (norm + 1e-6));
 }
@@ -84,12 +84,15 @@ export function clipFactor(norm: number, limit: number | undefined): number {
 /** Squares above this do not fit the 32-bit running mean of AdamW. */
 const LARGEST_GRADIENT = 1e18;
 
-/** Whether gradients of this norm, after clipping, can be taken a step with. */
+/** Whether a step with gradients of this norm, after clipping, is possible. */
 export function isUsable(norm: number, factor: number): boolean {
   return norm * factor < LARGEST_GRADIENT;
 }
 
-/** The first parameter that has a gradient which is not finite, or the one with the largest; and how many are so. */
+/**
+ * The first parameter with gradients that are not finite, and their number; if there is none, the parameter with the
+ * largest gradient.
+ */
 export function findFault(gradients: Gradients): { name: string; value: number; count: number } {
   let worst = { name: '', value: 0, count: 0 };
   for (const [name, gradient] of gradients) {

@@ -25,13 +25,13 @@ async function write(records: readonly MetricsRecord[], known: { step: number; e
   await log.close();
 }
 
-describe('the log of figures', () => {
-  test('keeps what it was given, a figure that is no number as null', async () => {
+describe('the metrics log', () => {
+  test('keeps what it was given; a value that is not a number is null', async () => {
     await write(RECORDS, NOTHING);
     expect(await readMetrics(folder)).toEqual(RECORDS);
   });
 
-  test('cuts steps and evaluations that will be done again, and half a line', async () => {
+  test('removes steps and evaluations that will be repeated, and a partial line', async () => {
     await write(RECORDS, NOTHING);
     await appendFile(metricsFile(folder), '{"time":4000,"st');
     await write([], { step: 3, evaluated: 2 });
@@ -46,12 +46,12 @@ describe('the log of figures', () => {
     await write(RECORDS, NOTHING);
     const whole = await events();
     await write(RECORDS.slice(3), { step: 2, evaluated: 2 });
-    // Only the time of the head, that of the first figure, is another.
+    // Only the time of the header, that of the first record, differs.
     expect((await events()).subarray(40)).toEqual(whole.subarray(40));
     expect(whole.length).toBeGreaterThan(200);
   });
 
-  test('names the line that is no figure', async () => {
+  test('names the line that is not a metrics record', async () => {
     await appendFile(metricsFile(folder), '{"step": "three"}\n{}\n');
     const error = await MetricsLog.open(folder, NOTHING).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DataError);

@@ -3,16 +3,16 @@ import { z } from 'zod';
 import { Journal, readJsonl, writeJsonl } from '../../files/index.ts';
 import { EventFile, type ScalarEvent } from './tensorboard.ts';
 
-/** One line of `metrics.jsonl`: what a step or an evaluation measured. */
+/** One line of `metrics.jsonl`: the metrics of a step or an evaluation. */
 export const metricsRecordSchema = z.object({
   /** Milliseconds since 1970. */
   time: z.number(),
-  /** Optimiser steps taken, this one counted. */
+  /** Optimiser steps taken, including this one. */
   step: z.number().int().nonnegative(),
-  /** Passes over the examples, this step counted. */
+  /** Passes over the examples, including this step. */
   epoch: z.number(),
   split: z.enum(['train', 'dev']),
-  /** JSON knows no NaN: a figure that is no number is null. */
+  /** JSON has no NaN: a value that is not a number is null. */
   values: z.record(z.string(), z.number().nullable()),
 });
 
@@ -22,8 +22,7 @@ const METRICS_FILE = 'metrics.jsonl';
 const EVENTS_FILE = 'tensorboard/events.out.tfevents.llm-qe';
 
 /**
- * The figures of a run: appended to `metrics.jsonl`, and again as a TensorBoard event file, which holds nothing that
- * the first does not.
+ * The metrics of a run, appended to `metrics.jsonl` and copied into a TensorBoard event file.
  */
 export class MetricsLog {
   readonly #journal: Journal<MetricsRecord>;
@@ -35,9 +34,10 @@ export class MetricsLog {
   }
 
   /**
-   * Opens the figures of a run that goes on behind a checkpoint: later lines, of work that will be done again, are cut.
-   * @param known the last step and the last evaluation that the checkpoint knows of
-   * @throws DataError for a broken line, ResourceError
+   * Opens the metrics of a run that resumes from a checkpoint. Lines of later steps, which will be repeated, are
+   * removed.
+   * @param known the last step and the last evaluation that the checkpoint includes
+   * @throws DataError if a line is damaged; ResourceError
    */
   static async open(folder: string, known: { step: number; evaluated: number }): Promise<MetricsLog> {
     const journal = await openCut(metricsFile(folder), { train: known.step, dev: known.evaluated });
@@ -49,7 +49,7 @@ export class MetricsLog {
     }
   }
 
-  /** Those found on opening, then those appended. */
+  /** The records found on opening, followed by those appended. */
   get records(): readonly MetricsRecord[] {
     return this.#journal.records;
   }
@@ -65,12 +65,12 @@ export class MetricsLog {
   }
 }
 
-/** Where the figures of the run in a folder stand. */
+/** The metrics file of the run in a folder. */
 export function metricsFile(folder: string): string {
   return join(folder, METRICS_FILE);
 }
 
-/** The figures of a training folder, for curves and reports. @throws DataError */
+/** Reads the metrics of a training folder, for curves and reports. @throws DataError */
 export async function readMetrics(folder: string): Promise<MetricsRecord[]> {
   const records: MetricsRecord[] = [];
   for await (const { value } of readJsonl(metricsFile(folder), metricsRecordSchema)) records.push(value);

@@ -79,7 +79,7 @@ test.each(golden.schedules as { schedule: ScheduleKind; steps: number; warmupSte
   },
 );
 
-test('a share of warm-up is rounded up to steps', () => {
+test('a fraction of warm-up is rounded up to steps', () => {
   const schedule = { kind: 'linear' as const, warmup: 0.1, steps: 25 };
   expect([0, 1, 2, 3].map((step) => scheduleFactor(schedule, step))).toEqual([0, 1 / 3, 2 / 3, 1]);
 });

@@ -2,11 +2,11 @@ import type { Parameters } from '../../nn/index.ts';
 import type { Gradients } from './gradients.ts';
 
 export interface AdamWOptions {
-  /** Decay of the running means of the gradient and of its square. */
+  /** Decay rates of the running means of the gradient and of its square. */
   betas: readonly [number, number];
-  /** Keeps the denominator from 0. */
+  /** Added to the denominator, which must not be 0. */
   epsilon: number;
-  /** Decoupled: values shrink by learningRate · weightDecay a step, whatever their gradient. */
+  /** Decoupled: values shrink by learningRate · weightDecay per step, whatever their gradient. */
   weightDecay: number;
   /** Which parameters decay. Default {@link hasWeightDecay}. */
   decays?: ((name: string) => boolean) | undefined;
@@ -18,17 +18,17 @@ export interface Moments {
   square: Float32Array;
 }
 
-/** Names that Transformers' Trainer spares from weight decay: biases and the scales of normalisations. */
+/** Parameters that Transformers' Trainer excludes from weight decay: biases and the scales of normalisations. */
 const SPARED = /bias|layernorm|rmsnorm|(^|\.)norm($|\.)|_norm($|\.)/;
 
-/** Whether a parameter of this name is decayed, by the rule of Transformers' Trainer. */
+/** Whether a parameter of this name has weight decay under the rule of Transformers' Trainer. */
 export function hasWeightDecay(name: string): boolean {
   return !SPARED.test(name.toLowerCase());
 }
 
 /**
- * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) over 32-bit floats, in PyTorch's order: decay, means,
- * then the step. The arithmetic between two stores is 64-bit, so one step rounds once where PyTorch rounds four times.
+ * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) over 32-bit floats, in PyTorch's order: decay,
+ * means, then the step. Arithmetic between two stores is 64-bit: a step rounds once, while PyTorch rounds four times.
  */
 export class AdamW {
   readonly #parameters: Parameters;
@@ -48,15 +48,15 @@ export class AdamW {
     );
   }
 
-  /** The running means of a parameter, no copy: checkpoints read and fill them. */
+  /** The running means of a parameter, not copied: checkpoints read and fill them. */
   moments(name: string): Moments {
     return this.#moments.get(name)!;
   }
 
   /**
-   * Changes the parameters in place.
-   * @param gradients one for each parameter
-   * @param scale factor of all gradients (of clipping)
+   * Takes one step and changes the parameters in place.
+   * @param gradients one per parameter
+   * @param scale factor for all gradients, from clipping
    */
   step(gradients: Gradients, { learningRate, scale = 1 }: { learningRate: number; scale?: number }): void {
     this.steps++;
@@ -83,7 +83,7 @@ interface UpdateRule {
   epsilon: number;
   /** Factor of the gradient. */
   scale: number;
-  /** Factor of the value: 1 less its decay. */
+  /** Factor of the value: 1 minus its decay. */
   keep: number;
   /** Learning rate over the bias correction of the mean. */
   stepSize: number;
@@ -91,7 +91,7 @@ interface UpdateRule {
   rootCorrection: number;
 }
 
-/** One pass over memory: everything a value needs is read and written once. */
+/** Updates in one pass over memory: each value is read and written once. */
 function update(values: Float32Array, gradient: Float32Array, { mean, square }: Moments, rule: UpdateRule): void {
   const { beta2, epsilon, scale, keep, stepSize } = rule;
   const share1 = 1 - rule.beta1;

@@ -3,8 +3,8 @@ import type { Parameters } from '../../nn/index.ts';
 import type { TrainingSettings } from './training-settings.ts';
 
 /**
- * SHA-256 of a list, as of a file with a line for each member. One member at a time: the text of a hundred thousand pairs is
- * longer than a text can be.
+ * SHA-256 of a list, as of a file with one line per member. It is computed member by member because the text of a
+ * hundred thousand pairs exceeds the maximum length of a string.
  */
 export function hashList<T>(members: Iterable<T>, lineOf: (member: T) => string): string {
   const hash = createHash('sha256');
@@ -12,11 +12,11 @@ export function hashList<T>(members: Iterable<T>, lineOf: (member: T) => string)
   return hash.digest('hex');
 }
 
-/** All that decides the outcome of a run; two runs of one identity end in the same bytes. Plain JSON. */
+/** Everything that determines the result of a run. Two runs with equal identities end in the same bytes. Plain JSON. */
 export interface RunIdentity {
-  /** What the caller says of the task: model, adapter, loss. */
+  /** The caller's description of the task: model, adapter, loss. */
   task: unknown;
-  /** Names, shapes and values that the run began with. */
+  /** Hash of the initial names, shapes and values. */
   parameters: string;
   train: { examples: number; hash: string };
   dev: { examples: number; hash: string };
@@ -47,7 +47,7 @@ function hashParameters(parameters: Parameters): string {
   return hash.digest('hex');
 }
 
-/** Examples are plain data: texts, numbers, lists, typed arrays, objects of such. */
+/** Examples are plain data: strings, numbers, lists, typed arrays, and objects of these. */
 function hashExamples(examples: readonly unknown[]): string {
   return hashList(examples, (example) => JSON.stringify(example, plain));
 }

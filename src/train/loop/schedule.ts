@@ -1,23 +1,23 @@
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
 
-/** A course of the learning rate over a run. */
+/** A learning rate schedule over a run. */
 export interface Schedule {
   kind: ScheduleKind;
-  /** Steps of warm-up, or their share of all steps where it is below 1. */
+  /** Warm-up steps, or a fraction of all steps if below 1. */
   warmup: number;
-  /** Optimiser steps of the whole run. */
+  /** Optimiser steps of the complete run. */
   steps: number;
 }
 
-/** Steps of warm-up; a share is rounded up, as Transformers does. */
+/** The number of warm-up steps. A fraction is rounded up, as in Transformers. */
 export function warmupSteps({ warmup, steps }: Schedule): number {
   return warmup >= 1 ? warmup : Math.ceil(steps * warmup);
 }
 
 /**
- * The factor of the learning rate at a step, counted from 0: the values of Transformers' `get_linear_schedule_with_warmup`,
- * `get_cosine_schedule_with_warmup` (half a wave) and `get_constant_schedule_with_warmup`. With warm-up the very first
- * step has factor 0; without, it has 1, and linear decay would reach 0 one step after the last.
+ * The learning rate factor at a step, counted from 0. It equals Transformers' `get_linear_schedule_with_warmup`,
+ * `get_cosine_schedule_with_warmup` (half a wave) and `get_constant_schedule_with_warmup`. With warm-up, the first step
+ * has factor 0. Without it, the first step has factor 1. Linear decay would reach 0 one step after the last.
  */
 export function scheduleFactor(schedule: Schedule, step: number): number {
   const rising = warmupSteps(schedule);

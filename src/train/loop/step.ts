@@ -8,13 +8,13 @@ import { scheduleFactor } from './schedule.ts';
 import type { TrainingSettings } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';
 
-/** What every step measures; the task's own metrics stand beside. */
+/** The metrics of every step, in addition to the task's own. */
 export interface StepFigures extends Figures {
   loss: number;
   learningRate: number;
   /** Before clipping. */
   gradientNorm: number;
-  /** Tokens of the batch, padding not counted. */
+  /** Tokens of the batch, without padding. */
   tokens: number;
   tokensPerSecond: number;
   /** Resident memory of the process, in bytes. */
@@ -25,13 +25,13 @@ export interface StepOptions {
   settings: TrainingSettings;
   /** Counted from 0. */
   step: number;
-  /** Steps of the whole run. */
+  /** Steps of the complete run. */
   steps: number;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * One optimiser step over one batch. When it throws, parameters and optimiser are as they were before.
+ * Takes one optimiser step over one batch. If it throws, parameters and optimiser are unchanged.
  * @throws DivergedError if the loss or a gradient is not finite; AbortedError
  */
 export async function takeStep<Example>(
@@ -56,7 +56,7 @@ export async function takeStep<Example>(
   return { ...figures, loss: figures.loss!, learningRate, gradientNorm, tokens, tokensPerSecond, memory };
 }
 
-/** Sums gradients and figures over the micro-batches of a batch. */
+/** Sums gradients and metrics over the micro-batches of a batch. */
 async function accumulate<Example>(
   task: TrainingTask<Example>,
   batch: readonly Example[],
@@ -89,7 +89,7 @@ function lossFault(loss: number, at: { step: number; index: number; examples: nu
 function gradientFault(gradients: Gradients, step: number): DivergedError {
   const { name, value, count } = findFault(gradients);
   const what = Number.isFinite(value)
-    ? `the largest gradient is ${value.toExponential(1)}, too large for a step`
+    ? `the largest gradient, ${value.toExponential(1)}, is too large for a step`
     : `${count} of ${gradients.get(name)!.length} gradients are not finite (${value})`;
   return new DivergedError(`step ${step}: ${what}; the state before this step is kept`, {
     id: name,

@@ -35,7 +35,7 @@ describe('event files', () => {
     expect(unmask(maskedCrc32c(new Uint8Array(32).fill(255)))).toBe(0x62a8ab43);
   });
 
-  test('hold a version and one event a moment, as TensorBoard wrote them itself', async () => {
+  test('hold a version and one event per record, as TensorBoard writes them', async () => {
     const file = join(folder, 'deep', 'events.out.tfevents.x');
     const events = await EventFile.create(file, [{ time: 1500, step: 7, scalars: new Map([['train/loss', 0.5]]) }]);
     await events.append({ time: 2000, step: 300, scalars: new Map([['dev/a', 1]]) });

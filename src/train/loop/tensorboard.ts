@@ -2,18 +2,19 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeFolder, ProtobufWriter, systemFault } from '../../system/index.ts';
 
-/** Numbers of one moment, as TensorBoard's scalars. */
+/** The values logged at one time, as TensorBoard scalars. */
 export interface ScalarEvent {
   /** Milliseconds since 1970. */
   time: number;
   step: number;
-  /** By tag; TensorBoard groups tags by what stands before a slash. */
+  /** By tag. TensorBoard groups tags by the part before a slash. */
   scalars: ReadonlyMap<string, number>;
 }
 
 /**
- * A TensorBoard event file: TFRecords (length, checksum, content, checksum; tensorflow/core/lib/io/record_writer.h) that
- * each hold an Event (tensorflow/core/util/event.proto). It is written anew from the events so far, then appended to.
+ * A TensorBoard event file: TFRecords (length, checksum, content, checksum; tensorflow/core/lib/io/record_writer.h)
+ * that each hold an Event (tensorflow/core/util/event.proto). On opening, it is rewritten from the events so far; later
+ * events are appended.
  */
 export class EventFile {
   readonly #path: string;
@@ -85,13 +86,13 @@ function record(content: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A checksum of data that holds checksums: TensorFlow rotates it and adds a constant (lib/hash/crc32c.h). */
+/** The masked checksum: TensorFlow rotates the CRC and adds a constant (lib/hash/crc32c.h). */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** The remainders of all bytes under the reflected Castagnoli polynomial. */
+/** Remainders of all byte values under the reflected Castagnoli polynomial. */
 const REMAINDERS = Uint32Array.from({ length: 256 }, (_, byte) => {
   let remainder = byte;
   for (let bit = 0; bit < 8; bit++) remainder = remainder & 1 ? (remainder >>> 1) ^ 0x82f63b78 : remainder >>> 1;

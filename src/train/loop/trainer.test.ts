@@ -27,7 +27,7 @@ const run = (
   task = new RegressionTask(),
 ) => train(task, EXAMPLES, { ...SETTINGS, ...settings }, { folder, ...options });
 
-/** Every byte of a training folder that does not tell the time. */
+/** Every byte of a training folder except timestamps. */
 async function contentOf(path: string): Promise<Record<string, string>> {
   const names = await readdir(path, { recursive: true });
   const files = names.filter((name) => /checkpoint-\d+\/|training\.json/.test(name)).sort();
@@ -35,7 +35,7 @@ async function contentOf(path: string): Promise<Record<string, string>> {
   return Object.fromEntries(files.map((name, i) => [name, contents[i]!]));
 }
 
-/** The metrics less what differs from run to run. */
+/** The metrics without the values that differ between runs. */
 async function figuresOf(path: string): Promise<unknown[]> {
   const records = await readMetrics(path);
   return records.map(({ time: _, values: { tokensPerSecond: __, memory: ___, ...values }, ...rest }) => ({
@@ -71,7 +71,7 @@ describe('a training run', () => {
 
   test('gives back the best parameters, which need not be the last', async () => {
     const task = new RegressionTask();
-    // Training lowers the error: where a higher one counts as better, the best checkpoint is an early one.
+    // Training lowers the error: if a higher one counts as better, the best checkpoint is an early one.
     const result = await run({ evalSteps: 1, greaterIsBetter: true, metricForBestModel: 'error' }, {}, task);
     expect(result.best!.step).toBeLessThan(result.steps);
     const last = [...task.parameters.get('layer.weight')];
@@ -81,7 +81,7 @@ describe('a training run', () => {
     expect(result.best!.value).toBe(Math.max(...records.map(({ values }) => values.error!)));
   });
 
-  test('takes whole epochs, shares of one, or a number of steps', async () => {
+  test('takes whole epochs, a fraction of one, or a number of steps', async () => {
     expect((await run({ epochs: 0.5 })).steps).toBe(4);
     await rm(folder, { recursive: true });
     expect((await run({ maxSteps: 3 })).steps).toBe(3);
@@ -108,7 +108,7 @@ describe('a training run', () => {
     }
   });
 
-  test('gives each micro-batch a seed of its own', async () => {
+  test('gives each micro-batch its own seed', async () => {
     const task = new RegressionTask();
     await run({ microBatchTokens: 20 }, {}, task);
     expect(new Set(task.calls.map(({ seed }) => seed)).size).toBe(task.calls.length);
@@ -136,7 +136,7 @@ describe('a training run', () => {
     ).toEqual(result);
   });
 
-  test('reports loss, rate, tokens a second and memory on the live line', async () => {
+  test('reports loss, rate, tokens per second and memory on the progress line', async () => {
     const notes: string[] = [];
     const progress: Progress = {
       task: () => ({ advance() {}, skip() {}, note: (text) => notes.push(text), done() {} }),
@@ -146,10 +146,10 @@ describe('a training run', () => {
     expect(notes[0]).toMatch(/^loss [\d.]+ {2}lr 5\.0e-2 {2}[\d,]+ tokens\/s {2}\d+\.\d GB$/);
   });
 
-  test('refuses settings that cannot be meant, before anything is written', async () => {
+  test('refuses invalid settings before anything is written', async () => {
     await rm(folder, { recursive: true });
     await expect(run({ learningRate: -1 })).rejects.toThrow(/learningRate/);
-    await expect(run({ warmupSteps: 2.5 })).rejects.toThrow(/warmupSteps: a number of steps is whole/);
+    await expect(run({ warmupSteps: 2.5 })).rejects.toThrow(/warmupSteps: must be a whole number of steps/);
     await expect(run({ learningrate: 1 } as object)).rejects.toThrow(UsageError);
     const none = { train: [], dev: [] };
     await expect(train(new RegressionTask(), none, SETTINGS, { folder })).rejects.toThrow(/no examples/);
@@ -159,13 +159,13 @@ describe('a training run', () => {
     ).rejects.toThrow(/earlyStoppingPatience/);
     await expect(readdir(folder)).rejects.toThrow();
     const task = new RegressionTask();
-    await expect(run({ metricForBestModel: 'nDCG' }, {}, task)).rejects.toThrow(/reports no "nDCG"/);
+    await expect(run({ metricForBestModel: 'nDCG' }, {}, task)).rejects.toThrow(/does not report "nDCG"/);
     expect(task.calls).toEqual([]);
   });
 });
 
-describe('a run that breaks off', () => {
-  test('is resumed at the last whole step when it was stopped, and ends as if nothing had been', async () => {
+describe('an interrupted run', () => {
+  test('resumes at the last completed step, and ends like an uninterrupted run', async () => {
     const settings = { evalSteps: 6, microBatchTokens: 40 };
     await run(settings, {}, new RegressionTask({ noise: 0.1 }));
     const expected = [await contentOf(folder), await figuresOf(folder)];
@@ -187,7 +187,7 @@ describe('a run that breaks off', () => {
     expect([await contentOf(folder), await figuresOf(folder)]).toEqual(expected);
   });
 
-  test('stopped during an evaluation, evaluates first when it goes on', async () => {
+  test('that was stopped during an evaluation evaluates first when it resumes', async () => {
     await run({ evalSteps: 6 });
     const expected = [await contentOf(folder), await figuresOf(folder)];
     await rm(folder, { recursive: true });
@@ -204,7 +204,7 @@ describe('a run that breaks off', () => {
     expect([await contentOf(folder), await figuresOf(folder)]).toEqual(expected);
   });
 
-  test('broken off by a fault behind an evaluation, does not evaluate again when it goes on', async () => {
+  test('that failed after an evaluation does not evaluate again when it resumes', async () => {
     const settings = { evalSteps: 6, earlyStoppingPatience: 5, greaterIsBetter: true };
     const expected = await run(settings);
     const records = await figuresOf(folder);
@@ -220,7 +220,7 @@ describe('a run that breaks off', () => {
     expect(await figuresOf(folder)).toEqual(records);
   });
 
-  test('refuses other settings, data, first values or another task, and says what changed', async () => {
+  test('refuses other settings, data, initial values or another task, and says what changed', async () => {
     const stop = new AbortController();
     const options = { identity: { model: 'a', beta: 0.1 } };
     await run({}, { ...options, signal: stop.signal, onStep: () => stop.abort() }).catch(() => {});
@@ -238,11 +238,11 @@ describe('a run that breaks off', () => {
     );
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/train\.hash/);
-    // How often a checkpoint is written changes nothing of the outcome.
+    // How often a checkpoint is written does not affect the result.
     expect((await run({ saveSteps: 3 }, options)).steps).toBe(32);
   });
 
-  test('sweeps away checkpoints that were written when it was cut off, half or whole', async () => {
+  test('removes checkpoints that were being written at the interruption, partial or complete', async () => {
     for (const name of ['checkpoint-8', '.checkpoint-8.partial']) {
       await mkdir(join(folder, name));
       await writeFile(join(folder, name, 'left-over'), '');
@@ -259,7 +259,7 @@ describe('a run that breaks off', () => {
     await writeFile(file, (await readFile(file)).subarray(0, -4));
     await expect(run()).rejects.toThrow(file);
     await writeFile(join(folder, 'training.json'), '{}');
-    await expect(run()).rejects.toThrow(/training\.json: is not what a training wrote here/);
+    await expect(run()).rejects.toThrow(/training\.json: was not written by a training run/);
   });
 });
 
@@ -311,7 +311,7 @@ describe('a run that diverges', () => {
       return undefined;
     };
     await expect(run({}, {}, poisoned(3, huge))).rejects.toThrow(
-      /layer\.bias.*step 3: the largest gradient is 1\.0e\+30/,
+      /layer\.bias.*step 3: the largest gradient, 1\.0e\+30, is too large/,
     );
     await rm(folder, { recursive: true });
     expect((await run({ maxGradNorm: 1 }, {}, poisoned(3, huge))).steps).toBe(32);

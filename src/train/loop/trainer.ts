@@ -20,30 +20,32 @@ import { type SavedCheckpoint, TrainingFolder } from './training-folder.ts';
 import { parseTrainingSettings, type TrainingSettings, type TrainingSettingsInput } from './training-settings.ts';
 import type { TrainingTask } from './training-task.ts';
 
-/** The examples of a run: plain data (texts, numbers, lists, typed arrays), since their content is hashed. */
+/** The examples of a run: plain data (strings, numbers, lists, typed arrays), because their content is hashed. */
 export interface TrainingExamples<Example> {
   train: readonly Example[];
-  /** Held out; may be empty, and then there are no evaluations. */
+  /** Held-out examples; if there are none, there are no evaluations. */
   dev: readonly Example[];
 }
 
 export interface TrainOptions {
-  /** Takes checkpoints, metrics.jsonl and the TensorBoard file. A run that was cut off goes on in its folder. */
+  /** Receives checkpoints, metrics.jsonl and the TensorBoard file. An interrupted run resumes in its folder. */
   folder: string;
-  /** What decides the outcome beside settings, examples and first values: model, adapter, loss. Plain JSON. */
+  /**
+   * What determines the result in addition to settings, examples and initial values: model, adapter, loss. Plain JSON.
+   */
   identity?: unknown;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Told each step's figures. */
+  /** Receives the metrics of each step. */
   onStep?: ((record: MetricsRecord) => void) | undefined;
-  /** Told each evaluation's figures. */
+  /** Receives the metrics of each evaluation. */
   onEvaluation?: ((record: MetricsRecord) => void) | undefined;
 }
 
 export interface TrainingResult {
-  /** Optimiser steps taken in all. */
+  /** Total number of optimiser steps. */
   steps: number;
-  /** `finished`: all steps were taken; `patience`: evaluations brought no new best for too long. */
+  /** `finished`: all steps were taken. `patience`: too many evaluations in a row brought no new best. */
   stopped: 'finished' | 'patience';
   last: SavedCheckpoint;
   /** The checkpoint of the best evaluation; undefined without evaluations. */
@@ -52,13 +54,13 @@ export interface TrainingResult {
 }
 
 /**
- * Trains the parameters of a task with AdamW, and leaves in them the values of the last step ({@link loadParameters}
- * brings back the best ones). A run that was cut off, by whatever, goes on behind its last checkpoint and ends with the
- * same bytes as one that was not; a finished one is only read back.
+ * Trains the parameters of a task with AdamW. Afterwards they hold the values of the last step ({@link loadParameters}
+ * restores the best ones). An interrupted run resumes from its last checkpoint and ends with the same bytes as an
+ * uninterrupted run. A finished run is only read back.
  *
- * @throws UsageError for settings that cannot be, or a folder of another run; DataError for examples without weight;
- * DivergedError where loss or gradients are not finite; AbortedError behind the signal, a checkpoint of the last whole
- * step saved; ResourceError
+ * @throws UsageError if settings are invalid or the folder belongs to another run; DataError if examples have no
+ * weight; DivergedError if the loss or gradients are not finite; AbortedError after the signal, with a checkpoint of
+ * the last completed step saved; ResourceError
  */
 export async function train<Example>(
   task: TrainingTask<Example>,
@@ -68,11 +70,13 @@ export async function train<Example>(
 ): Promise<TrainingResult> {
   const settings = parseTrainingSettings(given);
   if (examples.train.length === 0) {
-    throw new UsageError('there are no examples to train on', { fix: 'Check the file of examples and its filters.' });
+    throw new UsageError('there are no examples to train on', {
+      fix: 'Check the file of examples and the filters applied to it.',
+    });
   }
   if (settings.earlyStoppingPatience !== undefined && examples.dev.length === 0) {
     throw new UsageError('earlyStoppingPatience: there are no dev examples to evaluate on', {
-      fix: 'Give some, or leave it out.',
+      fix: 'Pass dev examples, or omit earlyStoppingPatience.',
     });
   }
   const { folder, signal, progress } = options;
@@ -100,7 +104,7 @@ async function run<Example>(
   }
 }
 
-/** A misspelt metric is found before training, not at the first evaluation. @throws UsageError */
+/** Finds a misspelt metric before training, not at the first evaluation. @throws UsageError */
 async function checkMetric<Example>(
   task: TrainingTask<Example>,
   dev: readonly Example[],
@@ -129,14 +133,14 @@ interface RunParts<Example> {
   state: TrainingState;
 }
 
-/** One process's share of a run: from the state it finds to the end, or to where it is stopped. */
+/** The part of a run that one process does: from the state it finds to the end, or to an interruption. */
 class TrainingRun<Example> {
   readonly #parts: RunParts<Example>;
   readonly #plan: BatchPlan;
-  /** Steps of the whole run. */
+  /** Steps of the complete run. */
   readonly #steps: number;
   readonly #evalSteps: number;
-  /** Behind the last whole step; it is what a checkpoint saves. */
+  /** The state after the last completed step, which a checkpoint saves. */
   #state: TrainingState;
   /** The step of the newest checkpoint. */
   #saved: number;
@@ -154,7 +158,7 @@ class TrainingRun<Example> {
   async run(): Promise<TrainingResult> {
     const { progress = SILENT } = this.#parts.options;
     const { step } = this.#state;
-    const bar = progress.task(step === 0 ? 'training' : `training on from step ${step}`, this.#steps - step, 'steps');
+    const bar = progress.task(step === 0 ? 'training' : `training from step ${step}`, this.#steps - step, 'steps');
     try {
       await this.#closeStep();
       while (this.#state.stopped === null) {
@@ -171,7 +175,7 @@ class TrainingRun<Example> {
     }
   }
 
-  /** One optimiser step. The state moves on in one go behind it, so that it always belongs to the parameters. */
+  /** Takes one optimiser step. The state is replaced at once afterwards, so it always matches the parameters. */
   async #step(): Promise<MetricsRecord> {
     const { task, examples, settings, options, optimizer, log } = this.#parts;
     const { step } = this.#state;
@@ -197,7 +201,10 @@ class TrainingRun<Example> {
     return record;
   }
 
-  /** What is due behind a step: evaluation, the decision to stop, a checkpoint. Nothing is due that was done before. */
+  /**
+   * Does what is due after a step: an evaluation, the decision to stop, a checkpoint. Work that was done before is not
+   * repeated.
+   */
   async #closeStep(): Promise<void> {
     const { settings, examples } = this.#parts;
     const { step, evaluated, stopped } = this.#state;
@@ -248,10 +255,10 @@ class TrainingRun<Example> {
     this.#saved = this.#state.step;
   }
 
-  /** Saves the last whole step when the run breaks off, and says where it stands. */
+  /** Saves the last completed step when the run is interrupted. Returns the error to throw. */
   async #keepState(error: unknown): Promise<unknown> {
     const isUnsaved = this.#state.step > 0 && this.#saved !== this.#state.step;
-    // Behind a fault the parameters may be out of reach (in a worker that died): the fault is what to report.
+    // After a fault the parameters may be out of reach (in a worker that died): report the fault.
     if (!isAbort(error)) {
       if (isUnsaved) await this.#save().catch(() => {});
       return error;
@@ -279,7 +286,7 @@ function isBetterThan(value: number, best: number, greaterIsBetter: boolean): bo
   return greaterIsBetter ? value > best : value < best;
 }
 
-/** The figures of the live line: loss, learning rate, tokens a second, memory. */
+/** The metrics on the progress line: loss, learning rate, tokens per second, memory. */
 function describeStep({ values }: MetricsRecord): string {
   const { loss, learningRate, tokensPerSecond, memory } = values as StepFigures;
   return [

@@ -16,7 +16,7 @@ export interface SavedCheckpoint {
   folder: string;
 }
 
-/** Says that the local engine trains in a folder, and that TRL does. */
+/** Files that mark a folder as one of the local engine, and as one of TRL. */
 export const LEDGER_FILE = 'training.json';
 export const TRL_JOB_FILE = 'trl-job.json';
 const PREFIX = 'checkpoint-';
@@ -24,7 +24,7 @@ const PREFIX = 'checkpoint-';
 const ledgerSchema = z.object({
   version: z.literal(1),
   identity: z.record(z.string(), z.unknown()),
-  /** Steps of the checkpoints that count; any other is left over from work that was cut off. */
+  /** Steps of the valid checkpoints; any other is left over from an interruption. */
   last: z.number().int().nullable(),
   best: z.number().int().nullable(),
 });
@@ -39,8 +39,9 @@ export interface Trained {
 }
 
 /**
- * The folder of one training run. `training.json` says whose it is and which checkpoints count: the last and the best
- * one. It is replaced at once behind each new checkpoint, so that a cut at any point leaves the old state or the new.
+ * The folder of one training run. `training.json` holds the run's identity and names the valid checkpoints: the last
+ * and the best. It is replaced atomically after each new checkpoint, so an interruption at any point leaves either the
+ * old state or the new one.
  */
 export class TrainingFolder {
   readonly path: string;
@@ -52,9 +53,10 @@ export class TrainingFolder {
   }
 
   /**
-   * Opens or makes the folder and removes what an interruption left half done. One process at a time.
-   * @throws OtherSettingsError if it holds checkpoints of a run with other settings, data or model, saying what changed,
-   * or a run by TRL
+   * Opens or creates the folder and removes incomplete work of an interrupted run. Only one process may use it at a
+   * time.
+   * @throws OtherSettingsError, stating what changed, if it holds checkpoints of a run with other settings, data or
+   * model, or of a TRL run
    */
   static async open(path: string, identity: RunIdentity): Promise<TrainingFolder> {
     const fresh: Ledger = { version: 1, identity: { ...identity }, last: null, best: null };
@@ -70,7 +72,7 @@ export class TrainingFolder {
     return folder;
   }
 
-  /** What a run in that folder is held to by its checkpoints; undefined if there are none. @throws DataError */
+  /** The identity of the run that has checkpoints in the folder; undefined if there are none. @throws DataError */
   static async identityOf(path: string): Promise<Record<string, unknown> | undefined> {
     return (await readBegun(path))?.identity;
   }
@@ -85,12 +87,12 @@ export class TrainingFolder {
     return this.#saved(this.#ledger.best);
   }
 
-  /** Reads the last checkpoint back; undefined if there is none. @throws ModelError, DataError if damaged */
+  /** Reads the last checkpoint; returns undefined if there is none. @throws ModelError, DataError if it is damaged */
   async resume(target: { parameters: Parameters; optimizer: AdamW }): Promise<TrainingState | undefined> {
     return this.last === undefined ? undefined : readCheckpoint(this.last.folder, target);
   }
 
-  /** Saves the run behind a whole step, and forgets the checkpoint that was the last until now. @throws ResourceError */
+  /** Saves the run after a completed step and removes the previous last checkpoint. @throws ResourceError */
   async save(trained: Trained): Promise<void> {
     const { step, best } = trained.state;
     const folder = this.#folderOf(step);
@@ -113,7 +115,7 @@ export class TrainingFolder {
     await writeDurably(join(this.path, LEDGER_FILE), `${JSON.stringify(this.#ledger, null, 2)}\n`);
   }
 
-  /** Removes checkpoints that do not count, whole or half written. */
+  /** Removes checkpoints that are not valid, complete or partial. */
   async #sweep(): Promise<void> {
     const kept = [this.#ledger.last, this.#ledger.best].map((step) => `${PREFIX}${step}`);
     const names = await readdir(this.path);
@@ -122,7 +124,7 @@ export class TrainingFolder {
   }
 }
 
-/** What stands there of a run that has a checkpoint; without one, nothing holds it to what it was. */
+/** The ledger of a run that has a checkpoint. A run without one may still change its settings. */
 async function readBegun(path: string): Promise<Ledger | undefined> {
   const file = join(path, LEDGER_FILE);
   const found = await readJsonFileIfThere(file, ledgerSchema, damagedFile(file));

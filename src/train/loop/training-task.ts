@@ -1,46 +1,53 @@
 import type { Parameters } from '../../nn/index.ts';
 
-/** What one micro-batch adds to the step it is part of. */
+/** The contribution of one micro-batch to its step. */
 export interface MicroBatchResult {
-  /** Summed over the examples and divided by the `total` of the call: the micro-batches of a batch add up to its mean. */
+  /**
+   * Summed over the examples and divided by the `total` of the call, so the micro-batches of a batch add up to its
+   * mean.
+   */
   loss: number;
-  /** Further figures, summed and divided as the loss is; the names are those of metrics.jsonl. */
+  /** Further metrics, summed and divided like the loss, under their names in metrics.jsonl. */
   metrics: Record<string, number>;
   /**
-   * Of the loss: one array for each parameter, of its size. They are the trainer's from then on (it sums further ones
-   * into them), so no later call may write to them.
+   * Gradients of the loss: one array per parameter, of its size. The trainer owns them from then on and adds further
+   * gradients to them, so later calls must not write to them.
    */
   gradients: Map<string, Float32Array>;
 }
 
 /**
- * What a trainer trains: the parameters, and how to come by the gradient of a loss with respect to them. The loop, the
- * optimiser, checkpoints and logs know nothing else of a model.
+ * What a trainer trains: parameters, and a way to compute the gradient of a loss with respect to them. The loop, the
+ * optimiser, checkpoints and logs know nothing else about a model.
  *
- * One optimiser step takes one batch of examples, cut into micro-batches under a budget of tokens. Their gradients are
- * added up; `total`, the summed weight of the whole batch, makes the sum a mean that does not depend on the cuts.
+ * An optimiser step takes one batch of examples, cut into micro-batches within a token budget. Their gradients are
+ * summed. Dividing by `total`, the summed weight of the complete batch, makes the sum a mean that does not depend on
+ * the cuts.
  */
 export interface TrainingTask<Example> {
   /**
-   * The trainer changes them in place between calls, and saves them when the signal stops it: a call that breaks off
-   * leaves them where they were.
+   * The trainer changes them in place between calls and saves them if the signal stops it. A call that throws must
+   * leave them unchanged.
    */
   readonly parameters: Parameters;
-  /** What the loss is a mean over: 1 for a pair (DPO), the number of its completion tokens for an example (SFT). */
+  /**
+   * The weight of an example in the mean loss: 1 for a pair (DPO), the number of completion tokens for an example
+   * (SFT).
+   */
   weigh(example: Example): number;
-  /** Length in tokens, for budgets and for sorting by length. */
+  /** Length in tokens, for budgets and sorting. */
   tokens(example: Example): number;
   /**
-   * Loss and gradients of one micro-batch.
-   * @param options.total summed weight of the whole batch; every result is divided by it
-   * @param options.batch all examples of that batch, for losses with a mean of another kind; default: these alone
-   * @param options.seed of every random choice in this micro-batch (dropout); it depends on run, step and micro-batch
+   * Computes the loss and gradients of one micro-batch.
+   * @param options.total summed weight of the complete batch; every result is divided by it
+   * @param options.batch all examples of the batch, for losses with another kind of mean; default: `examples`
+   * @param options.seed seed of every random choice in this micro-batch (dropout); depends on run, step and micro-batch
    */
   gradients(
     examples: readonly Example[],
     options: { total: number; batch?: readonly Example[]; seed: number; signal?: AbortSignal },
   ): Promise<MicroBatchResult>;
-  /** Loss and metrics of one micro-batch, without any randomness (dropout off). */
+  /** Computes the loss and metrics of one micro-batch without randomness (dropout off). */
   evaluate(
     examples: readonly Example[],
     options: { total: number; batch?: readonly Example[]; signal?: AbortSignal },

@@ -1,15 +1,15 @@
 import { allProcesses, type TrlSettings } from './trl-settings.ts';
 import type { YamlValue } from './yaml.ts';
 
-/** The port that accelerate itself takes by default. */
+/** accelerate's default port. */
 const MAIN_PORT = 29500;
 
 /**
- * The settings of `accelerate launch` for one machine.
+ * Builds the settings of `accelerate launch` for one machine.
  *
- * Several processes on CPUs are started as if on several GPUs: accelerate's own launcher for CPUs starts one process
- * alone, unless MPI is there. TRL's `use_cpu` then makes them compute on CPUs and talk through gloo.
- * @param rank number of the machine, from 0
+ * Several CPU processes are started like processes on several GPUs, because accelerate's launcher for CPUs starts only
+ * one process unless MPI is installed. TRL's `use_cpu` then makes them compute on CPUs and communicate through gloo.
+ * @param rank index of the machine, from 0
  */
 export function accelerateConfig(settings: TrlSettings, rank = 0): Record<string, YamlValue> {
   const { hardware, machines, mainProcessIp, mainProcessPort = MAIN_PORT, precision, zero2 } = settings;
@@ -32,7 +32,7 @@ export function accelerateConfig(settings: TrlSettings, rank = 0): Record<string
   };
 }
 
-/** Stage 2 of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054, section 5), nothing moved to the CPU. */
+/** Stage 2 of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054, section 5), without offloading to the CPU. */
 const ZERO_2: YamlValue = {
   deepspeed_multinode_launcher: 'standard',
   offload_optimizer_device: 'none',

@@ -10,12 +10,12 @@ afterEach(() => {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // Gone, as it should be.
+      // It has ended, as it should.
     }
   }
 });
 
-/** A program with a worker in a session of its own, which prints the worker's number. @param stubborn to SIGTERM */
+/** A program with a worker in its own session; it prints the worker's id. @param stubborn whether it ignores SIGTERM */
 async function startTree(stubborn: boolean): Promise<{ child: ChildProcess; worker: number }> {
   const ignore = stubborn ? "process.on('SIGTERM', () => {});" : '';
   const worker = `${ignore} console.log(process.pid); setInterval(() => {}, 1000);`;
@@ -49,7 +49,7 @@ test.each([
   expect(await isGone(worker)).toBe(true);
 });
 
-test('a mark names one process, and none that has ended', async () => {
+test('a mark identifies one process, and there is none for an ended process', async () => {
   const { child, worker } = await startTree(false);
   const mark = await processMark(child.pid!);
   expect(mark).toMatch(new RegExp(`^${child.pid} .`));

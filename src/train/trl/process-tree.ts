@@ -6,10 +6,10 @@ import { promisify } from 'node:util';
 const POLL_MILLISECONDS = 100;
 
 /**
- * Ends a program and all that it started, directly or not: first by asking (SIGTERM), and after some time by force. To
- * signal a group of processes is not enough, since torchrun gives each worker a session of its own.
- * @param root number of the program's process
- * @param graceSeconds how long they may take to end by themselves
+ * Ends a program and all its descendants: first with SIGTERM, then, after a grace period, with SIGKILL. Signalling a
+ * process group is not enough, because torchrun gives each worker its own session.
+ * @param root process id of the program
+ * @param graceSeconds time that the processes have to end by themselves
  */
 export async function endProcessTree(root: number, graceSeconds: number): Promise<void> {
   const tree = treeOf(root, await livingProcesses());
@@ -21,12 +21,12 @@ export async function endProcessTree(root: number, graceSeconds: number): Promis
 }
 
 /**
- * Tells a process from all others: its number and when it began, since numbers are used again. Undefined if it does not
- * live, or where the system does not tell.
+ * Identifies a process by its id and start time, because ids are reused. Undefined if it is not running or the system
+ * does not report it.
  */
 export async function processMark(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  // The 22nd value, counted from "pid (name)" on: ticks since the machine was started.
+  // The 22nd value, counting "pid (name)" as two: start time in ticks since boot.
   const values = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (values[19] !== undefined) return isEnded(values[0]!) ? undefined : `${pid} ${values[19]}`;
   const words = ['-o', 'stat=,lstart=', '-p', `${pid}`];
@@ -35,10 +35,10 @@ export async function processMark(pid: number): Promise<string | undefined> {
   return started.length === 0 || isEnded(state!) ? undefined : `${pid} ${started.join(' ')}`;
 }
 
-/** Numbers of processes that live, and of their parents; what has ended and waits for its parent to hear is not alive. */
+/** Ids of running processes and of their parents. Zombies do not count as running. */
 type Processes = ReadonlyMap<number, number>;
 
-/** A process and those below it. */
+/** A process and its descendants. */
 function treeOf(root: number, processes: Processes): Set<number> {
   const tree = new Set([root]);
   for (const pid of tree) for (const [child, parent] of processes) if (parent === pid) tree.add(child);
@@ -50,7 +50,7 @@ async function areAlive(tree: ReadonlySet<number>): Promise<boolean> {
   return [...tree].some((pid) => processes.has(pid));
 }
 
-/** From /proc, or where there is none from `ps`. Empty on Windows, which has neither. */
+/** Read from /proc, or from `ps` if there is no /proc. Empty on Windows, which has neither. */
 async function livingProcesses(): Promise<Processes> {
   const names = await readdir('/proc').catch((): string[] => []);
   const numbers = names.filter((name) => /^\d+$/.test(name));
@@ -61,7 +61,7 @@ async function fromProc(numbers: readonly string[]): Promise<Processes> {
   const processes = new Map<number, number>();
   for (const pid of numbers) {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    // "pid (name) state parent ...": the name may hold anything, a closing bracket too.
+    // "pid (name) state parent ...": the name may contain anything, even a closing bracket.
     const [state, parent] = text.slice(text.lastIndexOf(')') + 2).split(' ');
     if (parent !== undefined && !isEnded(state!)) processes.set(Number(pid), Number(parent));
   }
@@ -87,7 +87,7 @@ function signalAll(pids: Iterable<number>, signal: 'SIGTERM' | 'SIGKILL'): void 
     try {
       process.kill(pid, signal);
     } catch {
-      // It has ended meanwhile.
+      // It has already ended.
     }
   }
 }

@@ -29,8 +29,8 @@ export interface TrainGeneratorWithTrlResult extends TrlResult {
 }
 
 /**
- * Trains a generator as `trainGenerator` does, with the same settings on the same pairs, but by TRL under accelerate. Pairs
- * that the local engine would leave out are left out here too. Writes `adapter/`, `metrics.jsonl` and `manifest.json`.
+ * Trains a generator with the same settings and pairs as `trainGenerator`, but with TRL under accelerate. It skips the
+ * same pairs as the local engine. Writes `adapter/`, `metrics.jsonl` and `manifest.json`.
  * @throws as {@link trainWithTrl}; DataError if no pair is left
  */
 export async function trainGeneratorWithTrl(
@@ -53,9 +53,9 @@ export async function trainGeneratorWithTrl(
 }
 
 /**
- * Writes all that TRL needs for the same training, and starts nothing; TRL need not be installed here. Once the folder is back with
- * TRL's last checkpoint, {@link trainGeneratorWithTrl} on it reads the result back.
- * @throws as {@link trainGeneratorWithTrl}, but for what TRL itself does
+ * Writes everything that TRL needs for the same training, without starting it; TRL need not be installed here. When the
+ * folder is back with TRL's last checkpoint, {@link trainGeneratorWithTrl} imports the result from it.
+ * @throws as {@link trainGeneratorWithTrl}, except for faults of TRL itself
  */
 export async function prepareGeneratorForTrl(
   options: TrainGeneratorWithTrlOptions,
@@ -68,7 +68,7 @@ export async function prepareGeneratorForTrl(
   return { ...files, train, dev };
 }
 
-/** What TRL is asked for. @throws UsageError if all weights are to be trained */
+/** Builds the job for TRL. @throws UsageError if all weights are to be trained */
 export function trlJobOf(
   settings: GeneratorTrainingSettings,
   pairs: TrlJob['pairs'],
@@ -88,10 +88,12 @@ export function trlJobOf(
 
 function refuseFull({ full }: GeneratorTrainingSettings): void {
   if (!full) return;
-  throw new UsageError('full: only adapters are trained by TRL', { fix: 'Leave it out, or train it locally.' });
+  throw new UsageError('full: TRL is used to train adapters only', {
+    fix: 'Omit full, or train with the local engine.',
+  });
 }
 
-/** The pairs that can be learnt from, told by their tokens, as the local engine chooses them. */
+/** The pairs that can be trained on, judged by their tokens as the local engine does. */
 async function choosePairs(
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorWithTrlOptions,
@@ -115,7 +117,7 @@ async function writeManifest(
   settings: GeneratorTrainingSettings,
   { base: { name, fingerprint, source }, pairs, devPairs, engine, about, out }: TrainGeneratorWithTrlOptions,
 ): Promise<void> {
-  // A finished run that is read back was told of when it ended, unless it ended elsewhere.
+  // A finished run already has its manifest, unless it ended on another machine.
   if (installation === undefined && (await isThere(file))) return;
   const document = {
     stage: 'train generator',

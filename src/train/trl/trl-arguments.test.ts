@@ -6,7 +6,7 @@ import { type LoraSettings, loraShape } from '../generator/generator-step.ts';
 import { preferenceLossShape } from '../generator/preference-losses.ts';
 import { trainingSettingsSchema } from '../loop/training-settings.ts';
 import { accelerateConfig } from './accelerate-config.ts';
-import { NOT_TOLD, TRL_ARGUMENTS, trlArguments } from './trl-arguments.ts';
+import { NOT_PASSED, TRL_ARGUMENTS, trlArguments } from './trl-arguments.ts';
 import { exampleOrder, planTrl, type TrlJob } from './trl-plan.ts';
 import { parseTrlSettings } from './trl-settings.ts';
 import { toYaml } from './yaml.ts';
@@ -34,9 +34,9 @@ const job = (own: Partial<TrlJob> = {}): TrlJob => ({
 });
 const argumentsOf = (own: Partial<TrlJob> = {}) => trlArguments(planTrl(job(own), './base'));
 
-test('every setting of a training is told to TRL, or listed as not told', () => {
+test('every training setting is passed to TRL, or listed as not passed', () => {
   const shapes = [trainingSettingsSchema.shape, loraShape, preferenceLossShape];
-  const known = [...Object.keys(TRL_ARGUMENTS), ...Object.keys(NOT_TOLD)];
+  const known = [...Object.keys(TRL_ARGUMENTS), ...Object.keys(NOT_PASSED)];
   for (const name of shapes.flatMap((shape) => Object.keys(shape))) expect(known).toContain(name);
   expect(new Set(known).size).toBe(known.length);
 });
@@ -68,7 +68,7 @@ test("the page names TRL's name of every setting", async () => {
     const names = new Set(plans.flatMap((plan) => Object.keys(rule(plan))));
     return [name, [...names].map((told) => `\`${told}\``).join(', ')];
   });
-  rows.push(...Object.entries(NOT_TOLD).map(([name, why]): [string, string] => [name, `none: ${why}`]));
+  rows.push(...Object.entries(NOT_PASSED).map(([name, why]): [string, string] => [name, `none: ${why}`]));
   const page = await readFile(new URL('../../../docs/preference-training.md', import.meta.url), 'utf8');
   const section = page.split(/^## /m).find((text) => text.startsWith('Names in TRL'))!;
   const written = [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)].map(([, name, told]) => [name, told]);
@@ -99,7 +99,7 @@ test('SFT has the arguments of DPO that it knows, and no others', () => {
   }
 });
 
-test('shares, absent clipping and single target modules become what TRL understands', () => {
+test('fractions, absent clipping and single target modules become what TRL understands', () => {
   const told = argumentsOf({
     settings: { learningRate: 1, epochs: 2, batchSize: 16, warmupSteps: 0.3, lrScheduler: 'constant' },
     lora: { ...LORA, loraTargetModules: ['q_proj'] },
@@ -112,9 +112,9 @@ test('shares, absent clipping and single target modules become what TRL understa
 
 test.each([
   [
-    'a batch that cannot be dealt out',
+    'a batch that cannot be divided evenly',
     { engine: { perDeviceTrainBatchSize: 3 } },
-    /batchSize: 16 examples a step.*1 processes, 3 at/,
+    /batchSize: 16 examples per step.*1 processes, 3 at/,
   ],
   ['patience', { settings: { learningRate: 1, earlyStoppingPatience: 2 } }, /earlyStoppingPatience/],
   [
@@ -131,7 +131,7 @@ test.each([
   expect(() => argumentsOf(own)).toThrow(message);
 });
 
-test('examples stand in the order of every epoch', () => {
+test('examples are in the order of every epoch', () => {
   const settings = trainingSettingsSchema.parse({ learningRate: 1, epochs: 2, batchSize: 4 });
   const order = exampleOrder(10, settings);
   const whole = Array.from({ length: 10 }, (_, index) => index);
@@ -156,7 +156,7 @@ test.each([
   expect(accelerateConfig(parseTrlSettings(given))).toMatchObject(expected);
 });
 
-test('accelerate on machines: each knows its number and where the first one is', () => {
+test('accelerate on several machines: each has its rank and the address of the first one', () => {
   const settings = parseTrlSettings({ machines: 2, processes: 4, mainProcessIp: 'first', mainProcessPort: 4000 });
   const shared = { num_machines: 2, num_processes: 8, main_process_ip: 'first', main_process_port: 4000 };
   expect(accelerateConfig(settings, 0)).toMatchObject({ machine_rank: 0, ...shared });

@@ -5,19 +5,19 @@ import type { TrlPlan } from './trl-plan.ts';
 import { accumulationSteps } from './trl-settings.ts';
 import type { YamlValue } from './yaml.ts';
 
-/** Where things stand in the folder of a run, as TRL is told them: it is started in that folder. */
+/** Paths inside the folder of a run, in which TRL is started. */
 export const OUTPUT_FOLDER = 'output';
 export const DATA_FOLDER = 'data';
 
-/** Larger than any norm: TRL reports the norm of the gradients only where it may clip. */
+/** Larger than any norm: TRL reports the gradient norm only if clipping is on. */
 const NEVER_CLIP = 1e9;
 
-/** One of our settings as TRL's arguments; those of value undefined are left to TRL. */
+/** Turns one of our settings into TRL's arguments; undefined values keep TRL's defaults. */
 type Rule = (plan: TrlPlan) => Record<string, YamlValue | undefined>;
 
 /**
- * Every setting of a training, and what TRL is told of it (names of release 1.16: DPOConfig, SFTConfig, ModelConfig, and
- * Transformers' TrainingArguments). The only place where the two are matched.
+ * Every training setting, and the TRL arguments it becomes (names of release 1.16: DPOConfig, SFTConfig, ModelConfig,
+ * and Transformers' TrainingArguments). This is the only place that matches the two.
  */
 export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   // The model and its adapter.
@@ -31,9 +31,9 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   loraDropout: ({ lora }) => ({ lora_dropout: lora.loraDropout }),
   loraTargetModules: ({ lora }) => ({ lora_target_modules: targetModules(lora.loraTargetModules) }),
   useRslora: ({ lora }) => ({ use_rslora: lora.useRslora }),
-  // TRL's SFT has no such setting, and leaves dropout on.
+  // TRL's SFT lacks this setting and leaves dropout on.
   disableDropout: ({ method, disableDropout }) => (method === 'dpo' ? { disable_dropout: disableDropout } : {}),
-  // The examples, in the order that they are written in.
+  // The examples, in the order in which they are written.
   examples: () => ({ dataset_name: `./${DATA_FOLDER}`, train_sampling_strategy: 'sequential' }),
   maxLength: ({ maxLength }) => ({ max_length: maxLength }),
   method: ({ method }) => (method === 'sft' ? { completion_only_loss: true, packing: false } : {}),
@@ -50,7 +50,7 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   warmupSteps: ({ settings: { lrScheduler, warmupSteps: warmup }, steps }) => ({
     warmup_steps: warmupSteps({ kind: lrScheduler, warmup, steps }),
   }),
-  // Epochs, too, become steps: the file of examples holds them in the order of all epochs.
+  // Epochs also become steps: the example file holds the examples of all epochs in order.
   maxSteps: ({ steps }) => ({ max_steps: steps }),
   batchSize: ({ settings: { batchSize }, engine }) => ({
     per_device_train_batch_size: engine.perDeviceTrainBatchSize,
@@ -64,7 +64,7 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   seed: ({ settings }) => ({ seed: settings.seed }),
   // Evaluations and checkpoints.
   evalSteps: ({ dev, evalSteps }) => (dev > 0 ? { eval_strategy: 'steps', eval_steps: evalSteps } : {}),
-  // The best adapter is one of those that are saved, so that each is saved where it is evaluated.
+  // The best adapter must be a saved one, so a checkpoint is saved at each evaluation.
   saveSteps: ({ keepsBest, evalSteps, settings: { saveSteps } }) => ({
     ...{ save_strategy: 'steps', save_steps: keepsBest ? evalSteps : saveSteps, save_total_limit: 2 },
   }),
@@ -72,28 +72,28 @@ export const TRL_ARGUMENTS: Readonly<Record<string, Rule>> = {
   metricForBestModel: ({ dev, method, settings }) =>
     dev > 0 ? { metric_for_best_model: evaluated(settings.metricForBestModel, method) } : {},
   greaterIsBetter: ({ dev, settings }) => (dev > 0 ? { greater_is_better: settings.greaterIsBetter } : {}),
-  // How it is computed and told.
+  // Computation and logging.
   gradientCheckpointing: ({ engine }) => ({ gradient_checkpointing: engine.gradientCheckpointing }),
   hardware: ({ engine }) => ({ use_cpu: engine.hardware === 'cpu' }),
   log: () => ({ output_dir: OUTPUT_FOLDER, logging_steps: 1, disable_tqdm: true, report_to: 'none' }),
 };
 
-/** Settings that TRL is not told of, and why. */
-export const NOT_TOLD: Readonly<Record<string, string>> = {
-  epochs: 'told as maxSteps',
-  microBatchTokens: 'decides memory and speed alone; TRL goes by perDeviceTrainBatchSize',
-  packed: 'decides memory and speed alone',
+/** Settings that are not passed to TRL, and why. */
+export const NOT_PASSED: Readonly<Record<string, string>> = {
+  epochs: 'passed as maxSteps',
+  microBatchTokens: 'affects only memory and speed; TRL uses perDeviceTrainBatchSize',
+  packed: 'affects only memory and speed',
   earlyStoppingPatience: 'refused: the command line cannot stop early',
 };
 
 /**
- * The whole configuration of `trl dpo` or `trl sft`.
- * @throws UsageError for a setting that TRL's command line has not
+ * Builds the complete configuration of `trl dpo` or `trl sft`.
+ * @throws UsageError for a setting that TRL's command line lacks
  */
 export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
   if (plan.settings.earlyStoppingPatience !== undefined) {
     throw new UsageError("earlyStoppingPatience: TRL's command line cannot stop early", {
-      fix: 'Leave it out, or train with the local engine.',
+      fix: 'Omit earlyStoppingPatience, or train with the local engine.',
     });
   }
   const all: Record<string, YamlValue> = {};
@@ -103,7 +103,7 @@ export function trlArguments(plan: TrlPlan): Record<string, YamlValue> {
   return all;
 }
 
-/** TRL hands a single name to PEFT as a pattern of the module's whole name; two or more are names. */
+/** TRL passes a single name to PEFT as a pattern of the full module name; two or more are passed as names. */
 function targetModules(targets: readonly string[]): string[] {
   return targets.length === 1 ? [`(.*\\.)?${targets[0]!.replaceAll('.', '\\.')}`] : [...targets];
 }
@@ -111,5 +111,5 @@ function targetModules(targets: readonly string[]): string[] {
 function evaluated(metric: string, method: TrlPlan['method']): string {
   const name = logNameOf(metric, method);
   if (name !== undefined) return `eval_${name}`;
-  throw new UsageError(`metricForBestModel: TRL reports no ${JSON.stringify(metric)}`, { fix: 'Take loss.' });
+  throw new UsageError(`metricForBestModel: TRL does not report ${JSON.stringify(metric)}`, { fix: 'Use loss.' });
 }

@@ -88,7 +88,7 @@ beforeAll(async () => {
     [`${module}.lora_A.weight`, factor([4, 32])],
     [`${module}.lora_B.weight`, factor([32, 4])],
   ]);
-  // As PEFT writes it: with settings of its own beside ours.
+  // As PEFT writes it: with its own settings in addition to ours.
   await writeAdapter(adapter, { config: { ...loraConfig(LORA, '/elsewhere'), peft_version: '0.21.2' }, tensors });
 });
 afterAll(() => rm(home, { recursive: true }));
@@ -164,7 +164,7 @@ describe('a run', () => {
     expect((await readMetrics(folder)).length).toBe(8);
   });
 
-  test('goes on only with the same settings and pairs', async () => {
+  test('resumes only with the same settings and pairs', async () => {
     await run();
     const other = { ...job().settings, learningRate: 1e-3 };
     await expect(run({}, {}, job({ settings: other }))).rejects.toThrow(/settings.learningRate: 0.002, now 0.001/);
@@ -175,14 +175,14 @@ describe('a run', () => {
     await expect(run()).rejects.toThrow(/engine: local, now trl/);
   });
 
-  test('leaves nothing alive when it is stopped, and then goes on behind the last whole checkpoint', async () => {
+  test('leaves no process behind when it is stopped, and then resumes from the last complete checkpoint', async () => {
     const stop = new AbortController();
     const stopped = failureOf(run({ FAKE_MODE: 'hang' }, { signal: stop.signal }));
     const worker = await numberIn(join(folder, 'worker'));
     stop.abort();
     const error = await stopped;
     expect(error).toBeInstanceOf(AbortedError);
-    expect(error.message).toMatch(/stopped after step 3 of 6, the last saved one being 3/);
+    expect(error.message).toMatch(/stopped after step 3 of 6; the last checkpoint is of step 3/);
     expect(await processMark(worker)).toBeUndefined();
 
     const result = await run();
@@ -192,7 +192,7 @@ describe('a run', () => {
     expect((await readMetrics(folder)).map(({ step }) => step)).toEqual([1, 2, 3, 3, 4, 5, 6, 6]);
   });
 
-  test('ends what a killed one has left behind', async () => {
+  test('ends the processes that a killed one left behind', async () => {
     const left = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
     const exit = once(left, 'exit');
     await mkdir(folder);
@@ -201,7 +201,7 @@ describe('a run', () => {
     expect((await exit)[1]).toBe('SIGTERM');
   });
 
-  test('that fails says what Python said, and what helps', async () => {
+  test('that fails reports the error of Python and a fix', async () => {
     const error = await failureOf(run({ FAKE_MODE: 'fail' }));
     expect(error).toBeInstanceOf(ResourceError);
     expect(error.message).toMatch(/TRL ended with code 1: \[rank1\]: torch.OutOfMemoryError: CUDA out of memory/);
@@ -209,7 +209,7 @@ describe('a run', () => {
     expect(await readFile(join(folder, 'trl.log'), 'utf8')).toContain('Traceback');
   });
 
-  test('whose loss is no number is stopped', async () => {
+  test('whose loss is not a number is stopped', async () => {
     const error = await failureOf(run({ FAKE_MODE: 'diverge' }));
     expect(error).toBeInstanceOf(DivergedError);
     expect(error).toMatchObject({ step: 2 });
@@ -218,7 +218,7 @@ describe('a run', () => {
   });
 });
 
-/** Waits for a program to say its number in a file. */
+/** Waits for a program to write its id into a file. */
 async function numberIn(file: string): Promise<number> {
   for (;;) {
     const text = await readFile(file, 'utf8').catch(() => '');
@@ -241,13 +241,13 @@ describe('a generator', () => {
       ...{ settings, ...more },
     });
 
-  test('is trained on the pairs that the local engine would take, and a manifest says how', async () => {
+  test('is trained on the pairs that the local engine would use, and the manifest says how', async () => {
     const warnings: string[] = [];
     const steps: number[] = [];
     const result = await trained({ warn: (line) => warnings.push(line), onStep: ({ step }) => steps.push(step) });
     expect(steps).toEqual([1, 2, 3, 4, 5, 6]);
     expect(result).toMatchObject({ steps: 6, step: 6, train: { pairs: 6 }, dev: { pairs: 2 } });
-    expect(warnings.join()).toMatch(/1 train pairs are left out \(prompt too long: 1\)/);
+    expect(warnings.join()).toMatch(/1 train pairs are skipped \(prompt too long: 1\)/);
     expect(warnings.join()).toMatch(/chosen answers are longer than rejected ones/);
     expect(await readFile(join(folder, 'data', 'train.jsonl'), 'utf8')).not.toContain('long');
     expect(JSON.parse(await readFile(result.manifestFile, 'utf8'))).toMatchObject({
@@ -256,8 +256,10 @@ describe('a generator', () => {
     });
   });
 
-  test('of which all weights are to be trained is refused', async () => {
-    await expect(trained({ settings: { ...settings, full: true } })).rejects.toThrow(/full: only adapters/);
+  test('is refused if all weights are to be trained', async () => {
+    await expect(trained({ settings: { ...settings, full: true } })).rejects.toThrow(
+      /full: TRL is used to train adapters only/,
+    );
   });
 });
 
@@ -298,7 +300,7 @@ describe('a generator that is trained elsewhere', () => {
     );
   });
 
-  test('is taken over when the folder is back, and its manifest is written', async () => {
+  test('is imported when the folder is back, and its manifest is written', async () => {
     await trainGeneratorWithTrl({ ...options(), environment: environment() });
     await rm(join(folder, 'manifest.json'));
     await rm(join(folder, 'adapter'), { recursive: true });
@@ -310,7 +312,7 @@ describe('a generator that is trained elsewhere', () => {
 });
 
 describe('the files', () => {
-  test('hold no path but the model, and one line starts each machine', async () => {
+  test('hold no path except that of the model, and one command starts each machine', async () => {
     const engine = { machines: 2, processes: 8, mainProcessIp: 'first', zero2: true, perDeviceTrainBatchSize: 1 };
     const settings = { ...job().settings, batchSize: 16 };
     const files = await prepareTrl(job({ engine, settings }), { folder });
@@ -365,7 +367,7 @@ describe('the installation', () => {
     findTrl({ environment: { ...environment(), ...own }, deepspeed });
   const versions = (own: object) => ({ FAKE_VERSIONS: JSON.stringify({ ...VERSIONS, ...own }) });
 
-  test('is that of LLM_QE_PYTHON, or else the Python beside trl on the PATH', async () => {
+  test('is that of LLM_QE_PYTHON, or else the Python next to trl on the PATH', async () => {
     expect(await find({})).toEqual({ python, versions: expect.objectContaining({ trl: '1.16.0' }) });
     await writeFile(join(home, 'bin', 'trl'), '');
     await chmod(join(home, 'bin', 'trl'), 0o755);
@@ -378,10 +380,10 @@ describe('the installation', () => {
   test.each([
     ['is nowhere', { LLM_QE_PYTHON: undefined, PATH: '' }, /not installed/, /Run python3 -m pip install "trl\[peft\]/],
     ['lacks PEFT', versions({ peft: null }), /peft is missing/, /python -m pip install "trl\[peft\]>=1\.16,<2"$/],
-    ['is old', versions({ trl: '1.9.2' }), /trl is 1\.9\.2, and 1\.16 or newer, below 2/, /pip install/],
+    ['is old', versions({ trl: '1.9.2' }), /trl is 1\.9\.2, but a version from 1\.16 to below 2/, /pip install/],
     ['is too new', versions({ trl: '2.0.0' }), /trl is 2\.0\.0/, /pip install/],
-    ['does not run', { LLM_QE_PYTHON: '/nowhere/python' }, /\/nowhere\/python: this Python does not run/, /Python/],
-    ['says nonsense', { FAKE_VERSIONS: 'hello' }, /does not run/, /Python/],
+    ['does not run', { LLM_QE_PYTHON: '/nowhere/python' }, /\/nowhere\/python: this Python could not be run/, /Python/],
+    ['says nonsense', { FAKE_VERSIONS: 'hello' }, /could not be run/, /Python/],
   ])('that %s is an error that says what to do', async (_, own, message, fix) => {
     const error = await failureOf(find(own));
     expect(error).toBeInstanceOf(ResourceError);
@@ -389,7 +391,7 @@ describe('the installation', () => {
     expect(error.fix).toMatch(fix);
   });
 
-  test('needs DeepSpeed where that is asked for; releases of torch style are understood', async () => {
+  test('needs DeepSpeed if it is requested; version suffixes as of torch are understood', async () => {
     const error = await failureOf(find({}, true));
     expect(error.message).toMatch(/deepspeed is missing/);
     expect(error.fix).toMatch(/"trl\[peft,deepspeed\]>=1\.16,<2"/);

@@ -30,37 +30,37 @@ import { CACHE_FOLDER, endLeftOver, runTrl } from './trl-process.ts';
 import { parseTrlSettings } from './trl-settings.ts';
 
 export interface TrlOptions {
-  /** Takes all files of the run. A run that was cut off goes on in its folder. */
+  /** Receives all files of the run. An interrupted run resumes in its folder. */
   folder: string;
-  /** Where TRL is looked for; default: the process's own. */
+  /** Environment in which TRL is searched; default: that of this process. */
   environment?: NodeJS.ProcessEnv | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Told the lines to start on the other machines, in the folder of the run, once this one waits for them. */
+  /** Receives the commands to run on the other machines, in the run's folder, once this machine waits for them. */
   onCommands?: ((commands: readonly string[]) => void) | undefined;
-  /** Told each step's figures, rounded to four digits. */
+  /** Receives the metrics of each step, rounded to four digits. */
   onStep?: ((record: MetricsRecord) => void) | undefined;
   onEvaluation?: ((record: MetricsRecord) => void) | undefined;
 }
 
 export interface TrlResult {
   steps: number;
-  /** The adapter in PEFT's layout, as the local engine writes it. */
+  /** Folder of the adapter in PEFT's layout, as the local engine writes it. */
   adapter: string;
-  /** The step whose adapter it is. */
+  /** The step that produced the adapter. */
   step: number;
   /** The best evaluation; undefined if there was none. */
   best: { step: number; metric: string; value: number } | undefined;
   metricsFile: string;
-  /** Undefined if the run was finished before. */
+  /** Undefined if the run had already finished. */
   installation: TrlInstallation | undefined;
 }
 
 export interface TrlFiles {
   folder: string;
-  /** The line to type in that folder on each machine, the first machine's first. */
+  /** The command to run in that folder on each machine, starting with the first machine. */
   commands: string[];
-  /** A shell script that does the same on a machine without this program, and goes on behind the last checkpoint. */
+  /** A shell script that does the same on a machine without this program, resuming from the last checkpoint. */
   script: string;
   plan: TrlPlan;
 }
@@ -69,14 +69,14 @@ const BASE_FOLDER = 'base';
 export const ADAPTER_FOLDER = 'adapter';
 
 /**
- * Trains a LoRA adapter with TRL under accelerate, on as many GPUs and machines as the job says. This process starts the
- * first machine's part and follows it; the other machines run the commands that {@link TrlOptions.onCommands} is told, over
- * a shared folder.
+ * Trains a LoRA adapter with TRL under accelerate, on the GPUs and machines of the job. This process starts and follows
+ * the part of the first machine. The other machines run the commands passed to {@link TrlOptions.onCommands} in a
+ * shared folder.
  *
- * A run that was cut off goes on behind TRL's last checkpoint; a finished one is only read back. TRL draws the adapter's
- * first values itself, so that a run equals the local engine's only where that one begins with the same ones.
- * @throws ResourceError if TRL is not installed or fails; UsageError for settings that TRL has not or a folder of another
- * run; ModelError for a base that TRL cannot train, or an adapter that does not come out right; DivergedError; AbortedError
+ * An interrupted run resumes from TRL's last checkpoint; a finished run is only read back. TRL draws the adapter's
+ * initial values itself, so results equal the local engine's only if that engine starts from the same values.
+ * @throws ResourceError if TRL is not installed or fails; UsageError for settings that TRL lacks or a folder of another
+ * run; ModelError for a base that TRL cannot train, or a faulty adapter; DivergedError; AbortedError
  */
 export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   const { folder, signal, progress } = options;
@@ -86,7 +86,7 @@ export async function trainWithTrl(job: TrlJob, options: TrlOptions): Promise<Tr
   return withFileLock(join(folder, '.lock'), () => train(job, options), { what, signal, progress });
 }
 
-/** Writes all files of a run and starts nothing. @throws as {@link trainWithTrl} */
+/** Writes all files of a run without starting it. @throws as {@link trainWithTrl} */
 export async function prepareTrl(
   job: TrlJob,
   { folder, signal, progress }: Pick<TrlOptions, 'folder' | 'signal' | 'progress'>,
@@ -116,7 +116,7 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   if (last === undefined || last.state.step < plan.steps) {
     throw new ModelError(`TRL ended after step ${last?.state.step ?? 0} of ${plan.steps}`, {
       file: join(folder, OUTPUT_FOLDER),
-      fix: 'Read trl.log beside it, and run the same command again.',
+      fix: 'Read trl.log in the same folder, then run the same command again.',
     });
   }
   return importResult(job, options, last.state, installation);
@@ -132,7 +132,7 @@ async function runAndFollow(
   const { folder, environment, signal, progress = SILENT } = options;
   const start = found?.state.step ?? 0;
   const metrics = await TrlMetrics.open(folder, plan, examples, start);
-  const bar = progress.task(start === 0 ? 'training' : `training on from step ${start}`, plan.steps - start, 'steps');
+  const bar = progress.task(start === 0 ? 'training' : `training from step ${start}`, plan.steps - start, 'steps');
   try {
     const resumeFrom = found && `${OUTPUT_FOLDER}/${found.name}`;
     const onFigures = async (figures: Parameters<TrlMetrics['append']>[0]) =>
@@ -141,9 +141,12 @@ async function runAndFollow(
   } catch (error) {
     if (!isAbort(error)) throw error;
     const saved = (await lastCheckpoint(folder))?.state.step ?? 0;
-    throw new AbortedError(`stopped after step ${metrics.step} of ${plan.steps}, the last saved one being ${saved}`, {
-      file: folder,
-    });
+    throw new AbortedError(
+      `stopped after step ${metrics.step} of ${plan.steps}; the last checkpoint is of step ${saved}`,
+      {
+        file: folder,
+      },
+    );
   } finally {
     bar.done();
     await metrics.close();
@@ -160,7 +163,7 @@ function tell(record: MetricsRecord, bar: ProgressTask, { onStep, onEvaluation }
   onStep?.(record);
 }
 
-/** Reads the finished run back: exact figures, and the adapter under our own settings. */
+/** Imports a finished run: exact metrics, and the adapter under our own settings. */
 async function importResult(
   job: TrlJob,
   { folder }: TrlOptions,
@@ -172,7 +175,7 @@ async function importResult(
   await metrics.settle(state).finally(() => metrics.close());
   const best = plan.dev === 0 ? undefined : state.best;
   const step = plan.keepsBest && best !== undefined ? best.step : state.step;
-  // A checkpoint is known to be whole, which what stands beside the checkpoints is not.
+  // A checkpoint is known to be complete; the adapter next to the checkpoints may not be.
   const checkpoint = join(folder, OUTPUT_FOLDER, `checkpoint-${step}`);
   const adapter = join(folder, ADAPTER_FOLDER);
   const { tensors } = await readAdapter(checkpoint);
@@ -185,7 +188,7 @@ async function importResult(
   };
 }
 
-/** Refuses a folder in which another job was begun. */
+/** Refuses a folder in which another job was started. */
 async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
   const file = join(folder, TRL_JOB_FILE);
   const identity = identityOf(job);
@@ -197,7 +200,7 @@ async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
   await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
-/** All that decides the outcome. */
+/** Everything that determines the result. */
 function identityOf(job: TrlJob): Record<string, unknown> {
   const { settings, engine, loss, lora, method, maxLength, disableDropout, keepsBest } = planTrl(job, '');
   const { mainProcessIp: _address, mainProcessPort: _port, ...computed } = engine;
@@ -221,7 +224,7 @@ function identityOf(job: TrlJob): Record<string, unknown> {
   };
 }
 
-/** The base as a Transformers folder; one is made of a GGUF file. @throws ModelError */
+/** Returns the base as a Transformers folder; a GGUF file is converted into one. @throws ModelError */
 async function modelFolder(
   { base, engine }: TrlJob,
   { folder, signal, progress }: Pick<TrlOptions, 'folder' | 'signal' | 'progress'>,
@@ -243,11 +246,11 @@ async function checkFolder(path: string): Promise<void> {
   if (missing.length > 0) {
     throw new ModelError(`lacks ${missing.join(' and ')}, which TRL reads`, {
       file: path,
-      fix: 'Take a whole folder of a model for Transformers: `llm-qe models export --to safetensors` makes one.',
+      fix: 'Use a complete model folder for Transformers; `llm-qe models export --to safetensors` writes one.',
     });
   }
   if ((await loadChatTemplate(path)) !== undefined) return;
-  throw new ModelError('has no chat template', { file: path, fix: 'Take a model that was taught to chat.' });
+  throw new ModelError('has no chat template', { file: path, fix: 'Use a model that was trained to chat.' });
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -262,7 +265,10 @@ interface FoundCheckpoint {
   state: TrainerState;
 }
 
-/** The newest whole checkpoint. The trainer writes the state last; what lacks it was cut off, and is removed. */
+/**
+ * The newest complete checkpoint. The trainer writes the state last, so a checkpoint without it is incomplete and is
+ * removed.
+ */
 async function lastCheckpoint(folder: string): Promise<FoundCheckpoint | undefined> {
   const output = join(folder, OUTPUT_FOLDER);
   const names = (await readdir(output).catch((): string[] => [])).filter((name) => /^checkpoint-\d+$/.test(name));

@@ -11,8 +11,9 @@ const CONFIG_FILE = 'trl.yaml';
 export const SCRIPT_FILE = 'train.sh';
 
 /**
- * Writes what TRL's command line reads, into the folder of a run: the examples (`data/train.jsonl`, `data/test.jsonl`),
- * `trl.yaml`, `accelerate-<machine>.yaml` for each machine, and `train.sh`, which starts a machine's part. Paths inside the folder are relative to it.
+ * Writes the input of TRL's command line into the folder of a run: the examples (`data/train.jsonl`,
+ * `data/test.jsonl`), `trl.yaml`, `accelerate-<machine>.yaml` for each machine, and `train.sh`, which starts the part
+ * of one machine. Paths in these files are relative to the folder.
  * @throws UsageError, ResourceError
  */
 export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan): Promise<void> {
@@ -31,11 +32,11 @@ export async function writeTrlFiles(folder: string, job: TrlJob, plan: TrlPlan):
   await writeDurably(join(folder, SCRIPT_FILE), scriptOf(job.method));
 }
 
-/** What a cluster runs that has TRL and not this program. */
+/** The script for a cluster that has TRL but not this program. */
 function scriptOf(method: TrlJob['method']): string {
   return `#!/bin/sh
-# Trains with TRL where the trl command is: sh ${SCRIPT_FILE} [NUMBER OF THE MACHINE, FROM 0]
-# MODEL=FOLDER_OR_NAME names the base if it lies elsewhere than ${CONFIG_FILE} says. A run that was cut off goes on.
+# Trains with TRL; needs the trl command: sh ${SCRIPT_FILE} [INDEX OF THE MACHINE, FROM 0]
+# Set MODEL=FOLDER_OR_NAME if the base is not where ${CONFIG_FILE} says. An interrupted run resumes.
 cd "$(dirname "$0")" || exit 1
 last=$(ls -d ${OUTPUT_FOLDER}/checkpoint-* 2>/dev/null | sort -t - -k 2 -n | tail -n 1)
 exec trl ${method} --config ${CONFIG_FILE} --accelerate_config "accelerate-\${1:-0}.yaml" \
@@ -43,7 +44,7 @@ exec trl ${method} --config ${CONFIG_FILE} --accelerate_config "accelerate-\${1:
 `;
 }
 
-/** A file that is there is whole, and TRL knows it again by its time: it is left as it is. */
+/** An existing file is complete. It is left unchanged because TRL recognises it by its modification time. */
 async function writeExamples(file: string, pairs: readonly PairRecord[], method: TrlJob['method']): Promise<void> {
   if (await isThere(file)) return;
   await writeJsonl(
@@ -52,7 +53,7 @@ async function writeExamples(file: string, pairs: readonly PairRecord[], method:
   );
 }
 
-/** A pair as TRL's trainers read it: the columns that they know, and no others. */
+/** A pair in the columns that TRL's trainers know, and no others. */
 function toExample({ prompt, chosen, rejected }: PairRecord, method: TrlJob['method']) {
   return method === 'dpo' ? { prompt, chosen, rejected } : { prompt, completion: chosen };
 }
@@ -61,12 +62,12 @@ function accelerateFile(rank: number): string {
   return `accelerate-${rank}.yaml`;
 }
 
-/** What follows `trl` on the command line, in the folder of the run. @param rank number of the machine, from 0 */
+/** The words after `trl` on the command line, in the folder of the run. @param rank index of the machine, from 0 */
 export function trlWords(method: TrlJob['method'], rank = 0): string[] {
   return [method, '--config', CONFIG_FILE, '--accelerate_config', accelerateFile(rank)];
 }
 
-/** The line to type in the folder of the run on each machine, the first machine's first. */
+/** The command to run in the folder of the run on each machine, starting with the first machine. */
 export function trlCommands({ method, engine }: TrlPlan): string[] {
   return Array.from({ length: engine.machines }, (_, rank) => ['trl', ...trlWords(method, rank)].join(' '));
 }

@@ -5,14 +5,14 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { ResourceError } from '../../system/index.ts';
 
-/** A Python that has TRL. */
+/** A Python installation with TRL. */
 export interface TrlInstallation {
-  /** The interpreter's file. */
+  /** Path of the interpreter. */
   python: string;
   versions: Record<string, string>;
 }
 
-/** Oldest releases whose arguments are those of our table, and the first that may have others. */
+/** The oldest release whose arguments match our table, and the first that may differ. */
 const NEEDED: Readonly<Record<string, readonly [from: string, below: string]>> = {
   trl: ['1.16', '2'],
   peft: ['0.13', '1'],
@@ -21,7 +21,7 @@ const NEEDED: Readonly<Record<string, readonly [from: string, below: string]>> =
   deepspeed: ['0.18.6', '1'],
 };
 
-/** The variable that names the interpreter. */
+/** The environment variable that names the interpreter. */
 export const PYTHON_VARIABLE = 'LLM_QE_PYTHON';
 
 const PROBE_SECONDS = 60;
@@ -36,8 +36,8 @@ print(json.dumps({name: version(name) for name in ${JSON.stringify(Object.keys(N
 `;
 
 /**
- * Finds TRL: in the Python that LLM_QE_PYTHON names, or else in the one that stands beside the first `trl` on the PATH.
- * @throws ResourceError if it is missing, or too old or too new; its fix is the line that installs it
+ * Finds TRL in the Python that LLM_QE_PYTHON names, or else in the one next to the first `trl` on the PATH.
+ * @throws ResourceError if it is missing, too old or too new; the fix is the command that installs it
  */
 export async function findTrl({
   deepspeed = false,
@@ -73,7 +73,7 @@ function quoted(word: string): string {
   return /^[\w./:\\-]+$/.test(word) ? word : JSON.stringify(word);
 }
 
-/** The interpreter of the virtual environment, say, that the first `trl` on the PATH belongs to. */
+/** The interpreter of the environment (such as a virtual one) that the first `trl` on the PATH belongs to. */
 async function pythonBesideTrl(environment: NodeJS.ProcessEnv): Promise<string | undefined> {
   const suffix = process.platform === 'win32' ? '.exe' : '';
   for (const folder of (environment.PATH ?? '').split(delimiter).filter((one) => one !== '')) {
@@ -109,9 +109,9 @@ async function probe(
     return versionsSchema.parse(JSON.parse(stdout));
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    throw new ResourceError('this Python does not run', {
+    throw new ResourceError('this Python could not be run', {
       file: python,
-      fix: `Set ${PYTHON_VARIABLE} to the file of a Python of version 3.10 or newer.`,
+      fix: `Set ${PYTHON_VARIABLE} to the path of a Python interpreter, version 3.10 or newer.`,
       cause,
     });
   }
@@ -124,10 +124,10 @@ function installed(versions: Record<string, string | null>): Record<string, stri
 function faultOf(name: string, version: string | null | undefined, [from, below]: readonly [string, string]): string[] {
   if (version == null) return [`${name} is missing`];
   if (compareVersions(version, from) >= 0 && compareVersions(version, below) < 0) return [];
-  return [`${name} is ${version}, and ${from} or newer, below ${below}, is needed`];
+  return [`${name} is ${version}, but a version from ${from} to below ${below} is required`];
 }
 
-/** By their numbers; what follows them (`rc1`, `.dev0`, `+cpu`) does not count. */
+/** Compares by numbers; suffixes (`rc1`, `.dev0`, `+cpu`) are ignored. */
 function compareVersions(a: string, b: string): number {
   const [left, right] = [a, b].map((text) => (text.match(/^\d+(\.\d+)*/)?.[0] ?? '0').split('.').map(Number));
   for (let index = 0; index < Math.max(left!.length, right!.length); index++) {

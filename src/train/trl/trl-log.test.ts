@@ -9,7 +9,7 @@ const recorded = (name: string) => readFile(new URL(`../goldens/trl/${name}`, im
 
 const lines = (await recorded('printed.txt')).split('\n');
 
-test('the figures are found among all that is printed', () => {
+test('the metrics are found in the output', () => {
   const found = lines.map(parseLogLine).filter((figures) => figures !== undefined);
   expect(found.map(({ split }) => split)).toEqual([
     ...['train', 'train', 'train', 'dev'],
@@ -37,7 +37,7 @@ test.each([
   expect(parseLogLine(line)).toBeUndefined();
 });
 
-test('numbers stand with quotes or without; what is no number is null', () => {
+test('numbers may be quoted or not; other values are null', () => {
   const read = (line: string) => parseLogLine(line)?.values;
   expect(read("  {'loss': 0.5, 'grad_norm': nan, 'learning_rate': '2e-05', 'epoch': 1.0}\r")).toEqual({
     ...{ loss: 0.5, gradientNorm: null, learningRate: 2e-5 },
@@ -47,7 +47,7 @@ test('numbers stand with quotes or without; what is no number is null', () => {
   });
 });
 
-test('a checkpoint tells the same in full precision', async () => {
+test('a checkpoint holds the same in full precision', async () => {
   const state = await parseTrainerState(await recorded('state-6.json'), 'state');
   const printed = lines.map(parseLogLine).filter((figures) => figures !== undefined);
   expect(state.step).toBe(6);
@@ -66,7 +66,7 @@ test('a checkpoint tells the same in full precision', async () => {
   }
 });
 
-test("Python's NaN is null; what is no state is refused with its file", async () => {
+test("Python's NaN is null; a file that is not a state is refused by name", async () => {
   const text =
     '{"global_step": 1, "log_history": [{"loss": NaN, "grad_norm": -Infinity, "step": 1, "note": "x: NaN"}]}';
   expect(parseTrainerState(text, 'state.json').history[0]!.values).toEqual({ loss: null, gradientNorm: null });
@@ -77,7 +77,7 @@ test("Python's NaN is null; what is no state is refused with its file", async ()
   await expect(readTrainerState(fileURLToPath(new URL('none', import.meta.url)))).rejects.toThrow(DataError);
 });
 
-test('names of figures go both ways', () => {
+test('names of metrics are mapped in both directions', () => {
   expect(logNameOf('margin', 'dpo')).toBe('rewards/margins');
   expect(logNameOf('margin', 'sft')).toBeUndefined();
   expect(logNameOf('loss', 'sft')).toBe('loss');

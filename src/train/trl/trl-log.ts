@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError, systemFault } from '../../system/index.ts';
 
-/** TRL's names of figures, and those of our metrics.jsonl. */
+/** TRL's names of metrics, and those of our metrics.jsonl. */
 const SHARED_NAMES = {
   loss: 'loss',
   grad_norm: 'gradientNorm',
@@ -12,7 +12,7 @@ const SHARED_NAMES = {
   mean_token_accuracy: 'tokenAccuracy',
 } as const;
 
-/** Those that only DPO has. */
+/** Metrics of DPO only. */
 const DPO_NAMES = {
   'rewards/chosen': 'rewardChosen',
   'rewards/rejected': 'rewardRejected',
@@ -26,30 +26,30 @@ const DPO_NAMES = {
 
 export const LOG_NAMES: Readonly<Record<string, string>> = { ...SHARED_NAMES, ...DPO_NAMES };
 
-/** Tokens since the run began; ours count those of one step. */
+/** Tokens since the start of the run; our metric counts those of one step. */
 const TOKENS_SO_FAR = 'num_tokens';
 
-/** What TRL calls one of our figures; undefined if it has none of the kind. */
+/** TRL's name of one of our metrics; undefined if TRL lacks it. */
 export function logNameOf(ours: string, method: 'dpo' | 'sft'): string | undefined {
   const names = method === 'dpo' ? LOG_NAMES : SHARED_NAMES;
   return Object.entries(names).find(([, name]) => name === ours)?.[0];
 }
 
-/** Figures that TRL reports of one step or one evaluation, under our names. */
+/** The metrics that TRL reports for a step or an evaluation, under our names. */
 export interface LoggedFigures {
   split: 'train' | 'dev';
-  /** A figure that is no number is null. */
+  /** A value that is not a number is null. */
   values: Record<string, number | null>;
-  /** Since the run began; undefined if it is not told, or rounded. */
+  /** Tokens since the start of the run; undefined if missing or rounded. */
   tokensSoFar: number | undefined;
 }
 
-/** `'name': 'value'` or `'name': value`, as Python writes a dictionary of texts and numbers. */
+/** `'name': 'value'` or `'name': value`, as Python writes a dictionary of strings and numbers. */
 const ENTRY = /'([^'\\]+)': (?:'([^'\\]*)'|([^',{}\s]+))/g;
 
 /**
- * Reads a line that the trainer printed: a Python dictionary of figures, rounded to four digits. Undefined for any other
- * line, and for one that is damaged.
+ * Parses a line printed by the trainer: a Python dictionary of metrics, rounded to four digits. Returns undefined for
+ * any other line and for a damaged one.
  */
 export function parseLogLine(line: string): LoggedFigures | undefined {
   const text = line.trim();
@@ -67,7 +67,7 @@ function number(text: string): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-/** Undefined where these are figures of neither a step nor an evaluation (such as the summary at the end). */
+/** Undefined if these are not the metrics of a step or an evaluation (such as the summary at the end). */
 function figuresOf(raw: Readonly<Record<string, number | null>>): LoggedFigures | undefined {
   const isTrain = Object.hasOwn(raw, 'loss');
   if (!isTrain && !Object.hasOwn(raw, 'eval_loss')) return undefined;
@@ -87,7 +87,7 @@ const stateSchema = z.object({
   log_history: z.array(z.looseObject({ step: z.number().int().nonnegative() })),
 });
 
-/** What `trainer_state.json` of a checkpoint tells, in full precision. */
+/** The content of a checkpoint's `trainer_state.json`, in full precision. */
 export interface TrainerState {
   step: number;
   best: { step: number; value: number } | undefined;
@@ -96,7 +96,7 @@ export interface TrainerState {
 
 const STATE_FILE = 'trainer_state.json';
 
-/** Reads the state of a checkpoint. @throws DataError if it is missing or broken */
+/** Reads the state of a checkpoint. @throws DataError if it is missing or damaged */
 export async function readTrainerState(checkpoint: string): Promise<TrainerState> {
   const file = join(checkpoint, STATE_FILE);
   const text = await readFile(file, 'utf8').catch((error) => {
@@ -118,9 +118,9 @@ export function parseTrainerState(text: string, file: string): TrainerState {
       }),
     };
   } catch (cause) {
-    throw new DataError('is not the state of a trainer of Transformers', {
+    throw new DataError('is not a trainer state of Transformers', {
       file,
-      fix: 'Remove this checkpoint; the run then goes on behind the one before.',
+      fix: 'Remove this checkpoint. The run then resumes from the previous one.',
       cause,
     });
   }
@@ -130,7 +130,7 @@ function bestOf({ best_global_step: step, best_metric: value }: z.output<typeof 
   return typeof step === 'number' && typeof value === 'number' ? { step, value } : undefined;
 }
 
-/** Python writes what is no number as NaN or Infinity, which JSON has not. */
+/** Python writes NaN and Infinity, which JSON lacks. */
 function withoutNaN(text: string): string {
   return text.replace(/(:\s*)-?(?:NaN|Infinity)(?=\s*[,}\]])/g, '$1null');
 }

@@ -5,13 +5,13 @@ import type { LoggedFigures, TrainerState } from './trl-log.ts';
 import type { TrlPlan } from './trl-plan.ts';
 
 /**
- * The figures of a run by TRL in our own `metrics.jsonl`. While it runs they are those it prints, of four digits;
- * {@link settle} puts in what a checkpoint holds in full.
+ * The metrics of a TRL run in our own `metrics.jsonl`. During the run they are the printed ones, of four digits; {@link
+ * settle} replaces them with the exact ones of a checkpoint.
  */
 export class TrlMetrics {
   readonly #folder: string;
   readonly #plan: TrlPlan;
-  /** Examples of one pass. */
+  /** Examples per epoch. */
   readonly #examples: number;
   #log: MetricsLog;
   #step: number;
@@ -25,8 +25,8 @@ export class TrlMetrics {
   }
 
   /**
-   * Opens the figures behind a checkpoint: those of later steps are cut.
-   * @param step of that checkpoint; 0 if there is none
+   * Opens the metrics of a run that resumes from a checkpoint; those of later steps are removed.
+   * @param step step of that checkpoint; 0 if there is none
    * @throws DataError, ResourceError
    */
   static async open(folder: string, plan: TrlPlan, examples: number, step: number): Promise<TrlMetrics> {
@@ -34,12 +34,12 @@ export class TrlMetrics {
     return new TrlMetrics(folder, plan, examples, log, step);
   }
 
-  /** Steps told of so far. */
+  /** Number of steps reported so far. */
   get step(): number {
     return this.#step;
   }
 
-  /** Takes in what was printed of a step or an evaluation. @throws DivergedError if a loss is no number */
+  /** Appends the printed metrics of a step or an evaluation. @throws DivergedError if a loss is not a number */
   async append(figures: LoggedFigures): Promise<MetricsRecord> {
     if (figures.split === 'train') this.#step++;
     const record = this.#record(this.#step, figures);
@@ -51,7 +51,7 @@ export class TrlMetrics {
     return record;
   }
 
-  /** Replaces what was printed by what a checkpoint tells in full precision. */
+  /** Replaces the printed metrics with those of a checkpoint in full precision. */
   async settle({ history }: TrainerState): Promise<void> {
     await this.#log.close();
     const known = new Map((await readMetrics(this.#folder)).map((record) => [keyOf(record), record]));
@@ -81,7 +81,7 @@ export class TrlMetrics {
   #record(step: number, { split, values }: LoggedFigures): MetricsRecord {
     const { method, settings } = this.#plan;
     const { loss } = values;
-    // As the local engine has it: SFT's loss is the mean of -ln p over the tokens.
+    // As in the local engine: the loss of SFT is the mean of -ln p over the tokens.
     const more = method === 'sft' && loss !== undefined ? { logProbability: loss === null ? null : -loss } : {};
     return {
       ...{ time: Date.now(), step, split },

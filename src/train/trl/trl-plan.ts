@@ -7,34 +7,34 @@ import { BatchPlan, totalSteps } from '../loop/batches.ts';
 import { parseTrainingSettings, type TrainingSettings, type TrainingSettingsInput } from '../loop/training-settings.ts';
 import { accumulationSteps, parseTrlSettings, type TrlSettings, type TrlSettingsInput } from './trl-settings.ts';
 
-/** What is to be trained by TRL. */
+/** A training job for TRL. */
 export interface TrlJob {
   /** `dpo` learns from pairs, `sft` from their chosen sides alone. */
   method: 'dpo' | 'sft';
-  /** A chat model: a Transformers folder, or a GGUF file of the Llama family, of which a folder is made. */
+  /** A chat model: a Transformers folder, or a GGUF file of the Llama family, which is converted into a folder. */
   base: ResolvedModel;
   pairs: {
     train: readonly PairRecord[];
-    /** Held out; may be empty, and then there are no evaluations. */
+    /** Held-out pairs; if there are none, there are no evaluations. */
     dev: readonly PairRecord[];
   };
   settings: TrainingSettingsInput;
   lora: LoraSettings;
   /** Of DPO alone. */
   loss?: PreferenceLossSettings | undefined;
-  /** Tokens of prompt and completion together; TRL cuts longer ones at the end. */
+  /** Maximum number of tokens of prompt and completion together; TRL truncates longer ones at the end. */
   maxLength: number;
-  /** TRL's own default is true: then the adapter has no dropout either, whatever `lora` says. Of DPO alone. */
+  /** Disables dropout, including the adapter's, whatever `lora` says; TRL's own default is true. DPO only. */
   disableDropout: boolean;
-  /** Whether the adapter of the best evaluation becomes the result, in place of that of the last step. */
+  /** Whether the result is the adapter of the best evaluation instead of the last step. */
   loadBestModelAtEnd: boolean;
   engine?: TrlSettingsInput | undefined;
 }
 
-/** A job with everything worked out that TRL has to be told. */
+/** A job with all values resolved that TRL needs. */
 export interface TrlPlan {
   method: TrlJob['method'];
-  /** Folder of the model as TRL is told it. */
+  /** Folder of the model as passed to TRL. */
   model: string;
   settings: TrainingSettings;
   lora: LoraSettings;
@@ -42,7 +42,7 @@ export interface TrlPlan {
   maxLength: number;
   disableDropout: boolean;
   engine: TrlSettings;
-  /** Optimiser steps of the whole run. */
+  /** Optimiser steps of the complete run. */
   steps: number;
   /** Number of examples held out. */
   dev: number;
@@ -51,13 +51,18 @@ export interface TrlPlan {
   evalSteps: number;
 }
 
-/** Checks a job and works out its steps. @throws UsageError for settings that cannot be, or no examples */
+/**
+ * Checks a job and computes its number of steps.
+ * @throws UsageError if settings are invalid or there are no examples
+ */
 export function planTrl(job: Omit<TrlJob, 'base'>, model: string): TrlPlan {
   const settings = parseTrainingSettings(job.settings);
   const engine = parseTrlSettings(job.engine);
   const { train, dev } = job.pairs;
   if (train.length === 0) {
-    throw new UsageError('there are no examples to train on', { fix: 'Check the file of pairs and its filters.' });
+    throw new UsageError('there are no examples to train on', {
+      fix: 'Check the file of pairs and the filters applied to it.',
+    });
   }
   if (job.method === 'dpo' && job.loss !== undefined) checkLossSettings(job.loss);
   accumulationSteps(settings.batchSize, engine);
@@ -75,9 +80,9 @@ export function planTrl(job: Omit<TrlJob, 'base'>, model: string): TrlPlan {
 }
 
 /**
- * The numbers of the examples in the order of the local engine's whole run, epoch after epoch, each in its own order.
- * TRL cuts it into batches of one size: where an epoch's last batch is smaller than the others in the local engine, TRL
- * fills it from the next epoch.
+ * The indices of the examples in the order of the local engine's complete run, epoch after epoch, each in its own
+ * order. TRL cuts this list into batches of equal size: if the last batch of an epoch is smaller in the local engine,
+ * TRL fills it from the next epoch.
  */
 export function exampleOrder(examples: number, settings: TrainingSettings): number[] {
   const plan = new BatchPlan(examples, settings);

@@ -12,21 +12,21 @@ import type { TrlInstallation } from './trl-installation.ts';
 import { type LoggedFigures, parseLogLine } from './trl-log.ts';
 import type { TrlPlan } from './trl-plan.ts';
 
-/** All that TRL prints. */
+/** Everything that TRL prints. */
 const LOG_FILE = 'trl.log';
 
 const PROCESS_FILE = '.trl-process';
 
-/** Where TRL keeps the tokenised examples while it runs. */
+/** The folder in which TRL keeps the tokenised examples while it runs. */
 export const CACHE_FOLDER = 'cache';
 
-/** What the `trl` program is: an entry point of this module. */
+/** What the `trl` program does: it calls this entry point. */
 const ENTRY_POINT = 'from trl.cli import main; raise SystemExit(main())';
 
-/** torchrun gives its workers half a minute; what is lost by not waiting as long is nothing that was saved. */
+/** torchrun gives its workers 30 seconds. A shorter wait loses nothing that was saved. */
 const GRACE_SECONDS = 10;
 
-/** Lines of the log that are kept for an error message. */
+/** Number of log lines kept for an error message. */
 const LAST_LINES = 200;
 
 export interface TrlRunOptions {
@@ -34,17 +34,21 @@ export interface TrlRunOptions {
   folder: string;
   plan: TrlPlan;
   installation: TrlInstallation;
-  /** A checkpoint to go on from, relative to the folder. */
+  /** The checkpoint to resume from, relative to the folder. */
   resumeFrom?: string | undefined;
   environment?: NodeJS.ProcessEnv | undefined;
   signal?: AbortSignal | undefined;
-  /** Told the figures of each step and evaluation as they are printed, one after the other; what it throws ends the run. */
+  /**
+   * Receives the metrics of each step and evaluation as they are printed, one after another. An error it throws ends
+   * the run.
+   */
   onFigures(figures: LoggedFigures): Promise<void>;
 }
 
 /**
- * Runs TRL on this machine (the first one) and follows what it prints, until it ends.
- * @throws ResourceError if it fails; AbortedError behind the signal, all its processes gone; what `onFigures` throws
+ * Runs TRL on this machine (the first one) and follows its output until it ends.
+ * @throws ResourceError if it fails; AbortedError after the signal, when all its processes have ended; what `onFigures`
+ * throws
  */
 export async function runTrl(options: TrlRunOptions): Promise<void> {
   const { folder, plan, installation, signal } = options;
@@ -58,7 +62,7 @@ export async function runTrl(options: TrlRunOptions): Promise<void> {
   await rememberProcess(folder, child);
   const file = join(folder, LOG_FILE);
   const log = createWriteStream(file, { flags: 'a' });
-  // A log that cannot be written is no reason to stop; what is in need of space fails by itself.
+  // A log that cannot be written is no reason to stop. If the disk is full, the training itself fails.
   log.on('error', () => {});
   try {
     const lines = await follow(child, log, options);
@@ -70,15 +74,15 @@ export async function runTrl(options: TrlRunOptions): Promise<void> {
   }
 }
 
-/** Says which process trains in a folder, for a run that comes after this one was killed. */
+/** Records which process trains in a folder, for a run that follows if this one is killed. */
 async function rememberProcess(folder: string, { pid }: ChildProcess): Promise<void> {
   const mark = pid === undefined ? undefined : await processMark(pid);
   if (mark !== undefined) await writeDurably(join(folder, PROCESS_FILE), mark);
 }
 
 /**
- * Ends what a killed run left behind. TRL ends by itself when nobody reads what it prints, but only at the next step, and
- * would write checkpoints until then.
+ * Ends the processes that a killed run left behind. TRL ends by itself when its output is no longer read, but only at
+ * the next step, and could write checkpoints until then.
  */
 export async function endLeftOver(folder: string): Promise<void> {
   const mark = await readFile(join(folder, PROCESS_FILE), 'utf8').catch(() => '');
@@ -90,16 +94,16 @@ export async function endLeftOver(folder: string): Promise<void> {
 function exitOf(child: ChildProcess, file: string): Promise<number | null> {
   const exit = new Promise<number | null>((resolve, reject) => {
     child.on('error', (cause) =>
-      reject(new ResourceError('could not be started', { file, fix: 'Check that it can be run.', cause })),
+      reject(new ResourceError('could not be started', { file, fix: 'Check that this file is executable.', cause })),
     );
     child.on('close', resolve);
   });
-  // It is awaited once all is read.
+  // It is awaited after all output is read.
   exit.catch(() => {});
   return exit;
 }
 
-/** Reads to the end of what is printed. When it is stopped, or `onFigures` throws, nothing of the program lives on. */
+/** Reads the output to its end. If it is stopped or `onFigures` throws, all processes of the program are ended. */
 async function follow(child: ChildProcess, log: WriteStream, { signal, onFigures }: TrlRunOptions): Promise<string[]> {
   const last: string[] = [];
   const keep = (line: string) => {
@@ -133,7 +137,7 @@ function resumeWords({ resumeFrom }: TrlRunOptions): string[] {
   return resumeFrom === undefined ? [] : ['--resume_from_checkpoint', resumeFrom];
 }
 
-/** On one machine any free port does, so that two trainings may run beside each other. */
+/** On one machine, any free port is used, so two training runs can run at the same time. */
 async function portWords({ engine }: TrlPlan): Promise<string[]> {
   if (engine.machines > 1) return [];
   return ['--main_process_port', String(engine.mainProcessPort ?? (await freePort()))];
@@ -155,27 +159,27 @@ function environmentOf({ engine: { hardware, processes } }: TrlPlan): NodeJS.Pro
   return {
     PYTHONUNBUFFERED: '1',
     TOKENIZERS_PARALLELISM: 'false',
-    // All that is read stands in the folder.
+    // Everything to read is in the folder.
     HF_HUB_OFFLINE: '1',
     HF_DATASETS_CACHE: CACHE_FOLDER,
     ...(hardware === 'cpu' && { CUDA_VISIBLE_DEVICES: '', OMP_NUM_THREADS: String(threads) }),
   };
 }
 
-/** The last line in which Python names an error. */
+/** A line in which Python names an error. */
 const PYTHON_ERROR = /^(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt)): (.*)$/;
 const OUT_OF_MEMORY = /out of memory|OutOfMemoryError|MemoryError|Killed|exitcode:? -9/i;
 
 function failure(file: string, code: number | null, lines: readonly string[]): ResourceError {
   const errors = lines.map((line) => PYTHON_ERROR.exec(line)).filter((match) => match !== null);
-  // The launcher's own error says only that a worker failed, and comes last.
+  // The launcher's own error comes last and says only that a worker failed.
   const told = errors.findLast(([, name]) => !/ChildFailedError|CalledProcessError/.test(name!)) ?? errors.at(-1);
-  const reason = told === undefined ? (lines.findLast((line) => line.trim() !== '') ?? 'it said nothing') : told[0];
+  const reason = told === undefined ? (lines.findLast((line) => line.trim() !== '') ?? 'it printed nothing') : told[0];
   const isMemory = lines.some((line) => OUT_OF_MEMORY.test(line));
   return new ResourceError(`TRL ended with code ${code}: ${reason.slice(0, 500)}`, {
     file,
     fix: isMemory
-      ? 'Take fewer examples at once (perDeviceTrainBatchSize), gradientCheckpointing activations, or share the work among more GPUs (zero2).'
-      : 'Read the whole log; when the cause is gone, run the same command again: it goes on behind the last checkpoint.',
+      ? 'Lower perDeviceTrainBatchSize, set gradientCheckpointing to yes, or share the work among more GPUs (zero2).'
+      : 'Read the log and remove the cause. Then run the same command again: it resumes from the last checkpoint.',
   });
 }

@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { parseSettings, type RenamedSettings, UsageError } from '../../system/index.ts';
 
-/** On what TRL computes: how many processes, where, and in which precision. */
+/** The hardware that TRL uses: processes, machines, and precision. */
 export const trlShape = {
-  hardware: z.enum(['gpu', 'cpu']).default('gpu').describe('what each process computes on'),
-  processes: z.number().int().positive().default(1).describe('processes on each machine: one a GPU, as a rule'),
+  hardware: z.enum(['gpu', 'cpu']).default('gpu').describe('hardware of each process'),
+  processes: z.number().int().positive().default(1).describe('processes per machine: usually one per GPU'),
   machines: z.number().int().positive().default(1).describe('machines that train together'),
   mainProcessIp: z
     .string()
     .min(1)
     .optional()
-    .describe('address of the first machine, as the others reach it')
+    .describe('address at which the other machines reach the first one')
     .meta({ valueName: 'HOST' }),
   mainProcessPort: z
     .number()
@@ -19,32 +19,33 @@ export const trlShape = {
     .max(65535)
     .optional()
     .describe('port of the first machine (default: 29500; on one machine, any free one)'),
-  zero2: z.boolean().default(false).describe('share optimiser and gradients among the GPUs (DeepSpeed ZeRO stage 2)'),
+  zero2: z
+    .boolean()
+    .default(false)
+    .describe('shard optimiser state and gradients across the GPUs (DeepSpeed ZeRO stage 2)'),
   perDeviceTrainBatchSize: z
     .number()
     .int()
     .positive()
     .default(1)
-    .describe('examples that a process takes at once; the rest of a batch is accumulated'),
+    .describe('examples per process and forward pass; the rest of a batch is accumulated'),
   precision: z
     .enum(['auto', 'float32', 'bfloat16'])
     .default('auto')
-    .describe('of the matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
+    .describe('precision of matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
   dtype: z
     .enum(['float32', 'bfloat16'])
     .default('float32')
-    .describe(
-      'in which the weights of the base are kept; bfloat16 takes half the memory, and the adapter stays in float32',
-    ),
+    .describe('type of the base weights; bfloat16 halves their memory, the adapter stays float32'),
   gradientCheckpointing: z
     .enum(['auto', 'yes', 'no'])
     .default('auto')
-    .describe('compute activations twice in place of keeping them; auto does so on GPUs'),
+    .describe('recompute activations instead of storing them; auto does so on GPUs'),
 };
 
 const trlSchema = z.strictObject(trlShape);
 
-/** Names that these settings had before. */
+/** Former names of these settings. */
 export const RENAMED_TRL_SETTINGS: RenamedSettings = {
   perDevice: 'perDeviceTrainBatchSize',
   recompute: 'gradientCheckpointing',
@@ -52,7 +53,7 @@ export const RENAMED_TRL_SETTINGS: RenamedSettings = {
   mainPort: 'mainProcessPort',
 };
 
-/** Settings of the engine as a caller gives them; all have defaults. */
+/** Settings of the engine as a caller passes them; all have defaults. */
 export type TrlSettingsInput = z.input<typeof trlSchema>;
 
 /** The settings with every default filled in. */
@@ -61,15 +62,15 @@ export type TrlSettings = Omit<z.output<typeof trlSchema>, 'precision' | 'gradie
   gradientCheckpointing: boolean;
 };
 
-/** Fills in the defaults. @throws UsageError for settings that do not go together */
+/** Fills in the defaults. @throws UsageError for incompatible settings */
 export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
   const settings = parseSettings(trlSchema, given, { what: 'the engine', renamed: RENAMED_TRL_SETTINGS });
   if (settings.zero2 && settings.hardware === 'cpu') {
-    throw new UsageError('zero2: DeepSpeed shares the memory of GPUs', { fix: 'Leave it out on CPUs.' });
+    throw new UsageError('zero2: DeepSpeed shards across GPUs only', { fix: 'Omit zero2 on CPUs.' });
   }
   if (settings.machines > 1 && settings.mainProcessIp === undefined) {
-    throw new UsageError(`mainProcessIp: ${settings.machines} machines have to find the first one`, {
-      fix: 'Give the address under which the other machines reach it.',
+    throw new UsageError(`mainProcessIp: ${settings.machines} machines need the address of the first one`, {
+      fix: 'Pass the address at which the other machines reach the first one.',
     });
   }
   const isGpu = settings.hardware === 'gpu';
@@ -81,22 +82,22 @@ export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
   };
 }
 
-/** Processes on all machines together. */
+/** The number of processes on all machines together. */
 export function allProcesses({ processes, machines }: Pick<TrlSettings, 'processes' | 'machines'>): number {
   return processes * machines;
 }
 
 /**
- * Micro-batches that each process takes for one step.
- * @throws UsageError if a batch cannot be dealt out evenly
+ * The number of micro-batches that each process takes per step.
+ * @throws UsageError if a batch cannot be divided evenly
  */
 export function accumulationSteps(batchSize: number, settings: TrlSettings): number {
   const atOnce = settings.perDeviceTrainBatchSize * allProcesses(settings);
   if (batchSize % atOnce === 0) return batchSize / atOnce;
   throw new UsageError(
-    `batchSize: ${batchSize} examples a step cannot be dealt out to ${allProcesses(settings)} processes, ${settings.perDeviceTrainBatchSize} at once`,
+    `batchSize: ${batchSize} examples per step cannot be divided among ${allProcesses(settings)} processes, ${settings.perDeviceTrainBatchSize} at a time`,
     {
-      fix: `Take a multiple of ${atOnce}, or another number of processes or examples at once (perDeviceTrainBatchSize).`,
+      fix: `Use a multiple of ${atOnce}, or change the number of processes or perDeviceTrainBatchSize.`,
     },
   );
 }
