@@ -267,7 +267,7 @@ test('stopping leaves nothing behind', async () => {
 test('a GGUF file with a name twice, or rows that fill no block, is refused', async () => {
   const one = { name: 'a', shape: [2], type: 'F32' as const, read: async () => Float32Array.of(1, 2) };
   const out = join(folder, 'refused.gguf');
-  await expect(writeGguf(out, new Map(), [one, one])).rejects.toThrow('the name is taken');
+  await expect(writeGguf(out, new Map(), [one, one])).rejects.toThrow('the name appears twice');
   await expect(writeGguf(out, new Map(), [{ ...one, type: 'Q8_0' }])).rejects.toThrow("do not fill Q8_0's blocks");
   await expect(writeGguf(out, new Map(), [{ ...one, shape: [3] }])).rejects.toThrow('do not fill the shape');
 });

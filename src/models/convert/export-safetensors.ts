@@ -58,7 +58,7 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const file = join(folder, 'config.json');
   const config = await readModelJson(file);
   if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
-  throw new ModelError('is not a JSON object', { file, fix: 'Fetch the file again.' });
+  throw new ModelError('is not a JSON object', { file, fix: 'Download the file again.' });
 }
 
 /** Settings and tokenizers, as against weights in any format. */

@@ -69,5 +69,5 @@ export function ggufRopeFactors(file: string, config: LanguageConfig): Float32Ar
   const parsed = llama3ScalingSchema.safeParse(config.ropeScaling);
   if (parsed.success) return llama3Factors(parsed.data, config.ropeTheta, config.headDimension);
   const reason = "Llama 3.1's scaling lacks a setting";
-  throw new ModelError(reason, { file, id: 'rope_scaling', fix: 'Fetch the file again.', cause: parsed.error });
+  throw new ModelError(reason, { file, id: 'rope_scaling', fix: 'Download the file again.', cause: parsed.error });
 }

@@ -94,14 +94,14 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const reason = `${issue?.path.join('.')}: ${issue?.message}`;
-    throw new ModelError(reason, { file, fix: 'Fetch the file again.', cause: parsed.error });
+    throw new ModelError(reason, { file, fix: 'Download the file again.', cause: parsed.error });
   }
   const config = parsed.data;
   if (config.hidden_act !== 'silu') {
     throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, fix: 'Take a plain model.' });
   }
   const misfit = describeMisfit(config);
-  if (misfit !== undefined) throw new ModelError(misfit, { file, fix: 'Fetch the file again.' });
+  if (misfit !== undefined) throw new ModelError(misfit, { file, fix: 'Download the file again.' });
   return languageConfigOf(config);
 }
 

@@ -127,7 +127,7 @@ async function readSettings<T>(folder: string, name: string, schema: z.ZodType<T
     return schema.parse(JSON.parse(text));
   } catch (error) {
     const reason = error instanceof SyntaxError ? 'is not JSON' : 'does not hold the settings it should';
-    throw new ModelError(reason, { file, fix: 'Fetch the file again.', cause: error });
+    throw new ModelError(reason, { file, fix: 'Download the file again.', cause: error });
   }
 }
 

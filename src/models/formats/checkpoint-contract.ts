@@ -1,4 +1,4 @@
-/** What is known of a tensor without reading it. */
+/** Describes a tensor that need not be read yet. */
 export interface TensorInfo {
   name: string;
   /** The format's own name of the element type ("F32", "BF16", "Q4_K"). */
@@ -13,11 +13,11 @@ export interface Checkpoint {
   readonly path: string;
   tensors(): TensorInfo[];
   /**
-   * One tensor, row-major, dequantised to 32-bit floats.
-   * @throws ModelError where there is no such tensor, or its type is not supported
+   * Reads one tensor, row-major, dequantised to 32-bit floats.
+   * @throws ModelError if the tensor does not exist or its type is not supported
    */
   read(name: string): Promise<Float32Array>;
-  /** What the file says about itself besides tensors: safetensors' `__metadata__`, GGUF's key-values. */
+  /** The file's metadata: `__metadata__` of safetensors, the key-value pairs of GGUF. */
   metadata(): Record<string, unknown>;
   close(): Promise<void>;
 }

@@ -9,18 +9,18 @@ const IndexSchema = z.object({
   weight_map: z.record(z.string(), z.string()),
 });
 
-/** An index of shards. */
+/** The contents of a shard index. */
 export interface ShardIndex {
   metadata: Record<string, unknown>;
-  /** File of each tensor. */
+  /** The file that holds each tensor. */
   shardOf: Map<string, string>;
-  /** Names of the files, each once, in alphabetical order. */
+  /** The distinct file names, in alphabetical order. */
   shards: string[];
 }
 
 /**
- * Opens a checkpoint that is cut into shards, from its index file (Transformers' `*.index.json`): tensor names to file
- * names. All shards are opened, so that a missing or broken one is found at once.
+ * Opens a sharded checkpoint from its index file, which maps tensor names to file names (`*.index.json` of
+ * Transformers). Opens every shard, to find a missing or broken one at once.
  * @throws ModelError for a broken index, a shard outside the index's folder, a missing shard or tensor
  */
 export async function openSharded(
@@ -41,13 +41,17 @@ export async function openSharded(
   }
 }
 
-/** Reads an index. @param file named in errors @throws ModelError if it is broken or names a file outside its folder */
+/**
+ * Parses a shard index.
+ * @param file the path that errors name
+ * @throws ModelError if the index is broken or names a file outside its folder
+ */
 export function parseShardIndex(file: string, text: string): ShardIndex {
   const { metadata = {}, weight_map: map } = parseIndex(file, text);
   const shards = [...new Set(Object.values(map))].sort();
   for (const name of shards) checkShardName(file, name);
   if (shards.length === 0) {
-    throw new ModelError('the index names no shards', { file, fix: 'Fetch the index again.' });
+    throw new ModelError('the index names no shards', { file, fix: 'Download the index again.' });
   }
   return { metadata, shardOf: new Map(Object.entries(map)), shards };
 }
@@ -56,21 +60,21 @@ function parseIndex(file: string, text: string): z.output<typeof IndexSchema> {
   try {
     return IndexSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new ModelError('is not an index of shards ("weight_map": tensor names to file names)', {
+    throw new ModelError('is not a shard index ("weight_map": tensor names to file names)', {
       file,
-      fix: 'Fetch the index again.',
+      fix: 'Download the index again.',
       cause,
     });
   }
 }
 
 function checkShardName(indexFile: string, name: string): void {
-  // Both separators are refused on every system: an index is data from elsewhere.
+  // Both separators are refused on every system: an index is untrusted input.
   if (name !== '' && name !== '.' && name !== '..' && !/[\\/\0]/.test(name)) return;
   throw new ModelError(`names a shard outside its folder: ${JSON.stringify(name)}`, {
     file: indexFile,
     id: name,
-    fix: 'Do not use this model: shards lie beside their index.',
+    fix: 'Do not use this model. Shards must be in the same folder as their index.',
   });
 }
 
@@ -98,7 +102,7 @@ class ShardedCheckpoint implements Checkpoint {
         throw new ModelError(`the index says that ${file} holds this tensor, but it does not`, {
           file: path,
           id: name,
-          fix: 'Fetch the index and its shards again, all of one version.',
+          fix: 'Download the index and its shards again, all from the same version.',
         });
       }
       this.#places.set(name, { info, shard: shards.get(file)! });
@@ -124,11 +128,11 @@ class ShardedCheckpoint implements Checkpoint {
   }
 }
 
-/** The error for a tensor that a checkpoint does not hold. */
+/** Returns the error for a tensor that a checkpoint lacks. */
 export function unknownTensor(file: string, name: string): ModelError {
   return new ModelError('there is no such tensor', {
     file,
     id: name,
-    fix: 'Check that the checkpoint is of the architecture its config.json names.',
+    fix: 'Check that the checkpoint has the architecture that its config.json names.',
   });
 }

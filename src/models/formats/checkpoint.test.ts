@@ -45,7 +45,7 @@ async function withCheckpoint<T>(path: string, work: (checkpoint: Checkpoint) =>
   }
 }
 
-/** Opens a file and reads all of it. */
+/** Opens a file and reads every tensor. */
 function readAll(path: string): Promise<Float32Array[]> {
   return withCheckpoint(path, async (checkpoint) => {
     const values: Float32Array[] = [];
@@ -65,7 +65,7 @@ async function faultOf(work: Promise<unknown>): Promise<LlmQeError> {
 
 describe('parity', () => {
   test.each(Object.keys(goldens.tensors))(
-    'every tensor of %s is bit for bit what its own library reads',
+    'every tensor of %s equals, bit for bit, what the reference library reads',
     async (name) => {
       await withCheckpoint(await put(name, golden(name)), async (checkpoint) => {
         for (const tensor of goldens.tensors[name]!) {
@@ -115,7 +115,7 @@ describe('parity', () => {
     });
   });
 
-  test('a GGUF file of version 2 is read as well', async () => {
+  test('reads GGUF version 2', async () => {
     const bytes = golden('small.gguf');
     bytes.writeUInt32LE(2, 4);
     expect(await readTensor(await put('v2.gguf', bytes), 'cube')).toHaveLength(24);
@@ -133,7 +133,7 @@ describe('finding the checkpoint of a folder', () => {
     return join(folder, name);
   }
 
-  test('safetensors stands before PyTorch, PyTorch before GGUF', async () => {
+  test('prefers safetensors to PyTorch and PyTorch to GGUF', async () => {
     const files = {
       'x.gguf': golden('small.gguf'),
       'pytorch_model.bin': golden('small.bin'),
@@ -147,7 +147,7 @@ describe('finding the checkpoint of a folder', () => {
     expect(await withCheckpoint(all, async ({ path }) => path)).toBe(join(all, 'x.gguf'));
   });
 
-  test('two GGUF files, an empty folder, no such path, a folder in place of a file, an unknown ending', async () => {
+  test('two GGUF files, an empty folder, no such path, a folder in place of a file, an unknown file extension', async () => {
     const two = await folderWith('two', { 'a.gguf': golden('small.gguf'), 'b.gguf': golden('small.gguf') });
     expect((await faultOf(openCheckpoint(two))).message).toContain('holds 2 GGUF files');
     expect((await faultOf(openCheckpoint(await folderWith('none', {})))).message).toContain('holds no checkpoint');
@@ -170,7 +170,7 @@ describe('finding the checkpoint of a folder', () => {
     expect(await readAll(sharded)).toEqual([Float32Array.of(1), Float32Array.of(2)]);
   });
 
-  test('sharded PyTorch checkpoints too', async () => {
+  test('sharded PyTorch checkpoints are read through their index', async () => {
     const index = { weight_map: { weight: 'a.bin', bias: 'a.bin' } };
     const sharded = await folderWith('sharded-torch', {
       'a.bin': golden('module.bin'),
@@ -183,7 +183,7 @@ describe('finding the checkpoint of a folder', () => {
     ['a missing shard', { weight_map: { a: 'gone.safetensors' } }, 'no such file'],
     ['a shard above its folder', { weight_map: { a: '../x.safetensors' } }, 'outside its folder'],
     ['a shard at the root', { weight_map: { a: '/etc/passwd' } }, 'outside its folder'],
-    ['a shard in the manner of Windows', { weight_map: { a: '..\\x.safetensors' } }, 'outside its folder'],
+    ['a shard with a Windows path', { weight_map: { a: '..\\x.safetensors' } }, 'outside its folder'],
     ['a tensor its shard lacks', { weight_map: { absent: 'a.safetensors' } }, 'does not'],
     ['no map', { weights: {} }, 'is not an index'],
   ])('index with %s', async (label, index, reason) => {

@@ -7,13 +7,12 @@ import { weightFilesAt } from './model-folder.ts';
 import { openSafetensors, openShardedSafetensors } from './safetensors.ts';
 import { openShardedTorch, openTorch } from './torch-checkpoint.ts';
 
-const NAME_ANOTHER =
-  'Name a folder with model.safetensors, pytorch_model.bin or one .gguf file, or name such a file itself.';
+const NAME_ANOTHER = 'Pass such a file, or a folder that holds model.safetensors, pytorch_model.bin or one .gguf file.';
 
 /**
- * Opens a checkpoint and checks its layout against the size of its files. In a folder the first found counts, in this order:
- * model.safetensors, its index, pytorch_model.bin, its index, the one .gguf model. A shard or a part of a GGUF model stands
- * for the whole.
+ * Opens a checkpoint and checks its layout against the size of its files. In a folder, opens the first of:
+ * model.safetensors, its index, pytorch_model.bin, its index, the only .gguf model. Given one shard, or one part of a
+ * GGUF model, opens the complete model.
  * @throws ModelError if nothing is found, or a file is missing or broken
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
@@ -25,5 +24,5 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   if (entry.endsWith('.gguf'))
     return files.length === 1 ? openGguf(file) : openGgufParts(files.map((part) => join(folder, part)));
   if (/\.(bin|pt|pth)$/.test(entry)) return openTorch(file);
-  throw new ModelError('has no ending of a known checkpoint format', { file, fix: NAME_ANOTHER });
+  throw new ModelError('does not have the file extension of a known checkpoint format', { file, fix: NAME_ANOTHER });
 }

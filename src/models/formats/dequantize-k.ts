@@ -1,7 +1,7 @@
 import { blockFormat, type ElementFormat, halfAt } from './element-formats.ts';
 
 /**
- * GGML's K types: super-blocks of 256 values whose parts have scales (and minima) of their own, quantised in turn.
+ * GGML's K types: super-blocks of 256 values whose parts have their own scales (and minima), which are quantised too.
  * Block layouts: ggml-quants.c of llama.cpp.
  */
 export const K_FORMATS: Readonly<Record<string, ElementFormat>> = {
@@ -40,7 +40,7 @@ function decodeQ3K(bytes: Uint8Array, from: number, values: Float32Array, to: nu
     const source = from + 32 + (part >> 3) * 32 + (part & 1) * 16;
     const shift = ((part >> 1) & 3) * 2;
     for (let i = 0; i < 16; i++) {
-      // A third bit that is not set takes 4 away.
+      // An unset third bit subtracts 4.
       const third = (bytes[thirds + i]! >> (part >> 1)) & 1;
       values[to + part * 16 + i] = partScale * (((bytes[source + i]! >> shift) & 3) - (third ? 0 : 4));
     }

@@ -1,7 +1,7 @@
 import { K_FORMATS } from './dequantize-k.ts';
 import { blockFormat, type ElementFormat, halfAt, PLAIN_FORMATS } from './element-formats.ts';
 
-/** The element types of GGUF that can be read, by GGML's names. Block layouts: ggml-quants.c of llama.cpp. */
+/** The GGUF element types that can be read, by their GGML names. Block layouts: ggml-quants.c of llama.cpp. */
 export const GGML_FORMATS: Readonly<Record<string, ElementFormat>> = {
   F64: PLAIN_FORMATS.F64!,
   F32: PLAIN_FORMATS.F32!,

@@ -1,6 +1,6 @@
 import { endianness } from 'node:os';
 
-/** How 32-bit floats are stored: blocks of a fixed number of elements in a fixed number of bytes. */
+/** Encodes 32-bit floats as blocks of a fixed number of elements in a fixed number of bytes. */
 export interface ElementEncoder {
   blockSize: number;
   blockBytes: number;
@@ -8,7 +8,7 @@ export interface ElementEncoder {
   encode(values: Float32Array): Uint8Array;
 }
 
-/** Element types that can be written, by the names of safetensors and GGML. Little-endian. */
+/** The element types that can be written, by their safetensors and GGML names. Little-endian. */
 export const ENCODERS = {
   F32: { blockSize: 1, blockBytes: 4, encode: encodeF32 },
   F16: { blockSize: 1, blockBytes: 2, encode: encodeF16 },
@@ -38,8 +38,9 @@ function encodeBF16(values: Float32Array): Uint8Array {
 }
 
 /**
- * Blocks of 32: a half-precision scale (the largest magnitude / 127), then the values over the scale, rounded away from
- * zero. Rounding as `quantize_row_q8_0_ref` of llama.cpp's ggml-quants.c: the scale is used before it is rounded itself.
+ * Blocks of 32: a half-precision scale (the largest magnitude / 127), then the values divided by the scale, rounded
+ * half away from zero. Like `quantize_row_q8_0_ref` in llama.cpp's ggml-quants.c, it divides by the scale before the
+ * scale itself is rounded.
  */
 function encodeQ8(values: Float32Array): Uint8Array {
   const blocks = values.length / 32;
@@ -70,26 +71,26 @@ function putHalf(bytes: Uint8Array, at: number, bits: number): void {
   bytes[at + 1] = bits >> 8;
 }
 
-/** binary32 to binary16 (IEEE 754), to the nearest, ties to even. */
+/** Converts binary32 to binary16 (IEEE 754), rounded to nearest, ties to even. */
 function halfBits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
-  // 65520 is the first number that rounds beyond the largest one, 65504.
+  // 65520 is the smallest number that overflows: the largest half is 65504.
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude >= 0x38800000) return sign | roundedShift(magnitude - 0x38000000, 13);
-  // Below 2^-14 the fraction has its leading one written out; below 2^-25 nothing is left.
+  // Below 2^-14 the leading one becomes explicit (a subnormal); below 2^-25 the result is zero.
   const shift = 126 - (magnitude >>> 23);
   return shift > 24 ? sign : sign | roundedShift((magnitude & 0x7fffff) | 0x800000, shift);
 }
 
-/** binary32 to its upper half, to the nearest, ties to even. */
+/** Converts binary32 to its upper half (bfloat16), rounded to nearest, ties to even. */
 function upperBits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return roundedShift(bits, 16);
 }
 
-/** value / 2^shift, to the nearest, ties to even. */
+/** Returns value / 2^shift, rounded to nearest, ties to even. */
 function roundedShift(value: number, shift: number): number {
   const half = 2 ** (shift - 1);
   const kept = Math.floor(value / (2 * half));

@@ -2,14 +2,14 @@ import { endianness } from 'node:os';
 
 /** How the elements of a tensor are stored: blocks of a fixed number of elements in a fixed number of bytes. */
 export interface ElementFormat {
-  /** Elements a block; 1 where each element stands alone. */
+  /** Elements per block; 1 for unquantised types. */
   blockSize: number;
   blockBytes: number;
-  /** Converts whole blocks; `bytes` begins at an address that is a multiple of 8. */
+  /** Converts whole blocks; `bytes` must be aligned to 8 bytes. */
   decode(bytes: Uint8Array, values: Float32Array): void;
 }
 
-/** Plain (unquantised) little-endian element types, by safetensors' names. Integers beyond 2^24 are rounded. */
+/** Plain (unquantised) little-endian element types, by their safetensors names. Integers beyond 2^24 are rounded. */
 export const PLAIN_FORMATS: Readonly<Record<string, ElementFormat>> = {
   F64: { blockSize: 1, blockBytes: 8, decode: decodeWith(8, (view, at) => view.getFloat64(at, true)) },
   F32: { blockSize: 1, blockBytes: 4, decode: decodeF32 },
@@ -72,10 +72,10 @@ function halfValue(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-/** Decodes one block that begins at `bytes[from]` into `values[to]` and following. */
+/** Decodes the block at `bytes[from]` into `values`, starting at `values[to]`. */
 export type BlockDecoder = (bytes: Uint8Array, from: number, values: Float32Array, to: number) => void;
 
-/** An element format out of the decoder of one block. */
+/** Makes an element format from the decoder of one block. */
 export function blockFormat(blockSize: number, blockBytes: number, decodeBlock: BlockDecoder): ElementFormat {
   return {
     blockSize,

@@ -6,7 +6,7 @@ import { elementCount, type TensorFile } from './tensor-file.ts';
 export interface GgufTensor {
   name: string;
   dtype: string;
-  /** Row-major, outermost first (the file has it reversed). */
+  /** Row-major, outermost first (reversed in the file). */
   shape: number[];
   count: number;
   /** Bytes from the start of the data. */
@@ -16,7 +16,7 @@ export interface GgufTensor {
 export interface GgufHeader {
   version: number;
   metadata: Map<string, unknown>;
-  /** Where each value lies in the file, its type's number included: bytes from `start` to before `end`. */
+  /** Where each value is in the file, including its type number: the bytes from `start` up to, not including, `end`. */
   metadataPlaces: Map<string, { start: number; end: number }>;
   tensors: GgufTensor[];
   /** Bytes from the start of the file to the first tensor. */
@@ -24,20 +24,20 @@ export interface GgufHeader {
 }
 
 const FIRST_READ = 4 * 1024 * 1024;
-/** Headers of models with 256,000 tokens have some 15 MB. */
-const LARGEST_HEADER = 128 * 1024 * 1024;
+/** The header of a model with 256,000 tokens takes about 15 MB. */
+const MAX_HEADER_BYTES = 128 * 1024 * 1024;
 /** GGML's limit on dimensions. */
-const MOST_DIMENSIONS = 4;
-/** Arrays of arrays do not occur in known models; more than this depth is an attack. */
-const DEEPEST_ARRAY = 4;
-const CONVERT_AGAIN = 'Convert the model again with a present llama.cpp, or fetch a newer file.';
+const MAX_DIMENSIONS = 4;
+/** Known models have no nested arrays; deeper nesting than this is an attack. */
+const MAX_ARRAY_DEPTH = 4;
+const CONVERT_AGAIN = 'Convert the model again with a current llama.cpp, or download a newer file.';
 
-/** Signals that the header goes on behind what was read so far. */
+/** Signals that the header continues after the bytes read so far. */
 class NeedMore extends Error {}
 
 /**
- * Reads and checks the header of a GGUF file, versions 2 and 3. Counts are held against the size of the file before
- * anything of that size is made. Format: docs/gguf.md of the ggml repository.
+ * Reads and checks the header of a GGUF file, versions 2 and 3. Counts are checked against the size of the file before
+ * memory is allocated for them. Format: docs/gguf.md of the ggml repository.
  * @throws ModelError
  */
 export async function readGgufHeader(file: TensorFile): Promise<GgufHeader> {
@@ -48,7 +48,7 @@ export async function readGgufHeader(file: TensorFile): Promise<GgufHeader> {
     } catch (error) {
       if (!(error instanceof NeedMore)) throw error;
       if (length >= file.size) file.fail('the file ends inside its header');
-      if (length >= LARGEST_HEADER) file.fail(`the header is longer than ${LARGEST_HEADER} bytes`);
+      if (length >= MAX_HEADER_BYTES) file.fail(`the header is longer than ${MAX_HEADER_BYTES} bytes`);
     }
   }
 }
@@ -61,7 +61,7 @@ function parseHeader(cursor: HeaderCursor): GgufHeader {
   const metadataPlaces: GgufHeader['metadataPlaces'] = new Map();
   for (let i = 0; i < pairCount; i++) {
     const key = cursor.text();
-    if (metadata.has(key)) cursor.file.fail('the metadata key occurs twice', key);
+    if (metadata.has(key)) cursor.file.fail('the metadata key appears twice', key);
     const start = cursor.position;
     metadata.set(key, readValue(cursor, cursor.u32(), key, 0));
     metadataPlaces.set(key, { start, end: cursor.position });
@@ -100,7 +100,7 @@ function readAlignment(file: TensorFile, value: unknown): number {
 function readTensor(cursor: HeaderCursor): GgufTensor {
   const name = cursor.text();
   const dimensions = cursor.u32();
-  if (dimensions > MOST_DIMENSIONS) cursor.file.fail(`the tensor has ${dimensions} dimensions`, name);
+  if (dimensions > MAX_DIMENSIONS) cursor.file.fail(`the tensor has ${dimensions} dimensions`, name);
   const shape: number[] = [];
   for (let i = 0; i < dimensions; i++) shape.unshift(cursor.u64());
   const count = elementCount(shape);
@@ -112,7 +112,7 @@ function readTensor(cursor: HeaderCursor): GgufTensor {
 
 const BYTES_OF_VALUE = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
 
-/** A value of a type by its number: u8, i8, u16, i16, u32, i32, f32, bool, string, array, u64, i64, f64. */
+/** Reads a value by its type number: u8, i8, u16, i16, u32, i32, f32, bool, string, array, u64, i64, f64. */
 function readValue(cursor: HeaderCursor, type: number, key: string, depth: number): unknown {
   switch (type) {
     case 0:
@@ -142,12 +142,12 @@ function readValue(cursor: HeaderCursor, type: number, key: string, depth: numbe
     case 12:
       return cursor.take(8, (view, at) => view.getFloat64(at, true));
     default:
-      return cursor.file.fail(`the metadata entry has the unknown type ${type}`, key);
+      return cursor.file.fail(`the metadata entry has an unknown type, ${type}`, key);
   }
 }
 
 function readArray(cursor: HeaderCursor, key: string, depth: number): unknown[] {
-  if (depth > DEEPEST_ARRAY) cursor.file.fail(`arrays are nested more than ${DEEPEST_ARRAY} deep`, key);
+  if (depth > MAX_ARRAY_DEPTH) cursor.file.fail(`arrays are nested more than ${MAX_ARRAY_DEPTH} deep`, key);
   const type = cursor.u32();
   const length = cursor.count(BYTES_OF_VALUE[type] ?? 1, `values of ${JSON.stringify(key)}`);
   const values: unknown[] = [];
@@ -155,7 +155,7 @@ function readArray(cursor: HeaderCursor, key: string, depth: number): unknown[] 
   return values;
 }
 
-/** A number where it is exact, else its decimal digits (metadata is shown as JSON, which has no large integers). */
+/** Returns a number if it is exact, else its decimal digits: metadata is shown as JSON, which lacks large integers. */
 function exactInteger(value: bigint): number | string {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : String(value);
@@ -177,7 +177,7 @@ function checkLayout(file: TensorFile, tensors: GgufTensor[], dataStart: number,
 
 function tensorBytes(file: TensorFile, name: string, dtype: string, shape: number[], count: number): number {
   const type = Object.values(GGML_TYPES).find((known) => known.name === dtype);
-  // The size of an unknown type is unknown: such a tensor can be listed, and reading it is refused.
+  // The size of an unknown type is unknown. Such a tensor can be listed but not read.
   if (type === undefined) return 0;
   const row = shape.at(-1) ?? 1;
   if (row % type.blockSize !== 0)
@@ -210,12 +210,12 @@ class HeaderCursor {
     return this.take(4, (view, at) => view.getUint32(at, true));
   }
 
-  /** Rounded beyond 2^53; what it is used for is then refused as too large. */
+  /** Inexact beyond 2^53. Every use refuses such values as too large. */
   u64(): number {
     return Number(this.take(8, (view, at) => view.getBigUint64(at, true)));
   }
 
-  /** A number of things that take at least `width` bytes each: no more than the rest of the file can hold. */
+  /** Reads a count of items of at least `width` bytes each. The rest of the file must have room for them. */
   count(width: number, what: string): number {
     const count = this.u64();
     if (count > (this.file.size - this.position) / width)

@@ -4,30 +4,34 @@ import { unknownTensor } from './checkpoint-index.ts';
 import { openGguf } from './gguf.ts';
 
 const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
-/** More than any published model has. */
-const MOST_PARTS = 1000;
+/** More parts than any published model has. */
+const MAX_PARTS = 1000;
 
 /**
- * The names of all parts of a GGUF model, from the name of one: `x-00001-of-00002.gguf` (llama.cpp's `llama_split_path`).
- * @returns undefined if the name is not that of a part
+ * Returns the names of all parts of a GGUF model, given the name of one: `x-00001-of-00002.gguf` (llama.cpp's
+ * `llama_split_path`).
+ * @returns undefined if the name is not the name of a part
  */
 export function partsOfGguf(name: string): string[] | undefined {
   const [, stem, number, count] = PART.exec(name) ?? [];
   const parts = Number(count);
-  if (stem === undefined || parts < 1 || parts > MOST_PARTS || Number(number) < 1 || Number(number) > parts)
+  if (stem === undefined || parts < 1 || parts > MAX_PARTS || Number(number) < 1 || Number(number) > parts)
     return undefined;
   return Array.from({ length: parts }, (_, index) => `${stem}-${String(index + 1).padStart(5, '0')}-of-${count}.gguf`);
 }
 
-/** What a part says of itself (`split.no` from 0, `split.count`, `split.tensors.count`); a whole file is part 0 of 1. */
+/**
+ * What the metadata of a part states (`split.no` from 0, `split.count`, `split.tensors.count`). An unsplit file is part
+ * 0 of 1.
+ */
 export interface GgufSplit {
   part: number;
   parts: number;
-  /** Of all parts together; undefined in a whole file. */
+  /** The number of tensors in all parts; undefined in an unsplit file. */
   tensors: number | undefined;
 }
 
-/** @throws ModelError for numbers that cannot be */
+/** Reads the split of a part from its metadata. @throws ModelError if a number is impossible */
 export function ggufSplit(checkpoint: Checkpoint): GgufSplit {
   const metadata = checkpoint.metadata();
   const number = (key: string) => {
@@ -43,11 +47,12 @@ export function ggufSplit(checkpoint: Checkpoint): GgufSplit {
   return { part: number('split.no') ?? 0, parts, tensors: parts === 1 ? undefined : number('split.tensors.count') };
 }
 
-const FETCH = 'Fetch all parts again, of one version, a model of the store by `llm-qe models pull NAME --verify`.';
+const FETCH =
+  'Download all parts again, from the same version. For a model of the store: `llm-qe models pull NAME --verify`.';
 
 /**
- * Opens a GGUF model of several parts as one checkpoint. Its metadata is that of the first part; its path too, which is what
- * llama.cpp is given.
+ * Opens a GGUF model of several parts as one checkpoint. Its metadata and its path are those of the first part:
+ * llama.cpp expects that path.
  * @param files the parts in order
  * @throws ModelError if a part is missing or broken, or does not belong to the others
  */
@@ -66,7 +71,7 @@ export async function openGgufParts(files: readonly string[]): Promise<Checkpoin
 function checkPart(checkpoint: Checkpoint, index: number, count: number): void {
   const { part, parts } = ggufSplit(checkpoint);
   if (part === index && parts === count) return;
-  const reason = `says it is part ${part + 1} of ${parts}, and its name says part ${index + 1} of ${count}`;
+  const reason = `its metadata says part ${part + 1} of ${parts}, but its name says part ${index + 1} of ${count}`;
   throw new ModelError(reason, { file: checkpoint.path, id: 'split.count', fix: FETCH });
 }
 
@@ -75,7 +80,7 @@ class GgufParts implements Checkpoint {
   readonly #holders = new Map<string, Checkpoint>();
   readonly #tensors: TensorInfo[] = [];
 
-  /** @throws ModelError if the tensors are not those that the parts count */
+  /** @throws ModelError if the parts do not hold the number of tensors that they state */
   constructor(parts: readonly Checkpoint[]) {
     this.#parts = parts;
     for (const part of parts) {
@@ -90,7 +95,7 @@ class GgufParts implements Checkpoint {
     for (const part of parts) {
       const { tensors } = ggufSplit(part);
       if (tensors === undefined || tensors === this.#tensors.length) continue;
-      const reason = `counts ${tensors} tensors in all parts, and they hold ${this.#tensors.length}`;
+      const reason = `the metadata counts ${tensors} tensors in all parts, but they hold ${this.#tensors.length}`;
       throw new ModelError(reason, { file: part.path, id: 'split.tensors.count', fix: FETCH });
     }
   }

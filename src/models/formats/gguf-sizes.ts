@@ -1,13 +1,13 @@
 import { BOUNDS } from './network-bounds.ts';
 import type { TensorFile } from './tensor-file.ts';
 
-/** Bounds of a number that a file states of its network. */
+/** The bounds of a number that a file states about its network. */
 interface Bounds {
   least: number;
   most: number;
-  /** A whole number by default. */
+  /** Default: an integer. */
   isReal?: boolean;
-  /** 0 stands for "none" in single layers and in recurrent networks, which have layers without attention. */
+  /** Whether 0 ("none") is allowed, in single layers and in recurrent networks: both can lack attention. */
   mayBeNone?: boolean;
 }
 
@@ -15,8 +15,8 @@ const EPSILON: Bounds = { least: Number.MIN_VALUE, most: 1, isReal: true };
 const POSITIVE: Bounds = { least: 1e-6, most: BOUNDS.rotary, isReal: true };
 
 /**
- * Every number that llama.cpp sizes a network by, by its key after the architecture. It takes them on trust and ends the whole
- * process if they are absurd.
+ * Every number from which llama.cpp sizes a network, by its key without the architecture. llama.cpp trusts them, and
+ * absurd ones crash the whole process.
  */
 const STATED: Readonly<Record<string, Bounds>> = {
   block_count: { least: 1, most: BOUNDS.layers },
@@ -41,7 +41,7 @@ const STATED: Readonly<Record<string, Bounds>> = {
 };
 
 /**
- * Checks the numbers that a GGUF file states of its network, each by itself and those that must fit each other.
+ * Checks the numbers that a GGUF file states about its network, alone and against each other.
  * @throws ModelError
  */
 export function checkStatedSizes(file: TensorFile, metadata: ReadonlyMap<string, unknown>): void {
@@ -53,7 +53,7 @@ export function checkStatedSizes(file: TensorFile, metadata: ReadonlyMap<string,
     const stated = metadata.get(key);
     if (stated === undefined) continue;
     const least = bounds.mayBeNone && (isRecurrent || Array.isArray(stated)) ? 0 : bounds.least;
-    // Newer models state some sizes layer by layer.
+    // Newer models state some sizes per layer.
     for (const value of Array.isArray(stated) ? stated : [stated]) checkNumber(file, key, value, { ...bounds, least });
   }
   checkHeads(file, architecture, metadata);
@@ -66,7 +66,7 @@ function checkNumber(file: TensorFile, key: string, value: unknown, { least, mos
   file.fail(`states ${String(value).slice(0, 40)}, not a ${isReal ? '' : 'whole '}number ${range}`, key);
 }
 
-/** Keys and values serve whole groups of query heads, and a head is at least one number wide. */
+/** Each key-value head serves a group of query heads of equal size, and a head is at least one number wide. */
 function checkHeads(file: TensorFile, architecture: string, metadata: ReadonlyMap<string, unknown>): void {
   const read = (name: string) => {
     const value = metadata.get(`${architecture}.${name}`);
@@ -79,6 +79,6 @@ function checkHeads(file: TensorFile, architecture: string, metadata: ReadonlyMa
     file.fail(`states ${heads} heads, more than the ${width} numbers of a hidden state`, key);
   }
   if (keyHeads !== undefined && (keyHeads > heads || heads % keyHeads !== 0)) {
-    file.fail(`states ${keyHeads} heads of keys, which do not divide the ${heads} heads of queries`, `${key}_kv`);
+    file.fail(`states ${keyHeads} key heads, which do not divide the ${heads} query heads`, `${key}_kv`);
   }
 }

@@ -5,7 +5,10 @@ export interface GgmlType {
   blockBytes: number;
 }
 
-/** GGML's tensor types by their numbers in GGUF files (ggml.h of llama.cpp). Numbers left out belong to removed types. */
+/**
+ * GGML's tensor types by their numbers in GGUF files (ggml.h of llama.cpp). The missing numbers belong to removed
+ * types.
+ */
 export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
   0: type('F32', 1, 4),
   1: type('F16', 1, 2),

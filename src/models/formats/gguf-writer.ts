@@ -4,10 +4,10 @@ import { GGML_TYPES } from './gguf-types.ts';
 import type { WriteOptions } from './safetensors-writer.ts';
 import { elementCount } from './tensor-file.ts';
 
-/** Tensor types that are written. */
+/** The tensor types that can be written. */
 export type GgufTensorType = 'F32' | 'F16' | 'Q8_0';
 
-/** A metadata value with its type in the file; `bytes` are those of {@link readGgufMetadataBytes}. */
+/** A metadata value with its type in the file; `bytes` come from {@link readGgufMetadataBytes}. */
 export type GgufValue =
   | { u32: number }
   | { f32: number }
@@ -18,10 +18,10 @@ export type GgufValue =
   | { f32s: readonly number[] }
   | { bytes: Uint8Array };
 
-/** A tensor that is made when its turn comes, so that one at a time is in memory. */
+/** A tensor that is read only when it is written, to keep one at a time in memory. */
 export interface GgufTensorToWrite {
   name: string;
-  /** Row-major, outermost first; the file has it reversed. */
+  /** Row-major, outermost first; reversed in the file. */
   shape: readonly number[];
   type: GgufTensorType;
   /** Row-major. */
@@ -32,9 +32,9 @@ const ALIGNMENT = 32;
 const VERSION = 3;
 
 /**
- * Writes a GGUF file (version 3, little-endian), durably: it appears under its name only when it is whole. Format:
+ * Writes a GGUF file (version 3, little-endian) durably: it gets its name only when it is complete. Format:
  * docs/gguf.md of the ggml repository.
- * @throws UsageError for a name that occurs twice, or a tensor whose data do not fit its shape and type; ResourceError
+ * @throws UsageError if a name appears twice or data does not fit its shape and type; ResourceError
  */
 export async function writeGguf(
   path: string,
@@ -49,7 +49,8 @@ export async function writeGguf(
     for (const tensor of tensors) {
       throwIfAborted(options.signal);
       const data = await tensor.read();
-      if (data.length !== elementCount(tensor.shape)) throw unfit(path, tensor.name, 'the data do not fill the shape');
+      if (data.length !== elementCount(tensor.shape))
+        throw unfit(path, tensor.name, 'the data does not fill the shape');
       const bytes = ENCODERS[tensor.type].encode(data);
       await file.write(bytes);
       await file.write(new Uint8Array(padding(bytes.length)));
@@ -70,13 +71,13 @@ function headerBytes(
   const parts: Uint8Array[] = [Buffer.from('GGUF'), u32(VERSION), u64(tensors.length), u64(metadata.size)];
   for (const [key, value] of metadata) {
     parts.push(text(key));
-    // One at a time: a vocabulary has more parts than a call can have arguments.
+    // One push per part: a vocabulary has more parts than a call can have arguments.
     for (const part of valueParts(value)) parts.push(part);
   }
   const names = new Set<string>();
   let offset = 0;
   for (const { name, shape, type } of tensors) {
-    if (names.has(name)) throw unfit(path, name, 'the name is taken');
+    if (names.has(name)) throw unfit(path, name, 'the name appears twice');
     names.add(name);
     parts.push(text(name), u32(shape.length), ...shape.toReversed().map(u64), u32(typeNumber(type)), u64(offset));
     const size = tensorBytes(path, name, shape, type);
@@ -89,20 +90,24 @@ function headerBytes(
 function tensorBytes(path: string, name: string, shape: readonly number[], type: GgufTensorType): number {
   const { blockSize, blockBytes } = ENCODERS[type];
   const count = elementCount(shape);
-  if (count === undefined || shape.length > 4) throw unfit(path, name, `the shape [${shape}] is none`);
-  if ((shape.at(-1) ?? 1) % blockSize !== 0) throw unfit(path, name, `its rows do not fill ${type}'s blocks`);
+  if (count === undefined || shape.length > 4) throw unfit(path, name, `[${shape}] is not a valid shape`);
+  if ((shape.at(-1) ?? 1) % blockSize !== 0) throw unfit(path, name, `its rows do not fill the blocks of ${type}`);
   return (count / blockSize) * blockBytes;
 }
 
 function unfit(file: string, id: string, reason: string): UsageError {
-  return new UsageError(reason, { file, id, fix: 'Give each tensor its own name, and a shape and type of its data.' });
+  return new UsageError(reason, {
+    file,
+    id,
+    fix: 'Give each tensor a unique name, and the shape and type of its data.',
+  });
 }
 
 function typeNumber(type: GgufTensorType): number {
   return Number(Object.entries(GGML_TYPES).find(([, { name }]) => name === type)![0]);
 }
 
-/** A value with its type's number before it; see `readValue` of gguf-header.ts for the numbers. */
+/** Returns a value after its type number; `readValue` in gguf-header.ts lists the numbers. */
 function valueParts(value: GgufValue): Uint8Array[] {
   if ('u32' in value) return [u32(4), u32(value.u32)];
   if ('f32' in value) return [u32(6), f32(value.f32)];

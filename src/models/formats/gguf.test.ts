@@ -57,7 +57,7 @@ const array = (type: number, count: number | bigint, values: Buffer) => Buffer.c
 let nested = array(0, 0, Buffer.alloc(0));
 for (let depth = 0; depth < 6; depth++) nested = array(9, 1, nested);
 
-/** What a file says of its network, in which llama.cpp would trust. */
+/** A size in a file's metadata, which llama.cpp would trust. */
 const network = (size: string, value: number) => [
   pair('general.architecture', 8, text('llama')),
   pair(`llama.${size}`, 4, u32(value)),
@@ -76,12 +76,12 @@ test.each<[string, Parts, string]>([
   ['in big-endian order', { version: 0x03000000 }, 'big-endian'],
   ['with more tensors than it can hold', { tensorCount: 2n ** 60n }, 'tensors, more than it can hold'],
   ['with more metadata than it can hold', { pairCount: 2n ** 64n - 1n }, 'metadata entries, more than'],
-  ['with a text longer than itself', { pairs: [u64(2n ** 40n)] }, 'bytes of text, more than'],
+  ['with a string longer than the file', { pairs: [u64(2n ** 40n)] }, 'bytes of text, more than'],
   ['with a longer array than it can hold', { pairs: [pair('a', 9, array(8, 1000, Buffer.alloc(0)))] }, 'values of "a"'],
-  ['with an array of unknown type', { pairs: [pair('a', 9, array(77, 1, u32(0)))] }, 'the unknown type 77'],
+  ['with an array of unknown type', { pairs: [pair('a', 9, array(77, 1, u32(0)))] }, 'an unknown type, 77'],
   ['with deeply nested arrays', { pairs: [pair('a', 9, nested)] }, 'nested more than 4 deep'],
-  ['with an unknown type of value', { pairs: [pair('a', 13, u32(0))] }, 'the unknown type 13'],
-  ['with a key twice', { pairs: [pair('a', 4, u32(0)), pair('a', 4, u32(1))] }, 'the metadata key occurs twice'],
+  ['with an unknown type of value', { pairs: [pair('a', 13, u32(0))] }, 'an unknown type, 13'],
+  ['with a key twice', { pairs: [pair('a', 4, u32(0)), pair('a', 4, u32(1))] }, 'the metadata key appears twice'],
   ['with a tensor twice', { tensors: [tensor('t', [4], 0, 0), tensor('t', [4], 0, 32)] }, 'names a tensor twice'],
   ['with five dimensions', { tensors: [tensor('t', [1, 1, 1, 1, 1], 0, 0)] }, '5 dimensions'],
   ['with a shape beyond 2^53', { tensors: [tensor('t', [2n ** 33n, 2n ** 33n], 0, 0)] }, 'is too large'],
@@ -90,7 +90,7 @@ test.each<[string, Parts, string]>([
   ['with an offset beyond its end', { tensors: [tensor('t', [1], 0, 2n ** 50n)] }, 'but the file has'],
   ['with an offset that is not aligned', { tensors: [tensor('t', [1], 0, 4)] }, 'not a multiple of the alignment 32'],
   ['with tensors that overlap', { tensors: [tensor('s', [16], 0, 0), tensor('t', [4], 0, 32)] }, 'overlaps "s"'],
-  ['with rows that fill no block', { tensors: [tensor('t', [33], 2, 0)] }, "Q4_0's blocks of 32"],
+  ['with rows that do not fill blocks', { tensors: [tensor('t', [33], 2, 0)] }, "Q4_0's blocks of 32"],
   ['with an alignment of 0', { pairs: [pair('general.alignment', 4, u32(0))] }, 'not a power of two'],
   ['with a text as alignment', { pairs: [pair('general.alignment', 8, text('x'))] }, 'not a power of two'],
   ['of 5,000 layers', { pairs: network('block_count', 5000) }, 'states 5000, not a whole number from 1 to 512'],
@@ -99,27 +99,27 @@ test.each<[string, Parts, string]>([
     { pairs: network('feed_forward_length', value) },
     `states ${value}, not a whole number from 2`,
   ]),
-  ['without heads of keys', { pairs: network('attention.head_count_kv', 0) }, 'states 0, not a whole number from 1'],
+  ['without key heads', { pairs: network('attention.head_count_kv', 0) }, 'states 0, not a whole number from 1'],
   ...[Number.NaN, -1, 0, Number.POSITIVE_INFINITY, 2].map((value): [string, Parts, string] => [
     `with an epsilon of ${value}`,
     { pairs: real('attention.layer_norm_rms_epsilon', value) },
     `states ${value}, not a number above 0`,
   ]),
-  ['with a base of rotary frequencies that is none', { pairs: real('rope.freq_base', Number.NaN) }, 'states NaN'],
+  ['with NaN as the base of rotary frequencies', { pairs: real('rope.freq_base', Number.NaN) }, 'states NaN'],
   ['with an absurd scaling', { pairs: real('rope.scaling.factor', 1e30) }, 'not a number from'],
   ['with heads too wide', { pairs: network('attention.key_length', 2147483646) }, 'states 2147483646'],
   ['with too many experts', { pairs: network('expert_count', 1e6) }, 'states 1000000'],
   [
-    'whose heads of keys do not divide those of queries',
+    'whose key heads do not divide the query heads',
     { pairs: [...network('attention.head_count', 9), pair('llama.attention.head_count_kv', 4, u32(4))] },
-    '4 heads of keys, which do not divide the 9',
+    '4 key heads, which do not divide the 9',
   ],
   [
     'with more heads than a hidden state has numbers',
     { pairs: [...network('attention.head_count', 64), pair('llama.embedding_length', 4, u32(8))] },
     '64 heads, more than the 8 numbers',
   ],
-  ['without a head of attention', { pairs: network('attention.head_count', 0) }, 'states 0, not a whole number from 1'],
+  ['without attention heads', { pairs: network('attention.head_count', 0) }, 'states 0, not a whole number from 1'],
 ])('a file %s is refused', async (_label, parts, reason) => {
   const path = await fileOf(parts);
   const opening = openGguf(path);
@@ -128,21 +128,21 @@ test.each<[string, Parts, string]>([
   await expect(opening).rejects.toMatchObject({ file: path });
 });
 
-test('layers without heads are no fault of a recurrent network', async () => {
+test('accepts layers without heads in a recurrent network', async () => {
   const pairs = [...network('attention.head_count', 0), pair('llama.ssm.state_size', 4, u32(16))];
   const file = await openGguf(await fileOf({ pairs }));
   expect(file.metadata()['llama.attention.head_count']).toBe(0);
   await file.close();
 });
 
-test('a file of another kind is refused', async () => {
+test('refuses a file of another format', async () => {
   const path = join(folder, 'other.gguf');
   await writeFile(path, 'ggjt and more');
   await expect(openGguf(path)).rejects.toThrow('is not a GGUF file');
 });
 
-test('types that cannot be read are listed, and named when they are asked for', async () => {
-  // 20 is IQ4_NL, whose size is known; 99 is unheard of.
+test('lists types that cannot be read, and names them when a read is tried', async () => {
+  // 20 is IQ4_NL, whose size is known; 99 does not exist.
   const tensors = [tensor('known', [32], 20, 0), tensor('unknown', [32], 99, 32)];
   const file = await openGguf(await fileOf({ tensors }));
   expect(file.tensors().map(({ dtype }) => dtype)).toEqual(['IQ4_NL', 'type 99']);
@@ -152,14 +152,14 @@ test('types that cannot be read are listed, and named when they are asked for', 
   await file.close();
 });
 
-test('another alignment moves the data', async () => {
+test('honours another alignment', async () => {
   const pairs = [pair('general.alignment', 4, u32(128))];
   const file = await openGguf(await fileOf({ pairs, tensors: [tensor('t', [2], 0, 0)], dataBytes: 256 }));
   expect(await file.read('t')).toEqual(Float32Array.of(0, 0));
   await file.close();
 });
 
-test('a header longer than one read is read on', async () => {
+test('reads a header that is longer than one read', async () => {
   const long = 'x'.repeat(5 * 1024 * 1024);
   const file = await openGguf(await fileOf({ pairs: [pair('a', 8, text(long)), pair('b', 7, Buffer.of(1))] }));
   expect(file.metadata()).toEqual({ a: long, b: true });

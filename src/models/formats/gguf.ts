@@ -5,7 +5,7 @@ import { type GgufHeader, type GgufTensor, readGgufHeader } from './gguf-header.
 import { TensorFile } from './tensor-file.ts';
 
 /**
- * Opens a GGUF file. Shapes come row-major ([out, in]), and {@link Checkpoint.metadata} holds every key of the file.
+ * Opens a GGUF file. Shapes are row-major ([out, in]), and {@link Checkpoint.metadata} holds every key of the file.
  * Tensors of types that cannot be dequantised are listed; reading one is an error.
  * @throws ModelError
  */
@@ -20,7 +20,7 @@ export async function openGguf(path: string): Promise<Checkpoint> {
 }
 
 /**
- * The metadata of a GGUF file as bytes, each value with its type's number before it, to be written into another file.
+ * Reads the metadata of a GGUF file as bytes, each value after its type number, to write into another file.
  * @throws ModelError
  */
 export async function readGgufMetadataBytes(path: string): Promise<Map<string, Uint8Array>> {
@@ -63,7 +63,7 @@ class GgufCheckpoint implements Checkpoint {
       this.#file.fail(
         `the tensor type ${tensor.dtype} cannot be read`,
         name,
-        `Take a file of the same model in one of the types ${readable.join(', ')}.`,
+        `Use a file of the same model in one of these types: ${readable.join(', ')}.`,
       );
     }
     return this.#file.readFloats(

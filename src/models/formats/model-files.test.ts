@@ -25,19 +25,19 @@ const SHARDS = ['model.safetensors-00001-of-00002.safetensors', 'model.safetenso
 describe('the files of a model', () => {
   test.each<[string, string[], string, string[]]>([
     [
-      'shards by any name',
+      'shards of any name',
       [...SHARDS, 'model.safetensors.index.json'],
       index(...SHARDS),
       ['model.safetensors.index.json', ...SHARDS],
     ],
     [
-      'a whole file beside a stale index',
+      'a complete file next to a stale index',
       ['model.safetensors', 'model.safetensors.index.json'],
       index('gone'),
       ['model.safetensors'],
     ],
     [
-      'a whole PyTorch file beside a stale index',
+      'a complete PyTorch file next to a stale index',
       ['pytorch_model.bin', 'pytorch_model.bin.index.json'],
       '',
       ['pytorch_model.bin'],
@@ -49,7 +49,7 @@ describe('the files of a model', () => {
       ['pytorch_model.bin.index.json', 'a.bin'],
     ],
     [
-      'shards before PyTorch',
+      'shards preferred to PyTorch',
       ['s.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin'],
       index('s.safetensors'),
       ['model.safetensors.index.json', 's.safetensors'],
@@ -73,8 +73,8 @@ describe('the files of a model', () => {
       `no such file: ${SHARDS[1]}`,
     ],
     ['an index alone', ['model.safetensors.index.json'], index('a', 'b', 'c'), 'no such file: a, b, c'],
-    ['an index of nothing', ['model.safetensors.index.json'], '{"weight_map":{}}', 'names no shards'],
-    ['an index that is none', ['model.safetensors.index.json'], '<html>', 'is not an index of shards'],
+    ['an empty index', ['model.safetensors.index.json'], '{"weight_map":{}}', 'names no shards'],
+    ['an index that is HTML', ['model.safetensors.index.json'], '<html>', 'is not a shard index'],
     ['a shard outside the folder', ['model.safetensors.index.json'], index('../x'), 'outside its folder'],
     [
       'a part that is missing',
@@ -103,7 +103,7 @@ describe('the files of a model', () => {
 });
 
 describe('a GGUF model of two parts', () => {
-  test('is opened whole, by its folder and by either part', async () => {
+  test('is opened completely, by its folder and by either part', async () => {
     const folder = await folderWith(twoParts());
     for (const path of [folder, join(folder, 'x-00001-of-00002.gguf'), join(folder, 'x-00002-of-00002.gguf')]) {
       const checkpoint = await openCheckpoint(path);
@@ -117,8 +117,12 @@ describe('a GGUF model of two parts', () => {
   const part = (no: number, count: number, tensorCount: number, name: string) =>
     ggufPart({ no, count, tensorCount, tensors: { [name]: 1 } });
   test.each<[string, Record<string, Buffer>, string]>([
-    ['a part of another place', { 'x-00002-of-00002.gguf': part(0, 2, 2, 'b') }, 'says it is part 1 of 2'],
-    ['parts of another count', { 'x-00002-of-00002.gguf': part(1, 3, 2, 'b') }, 'says it is part 2 of 3'],
+    [
+      'a part with the number of another',
+      { 'x-00002-of-00002.gguf': part(0, 2, 2, 'b') },
+      'its metadata says part 1 of 2',
+    ],
+    ['parts of another count', { 'x-00002-of-00002.gguf': part(1, 3, 2, 'b') }, 'its metadata says part 2 of 3'],
     ['fewer tensors than it counts', { 'x-00002-of-00002.gguf': part(1, 2, 9, 'b') }, 'counts 9 tensors'],
     ['a tensor in both', { 'x-00002-of-00002.gguf': part(1, 2, 2, 'a') }, 'two parts hold this tensor'],
     ['a damaged part', { 'x-00002-of-00002.gguf': Buffer.from('nothing') }, 'is not a GGUF file'],
@@ -126,13 +130,13 @@ describe('a GGUF model of two parts', () => {
     await expect(openCheckpoint(await folderWith({ ...twoParts(), ...other }))).rejects.toThrow(reason);
   });
 
-  test('under a name that is not that of a part is refused', async () => {
+  test('under a name that is not the name of a part is refused', async () => {
     const folder = await folderWith({ 'renamed.gguf': twoParts()['x-00001-of-00002.gguf']! });
-    await expect(openCheckpoint(folder)).rejects.toThrow('says it is cut into 2 parts, and its name says 1');
+    await expect(openCheckpoint(folder)).rejects.toThrow('says it is split into 2 parts, but its name says 1');
   });
 });
 
-test('a shard stands for all shards, and a file that no index names for itself', async () => {
+test('one shard opens all shards, and a file that no index names opens alone', async () => {
   const folder = await folderWith({ 'model.safetensors.index.json': index(...SHARDS) });
   for (const [at, name] of [...SHARDS, 'other.safetensors'].entries()) {
     await writeSafetensors(join(folder, name), [{ name: `t${at}`, shape: [1], data: Float32Array.of(at) }]);
@@ -146,9 +150,9 @@ test('a shard stands for all shards, and a file that no index names for itself',
   expect(await names('other.safetensors')).toEqual(['t2']);
 });
 
-test('links that lead nowhere are named', async () => {
+test('broken links are named', async () => {
   const folder = await mkdtemp(join(root, 'links-'));
   await writeFile(join(folder, 'config.json'), '{}');
   await symlink(join(root, 'gone'), join(folder, 'model.safetensors'));
-  await expect(openCheckpoint(folder)).rejects.toThrow('links that lead nowhere: model.safetensors');
+  await expect(openCheckpoint(folder)).rejects.toThrow('broken links: model.safetensors');
 });

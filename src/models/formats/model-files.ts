@@ -4,38 +4,38 @@ import { partsOfGguf } from './gguf-parts.ts';
 
 export type ModelFormat = 'gguf' | 'safetensors' | 'torch';
 
-/** A place that holds a model's files: a folder of this machine, or what a hub lists. */
+/** A place that holds a model's files: a local folder, or a listing from a hub. */
 export interface FileListing {
-  /** For errors. */
+  /** The name of the place in errors. */
   place: string;
-  /** Forward slashes; files that can be read. */
+  /** The readable files, with forward slashes. */
   names: readonly string[];
-  /** The text of a shard index among them. */
+  /** Reads the text of a shard index. */
   readIndex(name: string): Promise<string>;
-  /** How many parts a GGUF file says it is cut into; undefined if the file cannot be looked into before it is fetched. */
+  /** The number of parts that a GGUF file states; undefined if the file cannot be read before its download. */
   countGgufParts?(name: string): Promise<number | undefined>;
 }
 
 /** The files that hold a model's weights. */
 export interface WeightFiles {
   format: ModelFormat;
-  /** The one that is opened: the file itself, the index of its shards, or the first of its parts. */
+  /** The file to open: the file itself, the index of its shards, or the first of its parts. */
   entry: string;
-  /** All of them, the entry included. */
+  /** All of them, including the entry. */
   files: readonly string[];
 }
 
-/** How Transformers names weights: the format, the stem of the file and its ending. */
+/** How Transformers names weights: the format, the stem and the extension of the file. */
 export const INDEXED = [
   ['safetensors', 'model', 'safetensors'],
   ['torch', 'pytorch_model', 'bin'],
 ] as const;
 
 /**
- * The files of a model's weights. This is the only place that knows them: to pull, verify, hash, open, look into and export a
- * model all ask here. A whole file counts before an index beside it, as in Transformers; shards are those that the index
- * names, parts of a GGUF file those that its header counts.
- * @param wanted the .gguf file to take if there are several models; any part stands for all of its model
+ * Finds the files of a model's weights. Pulling, verifying, hashing, opening, inspecting and exporting all use this
+ * function, so that they agree. As in Transformers, a complete file is preferred to an index next to it. The index
+ * names the shards; the header of a GGUF file counts its parts.
+ * @param wanted the .gguf file to use if there are several models; any of its parts will do
  * @throws ModelError if there are no weights, several models, or a shard or part is missing
  */
 export async function findWeightFiles(listing: FileListing, wanted?: string): Promise<WeightFiles> {
@@ -50,7 +50,7 @@ export async function findWeightFiles(listing: FileListing, wanted?: string): Pr
   return await ggufModel(listing, onlyGguf(listing));
 }
 
-/** The shards that an index names, all of them there. @throws ModelError */
+/** Returns the shards that an index names. @throws ModelError if one is missing */
 export async function shardsOf(listing: FileListing, index: string): Promise<string[]> {
   const shards = parseShardIndex(`${listing.place}/${index}`, await listing.readIndex(index)).shards;
   refuseGap(listing, shards, `${index} names`);
@@ -64,7 +64,7 @@ function refuseGap({ place, names }: FileListing, needed: readonly string[], who
     `${who} ${needed.length} ${needed.length === 1 ? 'file' : 'files'} of weights; no such file: ${shortList(missing)}`,
     {
       file: place,
-      fix: 'Fetch the missing files of the same version, a model of the store by `llm-qe models pull NAME --verify`.',
+      fix: 'Download the missing files, from the same version. For a model of the store: `llm-qe models pull NAME --verify`.',
     },
   );
 }
@@ -74,7 +74,7 @@ async function ggufModel(listing: FileListing, wanted: string): Promise<WeightFi
   const named = partsOfGguf(wanted);
   const first = named?.[0] ?? wanted;
   if (!names.includes(first) && (named === undefined || !names.includes(wanted))) {
-    throw new ModelError(`${place} holds no ${wanted}`, { fix: `Name one of: ${shortList(names)}.` });
+    throw new ModelError(`${place} holds no ${wanted}`, { fix: `Choose one of: ${shortList(names)}.` });
   }
   refuseGap(listing, named ?? [wanted], 'the name counts');
   const count = await listing.countGgufParts?.(first);
@@ -83,13 +83,13 @@ async function ggufModel(listing: FileListing, wanted: string): Promise<WeightFi
 }
 
 function wrongCount(place: string, name: string, stated: number, named: number): ModelError {
-  return new ModelError(`${name} says it is cut into ${stated} parts, and its name says ${named}`, {
+  return new ModelError(`${name} says it is split into ${stated} parts, but its name says ${named}`, {
     file: place,
-    fix: 'Give all parts the names they were published under (NAME-00001-of-00002.gguf and so on), in one folder.',
+    fix: 'Put all parts into one folder under their published names (NAME-00001-of-00002.gguf and so on).',
   });
 }
 
-/** The GGUF file of a place that holds one model. */
+/** Returns the GGUF file of a place that holds one model. */
 function onlyGguf({ place, names }: FileListing): string {
   const models = new Set(names.filter((name) => name.endsWith('.gguf')).map((name) => partsOfGguf(name)?.[0] ?? name));
   const [first] = models;
@@ -97,24 +97,24 @@ function onlyGguf({ place, names }: FileListing): string {
   if (first === undefined && old !== undefined) throw oldLayout(place, old);
   if (first === undefined)
     throw new ModelError(
-      `${place} holds no checkpoint: no weights that can be read (model.safetensors, pytorch_model.bin or .gguf)`,
+      `${place} holds no checkpoint: no readable weights (model.safetensors, pytorch_model.bin or .gguf)`,
       { fix: UNREADABLE },
     );
   if (models.size === 1) return first;
-  throw new ModelError(`${place} holds ${models.size} GGUF files, and which one is meant is not clear`, {
-    fix: `Name one of them at the end of the path: ${shortList([...models])}.`,
+  throw new ModelError(`${place} holds ${models.size} GGUF files, so the choice is ambiguous`, {
+    fix: `Append one of them to the path: ${shortList([...models])}.`,
   });
 }
 
 function oldLayout(place: string, name: string): ModelError {
   const folder = name.slice(0, name.indexOf('/'));
   return new ModelError(`${place} has the old layout of sentence-transformers, with the network in ${folder}`, {
-    fix: `Load it with a present sentence-transformers and save it again; or move the files of ${folder} up, and set its "path" in modules.json to "".`,
+    fix: `Load it with a current sentence-transformers and save it again. Or move the files of ${folder} up one level and set its "path" in modules.json to "".`,
   });
 }
 
 const UNREADABLE =
-  'Name a model that is published as model.safetensors, pytorch_model.bin (each also in shards) or one .gguf file.';
+  'Choose a model that is published as model.safetensors, pytorch_model.bin (either may be sharded) or one .gguf file.';
 
 function shortList(names: readonly string[]): string {
   return names.length <= 12 ? names.join(', ') : `${names.slice(0, 12).join(', ')} and ${names.length - 12} more`;

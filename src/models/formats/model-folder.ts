@@ -8,11 +8,11 @@ import { type FileListing, findWeightFiles, INDEXED, shardsOf, type WeightFiles 
 import { readIfPresent } from './model-text-file.ts';
 import { missingModel } from './tensor-file.ts';
 
-/** What a folder holds, down to one folder inside it, with forward slashes and in alphabetical order. */
+/** The contents of a folder, one level of subfolders included, with forward slashes and in alphabetical order. */
 export interface FolderNames {
-  /** Files that are there. */
+  /** Existing files. */
   names: string[];
-  /** Links that lead nowhere. */
+  /** Broken links. */
   dangling: string[];
 }
 
@@ -37,7 +37,7 @@ export async function listFolder(folder: string): Promise<FolderNames> {
   }
 }
 
-/** A folder as {@link findWeightFiles} looks into it. */
+/** Makes the {@link FileListing} of a local folder. */
 export function folderListing(folder: string, names: readonly string[]): FileListing {
   return {
     place: folder,
@@ -47,7 +47,7 @@ export function folderListing(folder: string, names: readonly string[]): FileLis
   };
 }
 
-/** Undefined for a file that does not begin as GGUF does: whoever opens it says what it is instead. */
+/** Returns undefined if the file does not begin as GGUF does: opening it reports what it is. */
 async function countParts(file: string): Promise<number | undefined> {
   if (!(await beginsAsGguf(file))) return undefined;
   const checkpoint = await openGguf(file);
@@ -70,7 +70,7 @@ async function beginsAsGguf(path: string): Promise<boolean> {
   }
 }
 
-/** The weights that a path names, and the folder they stand in. */
+/** The weights that a path names, and their folder. */
 export interface WeightsAt extends WeightFiles {
   folder: string;
   /** All files of the folder. */
@@ -78,7 +78,7 @@ export interface WeightsAt extends WeightFiles {
 }
 
 /**
- * The weights that a path names: a folder, a file that is a model by itself, or one shard or part, which stands for the whole.
+ * Finds the weights that a path names: a folder, a single-file model, or one shard or part of a model.
  * @throws ModelError if there are none, or a shard or part is missing
  */
 export async function weightFilesAt(path: string): Promise<WeightsAt> {
@@ -98,8 +98,8 @@ export async function weightFilesAt(path: string): Promise<WeightsAt> {
 function withDangling(error: unknown, dangling: readonly string[]): unknown {
   if (!(error instanceof LlmQeError) || dangling.length === 0) return error;
   const links = `${dangling.slice(0, 5).join(', ')}${dangling.length > 5 ? ' and more' : ''}`;
-  return new ModelError(`${error.message} (links that lead nowhere: ${links})`, {
-    fix: 'Fetch the files that the links should lead to, or name another folder.',
+  return new ModelError(`${error.message} (broken links: ${links})`, {
+    fix: 'Restore the files that the links point to, or choose another folder.',
     cause: error,
   });
 }

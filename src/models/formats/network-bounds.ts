@@ -1,16 +1,16 @@
 import { z } from 'zod';
 
 /**
- * Bounds of the numbers that describe a network, for config.json, GGUF metadata and adapters alike: well beyond any published
- * model, and far below what takes minutes or gigabytes before the weights contradict it.
+ * Bounds of the numbers that describe a network, for config.json, GGUF metadata and adapters. They are well above any
+ * published model, and far below what would cost minutes or gigabytes before the weights disprove it.
  */
 export const BOUNDS = {
   /** llama.cpp's LLAMA_MAX_LAYERS. */
   layers: 512,
   heads: 2 ** 15,
-  /** Numbers of a hidden state. */
+  /** Size of a hidden state. */
   width: 2 ** 20,
-  /** Numbers inside a feed-forward layer. */
+  /** Inner size of a feed-forward layer. */
   innerWidth: 2 ** 24,
   headWidth: 2 ** 16,
   vocabulary: 2 ** 24,
@@ -36,6 +36,6 @@ export const numbers = {
   rank: upTo(BOUNDS.rank),
   epsilon: z.number().positive().max(1),
   rotary: z.number().positive().max(BOUNDS.rotary),
-  /** A token's number; some files write -1 for none. */
+  /** A token id; some files write -1 for none. */
   tokenId: z.int().min(-1).max(BOUNDS.tokens),
 } as const;

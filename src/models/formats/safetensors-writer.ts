@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import { DurableFile, ModelError, throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { ENCODERS } from './element-encoders.ts';
-import { LARGEST_HEADER } from './safetensors.ts';
+import { MAX_HEADER_BYTES } from './safetensors.ts';
 import { elementCount } from './tensor-file.ts';
 
-/** Element types that are written, by the format's names. */
+/** The element types that can be written, by their names in the format. */
 export type SafetensorsType = 'F32' | 'F16' | 'BF16';
 
 interface WrittenTensor {
   name: string;
   shape: readonly number[];
-  /** Default F32. Halves are rounded to the nearest, ties to even. */
+  /** Default F32. Half-precision values are rounded to nearest, ties to even. */
   dtype?: SafetensorsType | undefined;
 }
 
@@ -20,7 +20,7 @@ export interface TensorToWrite extends WrittenTensor {
   data: Float32Array;
 }
 
-/** A tensor that is made when its turn comes, so that one at a time is in memory. */
+/** A tensor that is read only when it is written, to keep one at a time in memory. */
 export interface StreamedTensor extends WrittenTensor {
   /** Row-major. */
   read: () => Promise<Float32Array>;
@@ -33,10 +33,10 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a safetensors file, durably: it appears under its name only when it is whole. The data begins at a multiple of
- * 8 bytes, as the specification asks.
- * @param metadata goes into `__metadata__`; Transformers expects `{ format: 'pt' }`
- * @throws UsageError for a name that occurs twice or a shape that does not fit its data; ResourceError
+ * Writes a safetensors file durably: it gets its name only when it is complete. The data begins at a multiple of 8
+ * bytes, as the specification requires.
+ * @param metadata written into `__metadata__`; Transformers expects `{ format: 'pt' }`
+ * @throws UsageError if a name appears twice or a shape does not fit its data; ResourceError
  */
 export async function writeSafetensors(
   path: string,
@@ -64,13 +64,13 @@ export async function writeSafetensors(
   await file.commit();
 }
 
-/** Bytes of a shard that Transformers' `save_pretrained` does not exceed either ("5GB"). */
+/** The maximum size of a shard in bytes: the default of `save_pretrained` in Transformers ("5GB"). */
 export const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
 /**
- * Writes a model's weights into a folder: `model.safetensors`, or where they are larger than a shard
- * `model-00001-of-0000N.safetensors` and so on with `model.safetensors.index.json`, which comes last. Tensors keep their
- * order; one larger than a shard has one of its own.
+ * Writes a model's weights into a folder: `model.safetensors`, or, if they are larger than a shard,
+ * `model-00001-of-0000N.safetensors` and so on, then `model.safetensors.index.json`. Tensors keep their order; one that
+ * is larger than a shard gets its own.
  * @param maxShardBytes default {@link DEFAULT_SHARD_BYTES}
  * @throws as {@link writeSafetensors}
  */
@@ -124,7 +124,7 @@ function checkData(path: string, { name, shape }: WrittenTensor, data: Float32Ar
 }
 
 function unfit(file: string, id: string, reason: string): UsageError {
-  return new UsageError(reason, { file, id, fix: 'Give each tensor its own name and the shape of its data.' });
+  return new UsageError(reason, { file, id, fix: 'Give each tensor a unique name and the shape of its data.' });
 }
 
 function headerBytes(
@@ -137,9 +137,9 @@ function headerBytes(
   let start = 0;
   for (const tensor of tensors) {
     const { name, shape, dtype = 'F32' } = tensor;
-    if (entries.has(name) || name === '__metadata__') throw unfit(path, name, 'the name is taken');
+    if (entries.has(name) || name === '__metadata__') throw unfit(path, name, 'the name appears twice');
     const bytes = tensorBytes(tensor);
-    if (!Number.isSafeInteger(bytes)) throw unfit(path, name, `the shape [${shape}] is none`);
+    if (!Number.isSafeInteger(bytes)) throw unfit(path, name, `[${shape}] is not a valid shape`);
     entries.set(name, { dtype, shape, data_offsets: [start, start + bytes] });
     start += bytes;
   }
@@ -147,7 +147,7 @@ function headerBytes(
   const bytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
   bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
   json.copy(bytes, 8);
-  if (bytes.length - 8 > LARGEST_HEADER)
-    throw new ModelError('too many tensors', { file: path, fix: 'Cut it in shards.' });
+  if (bytes.length - 8 > MAX_HEADER_BYTES)
+    throw new ModelError('too many tensors', { file: path, fix: 'Split it into shards.' });
   return bytes;
 }

@@ -5,9 +5,9 @@ import { PLAIN_FORMATS } from './element-formats.ts';
 import { elementCount, TensorFile } from './tensor-file.ts';
 
 /** The specification's limit. */
-export const LARGEST_HEADER = 100_000_000;
+export const MAX_HEADER_BYTES = 100_000_000;
 
-/** Bits an element, for every type the specification names; those beyond PLAIN_FORMATS can be listed only. */
+/** Bits per element for every type of the specification; types that PLAIN_FORMATS lacks can only be listed. */
 const ELEMENT_BITS: ReadonlyMap<string, number> = new Map([
   ...Object.entries(PLAIN_FORMATS).map(([name, format]): [string, number] => [name, format.blockBytes * 8]),
   ['F8_E4M3', 8],
@@ -34,9 +34,9 @@ interface Entry extends TensorInfo {
 }
 
 /**
- * Opens one safetensors file. The header is checked as the reference implementation does: its length, its JSON, each
- * tensor's size against its shape and type, and that the tensors cover the data without gap or overlap.
- * Format: https://github.com/huggingface/safetensors, "Format".
+ * Opens one safetensors file. The header is checked as by the reference implementation: its length, its JSON, each
+ * tensor's size against its shape and type, and that the tensors cover the data without gap or overlap. Format:
+ * https://github.com/huggingface/safetensors, "Format".
  * @throws ModelError
  */
 export async function openSafetensors(path: string): Promise<Checkpoint> {
@@ -83,7 +83,7 @@ class SafetensorsCheckpoint implements Checkpoint {
     if (entry === undefined) throw unknownTensor(this.path, name);
     const format = PLAIN_FORMATS[entry.dtype];
     if (format === undefined) {
-      this.#file.fail(`the element type ${entry.dtype} cannot be read`, name, 'Take a checkpoint in F32, F16 or BF16.');
+      this.#file.fail(`the element type ${entry.dtype} cannot be read`, name, 'Use a checkpoint in F32, F16 or BF16.');
     }
     return this.#file.readFloats({ name, position: this.#dataStart + entry.start, count: entry.count }, format);
   }
@@ -101,7 +101,7 @@ async function readHeader(file: TensorFile): Promise<{ dataStart: number; text: 
   if (file.size < 8) file.fail(`has ${file.size} bytes, too few for a safetensors header`);
   const prefix = await file.read(0, 8);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  if (length > LARGEST_HEADER) file.fail(`claims a header of ${length} bytes (the limit is ${LARGEST_HEADER})`);
+  if (length > MAX_HEADER_BYTES) file.fail(`claims a header of ${length} bytes (the limit is ${MAX_HEADER_BYTES})`);
   if (8 + length > file.size) file.fail(`claims a header of ${length} bytes, but has ${file.size} in all`);
   const bytes = await file.read(8, length);
   try {
@@ -127,14 +127,14 @@ function parseHeader(file: TensorFile, text: string): { entries: Entry[]; metada
     if (name !== '__metadata__') entries.push(parseEntry(file, name, value));
     else {
       const parsed = MetadataSchema.safeParse(value);
-      if (!parsed.success) file.fail('__metadata__ is not a map from texts to texts');
+      if (!parsed.success) file.fail('__metadata__ does not map strings to strings');
       metadata = parsed.data;
     }
   }
   return { entries, metadata };
 }
 
-/** JSON.parse keeps the last of equal keys in silence; the specification forbids them. */
+/** Finds a repeated key. The specification forbids them, but JSON.parse silently keeps the last one. */
 function repeatedKey(json: string): string | undefined {
   const seen = new Set<string>();
   let depth = 0;
@@ -154,7 +154,7 @@ function repeatedKey(json: string): string | undefined {
   return undefined;
 }
 
-/** The place of the quotation mark that closes the string which opens at `start`. */
+/** Returns the position of the quotation mark that closes the string starting at `start`. */
 function endOfString(json: string, start: number): number {
   let at = start + 1;
   while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
@@ -167,7 +167,7 @@ function parseEntry(file: TensorFile, name: string, value: unknown): Entry {
   const { dtype, shape, data_offsets } = parsed.data;
   const bits = ELEMENT_BITS.get(dtype);
   if (bits === undefined)
-    file.fail(`unknown element type ${JSON.stringify(dtype)}`, name, 'Take a checkpoint in F32, F16 or BF16.');
+    file.fail(`unknown element type ${JSON.stringify(dtype)}`, name, 'Use a checkpoint in F32, F16 or BF16.');
   const count = elementCount(shape);
   if (count === undefined) file.fail(`the shape [${shape.slice(0, 8)}] is too large`, name);
   const [start, end] = data_offsets;

@@ -9,15 +9,15 @@ import {
 } from '../../system/index.ts';
 import type { ElementFormat } from './element-formats.ts';
 
-/** Bytes read and converted at a time, so that a large tensor costs its own size and little more. */
+/** Bytes to read and convert at a time: a large tensor needs little memory beyond its own size. */
 const CHUNK_BYTES = 16 * 1024 * 1024;
 
-const LONGEST_ID = 200;
+const MAX_ID_LENGTH = 200;
 
 const DAMAGED =
-  'Fetch the file again, a model of the store by `llm-qe models pull NAME --verify`: it is damaged or was cut off.';
+  'The file is damaged or incomplete. Download it again; for a model of the store: `llm-qe models pull NAME --verify`.';
 
-/** Where a tensor lies in a file. */
+/** Where a tensor is in a file. */
 export interface TensorPlace {
   name: string;
   /** Bytes from the start of the file. */
@@ -26,10 +26,10 @@ export interface TensorPlace {
   count: number;
 }
 
-/** A file that holds tensors, read by position: never more than what is asked for. */
+/** A file that holds tensors. It is read by position, never more than requested. */
 export class TensorFile {
   readonly path: string;
-  /** Bytes in all, as found on opening. */
+  /** Size in bytes when the file was opened. */
   readonly size: number;
   readonly #handle: FileHandle;
 
@@ -39,14 +39,14 @@ export class TensorFile {
     this.#handle = handle;
   }
 
-  /** @throws ModelError if there is no such file, it is not a regular one, or something else stands in its place */
+  /** @throws ModelError if there is no such file or it is not a regular file */
   static async open(path: string): Promise<TensorFile> {
     let handle: FileHandle | undefined;
     try {
       handle = await open(path, 'r');
       const status = await handle.stat();
       if (!status.isFile())
-        throw new ModelError('is not a regular file', { file: path, fix: 'Name a checkpoint file.' });
+        throw new ModelError('is not a regular file', { file: path, fix: 'Choose a checkpoint file.' });
       await refuseStandInAt(handle, path);
       return new TensorFile(path, status.size, handle);
     } catch (error) {
@@ -56,16 +56,16 @@ export class TensorFile {
   }
 
   /**
-   * Reads `length` bytes at `position` into memory of its own (so typed arrays over it are aligned).
-   * @throws ModelError where the file does not reach that far
+   * Reads `length` bytes at `position` into a new buffer (so that typed arrays over it are aligned).
+   * @throws ModelError if the file ends before that
    */
   async read(position: number, length: number, id?: string): Promise<Uint8Array> {
-    if (position + length > this.size) this.fail(`ends before byte ${position + length} (it has ${this.size})`, id);
+    if (position + length > this.size) this.fail(`ends at byte ${this.size}, before byte ${position + length}`, id);
     const bytes = allocate(() => new Uint8Array(length), this.path, id);
     let done = 0;
     while (done < length) {
       const { bytesRead } = await this.#readSome(bytes, done, position + done);
-      if (bytesRead === 0) this.fail('became shorter while it was read', id);
+      if (bytesRead === 0) this.fail('shrank while it was read', id);
       done += bytesRead;
     }
     return bytes;
@@ -79,7 +79,7 @@ export class TensorFile {
     }
   }
 
-  /** Reads a tensor and converts it to 32-bit floats. Its size was checked against the file before. */
+  /** Reads a tensor and converts it to 32-bit floats. Its size has been checked against the file. */
   async readFloats(place: TensorPlace, format: ElementFormat): Promise<Float32Array> {
     const { name, position, count } = place;
     const blocks = count / format.blockSize;
@@ -95,10 +95,10 @@ export class TensorFile {
     return values;
   }
 
-  /** @throws ModelError always: the file is not what it claims to be */
+  /** @throws ModelError always */
   fail(reason: string, id?: string, fix: string = DAMAGED): never {
-    // A name out of a damaged file can be megabytes long.
-    throw new ModelError(reason, { file: this.path, id: id?.slice(0, LONGEST_ID), fix });
+    // A name from a damaged file can be megabytes long.
+    throw new ModelError(reason, { file: this.path, id: id?.slice(0, MAX_ID_LENGTH), fix });
   }
 
   async close(): Promise<void> {
@@ -117,7 +117,7 @@ function expectedKind(path: string): string | undefined {
   return /\.(bin|pt|pth)$/.test(path) ? 'a PyTorch checkpoint' : undefined;
 }
 
-/** Turns "no such file" into the error of a missing model; everything else as {@link systemFault} does. */
+/** Converts "no such file" to the error for a missing model, and every other fault like {@link systemFault}. */
 export function missingModel(error: unknown, path: string): unknown {
   if (error instanceof LlmQeError) return error;
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
@@ -133,15 +133,15 @@ function allocate<T>(make: () => T, file: string, id: string | undefined): T {
     throw new ResourceError('not enough memory for the tensor', {
       file,
       id,
-      fix: 'Take a smaller model, or a machine with more memory.',
+      fix: 'Use a smaller model or a machine with more memory.',
       cause,
     });
   }
 }
 
 /**
- * Number of elements of a tensor.
- * @returns undefined where a dimension is no natural number or the product leaves the exact range of 2^53
+ * Returns the number of elements of a tensor. @returns undefined if a dimension is not a natural number or the product
+ * exceeds 2^53
  */
 export function elementCount(shape: readonly number[]): number | undefined {
   let count = 1;

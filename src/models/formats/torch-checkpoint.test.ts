@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** A zip archive of stored entries; with `zip64` all sizes and places stand in 64-bit fields. */
+/** Makes a zip archive of stored entries; with `zip64`, all sizes and offsets are in 64-bit fields. */
 function archive(entries: [name: string, bytes: Buffer][], { zip64 = false, method = 0 } = {}): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
@@ -26,7 +26,7 @@ function archive(entries: [name: string, bytes: Buffer][], { zip64 = false, meth
     const local = Buffer.alloc(30);
     local.writeUInt32LE(0x04034b50);
     local.writeUInt16LE(Buffer.byteLength(name), 26);
-    // An extra field in the local header alone, as PyTorch pads storages.
+    // An extra field in the local header only: PyTorch pads storages this way.
     local.writeUInt16LE(8, 28);
     const central = Buffer.alloc(46);
     central.writeUInt32LE(0x02014b50);
@@ -129,21 +129,21 @@ function checkpoint(pickle: Buffer, options?: { zip64?: boolean; method?: number
   );
 }
 
-test('views are read through their strides', async () => {
+test('reads views through their strides', async () => {
   const file = await openTorch(await put(checkpoint(stateDictionary(tensor([2n, 2n], [1n, 2n])))));
   expect(await file.read('weight')).toEqual(Float32Array.of(1, 3, 2, 4));
   await expect(file.read('absent')).rejects.toThrow('there is no such tensor');
   await file.close();
 });
 
-test('ZIP64 archives are read', async () => {
+test('reads ZIP64 archives', async () => {
   const file = await openTorch(await put(checkpoint(stateDictionary(tensor([4n], [1n])), { zip64: true })));
   expect(await file.read('weight')).toEqual(Float32Array.of(1, 2, 3, 4));
   await file.close();
 });
 
 test('a pickle that names os.system is refused by that name and not executed', async () => {
-  // The golden file is what Python's own pickle writes for it (posix.system); the other spells it out.
+  // The golden file was written by Python's pickle (posix.system); the other is built by hand.
   const trace = join(folder, 'executed');
   const spelt = bytesOf('\x80\x02', global('os', 'system'), word(`touch ${trace}`), '\x85R.');
   for (const [bytes, name] of [
@@ -181,7 +181,7 @@ test.each([
   ['a storage that is missing', tensor([4n], [1n], { key: '7' }), 'data/7 is missing'],
   ['a storage outside the archive', tensor([4n], [1n], { key: '../data.pkl' }), 'is missing'],
   ['a shape and strides that differ', tensor([2n, 2n], [1n]), 'invalid offset, shape or stride'],
-  ['dimensions without end', tensor(Array(9).fill(1n), Array(9).fill(1n)), 'invalid offset, shape or stride'],
+  ['too many dimensions', tensor(Array(9).fill(1n), Array(9).fill(1n)), 'invalid offset, shape or stride'],
 ])('a tensor with %s is refused', async (_label, value, reason) => {
   const path = await put(checkpoint(stateDictionary(value)));
   const opening = openTorch(path);
@@ -192,25 +192,25 @@ test.each([
 
 test.each([
   ['millions of empty lists', bytesOf('\x80\x02', Buffer.alloc(3_000_000, ']'), '.'), 'more than 1000000 instructions'],
-  ['marks without end', bytesOf('\x80\x02', Buffer.alloc(3_000_000, '('), '.'), 'more than 1000000 instructions'],
+  ['millions of marks', bytesOf('\x80\x02', Buffer.alloc(3_000_000, '('), '.'), 'more than 1000000 instructions'],
   [
     'an integer of a megabyte, which takes quadratic time to read',
     bytesOf('\x80\x02\x8b', Buffer.of(0, 0, 16, 0), Buffer.alloc(1 << 20, 255), '.'),
-    'instruction 0x8b is not admitted',
+    'instruction 0x8b is not allowed',
   ],
   ['states copied again and again', bytesOf('\x80\x02]', '}b'.repeat(17), '.'), 'too many objects with a state'],
-  ['a text longer than the file', bytesOf('\x80\x02X', Buffer.of(255, 255, 255, 127)), 'it ends too early'],
-  ['doublings (2^40 elements if they were walked)', bytesOf('\x80\x02]', '2\x86'.repeat(40), '.'), 'is not admitted'],
+  ['a string longer than the file', bytesOf('\x80\x02X', Buffer.of(255, 255, 255, 127)), 'it ends too early'],
+  ['doublings (2^40 elements if they were walked)', bytesOf('\x80\x02]', '2\x86'.repeat(40), '.'), 'is not allowed'],
   ['a call of no function', bytesOf('\x80\x02', word('x'), ')R.'), 'the pickle is broken'],
   ['an empty stack', bytesOf('\x80\x02u.'), 'the pickle is broken'],
   [
-    'a class to be made',
+    'an instruction that creates an object',
     bytesOf('\x80\x02', global('torch', 'FloatStorage'), ')\x81.'),
-    'instruction 0x81 is not admitted',
+    'instruction 0x81 is not allowed',
   ],
   ['no end', bytesOf('\x80\x02}'), 'the pickle is broken'],
   ['nothing', Buffer.alloc(0), 'the pickle is broken'],
-  ['a number alone', bytesOf('\x80\x02K\x01.'), 'holds no tensors by name'],
+  ['a number alone', bytesOf('\x80\x02K\x01.'), 'holds no named tensors'],
 ])('a pickle with %s is refused, quickly', async (_label, pickle, reason) => {
   const started = performance.now();
   const opening = openTorch(await put(checkpoint(pickle)));
@@ -219,7 +219,7 @@ test.each([
   expect(performance.now() - started).toBeLessThan(5000);
 });
 
-/** Tuples of the tuple before, 60 deep: 2^60 elements if they were written out. */
+/** Each tuple holds the previous one twice, 60 deep: 2^60 elements if expanded. */
 const nested = bytesOf(
   ')q\x00',
   ...Array.from({ length: 60 }, (_, depth) => Buffer.of(0x68, depth, 0x68, depth, 0x86, 0x71, depth + 1)),
@@ -245,7 +245,7 @@ test('a pickle beyond the limit is refused', async () => {
   await expect(openTorch(await put(checkpoint(Buffer.alloc(17 << 20))))).rejects.toThrow('the limit is 16777216');
 });
 
-test('archives that are none of PyTorch are refused', async () => {
+test('refuses archives that PyTorch did not write', async () => {
   const good = stateDictionary(tensor([4n], [1n]));
   await expect(openTorch(await put(checkpoint(good, { method: 8 })))).rejects.toThrow('compressed or encrypted');
   await expect(openTorch(await put(archive([['a.txt', Buffer.from('x')]])))).rejects.toThrow('holds no data.pkl');
@@ -265,7 +265,7 @@ test('archives that are none of PyTorch are refused', async () => {
   await expect(openTorch(await put(Buffer.alloc(0)))).rejects.toThrow('is not a PyTorch checkpoint');
 });
 
-test("PyTorch's format from before 1.6 is named, with what to do", async () => {
+test("PyTorch's format from before 1.6 is reported with a fix", async () => {
   const opening = openTorch(await put(Buffer.from(goldens.files['legacy.bin']!, 'base64')));
   await expect(opening).rejects.toMatchObject({
     message: expect.stringContaining('before version 1.6'),
@@ -273,7 +273,7 @@ test("PyTorch's format from before 1.6 is named, with what to do", async () => {
   });
 });
 
-test('a tensor that repeats its storage is refused, so that a small file cannot fill the memory', async () => {
+test('refuses a tensor that repeats its storage: a small file could fill the memory', async () => {
   const opening = openTorch(await put(Buffer.from(goldens.files['repeated.bin']!, 'base64')));
   await expect(opening).rejects.toMatchObject({ id: 'repeated' });
 });

@@ -4,15 +4,15 @@ import { elementCount, TensorFile } from './tensor-file.ts';
 import { type ArchiveEntry, entryStart, listArchive } from './torch-archive.ts';
 import { parseTorchPickle, TorchTensor } from './torch-pickle.ts';
 
-/** A state dictionary's pickle takes some 200 bytes a tensor. */
-const LARGEST_PICKLE = 16 * 1024 * 1024;
+/** The pickle of a state dictionary takes about 200 bytes per tensor. */
+const MAX_PICKLE_BYTES = 16 * 1024 * 1024;
 
 const SAVE_AGAIN = 'Use the safetensors file of the same model, or load and save it again with PyTorch 1.6 or later.';
 
 /**
  * Opens a PyTorch checkpoint (`torch.save` of a state dictionary, the zip format since PyTorch 1.6). Its pickle is
- * interpreted against a list of permitted names and never executed; every tensor's view is checked against its
- * storage, and every storage against the file. Storages are read by position when a tensor is asked for.
+ * interpreted against a list of permitted names and never executed; every tensor's view is checked against its storage,
+ * and every storage against the file. A storage is read by position, only when its tensor is read.
  * @throws ModelError
  */
 export async function openTorch(path: string): Promise<Checkpoint> {
@@ -78,8 +78,8 @@ async function checkKind(file: TensorFile): Promise<void> {
   if (start[0] === 0x50 && start[1] === 0x4b) return;
   // A bare pickle: protocol 2 or later, or the tar file of the earliest versions.
   if (start[0] === 0x80)
-    file.fail("is in PyTorch's format from before version 1.6 (no zip file)", undefined, SAVE_AGAIN);
-  file.fail('is not a PyTorch checkpoint (no zip file)', undefined, SAVE_AGAIN);
+    file.fail("is in PyTorch's format from before version 1.6 (not a zip file)", undefined, SAVE_AGAIN);
+  file.fail('is not a PyTorch checkpoint (not a zip file)', undefined, SAVE_AGAIN);
 }
 
 async function checkByteOrder(file: TensorFile, entries: Map<string, ArchiveEntry>): Promise<void> {
@@ -92,11 +92,11 @@ async function checkByteOrder(file: TensorFile, entries: Map<string, ArchiveEntr
 
 async function readPickle(file: TensorFile, entries: Map<string, ArchiveEntry>): Promise<Uint8Array> {
   const entry = entries.get('data.pkl')!;
-  if (entry.size > LARGEST_PICKLE) file.fail(`its pickle has ${entry.size} bytes (the limit is ${LARGEST_PICKLE})`);
+  if (entry.size > MAX_PICKLE_BYTES) file.fail(`its pickle has ${entry.size} bytes (the limit is ${MAX_PICKLE_BYTES})`);
   return file.read(await entryStart(file, entry), entry.size, entry.name);
 }
 
-/** The tensors by name; what else stands in the dictionary (step counters) is left out. */
+/** Returns the tensors by name, without the dictionary's other values (step counters). */
 function stateDictionary(file: TensorFile, pickled: unknown): Map<string, TorchTensor> {
   const inner = pickled instanceof Map ? pickled.get('state_dict') : undefined;
   const dictionary = inner instanceof Map ? inner : pickled;
@@ -106,7 +106,7 @@ function stateDictionary(file: TensorFile, pickled: unknown): Map<string, TorchT
       if (typeof name === 'string' && value instanceof TorchTensor) tensors.set(name, value);
     }
   }
-  if (tensors.size === 0) file.fail('holds no tensors by name', undefined, 'Save the state dictionary of the model.');
+  if (tensors.size === 0) file.fail('holds no named tensors', undefined, 'Save the state dictionary of the model.');
   return tensors;
 }
 
@@ -150,7 +150,7 @@ function gather(span: Float32Array, { shape, strides }: TorchTensor): Float32Arr
   let source = 0;
   for (let i = 0; i < values.length; i++) {
     values[i] = span[source]!;
-    // Counts up, the last dimension fastest, moving the source along.
+    // Count up, the last dimension fastest, and move the source position with it.
     for (let dimension = shape.length - 1; dimension >= 0; dimension--) {
       source += strides[dimension]!;
       if (++index[dimension]! < shape[dimension]!) break;

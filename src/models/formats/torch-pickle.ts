@@ -38,7 +38,7 @@ export class TorchStorage {
 }
 
 /** PyTorch's limit is 64 dimensions; models have 4. */
-const MOST_DIMENSIONS = 8;
+const MAX_DIMENSIONS = 8;
 
 const STORAGE_TYPES: Readonly<Record<string, string>> = {
   'torch.DoubleStorage': 'F64',
@@ -53,7 +53,7 @@ const STORAGE_TYPES: Readonly<Record<string, string>> = {
   'torch.BoolStorage': 'BOOL',
 };
 
-/** Stands for a storage class; a global that is named but never called. */
+/** A storage class: a global that a pickle names but never calls. */
 class StorageType {
   readonly dtype: string;
 
@@ -64,11 +64,11 @@ class StorageType {
 }
 
 /**
- * Reads the pickle of a PyTorch checkpoint without executing anything: a global that it names is looked up in a short list
- * (tensors, storages, ordered dictionaries) and refused when it is not there. The instructions are interpreted by `pickleparser`,
- * over a {@link GuardedReader} that admits only those which `torch.save` writes.
- * @returns what was pickled; dictionaries are Maps
- * @throws ModelError for any other global, and for a broken pickle
+ * Reads the pickle of a PyTorch checkpoint without executing anything: a global that it names must be in a short list
+ * (tensors, storages, ordered dictionaries). The instructions are interpreted by `pickleparser`, over a {@link
+ * GuardedReader} that allows only those that `torch.save` writes.
+ * @returns the pickled value; dictionaries are Maps
+ * @throws ModelError if the pickle is broken or names any other global
  */
 export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
   const parser = new Parser({
@@ -78,7 +78,7 @@ export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
     },
     persistentResolver: { resolve: (id: unknown) => toStorage(id) },
   });
-  // The parser turns keys into texts when a state is set, and a text of nested tuples can fill the memory.
+  // When it sets a state, the parser converts keys to strings: nested tuples could fill the memory.
   Object.assign(parser, { _dictionaryProvider: PLAIN_KEYS });
   try {
     return parser.read(new GuardedReader(bytes));
@@ -87,22 +87,25 @@ export function parseTorchPickle(file: string, bytes: Uint8Array): unknown {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ModelError(`the pickle is broken (${reason})`, {
       file,
-      fix: 'Fetch the file again, or use the safetensors file of the same model.',
+      fix: 'Download the file again, or use the safetensors file of the same model.',
       cause,
     });
   }
 }
 
-/** @throws Error for names that are no texts: writing nested tuples out can fill the memory */
+/**
+ * Joins the parts of a global's name.
+ * @throws Error if one is not a string: converting nested tuples could fill the memory
+ */
 function globalName(module: unknown, name: unknown): string {
   if (typeof module !== 'string' || typeof name !== 'string') throw new Error('a global without a name');
   return `${module}.${name}`.slice(0, 200);
 }
 
-/** Dictionaries whose keys are texts or numbers, as those of checkpoints are. */
+/** A dictionary that accepts only strings and numbers as keys, all that checkpoints need. */
 class PlainKeys extends Map<unknown, unknown> {
   override set(key: unknown, value: unknown): this {
-    if (typeof key === 'object' && key !== null) throw new Error('a dictionary with a key that is no text');
+    if (typeof key === 'object' && key !== null) throw new Error('a dictionary with a key that is not a string');
     return super.set(key, value);
   }
 }
@@ -110,21 +113,21 @@ class PlainKeys extends Map<unknown, unknown> {
 const PLAIN_KEYS = {
   create: () => new PlainKeys(),
   setMethod: (dictionary: unknown, key: unknown, value: unknown) => {
-    if (!(dictionary instanceof PlainKeys)) throw new Error('an item set in what is no dictionary');
+    if (!(dictionary instanceof PlainKeys)) throw new Error('an item set in something that is not a dictionary');
     dictionary.set(key, value);
   },
 };
 
 function resolveGlobal(file: string, name: string): unknown {
-  // New functions each time: BUILD can write on whatever lies on the stack.
+  // New functions each time, because BUILD can modify whatever is on the stack.
   if (Object.hasOwn(STORAGE_TYPES, name)) return new StorageType(STORAGE_TYPES[name]!);
   if (name === 'torch._utils._rebuild_tensor_v2') return (...values: unknown[]) => toTensor(values);
   if (name === 'torch._utils._rebuild_parameter') return (...values: unknown[]) => parameterData(values);
   if (name === 'collections.OrderedDict') return (...values: unknown[]) => emptyDictionary(values);
-  throw new ModelError(`the pickle asks for ${name}, which is not part of a plain checkpoint; it was not executed`, {
+  throw new ModelError(`the pickle asks for ${name}, which plain checkpoints never need; it was not executed`, {
     file,
     id: name,
-    fix: 'Do not load this file with other programs before you trust its source; use a safetensors file instead.',
+    fix: 'Use a safetensors file instead. Do not load this file with other programs unless you trust its source.',
   });
 }
 
@@ -165,7 +168,7 @@ function isNatural(value: unknown): value is number {
 }
 
 function isNaturals(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isNatural);
+  return Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every(isNatural);
 }
 
 /** The instructions of protocols 2 to 4 that `torch.save` writes. */
@@ -175,15 +178,15 @@ const ADMITTED = new Set([
   ...[0x80, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95],
 ]);
 
-/** A tensor takes some 60 instructions: enough for 16,000 tensors, and too few to fill the memory. */
-const MOST_INSTRUCTIONS = 1_000_000;
-/** BUILD copies whole dictionaries; a state dictionary has one of them, for its `_metadata`. */
-const MOST_BUILDS = 16;
+/** A tensor takes about 60 instructions, so this is enough for 16,000 tensors, and too few to fill the memory. */
+const MAX_INSTRUCTIONS = 1_000_000;
+/** BUILD copies whole dictionaries; a state dictionary needs one, for its `_metadata`. */
+const MAX_BUILDS = 16;
 const BUILD = 'b'.charCodeAt(0);
 
 /**
- * The bytes of a pickle, as the parser asks for them. It refuses what the parser alone would run into: instructions that
- * no checkpoint needs (classes, sets, big integers in quadratic time), too many of them, and reads beyond the end.
+ * Feeds the bytes of a pickle to the parser. It refuses what would harm the parser: instructions that no checkpoint
+ * needs (classes, sets, big integers in quadratic time), too many instructions, and reads beyond the end.
  */
 class GuardedReader {
   readonly #bytes: Uint8Array;
@@ -197,17 +200,17 @@ class GuardedReader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** The parser calls it before each instruction, and nowhere else. */
+  /** The parser calls this before each instruction and nowhere else. */
   hasNext(): boolean {
     const instruction = this.#bytes[this.#position];
     if (instruction === undefined) return false;
-    if (!ADMITTED.has(instruction)) throw new Error(`instruction 0x${instruction.toString(16)} is not admitted`);
-    if (++this.#instructions > MOST_INSTRUCTIONS) throw new Error(`more than ${MOST_INSTRUCTIONS} instructions`);
-    if (instruction === BUILD && ++this.#builds > MOST_BUILDS) throw new Error('too many objects with a state');
+    if (!ADMITTED.has(instruction)) throw new Error(`instruction 0x${instruction.toString(16)} is not allowed`);
+    if (++this.#instructions > MAX_INSTRUCTIONS) throw new Error(`more than ${MAX_INSTRUCTIONS} instructions`);
+    if (instruction === BUILD && ++this.#builds > MAX_BUILDS) throw new Error('too many objects with a state');
     return true;
   }
 
-  /** Only integers are read this way (LONG1): natural ones that are exact. */
+  /** Only LONG1 integers are read this way; they must be natural and exact. */
   bytes(length: number): Uint8Array {
     const at = this.#take(length);
     const value = this.#bytes.subarray(at, at + length);

@@ -162,7 +162,7 @@ function parseConfig(file: string, text: string): z.output<typeof ConfigSchema> 
   try {
     return ConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Download the file again.', cause });
   }
 }
 

@@ -155,7 +155,7 @@ class NativeTextTokenizer implements TextTokenizer {
 
 function brokenTokenizer(file: string, cause: unknown): ModelError {
   const reason = `is not a tokenizer that can be used (${cause instanceof Error ? cause.message : cause})`;
-  return new ModelError(reason, { file, fix: 'Fetch the file again.', cause });
+  return new ModelError(reason, { file, fix: 'Download the file again.', cause });
 }
 
 /** Replaces half surrogate pairs, which UTF-8 cannot hold. */
@@ -173,7 +173,7 @@ function parseTokenizerFile(folder: string, text: string): TokenizerFile {
     return TokenizerFileSchema.parse(JSON.parse(text));
   } catch (cause) {
     const file = join(folder, 'tokenizer.json');
-    throw new ModelError('is not a tokenizer description', { file, fix: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer description', { file, fix: 'Download the file again.', cause });
   }
 }
 
@@ -235,6 +235,6 @@ async function readConfig(file: string): Promise<TokenizerConfig> {
   try {
     return TokenizerConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Fetch the file again.', cause });
+    throw new ModelError('is not a tokenizer configuration', { file, fix: 'Download the file again.', cause });
   }
 }
