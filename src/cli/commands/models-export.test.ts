@@ -94,6 +94,6 @@ describe('llm-qe models merge', () => {
     }
     await merged.close();
     expect(await runCommandLine(words)).toBe(2);
-    expect(printed.err).toMatch(/holds other files already/);
+    expect(printed.err).toMatch(/already holds other files/);
   });
 });

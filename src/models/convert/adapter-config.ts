@@ -3,7 +3,7 @@ import { ModelError } from '../../system/index.ts';
 import { numbers } from '../formats/network-bounds.ts';
 import { matchesPattern } from './safe-pattern.ts';
 
-/** Beyond it every weight would be noise. */
+/** A larger alpha would turn every weight into noise. */
 const alpha = z.number().min(-1e6).max(1e6);
 const MOST_PATTERNS = 10_000;
 const patterns = <T extends z.ZodType>(value: T) =>
@@ -11,7 +11,7 @@ const patterns = <T extends z.ZodType>(value: T) =>
     .record(z.string(), value)
     .refine((all) => Object.keys(all).length <= MOST_PATTERNS, `more than ${MOST_PATTERNS} patterns`)
     .nullish();
-/** PEFT's own defaults, for settings that an older version did not write. */
+/** PEFT's defaults, for settings that an older version did not write. */
 const ConfigSchema = z.looseObject({
   peft_type: z.string(),
   r: numbers.rank,
@@ -24,10 +24,10 @@ const ConfigSchema = z.looseObject({
   task_type: z.string().nullish(),
 });
 
-/** PEFT's `adapter_config.json`, with every key that it holds. */
+/** PEFT's `adapter_config.json`, including unknown keys. */
 export type LoraConfig = z.output<typeof ConfigSchema>;
 
-/** Settings with which the adapted weights are not W + scale B A: the value that each must have, or none. */
+/** Settings that can make the adapted weights differ from W + scale B A. Each must be absent or have this value. */
 const PLAIN: Readonly<Record<string, unknown>> = {
   use_dora: false,
   bias: 'none',
@@ -45,20 +45,20 @@ const PLAIN: Readonly<Record<string, unknown>> = {
   monteclora_config: null,
 };
 
-/** Ways to begin that change the base model's weights as well; PEFT can write such adapters in the plain form. */
+/** Initialisations that also change the base model's weights. PEFT can save such adapters in the plain form. */
 const BASE_CHANGED_TOO = /^(pissa|olora|corda|loftq|lora_ga)/;
 
 /**
  * Parses `adapter_config.json`.
- * @throws ModelError where it is broken, is of another method than LoRA, or has a setting that would change the numbers in
- * a way this package does not compute
+ * @throws ModelError if it is broken, uses a method other than LoRA, or has a setting with an effect that is not
+ * implemented
  */
 export function parseLoraConfig(file: string, text: string): LoraConfig {
   let config: LoraConfig;
   try {
     config = ConfigSchema.parse(JSON.parse(text));
   } catch (cause) {
-    const fix = 'Write the adapter again with PEFT, or fetch the file again.';
+    const fix = 'Save the adapter again with PEFT, or download the file again.';
     throw new ModelError('is not the configuration of a LoRA adapter (peft_type, r, lora_alpha)', {
       file,
       fix,
@@ -77,7 +77,7 @@ export function parseLoraConfig(file: string, text: string): LoraConfig {
 }
 
 function unsupported(file: string, key: string, value: unknown): ModelError {
-  return new ModelError(`${key} is ${JSON.stringify(value)?.slice(0, 100)}, and only plain LoRA can be read`, {
+  return new ModelError(`${key} is ${JSON.stringify(value)?.slice(0, 100)}, but only plain LoRA can be read`, {
     file,
     id: key,
     fix: 'Merge the adapter into its model with PEFT (merge_and_unload), and use the merged model.',
@@ -85,8 +85,8 @@ function unsupported(file: string, key: string, value: unknown): ModelError {
 }
 
 /**
- * The factor of B A for one module: alpha / r, or alpha / sqrt(r) where the adapter is rank-stabilised.
- * Papers: LoRA, arXiv 2106.09685, section 4.1; rsLoRA, arXiv 2312.03732.
+ * Returns the factor of B A for one module: alpha / r, or alpha / sqrt(r) if the adapter is rank-stabilised. Papers:
+ * LoRA, arXiv 2106.09685, section 4.1; rsLoRA, arXiv 2312.03732.
  * @param module such as `model.layers.0.self_attn.q_proj`
  */
 export function loraScale(config: LoraConfig, module: string): number {
@@ -95,12 +95,15 @@ export function loraScale(config: LoraConfig, module: string): number {
   return config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank;
 }
 
-/** The rank of one module. */
+/** Returns the rank of one module. */
 export function loraRank(config: LoraConfig, module: string): number {
   return patternValue(config.rank_pattern, module) ?? config.r;
 }
 
-/** The first pattern that is the module's name or its end after a dot counts, as in PEFT's `get_pattern_key`. */
+/**
+ * Returns the value of the first pattern that matches the module's name, or its end after a dot, like PEFT's
+ * `get_pattern_key`.
+ */
 function patternValue(patterns: Record<string, number> | null | undefined, module: string): number | undefined {
   for (const [pattern, value] of Object.entries(patterns ?? {})) {
     if (endsAs(module, pattern)) return value;

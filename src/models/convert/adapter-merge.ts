@@ -3,17 +3,17 @@ import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
 import { type LoraAdapter, type LoraPair, loraPairs } from './adapter.ts';
 import { loraScale } from './adapter-config.ts';
 
-/** The two factors of a weight and the factor of their product. */
+/** The two factors of a weight change and the scale of their product. */
 interface Change extends LoraPair {
   scale: number;
 }
 
 /**
- * Shows a checkpoint with an adapter folded into it: W + scale B A, computed when a tensor is read. The products are
- * added up in f32, the rank's terms in ascending order, so the same inputs always give the same bytes. Closing the view
- * closes the checkpoint.
- * @param base under the names that the adapter was trained with (Transformers')
- * @throws ModelError where the base lacks a module, or its shape does not fit
+ * Wraps a checkpoint with an adapter merged into it: W + scale B A, computed when a tensor is read. The sum over the
+ * rank is computed in f32 in ascending order, so equal inputs always give equal bytes. Closing the wrapper closes the
+ * checkpoint.
+ * @param base a checkpoint with Transformers' tensor names, as in the adapter
+ * @throws ModelError if the base lacks a module or its shape does not fit
  */
 export function mergedCheckpoint(base: Checkpoint, adapter: LoraAdapter, adapterFile?: string): Checkpoint {
   const shapes = new Map(base.tensors().map(({ name, shape }) => [name, shape]));
@@ -28,7 +28,7 @@ export function mergedCheckpoint(base: Checkpoint, adapter: LoraAdapter, adapter
 
 /**
  * Checks that the factors fit the base model's weight.
- * @param shapes of the base's tensors, by Transformers' names
+ * @param shapes the shapes of the base's tensors, by Transformers' names
  * @throws ModelError
  */
 export function checkFit(
@@ -41,12 +41,12 @@ export function checkFit(
   const fits = shape?.length === 2 && shape[0] === b.shape[0] && shape[1] === a.shape[1];
   if (fits) return;
   const isTied = module === 'lm_head' && shape === undefined;
-  const found = `B A is [${b.shape[0]}, ${a.shape[1]}], and the base's weight is [${shape?.join(', ')}]`;
+  const found = `B A is [${b.shape[0]}, ${a.shape[1]}], but the base's weight is [${shape?.join(', ')}]`;
   const missing = isTied ? `${base} ties lm_head to its embedding, so it` : base;
   throw new ModelError(shape === undefined ? `${missing} has no ${module}.weight` : found, {
     file,
     id: module,
-    fix: 'Name the model that the adapter was trained on.',
+    fix: 'Use the model that the adapter was trained on.',
   });
 }
 
@@ -70,7 +70,7 @@ class MergedCheckpoint implements Checkpoint {
   async read(name: string): Promise<Float32Array> {
     const weight = await this.#base.read(name);
     const change = this.#changes.get(name);
-    // A copy: what the base hands out may be its own.
+    // A copy, because the base may return its own buffer.
     return change === undefined ? weight : addProduct(weight.slice(), change);
   }
 
@@ -83,7 +83,7 @@ class MergedCheckpoint implements Checkpoint {
   }
 }
 
-/** Adds scale B A to a weight [out, in] in its place. */
+/** Adds scale B A to a weight [out, in] in place. */
 function addProduct(weight: Float32Array, { a, b, scale }: Change): Float32Array {
   const [rank, columns] = a.shape as [number, number];
   const sum = new Float32Array(columns);

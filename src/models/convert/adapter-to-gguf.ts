@@ -9,9 +9,9 @@ import { ggufNameOf, permutedHeads } from './gguf-names.ts';
 import { ggufArchitecture } from './gguf-settings.ts';
 import { rowsAsNeighbours } from './rotary-rows.ts';
 
-/** What a GGUF adapter must know of its model. */
+/** What a GGUF adapter needs to know about its model. */
 export interface AdapterTarget {
-  /** As GGUF names it. */
+  /** The GGUF name of the architecture. */
   architecture: string;
   heads: number;
   keyHeads: number;
@@ -19,7 +19,7 @@ export interface AdapterTarget {
 
 /**
  * Writes an adapter as a GGUF LoRA file for llama.cpp, for the model that `base` names.
- * @throws ModelError where the adapter does not fit the base
+ * @throws ModelError if the adapter does not fit the base
  */
 export async function exportGgufAdapter(out: string, options: ExportOptions & { adapter: LoraAdapter }): Promise<void> {
   const { adapter, adapterFile } = options;
@@ -33,7 +33,7 @@ export async function exportGgufAdapter(out: string, options: ExportOptions & { 
   });
 }
 
-/** Holds an adapter against the base it is for. @throws ModelError where it does not fit */
+/** Checks an adapter against its base model. @throws ModelError if it does not fit */
 export async function checkAdapterFits(options: ExportOptions & { adapter: LoraAdapter }): Promise<void> {
   const { adapter, adapterFile } = options;
   await withSource({ ...options, adapter: undefined }, async ({ checkpoint }) =>
@@ -47,10 +47,11 @@ function checkAdapterFit(adapter: LoraAdapter, tensors: TensorInfo[], base: stri
 }
 
 /**
- * Writes an adapter as a GGUF LoRA file; its fit is not checked. llama.cpp multiplies B A by alpha / rank with one alpha for all modules; what
- * differs from it (rank-stabilised scales, an alpha of a module's own) goes into B. B's rows of query and key projections
- * are put in the order of the architecture's weights. Names as in llama.cpp's convert_lora_to_gguf.py.
- * @throws ModelError for a module that GGUF has no name for
+ * Writes an adapter as a GGUF LoRA file, without checking that it fits a model. llama.cpp multiplies B A by alpha /
+ * rank, with one alpha for all modules. Scales that differ (rank-stabilised ones, a module's own alpha) are multiplied
+ * into B. The rows of B for query and key projections get the order of the architecture's weights. Names are those of
+ * llama.cpp's convert_lora_to_gguf.py.
+ * @throws ModelError if GGUF has no name for a module
  */
 export async function writeGgufAdapter(out: string, adapter: LoraAdapter, target: AdapterTarget): Promise<void> {
   const metadata = new Map<string, GgufValue>([
@@ -68,7 +69,7 @@ export async function writeGgufAdapter(out: string, adapter: LoraAdapter, target
   );
 }
 
-/** llama.cpp takes an alpha of 0 for none. */
+/** llama.cpp treats an alpha of 0 as a missing one. */
 function writtenAlpha({ config }: LoraAdapter): number {
   return config.lora_alpha || 1;
 }
@@ -76,8 +77,8 @@ function writtenAlpha({ config }: LoraAdapter): number {
 function ggufPair({ module, a, b }: LoraPair, adapter: LoraAdapter, target: AdapterTarget): GgufTensorToWrite[] {
   const name = ggufNameOf(`${module}.weight`);
   if (name === undefined) {
-    const fix = 'Train it on the linear layers of a Llama, Mistral, Qwen2 or Qwen3 model.';
-    throw new ModelError('GGUF has no name for the module that is adapted', { id: module, fix });
+    const fix = 'Train the adapter on the linear layers of a Llama, Mistral, Qwen2 or Qwen3 model.';
+    throw new ModelError('GGUF has no name for the adapted module', { id: module, fix });
   }
   const heads = permutedHeads(target.architecture, `${module}.weight`);
   const factor = loraScale(adapter.config, module) / (writtenAlpha(adapter) / a.shape[0]!);

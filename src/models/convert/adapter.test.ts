@@ -9,7 +9,7 @@ import { type LoraAdapter, readAdapter, writeAdapter } from './adapter.ts';
 import { type LoraConfig, loraScale, parseLoraConfig } from './adapter-config.ts';
 import { mergedCheckpoint } from './adapter-merge.ts';
 
-/** Written by PEFT; see reference/adapters.py. */
+/** Written by PEFT (reference/adapters.py). */
 const GOLDENS = join(import.meta.dirname, '../goldens', 'adapters');
 /** The tiny Llama that they adapt. */
 const BASE = join(import.meta.dirname, '../../nn/goldens/llama');
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe.each(NAMES)("PEFT's adapter %s", (name) => {
-  test('folded into the base gives the weights that PEFT merges', async () => {
+  test('merges into the base like PEFT', async () => {
     const { mergedWeights } = JSON.parse(await readFile(join(GOLDENS, name, 'expected.json'), 'utf8')) as {
       mergedWeights: Record<string, [sum: number, squares: number]>;
     };
@@ -43,7 +43,7 @@ describe.each(NAMES)("PEFT's adapter %s", (name) => {
     await merged.close();
   });
 
-  test('comes back from our own file, key for key and bit for bit', async () => {
+  test('survives writing and reading, key for key and bit for bit', async () => {
     const target = join(folder, name, 'copy');
     const adapter = await readAdapter(join(GOLDENS, name));
     await writeAdapter(target, adapter);
@@ -56,7 +56,7 @@ describe.each(NAMES)("PEFT's adapter %s", (name) => {
   });
 });
 
-test('the scale is that of the module', () => {
+test('returns the scale of the module', () => {
   const config = (more: object): LoraConfig =>
     parseLoraConfig('c.json', JSON.stringify({ peft_type: 'LORA', r: 4, lora_alpha: 8, ...more }));
   expect(loraScale(config({}), Q)).toBe(2);
@@ -76,13 +76,13 @@ test.each([
   ['peft_type', 'IA3'],
   ['init_lora_weights', 'pissa'],
   ['trainable_token_indices', [1, 2]],
-])('a configuration with %s is refused by its name', (key, value) => {
+])('a configuration with %s is refused, and the key is named', (key, value) => {
   const text = JSON.stringify({ peft_type: 'LORA', r: 4, lora_alpha: 8, [key]: value });
   expect(() => parseLoraConfig('c.json', text)).toThrow(ModelError);
   expect(() => parseLoraConfig('c.json', text)).toThrow(`id "${key}"`);
 });
 
-test('what does not touch the numbers is no hindrance', () => {
+test('accepts settings that do not change the numbers', () => {
   const text = JSON.stringify({
     peft_type: 'LORA',
     r: 4,
@@ -96,7 +96,7 @@ test('what does not touch the numbers is no hindrance', () => {
   expect(() => parseLoraConfig('c.json', 'x')).toThrow('c.json');
 });
 
-/** The plain golden with its tensors changed, written without the checks of `writeAdapter`. */
+/** Writes the plain golden with changed tensors, without the checks of `writeAdapter`. */
 async function changed(change: (adapter: LoraAdapter) => void, prefix = 'base_model.model.'): Promise<string> {
   const target = await mkdtemp(join(folder, 'changed-'));
   const adapter = await readAdapter(join(GOLDENS, 'plain'));
@@ -107,7 +107,7 @@ async function changed(change: (adapter: LoraAdapter) => void, prefix = 'base_mo
   return target;
 }
 
-test('factors with the name of the adapter in theirs are the same', async () => {
+test('factor names may contain the adapter name', async () => {
   const named = await changed(({ tensors }) => {
     for (const [name, tensor] of [...tensors]) {
       tensors.delete(name);
@@ -134,10 +134,10 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
   },
 );
 
-test('broken adapters are refused with the name of the tensor and the file', async () => {
+test('broken adapters are refused, and tensor and file are named', async () => {
   const cases: [Promise<string>, string, RegExp][] = [
-    [changed(({ tensors }) => tensors.delete(`${Q}.lora_B.weight`)), `${Q}.lora_A.weight`, /has no lora_B/],
-    [changed(({ tensors }) => tensors.delete(`${Q}.lora_A.weight`)), `${Q}.lora_B.weight`, /has no lora_A/],
+    [changed(({ tensors }) => tensors.delete(`${Q}.lora_B.weight`)), `${Q}.lora_A.weight`, /lacks its lora_B/],
+    [changed(({ tensors }) => tensors.delete(`${Q}.lora_A.weight`)), `${Q}.lora_B.weight`, /lacks its lora_A/],
     [
       changed(({ tensors }) => tensors.set(`${Q}.lora_A.weight`, { shape: [2, 3], data: new Float32Array(6) })),
       `${Q}.lora_A.weight`,
@@ -161,7 +161,7 @@ test('broken adapters are refused with the name of the tensor and the file', asy
   }
 });
 
-test('an adapter of another model is refused when it is folded in', async () => {
+test('refuses to merge an adapter of another model', async () => {
   const base = await openCheckpoint(BASE);
   const wide = await changed(({ tensors }) =>
     tensors.set(`${Q}.lora_A.weight`, { shape: [4, 5], data: new Float32Array(20) }),
@@ -182,7 +182,7 @@ test('an adapter of another model is refused when it is folded in', async () => 
   await base.close();
 });
 
-test('missing files and folders with other things in them', async () => {
+test('missing files, and folders that hold other files', async () => {
   await expect(readAdapter(folder)).rejects.toThrow(/holds no adapter_config.json/);
   const half = await mkdtemp(join(folder, 'half-'));
   await copyFile(join(GOLDENS, 'plain', 'adapter_config.json'), join(half, 'adapter_config.json'));

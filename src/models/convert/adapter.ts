@@ -16,16 +16,19 @@ export interface AdapterTensor {
   data: Float32Array;
 }
 
-/** A LoRA adapter as PEFT has it: each adapted weight W [out, in] counts as W + scale B A. */
+/** A LoRA adapter in PEFT's form: each adapted weight W [out, in] becomes W + scale B A. */
 export interface LoraAdapter {
   config: LoraConfig;
-  /** By PEFT's names without the leading `base_model.model.`: `model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  /**
+   * The factors by PEFT's names without the leading `base_model.model.`:
+   * `model.layers.0.self_attn.q_proj.lora_A.weight`.
+   */
   tensors: Map<string, AdapterTensor>;
 }
 
 /** The two factors of one module. */
 export interface LoraPair {
-  /** Such as `model.layers.0.self_attn.q_proj`. */
+  /** The module's name, such as `model.layers.0.self_attn.q_proj`. */
   module: string;
   a: AdapterTensor;
   b: AdapterTensor;
@@ -34,17 +37,17 @@ export interface LoraPair {
 const CONFIG_FILE = 'adapter_config.json';
 const WEIGHTS_FILE = 'adapter_model.safetensors';
 const PREFIX = 'base_model.model.';
-const FETCH_AGAIN = 'Write the adapter again with PEFT, or fetch its folder again.';
+const FETCH_AGAIN = 'Save the adapter again with PEFT, or download its folder again.';
 
-/** Whether a folder holds an adapter in PEFT's layout. */
+/** Returns whether a folder holds an adapter in PEFT's layout. */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
   return (await readdir(folder).catch((): string[] => [])).includes(CONFIG_FILE);
 }
 
 /**
  * Reads an adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
- * @throws ModelError for a missing or broken file, a method other than plain LoRA, an A without its B, and shapes that do not
- * fit the rank; tensor and file are named
+ * @throws ModelError if a file is missing or broken, the method is not plain LoRA, an A lacks its B, or a shape does
+ * not fit the rank; names the tensor and the file
  */
 export async function readAdapter(folder: string): Promise<LoraAdapter> {
   const configFile = join(folder, CONFIG_FILE);
@@ -52,7 +55,7 @@ export async function readAdapter(folder: string): Promise<LoraAdapter> {
   if (text === undefined) {
     throw new ModelError(`holds no ${CONFIG_FILE}`, {
       file: folder,
-      fix: "Name an adapter's folder in PEFT's layout.",
+      fix: "Pass the folder of an adapter in PEFT's layout.",
     });
   }
   const config = parseLoraConfig(configFile, text);
@@ -72,11 +75,15 @@ async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors
   for (const { name, shape } of checkpoint.tensors()) {
     const plain = plainName(name);
     if (plain === undefined) {
-      const reason = 'is not a factor of a plain LoRA adapter of linear layers (lora_A.weight, lora_B.weight)';
-      throw new ModelError(reason, { file: checkpoint.path, id: name, fix: 'Train it on linear layers alone.' });
+      const reason = 'is not a factor of a plain LoRA adapter for linear layers (lora_A.weight, lora_B.weight)';
+      throw new ModelError(reason, {
+        file: checkpoint.path,
+        id: name,
+        fix: 'Train the adapter on linear layers only.',
+      });
     }
     if (tensors.has(plain)) {
-      const fix = 'Save one adapter alone with PEFT (save_pretrained with selected_adapters).';
+      const fix = 'Save a single adapter with PEFT (save_pretrained with selected_adapters).';
       throw new ModelError('the file holds several adapters', { file: checkpoint.path, id: name, fix });
     }
     const data = await checkpoint.read(name);
@@ -86,30 +93,29 @@ async function readTensors(checkpoint: Checkpoint): Promise<LoraAdapter['tensors
   return tensors;
 }
 
-/** `lora_A.weight`, or with the adapter's name between, as a raw state dictionary has it: `lora_A.default.weight`. */
+/** `lora_A.weight`, or with the adapter's name in a raw state dictionary: `lora_A.default.weight`. */
 const FACTOR = /\.lora_([AB])(?:\.[\w-]+)?\.weight$/;
 
-/** The name of a factor without PEFT's prefix and the adapter's own name; undefined for anything else. */
+/** Returns the name of a factor without PEFT's prefix and the adapter's name; undefined for any other tensor. */
 function plainName(name: string): string | undefined {
   if (!name.startsWith(PREFIX) || !FACTOR.test(name)) return undefined;
   return name.slice(PREFIX.length).replace(FACTOR, '.lora_$1.weight');
 }
 
-/** Factors that are no numbers would make none of the whole model, in silence. */
+/** Refuses NaN and infinity, which would silently spread to the whole model. */
 function refuseUnreal(file: string, id: string, data: Float32Array): void {
   const unreal = data.find((value) => !Number.isFinite(value));
   if (unreal === undefined) return;
   throw new ModelError(`holds ${unreal}: the training that wrote it has failed`, {
     file,
     id,
-    fix: 'Take an earlier checkpoint, or train again with a lower learning rate.',
+    fix: 'Use an earlier checkpoint, or train again with a lower learning rate.',
   });
 }
 
 /**
- * The factors in pairs, ordered as the file has them.
- * @param file named in errors
- * @throws ModelError where a factor lacks the other, or the shapes do not fit each other and the rank of the configuration
+ * Returns the factors in pairs, in the order of the file. @param file the path that errors name
+ * @throws ModelError if a factor lacks its partner, or the shapes do not fit each other or the configured rank
  */
 export function loraPairs({ config, tensors }: LoraAdapter, file?: string): LoraPair[] {
   const fail = (id: string, reason: string) => new ModelError(reason, { file, id, fix: FETCH_AGAIN });
@@ -119,7 +125,7 @@ export function loraPairs({ config, tensors }: LoraAdapter, file?: string): Lora
     const isA = name.endsWith('.lora_A.weight');
     const other = name.replace(/lora_[AB]\.weight$/, isA ? 'lora_B.weight' : 'lora_A.weight');
     const partner = tensors.get(other);
-    if (partner === undefined) throw fail(name, `has no ${isA ? 'lora_B' : 'lora_A'} beside it`);
+    if (partner === undefined) throw fail(name, `lacks its ${isA ? 'lora_B' : 'lora_A'}`);
     if (!isA) continue;
     const module = name.slice(0, -'.lora_A.weight'.length);
     const rank = loraRank(config, module);
@@ -135,9 +141,9 @@ export function loraPairs({ config, tensors }: LoraAdapter, file?: string): Lora
 }
 
 /**
- * Writes an adapter in PEFT's layout. The folder appears when it is whole; one that is there is replaced, if it holds
- * nothing but an adapter.
- * @throws UsageError for a folder with other files; ModelError for tensors that do not fit; ResourceError
+ * Writes an adapter in PEFT's layout. The folder appears only when it is complete. An existing one is replaced if it
+ * holds only an adapter.
+ * @throws UsageError if the folder holds other files; ModelError if tensors do not fit; ResourceError
  */
 export async function writeAdapter(folder: string, adapter: LoraAdapter): Promise<void> {
   loraPairs(adapter, folder);

@@ -20,17 +20,16 @@ import type { LanguageConfig } from './language-config.ts';
 import { rowsAsNeighbours } from './rotary-rows.ts';
 import { ggufTokenizer } from './tokenizer-to-gguf.ts';
 
-/** Types of the weight matrices; vectors (norms, biases) are always F32. */
+/** The types of weight matrices. Vectors (norms, biases) are always F32. */
 export const GGUF_TYPES = ['F32', 'F16', 'Q8_0'] as const satisfies readonly GgufTensorType[];
 
 /** llama.cpp's `general.file_type` (llama_ftype in llama.h). */
 const FILE_TYPES: Readonly<Record<GgufTensorType, number>> = { F32: 0, F16: 1, Q8_0: 7 };
 
 /**
- * Writes a language model as one GGUF file for llama.cpp, an adapter folded in where one is given. From a Transformers
- * folder the metadata and the tokenizer are made; from a GGUF base they are copied as they are. One tensor at a time is in
- * memory.
- * @throws ModelError for another family than Llama, Mistral, Qwen2 and Qwen3, and for a tokenizer that cannot be written;
+ * Writes a language model as one GGUF file for llama.cpp, with the adapter merged in, if there is one. Metadata and
+ * tokenizer are converted from a Transformers folder, or copied from a GGUF base. One tensor at a time is in memory.
+ * @throws ModelError if the family is not Llama, Mistral, Qwen2 or Qwen3, or the tokenizer cannot be written;
  * ResourceError, AbortedError
  */
 export async function exportGguf(
@@ -68,7 +67,7 @@ async function newMetadata({ folder }: ExportSource, config: LanguageConfig): Pr
   ]);
 }
 
-/** What belongs to a file's own layout and quantisation, not to the model. */
+/** Keys that describe the layout and quantisation of the file, not the model. */
 const OF_THE_FILE = /^(general\.alignment$|split\.|quantize\.)/;
 
 async function copiedMetadata(path: string): Promise<Map<string, GgufValue>> {
@@ -89,7 +88,7 @@ function weights(source: ExportSource, config: LanguageConfig, type: GgufTensorT
   const { checkpoint } = source;
   const tensors = checkpoint
     .tensors()
-    // Older checkpoints hold the rotary frequencies, which the settings state; tied weights may stand twice.
+    // Older checkpoints hold the rotary frequencies, which the settings imply; tied weights may be stored twice.
     .filter(({ name }) => !name.endsWith('.rotary_emb.inv_freq') && !(config.tied && name === 'lm_head.weight'));
   checkTensors(checkpoint.path, tensors, config);
   const architecture = ggufArchitecture(config);
@@ -104,13 +103,13 @@ function weights(source: ExportSource, config: LanguageConfig, type: GgufTensorT
   });
 }
 
-/** Vectors stay F32, and rows that do not fill Q8_0's blocks become F16, as in llama.cpp's converter. */
+/** Vectors stay F32, and rows that do not fill Q8_0 blocks become F16, as in llama.cpp's converter. */
 function typeOf(shape: readonly number[], type: GgufTensorType): GgufTensorType {
   if (shape.length < 2) return 'F32';
   return type === 'Q8_0' && shape.at(-1)! % ENCODERS.Q8_0.blockSize !== 0 ? 'F16' : type;
 }
 
-/** Modules that every layer of these families has. */
+/** The modules in every layer of these families. */
 const LAYER_MODULES = [
   'attn_norm',
   'attn_q',
@@ -123,9 +122,9 @@ const LAYER_MODULES = [
   'ffn_down',
 ];
 
-/** @throws ModelError for a tensor that is missing, or that GGUF has no name for */
+/** @throws ModelError if a tensor is missing or has no name in GGUF */
 function checkTensors(file: string, tensors: readonly TensorInfo[], config: LanguageConfig): void {
-  const fix = 'Check that the weights are of the model that config.json describes.';
+  const fix = 'Check that the weights belong to the model that config.json describes.';
   const found = new Map(tensors.map(({ name, shape }) => [name, shape]));
   const strange = tensors.find(({ name }) => ggufNameOf(name) === undefined);
   if (strange !== undefined) throw new ModelError('GGUF has no name for this tensor', { file, id: strange.name, fix });
@@ -139,6 +138,6 @@ function checkTensors(file: string, tensors: readonly TensorInfo[], config: Lang
   }
   const rows = found.get('model.embed_tokens.weight')![0];
   if (rows === config.vocabularySize) return;
-  const reason = `the embedding has ${rows} rows, and config.json states a vocabulary of ${config.vocabularySize}`;
+  const reason = `the embedding has ${rows} rows, but config.json states a vocabulary of ${config.vocabularySize}`;
   throw new ModelError(reason, { file, id: 'model.embed_tokens.weight', fix });
 }

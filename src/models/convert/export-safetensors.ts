@@ -10,17 +10,16 @@ import { hfConfigOfGguf } from './gguf-as-hf.ts';
 import { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
 import { writeFolder } from './whole-folder.ts';
 
-/** Element types of an export, by Transformers' names. */
+/** The element types of an export, by their Transformers names. */
 export const EXPORT_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
 export type ExportDtype = (typeof EXPORT_DTYPES)[number];
 
 const TYPES: Readonly<Record<ExportDtype, SafetensorsType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
 
 /**
- * Writes a model as a Transformers folder, an adapter folded in where one is given: weights in safetensors, cut into
- * shards where they are large, config.json and the tokenizer. They are copied, or made of a GGUF base's metadata. One
- * tensor at a time is in memory. The folder appears when it is whole.
- * @param out a new or an empty folder
+ * Writes a model as a Transformers folder, with the adapter merged in, if there is one: weights in safetensors (sharded
+ * if they are large), config.json and the tokenizer. Both are copied, or converted from a GGUF base's metadata. One
+ * tensor at a time is in memory. The folder appears only when it is complete. @param out a new or empty folder
  * @throws ModelError, UsageError, ResourceError, AbortedError
  */
 export async function exportSafetensors(
@@ -61,11 +60,11 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   throw new ModelError('is not a JSON object', { file, fix: 'Download the file again.' });
 }
 
-/** Settings and tokenizers, as against weights in any format. */
+/** Settings and tokenizers, but no weights of any format. */
 const SETTINGS = /(\.(json|txt|model|jinja|tiktoken)|^LICEN[CS]E.*)$/;
 const NOT_COPIED = /^config\.json$|\.index\.json$|^adapter_config\.json$/;
 
-/** The folder's own files, and those of its modules (`1_Pooling` and its like, of sentence-transformers). */
+/** Copies the folder's settings, and those of its modules (such as `1_Pooling` of sentence-transformers). */
 async function copySettings(folder: string, fresh: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true });
   const modules = entries.filter((entry) => entry.isDirectory() && /^\d+_/.test(entry.name)).map(({ name }) => name);

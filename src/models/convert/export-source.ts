@@ -9,31 +9,31 @@ import { mergedCheckpoint } from './adapter-merge.ts';
 import { hfCheckpointOfGguf, hfConfigOfGguf } from './gguf-as-hf.ts';
 import { type LanguageConfig, parseLanguageConfig, readLanguageConfig } from './language-config.ts';
 
-/** What is exported, and how far it is told. */
+/** What to export, and how to report progress. */
 export interface ExportOptions {
   /** A Transformers folder or file, or a GGUF file of the Llama family. */
   base: string;
-  /** Folded into the weights. */
+  /** An adapter to merge into the weights. */
   adapter?: LoraAdapter | undefined;
-  /** Where the adapter was read, for error messages. */
+  /** The path of the adapter, for error messages. */
   adapterFile?: string | undefined;
-  /** Weights that were trained, in place of the base's of the same Transformers names. */
+  /** Trained weights that replace those of the base, by Transformers' names. */
   weights?: ReadonlyMap<string, Float32Array> | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
 
-/** An open base model, with the adapter folded in. */
+/** An open base model with the adapter merged in. */
 export interface ExportSource {
-  /** Under Transformers' names. */
+  /** The weights, by Transformers' names. */
   checkpoint: Checkpoint;
-  /** The file itself, where the base is GGUF. */
+  /** The file itself, if the base is GGUF. */
   gguf: Checkpoint | undefined;
-  /** The folder of config.json and the tokenizer, where the base is not GGUF. */
+  /** The folder of config.json and the tokenizer, if the base is not GGUF. */
   folder: string;
 }
 
-/** Opens what is to be exported, works with it and closes it. @throws ModelError */
+/** Opens the source of an export, passes it to `work` and closes it. @throws ModelError */
 export async function withSource<T>(options: ExportOptions, work: (source: ExportSource) => Promise<T>): Promise<T> {
   const opened = await openCheckpoint(options.base);
   try {
@@ -49,7 +49,7 @@ export async function withSource<T>(options: ExportOptions, work: (source: Expor
   }
 }
 
-/** Shows a checkpoint with other values for some of its tensors. */
+/** Wraps a checkpoint, with other values for some of its tensors. */
 function withWeights(base: Checkpoint, weights: ReadonlyMap<string, Float32Array>): Checkpoint {
   return {
     path: base.path,
@@ -61,26 +61,26 @@ function withWeights(base: Checkpoint, weights: ReadonlyMap<string, Float32Array
 }
 
 /**
- * Refuses an output that is the base itself.
+ * Refuses to overwrite the base with the output.
  * @throws UsageError
  */
 export async function checkOutput(out: string, { checkpoint }: ExportSource): Promise<void> {
   await refuseOverwriting({ inputs: { 'the model': checkpoint.path }, outputs: { 'the export': out } });
 }
 
-/** The settings of the base, from its config.json or the GGUF's metadata. @throws ModelError */
+/** Reads the settings of the base from config.json or GGUF metadata. @throws ModelError */
 export async function sourceConfig({ gguf, folder }: ExportSource): Promise<LanguageConfig> {
   if (gguf === undefined) return readLanguageConfig(folder);
   return parseLanguageConfig(gguf.path, await hfConfigOfGguf(gguf));
 }
 
-/** The base's config.json as it stands, or what the GGUF's metadata make of it. @throws ModelError */
+/** Reads the base's config.json unchanged, or derives it from GGUF metadata. @throws ModelError */
 export async function sourceSettings({ gguf, folder }: ExportSource): Promise<unknown> {
   if (gguf !== undefined) return hfConfigOfGguf(gguf);
   return readModelJson(join(folder, 'config.json'));
 }
 
-/** Tells of weights that are written. @param bytes in all */
+/** Starts reporting progress on written weights. @param bytes the total */
 export function writingTask({ progress = SILENT }: ExportOptions, bytes: number) {
   const task = progress.task('writing weights', bytes, 'bytes');
   return { onTensor: (written: number) => task.advance(written), done: () => task.done() };

@@ -12,7 +12,7 @@ const LLAMA3 = {
   original_max_position_embeddings: 8192,
 };
 
-/** A checkpoint in memory; each tensor holds its shape and values. */
+/** Makes a checkpoint in memory from the shape and values of each tensor. */
 function inMemory(tensors: Record<string, [number[], Float32Array]>, metadata: Record<string, unknown>): Checkpoint {
   return {
     path: 'memory.gguf',
@@ -42,8 +42,8 @@ function metadataOf(architecture: string, more: Record<string, unknown> = {}): R
 const embedding: [number[], Float32Array] = [[5, 8], new Float32Array(40)];
 const column = (...values: number[]): [number[], Float32Array] => [[values.length], Float32Array.from(values)];
 
-test('rows of query and key come back in the order of Transformers, for llama alone', async () => {
-  // Two heads of four rows; in GGUF rows 2j and 2j + 1 turn together, in Transformers j and j + 2.
+test('restores the order of query and key rows in Transformers, for llama only', async () => {
+  // Two heads of four rows; GGUF pairs rows 2j and 2j + 1, Transformers rows j and j + 2.
   const tensors = {
     'token_embd.weight': embedding,
     'blk.0.attn_q.bias': column(0, 2, 1, 3, 10, 12, 11, 13),
@@ -62,7 +62,7 @@ test('rows of query and key come back in the order of Transformers, for llama al
   await expect(qwen.read('lm_head.weight')).rejects.toMatchObject({ id: 'lm_head.weight' });
 });
 
-test('a matrix keeps its columns together', async () => {
+test('rows of a matrix move as units', async () => {
   const random = new Random(5);
   const weight = Float32Array.from({ length: 64 }, () => random.normal());
   const view = hfCheckpointOfGguf(
@@ -74,7 +74,7 @@ test('a matrix keeps its columns together', async () => {
   expect(read.subarray(8, 16)).toEqual(weight.subarray(16, 24));
 });
 
-test('the configuration is what the metadata and the tensors amount to', async () => {
+test('derives the configuration from metadata and tensors', async () => {
   const config = await hfConfigOfGguf(inMemory({ 'token_embd.weight': embedding }, metadataOf('llama')));
   expect(config).toEqual({
     architectures: ['LlamaForCausalLM'],
@@ -99,7 +99,7 @@ test('the configuration is what the metadata and the tensors amount to', async (
   });
 });
 
-test("Llama 3.1's scaling is found again from the factors, untied heads and wide heads from the file", async () => {
+test("recovers Llama 3.1's scaling from the factors, and untied and wide heads from the file", async () => {
   const factors: [number[], Float32Array] = [[32], llama3Factors(LLAMA3, 500000, 64)];
   const tensors = { 'token_embd.weight': embedding, 'output.weight': embedding, 'rope_freqs.weight': factors };
   const file = inMemory(tensors, metadataOf('llama', { 'attention.key_length': 64 }));
@@ -125,13 +125,13 @@ test.each<[string, Record<string, unknown>, string, RegExp]>([
   ['experts', metadataOf('llama', { expert_count: 8 }), 'token_embd.weight', /llama\.expert_count/],
   ['half a rotary embedding', metadataOf('llama', { 'rope.dimension_count': 2 }), 'token_embd.weight', /2 of 4 values/],
   [
-    'heads layer by layer',
+    'heads per layer',
     metadataOf('llama', { 'attention.head_count_kv': [1, 2] }),
     'token_embd.weight',
     /layer to layer/,
   ],
   [
-    'no count of heads',
+    'no number of heads',
     metadataOf('llama', { 'attention.head_count': undefined }),
     'token_embd.weight',
     /lack this setting/,

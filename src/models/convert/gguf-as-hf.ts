@@ -5,10 +5,10 @@ import { GGUF_ARCHITECTURES, ggufNameOf, hfNameOf, permutedHeads } from './gguf-
 import { type Llama3Scaling, llama3ScalingOf } from './rope-scaling.ts';
 import { rowsAsHalves } from './rotary-rows.ts';
 
-/** A tensor beside the weights: the divisors of Llama 3.1's rotary frequencies. */
+/** A tensor that is not a weight: the divisors of Llama 3.1's rotary frequencies. */
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
-/** Settings, as keys after the architecture, with which a network computes what the plain one does not. */
+/** Settings (keys without the architecture) that make a network compute something other than the plain one. */
 const CHANGED_NETWORKS = [
   'expert_count',
   'attention.scale',
@@ -21,10 +21,10 @@ const CHANGED_NETWORKS = [
 ];
 
 /**
- * Shows a GGUF file as the Transformers checkpoint it was made from: Transformers' names, rows of query and key
- * projections in Transformers' order. `lm_head.weight` is missing where it is tied to the embedding. Closing the view
- * closes the file.
- * @throws ModelError for an architecture other than llama, qwen2 and qwen3, and for a tensor these do not have
+ * Wraps a GGUF file as the Transformers checkpoint it was made from: with Transformers' names, and the rows of query
+ * and key projections in Transformers' order. `lm_head.weight` is absent if it is tied to the embedding. Closing the
+ * wrapper closes the file.
+ * @throws ModelError if the architecture is not llama, qwen2 or qwen3, or has a tensor that these lack
  */
 export function hfCheckpointOfGguf(gguf: Checkpoint): Checkpoint {
   return new HfView(gguf);
@@ -78,7 +78,7 @@ function strangeTensor(file: string, id: string, architecture: string): ModelErr
   return new ModelError(`a plain ${architecture} model has no such tensor`, {
     file,
     id,
-    fix: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
+    fix: 'Use a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
   });
 }
 
@@ -112,9 +112,9 @@ const CLASSES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The `config.json` that a GGUF file's metadata and tensors amount to. GGUF's `llama` covers Mistral as well, which
- * computes the same and comes out as "llama".
- * @throws ModelError where a setting is missing, or the network is not a plain one of the Llama family
+ * Derives `config.json` from a GGUF file's metadata and tensors. GGUF's `llama` includes Mistral, which computes the
+ * same and becomes "llama".
+ * @throws ModelError if a setting is missing or the network is not a plain one of the Llama family
  */
 export async function hfConfigOfGguf(gguf: Checkpoint): Promise<HfLanguageConfig> {
   const facts = new GgufFacts(gguf);
@@ -136,7 +136,7 @@ export async function hfConfigOfGguf(gguf: Checkpoint): Promise<HfLanguageConfig
     head_dim: headDimension,
     max_position_embeddings: facts.number('context_length'),
     hidden_act: 'silu',
-    // f32 in the file: 1e-5 comes back as 9.999999747378752e-6, which in f32 is 1e-5 again.
+    // The file holds f32: 1e-5 is read as 9.999999747378752e-6, the same f32 number.
     rms_norm_eps: shortest(facts.number('attention.layer_norm_rms_epsilon')),
     rope_theta: shortest(theta),
     rope_scaling: await scalingOf(gguf, facts, theta, shapes.has(ROPE_FACTORS)),
@@ -148,7 +148,7 @@ export async function hfConfigOfGguf(gguf: Checkpoint): Promise<HfLanguageConfig
   };
 }
 
-/** The decimal number of fewest digits that is the same f32. */
+/** Returns the shortest decimal number that is the same f32. */
 function shortest(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const rounded = Number(value.toPrecision(digits));
@@ -166,10 +166,10 @@ async function scalingOf(
   if (hasFactors) {
     const scaling = llama3ScalingOf(await gguf.read(ROPE_FACTORS), theta);
     if (scaling !== undefined) return scaling;
-    throw new ModelError('these factors of the rotary frequencies are not those of Llama 3.1', {
+    throw new ModelError('these rotary frequency factors are not those of Llama 3.1', {
       file: gguf.path,
       id: ROPE_FACTORS,
-      fix: 'Take the model in safetensors with its config.json.',
+      fix: 'Use the model in safetensors, with its config.json.',
     });
   }
   const setting = (name: string): number | undefined =>
@@ -185,7 +185,7 @@ async function scalingOf(
   };
 }
 
-/** What the metadata of a GGUF language model state. */
+/** The settings in the metadata of a GGUF language model. */
 class GgufFacts {
   readonly architecture: string;
   readonly heads: number;
@@ -212,15 +212,15 @@ class GgufFacts {
     if (turned !== this.headDimension) this.#refuse(`a rotary embedding of ${turned} of ${this.headDimension} values`);
   }
 
-  /** A number under the architecture's own keys. @throws ModelError where it is missing */
+  /** Returns a number from the architecture's keys. @throws ModelError if it is missing */
   number(name: string): number {
     const key = `${this.architecture}.${name}`;
     const value = this.numberOr(key, undefined);
     if (value !== undefined) return value;
-    throw new ModelError('the metadata lack this setting', {
+    throw new ModelError('the metadata lacks this setting', {
       file: this.#file,
       id: key,
-      fix: 'Convert the model again with a present llama.cpp, or fetch a newer file.',
+      fix: 'Convert the model again with a current llama.cpp, or download a newer file.',
     });
   }
 
@@ -228,14 +228,14 @@ class GgufFacts {
     const value = this.#metadata[key];
     if (value === undefined) return otherwise;
     if (typeof value === 'number') return value;
-    return this.#refuse('a network with a setting that changes from layer to layer', key);
+    return this.#refuse('a network with a setting that differs between layers', key);
   }
 
   #refuse(what: string, id?: string): never {
     throw new ModelError(`${what} cannot be read as a Transformers model`, {
       file: this.#file,
       id,
-      fix: 'Take a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
+      fix: 'Use a dense model of the Llama, Mistral, Qwen2 or Qwen3 family.',
     });
   }
 }

@@ -1,11 +1,11 @@
-/** GGUF's architectures that can be read and written as Transformers' models, and the `model_type`s of each. */
+/** The GGUF architectures that can be converted from and to Transformers, with their `model_type`s. */
 export const GGUF_ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   llama: ['llama', 'mistral'],
   qwen2: ['qwen2'],
   qwen3: ['qwen3'],
 };
 
-/** Module names, GGUF's to Transformers'; `{}` stands for the layer. */
+/** Module names in GGUF and in Transformers; `{}` is the layer number. */
 const MODULES: readonly (readonly [gguf: string, hf: string])[] = [
   ['token_embd', 'model.embed_tokens'],
   ['blk.{}.attn_norm', 'model.layers.{}.input_layernorm'],
@@ -26,17 +26,17 @@ const MODULES: readonly (readonly [gguf: string, hf: string])[] = [
 const TO_HF = new Map(MODULES);
 const TO_GGUF = new Map(MODULES.map(([gguf, hf]) => [hf, gguf]));
 
-/** `blk.3.attn_q.weight` to `model.layers.3.self_attn.q_proj.weight`; undefined for a tensor that has no such name. */
+/** Converts `blk.3.attn_q.weight` to `model.layers.3.self_attn.q_proj.weight`; undefined for an unknown name. */
 export function hfNameOf(gguf: string): string | undefined {
   return translate(gguf, TO_HF);
 }
 
-/** `model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`; undefined for a tensor that has no such name. */
+/** Converts `model.layers.3.self_attn.q_proj.weight` to `blk.3.attn_q.weight`; undefined for an unknown name. */
 export function ggufNameOf(hf: string): string | undefined {
   return translate(hf, TO_GGUF);
 }
 
-/** Finds a module's other name, with the layer's number set in, and keeps the tensor's own ending. */
+/** Translates a module's name, fills in the layer number and keeps the tensor's suffix. */
 function translate(name: string, table: ReadonlyMap<string, string>): string | undefined {
   const [, module, kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (module === undefined || kind === undefined) return undefined;
@@ -46,8 +46,9 @@ function translate(name: string, table: ReadonlyMap<string, string>): string | u
 }
 
 /**
- * Which heads a tensor's rows belong to where GGUF has them in another order: the query and key projections of its `llama`
- * architecture (see rotary-rows.ts). Other architectures, Qwen2 and Qwen3 among them, keep Transformers' order.
+ * Returns the kind of heads to which a tensor's rows belong, if GGUF reorders them: it does so for the query and key
+ * projections of its `llama` architecture (see rotary-rows.ts). Other architectures, including Qwen2 and Qwen3, keep
+ * Transformers' order.
  */
 export function permutedHeads(architecture: string, hf: string): 'query' | 'key' | undefined {
   if (architecture !== 'llama') return undefined;

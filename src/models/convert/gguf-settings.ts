@@ -6,14 +6,14 @@ import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 import type { LanguageConfig } from './language-config.ts';
 import { llama3Factors, llama3ScalingSchema } from './rope-scaling.ts';
 
-/** GGUF's architecture of a model type: Mistral's is llama. */
+/** Returns the GGUF architecture of a model type; Mistral's is llama. */
 export function ggufArchitecture({ modelType }: LanguageConfig): string {
   return Object.entries(GGUF_ARCHITECTURES).find(([, types]) => types.includes(modelType))![0];
 }
 
 /**
- * A config.json in GGUF's keys (docs/gguf.md of the ggml repository, "LLM").
- * @throws ModelError for a rotary scaling that llama.cpp does not compute
+ * Converts a config.json to GGUF keys (docs/gguf.md of the ggml repository, "LLM").
+ * @throws ModelError if llama.cpp does not implement the rotary scaling
  */
 export function ggufSettings(file: string, config: LanguageConfig): Map<string, GgufValue> {
   const architecture = ggufArchitecture(config);
@@ -42,14 +42,14 @@ const StretchSchema = z.looseObject({
 
 function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageConfig): [string, GgufValue][] {
   const kind = ropeScaling?.rope_type;
-  // Llama 3.1's is a tensor of its own.
+  // Llama 3.1's scaling is stored as a tensor.
   if (ropeScaling === undefined || kind === 'llama3') return [];
   const parsed = StretchSchema.safeParse(ropeScaling);
   if (!parsed.success || (kind !== 'linear' && kind !== 'yarn')) {
     throw new ModelError(`rotary scaling of the kind ${JSON.stringify(kind)} cannot be written to GGUF`, {
       file,
       id: 'rope_scaling',
-      fix: 'Take a model with plain, linear, YaRN or Llama 3.1 scaling.',
+      fix: 'Use a model with plain, linear, YaRN or Llama 3.1 scaling.',
     });
   }
   const { factor, original_max_position_embeddings: original = Math.round(contextLength / factor) } = parsed.data;
@@ -61,8 +61,9 @@ function scalingSettings(file: string, { ropeScaling, contextLength }: LanguageC
 }
 
 /**
- * The tensor `rope_freqs.weight` of a model with Llama 3.1's scaling, [headDimension / 2]; undefined for others.
- * @throws ModelError where a setting of the scaling is missing
+ * Returns the tensor `rope_freqs.weight` of a model with Llama 3.1's scaling, [headDimension / 2]; undefined for
+ * others.
+ * @throws ModelError if a setting of the scaling is missing
  */
 export function ggufRopeFactors(file: string, config: LanguageConfig): Float32Array | undefined {
   if (config.ropeScaling?.rope_type !== 'llama3') return undefined;

@@ -9,12 +9,12 @@ const LEAST = {
 };
 const parse = (own: Record<string, unknown> = {}) => parseLanguageConfig('config.json', { ...LEAST, ...own });
 
-test("what a config.json leaves out is Transformers' default", () => {
+test("missing settings get Transformers' defaults", () => {
   expect(parse()).toMatchObject({ keyHeads: 4, headDimension: 128, epsilon: 1e-6, ropeTheta: 10000, tied: false });
   expect(parse({ model_type: 'llama' }).headDimension).toBe(4);
 });
 
-test('rotary settings of both releases of Transformers, and of before', () => {
+test('rotary settings of Transformers 4 and 5, and of older versions', () => {
   const linear = { factor: 2, rope_type: 'linear' };
   expect(parse({ rope_theta: 5, rope_scaling: null })).toMatchObject({ ropeTheta: 5, ropeScaling: undefined });
   expect(parse({ rope_scaling: linear }).ropeScaling).toEqual(linear);

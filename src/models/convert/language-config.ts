@@ -7,7 +7,7 @@ import { GGUF_ARCHITECTURES } from './gguf-names.ts';
 
 const tokenId = z.union([numbers.tokenId, z.array(numbers.tokenId).max(1000)]).nullish();
 const theta = numbers.rotary.optional();
-/** Before `rope_type` the key was `type`. */
+/** Older versions use the key `type` for `rope_type`. */
 const scaling = z
   .looseObject({
     rope_type: z.string().optional(),
@@ -21,9 +21,9 @@ const scaling = z
   .transform(({ type = 'default', rope_type = type, ...rest }) => ({ ...rest, rope_type }));
 
 /**
- * What is used of the `config.json` of a causal language model of the Llama family (Touvron et al. 2023): Llama, Mistral,
- * Qwen2, Qwen3. Names are those of Transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`), defaults are
- * Transformers' own.
+ * The settings used from the `config.json` of a causal language model of the Llama family (Touvron et al. 2023): Llama,
+ * Mistral, Qwen2, Qwen3. Names are those of Transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`);
+ * defaults are those of Transformers.
  */
 export const languageConfigSchema = z.looseObject({
   model_type: z.enum(Object.values(GGUF_ARCHITECTURES).flat()),
@@ -51,7 +51,7 @@ export const languageConfigSchema = z.looseObject({
 
 type StatedConfig = z.output<typeof languageConfigSchema>;
 
-/** The settings of a language model, whatever writes or computes it. */
+/** The settings of a language model, independent of its file format. */
 export interface LanguageConfig {
   modelType: string;
   vocabularySize: number;
@@ -64,18 +64,18 @@ export interface LanguageConfig {
   contextLength: number;
   epsilon: number;
   ropeTheta: number;
-  /** As Transformers names it ("llama3", "linear", "yarn"); undefined for plain rotary embeddings. */
+  /** The scaling with Transformers' names ("llama3", "linear", "yarn"); undefined for plain rotary embeddings. */
   ropeScaling: Readonly<Record<string, unknown>> | undefined;
-  /** Whether the output layer's weights are the embedding's. */
+  /** Whether the output layer shares the embedding's weights. */
   tied: boolean;
   bosTokenId: number | undefined;
   eosTokenId: number | undefined;
 }
 
 /**
- * Reads the config.json of a model folder, as Transformers 4 writes it (`rope_theta`, `rope_scaling`) or 5
+ * Reads the config.json of a model folder, in the form of Transformers 4 (`rope_theta`, `rope_scaling`) or 5
  * (`rope_parameters`).
- * @throws ModelError where it is missing or broken, or of another family than Llama, Mistral, Qwen2 and Qwen3
+ * @throws ModelError if it is missing or broken, or the family is not Llama, Mistral, Qwen2 or Qwen3
  */
 export async function readLanguageConfig(folder: string): Promise<LanguageConfig> {
   const file = join(folder, 'config.json');
@@ -87,8 +87,8 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   const kind = z.looseObject({ model_type: z.string() }).safeParse(raw).data?.model_type;
   const known = Object.values(GGUF_ARCHITECTURES).flat();
   if (kind === undefined || !known.includes(kind)) {
-    const fix = `Take a model of one of the types ${known.join(', ')}.`;
-    throw new ModelError(`the model type ${kind} has no GGUF form here`, { file, fix });
+    const fix = `Use a model of one of these types: ${known.join(', ')}.`;
+    throw new ModelError(`the model type ${kind} is not supported`, { file, fix });
   }
   const parsed = languageConfigSchema.safeParse(raw);
   if (!parsed.success) {
@@ -98,24 +98,24 @@ export function parseLanguageConfig(file: string, raw: unknown): LanguageConfig 
   }
   const config = parsed.data;
   if (config.hidden_act !== 'silu') {
-    throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, fix: 'Take a plain model.' });
+    throw new ModelError(`hidden_act is ${config.hidden_act}, not silu`, { file, fix: 'Use a model with silu.' });
   }
   const misfit = describeMisfit(config);
   if (misfit !== undefined) throw new ModelError(misfit, { file, fix: 'Download the file again.' });
   return languageConfigOf(config);
 }
 
-/** Which numbers of a configuration contradict each other, in words; undefined if none do. */
+/** Describes which numbers of a configuration contradict each other; undefined if none do. */
 export function describeMisfit(config: StatedConfig): string | undefined {
   const heads = config.num_attention_heads;
   const keys = config.num_key_value_heads ?? heads;
-  if (heads % keys !== 0) return `num_attention_heads is no multiple of num_key_value_heads (${heads} and ${keys})`;
+  if (heads % keys !== 0) return `num_attention_heads is not a multiple of num_key_value_heads (${heads} and ${keys})`;
   const width = config.head_dim ?? defaultHeadDimension(config);
   if (width % 2 === 0) return undefined;
-  return `a head has ${width} numbers, and rotary embeddings turn pairs of them`;
+  return `a head has ${width} numbers, but rotary embeddings need an even number`;
 }
 
-/** Reads what a config.json states, and what follows from it where it states nothing. */
+/** Converts a parsed config.json to settings, and derives those that it omits. */
 export function languageConfigOf(config: StatedConfig): LanguageConfig {
   const rope = config.rope_parameters ?? config.rope_scaling;
   return {

@@ -19,7 +19,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const write = (name: string, settings: unknown) => writeFile(join(folder, name), JSON.stringify(settings));
 
 describe('summarizeModel', () => {
-  test('counts tensors and reads the settings beside them', async () => {
+  test('counts tensors and reads the settings next to them', async () => {
     await mkdir(join(folder, '1_Pooling'));
     await write('config.json', {
       model_type: 'bert',
@@ -44,7 +44,7 @@ describe('summarizeModel', () => {
     });
   });
 
-  test('manages with weights alone', async () => {
+  test('works with weights only', async () => {
     const summary = await summarizeModel(join(folder, 'model.safetensors'));
     expect(summary).toMatchObject({
       format: 'safetensors',
@@ -54,7 +54,7 @@ describe('summarizeModel', () => {
     });
   });
 
-  test('sees a chat template in either place', async () => {
+  test('finds a chat template in either place', async () => {
     await write('tokenizer_config.json', { chat_template: '{{ messages }}' });
     expect((await summarizeModel(folder)).chatTemplate).toBe(true);
     await write('tokenizer_config.json', {});
@@ -62,7 +62,7 @@ describe('summarizeModel', () => {
     expect((await summarizeModel(folder)).chatTemplate).toBe(true);
   });
 
-  test('names the file that is broken', async () => {
+  test('names the broken file', async () => {
     await writeFile(join(folder, 'config.json'), '{"model_type":');
     const error = await summarizeModel(folder).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(ModelError);

@@ -6,37 +6,37 @@ import { openCheckpoint } from '../formats/checkpoint.ts';
 import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
 
-/** Tensors of one element type. */
+/** The tensors of one element type. */
 export interface TypeCount {
   dtype: string;
   tensors: number;
   parameters: number;
 }
 
-/** What can be said of a model without running it. */
+/** What is known about a model without running it. */
 export interface ModelSummary {
   path: string;
   format: 'gguf' | 'safetensors' | 'torch';
-  /** As the model names it itself ("bert", "llama"). */
+  /** The architecture that the model states ("bert", "llama"). */
   architecture: string | undefined;
   parameters: number;
   layers: number | undefined;
   /** Size of a hidden state. */
   dimensions: number | undefined;
-  /** Positions that the model was made for, in tokens. */
+  /** The number of positions that the model was trained for, in tokens. */
   contextLength: number | undefined;
-  /** Where texts are cut, in tokens, as sentence-transformers states it. */
+  /** The length to which texts are truncated, in tokens, from sentence-transformers' settings. */
   maxLength: number | undefined;
   chatTemplate: boolean;
-  /** "mean", "cls" and so on, as sentence-transformers states it. */
+  /** "mean", "cls" and so on, from sentence-transformers' settings. */
   pooling: string | undefined;
   types: TypeCount[];
   tensors: TensorInfo[];
 }
 
 /**
- * Looks into a model: a folder or one file. The header of its weights is read, and the settings beside it.
- * @throws ModelError where there is no model, or it is broken
+ * Summarises a model, a folder or one file, from the header of its weights and the settings next to it.
+ * @throws ModelError if there is no model or it is broken
  */
 export async function summarizeModel(path: string): Promise<ModelSummary> {
   const checkpoint = await openCheckpoint(path);
@@ -63,7 +63,7 @@ async function folderOf(path: string): Promise<string> {
   return (await stat(path)).isDirectory() ? path : dirname(path);
 }
 
-/** Keys by the GGUF specification, docs/gguf.md of the ggml repository. */
+/** Reads the keys of the GGUF specification, docs/gguf.md of the ggml repository. */
 function factsOfGguf(checkpoint: Checkpoint): Facts {
   const metadata = checkpoint.metadata();
   const architecture = metadata['general.architecture'];
@@ -113,7 +113,7 @@ async function factsOfFolder(folder: string): Promise<Facts> {
   };
 }
 
-/** `pooling_mode_mean_tokens: true` and its like, as one word each. */
+/** Shortens keys such as `pooling_mode_mean_tokens: true` to one word each. */
 function describePooling(settings: Record<string, unknown>): string {
   const modes = Object.keys(settings).filter((key) => key.startsWith('pooling_mode_') && settings[key] === true);
   return modes.map((key) => key.replace('pooling_mode_', '').replace(/_tokens?$/, '')).join(' + ') || 'none';
@@ -126,7 +126,7 @@ async function readSettings<T>(folder: string, name: string, schema: z.ZodType<T
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    const reason = error instanceof SyntaxError ? 'is not JSON' : 'does not hold the settings it should';
+    const reason = error instanceof SyntaxError ? 'is not JSON' : 'lacks a required setting, or has an invalid one';
     throw new ModelError(reason, { file, fix: 'Download the file again.', cause: error });
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { numbers } from '../formats/network-bounds.ts';
 
-/** Llama 3.1's stretching of slow rotary frequencies, as config.json states it. */
+/** Llama 3.1's scaling of low rotary frequencies, as in config.json. */
 export const llama3ScalingSchema = z.object({
   rope_type: z.literal('llama3'),
   factor: numbers.rotary,
@@ -12,10 +12,10 @@ export const llama3ScalingSchema = z.object({
 export type Llama3Scaling = z.output<typeof llama3ScalingSchema>;
 
 /**
- * The divisors of the rotary frequencies under Llama 3.1's scaling: 1 for wavelengths below
- * `original_max_position_embeddings / high_freq_factor`, `factor` for those above `... / low_freq_factor`, a blend between.
- * GGUF holds them as the tensor `rope_freqs.weight`. Source: "The Llama 3 Herd of Models", section 3.2, and Transformers'
- * `_compute_llama3_parameters`.
+ * Returns the divisors of the rotary frequencies under Llama 3.1's scaling: 1 for wavelengths below
+ * `original_max_position_embeddings / high_freq_factor`, `factor` for those above `... / low_freq_factor`, and an
+ * interpolation between. GGUF holds them as the tensor `rope_freqs.weight`. Source: "The Llama 3 Herd of Models",
+ * section 3.2, and Transformers' `_compute_llama3_parameters`.
  * @returns [headDimension / 2]
  */
 export function llama3Factors(scaling: Llama3Scaling, theta: number, headDimension: number): Float32Array {
@@ -29,15 +29,15 @@ export function llama3Factors(scaling: Llama3Scaling, theta: number, headDimensi
   });
 }
 
-/** What Llama 3.1, 3.2 and 3.3 share. */
+/** The factors that Llama 3.1, 3.2 and 3.3 share. */
 const LOW = 1;
 const HIGH = 4;
 const PUBLISHED_LENGTH = 8192;
 
 /**
- * The scaling that gave these divisors. GGUF keeps the divisors only: the largest one is `factor`, and any that lies
- * between gives the original length, by the published `low_freq_factor` 1 and `high_freq_factor` 4.
- * @returns undefined where other settings, or another method, gave them
+ * Recovers the scaling from its divisors. GGUF stores only the divisors: the largest one is `factor`, and any
+ * interpolated one gives the original length, with the published `low_freq_factor` 1 and `high_freq_factor` 4. @returns
+ * undefined if other settings or another method produced them
  */
 export function llama3ScalingOf(factors: Float32Array, theta: number): Llama3Scaling | undefined {
   const dimension = factors.length * 2;

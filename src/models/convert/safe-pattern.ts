@@ -1,10 +1,10 @@
 import { createContext, Script } from 'node:vm';
 import { ModelError } from '../../system/index.ts';
 
-/** A name of a module is matched in microseconds; a pattern that needs longer is broken or hostile. */
+/** A module name is matched in microseconds; a pattern that takes this long is broken or hostile. */
 const LIMIT_MILLISECONDS = 200;
 const LONGEST_PATTERN = 1000;
-/** Words, dots and alternatives: nothing in them can be tried over and over. */
+/** Words, dots and alternatives, which cannot cause backtracking. */
 const HARMLESS = /^[\w.|-]*$/;
 
 const sandbox: { pattern: string; text: string } = { pattern: '', text: '' };
@@ -12,10 +12,10 @@ const context = createContext(sandbox, { codeGeneration: { strings: false, wasm:
 const script = new Script('new RegExp(pattern).test(text)');
 
 /**
- * Whether a regular expression that came from elsewhere matches a text. JavaScript's engine can take centuries over a pattern
- * such as `([a-z]+)+!`, so the search is stopped after a fifth of a second.
- * @returns false for an expression that only Python knows
- * @throws ModelError for one that is absurdly long or takes too long
+ * Returns whether an untrusted regular expression matches a text. JavaScript's engine can take centuries for a pattern
+ * such as `([a-z]+)+!`, so the search stops after 200 ms.
+ * @returns false for an expression that only Python understands
+ * @throws ModelError if the expression is absurdly long or takes too long
  */
 export function matchesPattern(pattern: string, text: string): boolean {
   if (pattern.length > LONGEST_PATTERN) throw refused(pattern, `is longer than ${LONGEST_PATTERN} characters`);
@@ -34,6 +34,6 @@ export function matchesPattern(pattern: string, text: string): boolean {
 
 function refused(pattern: string, reason: string): ModelError {
   return new ModelError(`the pattern ${JSON.stringify(pattern.slice(0, 80))} of adapter_config.json ${reason}`, {
-    fix: 'Write the names of the modules instead of the pattern.',
+    fix: 'Replace the pattern with the names of the modules.',
   });
 }

@@ -4,9 +4,9 @@ import { PRE_TOKENIZERS, type PreTokenizer } from '../tokenizer/pre-tokenizers.t
 import { TOKEN_TYPES } from './tokenizer-to-gguf.ts';
 
 /**
- * The tokenizer inside a GGUF file as Transformers' files: names and contents. Byte-level BPE with one of the
- * {@link PRE_TOKENIZERS}.
- * @throws ModelError for another kind of tokenizer; what is missing is named
+ * Converts the tokenizer in a GGUF file to Transformers' files: names and contents. Supports byte-level BPE with one of
+ * the {@link PRE_TOKENIZERS}.
+ * @throws ModelError if the tokenizer is of another kind
  */
 export function hfTokenizerFiles(gguf: Checkpoint): Map<string, unknown> {
   const metadata = gguf.metadata();
@@ -65,11 +65,11 @@ function preTokenizerOf(gguf: Checkpoint): PreTokenizer {
   const name = metadata['tokenizer.ggml.pre'];
   const found = model === 'gpt2' ? PRE_TOKENIZERS.find((known) => known.name === name) : undefined;
   if (found !== undefined) return found;
-  const what = model === 'gpt2' ? `cuts texts into words by "${name}"` : `is of the kind "${model}"`;
-  throw new ModelError(`the tokenizer ${what}, of which no tokenizer.json can be made`, {
+  const what = model === 'gpt2' ? `splits texts by "${name}"` : `is of the kind "${model}"`;
+  throw new ModelError(`the tokenizer ${what}, which cannot be converted to tokenizer.json`, {
     file: gguf.path,
     id: model === 'gpt2' ? 'tokenizer.ggml.pre' : 'tokenizer.ggml.model',
-    fix: 'Name the folder of the same model in safetensors as the base; its tokenizer files are then copied.',
+    fix: 'Use the folder of the same model in safetensors as the base: its tokenizer files are copied.',
   });
 }
 
@@ -78,7 +78,7 @@ function listOf(gguf: Checkpoint, key: string, type: 'number'): number[];
 function listOf(gguf: Checkpoint, key: string, type: string): unknown[] {
   const list = gguf.metadata()[key];
   if (Array.isArray(list) && list.every((item) => typeof item === type)) return list;
-  throw new ModelError('the tokenizer lacks this list', { file: gguf.path, id: key, fix: 'Fetch a newer file.' });
+  throw new ModelError('the tokenizer lacks this list', { file: gguf.path, id: key, fix: 'Download a newer file.' });
 }
 
 function addedTokens(tokens: readonly string[], types: readonly number[]) {

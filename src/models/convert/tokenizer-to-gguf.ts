@@ -7,7 +7,7 @@ import { loadChatTemplate } from '../tokenizer/chat-template.ts';
 import { findPreTokenizer } from '../tokenizer/pre-tokenizers.ts';
 import type { LanguageConfig } from './language-config.ts';
 
-/** GGUF's kinds of tokens (gguf.md, `tokenizer.ggml.token_type`). */
+/** GGUF's token types (gguf.md, `tokenizer.ggml.token_type`). */
 export const TOKEN_TYPES = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
 const TokenizerSchema = z.looseObject({
@@ -17,7 +17,7 @@ const TokenizerSchema = z.looseObject({
   post_processor: z.unknown().optional(),
   model: z.looseObject({
     type: z.string().optional(),
-    // Not a record of zod's: a token may be called __proto__, and there are 100,000.
+    // Not z.record: a token may be called __proto__, and there can be 100,000.
     vocab: z.custom<Record<string, number>>(isVocabulary),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
     byte_fallback: z.boolean().nullish(),
@@ -43,9 +43,9 @@ const SettingsSchema = z.looseObject({
 });
 
 /**
- * The tokenizer of a model folder as GGUF metadata, with which llama.cpp cuts texts into the same tokens: byte-level BPE
- * with one of the {@link PRE_TOKENIZERS}.
- * @throws ModelError for another kind of tokenizer; what is missing is named
+ * Converts the tokenizer of a model folder to GGUF metadata, from which llama.cpp makes the same tokens. Supports
+ * byte-level BPE with one of the {@link PRE_TOKENIZERS}.
+ * @throws ModelError if the tokenizer is of another kind
  */
 export async function ggufTokenizer(folder: string, config: LanguageConfig): Promise<Map<string, GgufValue>> {
   const file = join(folder, 'tokenizer.json');
@@ -80,37 +80,40 @@ export async function ggufTokenizer(folder: string, config: LanguageConfig): Pro
 
 function parse<T>(file: string, text: string | undefined, schema: z.ZodType<T>): T {
   if (text === undefined) {
-    throw new ModelError('no such file', { file, fix: 'GGUF holds its tokenizer: put the file beside the weights.' });
+    throw new ModelError('no such file', {
+      file,
+      fix: 'Put the tokenizer file next to the weights: a GGUF file contains it.',
+    });
   }
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    const reason = 'does not describe a tokenizer of byte-level BPE (vocab, merges)';
+    const reason = 'does not describe a byte-level BPE tokenizer (vocab, merges)';
     throw new ModelError(reason, { file, fix: OTHER_TOKENIZERS, cause });
   }
 }
 
 const OTHER_TOKENIZERS =
-  "Tokenizers of SentencePiece, Unigram and WordPiece are not written: use llama.cpp's convert_hf_to_gguf.py for this model, and --to gguf-adapter here.";
+  "SentencePiece, Unigram and WordPiece tokenizers cannot be exported. Convert the model with llama.cpp's convert_hf_to_gguf.py, and export the adapter with --to gguf-adapter.";
 
 function preTokenizerOf(file: string, { model, normalizer, pre_tokenizer }: TokenizerFile): string {
   if ((model.type ?? 'BPE') !== 'BPE' || model.byte_fallback === true) {
     throw new ModelError('the tokenizer is not byte-level BPE', { file, id: 'model', fix: OTHER_TOKENIZERS });
   }
   if (!changesNothing(normalizer)) {
-    const reason = 'llama.cpp does not change texts before it cuts them, as this normalizer does';
+    const reason = 'this normalizer changes texts, which llama.cpp cannot do';
     throw new ModelError(reason, { file, id: 'normalizer', fix: OTHER_TOKENIZERS });
   }
   const found = findPreTokenizer(pre_tokenizer, model.ignore_merges ?? false);
   if (found !== undefined) return found.name;
-  throw new ModelError("llama.cpp's name for this way to cut texts into words is not known", {
+  throw new ModelError('llama.cpp has no known name for this pre-tokenizer', {
     file,
     id: 'pre_tokenizer',
     fix: OTHER_TOKENIZERS,
   });
 }
 
-/** None, or NFC (Qwen's), which llama.cpp leaves out: texts nearly always have this form. */
+/** Returns whether there is no normalizer, or NFC (Qwen's). llama.cpp omits NFC: nearly all texts are in NFC. */
 function changesNothing(normalizer: unknown): boolean {
   const parsed = z
     .looseObject({ type: z.string(), normalizers: z.array(z.unknown()).optional() })
@@ -119,13 +122,13 @@ function changesNothing(normalizer: unknown): boolean {
   return parsed.data?.normalizers?.every(changesNothing) ?? false;
 }
 
-/** Every id below `size` gets a token: the embedding may have more rows than the tokenizer has tokens. */
+/** Gives every id below `size` a token: the embedding may have more rows than the tokenizer has tokens. */
 function listTokens(file: string, { model, added_tokens }: TokenizerFile, size: number) {
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
   const types: number[] = new Array(size).fill(TOKEN_TYPES.unused);
   const put = (id: number, token: string, type: number) => {
     if (id >= size) {
-      const reason = `the token has the id ${id}, and the model has embeddings for ${size}`;
+      const reason = `the token has the id ${id}, but the model has embeddings for ${size} ids`;
       throw new ModelError(reason, { file, id: token, fix: 'Use the tokenizer that belongs to the model.' });
     }
     tokens[id] = token;
@@ -138,12 +141,15 @@ function listTokens(file: string, { model, added_tokens }: TokenizerFile, size: 
   return { tokens, types };
 }
 
-/** Some models do not mark the tokens of their chat template as special; llama.cpp's converter knows them by their looks. */
+/**
+ * Some models do not mark the tokens of their chat template as special; llama.cpp's converter recognises them by their
+ * form.
+ */
 function looksSpecial(token: string): boolean {
   return /^<\|.*\|>$/.test(token) || ['<pad>', '<mask>', '<unk>', '<s>', '</s>'].includes(token);
 }
 
-/** Whether a post-processor, or one in its sequence, puts this token before a text. */
+/** Returns whether a post-processor, or one in its sequence, puts this token before a text. */
 function beginsWith(processor: unknown, token: string | undefined): boolean {
   const parsed = z
     .looseObject({

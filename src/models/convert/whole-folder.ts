@@ -3,11 +3,11 @@ import { resolve } from 'node:path';
 import { replaceFolder, systemFault, UsageError } from '../../system/index.ts';
 
 /**
- * Writes a folder that appears under its name when it is whole: files go into a neighbour, which then takes the name. A
- * folder that is there is replaced if it holds nothing but files of the given names.
- * @param replaceable names that may be overwritten; with none, the folder must be new or empty
- * @param fill writes the files, durably, into the folder it is given
- * @throws UsageError where other files are in the way; ResourceError; whatever `fill` throws
+ * Writes a folder that appears only when it is complete: the files go into a temporary folder next to it, which is then
+ * renamed. An existing folder is replaced if it holds only files with the given names.
+ * @param replaceable the names that may be overwritten; if there are none, the folder must be new or empty
+ * @param fill writes the files durably into the given folder
+ * @throws UsageError if other files are in the folder; ResourceError; whatever `fill` throws
  */
 export async function writeFolder(
   folder: string,
@@ -26,5 +26,5 @@ async function checkReplaceable(folder: string, replaceable: readonly string[]):
   });
   const inTheWay = names.find((name) => !replaceable.includes(name));
   if (inTheWay === undefined) return;
-  throw new UsageError(`holds other files already (${inTheWay})`, { file: folder, fix: 'Name a new folder.' });
+  throw new UsageError(`already holds other files (${inTheWay})`, { file: folder, fix: 'Choose a new folder.' });
 }

@@ -1,7 +1,7 @@
 import { type FileListing, findWeightFiles, type ModelFormat } from '../formats/model-files.ts';
 import { weightFilesAt } from '../formats/model-folder.ts';
 
-/** Files beside the weights that decide what a model answers. */
+/** Files next to the weights that decide what a model answers. */
 const COMPANIONS = new Set([
   'config.json',
   'generation_config.json',
@@ -54,7 +54,7 @@ export async function selectAt(path: string): Promise<Selection & { folder: stri
   return { folder, format, entry, files: [...new Set([...files, ...companions])].sort() };
 }
 
-/** Settings, tokenizer and modules beside the weights. */
+/** Settings, tokenizer and modules next to the weights. */
 export function selectCompanions(names: readonly string[]): string[] {
   return names.filter((name) => {
     if (COMPANIONS.has(name)) return true;
