@@ -14,7 +14,7 @@ import { readGgufMetadataBytes } from './formats/gguf.ts';
 import { type GgufValue, writeGguf } from './formats/gguf-writer.ts';
 import { loadTokenizer } from './tokenizer/tokenizer.ts';
 
-/** Tiny random models of Transformers, by reference/architectures.py. */
+/** Tiny random models, made with Transformers (reference/architectures.py). */
 const TINY = join(import.meta.dirname, '../nn/goldens');
 const FAMILIES = ['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'];
 const ADAPTERS = join(import.meta.dirname, 'goldens', 'adapters');
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Letters, one merge and a special token: 28 tokens, fewer than the models have embeddings for. */
+/** Letters, one merge and a special token: 28 tokens, fewer than the models have embeddings. */
 const letters = [...'abcdefghijklmnopqrstuvwxyz'];
 const TOKENIZER = {
   added_tokens: [{ id: 27, content: '<|end|>', special: true }],
@@ -41,7 +41,7 @@ const TOKENIZER = {
   },
 };
 
-/** A golden model's folder with a tokenizer of ours. */
+/** Copies a golden model's folder and adds a small tokenizer. */
 async function modelFolder(family: string, tokenizer: object = TOKENIZER): Promise<string> {
   const target = await mkdtemp(join(folder, `${family}-`));
   for (const name of ['config.json', 'model.safetensors']) await copyFile(join(TINY, family, name), join(target, name));
@@ -62,7 +62,7 @@ async function allTensors(checkpoint: Checkpoint): Promise<Map<string, Float32Ar
 }
 
 describe.each(FAMILIES)('a tiny %s', (family) => {
-  test('comes back from GGUF as it was', async () => {
+  test('survives the export to GGUF unchanged', async () => {
     const base = await modelFolder(family);
     const out = join(base, 'out.gguf');
     await exportGguf(out, { base, type: 'F32' });
@@ -87,7 +87,7 @@ describe.each(FAMILIES)('a tiny %s', (family) => {
     expect(await allTensors(hfCheckpointOfGguf(gguf))).toEqual(original);
   });
 
-  test('goes from GGUF to a Transformers folder and back to the same file', async () => {
+  test('converts from GGUF to a Transformers folder and back to an equal file', async () => {
     const base = await modelFolder(family);
     const [first, hub, second] = ['first.gguf', 'hub', 'second.gguf'].map((name) => join(base, name)) as [
       string,
@@ -108,7 +108,7 @@ describe.each(FAMILIES)('a tiny %s', (family) => {
   });
 });
 
-test('GGUF types: matrices as asked for, vectors F32, rows that fill no block F16; metadata of a GGUF base are kept', async () => {
+test('GGUF types: matrices as requested, vectors F32, rows that do not fill blocks F16; metadata of a GGUF base is kept', async () => {
   const base = await modelFolder('llama');
   const first = join(base, 'first.gguf');
   const second = join(base, 'second.gguf');
@@ -148,7 +148,7 @@ test("a tokenizer's GGUF form", async () => {
 
 test.each<[string, object, string]>([
   ['normalizer', { normalizer: { type: 'Lowercase' } }, 'normalizer'],
-  ['way to cut words', { pre_tokenizer: { type: 'Whitespace' } }, 'pre_tokenizer'],
+  ['pre-tokenizer', { pre_tokenizer: { type: 'Whitespace' } }, 'pre_tokenizer'],
   ['model', { model: { ...TOKENIZER.model, type: 'Unigram' } }, 'model'],
   ['fallback to bytes', { model: { ...TOKENIZER.model, byte_fallback: true } }, 'model'],
   ['token beyond the embedding', { added_tokens: [{ id: 5000, content: 'far', special: false }] }, 'far'],
@@ -193,7 +193,7 @@ test('merging into a folder: weights in any type and in shards, settings copied'
   await expect(exportSafetensors(whole, { base })).rejects.toThrow(UsageError);
 });
 
-test('an adapter for llama.cpp: one alpha, the rest of each scale in B, rows of the queries turned', async () => {
+test('an adapter for llama.cpp: one alpha, the rest of each scale in B, query rows reordered', async () => {
   const base = await modelFolder('llama');
   const adapter = await readAdapter(join(ADAPTERS, 'patterns'));
   const out = join(base, 'adapter.gguf');
@@ -211,7 +211,7 @@ test('an adapter for llama.cpp: one alpha, the rest of each scale in B, rows of 
   const query = adapter.tensors.get('model.layers.0.self_attn.q_proj.lora_B.weight')!;
   expect(query.shape).toEqual([32, 3]);
   const turned = await file.read('blk.0.attn_q.weight.lora_b');
-  // Heads of 8 rows: row 4, the first of the second half, stands second.
+  // Heads of 8 rows: row 4, the first of the second half, comes second.
   expect(turned.subarray(3, 6)).toEqual(query.data.subarray(12, 15));
   await file.close();
 });
@@ -238,20 +238,20 @@ test('an adapter of another model, and a broken base, are refused before anythin
   const odd = await modelFolder('llama');
   const stated = JSON.parse(await readFile(join(odd, 'config.json'), 'utf8'));
   await writeFile(join(odd, 'config.json'), JSON.stringify({ ...stated, num_attention_heads: 5 }));
-  await expect(exportGguf(join(odd, 'a.gguf'), { base: odd })).rejects.toThrow(/no multiple of num_key_value_heads/);
+  await expect(exportGguf(join(odd, 'a.gguf'), { base: odd })).rejects.toThrow(/not a multiple of num_key_value_heads/);
   await writeFile(join(base, 'config.json'), JSON.stringify({ ...config, model_type: 'gpt2' }));
   await expect(exportGguf(join(base, 'a.gguf'), { base })).rejects.toThrow(/model type gpt2/);
   expect((await readdir(base)).filter((name) => name.startsWith('.') || /^[ab]/.test(name))).toEqual([]);
 });
 
-test('a model is not written over itself', async () => {
+test('refuses to overwrite the exported model', async () => {
   const base = await modelFolder('llama');
   const file = join(base, 'x.gguf');
   await exportGguf(file, { base });
   const before = await readFile(file);
   const adapter = await readAdapter(join(ADAPTERS, 'plain'));
   await expect(exportGguf(join(base, '..', basename(base), 'x.gguf'), { base: file })).rejects.toThrow(UsageError);
-  await expect(exportGgufAdapter(file, { base: file, adapter })).rejects.toThrow(/overwrite the model it reads/);
+  await expect(exportGgufAdapter(file, { base: file, adapter })).rejects.toThrow(/would overwrite the model/);
   await expect(exportSafetensors(base, { base: file })).rejects.toThrow(UsageError);
   expect((await readFile(file)).equals(before)).toBe(true);
 });
@@ -264,15 +264,15 @@ test('stopping leaves nothing behind', async () => {
   expect((await readdir(base)).filter((name) => /x|^\./.test(name) && !/json|model/.test(name))).toEqual([]);
 });
 
-test('a GGUF file with a name twice, or rows that fill no block, is refused', async () => {
+test('a GGUF file with a repeated name, or rows that do not fill blocks, is refused', async () => {
   const one = { name: 'a', shape: [2], type: 'F32' as const, read: async () => Float32Array.of(1, 2) };
   const out = join(folder, 'refused.gguf');
   await expect(writeGguf(out, new Map(), [one, one])).rejects.toThrow('the name appears twice');
-  await expect(writeGguf(out, new Map(), [{ ...one, type: 'Q8_0' }])).rejects.toThrow("do not fill Q8_0's blocks");
-  await expect(writeGguf(out, new Map(), [{ ...one, shape: [3] }])).rejects.toThrow('do not fill the shape');
+  await expect(writeGguf(out, new Map(), [{ ...one, type: 'Q8_0' }])).rejects.toThrow('do not fill the blocks of Q8_0');
+  await expect(writeGguf(out, new Map(), [{ ...one, shape: [3] }])).rejects.toThrow('does not fill the shape');
 });
 
-test('every kind of metadata comes back, large vocabularies too', async () => {
+test('every kind of metadata survives, large vocabularies included', async () => {
   const out = join(folder, 'metadata.gguf');
   const tokens = Array.from({ length: 300_000 }, (_, id) => `token ${id} ü`);
   const metadata = new Map<string, GgufValue>([

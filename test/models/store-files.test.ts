@@ -25,7 +25,7 @@ async function serve(files: FakeHubOptions['files'], options: Partial<FakeHubOpt
   return hub;
 }
 
-/** A store that reaches this hub, or none. */
+/** Opens a store that reaches this hub, or none. */
 function open(hub?: FakeHub, options: ModelStoreOptions = {}): ModelStore {
   const environment = { HF_ENDPOINT: hub?.url ?? 'http://127.0.0.1:9', HF_HOME: join(home, 'hf'), PATH: home };
   return new ModelStore({ home: join(home, 'store'), environment, ...options });
@@ -53,12 +53,12 @@ const [FIRST, SECOND] = [
 const INDEX = JSON.stringify({ weight_map: { a: FIRST, b: SECOND } });
 const SHARDED = { ...BESIDE, 'model.safetensors.index.json': INDEX, [FIRST!]: 'one', [SECOND!]: 'two' };
 
-describe('a pull takes all files of a model', () => {
+describe('a pull downloads all files of a model', () => {
   test.each<[string, Record<string, string | Buffer>, string, number]>([
     ['both parts of a GGUF model', twoParts(), '', 2],
     ['both parts, by the name of the second', { ...twoParts(), 'y.gguf': 'y' }, '/x-00002-of-00002.gguf', 2],
-    ['shards by unusual names', SHARDED, '', 5],
-    ['a whole file, not the stale index beside it', { ...SHARDED, 'model.safetensors': 'whole' }, '', 3],
+    ['shards with unusual names', SHARDED, '', 5],
+    ['a complete file, not the stale index next to it', { ...SHARDED, 'model.safetensors': 'whole' }, '', 3],
     ['a ref with slashes', { ...BESIDE, 'model.safetensors': 'w' }, '@refs/pr/1', 3],
   ])('%s', async (_what, files, suffix, count) => {
     const hub = await serve(files);
@@ -72,7 +72,7 @@ describe('a pull takes all files of a model', () => {
   test.each<[string, Record<string, string | Buffer>, string]>([
     ['a shard that the hub lacks', { ...SHARDED, [SECOND!]: undefined } as never, `no such file: ${SECOND}`],
     ['a part that the hub lacks', { 'x-00001-of-00002.gguf': 'p' }, 'no such file: x-00002-of-00002.gguf'],
-    ['parts that count otherwise', { 'x.gguf': twoParts()['x-00001-of-00002.gguf']! }, 'cut into 2 parts'],
+    ['parts that state another count', { 'x.gguf': twoParts()['x-00001-of-00002.gguf']! }, 'split into 2 parts'],
   ])('%s is an error, and leaves no model', async (_what, files, reason) => {
     const there = Object.fromEntries(Object.entries(files).filter(([, content]) => content !== undefined));
     const store = open(await serve(there));
@@ -80,7 +80,7 @@ describe('a pull takes all files of a model', () => {
     expect((await store.list()).filter(({ path }) => path !== undefined)).toEqual([]);
   });
 
-  test('what an earlier pull left out is fetched', async () => {
+  test('downloads what an earlier pull omitted', async () => {
     const hub = await serve(SHARDED);
     const { path } = await open(hub).pull('hf:owner/name');
     const manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8'));
@@ -94,7 +94,7 @@ describe('a pull takes all files of a model', () => {
   });
 
   test.each(['model.safetensors-00001-of-00002.safetensors', 'tokenizer.json'])(
-    'damage to %s is seen at the next use, and fixed by fetching',
+    'damage to %s is detected at the next use, and fixed by a download',
     async (name) => {
       const hub = await serve(SHARDED);
       const model = await open(hub).pull('hf:owner/name');
@@ -108,7 +108,7 @@ describe('a pull takes all files of a model', () => {
     },
   );
 
-  test('damage that kept size and time is seen by --verify', async () => {
+  test('--verify detects damage that kept size and time', async () => {
     const hub = await serve(SHARDED);
     const { path } = await open(hub).pull('hf:owner/name');
     await utimes(join(path, FIRST!), 1000, 1000);
@@ -124,7 +124,7 @@ describe('a pull takes all files of a model', () => {
 describe('a fingerprint covers all files', () => {
   test.each<[string, Record<string, string | Buffer>, string, string | Buffer]>([
     ['the second part of a GGUF model', twoParts(), 'x-00002-of-00002.gguf', twoParts(3)['x-00002-of-00002.gguf']!],
-    ['a shard by an unusual name', SHARDED, SECOND!, 'TWO'],
+    ['a shard with an unusual name', SHARDED, SECOND!, 'TWO'],
     ['the index', SHARDED, 'model.safetensors.index.json', `${INDEX} `],
     ['a module', { ...SHARDED, '1_Pooling/config.json': '{}' }, '1_Pooling/config.json', '[]'],
   ])('%s', async (_what, files, name, other) => {
@@ -135,7 +135,7 @@ describe('a fingerprint covers all files', () => {
     expect((await open().resolve(folder)).fingerprint).not.toBe(before.fingerprint);
   });
 
-  test.each(['x-00001-of-00002.gguf', 'x-00002-of-00002.gguf'])('by a path to %s too', async (name) => {
+  test.each(['x-00001-of-00002.gguf', 'x-00002-of-00002.gguf'])('also for a path to %s', async (name) => {
     const folder = await put(join(home, 'model'), twoParts());
     const model = await open().resolve(join(folder, name));
     expect(model.path).toBe(join(folder, 'x-00001-of-00002.gguf'));
@@ -164,13 +164,13 @@ describe('names that lead outside are refused', () => {
     expect(await readdir(home, { recursive: true })).not.toContainEqual(expect.stringContaining('evil'));
   });
 
-  test('in a listing, beside a model that is whole', async () => {
+  test('in a listing, next to a complete model', async () => {
     const hub = await serve({ ...BESIDE, 'model.safetensors': 'w', '../evil': 'x' });
     await failure(open(hub).pull('hf:owner/name'));
     expect(existsSync(join(home, 'store/models/evil'))).toBe(false);
   });
 
-  test('that are only encoded stay what they are', async () => {
+  test('names that only look encoded are kept', async () => {
     const hub = await serve({ '..%2f..%2fodd.gguf': 'odd' });
     const { path } = await open(hub).pull('hf:owner/name');
     expect(dirname(path)).toBe(join(home, 'store/models/hf--owner--name'));
@@ -187,14 +187,9 @@ describe('names that lead outside are refused', () => {
 describe('a format that cannot be used is refused before the weights', () => {
   const WHOLE = { ...BESIDE, 'model.safetensors': 'w' };
   test.each<[string, Record<string, string>, PullOptions, string]>([
-    [
-      'safetensors where a GGUF file is needed',
-      WHOLE,
-      { kind: 'generator', formats: ['gguf'] },
-      'a GGUF file is needed',
-    ],
-    ['a GGUF file as an encoder', { 'x.gguf': 'w' }, { kind: 'encoder' }, 'as gguf, and a model in safetensors'],
-    ['shards where a GGUF file is needed', SHARDED, { formats: ['gguf'] }, 'a GGUF file is needed'],
+    ['safetensors if a GGUF file is needed', WHOLE, { kind: 'generator', formats: ['gguf'] }, 'a GGUF file is needed'],
+    ['a GGUF file as an encoder', { 'x.gguf': 'w' }, { kind: 'encoder' }, 'as gguf, but a model in safetensors'],
+    ['shards if a GGUF file is needed', SHARDED, { formats: ['gguf'] }, 'a GGUF file is needed'],
   ])('%s', async (_what, files, options, reason) => {
     const hub = await serve(files);
     expect((await failure(open(hub).pull('hf:owner/name', options))).message).toContain(reason);
@@ -205,7 +200,7 @@ describe('a format that cannot be used is refused before the weights', () => {
     expect((await failure(open(hub).pull('hf:owner/name', options))).message).toContain(reason);
   });
 
-  test('a known model is refused by its table, with the one to take', async () => {
+  test('a known model is refused by its table, and the right one is suggested', async () => {
     const hub = await serve({});
     const error = await failure(open(hub).pull('llama-3-8b-instruct', { kind: 'generator', formats: ['gguf'] }));
     expect(error.fix).toContain('llama-3-8b-instruct-gguf');
@@ -233,15 +228,15 @@ describe("the hub's own cache", () => {
     ['modules.json', MODEL],
     ['the pooling', { ...MODEL, 'modules.json': '[]' }],
     ['the tokenizer', { ...POOLED, 'tokenizer.json': undefined as never }],
-    ['a half of its weights', { ...POOLED, 'model.safetensors': 'wei' }],
-  ])('that lacks %s is not used while the hub is reached', async (_what, files) => {
+    ['half of its weights', { ...POOLED, 'model.safetensors': 'wei' }],
+  ])('that lacks %s is not used if the hub is reachable', async (_what, files) => {
     await snapshot(Object.fromEntries(Object.entries(files).filter(([, text]) => text !== undefined)));
     const model = await open(await serve(POOLED)).resolve('hf:owner/name', { kind: 'encoder' });
     expect(model.source).toContain('the Hugging Face hub');
     expect(await readFile(join(model.path, '1_Pooling/config.json'), 'utf8')).toContain('cls');
   });
 
-  test('that is whole is used, and then offline too', async () => {
+  test('that is complete is used, and then offline too', async () => {
     const folder = await snapshot(MODEL);
     const hub = await serve(MODEL);
     expect((await open(hub).resolve('hf:owner/name', { kind: 'encoder' })).path).toBe(folder);
@@ -252,9 +247,9 @@ describe("the hub's own cache", () => {
 
   test.each<[string, Record<string, string>, string[], boolean]>([
     ['without modules.json', MODEL, [], false],
-    ['with a pooling and no modules.json', { ...MODEL, '1_Pooling/config.json': '{}' }, [], false],
+    ['with a pooling but no modules.json', { ...MODEL, '1_Pooling/config.json': '{}' }, [], false],
     [
-      'with prompts and no modules.json',
+      'with prompts but no modules.json',
       { ...MODEL, 'config_sentence_transformers.json': '{}' },
       ['modules.json'],
       false,
@@ -272,7 +267,7 @@ describe("the hub's own cache", () => {
       });
   });
 
-  test('with a link that leads nowhere does not block the download', async () => {
+  test('with a broken link does not block the download', async () => {
     const folder = await snapshot({ ...BESIDE });
     await symlink('../../blobs/gone', join(folder, 'model.safetensors'));
     expect((await open(await serve(MODEL)).resolve('hf:owner/name')).source).toContain('hub (owner/name)');
@@ -281,7 +276,7 @@ describe("the hub's own cache", () => {
     expect(error.message).toContain('not in the store');
   });
 
-  test('whose blob is not what its name says is not used', async () => {
+  test('with a blob that does not match its name is not used', async () => {
     const folder = await snapshot({ ...BESIDE });
     const blob = join(home, 'hf/hub/models--owner--name/blobs', sha256('weights'));
     await put(dirname(blob), { [sha256('weights')]: 'weighty' });
@@ -301,7 +296,7 @@ describe('an adapter on the hub', () => {
       environment: { HF_ENDPOINT: hub?.url ?? 'http://127.0.0.1:9', HF_HOME: join(home, 'hf') },
     });
 
-  test('is fetched with its two files, once, and found offline', async () => {
+  test('is downloaded once, with its two files, and found offline', async () => {
     const hub = await serve(ADAPTER);
     const path = await resolve(hub);
     expect((await readdir(path)).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'manifest.json']);
@@ -312,7 +307,7 @@ describe('an adapter on the hub', () => {
     expect(await readFile(join(path, 'adapter_model.safetensors'), 'utf8')).toBe('factors');
   });
 
-  test('is taken from the cache of the hub, and a path stays what it is', async () => {
+  test('is found in the cache of the hub, and a path is kept', async () => {
     const repository = join(home, 'hf/hub/models--owner--name');
     await put(repository, { 'refs/main': COMMIT });
     const folder = await put(join(repository, 'snapshots', COMMIT), ADAPTER);
@@ -321,21 +316,21 @@ describe('an adapter on the hub', () => {
   });
 
   test.each<[string, Record<string, string>, string]>([
-    ['of a whole model', { ...BESIDE, 'model.safetensors': 'w' }, 'holds no adapter'],
+    ['of a complete model', { ...BESIDE, 'model.safetensors': 'w' }, 'holds no adapter'],
     ['as a pickle', { 'adapter_config.json': '{}', 'adapter_model.bin': 'p' }, 'as adapter_model.bin only'],
     ['that leads outside', { ...ADAPTER, '../evil': 'x' }, 'outside the repository'],
-  ])('%s is refused before anything is fetched', async (_what, files, reason) => {
+  ])('%s is refused before any download', async (_what, files, reason) => {
     const hub = await serve(files);
     expect((await failure(resolve(hub))).message).toContain(reason);
     expect(hub.storage.requests).toEqual([]);
   });
 
-  test.each(['hf:owner', 'hf:owner/name/x.gguf', 'hf:owner/name@../x'])('%s is no name of one', async (name) => {
+  test.each(['hf:owner', 'hf:owner/name/x.gguf', 'hf:owner/name@../x'])('%s is not the name of one', async (name) => {
     await failure(resolve(undefined, name));
   });
 });
 
-test('the old layout of sentence-transformers is named', async () => {
+test('the error names the old layout of sentence-transformers', async () => {
   const folder = await put(join(home, 'old'), {
     'modules.json': '[{"path":"0_Transformer","type":"sentence_transformers.models.Transformer"}]',
     '0_Transformer/pytorch_model.bin': 'w',

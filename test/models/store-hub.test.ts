@@ -53,7 +53,7 @@ function forbidConnections(): void {
 }
 
 describe('a model on the hub', () => {
-  test('is fetched with the files it needs and no others, and found again without a connection', async () => {
+  test('is downloaded with only the files it needs, and found again without a connection', async () => {
     const hub = await serve();
     const model = await open(hub).resolve('hf:owner/name');
     expect(model).toMatchObject({ name: 'hf:owner/name', format: 'safetensors' });
@@ -73,20 +73,20 @@ describe('a model on the hub', () => {
     expect((await open(hub).list()).at(-1)).toMatchObject({ name: 'hf:owner/name', path: model.path });
   });
 
-  test('keeps the token from the storage it redirects to', async () => {
+  test('does not send the token to the storage it redirects to', async () => {
     const hub = await serve({ token: 'hf_x' });
     await open(hub, { HF_TOKEN: 'hf_x' }).resolve('hf:owner/name');
     expect(hub.storage.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
   });
 
-  test('takes the token from the file of the login command', async () => {
+  test('uses the token that the login command stored', async () => {
     const hub = await serve({ token: 'hf_file' });
     await mkdir(join(home, 'hf'));
     await writeFile(join(home, 'hf/token'), 'hf_file\n');
     expect((await open(hub).resolve('hf:owner/name')).format).toBe('safetensors');
   });
 
-  test('that is gated says where to accept the licence and to set HF_TOKEN', async () => {
+  test('that is gated: the error says where to accept the licence, and to set HF_TOKEN', async () => {
     const hub = await serve({ token: 'right' });
     const without = await failure(open(hub).resolve('hf:owner/name'));
     expect(without).toBeInstanceOf(ModelError);
@@ -104,7 +104,7 @@ describe('a model on the hub', () => {
     expect(error.fix).toContain('llama-3-8b-instruct-gguf');
   });
 
-  test('that does not exist, or not at this revision', async () => {
+  test('that does not exist, at all or at this revision', async () => {
     const hub = await serve();
     expect((await failure(open(hub).resolve('hf:owner/other'))).message).toContain('has no owner/other');
     expect((await failure(open(hub).resolve('hf:owner/name@v9'))).message).toContain('at revision v9');
@@ -118,7 +118,7 @@ describe('a model on the hub', () => {
     expect(hub.asked()).toContain('GET /api/models/owner/name/revision/v2?blobs=true');
   });
 
-  test('whose transfer breaks off goes on by a range', async () => {
+  test('resumes a broken transfer with a range request', async () => {
     let broken = false;
     const hub = await serve({
       intercept: (request, response) => {
@@ -134,7 +134,7 @@ describe('a model on the hub', () => {
     expect(hub.storage.requests[0]?.headers.range).toBe('bytes=50000-');
   });
 
-  test('whose pull was stopped goes on with what is missing', async () => {
+  test('resumes a stopped pull with the missing files', async () => {
     const stop = new AbortController();
     const hub = await serve({
       intercept: (request, response) => {
@@ -150,22 +150,24 @@ describe('a model on the hub', () => {
     expect(hub.asked().filter((line) => line.includes('model.safetensors'))).toHaveLength(1);
   });
 
-  test('that two ask for at once is fetched once', async () => {
+  test('is downloaded once if two callers need it at the same time', async () => {
     const hub = await serve();
     const [first, second] = await Promise.all([open(hub).resolve('hf:owner/name'), open(hub).resolve('hf:owner/name')]);
     expect(second).toEqual(first);
     expect(hub.storage.requests).toHaveLength(1);
   });
 
-  test('whose files are not what the hub states is refused', async () => {
+  test('is refused if its files are not what the hub states', async () => {
     const large = await serve({ lies: { 'model.safetensors': 'f'.repeat(64) } });
     expect((await failure(open(large).resolve('hf:owner/name'))).message).toContain('SHA-256');
     const small = await serve({ lies: { 'config.json': 'f'.repeat(40) } });
-    expect((await failure(open(small).resolve('hf:owner/name'))).message).toContain('other bytes for config.json');
+    expect((await failure(open(small).resolve('hf:owner/name'))).message).toContain(
+      'sent bytes for config.json that differ',
+    );
     expect((await open(small).list()).every(({ path }) => path === undefined)).toBe(true);
   });
 
-  test('on a mirror that lists names only is held to the headers of each file', async () => {
+  test('on a mirror that lists only names is checked against the headers of each file', async () => {
     const names = Object.keys(FILES).map((rfilename) => ({ rfilename }));
     const tags: Record<string, string> = { 'model.safetensors': sha256(WEIGHTS) };
     const hub = await serve({
@@ -182,7 +184,7 @@ describe('a model on the hub', () => {
     expect((await failure(open(hub).resolve('hf:owner/name@v2'))).message).toContain('SHA-256');
   });
 
-  test('is asked for again after a 429', async () => {
+  test('is requested again after a 429', async () => {
     let refused = false;
     const hub = await serve({
       intercept: (_, response) => {
@@ -195,7 +197,7 @@ describe('a model on the hub', () => {
     expect((await open(hub).resolve('hf:owner/name')).format).toBe('safetensors');
   });
 
-  test('of several GGUF files needs one named', async () => {
+  test('with several GGUF files: one must be chosen', async () => {
     const hub = await serve({ files: { 'a.Q4_0.gguf': 'a', 'a.Q8_0.gguf': 'b' } });
     const error = await failure(open(hub).resolve('hf:owner/name'));
     expect(error.message).toContain('2 GGUF files');
@@ -207,12 +209,12 @@ describe('a model on the hub', () => {
 
   test('without readable weights is refused', async () => {
     const hub = await serve({ files: { 'config.json': '{}', 'flax_model.msgpack': '' } });
-    expect((await failure(open(hub).resolve('hf:owner/name'))).message).toContain('no weights that can be read');
+    expect((await failure(open(hub).resolve('hf:owner/name'))).message).toContain('no readable weights');
   });
 });
 
 describe('the hub', () => {
-  test('that cannot be reached is asked once in the life of the process', async () => {
+  test('is tried once per minute if it is unreachable', async () => {
     const server = createServer((_, response) => response.end('{}'));
     const listen = (port: number) => new Promise<void>((done) => void server.listen(port, '127.0.0.1', done));
     await listen(0);
@@ -229,7 +231,7 @@ describe('the hub', () => {
     expect(asked).toBe(0);
   });
 
-  test('that answers with something else names HF_ENDPOINT', async () => {
+  test('that answers with something else: the error names HF_ENDPOINT', async () => {
     const hub = await serve({
       intercept: (_, response) => {
         response.end('<html>a proxy says hello</html>');
@@ -253,7 +255,7 @@ describe("the hub's own cache", () => {
     return folder;
   }
 
-  test('is used where it stands, offline too', async () => {
+  test('is used in place, also offline', async () => {
     const folder = await snapshot({ 'config.json': '{}', 'vocab.txt': 'a', 'pytorch_model.bin': 'w' });
     forbidConnections();
     const store = new ModelStore({ home, offline: true, environment: { HF_HOME: join(home, 'hf') } });
@@ -263,7 +265,7 @@ describe("the hub's own cache", () => {
     expect((await store.resolve(`hf:owner/name@${COMMIT}`)).path).toBe(folder);
   });
 
-  test('is left alone where it holds a part of the model only', async () => {
+  test('is ignored if it holds only a part of the model', async () => {
     await snapshot({
       'config.json': '{}',
       'model.safetensors.index.json': '{}',

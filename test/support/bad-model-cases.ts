@@ -68,7 +68,7 @@ export const modelCases: Case[] = [
   {
     what: 'a model that nobody knows',
     words: 'models inspect __proto__',
-    says: /"__proto__" is not a known model/,
+    says: /"__proto__" is neither a known model/,
     fix: /all-minilm-l6-v2/,
   },
   {
@@ -80,7 +80,7 @@ export const modelCases: Case[] = [
   {
     what: 'a generator for an encoder',
     words: 'evaluate --dataset {set} --encoder smollm2-135m-instruct',
-    says: /is a generator, and an encoder is needed/,
+    says: /is a generator, but an encoder is needed/,
     fix: /all-minilm-l6-v2/,
   },
   {

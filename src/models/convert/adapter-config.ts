@@ -5,11 +5,11 @@ import { matchesPattern } from './safe-pattern.ts';
 
 /** A larger alpha would turn every weight into noise. */
 const alpha = z.number().min(-1e6).max(1e6);
-const MOST_PATTERNS = 10_000;
+const MAX_PATTERNS = 10_000;
 const patterns = <T extends z.ZodType>(value: T) =>
   z
     .record(z.string(), value)
-    .refine((all) => Object.keys(all).length <= MOST_PATTERNS, `more than ${MOST_PATTERNS} patterns`)
+    .refine((all) => Object.keys(all).length <= MAX_PATTERNS, `more than ${MAX_PATTERNS} patterns`)
     .nullish();
 /** PEFT's defaults, for settings that an older version did not write. */
 const ConfigSchema = z.looseObject({

@@ -128,13 +128,13 @@ test.each<[string, Record<string, unknown>, string, RegExp]>([
     'heads per layer',
     metadataOf('llama', { 'attention.head_count_kv': [1, 2] }),
     'token_embd.weight',
-    /layer to layer/,
+    /differs between layers/,
   ],
   [
     'no number of heads',
     metadataOf('llama', { 'attention.head_count': undefined }),
     'token_embd.weight',
-    /lack this setting/,
+    /lacks this setting/,
   ],
   ['an unknown tensor', metadataOf('llama'), 'blk.0.ffn_gate_inp.weight', /no such tensor/],
 ])('a file with %s is refused', (_label, metadata, tensor, reason) => {

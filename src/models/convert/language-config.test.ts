@@ -24,7 +24,7 @@ test('rotary settings of Transformers 4 and 5, and of older versions', () => {
 });
 
 test.each([
-  [{ model_type: 'gpt2' }, /the model type gpt2 has no GGUF form here/],
+  [{ model_type: 'gpt2' }, /the model type gpt2 is not supported/],
   [{ hidden_act: 'gelu' }, /hidden_act is gelu, not silu/],
   [{ hidden_size: 0 }, /hidden_size: Too small/],
 ])('%j is refused', (own, message) => {

@@ -3,7 +3,7 @@ import { ModelError } from '../../system/index.ts';
 
 /** A module name is matched in microseconds; a pattern that takes this long is broken or hostile. */
 const LIMIT_MILLISECONDS = 200;
-const LONGEST_PATTERN = 1000;
+const MAX_PATTERN_LENGTH = 1000;
 /** Words, dots and alternatives, which cannot cause backtracking. */
 const HARMLESS = /^[\w.|-]*$/;
 
@@ -18,7 +18,7 @@ const script = new Script('new RegExp(pattern).test(text)');
  * @throws ModelError if the expression is absurdly long or takes too long
  */
 export function matchesPattern(pattern: string, text: string): boolean {
-  if (pattern.length > LONGEST_PATTERN) throw refused(pattern, `is longer than ${LONGEST_PATTERN} characters`);
+  if (pattern.length > MAX_PATTERN_LENGTH) throw refused(pattern, `is longer than ${MAX_PATTERN_LENGTH} characters`);
   try {
     const whole = `^(.*\\.)?(${pattern})$`;
     if (HARMLESS.test(pattern)) return new RegExp(whole).test(text);

@@ -185,7 +185,7 @@ describe('finding the checkpoint of a folder', () => {
     ['a shard at the root', { weight_map: { a: '/etc/passwd' } }, 'outside its folder'],
     ['a shard with a Windows path', { weight_map: { a: '..\\x.safetensors' } }, 'outside its folder'],
     ['a tensor its shard lacks', { weight_map: { absent: 'a.safetensors' } }, 'does not'],
-    ['no map', { weights: {} }, 'is not an index'],
+    ['no map', { weights: {} }, 'is not a shard index'],
   ])('index with %s', async (label, index, reason) => {
     const bad = await folderWith(`index ${label}`, {
       'a.safetensors': golden('small.safetensors'),

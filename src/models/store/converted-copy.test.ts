@@ -23,7 +23,7 @@ const make = async () => {
   await writeFile(file, 'converted weights');
 };
 
-test('a copy is made once, also by two at a time', async () => {
+test('two concurrent calls make a copy once', async () => {
   await Promise.all([makeConvertedCopy(file, make), makeConvertedCopy(file, make)]);
   await makeConvertedCopy(file, make);
   expect(made).toBe(1);
@@ -42,7 +42,7 @@ test.each<[string, () => Promise<void>]>([
       await writeFile(file, 'another weights..');
     },
   ],
-])('one that is %s is made anew', async (_what, damage) => {
+])('a copy that is %s is made again', async (_what, damage) => {
   await makeConvertedCopy(file, make);
   await damage();
   await makeConvertedCopy(file, make);
@@ -50,7 +50,7 @@ test.each<[string, () => Promise<void>]>([
   expect(await readFile(file, 'utf8')).toBe('converted weights');
 });
 
-test('one that was only touched is read again and kept', async () => {
+test('a copy with only a new modification time is read again and kept', async () => {
   await makeConvertedCopy(file, make);
   await utimes(file, 1000, 1000);
   await makeConvertedCopy(file, make);

@@ -12,12 +12,12 @@ export interface CopyOptions {
 }
 
 /**
- * Makes a file of the cache that was converted from a model, if it is not there or is not what was written: beside it stands
- * `STEM.manifest.json` with its SHA-256. A file whose size, time of change and inode are those of the last check is not
- * read again, so a sound copy costs two small files; a damaged one, or one without a manifest, is made anew. Processes that
- * want the same copy make it once.
- * @param file where it stands, or will; the cache's key is its name
- * @param make writes the whole file, durably
+ * Makes a cached file that is converted from a model, unless a valid one exists. Its SHA-256 is in `STEM.manifest.json`
+ * next to it. A file with the size, modification time and inode of the last check is not read again, so checking a
+ * valid copy reads two small files. A damaged copy, or one without a manifest, is made again. Processes that need the
+ * same copy make it once.
+ * @param file the path of the copy; its name is the cache key
+ * @param make writes the complete file durably
  * @throws whatever `make` throws; ResourceError, AbortedError
  */
 export async function makeConvertedCopy(

@@ -27,13 +27,13 @@ export interface AdapterOptions {
   progress?: Progress | undefined;
 }
 
-/** What PEFT writes, and what is read of it. */
+/** The files that PEFT writes and this program reads. */
 const FILES = ['adapter_config.json', 'adapter_model.safetensors'];
 
 /**
- * The path of a LoRA adapter: `hf:owner/name[@revision]` is fetched into the store (or taken from the hub's own cache),
- * everything else is a path already.
- * @throws ModelError if the hub has no such adapter, or if it is not there and connections are forbidden; NetworkError
+ * Returns the path of a LoRA adapter. `hf:owner/name[@revision]` is downloaded into the store, or found in the hub's
+ * own cache; anything else is a path already.
+ * @throws ModelError if the hub lacks the adapter, or it is not stored and connections are forbidden; NetworkError
  */
 export async function resolveAdapter(name: string, options: AdapterOptions = {}): Promise<string> {
   if (!name.startsWith('hf:')) return name;
@@ -71,11 +71,11 @@ export async function resolveAdapter(name: string, options: AdapterOptions = {})
     await rename(work, place);
     await syncFolder(dirname(place));
   };
-  await withFileLock(`${place}.lock`, fetchOnce, { signal, progress, what: `fetches ${name}` });
+  await withFileLock(`${place}.lock`, fetchOnce, { signal, progress, what: `downloads ${name}` });
   return place;
 }
 
-/** An adapter is small: its bytes are held against the manifest each time. */
+/** An adapter is small, so its bytes are checked against the manifest each time. */
 async function isStored(place: string): Promise<boolean> {
   const manifest = await readManifest(place);
   if (manifest === undefined || (await findSizeFault(place, manifest)) !== undefined) return false;
@@ -93,7 +93,7 @@ async function refuseOtherRepositories(source: HubSource, signal: AbortSignal | 
     ? `${source.label} holds an adapter without ${FILES[1]}${names.includes('adapter_model.bin') ? ' (as adapter_model.bin only)' : ''}`
     : `${source.label} holds no adapter in PEFT's layout (no ${FILES[0]})`;
   const fix = hasConfig
-    ? 'Load it with PEFT and save it again (save_pretrained writes safetensors), and name that folder.'
-    : 'Name the repository of the adapter itself; a whole model is given as the generator or base.';
+    ? 'Load it with PEFT, save it again (save_pretrained writes safetensors), and pass that folder.'
+    : 'Pass the repository of the adapter itself. A complete model is passed as the generator or base.';
   throw new ModelError(reason, { fix });
 }

@@ -1,48 +1,48 @@
 import { parseHubReference } from './sources/hub-reference.ts';
 import type { ModelKind, PinnedFile } from './store-types.ts';
 
-/** Where the files of a known model are published. */
+/** A place where the files of a known model are published. */
 export type KnownSource =
   | {
       kind: 'hub';
       /** `owner/name` on the Hugging Face hub. */
       repository: string;
-      /** A commit: what it names can never change. `main` where none is known for certain. */
+      /** A commit, whose content can never change; `main` if no commit is known for certain. */
       revision: string;
-      /** The owner must grant access to each account. */
+      /** Whether the owner must grant access to each account. */
       gated?: boolean;
     }
   | {
       kind: 'wheel';
-      /** Distribution on PyPI. */
+      /** The distribution on PyPI. */
       package: string;
       version: string;
-      /** Folder of the model's files inside the wheel, with its last slash. */
+      /** The folder of the model's files inside the wheel, with its trailing slash. */
       prefix: string;
     };
 
-/** A model that the program knows by name. Its bytes are part of the name: other bytes need another name. */
+/** A model that the program knows by name. A name stands for fixed bytes: other bytes need another name. */
 export interface KnownModel {
   name: string;
   kind: ModelKind;
   description: string;
   licence: string;
-  /** Size of the download, in bytes; a rounded figure where not every file is pinned. */
+  /** The size of the download in bytes, rounded if not every file is pinned. */
   bytes: number;
-  /** Numbers of the weights, as the model has them unpacked. */
+  /** The number of weights, unpacked. */
   parameters: number;
   layers: number;
-  /** Of a hidden state. */
+  /** The size of a hidden state. */
   dimensions: number;
   /**
-   * The files it consists of. A file with a SHA-256 is taken only with these bytes, whatever the source. A file without
-   * one is held to what the hub states for it at the first pull (SHA-256, or git's blob id for small files), and to what
-   * the store recorded then ever after.
+   * The model's files. A file with a SHA-256 must have these bytes, whatever the source. At the first pull, a file
+   * without one must match what the hub states (SHA-256, or git's blob id for small files), and later what the store
+   * recorded then.
    */
   files: PinnedFile[];
-  /** Tried in this order, after a local path and the store. */
+  /** The sources, tried in this order after a local path and the store. */
   sources: KnownSource[];
-  /** Another name to try where this one cannot be had. */
+  /** Another name to try if this model is unavailable. */
   alternative?: string;
 }
 
@@ -53,7 +53,7 @@ const SENTENCE_TRANSFORMER_SETTINGS = [
   { path: '1_Pooling/config.json' },
 ];
 
-/** Every model known by name. The hashes were taken from the published files; see {@link KnownModel.files}. */
+/** Every model known by name. The hashes come from the published files; see {@link KnownModel.files}. */
 export const KNOWN_MODELS: readonly KnownModel[] = [
   {
     name: 'smollm2-135m-instruct',
@@ -262,7 +262,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
   },
 ];
 
-/** The models that commands take unless told otherwise. */
+/** The default models of the commands. */
 export const DEFAULT_GENERATOR = 'smollm2-135m-instruct';
 export const DEFAULT_ENCODER = 'all-minilm-l6-v2';
 
@@ -271,7 +271,7 @@ export function findKnownModel(name: string): KnownModel | undefined {
   return KNOWN_MODELS.find((model) => model.name === wanted);
 }
 
-/** The known model that stands at a name: its own, or its place on the hub (`hf:owner/name`) in any revision. */
+/** Returns the known model with this name, or at this place on the hub (`hf:owner/name`), at any revision. */
 export function knownModelAt(name: string): KnownModel | undefined {
   const repository = parseHubReference(name)?.repository;
   const isAt = ({ sources }: KnownModel) =>
@@ -279,7 +279,7 @@ export function knownModelAt(name: string): KnownModel | undefined {
   return findKnownModel(name) ?? (repository === undefined ? undefined : KNOWN_MODELS.find(isAt));
 }
 
-/** The known name nearest to what was typed, where one is near enough to have been meant. */
+/** Returns the known name closest to the given one, if it is close enough to be a typing error. */
 export function closestKnownName(name: string): string | undefined {
   const wanted = name.toLowerCase().replace(/^.*\//, '');
   const ranked = KNOWN_MODELS.map((model) => ({ name: model.name, distance: editDistance(wanted, model.name) }));
@@ -289,7 +289,7 @@ export function closestKnownName(name: string): string | undefined {
   return best.distance <= Math.max(2, wanted.length / 3) ? best.name : parts[0]?.name;
 }
 
-/** Levenshtein's distance between two short words. */
+/** Returns the Levenshtein distance between two short words. */
 function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {

@@ -10,31 +10,31 @@ import { gitBlobId } from './sources/source.ts';
 import { describeGap, type Selection, selectCompanions, selectFiles } from './store-selection.ts';
 import type { FileRecord, ModelKind } from './store-types.ts';
 
-/** Raise it if a snapshot that was found whole might not be by the rules of today. */
+/** Increase this if a snapshot that was found complete might be incomplete under new rules. */
 const FORMAT = 1;
 
 export const SNAPSHOT_CACHE = new CacheKind({
-  ...{ name: 'snapshots', format: FORMAT, what: 'notes on whole models in the Hugging Face cache', isSmall: true },
+  ...{ name: 'snapshots', format: FORMAT, what: 'notes on complete models in the Hugging Face cache', isSmall: true },
 });
 
-/** A snapshot, and what is asked of it. */
+/** A snapshot, and what is needed from it. */
 export interface SnapshotQuestion {
   snapshot: Snapshot;
   reference: HubReference;
   kind: ModelKind | undefined;
   /** The hub at the snapshot's commit; undefined if connections are forbidden. */
   hub: HubSource | undefined;
-  /** Home of the cache: {@link SNAPSHOT_CACHE} is in it. */
+  /** The home folder of the cache, which contains {@link SNAPSHOT_CACHE}. */
   home: string;
   signal: AbortSignal | undefined;
 }
 
 /**
- * Says what of a snapshot in the hub's own cache makes up the model. Programs fetch into that cache file by file, so a part of a
- * model looks like a model: the snapshot is held against the hub's list once, and what is then known is noted. Without
- * a connection it is taken only if nothing can be missing.
- * @returns undefined for a part of the model, which is then to be fetched
- * @throws ModelError if it cannot be known whether the model is whole
+ * Selects the files of a model from a snapshot in the hub's own cache. Programs download into that cache file by file,
+ * so a part of a model can look like a complete one. The snapshot is compared with the hub's listing once, and the
+ * result is recorded. Without a connection, the snapshot is used only if nothing can be missing.
+ * @returns undefined if files are missing and the model must be downloaded
+ * @throws ModelError if it cannot be determined whether the model is complete
  */
 export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selection | undefined> {
   const { snapshot, reference, hub } = question;
@@ -69,13 +69,13 @@ async function isNoted(note: string): Promise<boolean> {
   );
 }
 
-/** A hub that cannot be reached or refuses says nothing of the snapshot. */
+/** An unreachable hub, or one that refuses, proves nothing about the snapshot. */
 function unlessRefused(error: unknown): undefined {
   if (error instanceof NetworkError || error instanceof ModelError) return undefined;
   throw error;
 }
 
-/** Whether every file that the hub lists for such a model is there, in its size. */
+/** Returns whether every file that the hub lists for the model exists with the listed size. */
 async function isWhole({ folder }: Snapshot, { files }: Selection, { siblings }: Listing): Promise<boolean> {
   const wanted = new Set([...selectCompanions(siblings.map(({ rfilename }) => rfilename)), ...files]);
   for (const name of wanted) {
@@ -92,30 +92,30 @@ async function isWhole({ folder }: Snapshot, { files }: Selection, { siblings }:
 
 const OF_SENTENCE_TRANSFORMERS = /^(sentence_bert_config\.json|config_sentence_transformers\.json|\d+_[A-Za-z]+\/.*)$/;
 
-/** Why files may be missing that nobody can name without the hub, in words; undefined if none can be. */
+/** Describes why files may be missing that only the hub could name; undefined if none can be. */
 function describeDoubt({ snapshot, reference, kind }: SnapshotQuestion): string | undefined {
   const { names, absent } = snapshot;
   const listed = knownModelAt(`hf:${reference.repository}`)?.files.find(({ path }) => !names.includes(path))?.path;
   if (knownModelAt(`hf:${reference.repository}`) !== undefined) return listed && `it lacks ${listed}`;
   if (names.includes('modules.json')) return undefined;
   const module = names.find((name) => OF_SENTENCE_TRANSFORMERS.test(name));
-  if (module !== undefined) return `it holds ${module} and no modules.json`;
+  if (module !== undefined) return `it holds ${module} but no modules.json`;
   if (kind !== 'encoder' || absent.includes('modules.json')) return undefined;
-  return 'it holds no modules.json, which says how vectors are pooled: whether the model has one is not known';
+  return 'it holds no modules.json, which defines how vectors are pooled; the model may have one';
 }
 
 function doubtful({ snapshot, reference }: SnapshotQuestion, doubt: string): ModelError {
   const name = formatReference(reference);
-  return new ModelError(`the Hugging Face cache may hold a part of ${name} only: ${doubt}`, {
+  return new ModelError(`the Hugging Face cache may hold only a part of ${name}: ${doubt}`, {
     file: snapshot.folder,
-    fix: `Run the command once with a connection, or \`huggingface-cli download ${reference.repository}\`; to use the folder as it is (mean pooling, not normalised), name its path.`,
+    fix: `Run the command once with a connection, or \`huggingface-cli download ${reference.repository}\`; to use the folder as it is (mean pooling, not normalised), pass its path.`,
   });
 }
 
 /**
- * Holds the files of a snapshot against the names of the blobs that its links lead to: SHA-256 for large files, git's id for small
- * ones.
- * @returns what is damaged, in words; undefined if nothing is
+ * Checks the files of a snapshot against the names of the blobs that its links point to: SHA-256 for large files, git's
+ * blob id for small ones.
+ * @returns a description of the damage; undefined if there is none
  */
 export async function findBlobFault(folder: string, records: readonly FileRecord[]): Promise<string | undefined> {
   for (const { path, sha256 } of records) {
@@ -125,8 +125,7 @@ export async function findBlobFault(folder: string, records: readonly FileRecord
     const isGit = /^[0-9a-f]{40}$/.test(blob);
     if (!isGit && !/^[0-9a-f]{64}$/.test(blob)) continue;
     const found = isGit ? await gitBlobId(file) : sha256;
-    if (found !== blob)
-      return `${path} of the Hugging Face cache is damaged: its bytes are not those of its name ${blob}`;
+    if (found !== blob) return `${path} of the Hugging Face cache is damaged: its bytes do not match its name ${blob}`;
   }
   return undefined;
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { CacheKind, sha256, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 import type { FileRecord } from './store-types.ts';
 
-/** Raise it if the same file would get another hash. */
+/** Increase this if the same file would get a different hash. */
 const FORMAT = 1;
 
 export const MODEL_HASH_CACHE = new CacheKind({
@@ -15,7 +15,7 @@ const noteSchema = z.object({
   path: z.string(),
   bytes: z.number(),
   modified: z.number(),
-  /** Its number on its disk: a file that was put in its place has another one. */
+  /** The inode number on the disk, which differs for a file that replaced this one. */
   inode: z.number().optional(),
   sha256: z.string(),
 });
@@ -23,15 +23,15 @@ type Note = z.infer<typeof noteSchema>;
 
 export interface HashOptions {
   signal?: AbortSignal | undefined;
-  /** Reads the file whatever is remembered. */
+  /** Whether to read the file even if its hash is recorded. */
   fresh?: boolean | undefined;
-  /** Told before a file is read because its hash is not known yet. */
+  /** Called before a file is read because its hash is unknown. */
   onRead?: (path: string) => void;
 }
 
 /**
- * SHA-256 of files, remembered by path, size, time of change and inode, so that naming the same model again costs no
- * reading. One small note a file, under `HOME/hashes`.
+ * SHA-256 hashes of files, recorded by path, size, modification time and inode, so that using the same model again
+ * needs no reading. One small note per file, under `HOME/hashes`.
  */
 export class FileHashes {
   readonly #folder: string;
@@ -40,7 +40,7 @@ export class FileHashes {
     this.#folder = MODEL_HASH_CACHE.folder(home);
   }
 
-  /** @throws DataError where the file is missing */
+  /** @throws DataError if the file is missing */
   async record(folder: string, path: string, options: HashOptions = {}): Promise<FileRecord> {
     const file = resolve(folder, path);
     const state = await stateOf(file);
@@ -52,7 +52,7 @@ export class FileHashes {
     return { path, bytes: state.bytes, sha256: found };
   }
 
-  /** Notes what is known of files already, such as those that were hashed on their way. */
+  /** Records hashes that are already known, such as those computed during a download. */
   async remember(folder: string, records: readonly FileRecord[]): Promise<void> {
     for (const { path, sha256: known } of records) {
       const state = await stateOf(resolve(folder, path)).catch(() => undefined);
@@ -64,7 +64,7 @@ export class FileHashes {
     return join(this.#folder, `${sha256(file)}.json`);
   }
 
-  /** A home that cannot be written costs time at the next call, and nothing else. */
+  /** If the home folder cannot be written, the next call hashes the file again. */
   async #write(note: Note): Promise<void> {
     await writeDurably(this.#noteOf(note.path), JSON.stringify(note)).catch(() => {});
   }

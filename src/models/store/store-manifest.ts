@@ -17,20 +17,20 @@ const manifestSchema = z.object({
     .min(1),
 });
 
-/** What the store knows of a model it holds. It is written last, so where it stands the model is whole. */
+/** What the store knows about a model. It is written last, so its presence means that the model is complete. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
 const MANIFEST = 'manifest.json';
 
-/** A manifest says its own version, and without a right one a folder is not taken for a model. */
+/** A manifest states its version; without a valid one, a folder is not a model. */
 export const MODEL_CACHE = new CacheKind({
   name: 'models',
-  what: 'fetched models',
+  what: 'downloaded models',
   isPrecious: true,
   describe: async (path) => (await readManifest(path))?.source,
 });
 
-/** Undefined where there is none, or none that can be read. */
+/** Reads the manifest of a folder; undefined if it is missing or unreadable. */
 export async function readManifest(folder: string): Promise<Manifest | undefined> {
   try {
     return manifestSchema.parse(JSON.parse(await readFile(join(folder, MANIFEST), 'utf8')));
@@ -43,12 +43,12 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
   await writeDurably(join(folder, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
-/** From now on the folder's files are not a model. */
+/** Removes the manifest: the folder's files no longer count as a model. */
 export async function discardManifest(folder: string): Promise<void> {
   await rm(join(folder, MANIFEST), { force: true });
 }
 
-/** What differs between a manifest and the files in its folder by their sizes: the first difference, in words. */
+/** Describes the first difference in size between a manifest and the files in its folder. */
 export async function findSizeFault(folder: string, { files }: Manifest): Promise<string | undefined> {
   for (const file of files) {
     const size = await stat(join(folder, file.path)).then(
@@ -56,23 +56,26 @@ export async function findSizeFault(folder: string, { files }: Manifest): Promis
       () => undefined,
     );
     if (size === undefined) return `${file.path} is missing`;
-    if (size !== file.bytes) return `${file.path} has ${size} bytes, and had ${file.bytes} when it was fetched`;
+    if (size !== file.bytes) return `${file.path} has ${size} bytes, but had ${file.bytes} when it was downloaded`;
   }
   return undefined;
 }
 
-/** Why the bytes of a file are not the ones that are pinned, in words; undefined where they are. */
+/** Describes how a file differs from its pinned bytes; undefined if it does not. */
 export function describeMismatch(record: FileRecord, pin: PinnedFile): string | undefined {
   if (pin.bytes !== undefined && record.bytes !== pin.bytes) {
-    return `${record.path} has ${record.bytes} bytes, not ${pin.bytes}: these are other bytes, and so another model`;
+    return `${record.path} has ${record.bytes} bytes, not ${pin.bytes}: the bytes differ, so it is another model`;
   }
   if (pin.sha256 !== undefined && record.sha256 !== pin.sha256) {
-    return `${record.path} has SHA-256 ${record.sha256}, not ${pin.sha256}: these are other bytes, and so another model`;
+    return `${record.path} has SHA-256 ${record.sha256}, not ${pin.sha256}: the bytes differ, so it is another model`;
   }
   return undefined;
 }
 
-/** One key for the bytes of a model: of a single file its own SHA-256, of a folder a hash over names and hashes. */
+/**
+ * Returns one key for the bytes of a model: the SHA-256 of a single file, or a hash over the names and hashes of
+ * several.
+ */
 export function fingerprintOf(files: readonly FileRecord[]): string {
   if (files.length === 1) return files[0]!.sha256;
   return contentKey(Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256])));

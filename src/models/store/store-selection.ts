@@ -1,7 +1,7 @@
 import { type FileListing, findWeightFiles, type ModelFormat } from '../formats/model-files.ts';
 import { weightFilesAt } from '../formats/model-folder.ts';
 
-/** Files next to the weights that decide what a model answers. */
+/** Files next to the weights that affect the output of a model. */
 const COMPANIONS = new Set([
   'config.json',
   'generation_config.json',
@@ -19,23 +19,23 @@ const COMPANIONS = new Set([
   'config_sentence_transformers.json',
 ]);
 
-/** A module of sentence-transformers beside the encoder itself, such as `1_Pooling` or `2_Dense`. */
+/** A file of a sentence-transformers module, such as `1_Pooling` or `2_Dense`. */
 const MODULE_FILE = /^\d+_[A-Za-z]+\/(config\.json|model\.safetensors|pytorch_model\.bin)$/;
 
-/** The files of a model that are needed, out of all that a folder or a repository holds. */
+/** The files of a folder or repository that are needed to run a model. */
 export interface Selection {
   format: ModelFormat;
-  /** The file that is opened; see `WeightFiles`. */
+  /** The file to open; see `WeightFiles`. */
   entry: string;
-  /** Weights and companions: forward slashes, in alphabetical order. */
+  /** Weights and companion files, with forward slashes, in alphabetical order. */
   files: string[];
 }
 
 /**
- * Picks what is needed to run a model: the weights ({@link findWeightFiles}), and the settings and tokenizer beside them. Of a
- * GGUF model only its parts.
- * @param wanted the .gguf file to take if there are several
- * @throws ModelError if there are no weights, several GGUF models and none is named, or a shard or part is missing
+ * Selects the files needed to run a model: the weights ({@link findWeightFiles}), and the settings and tokenizer next
+ * to them. For a GGUF model, selects only its parts. @param wanted the .gguf file to use if there are several
+ * @throws ModelError if there are no weights, there are several GGUF models and none is chosen, or a shard or part is
+ * missing
  */
 export async function selectFiles(listing: FileListing, wanted?: string): Promise<Selection> {
   const { format, entry, files } = await findWeightFiles(listing, wanted);
@@ -44,7 +44,7 @@ export async function selectFiles(listing: FileListing, wanted?: string): Promis
 }
 
 /**
- * The same for a path on this machine: a folder, a file that is a model by itself, or one shard or part of a model.
+ * Does the same for a local path: a folder, a single-file model, or one shard or part of a model.
  * @returns the folder, and the files in it
  * @throws ModelError
  */
@@ -54,7 +54,7 @@ export async function selectAt(path: string): Promise<Selection & { folder: stri
   return { folder, format, entry, files: [...new Set([...files, ...companions])].sort() };
 }
 
-/** Settings, tokenizer and modules next to the weights. */
+/** Selects the settings, tokenizer and modules next to the weights. */
 export function selectCompanions(names: readonly string[]): string[] {
   return names.filter((name) => {
     if (COMPANIONS.has(name)) return true;
@@ -64,7 +64,7 @@ export function selectCompanions(names: readonly string[]): string[] {
   });
 }
 
-/** What is missing before a selection can be run, in a few words; undefined where it is whole. */
+/** Describes what a selection lacks before it can be run; undefined if it is complete. */
 export function describeGap({ format, files }: Pick<Selection, 'format' | 'files'>): string | undefined {
   if (format === 'gguf') return undefined;
   if (!files.includes('config.json')) return 'config.json is missing';

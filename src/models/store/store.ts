@@ -49,53 +49,59 @@ import { selectAt, selectFiles } from './store-selection.ts';
 import type { FileRecord, ModelFormat, ModelKind, ResolvedModel } from './store-types.ts';
 
 export interface ModelStoreOptions {
-  /** Folder of everything that is kept. Default: {@link cacheHome} of the environment. */
+  /** The folder of everything that is stored. Default: {@link cacheHome} of the environment. */
   home?: string | undefined;
-  /** True: never connect. False: connect whatever the environment says. Default: what the environment says, see `whatForbids`. */
+  /**
+   * true: never connect. false: connect whatever the environment says. Default: the environment decides, see
+   * `whatForbids`.
+   */
   offline?: boolean | undefined;
-  /** Default: the process's own. */
+  /** Default: the environment of the process. */
   environment?: NodeJS.ProcessEnv | undefined;
   progress?: Progress | undefined;
 }
 
 export interface ResolveOptions {
   signal?: AbortSignal | undefined;
-  /** What the model is wanted for; a known model of the other kind is refused. */
+  /** The purpose of the model; a known model of the other kind is refused. */
   kind?: ModelKind | undefined;
-  /** The formats that can be used; a model in another one is refused before it is fetched. Default: of encoders all but GGUF. */
+  /**
+   * The usable formats; a model in another format is refused before it is downloaded. Default: all, except GGUF for
+   * encoders.
+   */
   formats?: readonly ModelFormat[] | undefined;
 }
 
 export interface PullOptions extends ResolveOptions {
-  /** Reads every byte of a model that is already there, and fetches it again if one differs. */
+  /** Whether to read every byte of a stored model, and download it again if one differs. */
   verify?: boolean | undefined;
-  /** A folder, file, wheel or zip archive to take the files from instead of the model's own sources. */
+  /** A folder, file, wheel or zip archive that replaces the model's sources. */
   from?: string | undefined;
 }
 
-/** A model in the store, or one that could be. */
+/** A model in the store, or a known one that could be added. */
 export interface StoreEntry {
   name: string;
   kind: ModelKind | undefined;
   description: string | undefined;
   licence: string | undefined;
-  /** On the disk where it is in the store, to be fetched where it is not. */
+  /** The size on the disk if it is in the store, else the size of the download. */
   bytes: number;
-  /** Undefined where it is not in the store. */
+  /** The path; undefined if it is not in the store. */
   path: string | undefined;
-  /** Where its bytes came from; undefined where it is not in the store. */
+  /** Where its bytes came from; undefined if it is not in the store. */
   source: string | undefined;
 }
 
 /**
- * Models by name. Each stands in a folder of its own under `HOME/models`, whole or not at all: files are fetched beside
- * it, checked, and the folder is renamed. A pull that was cut off goes on; two processes that pull the same model do
- * the work once.
+ * The model store. Each model has its own folder under `HOME/models`, complete or not there at all: files are
+ * downloaded into a temporary folder next to it and checked, then the folder is renamed. An interrupted pull resumes.
+ * Two processes that pull the same model do the work once.
  */
 export class ModelStore {
   readonly #home: string;
   readonly #folder: string;
-  /** What forbids connections, by its name; undefined if they are allowed. */
+  /** The name of what forbids connections; undefined if they are allowed. */
   readonly #offline: string | undefined;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #progress: Progress;
@@ -111,16 +117,17 @@ export class ModelStore {
   }
 
   /**
-   * Finds a model, fetching it where it is not there yet. A name of the table comes first, then `hf:owner/name[@revision]`
-   * (or `hf:owner/name/FILE.gguf`), then a path to a folder, to a .gguf file, or to the weights inside a folder.
-   * @throws ModelError for an unknown name (with the nearest known one), a model of the wrong kind, gated or refused by
-   * every source; AbortedError; ResourceError when the disk is full
+   * Finds a model, and downloads it if it is missing. The name is looked up among the known models first, then read as
+   * `hf:owner/name[@revision]` (or `hf:owner/name/FILE.gguf`), then as a path to a folder, a .gguf file, or the weights
+   * inside a folder.
+   * @throws ModelError if the name is unknown (suggests the closest known one), the model is of the wrong kind, it is
+   * gated, or every source fails; AbortedError; ResourceError if the disk is full
    */
   async resolve(name: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
     return await this.pull(name, options);
   }
 
-  /** As {@link resolve}, and with a say in how. */
+  /** Does the same as {@link resolve}, with more options. */
   async pull(name: string, given: PullOptions = {}): Promise<ResolvedModel> {
     const options = { ...given, formats: given.formats ?? (given.kind === 'encoder' ? OF_ENCODERS : undefined) };
     const plan = planFor(name, options.kind);
@@ -146,11 +153,11 @@ export class ModelStore {
     return await withFileLock(`${place}.lock`, work, {
       signal,
       progress: this.#progress,
-      what: `fetches ${plan.name}`,
+      what: `downloads ${plan.name}`,
     });
   }
 
-  /** Every known model, in the store or not, and then all else that the store holds. */
+  /** Lists every known model, stored or not, and then everything else in the store. */
   async list(): Promise<StoreEntry[]> {
     const entries = await Promise.all(KNOWN_MODELS.map((known) => this.#describe(known)));
     const names = await readdir(this.#folder).catch(() => []);
@@ -173,7 +180,7 @@ export class ModelStore {
     return { name, kind, description, licence, bytes: sizeOf(manifest.files), path, source };
   }
 
-  /** Looks where no connection is needed to fetch: in the store, then in the hub's own cache. */
+  /** Looks where no download is needed: in the store, then in the hub's own cache. */
   async #find(plan: Plan, options: PullOptions): Promise<Found> {
     const { manifest, fault: gap } = await this.#readStored(plan);
     const folder = join(this.#folder, plan.folder);
@@ -191,7 +198,7 @@ export class ModelStore {
     return manifest && stored(manifest, plan.name, join(this.#folder, plan.folder));
   }
 
-  /** The manifest of a model all of whose files are there, in the right sizes, and are the ones that are pinned today. */
+  /** Returns the manifest of a model if all its files exist, have the right sizes, and match the current pins. */
   async #readStored(plan: Plan): Promise<{ manifest?: Manifest; fault?: string | undefined }> {
     const folder = join(this.#folder, plan.folder);
     const manifest = await readManifest(folder);
@@ -207,8 +214,8 @@ export class ModelStore {
   }
 
   /**
-   * Holds the files against the hashes that were noted when they were fetched. Files whose size, time of change and inode are
-   * those of the last reading are not read again, unless all is to be verified.
+   * Checks the files against the hashes recorded when they were downloaded. Files with the size, modification time and
+   * inode of the last reading are not read again, unless `verify` is set.
    */
   async #findDamage(folder: string, manifest: Manifest, { verify, signal }: PullOptions): Promise<string | undefined> {
     const paths = manifest.files.map(({ path }) => path);
@@ -216,10 +223,10 @@ export class ModelStore {
     const index = manifest.files.findIndex(({ sha256 }, at) => sha256 !== records[at]!.sha256);
     const [was, is] = [manifest.files[index], records[index]];
     if (was === undefined || is === undefined) return undefined;
-    return `${was.path} has SHA-256 ${is.sha256}, and had ${was.sha256} when it was fetched`;
+    return `${was.path} has SHA-256 ${is.sha256}, but had ${was.sha256} when it was downloaded`;
   }
 
-  /** A snapshot that `huggingface_hub` fetched is used where it stands, if it is whole. */
+  /** Uses a snapshot that `huggingface_hub` downloaded, in place, if it is complete. */
   async #findInHubCache(plan: Plan, { kind, verify, signal }: PullOptions): Promise<ResolvedModel | undefined> {
     if (plan.hub === undefined) return undefined;
     const settings = await readHubSettings(this.#environment);
@@ -248,7 +255,7 @@ export class ModelStore {
   async #fetch(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
     const failures: { label: string; error: LlmQeError }[] = [];
     const sources = await this.#sources(plan, options.from);
-    const task = this.#progress.task(`fetching ${plan.name}`, sources.length, 'sources');
+    const task = this.#progress.task(`downloading ${plan.name}`, sources.length, 'sources');
     try {
       for (const source of sources) {
         try {
@@ -281,7 +288,7 @@ export class ModelStore {
     );
   }
 
-  /** Fetches beside the model's place, writes the manifest last, and lets the folder appear under its name. */
+  /** Downloads into a temporary folder, writes the manifest last, and renames the folder. */
   async #fetchFrom(source: ModelSource, plan: Plan, { formats, signal }: PullOptions): Promise<ResolvedModel> {
     const place = join(this.#folder, plan.folder);
     const work = `${place}${FETCHING}`;
@@ -315,7 +322,7 @@ export class ModelStore {
     return resolved(name, selection.folder, selection, records, path);
   }
 
-  /** Sizes and hashes; a file that has to be read from end to end is worth a line of progress. */
+  /** Returns sizes and hashes, and reports progress if a file must be read completely. */
   async #record(
     folder: string,
     files: readonly string[],
@@ -338,19 +345,19 @@ export class ModelStore {
   }
 }
 
-/** A model that needs no fetching, or what is wrong with the one in the store. */
+/** A model that needs no download, or what is wrong with the stored one. */
 interface Found {
   model?: ResolvedModel | undefined;
   fault?: string | undefined;
 }
 
-/** Encoders are run from their own checkpoints. */
+/** Encoders run from their original checkpoints. */
 const OF_ENCODERS: readonly ModelFormat[] = ['safetensors', 'torch'];
 
-/** Ending of the folder in which a model is being fetched. */
+/** The suffix of the folder into which a model is downloaded. */
 const FETCHING = '.fetching';
 
-/** Shards or parts that a manifest lacks: what was fetched before all were known is no whole model. */
+/** Describes shards or parts that a manifest lacks: earlier versions of the program did not download them all. */
 async function findGap(folder: string, { files }: Manifest, { hub }: Plan): Promise<string | undefined> {
   const { countGgufParts: _notAgain, ...listing } = folderListing(
     folder,
@@ -366,17 +373,17 @@ async function findGap(folder: string, { files }: Manifest, { hub }: Plan): Prom
   }
 }
 
-/** A file that was named itself and is neither weights nor an index of them. */
+/** Returns the error for a file that is neither weights nor an index of them. */
 function notAModel(path: string): ModelError {
-  return new ModelError('is not a model that can be opened by itself', {
+  return new ModelError('is not a model', {
     file: path,
-    fix: 'Name a .gguf file, or a folder with model.safetensors or pytorch_model.bin, config.json and the tokenizer.',
+    fix: 'Choose a .gguf file, or a folder with model.safetensors or pytorch_model.bin, config.json and the tokenizer.',
   });
 }
 
 function stored(manifest: Manifest, name: string, folder: string): ResolvedModel {
   const { format, files, source } = manifest;
-  // The parts of a GGUF model are all its files, the first one in front.
+  // The files of a GGUF model are its parts, in order.
   return resolved(name, folder, { format, entry: files[0]!.path }, files, source);
 }
 

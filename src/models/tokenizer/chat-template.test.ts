@@ -39,21 +39,21 @@ test.each(goldens.cases)('renders as Transformers does: $template, $messages, $a
   }
 });
 
-describe('BOS stands before a prompt once', () => {
+describe('a prompt begins with BOS once', () => {
   const llama = goldens.templates['llama-3']!;
   const bare = '{% for m in messages %}{{ m.content }}{% endfor %}';
 
-  test('where the template writes it and the tokenizer would add it as well', () => {
+  test('if the template writes it and the tokenizer would add it too', () => {
     const prompt = new ChatTemplate(llama.template, { bos: llama.bos, addBos: true }).renderPrompt(question);
     expect(prompt.split(llama.bos)).toHaveLength(2);
     expect(prompt.startsWith(llama.bos)).toBe(true);
   });
 
-  test('where the template writes none and the tokenizer asks for it', () => {
+  test('if the template omits it and the tokenizer wants it', () => {
     expect(new ChatTemplate(bare, { bos: '<s>', addBos: true }).renderPrompt(question)).toBe('<s>What is a hacksaw?');
   });
 
-  test('not at all where nobody asks for it', () => {
+  test('or not at all, if neither wants it', () => {
     expect(new ChatTemplate(bare, { bos: '<s>' }).renderPrompt(question)).toBe('What is a hacksaw?');
     expect(new ChatTemplate(bare, { addBos: true }).renderPrompt(question)).toBe('What is a hacksaw?');
   });
@@ -65,11 +65,11 @@ test('a template that cannot be parsed is a typed error', () => {
   expect(() => new ChatTemplate('{{ messages | unheard_of }}', {}).renderPrompt(question)).toThrow('refuses');
 });
 
-describe('where templates are found', () => {
+describe('templates are found in', () => {
   const write = (name: string, content: unknown) =>
     writeFile(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
 
-  test('tokenizer_config.json, its named templates, and chat_template.jinja before both', async () => {
+  test('tokenizer_config.json, its named templates, and first of all chat_template.jinja', async () => {
     expect(await loadChatTemplate(folder)).toBeUndefined();
     await write('tokenizer_config.json', { bos_token: '<s>', eos_token: { content: '</s>' }, add_bos_token: true });
     expect(await loadChatTemplate(folder)).toBeUndefined();
@@ -105,7 +105,7 @@ describe('where templates are found', () => {
   });
 });
 
-describe('a template of unknown making is bounded', () => {
+describe('an untrusted template is bounded', () => {
   const render = (template: string) =>
     new ChatTemplate(template, { file: 'model.gguf' }).render(question, { addGenerationPrompt: true });
 
@@ -113,9 +113,9 @@ describe('a template of unknown making is bounded', () => {
     ['a huge range', '{% for i in range(100000000) %}x{% endfor %}', /range\(0, 100000000, 1\) is too long/],
     ['a range without an end', '{% for i in range(0, 10, 0) %}x{% endfor %}', /is too long/],
     [
-      'loops in loops',
+      'nested loops',
       '{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}',
-      /longer than 3 seconds/,
+      /more than 3 seconds/,
     ],
     ['a macro that calls itself', '{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}', /./],
     [
@@ -123,7 +123,7 @@ describe('a template of unknown making is bounded', () => {
       `{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}`,
       /./,
     ],
-    ['much text', `{% for i in range(2000) %}${'x'.repeat(1000)}{% endfor %}`, /makes 2000000 characters/],
+    ['too much text', `{% for i in range(2000) %}${'x'.repeat(1000)}{% endfor %}`, /produces 2000000 characters/],
   ])('%s', (_name, template, words) => {
     const started = performance.now();
     let thrown: unknown;
@@ -137,7 +137,7 @@ describe('a template of unknown making is bounded', () => {
     expect(performance.now() - started).toBeLessThan(8000);
   });
 
-  test('ranges that count something work as in Python', () => {
+  test('ordinary ranges work as in Python', () => {
     const of = (range: string) => render(`{% for i in ${range} %}{{ i }},{% endfor %}`);
     expect(of('range(4)')).toBe('0,1,2,3,');
     expect(of('range(2, 5)')).toBe('2,3,4,');

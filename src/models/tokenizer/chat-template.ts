@@ -8,65 +8,67 @@ import { runBounded } from './bounded-work.ts';
 import { REPLACEMENTS, replaceFunctions } from './template-functions.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
-/** Beyond any that was published; the largest have some 20,000 characters. */
-const LONGEST_TEMPLATE = 1 << 20;
-/** What a template may add to the messages, in characters. */
-const LONGEST_PROMPT = 1 << 20;
+/** Longer than any published template; the longest have about 20,000 characters. */
+const MAX_TEMPLATE_LENGTH = 1 << 20;
+/** The maximum number of characters that a template may add to the messages. */
+const MAX_PROMPT_LENGTH = 1 << 20;
 
-/** One message, as every chat model's template reads it. */
+/** One message, in the form that every chat template reads. */
 export interface TemplateMessage {
   role: string;
   content: string;
 }
 
-/** The special tokens a template can write, and whether the model wants a BOS that the template may leave out. */
+/** The special tokens that a template can write, and whether the model needs a BOS that the template may omit. */
 export interface TemplateTokens {
   bos?: string | undefined;
   eos?: string | undefined;
-  /** The tokenizer's `add_bos_token`: a prompt must begin with BOS. */
+  /** The tokenizer's `add_bos_token`: whether a prompt must begin with BOS. */
   addBos?: boolean | undefined;
-  /** Where the template was read, for error messages. */
+  /** The path of the template, for error messages. */
   file?: string | undefined;
 }
 
 export interface RenderOptions {
-  /** Ends the text where the assistant's answer begins. */
+  /** Whether to end the text where the assistant's answer begins. */
   addGenerationPrompt: boolean;
-  /** More variables for the template, such as `date_string` (fixes the date that Llama 3.1's writes) or `enable_thinking`. */
+  /**
+   * More variables for the template, such as `date_string` (fixes the date that Llama 3.1's template writes) or
+   * `enable_thinking`.
+   */
   variables?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * A model's chat template (Jinja, as Transformers has them), with `bos_token`, `eos_token`, `raise_exception` and
- * `strftime_now`; `tools` and `documents` are none. A template comes with the model, so its time and its output are bounded.
+ * A model's chat template (Jinja, as in Transformers), with `bos_token`, `eos_token`, `raise_exception` and
+ * `strftime_now`; `tools` and `documents` are none. Templates are untrusted, so time and output are bounded.
  *
- * BOS once and only once: many templates write it themselves. So a rendered prompt is always tokenised without special
- * tokens being added ({@link tokenizePrompt}), and {@link renderPrompt} puts BOS before it where the model wants one and
- * the template wrote none.
+ * A prompt needs exactly one BOS, and many templates write it. So {@link renderPrompt} adds BOS only if the model needs
+ * it and the template omits it, and {@link tokenizePrompt} adds no special tokens.
  */
 export class ChatTemplate {
-  /** The template as it was written. */
+  /** The source text of the template. */
   readonly source: string;
   readonly tokens: TemplateTokens;
   readonly #template: Template;
 
-  /** @throws ModelError where the template cannot be parsed */
+  /** @throws ModelError if the template cannot be parsed */
   constructor(template: string, tokens: TemplateTokens) {
     this.source = template;
     this.tokens = tokens;
     this.#template = attempt(tokens.file, 'the chat template cannot be parsed', () => {
-      if (template.length > LONGEST_TEMPLATE) throw new Error(`it has ${template.length} characters`);
+      if (template.length > MAX_TEMPLATE_LENGTH) throw new Error(`it has ${template.length} characters`);
       return new Template(template);
     });
     replaceFunctions(this.#template);
   }
 
   /**
-   * What the template makes of the messages, to the letter.
-   * @throws ModelError where the template refuses them (`raise_exception`: a role it does not know, two questions in a row)
+   * Renders the messages, exactly as the template writes them.
+   * @throws ModelError if the template refuses them (`raise_exception`: an unknown role, two user messages in a row)
    */
   render(messages: readonly TemplateMessage[], { addGenerationPrompt, variables }: RenderOptions): string {
-    const longest = LONGEST_PROMPT + 2 * messages.reduce((sum, { content }) => sum + content.length, 0);
+    const longest = MAX_PROMPT_LENGTH + 2 * messages.reduce((sum, { content }) => sum + content.length, 0);
     return attempt(this.tokens.file, 'the chat template refuses the messages', () => {
       const text = this.#template.render({
         tools: null,
@@ -78,12 +80,15 @@ export class ChatTemplate {
         bos_token: this.tokens.bos ?? '',
         eos_token: this.tokens.eos ?? '',
       });
-      if (text.length > longest) throw new Error(`it makes ${text.length} characters of them`);
+      if (text.length > longest) throw new Error(`it produces ${text.length} characters`);
       return text;
     });
   }
 
-  /** The text that the model is to go on from, BOS included where it wants one. Tokenise it without special tokens. */
+  /**
+   * Renders the prompt that the model continues, with BOS if the model needs one. Tokenise it without adding special
+   * tokens.
+   */
   renderPrompt(messages: readonly TemplateMessage[], variables?: Readonly<Record<string, unknown>>): string {
     const text = this.render(messages, { addGenerationPrompt: true, ...(variables && { variables }) });
     const { bos, addBos } = this.tokens;
@@ -91,7 +96,7 @@ export class ChatTemplate {
   }
 }
 
-/** Token ids of a rendered prompt: special tokens that it holds are recognised, and none are added. */
+/** Returns the token ids of a rendered prompt. Special tokens in it are recognised; none are added. */
 export async function tokenizePrompt(tokenizer: TextTokenizer, prompt: string): Promise<Int32Array> {
   const [ids] = await tokenizer.encodeBatch([prompt], { maxLength: 2 ** 31 - 1, addSpecialTokens: false });
   return ids!;
@@ -119,10 +124,10 @@ const ConfigSchema = z.object({
 });
 
 /**
- * The chat template of a model folder: `chat_template.jinja` (it has precedence, as in Transformers), or the one in
- * `tokenizer_config.json`; of several named ones, "default".
- * @returns undefined where the model has none
- * @throws ModelError where the files are broken
+ * Loads the chat template of a model folder: `chat_template.jinja`, or else the one in `tokenizer_config.json` (the
+ * order of Transformers). Of several named templates, loads "default".
+ * @returns undefined if the model has none
+ * @throws ModelError if the files are broken
  */
 export async function loadChatTemplate(folder: string): Promise<ChatTemplate | undefined> {
   const file = join(folder, 'tokenizer_config.json');
@@ -137,10 +142,7 @@ export async function loadChatTemplate(folder: string): Promise<ChatTemplate | u
   });
 }
 
-/**
- * The chat template inside a GGUF file.
- * @returns undefined where it has none
- */
+/** Reads the chat template in a GGUF file. @returns undefined if it has none */
 export function ggufChatTemplate(checkpoint: Checkpoint): ChatTemplate | undefined {
   const metadata = checkpoint.metadata();
   const template = metadata['tokenizer.chat_template'];

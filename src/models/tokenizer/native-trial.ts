@@ -11,20 +11,20 @@ import {
   writeDurably,
 } from '../../system/index.ts';
 
-/** Raise it if the trial would find more. */
+/** Increase this if the trial finds more faults. */
 const FORMAT = 1;
 
 export const TOKENIZER_TRIAL_CACHE = new CacheKind({
-  ...{ name: 'tokenizer-trials', format: FORMAT, what: 'notes on tokenizers that were tried', isSmall: true },
+  ...{ name: 'tokenizer-trials', format: FORMAT, what: 'notes on tested tokenizers', isSmall: true },
 });
 
-/** A sound tokenizer loads in a second or two, however large its vocabulary. */
+/** A valid tokenizer loads in a second or two, even with a large vocabulary. */
 const LIMIT_SECONDS = 60;
 const MOST_WORDS = 20_000;
 
 /**
- * Loads the description from standard input and encodes what touches most parts of a tokenizer. An error that the library
- * throws is no matter here: it is thrown again where the tokenizer is used.
+ * Loads the description from standard input and encodes texts that exercise most parts of a tokenizer. It ignores
+ * errors that the library throws: using the tokenizer throws them again.
  */
 const TRIAL = `
 const chunks = [];
@@ -44,12 +44,12 @@ process.stdin.on('data', (chunk) => chunks.push(chunk)).on('end', async () => {
 `;
 
 /**
- * Tries a tokenizer in a process of its own. The native library ends the whole process (a panic) on some descriptions that it
- * takes at first: a template's token that is missing, merges beyond the vocabulary, a broken character map. Here the
- * child ends instead. A description that passed is noted by its content, and not tried again.
- * @param file where it was read, for errors
+ * Tries a tokenizer in a child process. On some descriptions that the native library accepts at first, it panics and
+ * ends the whole process: if a template's token is missing, merges exceed the vocabulary, or the character map is
+ * broken. Here only the child ends. A description that passed is recorded by its content and not tried again.
+ * @param file its path, for errors
  * @param description the text of a tokenizer.json, as it will be loaded
- * @throws ModelError if the library breaks down on it
+ * @throws ModelError if the library crashes on it
  */
 export async function tryTokenizer(file: string, description: string): Promise<void> {
   const library = createRequire(import.meta.url).resolve('tokenizers');
@@ -61,14 +61,14 @@ export async function tryTokenizer(file: string, description: string): Promise<v
   const { code, words, timedOut } = await runTrial(library, description);
   if (code !== 0) {
     const panic = /panicked at [^\n]*\n([^\n]*)/.exec(words)?.[1];
-    const what = timedOut ? `takes more than ${LIMIT_SECONDS} s to load` : 'makes the native tokenizer break down';
+    const what = timedOut ? `takes more than ${LIMIT_SECONDS} s to load` : 'crashes the native tokenizer';
     const reason = panic === undefined ? what : `${what}: ${panic}`;
-    throw new ModelError(`is not a tokenizer that can be used (${reason.slice(0, 300)})`, {
+    throw new ModelError(`is not a usable tokenizer (${reason.slice(0, 300)})`, {
       file,
-      fix: 'Fetch the file again; if it stays so, take the tokenizer of the original model.',
+      fix: 'Download the file again. If that does not help, use the tokenizer of the original model.',
     });
   }
-  // A cache that cannot be written costs a trial at the next call, and nothing else.
+  // If the cache cannot be written, the next call repeats the trial.
   await writeDurably(note, `${JSON.stringify({ file })}\n`).catch(() => {});
 }
 
@@ -100,7 +100,7 @@ function runTrial(library: string, description: string): Promise<Outcome> {
     };
     child.on('error', () => end(null));
     child.on('close', end);
-    // A child that has ended reads no more: its code says why.
+    // A child that has ended stops reading; its exit code gives the reason.
     child.stdin!.on('error', () => {});
     child.stdin!.end(description);
   });

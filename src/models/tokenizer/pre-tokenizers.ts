@@ -1,10 +1,10 @@
 import { canonicalJson } from '../../system/index.ts';
 
-/** A way to cut texts into words before byte-level BPE, as llama.cpp and as tokenizer.json name it. */
+/** A way to split texts into words before byte-level BPE, with its names in llama.cpp and tokenizer.json. */
 export interface PreTokenizer {
   /** `tokenizer.ggml.pre` */
   name: string;
-  /** Whether a word that is a token as a whole is never cut by the merges; llama.cpp decides it by the name. */
+  /** Whether a word that is a token itself bypasses the merges; llama.cpp decides it by the name. */
   ignoresMerges: boolean;
   /** `pre_tokenizer` of tokenizer.json */
   description: Record<string, unknown>;
@@ -12,14 +12,14 @@ export interface PreTokenizer {
 
 const GPT2_WORDS = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
 
-/** Expressions as they stand in the models' own tokenizer.json; llama.cpp's forms of them are in its llama-vocab.cpp. */
+/** Expressions copied from the models' tokenizer.json; llama.cpp has its forms of them in llama-vocab.cpp. */
 const WORDS_LLAMA3 =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const WORDS_QWEN2 = WORDS_LLAMA3.replace('\\p{N}{1,3}', '\\p{N}');
 const WORDS_TEKKEN =
   '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
-/** Those of SmolLM, Llama 3, Qwen 2 to 3, Mistral Nemo and GPT-2. */
+/** The pre-tokenizers of SmolLM, Llama 3, Qwen 2 to 3, Mistral Nemo and GPT-2. */
 export const PRE_TOKENIZERS: readonly PreTokenizer[] = [
   {
     name: 'smollm',
@@ -42,7 +42,7 @@ function splitAt(expression: string): Record<string, unknown> {
   };
 }
 
-/** Finds llama.cpp's name of a `pre_tokenizer`; undefined for one that is not in the table. */
+/** Finds llama.cpp's name for a `pre_tokenizer`; undefined if the table lacks it. */
 export function findPreTokenizer(description: unknown, ignoresMerges: boolean): PreTokenizer | undefined {
   const wanted = comparable(description);
   return PRE_TOKENIZERS.find(
@@ -50,7 +50,7 @@ export function findPreTokenizer(description: unknown, ignoresMerges: boolean): 
   );
 }
 
-/** Offsets into the text are of no matter here, and whether a setting of its default is written neither. */
+/** Normalises a description for comparison: drops settings for offsets and settings with their default values. */
 function comparable(description: unknown): string {
   return canonicalJson(
     JSON.parse(JSON.stringify(description ?? null), (_key, value: unknown) => {

@@ -7,7 +7,7 @@ const render = (expression: string, content: string) =>
     { addGenerationPrompt: false },
   );
 
-describe("a template's strip takes what Python's takes", () => {
+describe("strip in a template accepts Python's arguments", () => {
   test.each([
     ["message['content'].lstrip('\\n')", '\n\n  a \n', '  a \n'],
     ["message['content'].rstrip('\\n')", '\n a \n\n', '\n a '],

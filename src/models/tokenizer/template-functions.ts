@@ -1,24 +1,24 @@
 import type { Template } from '@huggingface/jinja';
 import { boundedRange } from './bounded-work.ts';
 
-/** Names under which {@link STRIPPING} stands among a template's variables; no template has such names of its own. */
+/** The variable names of the {@link STRIPPING} functions; no template uses such names itself. */
 const NAMES: Readonly<Record<string, string>> = {
   strip: '__strip_both',
   lstrip: '__strip_start',
   rstrip: '__strip_end',
 };
 
-/** Stands for `range`, which the template engine makes without a bound and lets nobody replace. */
+/** The name of the bounded `range`: the template engine's own is unbounded and cannot be replaced. */
 const RANGE = '__bounded_range';
 
-/** Python's `strip`, `lstrip` and `rstrip` with the characters that are to go, as functions for a template. */
+/** Python's `strip`, `lstrip` and `rstrip`, with the characters to remove, as template functions. */
 const STRIPPING: Readonly<Record<string, (text: string, characters: string) => string>> = {
   __strip_both: (text, characters) => stripEnd(stripStart(text, characters), characters),
   __strip_start: stripStart,
   __strip_end: stripEnd,
 };
 
-/** Variables that a template needs whose functions were replaced. */
+/** The variables that a template with replaced functions needs. */
 export const REPLACEMENTS: Readonly<Record<string, unknown>> = { ...STRIPPING, [RANGE]: boundedRange };
 
 function stripStart(text: string, characters: string): string {
@@ -38,9 +38,9 @@ interface Node {
 }
 
 /**
- * Makes `text.lstrip('\n')` and its like a call of {@link STRIPPING}: the template engine overlooks their argument and
- * would cut spaces off as well, which Qwen 3's template must not. `range` becomes one with a bound. Changes the parsed template in
- * place.
+ * Replaces calls such as `text.lstrip('\n')` with {@link STRIPPING} functions: the template engine ignores the argument
+ * and would also remove spaces, which breaks Qwen 3's template. Replaces `range` with a bounded one. Changes the parsed
+ * template in place.
  */
 export function replaceFunctions(template: Template): void {
   visit(template.parsed);
@@ -55,7 +55,7 @@ function visit(node: unknown): void {
   if (node.type === 'CallExpression') rewrite(node);
   if (node.type === 'Identifier' && node.value === 'range') node.value = RANGE;
   for (const [key, value] of Object.entries(node)) {
-    // `x.range` is a field of x, and no name.
+    // `x.range` is a field of x, not a name.
     const isField = node.type === 'MemberExpression' && key === 'property' && node.computed !== true;
     if (!isField) visit(value);
   }

@@ -32,7 +32,7 @@ async function folderWith(files: Record<string, unknown>): Promise<string> {
 
 const vocabulary = `${goldens.vocabulary.join('\n')}\n`;
 
-/** A tokenizer.json that cuts at 3 and pads to 9, as sentence-transformers' models do with 128. */
+/** A tokenizer.json that truncates at 3 and pads to 9, as sentence-transformers' models do with 128. */
 function written(): Record<string, unknown> {
   const special = (content: string, id: number) => ({
     ...{ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
@@ -63,7 +63,7 @@ function written(): Record<string, unknown> {
 }
 
 describe('vocab.txt', () => {
-  test.each(goldens.cases)('ids are those of Transformers with $config', async ({ config, ids }) => {
+  test.each(goldens.cases)('gives the same ids as Transformers with $config', async ({ config, ids }) => {
     const tokenizer = await loadTokenizer(
       await folderWith({ 'vocab.txt': vocabulary, 'tokenizer_config.json': config }),
     );
@@ -73,7 +73,7 @@ describe('vocab.txt', () => {
     }
   });
 
-  test('CR LF and a byte order mark do not change it', async () => {
+  test('ignores CR LF and a byte order mark', async () => {
     const tokenizer = await loadTokenizer(
       await folderWith({ 'vocab.txt': `\ufeff${vocabulary.replaceAll('\n', '\r\n')}` }),
     );
@@ -99,7 +99,7 @@ describe('tokenizer.json', () => {
     return [...ids!];
   };
 
-  test('lower case that is asked for leaves the special tokens in a text as they are', async () => {
+  test('lower-casing leaves special tokens unchanged', async () => {
     const cased = { ...written(), normalizer: null };
     const folder = await folderWith({ 'tokenizer.json': cased });
     const lower = await loadTokenizer(folder, { lowerCase: true });
@@ -108,13 +108,13 @@ describe('tokenizer.json', () => {
     expect(await lower.encodeBatch(['THE', '[PAD] The'], options)).toEqual(asWritten);
   });
 
-  test('its own truncation and padding are not used, the caller limit alone decides', async () => {
+  test('ignores its own truncation and padding; only the limit of the caller counts', async () => {
     expect(await encode('the quick brown')).toHaveLength(5);
     expect(await encode('the quick brown', 4)).toHaveLength(4);
     expect(await encode('a')).toHaveLength(3);
   });
 
-  test('a cut row keeps its closing [SEP]', async () => {
+  test('a truncated row keeps its closing [SEP]', async () => {
     const whole = await encode('the quick brown hello world');
     expect(await encode('the quick brown hello world', 4)).toEqual([...whole.slice(0, 3), 3]);
   });
@@ -124,7 +124,7 @@ describe('tokenizer.json', () => {
     expect(await encode('hello world', 1, false)).toHaveLength(1);
   });
 
-  test('calls with different limits at the same time do not disturb one another', async () => {
+  test('concurrent calls may have different limits', async () => {
     const texts = Array.from({ length: 500 }, () => 'the quick brown hello world '.repeat(4));
     const limits = [5, 9, 5, 14, 9, 7];
     const batches = await Promise.all(limits.map((maxLength) => tokenizer.encodeBatch(texts, { maxLength })));
@@ -148,7 +148,7 @@ describe('tokenizer.json', () => {
     await expect(tokenizer.encodeBatch(['a'], { maxLength })).rejects.toThrow(UsageError);
   });
 
-  test('ids are decoded, special tokens only when asked for', async () => {
+  test('decodes ids, and special tokens only if requested', async () => {
     const ids = Int32Array.from(await encode('hello world hacksaw'));
     expect(await tokenizer.decode(ids)).toBe('hello world hacksaw');
     expect(await tokenizer.decode(ids, { keepSpecialTokens: true })).toBe('[CLS] hello world hacksaw [SEP]');
@@ -165,11 +165,7 @@ test.each([
   ['neither file', {}, 'holds neither tokenizer.json nor vocab.txt'],
   ['broken JSON', { 'tokenizer.json': '{"model":' }, 'is not a tokenizer description'],
   ['no model', { 'tokenizer.json': {} }, 'is not a tokenizer description'],
-  [
-    'a model of unknown kind',
-    { 'tokenizer.json': { model: { type: 'Magic' } } },
-    'is not a tokenizer that can be used',
-  ],
+  ['a model of unknown kind', { 'tokenizer.json': { model: { type: 'Magic' } } }, 'is not a usable tokenizer'],
   [
     'a broken configuration',
     { 'vocab.txt': vocabulary, 'tokenizer_config.json': '[' },
@@ -181,7 +177,7 @@ test.each([
   await expect(loading).rejects.toThrow(reason);
 });
 
-test('a vocabulary without its unknown token is a typed error when it is missed', async () => {
+test('a vocabulary without the unknown token gives a typed error when it is needed', async () => {
   const description = written();
   description.model = { ...(description.model as object), vocab: { '[CLS]': 2, '[SEP]': 3 } };
   const tokenizer = await loadTokenizer(await folderWith({ 'tokenizer.json': { ...description, added_tokens: [] } }));
@@ -197,7 +193,7 @@ test.each<[string, Record<string, unknown>, string]>([
   ['an empty character map', { normalizer: NO_MAP }, 'Precompiled'],
   ['an empty character map inside others', { normalizer: { type: 'Sequence', normalizers: [NO_MAP] } }, 'Precompiled'],
   [
-    "a template's token that is missing",
+    'a missing token of a template',
     {
       post_processor: { type: 'TemplateProcessing', single: [piece('[NONE]')], pair: [], special_tokens: {} },
     },
@@ -215,9 +211,9 @@ test.each<[string, Record<string, unknown>, string]>([
         continuing_subword_prefix: '##',
       },
     },
-    'break down',
+    'crashes the native tokenizer',
   ],
-])('%s, on which the native library ends the process, is refused', async (_what, damage, reason) => {
+])('%s, which would crash the process, is refused', async (_what, damage, reason) => {
   const folder = await folderWith({ 'tokenizer.json': { ...written(), ...damage } });
   const loading = loadTokenizer(folder);
   await expect(loading).rejects.toThrow(ModelError);

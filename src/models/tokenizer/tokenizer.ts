@@ -5,32 +5,32 @@ import { ModelError, UsageError } from '../../system/index.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
 import { tryTokenizer } from './native-trial.ts';
 
-/** Turns texts into token ids, as the model was trained with. Calls may overlap. */
+/** Converts texts to the token ids of the model. Calls may overlap. */
 export interface TextTokenizer {
   /**
-   * Token ids of each text; rows are as long as their texts need, the caller pads with {@link padId}.
+   * Returns the token ids of each text. Rows differ in length; the caller pads with {@link padId}.
    *
-   * Longer rows are cut to `maxLength`, special tokens included: the text's end is dropped and the closing special
-   * tokens (BERT's [SEP]) stay. What tokenizer.json itself says of truncation and padding is not used. Half surrogate
-   * pairs count as U+FFFD.
-   * @throws UsageError where `maxLength` leaves no room for text
+   * Longer rows are truncated to `maxLength`, special tokens included: the end of the text is dropped, and the closing
+   * special tokens (BERT's [SEP]) stay. The truncation and padding settings of tokenizer.json are ignored. Unpaired
+   * surrogates become U+FFFD.
+   * @throws UsageError if `maxLength` leaves no room for text
    */
   encodeBatch(
     texts: readonly string[],
     options: { maxLength: number /** Default true. */; addSpecialTokens?: boolean },
   ): Promise<Int32Array[]>;
-  /** The text of ids, special tokens left out unless asked for. */
+  /** Returns the text of ids, by default without special tokens. */
   decode(ids: ArrayLike<number>, options?: { keepSpecialTokens?: boolean }): Promise<string>;
-  /** The id of a token's exact text, or undefined. */
+  /** Returns the id of the token with this exact text, or undefined. */
   tokenId(token: string): number | undefined;
   readonly padId: number;
-  /** Number of ids, added tokens included. */
+  /** The number of ids, including added tokens. */
   readonly vocabularySize: number;
 }
 
 const TokenSchema = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
 
-/** What is used of tokenizer_config.json. */
+/** The settings used from tokenizer_config.json. */
 const TokenizerConfigSchema = z.object({
   do_lower_case: z.boolean().optional(),
   strip_accents: z.boolean().nullish(),
@@ -39,7 +39,7 @@ const TokenizerConfigSchema = z.object({
 });
 type TokenizerConfig = z.output<typeof TokenizerConfigSchema>;
 
-/** What is used of tokenizer.json; all else goes to the tokenizer as it is. */
+/** The settings used from tokenizer.json; the rest is passed to the tokenizer unchanged. */
 const TokenizerFileSchema = z.looseObject({
   model: z.looseObject({}),
   normalizer: z.looseObject({ type: z.string() }).nullish(),
@@ -50,8 +50,8 @@ type TokenizerFile = z.output<typeof TokenizerFileSchema>;
 /**
  * Loads the tokenizer of a model folder: `tokenizer.json`, or BERT's `vocab.txt` with the settings of
  * `tokenizer_config.json`.
- * @param options lowerCase: puts texts into lower case first, special tokens in them apart, whatever the files say
- * @throws ModelError where there is neither, or it is broken
+ * @param options lowerCase: lower-case texts first, except special tokens, whatever the files say @throws ModelError if
+ * both files are missing, or one is broken
  */
 export async function loadTokenizer(
   folder: string,
@@ -73,7 +73,7 @@ export async function loadTokenizer(
   }
   throw new ModelError('holds neither tokenizer.json nor vocab.txt', {
     file: folder,
-    fix: 'Name a folder with the files of a Transformers model.',
+    fix: 'Choose a folder with the files of a Transformers model.',
   });
 }
 
@@ -82,9 +82,9 @@ class NativeTextTokenizer implements TextTokenizer {
   readonly vocabularySize: number;
   readonly #native: NativeTokenizer;
   readonly #file: string;
-  /** Special tokens around a text. */
+  /** The number of special tokens around a text. */
   readonly #framing: number;
-  /** The native truncation in force, and the batches under way with it. */
+  /** The current native truncation limit, and the number of running batches that use it. */
   #limit = 0;
   #running = new Set<Promise<unknown>>();
 
@@ -124,8 +124,8 @@ class NativeTextTokenizer implements TextTokenizer {
   }
 
   /**
-   * Native truncation spares copying ids that are cut off, but it is a setting of the tokenizer which batches under way
-   * see change: so a batch with another limit waits for them.
+   * Native truncation avoids copying ids that are dropped. But it is a setting of the tokenizer, shared with the
+   * running batches, so a batch with another limit waits for them.
    */
   async #encode(texts: string[], limit: number, addSpecialTokens: boolean) {
     while (limit !== this.#limit && this.#running.size > 0) await Promise.allSettled(this.#running);
@@ -154,11 +154,11 @@ class NativeTextTokenizer implements TextTokenizer {
 }
 
 function brokenTokenizer(file: string, cause: unknown): ModelError {
-  const reason = `is not a tokenizer that can be used (${cause instanceof Error ? cause.message : cause})`;
+  const reason = `is not a usable tokenizer (${cause instanceof Error ? cause.message : cause})`;
   return new ModelError(reason, { file, fix: 'Download the file again.', cause });
 }
 
-/** Replaces half surrogate pairs, which UTF-8 cannot hold. */
+/** Replaces unpaired surrogates, which UTF-8 cannot represent. */
 function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd');
 }
@@ -177,13 +177,15 @@ function parseTokenizerFile(folder: string, text: string): TokenizerFile {
   }
 }
 
-/** As sentence-transformers has it: a step of the normaliser, which never sees the special tokens written in a text. */
+/**
+ * Adds lower-casing as in sentence-transformers: a step of the normaliser, which never sees special tokens in a text.
+ */
 function inLowerCase(description: TokenizerFile): TokenizerFile {
   const normalizers = [{ type: 'Lowercase' }, ...(description.normalizer == null ? [] : [description.normalizer])];
   return { ...description, normalizer: { type: 'Sequence', normalizers } };
 }
 
-/** BERT's WordPiece tokenizer out of a bare vocabulary, with the defaults of Transformers' BertTokenizer. */
+/** Makes BERT's WordPiece tokenizer from a vocabulary file, with the defaults of Transformers' BertTokenizer. */
 function wordPiece(file: string, text: string, config: TokenizerConfig): TokenizerFile {
   const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
   const vocab = Object.fromEntries(lines.map((token, id) => [token, id]));

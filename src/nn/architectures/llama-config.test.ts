@@ -15,7 +15,7 @@ test.each([
   [{ use_sliding_window: true }, 'use_sliding_window', /expected false/],
   [{ rope_scaling: { type: 'linear', factor: 2 } }, 'rope_scaling.rope_type', /Expected 'default' \| 'llama3'/],
   [{ rope_parameters: LLAMA3 }, 'rope_parameters.original_max_position_embeddings', /expected number/],
-  [{ num_key_value_heads: 3 }, '', /num_attention_heads is no multiple of num_key_value_heads/],
+  [{ num_key_value_heads: 3 }, '', /num_attention_heads is not a multiple of num_key_value_heads/],
 ])('%j is no network that the engine computes', (own, path, message) => {
   const [issue] = llamaConfigSchema.safeParse({ ...LEAST, ...own }).error!.issues;
   expect(issue!.path.join('.')).toBe(path);

@@ -5,7 +5,7 @@ import { selectAt } from '../store-selection.ts';
 import type { FileRecord, PinnedFile } from '../store-types.ts';
 import { type FetchOrder, type ModelSource, recordPinned, refusal, refuseFormat } from './source.ts';
 
-/** A folder, a single weights file, or a wheel or zip archive that the user already has. */
+/** A folder, a single weights file, or a wheel or zip archive on this machine. */
 export class FolderSource implements ModelSource {
   readonly label: string;
   readonly #path: string;
@@ -31,7 +31,7 @@ export class FolderSource implements ModelSource {
     } else {
       for (const { path } of files) {
         throwIfAborted(order.signal);
-        // A single file stands for the one file of a model, whatever it is called.
+        // A single file may have any name: it is the only file of the model.
         await copyInto(isFolder ? placeInside(this.#path, path) : this.#path, placeInside(order.folder, path));
         if (!isFolder) break;
       }
@@ -39,7 +39,7 @@ export class FolderSource implements ModelSource {
     return await recordPinned(order.folder, files, this.label, order.signal);
   }
 
-  /** All files of the model that the path names. */
+  /** Copies all files of the model that the path names. */
   async #copyModel({ folder, formats, signal }: FetchOrder): Promise<FileRecord[]> {
     const model = await selectAt(this.#path);
     refuseFormat(model.format, formats, this.label);
@@ -61,7 +61,7 @@ async function copyInto(source: string, target: string): Promise<void> {
   }
 }
 
-/** Takes the wanted files out of one folder of an archive. */
+/** Extracts the wanted files from one folder of an archive. */
 export async function unpackWanted(
   archive: string,
   prefix: string,
@@ -76,7 +76,7 @@ export async function unpackWanted(
   });
 }
 
-/** The folder of an archive, with its last slash, in which all wanted files stand together. */
+/** Finds the folder of an archive that holds all wanted files; returns it with its trailing slash. */
 async function findPrefix(archive: string, files: readonly PinnedFile[], order: FetchOrder): Promise<string> {
   const names = new Set<string>();
   const note = (name: string) => {

@@ -3,20 +3,19 @@ import { join } from 'node:path';
 import { listFolder } from '../../formats/model-folder.ts';
 import type { HubReference } from './hub-reference.ts';
 
-/** A model as the hub's own libraries keep it. */
+/** A model in the cache of the hub's own libraries. */
 export interface Snapshot {
   folder: string;
   commit: string;
-  /** Every file in it that is there, with forward slashes. */
+  /** The existing files, with forward slashes. */
   names: string[];
-  /** Files that the repository does not have, as `huggingface_hub` found when it looked for them. */
+  /** Files that the repository lacks, as recorded by `huggingface_hub`. */
   absent: string[];
 }
 
 /**
- * Finds a model in the cache of `huggingface_hub` (`models--owner--name/snapshots/COMMIT`, the commit of a branch or tag
- * in `refs/`). What is found may be a part of the model only.
- * Layout: Hugging Face's page "Hub Local Cache".
+ * Finds a model in the cache of `huggingface_hub` (`models--owner--name/snapshots/COMMIT`; `refs/` holds the commit of
+ * a branch or tag). The snapshot may hold only a part of the model. Layout: Hugging Face's page "Hub Local Cache".
  */
 export async function findSnapshot(cache: string, reference: HubReference): Promise<Snapshot | undefined> {
   const repository = join(cache, `models--${reference.repository.replace('/', '--')}`);

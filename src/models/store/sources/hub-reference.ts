@@ -6,13 +6,13 @@ export interface HubReference {
   repository: string;
   /** A branch, a tag or a commit. */
   revision: string;
-  /** One file of it, where it holds several models. */
+  /** One file of the repository, if it holds several models. */
   file: string | undefined;
 }
 
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
 const WORD = '[A-Za-z0-9._-]+';
-/** Pull requests and conversions are refs of two more words; of any other revision before a file one word is read. */
+/** Refs of pull requests and conversions have two more words; any other revision before a file is one word. */
 const BEFORE_FILE = `refs/(?:pr|convert|heads|tags)/${WORD}|${WORD}`;
 const WITH_FILE = new RegExp(`^hf:(${PART}/${PART})(?:@(${BEFORE_FILE}))?/(.+\\.gguf)$`);
 const WITHOUT_FILE = new RegExp(`^hf:(${PART}/${PART})(?:@(${WORD}(?:/${WORD})*))?$`);
@@ -29,7 +29,10 @@ export function parseHubReference(name: string): HubReference | undefined {
   return isSafe ? { repository: repository!, revision, file } : undefined;
 }
 
-/** `owner/name@revision` for people: the usual revision is left out, and of a commit the first twelve digits stand. */
+/**
+ * Formats a reference for display, as `owner/name@revision`: omits the default revision, and shortens a commit to 12
+ * digits.
+ */
 export function formatReference({ repository, revision }: Pick<HubReference, 'repository' | 'revision'>): string {
   if (revision === 'main') return repository;
   return `${repository}@${/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 12) : revision}`;

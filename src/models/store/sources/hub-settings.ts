@@ -3,17 +3,17 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { checkSecret, chooseSetting, type EnvironmentSetting } from '../../../system/index.ts';
 
-/** How the Hugging Face hub is reached, by the environment variables that its own libraries read. */
+/** How to reach the Hugging Face hub, from the environment variables that its own libraries read. */
 export interface HubSettings {
-  /** `HF_ENDPOINT`, or the public hub; without a slash at its end. */
+  /** `HF_ENDPOINT`, or the public hub; without a trailing slash. */
   endpoint: string;
-  /** `HF_TOKEN`, or what the hub's own login command wrote down. */
+  /** `HF_TOKEN`, or the token that the hub's login command stored. */
   token: string | undefined;
-  /** `HF_HUB_CACHE`, or `hub` under `HF_HOME`: read, never written. */
+  /** `HF_HUB_CACHE`, or `hub` under `HF_HOME`. It is read but never written. */
   cache: string;
 }
 
-/** @throws UsageError for a token that no HTTP header can carry */
+/** Reads the settings. @throws UsageError if an HTTP header cannot carry the token */
 export async function readHubSettings(environment: NodeJS.ProcessEnv): Promise<HubSettings> {
   const read = (setting: EnvironmentSetting) => chooseSetting(undefined, setting, environment);
   const caches = read('caches') ?? join(environment.HOME || homedir(), '.cache');

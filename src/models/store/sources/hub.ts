@@ -20,35 +20,35 @@ import { formatReference, type HubReference } from './hub-reference.ts';
 import type { HubSettings } from './hub-settings.ts';
 import { type FetchOrder, gitBlobId, type ModelSource, recordFile, refusal, refuseFormat } from './source.ts';
 
-/** An unreachable hub must not hold up the next source for long. */
+/** An unreachable hub must not delay the next source for long. */
 const CONNECT_TIMEOUT_SECONDS = 5;
 
-/** Hubs that could not be reached, why and when (in `performance.now()`): not asked again for a while. */
+/** Unreachable hubs, with reason and time (`performance.now()`). They are not tried again for a while. */
 const UNREACHABLE = new Map<string, { reason: string; since: number }>();
-/** A run that asks for several models waits once; a server that lives for days asks again. */
+/** A run that needs several models waits once; a server that runs for days tries again. */
 const UNREACHABLE_SECONDS = 60;
 
 const listingSchema = z.object({
-  /** Commit of the revision. */
+  /** The commit of the revision. */
   sha: z.string().regex(/^[0-9a-f]{40}$/),
   siblings: z.array(
     z.object({
       rfilename: z.string(),
       size: z.number().optional(),
-      /** Git's id of the content, or of the pointer where `lfs` is given. */
+      /** Git's id of the content, or of the pointer if `lfs` is present. */
       blobId: z.string().optional(),
       lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), size: z.number() }).nullish(),
     }),
   ),
 });
-/** What the hub says of a repository at a commit. */
+/** What the hub states about a repository at a commit. */
 export type Listing = z.infer<typeof listingSchema>;
 
-/** What the hub says of a file's bytes. */
+/** What the hub states about a file's bytes. */
 interface Statement {
   sha256: string | undefined;
   bytes: number | undefined;
-  /** Git's, for small files. */
+  /** Git's blob id, for small files. */
   blobId: string | undefined;
 }
 
@@ -65,8 +65,8 @@ export class HubSource implements ModelSource {
   }
 
   /**
-   * Files are taken at the commit that the revision names now. The hub states a SHA-256 for large files and git's blob
-   * id for small ones; both are checked, beside the pins.
+   * Downloads files at the current commit of the revision. The hub states a SHA-256 for large files and git's blob id
+   * for small ones; both are checked, in addition to the pins.
    */
   async fetch(order: FetchOrder): Promise<FileRecord[]> {
     const listing = await this.list(order.signal);
@@ -76,7 +76,7 @@ export class HubSource implements ModelSource {
     return records;
   }
 
-  /** The files that the model needs; an index of shards among them is fetched to tell. */
+  /** Selects the files that the model needs; downloads a shard index to know its shards. */
   async #select(listing: Listing, order: FetchOrder): Promise<PinnedFile[]> {
     const readIndex = async (path: string) => {
       await this.#fetchFile({ path }, listing, order);
@@ -89,8 +89,8 @@ export class HubSource implements ModelSource {
   }
 
   /**
-   * What the repository holds at its revision, and the commit of that.
-   * @throws NetworkError if the hub is not reached; ModelError if it refuses, or lists a file outside the repository
+   * Lists the repository at its revision, with the commit.
+   * @throws NetworkError if the hub is unreachable; ModelError if it refuses, or lists a file outside the repository
    */
   async list(signal: AbortSignal | undefined): Promise<Listing> {
     const { endpoint } = this.#settings;
@@ -119,7 +119,7 @@ export class HubSource implements ModelSource {
     if (hostile === undefined) return listing;
     const reason = `${this.label} lists a file outside the repository: ${JSON.stringify(hostile.slice(0, 200))}`;
     throw new ModelError(reason, {
-      fix: 'Nothing was fetched. Do not trust this repository, nor the mirror it came from.',
+      fix: 'Nothing was downloaded. Do not trust this repository or the mirror it came from.',
     });
   }
 
@@ -127,8 +127,8 @@ export class HubSource implements ModelSource {
     try {
       return listingSchema.parse(JSON.parse(text));
     } catch (error) {
-      const fix = 'Check HF_ENDPOINT: it must name the hub or a mirror with its API.';
-      throw new NetworkError(`${this.#settings.endpoint} does not answer as the hub does`, { fix, cause: error });
+      const fix = 'Set HF_ENDPOINT to the hub or to a mirror with the same API.';
+      throw new NetworkError(`${this.#settings.endpoint} does not answer like the hub`, { fix, cause: error });
     }
   }
 
@@ -137,7 +137,7 @@ export class HubSource implements ModelSource {
     const stated = await this.#readStatement(pin.path, url, listing, order.signal);
     const expected = { ...stated, sha256: pin.sha256 ?? stated.sha256, bytes: pin.bytes ?? stated.bytes };
     if (stated.sha256 !== undefined && stated.sha256 !== expected.sha256) {
-      throw refusal(`${this.label} states SHA-256 ${stated.sha256} for ${pin.path}, and ${expected.sha256} is pinned`);
+      throw refusal(`${this.label} states SHA-256 ${stated.sha256} for ${pin.path}, but ${expected.sha256} is pinned`);
     }
     const target = placeInside(order.folder, pin.path);
     const kept = await recordFile(order.folder, pin.path, order.signal);
@@ -154,14 +154,14 @@ export class HubSource implements ModelSource {
       throw error instanceof HttpError ? this.#explain(error) : error;
     });
     const record = { path: pin.path, ...found };
-    // A mirror that states nothing of a file may answer with a page of its own.
+    // A mirror that states nothing about a file may answer with an HTML page.
     await refuseStandInFile(target, ModelError).catch(async (error: unknown) => {
       await rm(target, { force: true });
       throw error;
     });
     if ((await isAsStated(record, target, expected)) !== false) return record;
     await rm(target, { force: true });
-    throw refusal(`${this.label} sent other bytes for ${pin.path} than the ones it lists`);
+    throw refusal(`${this.label} sent bytes for ${pin.path} that differ from those it lists`);
   }
 
   #urlOf(path: string, commit: string): string {
@@ -169,7 +169,7 @@ export class HubSource implements ModelSource {
     return `${this.#settings.endpoint}/${this.#reference.repository}/resolve/${commit}/${escaped}`;
   }
 
-  /** From the listing, or, where a mirror lists names only, from the headers of the file itself. */
+  /** Reads the statement from the listing, or, if a mirror lists only names, from the headers of the file. */
   async #readStatement(path: string, url: string, listing: Listing, signal?: AbortSignal): Promise<Statement> {
     const listed = listing.siblings.find((file) => file.rfilename === path);
     if (listed === undefined) throw refusal(`${this.label} does not hold ${path}`);
@@ -190,11 +190,11 @@ export class HubSource implements ModelSource {
 
   #unreachable(reason: string): NetworkError {
     return new NetworkError(`${this.label} is not reachable: ${reason}`, {
-      fix: 'Check the network, name a mirror in HF_ENDPOINT, or give the files with `llm-qe models pull NAME --from PATH`.',
+      fix: 'Check the network, set HF_ENDPOINT to a mirror, or pass local files: `llm-qe models pull NAME --from PATH`.',
     });
   }
 
-  /** Says what a refusal of the hub means. */
+  /** Explains a refusal of the hub. */
   #explain(error: HttpError): Error {
     const { repository, revision } = this.#reference;
     const page = `${this.#settings.endpoint}/${repository}`;
@@ -217,7 +217,7 @@ export class HubSource implements ModelSource {
   }
 }
 
-/** Undefined where nothing is stated that the bytes could be held against. */
+/** Returns whether the bytes match; undefined if the hub states nothing to compare them with. */
 async function isAsStated(record: FileRecord, file: string, stated: Statement): Promise<boolean | undefined> {
   if (stated.sha256 !== undefined) return record.sha256 === stated.sha256;
   return stated.blobId === undefined ? undefined : (await gitBlobId(file)) === stated.blobId;

