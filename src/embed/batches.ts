@@ -6,7 +6,7 @@ export interface Batch {
 }
 
 /** Tokens of a batch, padding included: large enough for the matrix products' full speed, small enough for the cache. */
-const MOST_TOKENS = 1024;
+const MAX_TOKENS = 1024;
 const FEWEST_TOKENS = 256;
 
 /** A short list is cut into about this many batches, so that several threads share it. */
@@ -19,7 +19,7 @@ const SHARES = 4;
  */
 export function planBatches(lengths: readonly number[]): Batch[] {
   const total = lengths.reduce((sum, length) => sum + length, 0);
-  const budget = Math.min(MOST_TOKENS, Math.max(FEWEST_TOKENS, Math.ceil(total / SHARES)));
+  const budget = Math.min(MAX_TOKENS, Math.max(FEWEST_TOKENS, Math.ceil(total / SHARES)));
   const order = Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: Batch[] = [];
   let open: Batch | undefined;
@@ -49,7 +49,7 @@ export function planAlike(
   for (const text of order) {
     const padded = Math.min(longest, paddedLength(lengths[text]!));
     let batch = open.get(padded);
-    if (batch === undefined || alone || (batch.texts.length + 1) * padded > MOST_TOKENS) {
+    if (batch === undefined || alone || (batch.texts.length + 1) * padded > MAX_TOKENS) {
       batch = { texts: [], longest: padded };
       open.set(padded, batch);
       batches.push(batch);
@@ -66,7 +66,7 @@ function paddedLength(length: number): number {
 }
 
 /** Texts that are tokenised together, and grouped by length: enough to find like lengths, few enough to stop between. */
-const MOST_TEXTS = 2048;
+const MAX_TEXTS = 2048;
 const MOST_CHARACTERS = 1_000_000;
 
 /** Cuts a list into runs of consecutive texts: where each begins, and after which text it ends. */
@@ -75,7 +75,7 @@ export function* windows(texts: readonly string[]): Generator<{ start: number; e
   let characters = 0;
   for (let end = 0; end < texts.length; end++) {
     const size = texts[end]!.length;
-    if (end > start && (end - start >= MOST_TEXTS || characters + size > MOST_CHARACTERS)) {
+    if (end > start && (end - start >= MAX_TEXTS || characters + size > MOST_CHARACTERS)) {
       yield { start, end };
       start = end;
       characters = 0;

@@ -7,10 +7,10 @@ const CHARACTERS_PER_TOKEN = 16;
 const GROWTH = 8;
 
 /** Characters for each token wanted that are looked at in all: a text that needs more is blanks or one endless word. */
-const MOST_CHARACTERS_PER_TOKEN = 1024;
+const MAX_CHARACTERS_PER_TOKEN = 1024;
 
 /** How far back a blank is looked for, to cut between words. A longer word is an unknown one to BERT however it is cut. */
-const LONGEST_WORD = 1000;
+const MAX_WORD_LENGTH = 1000;
 
 /** A text as tokens, and whether the text goes on behind them. */
 export interface CutText {
@@ -46,7 +46,7 @@ export class CuttingTokenizer {
     const found = new Array<CutText>(texts.length);
     let open = texts.map((_text, row) => row);
     for (let share = CHARACTERS_PER_TOKEN; open.length > 0; share *= GROWTH) {
-      const limit = Math.min(share, MOST_CHARACTERS_PER_TOKEN) * this.#maxLength;
+      const limit = Math.min(share, MAX_CHARACTERS_PER_TOKEN) * this.#maxLength;
       const beginnings = open.map((row) => beginningOf(texts[row]!, limit));
       // One token more than wanted tells whether there are more.
       const tokens = await this.#tokenizer.encodeBatch(beginnings, { maxLength: this.#maxLength + 1 });
@@ -54,7 +54,7 @@ export class CuttingTokenizer {
       for (const [at, row] of open.entries()) {
         const isWhole = beginnings[at]!.length === texts[row]!.length;
         const isLong = tokens[at]!.length > this.#maxLength;
-        if (!isWhole && !isLong && share < MOST_CHARACTERS_PER_TOKEN) unfinished.push(row);
+        if (!isWhole && !isLong && share < MAX_CHARACTERS_PER_TOKEN) unfinished.push(row);
         else found[row] = { ids: isLong ? this.#cut(tokens[at]!) : tokens[at]!, isCut: isLong || !isWhole };
       }
       open = unfinished;
@@ -72,7 +72,7 @@ export class CuttingTokenizer {
 /** The beginning of a text, which ends between two words where it can. */
 function beginningOf(text: string, limit: number): string {
   if (text.length <= limit) return text;
-  const start = Math.max(0, limit - LONGEST_WORD);
+  const start = Math.max(0, limit - MAX_WORD_LENGTH);
   const blank = text.slice(start, limit).search(/\s\S*$/);
   return text.slice(0, blank < 0 ? limit : start + blank);
 }

@@ -25,7 +25,7 @@ import { type FolderSettings, readFolderSettings, readSettings } from './sentenc
 export const ENCODER_FORMAT = 2;
 
 /** More workers than this share the machine's threads between them. */
-const MOST_WORKERS = 8;
+const MAX_WORKERS = 8;
 
 /** Weights beyond this size are not copied a second time into each worker. */
 const SHARED_WEIGHTS = 200e6;
@@ -69,7 +69,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
       ...{ cache, fingerprint: model.fingerprint, about: model.name, signal },
     });
     const threads = settings.threads ?? availableParallelism();
-    const workers = Math.min(threads, MOST_WORKERS);
+    const workers = Math.min(threads, MAX_WORKERS);
     const runtime = await Runtime.open(compiled.file, {
       workers,
       threads: Math.floor(threads / workers),

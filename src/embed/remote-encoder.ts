@@ -53,7 +53,7 @@ type Settings = z.output<typeof remoteEncoderSchema>;
 const PROBE = 'dimensions';
 
 /** Room for 2,048 vectors of 4,096 numbers as they are written in JSON. */
-const LARGEST_ANSWER = 256 * 2 ** 20;
+const MAX_ANSWER_BYTES = 256 * 2 ** 20;
 
 /** A text that is too long for the server loses a quarter each time, down to a hundredth. */
 const CUT = 0.75;
@@ -79,7 +79,7 @@ export async function connectEncoder(options: RemoteEncoderOptions): Promise<Enc
   }
   const settings = parsed.data;
   const { baseUrl, model, apiKey, timeoutSeconds, retries, maxWaitSeconds } = settings;
-  const limits = { timeoutSeconds, retries, maxWaitSeconds, maxBytes: LARGEST_ANSWER };
+  const limits = { timeoutSeconds, retries, maxWaitSeconds, maxBytes: MAX_ANSWER_BYTES };
   const pool = new ServerPool({ baseUrls: [baseUrl].flat(), model, apiKey, ...limits, progress });
   const probes = await Promise.all(pool.servers.map((server) => probe(pool, server, signal)));
   const [first] = probes;

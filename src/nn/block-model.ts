@@ -4,39 +4,39 @@ import { scalar } from './operations/index.ts';
 import type { ParameterPlan, WeightPlan } from './weight-plan.ts';
 
 /**
- * A model as a chain of blocks, each a function of the one before: embeddings, layer after layer. A block adds its
- * operations to the graph of the plan it is given; what it needs beside the hidden states it takes as inputs of the
- * graph by their names (`graph.input`), so that it can stand in a graph of its own as well as in a whole one.
+ * A model as a chain of blocks, each a function of the previous one: embeddings, then layer after layer. A block adds
+ * its operations to the graph of the given plan. It gets everything except the hidden states from named inputs of the
+ * graph (`graph.input`), so it works in its own graph as well as in one for the whole model.
  */
 export interface BlockModel {
   blocks: readonly Block[];
-  /** Plans the weights of a graph; `training` says whether dropout is on. */
+  /** Plans the weights of a graph; `training` turns dropout on. */
   plan(graph: Graph, training: boolean): WeightPlan;
 }
 
 export interface Block {
-  /** Scope of the block's operations ("layer.3"). */
+  /** The scope of the block's operations ("layer.3"). */
   name: string;
-  /** @param x hidden states from the block before; none for the first */
+  /** @param x the hidden states of the previous block; undefined for the first */
   build(weights: WeightPlan, x: Tensor | undefined): Tensor;
 }
 
-/** What is done with the last hidden states: a loss, and what else a trainer wants to see of them. */
+/** Computes a loss from the last hidden states, and other outputs that a trainer needs. */
 export type Head = (weights: WeightPlan, x: Tensor) => { loss: Tensor; outputs: Record<string, Tensor> };
 
-/** Graphs of a step, and all that they need to be compiled and fed. */
+/** The graphs of a step, and everything needed to compile and feed them. */
 export interface StepGraphs {
   graphs: Record<string, Graph>;
   loaders: WeightPlan['loaders'];
   parameters: Map<string, ParameterPlan>;
 }
 
-/** What the results are called that are gradients. */
+/** The prefix of the names of gradients among the results. */
 export const GRADIENT = 'gradient/';
 export const LOSS = 'loss';
 const ONE = 1;
 
-/** Loss and outputs alone, dropout off; no intermediate result outlives its last use. */
+/** Builds a graph of loss and outputs only, without dropout. No intermediate result outlives its last use. */
 export function evaluationGraph(model: BlockModel, head: Head): StepGraphs {
   const graph = new Graph();
   const weights = model.plan(graph, false);
@@ -44,7 +44,7 @@ export function evaluationGraph(model: BlockModel, head: Head): StepGraphs {
   return { graphs: { evaluate: graph }, loaders: weights.loaders, parameters: weights.parameters };
 }
 
-/** Loss, outputs and all gradients in one graph: the fastest, with every activation in memory at once. */
+/** Builds one graph of loss, outputs and all gradients: the fastest way, with every activation in memory at once. */
 export function wholeGraph(model: BlockModel, head: Head): StepGraphs {
   const graph = new Graph();
   const weights = model.plan(graph, true);
@@ -55,9 +55,9 @@ export function wholeGraph(model: BlockModel, head: Head): StepGraphs {
 }
 
 /**
- * The same in parts (Chen et al. 2016): `forward` keeps only what enters each block, `head` computes loss and outputs and
- * goes back to the last block's end; then `backward k` computes block k again and goes back through it. In memory are
- * the hidden states between blocks, and the activations of one block.
+ * Builds the same in parts (Chen et al. 2016). `forward` keeps only the input of each block. `head` computes loss and
+ * outputs, and differentiates back to the end of the last block. Then `backward k` recomputes block k and
+ * differentiates through it. Memory holds the hidden states between blocks and the activations of one block.
  */
 export function blockGraphs(model: BlockModel, head: Head): StepGraphs {
   const forward = new Graph();
@@ -89,7 +89,7 @@ function addHead(model: BlockModel, head: Head, { shape }: Tensor, goesOn: boole
   for (const [name, parameter] of weights.parameters) parts.parameters.set(name, parameter);
 }
 
-/** Blocks before the first with a parameter have nothing to go back for. */
+/** Adds the backward graphs. Blocks before the first one with a parameter need none. */
 function addBackward(model: BlockModel, between: readonly Tensor[], parts: StepGraphs): void {
   let learnsBefore = false;
   model.blocks.forEach((block, index) => {
@@ -106,7 +106,10 @@ function addBackward(model: BlockModel, between: readonly Tensor[], parts: StepG
   });
 }
 
-/** Builds the blocks one after the other. @param between receives what each gives @returns what the last gives */
+/**
+ * Builds the blocks one after the other. @param between receives the result of each block @returns the result of the
+ * last block
+ */
 export function chain(blocks: readonly Block[], weights: WeightPlan, between: Tensor[] = []): Tensor {
   let x: Tensor | undefined;
   for (const block of blocks) {
@@ -121,7 +124,7 @@ function finish(graph: Graph, { loss, outputs }: ReturnType<Head>): void {
   for (const [name, tensor] of Object.entries(outputs)) graph.output(name, tensor);
 }
 
-/** Adds the gradients of the parameters, and of `wanted` tensors under their names, as results of the graph. */
+/** Adds the gradients of the parameters, and of the `wanted` tensors under their names, as results of the graph. */
 function differentiate(
   graph: Graph,
   weights: WeightPlan,

@@ -19,7 +19,7 @@ function graphOf(result: 'product' | 'sum'): Graph {
   return graph;
 }
 
-/** Compiles both graphs. @returns their files, and that of the weights; and how often a weight was read */
+/** Compiles both graphs. @returns the files of graphs and weights, and how often a weight was read */
 async function compile() {
   let reads = 0;
   const load = async () => {
@@ -32,13 +32,13 @@ async function compile() {
   return { product, sum, weights: join(dirname(sum), 'weights.bin'), reads };
 }
 
-/** Every writing renames a new file into place: the time of its making tells it. */
+/** Returns the creation time of a file: every write renames a new file into place. */
 const madeAt = async (file: string) => {
   const { ino, birthtimeNs, mtimeNs } = await stat(file, { bigint: true });
   return [ino, birthtimeNs, mtimeNs];
 };
 
-test('of a set of graphs only those that are missing are written again', async () => {
+test('writes only the missing graphs of a set again', async () => {
   const { product, sum, weights, reads } = await compile();
   expect(reads).toBe(1);
   const content = await readFile(sum);
@@ -49,7 +49,7 @@ test('of a set of graphs only those that are missing are written again', async (
   expect([await madeAt(product), await madeAt(weights)]).toEqual([oldProduct, oldWeights]);
 });
 
-test('weights that were cut are written again, the graphs are not', async () => {
+test('writes truncated weights again, but not the graphs', async () => {
   const { product, sum, weights } = await compile();
   const content = await readFile(weights);
   const old = [await madeAt(product), await madeAt(sum)];

@@ -16,23 +16,23 @@ import { bytesOf } from './peak-memory.ts';
 
 /** A graph and its weights on the disk, as the runtime loads them. */
 export interface CompiledModel {
-  /** The ONNX file; its weights stand beside it. */
+  /** The ONNX file; its weights are next to it. */
   file: string;
-  /** Bytes of all weights. */
+  /** The size of all weights in bytes. */
   weightBytes: number;
 }
 
 export interface CompileOptions {
-  /** Folder under which compiled models are kept, each in a folder named by its content. */
+  /** The folder of compiled models, each in a folder named by its content. */
   cache: string;
-  /** Fingerprint of the checkpoint that the weights come from. */
+  /** The fingerprint of the checkpoint of the weights. */
   fingerprint: string;
-  /** What the weights belong to, for people who look into the cache. */
+  /** The name of the model, for people who look into the cache. */
   about?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Raise it if equal graphs or weights of one checkpoint are written otherwise. */
+/** Increase this if equal graphs or weights of one checkpoint are written differently. */
 const FORMAT = 1;
 
 export const GRAPH_CACHE = new CacheKind({ name: 'graphs', format: FORMAT, what: 'compiled models' });
@@ -45,7 +45,7 @@ const PAGE = 4096;
 /** Reads one weight of a graph. */
 export type WeightLoader = () => Promise<TensorData>;
 
-/** {@link compileGraphs} for one graph. */
+/** Calls {@link compileGraphs} for one graph. */
 export async function compileModel(
   graph: Graph,
   loaders: ReadonlyMap<string, WeightLoader>,
@@ -56,10 +56,10 @@ export async function compileModel(
 }
 
 /**
- * Writes graphs and the one file of weights that they share, one weight in memory at a time; what stands there already
- * is left as it is. The folder's name holds the checkpoint's fingerprint and the layout of the weights, a graph's name
- * holds every byte of it, so that a stale copy is never loaded; a graph is written after its weights, and processes that
- * come at the same time wait for one another.
+ * Writes graphs and the file of weights that they share, with one weight in memory at a time. Existing files are kept.
+ * The folder's name is a hash of the checkpoint's fingerprint and the layout of the weights; a graph's name is a hash
+ * of its bytes. So a stale copy is never loaded. Weights are written before graphs, and concurrent processes wait for
+ * each other.
  */
 export async function compileGraphs(
   graphs: Readonly<Record<string, Graph>>,
@@ -80,7 +80,7 @@ export async function compileGraphs(
   await withFileLock(
     `${folder}.lock`,
     async () => {
-      // Another process may have written them since.
+      // Another process may have written them in the meantime.
       if ((await sizeOf(weights)) !== bytes) await writeWeights(weights, places, loaders, signal);
       for (const { file, model } of models) {
         if ((await sizeOf(file)) === undefined) await writeDurably(file, model);
@@ -105,7 +105,7 @@ export async function writeGraph(
   await writeDurably(join(folder, 'model.onnx'), writeOnnxModel(graph, WEIGHTS, places));
 }
 
-/** Bytes of a file; undefined where there is none. */
+/** Returns the size of a file in bytes; undefined if it does not exist. */
 async function sizeOf(file: string): Promise<number | undefined> {
   return stat(file).then(
     ({ size }) => size,
@@ -113,7 +113,7 @@ async function sizeOf(file: string): Promise<number | undefined> {
   );
 }
 
-/** Places the weights of all graphs one after the other, by name; the file ends at a page boundary. */
+/** Lays out the weights of all graphs one after the other, by name; the file ends at a page boundary. */
 function layOut(graphs: readonly Graph[]): { places: Map<string, WeightPlace>; bytes: number } {
   const weights = new Map(graphs.flatMap((graph) => [...graph.weights]));
   const places = new Map<string, WeightPlace>();

@@ -29,7 +29,7 @@ const int64 = (rows: number[][]) => {
   return new Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [rows.length, rows[0]!.length]);
 };
 
-/** Rows of the real tokens, in order // [tokens][width] */
+/** Returns the rows of the real tokens, in order // [tokens][width] */
 function realRows({ data, dims }: Tensor, mask: number[][]): number[][] {
   const width = dims[2]!;
   return mask.flat().flatMap((real, row) => {
@@ -44,7 +44,7 @@ function expectClose(found: number[][], expected: number[][]) {
   });
 }
 
-test('a language model gives the logits that Transformers gives, padded at either end', async () => {
+test('a language model gives the same logits as Transformers, padded at either end', async () => {
   const { session, expected } = await exported('llama');
   const { ids, attentionMask } = expected as { ids: number[][]; attentionMask: number[][] };
   const right = await session.run({ input_ids: int64(ids), attention_mask: int64(attentionMask) });
@@ -60,7 +60,7 @@ test('a language model gives the logits that Transformers gives, padded at eithe
   await session.release();
 });
 
-test('an encoder gives its token vectors', async () => {
+test('an encoder gives the same token vectors as Transformers', async () => {
   const { session, expected } = await exported('bert');
   const { ids, attentionMask } = expected as { ids: number[][]; attentionMask: number[][] };
   const { last_hidden_state: vectors } = await session.run({

@@ -12,15 +12,15 @@ import { cast, cumulativeSum, maximum, reduceSum, subtract } from './operations/
 import type { TensorSource, WeightPlan } from './weight-plan.ts';
 
 /**
- * Writes a model as `model.onnx` with `weights.bin` beside it, for ONNX Runtime (some operations are of its own domain,
- * com.microsoft). Inputs: `input_ids` and `attention_mask`, both int64 // [batch, sequence]. A language model of the Llama
- * family gives `logits` // [batch, sequence, vocabulary], padded left or right; a BERT gives `last_hidden_state`
- * // [batch, sequence, hidden], padded right.
+ * Writes a model as `model.onnx` with `weights.bin` next to it, for ONNX Runtime (some operations are in its own
+ * domain, com.microsoft). Inputs: `input_ids` and `attention_mask`, both int64 // [batch, sequence]. A language model
+ * of the Llama family outputs `logits` // [batch, sequence, vocabulary], with padding left or right; a BERT outputs
+ * `last_hidden_state` // [batch, sequence, hidden], with padding right.
  *
- * @param folder appears when it is whole; other files in it are refused
- * @param source the checkpoint under Transformers' names, an adapter folded in
+ * @param folder appears only when it is complete; must not hold other files
+ * @param source the checkpoint with Transformers' names, and the adapter merged in
  * @param config its `config.json`
- * @throws ModelError for another family, or where a tensor is missing or of another shape
+ * @throws ModelError if the family is another, or a tensor is missing or misshaped
  */
 export async function exportOnnx(
   folder: string,
@@ -52,7 +52,7 @@ function encoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor
   return weights;
 }
 
-/** Padding is a text of its own (-1), so that no real token sees it; positions count real tokens only. */
+/** Builds the decoder. Padding is a separate text (-1), so no real token sees it; positions count only real tokens. */
 function decoder(graph: Graph, source: TensorSource, given: unknown, ids: Tensor, mask: Tensor): WeightPlan {
   const one = graph.constant(Float32Array.of(1), []);
   const zero = graph.constant(Float32Array.of(0), []);

@@ -5,44 +5,44 @@ import { reshape } from './operations/index.ts';
 import { Runtime } from './runtime.ts';
 import type { Value, Values } from './runtime-messages.ts';
 
-/** An input of a function to be checked. */
+/** An input of a checked function. */
 export interface CheckedInput {
   dtype: Exclude<Dtype, 'bool'>;
   shape: Shape;
-  /** Through a frozen input no gradient is asked for. */
+  /** Whether no gradient is computed for this input. */
   frozen?: boolean;
 }
 
-/** What a checked function gives at one point. */
+/** The results of a checked function at one point. */
 export interface CheckedResult {
   result: Value;
-  /** Of Σ result · seed with respect to each input of type float32 that is not frozen. */
+  /** The gradient of Σ result · seed with respect to each float32 input that is not frozen. */
   gradients: (Float32Array | undefined)[];
 }
 
-/** How far two gradients of one input are apart. */
+/** The difference between two gradients of one input. */
 export interface Deviation {
   input: number;
   element: number;
-  /** By the operations' own rules. */
+  /** The gradient by the operations' rules. */
   derived: number;
-  /** By finite differences. */
+  /** The gradient by finite differences. */
   measured: number;
   /** |derived - measured| / max(1, |measured|) */
   distance: number;
 }
 
-/** Smaller steps drown in the rounding of 32-bit floats, larger ones in the function's bend. */
+/** Smaller steps suffer from the rounding of 32-bit floats, larger ones from the function's curvature. */
 const STEP = 5e-3;
 
 /**
- * A function of tensors, compiled together with its gradients, to be held against finite differences or against another
- * implementation. Whoever adds an operation checks its gradient rule with this.
+ * A function of tensors, compiled with its gradients, to compare with finite differences or another implementation. Use
+ * it to check the gradient rule of a new operation.
  */
 export class CheckedFunction {
   readonly #runtime: Runtime;
   readonly #inputs: readonly CheckedInput[];
-  /** Of the result, as the operations' rules say it. */
+  /** The shape of the result, by the operations' rules. */
   readonly shape: Shape;
 
   private constructor(runtime: Runtime, inputs: readonly CheckedInput[], shape: Shape) {
@@ -52,9 +52,9 @@ export class CheckedFunction {
   }
 
   /**
-   * @param build from one tensor an input to the result, whose type is float32
-   * @param cache folder for the compiled graph
-   * @throws ModelError where the graph cannot be built
+   * @param build maps one tensor per input to the result, of type float32
+   * @param cache the folder of the compiled graph
+   * @throws ModelError if the graph cannot be built
    */
   static async compile(
     inputs: readonly CheckedInput[],
@@ -74,7 +74,7 @@ export class CheckedFunction {
     return new CheckedFunction(await Runtime.open(file), inputs, result.shape);
   }
 
-  /** @param seed what each number of the result is worth // at least as many as the result has */
+  /** Runs the function. @param seed the weight of each number of the result // at least as many as the result has */
   async run(values: readonly Value[], seed: Float32Array): Promise<CheckedResult> {
     const feeds: Values = { seed: { dtype: 'float32', shape: [seed.length], data: seed.slice() } };
     for (const [index, { dtype, shape, data }] of values.entries()) {
@@ -85,7 +85,7 @@ export class CheckedFunction {
     return { result: results.result!, gradients };
   }
 
-  /** The derived gradients beside central differences, element by element; the widest deviation first. */
+  /** Compares the derived gradients with central differences, element by element; the largest deviation comes first. */
   async deviations(values: readonly Value[], seed: Float32Array): Promise<Deviation[]> {
     const { gradients } = await this.run(values, seed);
     const deviations: Deviation[] = [];
@@ -103,7 +103,7 @@ export class CheckedFunction {
     return this.#runtime.close();
   }
 
-  /** (f(x + h) - f(x - h)) / 2h along one element, with h as the rounding of x ± h leaves it. */
+  /** Returns (f(x + h) - f(x - h)) / 2h along one element, with the h that remains after rounding x ± h. */
   async #difference(values: readonly Value[], seed: Float32Array, input: number, element: number): Promise<number> {
     const at = async (step: number) => {
       const moved = values.map((value, index) => (index === input ? { ...value, data: value.data.slice() } : value));
@@ -118,7 +118,7 @@ export class CheckedFunction {
   }
 }
 
-/** The gradient that starts the walk: as many numbers of an input as the result has, under the result's shape. */
+/** Makes the initial gradient: as many numbers of an input as the result has, in the result's shape. */
 function seedOf(result: Tensor): Tensor {
   const { graph, shape } = result;
   const seed = graph.input('seed', 'float32', ['numbers']);

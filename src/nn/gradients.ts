@@ -1,7 +1,7 @@
 import { describeShape, type Graph, type GraphNode, type Tensor } from './graph.ts';
 import { add } from './operations/arithmetic.ts';
 
-/** A tensor whose change matters, and the gradient of the loss with respect to it, of the same shape. */
+/** A tensor, and the gradient of the loss with respect to it, of the same shape. */
 export interface Seed {
   tensor: Tensor;
   gradient: Tensor;
@@ -9,14 +9,14 @@ export interface Seed {
 
 /**
  * Reverse-mode differentiation (Baydin et al. 2018, section 3.2): adds to the graph the operations that compute the
- * gradient of the loss with respect to each of `parameters`. The loss is given by its own gradient with respect to
- * some tensors; for a loss that is itself in the graph that gradient is 1.
+ * gradient of the loss with respect to each of `parameters`. The loss is defined by its gradient with respect to some
+ * tensors; for a loss in the graph, that gradient is 1.
  *
- * The nodes stand in an order in which they can be computed, so one walk backwards meets every result before its
- * inputs. Of each operation only those gradients are built that lead to a parameter.
+ * The nodes are in topological order, so one backward pass reaches every result before its inputs. It builds only the
+ * gradients that lead to a parameter.
  *
- * @returns one tensor for each parameter, of its shape
- * @throws ModelError where an operation on the way has no gradient, or no way leads from a seed to a parameter
+ * @returns one tensor per parameter, of the same shape
+ * @throws ModelError if an operation on the way has no gradient, or no path leads from a seed to a parameter
  */
 export function gradients(seeds: readonly [Seed, ...Seed[]], parameters: readonly Tensor[]): Tensor[] {
   const { graph } = seeds[0].tensor;
@@ -38,7 +38,7 @@ export function gradients(seeds: readonly [Seed, ...Seed[]], parameters: readonl
   });
 }
 
-/** Names of all tensors that depend on a parameter and can pass a gradient on, which only floats can. */
+/** Returns the names of all tensors that depend on a parameter and can pass on a gradient, which only floats can. */
 function reachedFrom(parameters: readonly Tensor[], nodes: readonly GraphNode[]): Set<string> {
   const reachable = new Set(parameters.map(({ name }) => name));
   for (const { inputs, outputs } of nodes) {
@@ -64,7 +64,7 @@ function passOn(
   });
 }
 
-/** Gradients of one tensor from several uses add up. */
+/** Adds a gradient to those from other uses of the tensor. */
 function contribute(found: Map<string, Tensor>, tensor: Tensor, gradient: Tensor): void {
   if (describeShape(gradient.shape) !== describeShape(tensor.shape)) {
     const reason = `${describeShape(gradient.shape)} is not the shape of ${tensor.name} ${describeShape(tensor.shape)}`;

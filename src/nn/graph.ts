@@ -4,16 +4,16 @@ import { ModelError } from '../system/index.ts';
 export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10, uint4: 21 } as const;
 export type Dtype = keyof typeof DTYPES;
 
-/** Bytes of one number. */
+/** The size of one number in bytes. */
 export const ITEM_BYTES: Readonly<Record<Dtype, number>> = {
   ...{ float32: 4, uint8: 1, int8: 1, int32: 4, int64: 8, bool: 1, float16: 2, uint4: 0.5 },
 };
 
-/** A size that is known, or the name of one that each run may choose. Equal names mean equal sizes. */
+/** A known size, or the name of a size that each run may choose. Equal names mean equal sizes. */
 export type Dimension = number | string;
 export type Shape = readonly Dimension[];
 
-/** A value of the graph: what it is called, its element type and its shape. It holds no numbers. */
+/** A value of the graph: its name, element type and shape. It holds no numbers. */
 export interface Tensor {
   readonly graph: Graph;
   readonly name: string;
@@ -24,9 +24,9 @@ export interface Tensor {
 export type Attribute = number | string | readonly number[] | { float: number } | { body: Graph };
 
 /**
- * The rule of an operation's gradient: given the gradient of the loss with respect to its first result, one function
- * for each input that builds the gradient with respect to it. Only those are called that somebody asks for; inputs
- * through which no gradient flows (indices, masks) have none.
+ * The gradient rule of an operation. Given the gradient of the loss with respect to its first result, it returns one
+ * function per input, which builds the gradient with respect to that input. Functions are called only if needed; inputs
+ * without a gradient (indices, masks) have none.
  */
 export type GradientRule = (upstream: Tensor) => readonly ((() => Tensor) | undefined)[];
 
@@ -34,17 +34,17 @@ export type GradientRule = (upstream: Tensor) => readonly ((() => Tensor) | unde
 export interface GraphNode {
   readonly name: string;
   readonly operator: string;
-  /** Empty for ONNX's own operators. */
+  /** Empty for standard ONNX operators. */
   readonly domain: '' | 'com.microsoft';
-  /** `undefined` where an optional input is left out. */
+  /** `undefined` for an omitted optional input. */
   readonly inputs: readonly (Tensor | undefined)[];
   readonly outputs: readonly Tensor[];
   readonly attributes: Readonly<Record<string, Attribute>>;
-  /** None: the operation cannot be differentiated. */
+  /** `undefined` if the operation cannot be differentiated. */
   readonly gradient: GradientRule | undefined;
 }
 
-/** float16 numbers are held as their bits, in a Uint16Array. */
+/** float16 numbers are stored as bits in a Uint16Array. */
 export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
 /** What {@link Graph.node} needs to know about an operation. */
@@ -58,8 +58,8 @@ export interface NodeSpecification {
 }
 
 /**
- * A computation as a list of operations over symbolic tensors, in an order in which it can be computed. Names are
- * scoped (`layer.0/attention/MatMul`), so that an error of the runtime tells which operation failed.
+ * A computation as a list of operations over symbolic tensors, in topological order. Names are scoped
+ * (`layer.0/attention/MatMul`), so a runtime error names the operation that failed.
  */
 export class Graph {
   readonly nodes: GraphNode[] = [];
@@ -69,7 +69,7 @@ export class Graph {
   readonly weights = new Map<string, Tensor>();
   /** Small fixed values, written into the graph. */
   readonly constants = new Map<Tensor, TensorData>();
-  /** Inputs that are drawn at random for each run, with the share of zeros. */
+  /** Inputs that are drawn at random for each run, with the fraction of zeros. */
   readonly masks = new Map<string, number>();
   readonly #uses = new Map<string, number>();
   readonly #once = new Map<string, Tensor>();
@@ -77,23 +77,23 @@ export class Graph {
   readonly #prefix: string;
   #scope: string;
 
-  /** @param prefix stands before every name that the graph makes */
+  /** @param prefix the prefix of every name in the graph */
   constructor(prefix = '') {
     this.#prefix = prefix;
     this.#scope = prefix;
   }
 
-  /** A graph to be run inside an operation of this one; its names begin with that operation's scope. */
+  /** Makes a graph that runs inside an operation of this one; its names begin with that operation's scope. */
   body(): Graph {
     return new Graph(`${this.#unique('body')}/`);
   }
 
-  /** Lets a tensor stand for the input of a name: what is built afterwards finds it in the input's place. */
+  /** Replaces a named input with a tensor: operations built later use the tensor. */
   bind(name: string, tensor: Tensor): void {
     this.#bound.set(name, tensor);
   }
 
-  /** A value that each run is given; asked for twice by one name, it is one tensor. */
+  /** Returns an input, a value that each run receives. Calls with the same name return the same tensor. */
   input(name: string, dtype: Dtype, shape: Shape): Tensor {
     const bound = this.#bound.get(name);
     if (bound !== undefined) return bound;
@@ -104,7 +104,7 @@ export class Graph {
     return tensor;
   }
 
-  /** A trained value; asked for twice by one name, it is one tensor. */
+  /** Returns a trained value. Calls with the same name return the same tensor. */
   weight(name: string, dtype: Dtype, shape: Shape): Tensor {
     const known = this.weights.get(name);
     if (known !== undefined) return known;
@@ -113,13 +113,16 @@ export class Graph {
     return tensor;
   }
 
-  /** An input that says which numbers dropout keeps: 1 keeps, 0 drops. @param rate share that is dropped */
+  /**
+   * Returns an input that decides which numbers dropout keeps: 1 keeps, 0 drops. @param rate the fraction that is
+   * dropped
+   */
   mask(name: string, shape: Shape, rate: number): Tensor {
     this.masks.set(name, rate);
     return this.input(name, 'uint8', shape);
   }
 
-  /** A small fixed value. */
+  /** Adds a small fixed value. */
   constant(data: TensorData, shape: Shape): Tensor {
     const tensor = this.#tensor(this.#unique('constant'), dtypeOf(data), shape);
     this.constants.set(tensor, data);
@@ -137,7 +140,7 @@ export class Graph {
     return outputs;
   }
 
-  /** Makes a tensor a result of the graph, under a name of its own. */
+  /** Makes a tensor a result of the graph, under its own name. */
   output(name: string, tensor: Tensor): void {
     const result = { ...tensor, name: this.#prefix + name };
     const [inputs, outputs] = [[tensor], [result]];
@@ -146,7 +149,7 @@ export class Graph {
     this.outputs.push(result);
   }
 
-  /** What every layer needs and one can share (a mask, an angle): built when it is first asked for by its name. */
+  /** Returns a tensor that layers share (a mask, an angle); builds it when the name is first used. */
   once(name: string, build: () => Tensor): Tensor {
     const known = this.#once.get(name);
     if (known !== undefined) return known;
@@ -161,7 +164,10 @@ export class Graph {
     }
   }
 
-  /** A size as a value // [1], int64. A named one is read off the first input that has it; `a·b` is a product. @throws ModelError */
+  /**
+   * Returns a size as a value // [1], int64. A named size is read from the first input that has it; `a·b` is a product.
+   * @throws ModelError if no input has it
+   */
   size(dimension: Dimension): Tensor {
     if (typeof dimension === 'number') return this.constant(BigInt64Array.of(BigInt(dimension)), [1]);
     return this.once(`size of ${dimension}`, () => {
@@ -194,7 +200,7 @@ export class Graph {
     }
   }
 
-  /** A fault in how the graph is put together, naming the operation. */
+  /** Returns the error for a fault in the construction of the graph; it names the operation. */
   fault(operation: string, reason: string): ModelError {
     return new ModelError(`operation ${this.#scope}${operation}: ${reason}`, {
       fix: 'Check that the configuration belongs to the checkpoint.',
@@ -213,7 +219,7 @@ export class Graph {
   }
 }
 
-/** The element type of a typed array. */
+/** Returns the element type of a typed array. */
 export function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return 'float32';
   if (data instanceof Int32Array) return 'int32';
@@ -222,12 +228,12 @@ export function dtypeOf(data: TensorData): Dtype {
   return data instanceof Int8Array ? 'int8' : 'uint8';
 }
 
-/** `[batch, 16]`, as an error message shows a shape. */
+/** Formats a shape for an error message: `[batch, 16]`. */
 export function describeShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
 }
 
-/** `layer.0/attention/MatMul [batch, 16]`: which operand is meant, where it was made, and its shape. */
+/** Formats an operand for an error message, with its scope and shape: `layer.0/attention/MatMul [batch, 16]`. */
 export function describeTensor({ name, shape }: Tensor): string {
   return `${name} ${describeShape(shape)}`;
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Random } from '../system/index.ts';
 import { BLOCK, halves, quantizeBlocks, quantizeColumns, quantizeRows, sideBySide, transposed } from './matrix.ts';
 
-test('transposed and side by side', () => {
+test('transposes, and puts side by side', () => {
   const matrix = Float32Array.of(1, 2, 3, 4, 5, 6);
   expect([...transposed(matrix, 2, 3)]).toEqual([1, 4, 2, 5, 3, 6]);
   expect([...sideBySide([matrix, Float32Array.of(7, 8, 9, 10, 11, 12)], 2)]).toEqual([
@@ -11,7 +11,7 @@ test('transposed and side by side', () => {
   ]);
 });
 
-test('quantised columns stand for the matrix to half a step, a column of zeros included', () => {
+test('quantised columns equal the matrix within half a step, also for a column of zeros', () => {
   const random = new Random(3);
   const matrix = Float32Array.from({ length: 50 * 4 }, (_, index) => (index % 4 === 3 ? 0 : random.normal()));
   const { values, scale } = quantizeColumns(matrix, 4);
@@ -23,7 +23,7 @@ test('quantised columns stand for the matrix to half a step, a column of zeros i
   expect(Math.min(...values)).toBeGreaterThanOrEqual(-127);
 });
 
-test('quantised rows stand for the matrix to half a step, a row of zeros included', () => {
+test('quantised rows equal the matrix within half a step, also for a row of zeros', () => {
   const random = new Random(4);
   const matrix = Float32Array.from({ length: 5 * 16 }, (_, index) => (index < 16 ? 0 : random.normal()));
   const { values, scale } = quantizeRows(matrix, 16);
@@ -34,7 +34,7 @@ test('quantised rows stand for the matrix to half a step, a row of zeros include
   });
 });
 
-test('blocks of four bits stand for the matrix to half a step, and for 0 exactly', () => {
+test('blocks of four bits equal the matrix within half a step, and 0 exactly', () => {
   const random = new Random(5);
   const shifts = [0, 5, -5, 0];
   const matrix = Float32Array.from({ length: 4 * BLOCK }, (_, index) => {
@@ -47,13 +47,13 @@ test('blocks of four bits stand for the matrix to half a step, and for 0 exactly
     const block = Math.floor(index / BLOCK);
     const found = (bitsAt(values, index) - bitsAt(zero, block)) * scale[block]!;
     if (value === 0) expect(found).toBe(0);
-    // The zero point is rounded too, so the outermost steps may be cut off by half a step.
+    // The zero point is rounded too, so the outermost values may be clipped by half a step.
     expect(Math.abs(found - value)).toBeLessThanOrEqual(scale[block]! * 1.001);
   });
 });
 
-test('halves are those of IEEE 754', () => {
-  // 1, -2, the largest number, the smallest one, one that rounds up to infinity, and a tie that goes to even.
+test('half-precision numbers follow IEEE 754', () => {
+  // 1, -2, the largest number, the smallest one, one that rounds up to infinity, and a tie that rounds to even.
   const numbers = Float32Array.of(1, -2, 65504, 2 ** -24, 65520, 1 + 2 ** -11);
   expect([...halves(numbers)]).toEqual([0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00, 0x3c00]);
 });

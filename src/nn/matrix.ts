@@ -1,6 +1,6 @@
 import { ENCODERS } from '../models/index.ts';
 
-/** The transpose of a row-major matrix // [rows, columns] → [columns, rows] */
+/** Returns the transpose of a row-major matrix // [rows, columns] → [columns, rows] */
 export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(matrix.length);
   for (let row = 0; row < rows; row++) {
@@ -9,7 +9,7 @@ export function transposed(matrix: Float32Array, rows: number, columns: number):
   return result;
 }
 
-/** Row-major matrices of equal height beside each other // n × [rows, columns] → [rows, n · columns] */
+/** Joins row-major matrices of equal height side by side // n × [rows, columns] → [rows, n · columns] */
 export function sideBySide(matrices: readonly Float32Array[], rows: number): Float32Array {
   const columns = matrices[0]!.length / rows;
   const width = columns * matrices.length;
@@ -23,8 +23,8 @@ export function sideBySide(matrices: readonly Float32Array[], rows: number): Flo
 }
 
 /**
- * Symmetric signed bytes with one scale a column: `values[i, j] · scale[j]` is `matrix[i, j]` to half a step.
- * // [rows, columns] → values [rows, columns], scale [columns]
+ * Quantises to symmetric signed bytes with one scale per column: `values[i, j] · scale[j]` equals `matrix[i, j]` within
+ * half a step. // [rows, columns] → values [rows, columns], scale [columns]
  */
 export function quantizeColumns(matrix: Float32Array, columns: number): { values: Int8Array; scale: Float32Array } {
   const scale = new Float32Array(columns);
@@ -40,7 +40,10 @@ export function quantizeColumns(matrix: Float32Array, columns: number): { values
   return { values, scale };
 }
 
-/** {@link quantizeColumns} with one scale a row // [rows, columns] → values [rows, columns], scale [rows] */
+/**
+ * Does the same as {@link quantizeColumns}, with one scale per row // [rows, columns] → values [rows, columns], scale
+ * [rows]
+ */
 export function quantizeRows(matrix: Float32Array, columns: number): { values: Int8Array; scale: Float32Array } {
   const scale = new Float32Array(matrix.length / columns);
   const values = new Int8Array(matrix.length);
@@ -60,22 +63,23 @@ function largestSize(numbers: Float32Array): number {
   return largest;
 }
 
-/** Numbers that share a scale and a zero point in {@link quantizeBlocks}. */
+/** How many numbers share a scale and a zero point in {@link quantizeBlocks}. */
 export const BLOCK = 32;
 
-/** Four bits a number, two numbers a byte, the first in the lower half. */
+/** Four bits per number, two numbers per byte, the first in the lower half. */
 export interface QuantizedBlocks {
   values: Uint8Array;
-  /** One a block. */
+  /** One per block. */
   scale: Float32Array;
-  /** Which of the 16 steps stands for 0, one a block, packed as the values are. */
+  /** The zero point: which of the 16 steps means 0. One per block, packed like the values. */
   zero: Uint8Array;
 }
 
 /**
- * Unsigned four-bit steps from the smallest to the largest number of each block of 32, 0 always among them:
- * `(value - zero) · scale` is the number to half a step, at the ends of the range to one step.
- * @param matrix an even number of blocks
+ * Quantises to unsigned four-bit steps from the smallest to the largest number of each block of 32; the range always
+ * includes 0. `(value - zero) · scale` equals the number within half a step, and within one step at the ends of the
+ * range.
+ * @param matrix must have an even number of blocks
  */
 export function quantizeBlocks(matrix: Float32Array): QuantizedBlocks {
   const blocks = matrix.length / BLOCK;
@@ -104,7 +108,7 @@ function putFourBits(bytes: Uint8Array, index: number, bits: number): void {
   bytes[index >> 1]! |= index % 2 === 0 ? bits : bits << 4;
 }
 
-/** IEEE 754 half precision, as bits; to the nearest, ties to even. */
+/** Converts to the bits of IEEE 754 half precision, rounded to nearest, ties to even. */
 export function halves(numbers: Float32Array): Uint16Array {
   const bytes = ENCODERS.F16.encode(numbers);
   return new Uint16Array(bytes.buffer, bytes.byteOffset, numbers.length);

@@ -1,7 +1,7 @@
 import { ProtobufWriter } from '../system/index.ts';
 import { type Attribute, DTYPES, type Graph, type GraphNode, type Tensor, type TensorData } from './graph.ts';
 
-/** Where a weight's bytes stand in the file of weights. */
+/** Where a weight's bytes are in the file of weights. */
 export interface WeightPlace {
   offset: number;
   bytes: number;
@@ -14,10 +14,10 @@ const OPSETS = { '': 21, 'com.microsoft': 1 };
 const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, graph: 5, integers: 7 };
 
 /**
- * Writes a graph as an ONNX model (onnx.proto, ModelProto), its weights as external data: the runtime maps that file
- * into memory, so that any number of sessions share one copy.
+ * Writes a graph as an ONNX model (onnx.proto, ModelProto) with its weights as external data. The runtime maps that
+ * file into memory, so all sessions share one copy.
  *
- * @param weightFile name of the file of weights, relative to the model's own folder
+ * @param weightFile the name of the file of weights, relative to the model's folder
  */
 export function writeOnnxModel(graph: Graph, weightFile: string, places: ReadonlyMap<string, WeightPlace>): Uint8Array {
   const model = new ProtobufWriter().integer(1, IR_VERSION).bytes(2, 'llm-qe').bytes(7, graphMessage(graph, weight));
@@ -64,13 +64,13 @@ function attributeMessage(name: string, value: Attribute): ProtobufWriter {
   return message.integer(20, ATTRIBUTE_TYPE.integers);
 }
 
-/** TensorProto with its bytes inside */
+/** TensorProto that contains its bytes */
 function constantMessage(tensor: Tensor, data: TensorData): ProtobufWriter {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return tensorHead(tensor).bytes(9, bytes);
 }
 
-/** TensorProto whose bytes stand in another file */
+/** TensorProto with its bytes in another file */
 function weightMessage(tensor: Tensor, file: string, place: WeightPlace): ProtobufWriter {
   const message = tensorHead(tensor);
   for (const [key, value] of Object.entries({ location: file, offset: place.offset, length: place.bytes })) {

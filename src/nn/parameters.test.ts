@@ -18,7 +18,7 @@ describe('Parameters', () => {
     expect([parameters.has('bias'), parameters.has('scale')]).toEqual([true, false]);
   });
 
-  test('takes another array as it is, in its old place', () => {
+  test('takes another array without a copy, at the same place in the order', () => {
     const parameters = made();
     const data = Float32Array.of(1, 1, 1, 1, 1, 1);
     parameters.set('weight', data);

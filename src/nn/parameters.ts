@@ -9,16 +9,16 @@ export interface Parameter {
 }
 
 /**
- * The values a trainer may change: an ordered map from names to tensors of 32-bit floats. The order is that of the
- * constructor and never changes, so that whatever walks over it (norms, checkpoints) gives the same bits each time.
+ * The values that a trainer may change: an ordered map from names to tensors of 32-bit floats. The constructor fixes
+ * the order, so norms and checkpoints are reproducible bit for bit.
  */
 export class Parameters {
   readonly #entries = new Map<string, { shape: readonly number[]; data: Float32Array }>();
 
-  /** @throws UsageError for a name given twice, or data that does not fill its shape */
+  /** @throws UsageError if a name appears twice or data does not fill its shape */
   constructor(parameters: Iterable<Parameter> = []) {
     for (const { name, shape, data } of parameters) {
-      if (this.#entries.has(name)) fail('two parameters have this name', name, 'Give each a name of its own.');
+      if (this.#entries.has(name)) fail('two parameters have this name', name, 'Give each parameter a unique name.');
       checkSize(name, shape, data);
       this.#entries.set(name, { shape: [...shape], data });
     }
@@ -32,40 +32,40 @@ export class Parameters {
     return this.#entries.has(name);
   }
 
-  /** @throws UsageError for an unknown name */
+  /** @throws UsageError if the name is unknown */
   shape(name: string): readonly number[] {
     return this.#entry(name).shape;
   }
 
   /**
-   * The values themselves, no copy. Ask again after every run of a graph: the arrays are lent to the worker thread and
-   * come back as new views.
-   * @throws UsageError for an unknown name
+   * Returns the values without a copy. Call it again after every run of a graph: the arrays are lent to the worker
+   * thread and come back as new views.
+   * @throws UsageError if the name is unknown
    */
   get(name: string): Float32Array {
     return this.#entry(name).data;
   }
 
-  /** Puts another array in place; it is kept, not copied. @throws UsageError where it does not fill the shape */
+  /** Replaces the array of a parameter, without a copy. @throws UsageError if it does not fill the shape */
   set(name: string, data: Float32Array): void {
     const entry = this.#entry(name);
     checkSize(name, entry.shape, data);
     entry.data = data;
   }
 
-  /** Number of values of one parameter. @throws UsageError for an unknown name */
+  /** Returns the number of values of one parameter. @throws UsageError if the name is unknown */
   size(name: string): number {
     return countOf(this.#entry(name).shape);
   }
 
-  /** Number of values of all parameters together. */
+  /** The number of values of all parameters. */
   get total(): number {
     return this.names().reduce((sum, name) => sum + this.size(name), 0);
   }
 
   #entry(name: string) {
     const entry = this.#entries.get(name);
-    return entry ?? fail('there is no such parameter', name, `Known are ${listed(this.names())}.`);
+    return entry ?? fail('there is no such parameter', name, `Known parameters: ${listed(this.names())}.`);
   }
 }
 
@@ -75,15 +75,15 @@ function countOf(shape: readonly number[]): number {
 
 function checkSize(name: string, shape: readonly number[], data: Float32Array): void {
   if (data.length !== countOf(shape)) {
-    fail(`${data.length} values do not fill the shape [${shape}]`, name, 'Give as many values as the shape holds.');
+    fail(`${data.length} values do not fill the shape [${shape}]`, name, 'Pass as many values as the shape holds.');
   }
 }
 
-const MOST_LISTED = 8;
+const MAX_LISTED = 8;
 
 function listed(names: readonly string[]): string {
-  const rest = names.length - MOST_LISTED;
-  return `${names.slice(0, MOST_LISTED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  const rest = names.length - MAX_LISTED;
+  return `${names.slice(0, MAX_LISTED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 function fail(reason: string, id: string, fix: string): never {

@@ -1,14 +1,14 @@
 import { type Dimension, type Dtype, type Graph, ITEM_BYTES, type Tensor } from './graph.ts';
 
-/** Operations that show the same memory under another shape. */
+/** Operations that only view the same memory in another shape. */
 const VIEWS = new Set(['Reshape', 'Unsqueeze', 'Identity']);
 
 /**
- * How many bytes the intermediate results of a graph take at most, for the given sizes: one walk over the operations
- * in their order, in which a result lives from its operation to its last use. Weights, inputs and constants are not
- * counted. The runtime stays near it: it may write a result over an input (less), and its allocator rounds up (more).
+ * Estimates the peak size in bytes of a graph's intermediate results, for the given sizes: in one pass over the
+ * operations in order, a result lives from its operation to its last use. Weights, inputs and constants are not
+ * counted. The runtime comes close: it may overwrite an input with a result (less), and its allocator rounds up (more).
  *
- * @param sizes of the named dimensions
+ * @param sizes the sizes of the named dimensions
  */
 export function peakBytes(graph: Graph, sizes: Readonly<Record<string, number>>): number {
   const root = new Map<string, string>();
@@ -37,7 +37,7 @@ export function peakBytes(graph: Graph, sizes: Readonly<Record<string, number>>)
   return peak;
 }
 
-/** Bytes of a tensor. */
+/** Returns the size of a tensor in bytes. */
 export function bytesOf(
   { dtype, shape }: Pick<Tensor, 'shape'> & { dtype: Dtype },
   sizes: Readonly<Record<string, number>>,
@@ -45,7 +45,7 @@ export function bytesOf(
   return shape.reduce<number>((product, dimension) => product * sizeOf(dimension, sizes), ITEM_BYTES[dtype]);
 }
 
-/** The value of a dimension; `a·b` is a product. */
+/** Returns the value of a dimension; `a·b` is a product. */
 export function sizeOf(dimension: Dimension, sizes: Readonly<Record<string, number>>): number {
   if (typeof dimension === 'number') return dimension;
   return dimension.split('·').reduce((product, part) => product * (sizes[part] ?? Number(part)), 1);

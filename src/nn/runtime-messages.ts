@@ -8,11 +8,11 @@ export interface Value {
 }
 export type Values = Record<string, Value>;
 
-/** Where the runtime computes; all but the processor need a runtime that was built with it. */
+/** Where the runtime computes; every device except the CPU needs a runtime that was built with it. */
 export const DEVICES = ['cpu', 'cuda', 'webgpu', 'coreml', 'dml'] as const;
 export type Device = (typeof DEVICES)[number];
 
-/** How a worker's sessions are opened. */
+/** How a worker opens its sessions. */
 export interface SessionSettings {
   /** Threads inside each operation. */
   threads: number;
@@ -23,19 +23,19 @@ export interface SessionSettings {
   device: Device;
 }
 
-/** What a worker is started with. */
+/** The start message of a worker. */
 export interface WorkerStart extends SessionSettings {
-  /** Models by name; each is loaded when it is first asked for. */
+  /** The models by name; each is loaded at its first use. */
   files: Readonly<Record<string, string>>;
 }
 
-/** To the worker: run a model on these inputs. */
+/** A request to the worker: run a model on these inputs. */
 export interface RunRequest {
   model: string;
   feeds: Values;
 }
 
-/** To the worker: load these models now; answered without results. */
+/** A request to the worker: load these models now. The answer has no results. */
 export interface LoadRequest {
   load: readonly string[];
 }

@@ -3,7 +3,7 @@ import type { Answer, Serve } from '../system/index.ts';
 import type { TensorData } from './graph.ts';
 import type { LoadRequest, RunRequest, SessionSettings, Value, Values, WorkerStart } from './runtime-messages.ts';
 
-/** Holds sessions of the runtime; its calls block, and in this thread they block nobody. */
+/** Serves the sessions of the runtime. Their calls block, which harms nothing in this thread. */
 export const serve: Serve<WorkerStart, RunRequest | LoadRequest, Values> = (start) => {
   const sessions = new Sessions(start);
   return {
@@ -42,7 +42,7 @@ class Sessions {
     for (const session of this.#open.values()) await session.release();
   }
 
-  /** One that could not be loaded is not kept: it is not there to be released at the end. */
+  /** Returns the session of a model. A failed load is forgotten: close() could not release it. */
   async #session(model: string): Promise<InferenceSession> {
     const known = this.#open.get(model);
     if (known !== undefined) return known;
@@ -53,8 +53,8 @@ class Sessions {
 }
 
 /**
- * Optimisation stays at `basic`: the higher levels put Add and LayerNormalization together into an operation that is
- * four times slower on a CPU. What is worth fusing, the graph says itself.
+ * Opens a session. Optimisation stays at `basic`, because higher levels fuse Add and LayerNormalization into an
+ * operation that is four times slower on a CPU. The graph itself contains the fused operations that are worthwhile.
  */
 function openSession(file: string, settings: SessionSettings): Promise<InferenceSession> {
   const { threads, prepack, arena, device } = settings;
@@ -64,7 +64,7 @@ function openSession(file: string, settings: SessionSettings): Promise<Inference
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     enableCpuMemArena: arena,
-    // A plan of all results for each shape stands in memory beside what the arena took before there was one.
+    // A memory pattern for each shape would need memory in addition to what the arena took before.
     enableMemPattern: false,
     logSeverityLevel: 4,
     extra: { session: { disable_prepacking: prepack ? '0' : '1' } },

@@ -42,7 +42,7 @@ const feed = (...rows: number[]) => ({
   x: { dtype: 'int32' as const, shape: [rows.length], data: Int32Array.from(rows) },
 });
 
-test('weights are written once, mapped by every worker, and never taken for another checkpoint', async () => {
+test('weights are written once, mapped by every worker, and never used for another checkpoint', async () => {
   const before = loads;
   const [first] = [await compile('a'), await compile('a')];
   expect(loads - before).toBe(1);
@@ -60,7 +60,7 @@ test('weights are written once, mapped by every worker, and never taken for anot
   }
 });
 
-test('a run that fails names the operation, and the worker goes on', async () => {
+test('a failed run names the operation, and the worker continues', async () => {
   const runtime = await Runtime.open((await compile('a')).file);
   await expect(runtime.run(feed(7))).rejects.toThrow(ModelError);
   await expect(runtime.run(feed(7))).rejects.toThrow(/operation lookup\/Gather \(Gather\) failed: .*out of/);
@@ -91,7 +91,7 @@ test('a compiled model that was damaged is written again or refused', async () =
   await expect(Runtime.open(file)).rejects.toThrow(ModelError);
 });
 
-test('a process that leaves a runtime open ends by itself', async () => {
+test('a process with an open runtime can end', async () => {
   const { file } = await compile('a');
   const module = pathToFileURL(workerFile(import.meta.url, './runtime.ts')).href;
   const feeds = "{ x: { dtype: 'int32', shape: [1], data: Int32Array.of(1) } }";
@@ -104,14 +104,16 @@ test('a process that leaves a runtime open ends by itself', async () => {
   expect(stdout.trim()).toBe('3,40');
 });
 
-test('a device that this runtime was built without is refused, and the others are named', async () => {
+test('a device that this runtime lacks is refused, and the available ones are named', async () => {
   const { file } = await compile('device');
   const device = process.platform === 'win32' ? 'coreml' : 'dml';
   await expect(Runtime.open(file, { device })).rejects.toThrow(UsageError);
-  await expect(Runtime.open(file, { device })).rejects.toThrow(new RegExp(`cannot compute on ${device}; it knows cpu`));
+  await expect(Runtime.open(file, { device })).rejects.toThrow(
+    new RegExp(`cannot compute on ${device}; available: cpu`),
+  );
 });
 
-test('of several models each is loaded when it is first run; what was lent comes back, after a failure too', async () => {
+test('each of several models is loaded at its first run; lent buffers come back, even after a failure', async () => {
   const { file } = await compile('several');
   const runtime = await Runtime.open({ good: file, gone: `${file}.none` });
   const feeds: Values = feed(2);

@@ -3,11 +3,11 @@ import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError, W
 import type { Device, LoadRequest, RunRequest, Values, WorkerStart } from './runtime-messages.ts';
 
 export interface RuntimeOptions {
-  /** Worker threads, each with a session of its own; they share the mapped file of weights. Default 1. */
+  /** The number of worker threads, each with its own session; they share the mapped file of weights. Default 1. */
   workers?: number;
   /** Threads inside each operation of a worker. Default 1. */
   threads?: number;
-  /** Whether each worker keeps a second copy of the matrices, arranged for speed (some 5 %). Default true. */
+  /** Whether each worker keeps a second copy of the matrices, arranged for speed (about 5 % faster). Default true. */
   prepack?: boolean;
   /** Whether a session keeps the memory of its intermediate results for the next run. Default true. */
   arena?: boolean;
@@ -15,15 +15,18 @@ export interface RuntimeOptions {
   device?: Device;
 }
 
-/** The name of the one model that {@link Runtime.open} is given as a plain file. */
+/** The name of the model if {@link Runtime.open} receives a plain file. */
 const ONLY = 'model';
 
-/** Runs in flight at a worker: one that it computes, one that waits there, so that it need not wait for this thread. */
+/**
+ * The number of runs at a worker: one that it computes, and one that waits there, so that the worker need not wait for
+ * this thread.
+ */
 const DEPTH = 2;
 
 interface Job {
   request: RunRequest;
-  /** Whether the inputs are to come back. */
+  /** Whether the inputs must come back. */
   lent: boolean;
   resolve(results: Values): void;
   reject(error: unknown): void;
@@ -31,7 +34,7 @@ interface Job {
 
 type RuntimeThread = WorkerThread<RunRequest | LoadRequest, Values>;
 
-/** A compiled model, ready to run in worker threads. The event loop of the caller stays free. */
+/** A compiled model that runs in worker threads and keeps the caller's event loop free. */
 export class Runtime {
   readonly #file: string;
   readonly #threads: readonly RuntimeThread[];
@@ -44,8 +47,8 @@ export class Runtime {
   }
 
   /**
-   * Loads a model in every worker, or readies several models, each of which is loaded when it is first run.
-   * @throws ModelError where the runtime refuses it; UsageError where the runtime lacks the device
+   * Loads a model in every worker, or prepares several models, each of which is loaded at its first run.
+   * @throws ModelError if the runtime refuses a model; UsageError if the runtime lacks the device
    */
   static async open(files: string | Readonly<Record<string, string>>, options: RuntimeOptions = {}): Promise<Runtime> {
     const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
@@ -68,9 +71,9 @@ export class Runtime {
   }
 
   /**
-   * Runs the model once. The buffers of the inputs are handed over to the worker and cannot be used afterwards.
-   * @throws AbortedError at once when the signal fires; a run that has begun ends unheard
-   * @throws ModelError, naming the operation that failed
+   * Runs the model once. The buffers of the inputs are transferred to the worker and cannot be used afterwards.
+   * @throws AbortedError at once if the signal fires; the result of a run that has begun is dropped @throws ModelError
+   * if an operation fails; names it
    */
   async run(feeds: Values, signal?: AbortSignal): Promise<Values> {
     if (signal?.aborted) throw new AbortedError();
@@ -78,16 +81,16 @@ export class Runtime {
   }
 
   /**
-   * Runs one of several models on inputs that come back: the buffers are away during the run, and `feeds` holds the same
-   * memory again when it has ended, well or badly. A run cannot be stopped once it has begun.
+   * Runs one of several models on borrowed inputs: the buffers are unavailable during the run, and `feeds` holds the
+   * same memory again afterwards, even after a failure. A run that has begun cannot be stopped.
    */
   lend(model: string, feeds: Values): Promise<Values> {
     return this.#request({ model, feeds }, true);
   }
 
   /**
-   * Ends the workers after the runs at hand, which are rejected at once. (Worker.terminate() in the midst of the
-   * runtime's native code aborts the whole process.)
+   * Ends the workers after their current runs, which are rejected at once. (Worker.terminate() during native code of
+   * the runtime aborts the whole process.)
    */
   close(): Promise<void> {
     return this.#end(new ModelError('the model was closed', { fix: 'Open it again.', file: this.#file }));
@@ -112,7 +115,7 @@ export class Runtime {
     }
   }
 
-  /** Hands waiting runs to the workers, the least busy first. */
+  /** Passes waiting runs to the workers, the least busy first. */
   #dispatch(): void {
     while (this.#waiting.length > 0) {
       const thread = this.#threads.reduce((least, other) => (other.open < least.open ? other : least));
@@ -133,7 +136,7 @@ export class Runtime {
     this.#dispatch();
   }
 
-  /** Rejects all runs; a worker that died takes the others along. */
+  /** Rejects all runs and ends all workers: if one worker dies, the others end too. */
   async #end(error: Error): Promise<void> {
     this.#ended ??= error;
     for (const job of this.#waiting.splice(0)) job.reject(this.#ended);
@@ -149,41 +152,41 @@ function startThread(file: string, data: WorkerStart): RuntimeThread {
   });
 }
 
-/** @throws UsageError where the runtime at hand was built without this device */
+/** Refuses a device that the installed runtime lacks. @throws UsageError */
 function checkDevice(device: Device): void {
   const built = new Set(['cpu', ...listSupportedBackends().map(({ name }) => name)]);
   if (built.has(device)) return;
-  throw new UsageError(`the runtime at hand cannot compute on ${device}; it knows ${[...built].join(', ')}`, {
-    fix: 'Use device cpu, or install a build of onnxruntime-node that has this device.',
+  throw new UsageError(`the installed runtime cannot compute on ${device}; available: ${[...built].join(', ')}`, {
+    fix: 'Use device cpu, or install a build of onnxruntime-node with this device.',
   });
 }
 
-/** The device is known to the runtime, but its drivers or its part of the runtime are not there. */
+/** Returns the error for a device that the runtime knows, if its drivers or its libraries are missing. */
 function deviceFault(device: Device, message: string): UsageError | undefined {
   const isMissing = /ExecutionProvider_|Failed to load (shared )?library|RequestAdapter/.test(message);
   if (device === 'cpu' || !isMissing) return undefined;
   return new UsageError(`cannot compute on ${device}: ${message.trim().split('\n')[0]}`, {
-    fix: `Use device cpu, or install the drivers of the device and the runtime's part for ${device}.`,
+    fix: `Use device cpu, or install the device drivers and the runtime libraries for ${device}.`,
     cause: message,
   });
 }
 
-/** What the runtime says, as a typed error that names the operation. */
+/** Converts a message of the runtime to a typed error that names the operation. */
 function runFault(file: string, message: string): LlmQeError {
   if (/bad_alloc|[Ff]ailed to allocate|out of memory/.test(message)) {
     const fix = 'Free some memory, use a smaller model, or use precision int8.';
-    return new ResourceError('the memory did not suffice to run the model', { file, fix, cause: message });
+    return new ResourceError('not enough memory to run the model', { file, fix, cause: message });
   }
   const operation = /running (\S+) node\. Name:'([^']+)' Status Message: ([\s\S]*)/.exec(message);
   const reason =
     operation === null
       ? `the runtime refused the model: ${message}`
       : `operation ${operation[2]} (${operation[1]}) failed: ${operation[3]}`;
-  const fix = 'Check that the inputs fit the model; if they do, remove the compiled model and run again.';
+  const fix = 'Check that the inputs fit the model. If they do, remove the compiled model and run again.';
   return new ModelError(reason, { file, fix, cause: message });
 }
 
 function workerFault(file: string, cause: Error | undefined): ResourceError {
   const reason = `the worker thread ended${cause === undefined ? '' : `: ${cause.message}`}`;
-  return new ResourceError(reason, { file, fix: 'Run again; with less memory to spare, use fewer threads.', cause });
+  return new ResourceError(reason, { file, fix: 'Run again. If memory is short, use fewer threads.', cause });
 }

@@ -25,7 +25,7 @@ const sum: Head = (_weights, x) => ({ loss: reduceSum(x, [0, 1, 2]), outputs: {}
 test.each([
   ['frozen', undefined],
   ['trained', () => true],
-])('a file of %s weights that became shorter is refused by its name before a worker starts', async (name, trains) => {
+])('a file of %s weights that shrank is refused by name before a worker starts', async (name, trains) => {
   const file = join(folder, `${name}.safetensors`);
   await copyFile(join(BERT, 'model.safetensors'), file);
   const config = bertConfigSchema.parse(JSON.parse(await readFile(join(BERT, 'config.json'), 'utf8')));

@@ -16,15 +16,15 @@ import { peakBytes, sizeOf } from './peak-memory.ts';
 import { Runtime } from './runtime.ts';
 import type { Device, Value, Values } from './runtime-messages.ts';
 
-/** `whole`: every activation in memory at once; `blocks`: one block's, each computed twice. */
+/** `whole`: every activation in memory at once. `blocks`: the activations of one block, each computed twice. */
 export type StepMode = 'whole' | 'blocks';
 
 export interface TrainingStepOptions extends CompileOptions {
-  /** `auto` takes `whole` where its activations fit into `memory`. */
+  /** `auto` uses `whole` if its activations fit into `memory`. */
   mode: StepMode | 'auto';
-  /** Bytes that activations may take, for `auto`. */
+  /** The memory for activations in bytes, for `auto`. */
   memory: number;
-  /** Sizes of the largest micro-batch to come, by the names of the graph's dimensions, for `auto`. */
+  /** The sizes of the largest micro-batch, by the names of the graph's dimensions, for `auto`. */
   largest: Readonly<Record<string, number>>;
   threads: number;
   device: Device;
@@ -36,9 +36,11 @@ export interface StepResult {
   gradients: Map<string, Float32Array>;
 }
 
-/** A compiled model with its loss: evaluates micro-batches, and differentiates them with respect to its parameters. */
+/**
+ * A compiled model with its loss. It evaluates micro-batches, and differentiates them with respect to its parameters.
+ */
 export class TrainingStep {
-  /** Which of the two ways was taken. */
+  /** The mode in use. */
   readonly mode: StepMode;
   readonly #graphs: Readonly<Record<string, Graph>>;
   readonly #runtime: Runtime;
@@ -52,8 +54,8 @@ export class TrainingStep {
   }
 
   /**
-   * Builds and compiles the graphs, reads the parameters' first values, and readies a worker thread.
-   * @throws ModelError where the checkpoint does not fit; ResourceError where `auto` finds no way within the memory
+   * Builds and compiles the graphs, reads the initial parameters, and starts a worker thread.
+   * @throws ModelError if the checkpoint does not fit; ResourceError if no mode fits into the memory of `auto`
    */
   static async open(
     model: BlockModel,
@@ -72,13 +74,16 @@ export class TrainingStep {
     return { step, parameters: new Parameters(parameters) };
   }
 
-  /** Loss and outputs, dropout off. */
+  /** Computes loss and outputs, without dropout. */
   async evaluate(batch: Values, parameters: Parameters): Promise<Omit<StepResult, 'gradients'>> {
     const outputs = await this.#run('evaluate', batch, parameters, 0);
     return { loss: lossOf(outputs), outputs };
   }
 
-  /** Loss, outputs, and the gradient of the loss with respect to every parameter. @param seed of dropout */
+  /**
+   * Computes loss, outputs, and the gradient of the loss with respect to every parameter. @param seed the seed of
+   * dropout
+   */
   async differentiate(batch: Values, parameters: Parameters, seed: number): Promise<StepResult> {
     const gradients = new Map<string, Float32Array>();
     if (this.mode === 'whole') {
@@ -105,7 +110,7 @@ export class TrainingStep {
     return this.#runtime.close();
   }
 
-  /** Takes the gradients out of the results; those of a parameter that stands in several graphs add up. */
+  /** Moves the gradients out of the results; those of a parameter in several graphs are added. */
   #collect(results: Values, gradients: Map<string, Float32Array>): Values {
     const outputs: Values = {};
     for (const [name, value] of Object.entries(results)) {
@@ -115,7 +120,7 @@ export class TrainingStep {
     return outputs;
   }
 
-  /** Feeds a graph what it asks for; batch and parameters are lent, and hold the same memory again afterwards. */
+  /** Feeds a graph its inputs. Batch and parameters are lent, and hold the same memory again afterwards. */
   async #run(name: string, batch: Values, parameters: Parameters, seed: number, between: Values = {}): Promise<Values> {
     const graph = this.#graphs[name]!;
     const sizes = namedSizes(graph.inputs, { ...batch, ...between });
@@ -156,7 +161,7 @@ function lossOf(outputs: Values): number {
   return Number(take(outputs, LOSS)!.data[0]);
 }
 
-/** What the named dimensions of the inputs are, by the shapes that are given. @throws ModelError where two differ */
+/** Returns the sizes of the inputs' named dimensions, from the given shapes. @throws ModelError if two differ */
 function namedSizes(inputs: readonly Tensor[], values: Values): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const { graph, name, shape } of inputs) {
@@ -172,7 +177,7 @@ function namedSizes(inputs: readonly Tensor[], values: Values): Record<string, n
   return sizes;
 }
 
-/** Bytes of 1, but for a share of 0, each drawn with 16 random bits. */
+/** Draws a mask: bytes of 1, with a fraction of 0; each draw uses 16 random bits. */
 function drawMask(shape: Shape, sizes: Readonly<Record<string, number>>, rate: number, seed: number): Value {
   const known = shape.map((dimension) => sizeOf(dimension, sizes));
   const data = new Uint8Array(known.reduce((product, size) => product * size, 1));
@@ -195,9 +200,12 @@ function choose(model: BlockModel, head: Head, options: TrainingStepOptions): { 
   const peak = Math.max(...Object.values(parts.graphs).map((graph) => peakBytes(graph, largest)));
   if (mode === 'auto' && peak > memory) {
     const [needed, allowed] = [peak, memory].map((bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`);
-    throw new ResourceError(`activations take ${needed} even one block at a time, and ${allowed} are allowed`, {
-      fix: 'Lower the tokens of a micro-batch, or allow more memory.',
-    });
+    throw new ResourceError(
+      `activations take ${needed} even with one block at a time, but only ${allowed} are allowed`,
+      {
+        fix: 'Use fewer tokens per micro-batch, or allow more memory.',
+      },
+    );
   }
   return { mode: 'blocks', parts };
 }

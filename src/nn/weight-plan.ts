@@ -14,10 +14,10 @@ import {
   type Storage,
 } from './operations/index.ts';
 
-/** What the planner needs of a checkpoint. */
+/** The part of a checkpoint that the plan needs. */
 export type TensorSource = Pick<Checkpoint, 'path' | 'tensors' | 'read'>;
 
-/** A trainable tensor of a graph, and where its first values come from. */
+/** A trainable tensor of a graph, and the source of its initial values. */
 export interface ParameterPlan {
   shape: readonly number[];
   load(): Promise<Float32Array>;
@@ -28,31 +28,31 @@ export interface LowRank {
   rank: number;
   /** alpha / rank, or alpha / √rank. */
   scale: number;
-  /** Share of the layer's inputs that A does not see while it is trained. */
+  /** The dropout rate of A's inputs during training. */
   dropout: number;
 }
 
 export interface PlanOptions {
-  /** Stands before every name in the checkpoint ("bert."). */
+  /** The prefix of every name in the checkpoint ("bert."). */
   prefix?: string;
-  /** Which of the checkpoint's tensors are trained; the others are frozen. */
+  /** Whether a tensor of the checkpoint is trained; the others are frozen. */
   trains?: (name: string) => boolean;
-  /** The low-rank addition of a module, by the module's name; none where it has none. */
+  /** The low-rank addition of a module, by its name; undefined if it has none. */
   adapter?: (module: string) => LowRank | undefined;
-  /** How matrices that are not trained are kept. Default `f32`. */
+  /** The storage of matrices that are not trained. Default `f32`. */
   storage?: Storage;
-  /** Whether dropout is on, and gradients will be asked for. */
+  /** Whether dropout is on and gradients are needed. */
   training?: boolean;
-  /** Of every random first value. */
+  /** The seed of all random initial values. */
   seed?: number;
 }
 
 type Packed = ReturnType<typeof packMatrix>;
 
 /**
- * What each weight of a graph is made of. Names and shapes are checked against the checkpoint while the graph is
- * built; the numbers are read later, one weight at a time, when the file of weights is written. What is trained becomes
- * an input of the graph instead, which each run is given.
+ * Plans the source of each weight of a graph. Names and shapes are checked against the checkpoint while the graph is
+ * built. The numbers are read later, one weight at a time, when the file of weights is written. Trained tensors become
+ * inputs of the graph instead, and each run receives their values.
  */
 export class WeightPlan {
   readonly graph: Graph;
@@ -84,7 +84,7 @@ export class WeightPlan {
     return this.#options.trains?.(name) ?? false;
   }
 
-  /** A tensor as it stands in the checkpoint. @throws ModelError where it is missing or of another shape */
+  /** Returns a tensor of the checkpoint. @throws ModelError if it is missing or misshaped */
   tensor(name: string, shape: readonly number[]): Tensor {
     this.#check(name, shape);
     const load = () => this.#read(name);
@@ -92,7 +92,7 @@ export class WeightPlan {
     return this.#weight(name, 'float32', shape, load);
   }
 
-  /** A matrix that is not trained, kept in the plan's storage. @throws ModelError where it is missing or misshaped */
+  /** Returns a frozen matrix in the plan's storage. @throws ModelError if it is missing or misshaped */
   frozen(name: string, shape: readonly [number, number]): FrozenMatrix {
     this.#check(name, shape);
     const storage = this.#options.storage ?? 'f32';
@@ -103,7 +103,7 @@ export class WeightPlan {
     });
   }
 
-  /** The parts of a matrix are written one after the other: the last one that was packed is kept for the next part. */
+  /** The parts of a matrix are written one after the other, so the last packed matrix is kept for the next part. */
   #lastPacked(name: string, pack: () => Promise<Packed>): () => Promise<Packed> {
     return () => {
       if (this.#packed?.name !== name) this.#packed = { name, parts: pack() };
@@ -112,8 +112,9 @@ export class WeightPlan {
   }
 
   /**
-   * A linear layer as Transformers keeps it, with its low-rank addition // x [..., in], weight [out, in] → [..., out]
-   * @throws ModelError where a tensor is missing or of another shape
+   * Applies a linear layer in Transformers' layout, with its low-rank addition // x [..., in], weight [out, in] → [...,
+   * out]
+   * @throws ModelError if a tensor is missing or misshaped
    */
   linear(x: Tensor, module: string, [output, input]: readonly [number, number], bias: boolean): Tensor {
     const name = `${module}.weight`;
@@ -134,7 +135,9 @@ export class WeightPlan {
     return shift === undefined ? product : add(product, shift);
   }
 
-  /** scale · (x · Aᵀ) · Bᵀ; A begins as PyTorch's linear layers do, B at 0, so that the addition begins at 0. */
+  /**
+   * scale · (x · Aᵀ) · Bᵀ; A is initialised like PyTorch's linear layers, and B with 0, so the addition starts at 0.
+   */
   #lowRank(x: Tensor, module: string, [output, input]: readonly [number, number], adapter: LowRank): Tensor {
     const { rank, scale, dropout: rate } = adapter;
     const name = `${this.#prefix}${module}`;
@@ -150,7 +153,7 @@ export class WeightPlan {
     return matmul(matmul(seen, a, { transposeB: true }), b, { transposeB: true, scale });
   }
 
-  /** Vectors one after the other // n × [size] → [n · size] */
+  /** Concatenates vectors // n × [size] → [n · size] */
   joined(name: string, parts: readonly string[], size: number): Tensor {
     for (const part of parts) this.#check(part, [size]);
     return this.#weight(name, 'float32', [parts.length * size], async () =>
@@ -159,8 +162,8 @@ export class WeightPlan {
   }
 
   /**
-   * The matrices of linear layers, transposed and side by side // n × [out, in] → [in, n · out]
-   * @throws ModelError where one is missing or of another shape
+   * Returns the matrices of linear layers, transposed and side by side // n × [out, in] → [in, n · out]
+   * @throws ModelError if one is missing or misshaped
    */
   matrix(name: string, parts: readonly string[], input: number, output: number): Tensor {
     for (const part of parts) this.#check(part, [output, input]);
@@ -168,7 +171,7 @@ export class WeightPlan {
     return this.#weight(`${name}.transposed`, 'float32', shape, () => this.#transposed(parts, input, output));
   }
 
-  /** {@link matrix} as signed bytes with a scale for each column. */
+  /** Does the same as {@link matrix}, in signed bytes with a scale per column. */
   quantizedMatrix(name: string, parts: readonly string[], input: number, output: number): QuantizedMatrix {
     for (const part of parts) this.#check(part, [output, input]);
     const columns = parts.length * output;
@@ -206,7 +209,7 @@ export class WeightPlan {
       found === undefined
         ? `the checkpoint lacks tensor ${this.#prefix}${name}`
         : `tensor ${this.#prefix}${name} has shape ${describeShape(found)}, but the configuration says ${describeShape(shape)}`;
-    const fix = 'Check that config.json and the weights belong to one model, and fetch the model again.';
+    const fix = 'Check that config.json and the weights belong to the same model, or download the model again.';
     throw new ModelError(reason, { file: this.#source.path, fix });
   }
 }

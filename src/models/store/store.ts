@@ -51,10 +51,7 @@ import type { FileRecord, ModelFormat, ModelKind, ResolvedModel } from './store-
 export interface ModelStoreOptions {
   /** The folder of everything that is stored. Default: {@link cacheHome} of the environment. */
   home?: string | undefined;
-  /**
-   * true: never connect. false: connect whatever the environment says. Default: the environment decides, see
-   * `whatForbids`.
-   */
+  /** true: never connect. false: connect. Default: the environment decides, see `whatForbids`. */
   offline?: boolean | undefined;
   /** Default: the environment of the process. */
   environment?: NodeJS.ProcessEnv | undefined;
@@ -65,10 +62,7 @@ export interface ResolveOptions {
   signal?: AbortSignal | undefined;
   /** The purpose of the model; a known model of the other kind is refused. */
   kind?: ModelKind | undefined;
-  /**
-   * The usable formats; a model in another format is refused before it is downloaded. Default: all, except GGUF for
-   * encoders.
-   */
+  /** The usable formats; others are refused before the download. Default: all, except GGUF for encoders. */
   formats?: readonly ModelFormat[] | undefined;
 }
 

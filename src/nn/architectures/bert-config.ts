@@ -3,7 +3,7 @@ import { numbers } from '../../models/index.ts';
 import { ModelError } from '../../system/index.ts';
 import type { TensorSource } from '../weight-plan.ts';
 
-/** What is used of the `config.json` of a BERT (Devlin et al. 2019; names as in Transformers' BertConfig). */
+/** The settings used from the `config.json` of a BERT (Devlin et al. 2019; names as in Transformers' BertConfig). */
 export const bertConfigSchema = z.object({
   model_type: z.literal('bert').default('bert'),
   vocab_size: numbers.vocabulary,
@@ -19,16 +19,16 @@ export const bertConfigSchema = z.object({
 });
 export type BertConfig = z.output<typeof bertConfigSchema>;
 
-/** What stands before the names in a checkpoint: `bert.` where it was saved with a head, else nothing. */
+/** Returns the prefix of the names in a checkpoint: `bert.` if it was saved with a head, else none. */
 export function bertPrefix(source: TensorSource): string {
   return source.tensors().some(({ name }) => name.startsWith('bert.embeddings.')) ? 'bert.' : '';
 }
 
-/** Numbers of one head. @throws ModelError where the heads do not share the hidden size evenly */
+/** Returns the size of one head. @throws ModelError if the hidden size is not a multiple of the heads */
 export function bertHeadSize(source: TensorSource, { hidden_size, num_attention_heads }: BertConfig): number {
   if (hidden_size % num_attention_heads === 0) return hidden_size / num_attention_heads;
-  throw new ModelError(`hidden_size ${hidden_size} is no multiple of ${num_attention_heads} heads`, {
+  throw new ModelError(`hidden_size ${hidden_size} is not a multiple of ${num_attention_heads} heads`, {
     file: source.path,
-    fix: 'Check config.json, or fetch the model again.',
+    fix: 'Check config.json, or download the model again.',
   });
 }

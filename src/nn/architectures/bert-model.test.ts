@@ -53,7 +53,7 @@ afterAll(async () => {
 
 const int32 = (shape: number[], data: number[]) => ({ dtype: 'int32' as const, shape, data: Int32Array.from(data) });
 
-/** Texts padded on the right. */
+/** Makes a batch of texts, padded on the right. */
 function textBatch(texts: readonly number[][]): Values {
   const longest = Math.max(...texts.map(({ length }) => length));
   const padded = texts.flatMap((text) => [...text, ...Array(longest - text.length).fill(0)]);
@@ -61,7 +61,7 @@ function textBatch(texts: readonly number[][]): Values {
   return { ids: int32([texts.length, longest], padded), lengths: int32([texts.length], lengths) };
 }
 
-/** Queries and passages in one batch: which rows are queries, which passages, and where each query's passage stands. */
+/** Makes one batch of queries and passages: the rows of both, and the place of each query's passage. */
 function contrastiveBatch({ queries, passages }: Expected['contrastive']): Values {
   const rows = queries.map((_, index) => index);
   return {
@@ -75,7 +75,7 @@ function contrastiveBatch({ queries, passages }: Expected['contrastive']): Value
   };
 }
 
-/** InfoNCE (van den Oord et al. 2018), the mean over the queries. */
+/** InfoNCE (van den Oord et al. 2018), averaged over the queries. */
 const contrastive: Head = (weights, x) => {
   const { graph } = weights;
   const vectors = bertVectors(weights, x, { pooling: 'mean', normalize: true });
@@ -99,7 +99,7 @@ const close = (found: ArrayLike<number>, wanted: readonly number[], tolerance: n
   });
 };
 
-test("the last hidden states are Transformers'", async () => {
+test('the last hidden states equal those of Transformers', async () => {
   const head: Head = (_weights, x) => ({ loss: reduceSum(x, [0, 1, 2]), outputs: { hidden: x } });
   const { step, parameters } = await openStep(head, 'whole');
   const texts = expected.ids.map((row, text) => row.filter((_, at) => expected.attentionMask[text]![at]));
@@ -114,7 +114,7 @@ test("the last hidden states are Transformers'", async () => {
 });
 
 describe.each<StepMode>(['whole', 'blocks'])('%s', (mode) => {
-  test("a contrastive loss has the vectors and the gradients of PyTorch's", async () => {
+  test('vectors and gradients of a contrastive loss equal those of PyTorch', async () => {
     const { step, parameters } = await openStep(contrastive, mode, { trains: () => true });
     const batch = contrastiveBatch(expected.contrastive);
     const { loss, outputs, gradients } = await step.differentiate(batch, parameters, 0);
@@ -127,7 +127,7 @@ describe.each<StepMode>(['whole', 'blocks'])('%s', (mode) => {
     for (const name of names) close(gradients.get(name)!, [...(await goldens.read(name))], 1e-4);
   });
 
-  test('gradients of a low-rank adapter are those of finite differences', async () => {
+  test('gradients of a low-rank adapter equal finite differences', async () => {
     const adapter = (module: string) =>
       /\.(query|value|output\.dense)$/.test(module) ? { rank: 2, scale: 2, dropout: 0 } : undefined;
     const { step, parameters } = await openStep(contrastive, mode, { adapter, seed: 3 });
@@ -151,7 +151,7 @@ describe.each<StepMode>(['whole', 'blocks'])('%s', (mode) => {
   });
 });
 
-/** Change of the loss along a direction of one parameter, by central differences. */
+/** Returns the slope of the loss along a direction of one parameter, by central differences. */
 async function difference(
   step: TrainingStep,
   parameters: Parameters,
@@ -173,7 +173,7 @@ async function difference(
   return change / (2 * size);
 }
 
-test.each<Pooling>(['mean', 'cls', 'max', 'mean_sqrt_len'])('pools by %s as the encoder does', async (pooling) => {
+test.each<Pooling>(['mean', 'cls', 'max', 'mean_sqrt_len'])('pools by %s like the encoder', async (pooling) => {
   const options = { pooling, normalize: false };
   const encoder = buildBertEncoder(checkpoint, config, { ...options, precision: 'f32' });
   const head: Head = (weights, x) => {
@@ -189,13 +189,13 @@ test.each<Pooling>(['mean', 'cls', 'max', 'mean_sqrt_len'])('pools by %s as the 
   const { vectors } = await runtime.run(batch());
   await runtime.close();
   close(outputs.vectors!.data as Float32Array, [...(vectors!.data as Float32Array)], 1e-5);
-  // A shift of the last normalisation reaches the sum of all vectors once a text, or √length times.
+  // A shift of the last normalisation reaches the sum of all vectors once per text, or √length times.
   const share = (length: number) => (pooling === 'mean_sqrt_len' ? Math.sqrt(length) : 1);
   const reach = expected.contrastive.passages.reduce((sum, { length }) => sum + share(length), 0);
   close(gradients.get('encoder.layer.1.output.LayerNorm.bias')!, Array(config.hidden_size).fill(reach), 1e-5);
 });
 
-test('a checkpoint that lacks a tensor, or has it in another shape, is refused by its name', () => {
+test('a missing or misshaped tensor is refused by name', () => {
   const planned = (tensors: Checkpoint['tensors']) => () => {
     const model = bertModel({ path: 'there', tensors, read: (name) => checkpoint.read(name) }, config);
     const weights = model.plan(new Graph(), true);

@@ -7,13 +7,13 @@ import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
 import { type PoolingOptions, pool } from './pooling.ts';
 
 /**
- * A BERT that can be trained, as a chain of blocks: embeddings, then the layers. Inputs, both int32: `ids`
- * // [batch, sequence] and `lengths` // [batch]. Names of modules are those of Transformers, so that its tensors can be
- * trained or adapted by name. For encoding alone `bert.ts` is faster.
+ * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs, both int32: `ids` // [batch,
+ * sequence] and `lengths` // [batch]. Modules have their Transformers names, by which tensors can be trained or
+ * adapted. For encoding only, `bert.ts` is faster.
  *
- * @param options `prefix`: where it is not given, `bert.` if the checkpoint has it
- * @throws ModelError where the heads do not share the hidden size evenly; and, when a graph is planned, where a tensor is
- *   missing or of another shape than the configuration says
+ * @param options `prefix`: default `bert.` if the checkpoint uses it
+ * @throws ModelError if the hidden size is not a multiple of the heads; when a graph is planned, if a tensor is missing
+ * or its shape contradicts the configuration
  */
 export function bertModel(source: TensorSource, config: BertConfig, options: PlanOptions = {}): BlockModel {
   const head = bertHeadSize(source, config);
@@ -34,12 +34,12 @@ export function bertModel(source: TensorSource, config: BertConfig, options: Pla
   };
 }
 
-/** The vectors of the texts, for a loss // [batch, sequence, hidden] → [batch, hidden] */
+/** Returns the vectors of the texts, for a loss // [batch, sequence, hidden] → [batch, hidden] */
 export function bertVectors(weights: WeightPlan, x: Tensor, options: PoolingOptions): Tensor {
   return pool(x, lengthsOf(weights), options);
 }
 
-/** Attention and feed-forward, each followed by residual and normalisation // [batch, sequence, hidden] */
+/** Attention and feed-forward, each followed by a residual connection and normalisation // [batch, sequence, hidden] */
 function layer(weights: WeightPlan, config: BertConfig, head: number, x: Tensor, name: string): Tensor {
   const { hidden_size: hidden, intermediate_size: inner } = config;
   const { graph } = weights;

@@ -3,7 +3,7 @@ import { add, gather, gelu, type LayerNormParameters, layerNorm, pick, range, re
 import type { WeightPlan } from '../weight-plan.ts';
 import type { BertConfig } from './bert-config.ts';
 
-// What the encoder for inference and the trainable model share; hidden states are // [batch, sequence, hidden]
+// Shared by the encoder for inference and the trainable model; hidden states are // [batch, sequence, hidden]
 
 /** Word + position + type embeddings, normalised; every token is of type 0 // ids [batch, sequence] int32 */
 export function bertEmbeddings(weights: WeightPlan, config: BertConfig, ids: Tensor): Tensor {
@@ -16,7 +16,9 @@ export function bertEmbeddings(weights: WeightPlan, config: BertConfig, ids: Ten
   return layerNorm(add(word, add(place, type)), bertNorm(weights, config, 'embeddings.LayerNorm'));
 }
 
-/** The weights of a normalisation. Checkpoints converted from TensorFlow name scale and shift gamma and beta. */
+/**
+ * Returns the weights of a normalisation. Checkpoints converted from TensorFlow call scale and shift gamma and beta.
+ */
 export function bertNorm(weights: WeightPlan, config: BertConfig, name: string): LayerNormParameters {
   const [scale, shift] = weights.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
   const size = [config.hidden_size];
@@ -27,7 +29,7 @@ export function bertNorm(weights: WeightPlan, config: BertConfig, name: string):
   };
 }
 
-/** The activation that the configuration names. */
+/** Applies the activation that the configuration names. */
 export function bertActivation({ hidden_act }: BertConfig, x: Tensor): Tensor {
   if (hidden_act === 'relu') return relu(x);
   return gelu(x, hidden_act === 'gelu' ? 'none' : 'tanh');

@@ -32,7 +32,7 @@ const SHAPES: Record<string, number[]> = {
   'encoder.layer.0.output.LayerNorm.bias': [4],
 };
 
-/** A checkpoint of these tensors, each filled with its place in the list; names go through `rename`. */
+/** Makes a checkpoint of these tensors, each filled with its index in the list. `rename` maps the names. */
 function source(rename: (name: string) => string, shapes = SHAPES): TensorSource {
   const tensors = Object.entries(shapes).map(([name, shape]) => ({ name: rename(name), dtype: 'F32', shape }));
   return {
@@ -69,12 +69,12 @@ test.each<[string, (name: string) => string]>([
   expect(loaded.sort((a, b) => a - b)).toEqual(all);
 });
 
-test.each(Object.keys(SHAPES))('a checkpoint without %s is refused by its name', (missing) => {
+test.each(Object.keys(SHAPES))('a checkpoint without %s is refused by the name', (missing) => {
   const shapes = Object.fromEntries(Object.entries(SHAPES).filter(([name]) => name !== missing));
   expect(() => build(source((name) => name, shapes))).toThrow(`lacks tensor ${missing}`);
 });
 
-test.each(Object.keys(SHAPES))('%s of another shape is refused by its name', (name) => {
+test.each(Object.keys(SHAPES))('%s with another shape is refused by the name', (name) => {
   const shapes = { ...SHAPES, [name]: [3, 5] };
   expect(() => build(source((one) => one, shapes))).toThrow(`tensor ${name} has shape [3, 5]`);
 });

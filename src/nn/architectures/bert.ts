@@ -14,7 +14,7 @@ import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
 import { type PoolingOptions, pool } from './pooling.ts';
 
 export interface BertEncoderOptions extends PoolingOptions {
-  /** `int8`: the products with weights are of bytes, quantised as they come (dynamically); all else is in f32. */
+  /** `int8`: products with weights use bytes, with dynamic quantisation; everything else is in f32. */
   precision: 'f32' | 'int8';
 }
 
@@ -25,8 +25,8 @@ export interface BertEncoder {
 }
 
 /**
- * Builds a BERT with its pooling as one graph out of a checkpoint's own tensors.
- * @throws ModelError where a tensor is missing or of another shape than the configuration says
+ * Builds a BERT with its pooling as one graph from the tensors of a checkpoint.
+ * @throws ModelError if a tensor is missing or its shape contradicts the configuration
  */
 export function buildBertEncoder(source: TensorSource, config: BertConfig, options: BertEncoderOptions): BertEncoder {
   bertHeadSize(source, config);
@@ -55,7 +55,7 @@ class BertLayers {
     this.#precision = precision;
   }
 
-  /** Attention and feed-forward, each followed by residual and normalisation. */
+  /** Attention and feed-forward, each followed by a residual connection and normalisation. */
   layer(x: Tensor, lengths: Tensor, name: string): Tensor {
     const { hidden_size, intermediate_size } = this.#config;
     const { graph } = x;

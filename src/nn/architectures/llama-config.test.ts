@@ -16,13 +16,13 @@ test.each([
   [{ rope_scaling: { type: 'linear', factor: 2 } }, 'rope_scaling.rope_type', /Expected 'default' \| 'llama3'/],
   [{ rope_parameters: LLAMA3 }, 'rope_parameters.original_max_position_embeddings', /expected number/],
   [{ num_key_value_heads: 3 }, '', /num_attention_heads is not a multiple of num_key_value_heads/],
-])('%j is no network that the engine computes', (own, path, message) => {
+])('refuses %j, which the engine does not implement', (own, path, message) => {
   const [issue] = llamaConfigSchema.safeParse({ ...LEAST, ...own }).error!.issues;
   expect(issue!.path.join('.')).toBe(path);
   expect(issue!.message).toMatch(message);
 });
 
-test("what depends on the family: Qwen3's heads of 128, Qwen2's biases, the window of Mistral alone", () => {
+test("family differences: Qwen3's heads of 128, Qwen2's biases, the window of Mistral only", () => {
   const read = (own: Record<string, unknown>) => llamaConfigSchema.parse({ ...LEAST, ...own });
   expect(read({})).toMatchObject({ headSize: 4, keyHeads: 4, attentionBias: false, normalizesHeads: false });
   expect(read({ model_type: 'qwen3' })).toMatchObject({ headSize: 128, normalizesHeads: true });
@@ -32,7 +32,7 @@ test("what depends on the family: Qwen3's heads of 128, Qwen2's biases, the wind
   expect(read({ model_type: 'qwen2', sliding_window: 32 }).maxLength).toBe(128);
 });
 
-test("the base of the rotary frequencies stands beside them or in Llama 3.1's scaling", () => {
+test("reads the base of the rotary frequencies, alone or in Llama 3.1's scaling", () => {
   const scaling = { ...LLAMA3, original_max_position_embeddings: 64 };
   const inverse = (own: Record<string, unknown>) => llamaConfigSchema.parse({ ...LEAST, ...own }).rotary.inverse;
   const stretched = inverse({ rope_theta: 500, rope_scaling: scaling });

@@ -15,8 +15,8 @@ const scaling = z
   .nullish();
 
 /**
- * The `config.json` of a model of the Llama family that the engine computes: gated by SiLU, no bias in the MLP, full
- * attention, plain or Llama 3.1's rotary embeddings.
+ * The `config.json` of a model of the Llama family that the engine implements: gated by SiLU, no bias in the MLP, full
+ * attention, plain rotary embeddings or those of Llama 3.1.
  */
 export const llamaConfigSchema = languageConfigSchema
   .extend({
@@ -42,12 +42,12 @@ export const llamaConfigSchema = languageConfigSchema
       heads: settings.heads,
       keyHeads: settings.keyHeads,
       headSize: headDimension,
-      /** Longest text: beyond a sliding window attention would have to forget. */
+      /** The maximum length of a text: sliding-window attention is not implemented. */
       maxLength: Math.min(contextLength, window),
       epsilon: settings.epsilon,
-      /** Query, key and value projections have a bias in Qwen2 whatever the file says. */
+      /** In Qwen2, query, key and value projections always have a bias, whatever the file says. */
       attentionBias: modelType === 'qwen2' || config.attention_bias,
-      /** Llama's `attention_bias` means the output projection too. */
+      /** Llama's `attention_bias` includes the output projection. */
       outputBias: modelType !== 'qwen2' && config.attention_bias,
       /** Qwen3 normalises each head's query and key. */
       normalizesHeads: modelType === 'qwen3',
@@ -56,7 +56,7 @@ export const llamaConfigSchema = languageConfigSchema
     };
   });
 
-/** A model of the Llama family, its settings checked and named as the engine uses them. */
+/** The checked settings of a model of the Llama family, with the engine's names. */
 export type LlamaConfig = z.output<typeof llamaConfigSchema>;
 
 function frequencies({ ropeTheta, ropeScaling, headDimension }: LanguageConfig): RotaryFrequencies {

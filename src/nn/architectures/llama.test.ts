@@ -46,7 +46,7 @@ async function load(name: string) {
 
 const int32 = (shape: number[], data: number[]) => ({ dtype: 'int32' as const, shape, data: Int32Array.from(data) });
 
-/** The padded texts as a batch, and every token of the completions scored, in chunks of three. */
+/** Makes a batch of padded texts, with every completion token scored, in chunks of three. */
 function batchOf({ ids, attentionMask, promptLengths }: Expected): Values {
   const [batch, sequence] = [ids.length, ids[0]!.length];
   const shape = [batch, sequence];
@@ -106,7 +106,7 @@ const close = (found: ArrayLike<number>, expected: readonly number[], tolerance:
 
 const FAMILY = ['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'];
 
-describe.each(FAMILY)("%s computes what Transformers' does", (name) => {
+describe.each(FAMILY)('%s computes the same as Transformers', (name) => {
   test('logits', async () => {
     const { checkpoint, config, expected } = await load(name);
     const model = llamaModel(checkpoint, config);
@@ -162,7 +162,7 @@ describe.each<StepMode>(['whole', 'blocks'])('gradients, %s', (mode) => {
     for (const name of names) close(result.gradients.get(name)!, [...(await goldens.read(name))], 1e-4);
   }
 
-  test('of a LoRA adapter are those of PEFT', async () => {
+  test('of a LoRA adapter equal those of PEFT', async () => {
     const adapter = (module: string) => (/\.[qv]_proj$/.test(module) ? { rank: 4, scale: 2, dropout: 0 } : undefined);
     const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter });
     const values = await openCheckpoint(join(folder, 'lora.safetensors'));
@@ -171,13 +171,13 @@ describe.each<StepMode>(['whole', 'blocks'])('gradients, %s', (mode) => {
     await check(step, parameters, expected, expected.lora.loss, join(folder, 'lora-gradients.safetensors'));
   });
 
-  test('of every weight are those of PyTorch', async () => {
+  test('of every weight equal those of PyTorch', async () => {
     const { folder, step, parameters, expected } = await stepOf('qwen3', mode, { trains: () => true });
     await check(step, parameters, expected, expected.full.loss, join(folder, 'gradients.safetensors'));
   });
 });
 
-test('dropout depends on the seed alone, and is the same however the step is cut', async () => {
+test('dropout depends only on the seed, not on how the step is split', async () => {
   const adapter = (module: string) => (module.endsWith('q_proj') ? { rank: 4, scale: 2, dropout: 0.5 } : undefined);
   const results = [];
   for (const [mode, seed] of [
@@ -203,31 +203,34 @@ test.each([
   ['f16', 0.01],
   ['int8', 0.2],
   ['int4', 1],
-] as const)('frozen weights in %s: near the full ones, and the same in both ways', async (storage, tolerance) => {
-  const adapter = (module: string) => (module.endsWith('q_proj') ? { rank: 4, scale: 2, dropout: 0 } : undefined);
-  const results = [];
-  for (const mode of ['whole', 'blocks'] as const) {
-    const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter, storage });
-    const values = await openCheckpoint(join(folder, 'lora.safetensors'));
+] as const)(
+  'frozen weights in %s: close to the full ones, and equal in both step modes',
+  async (storage, tolerance) => {
+    const adapter = (module: string) => (module.endsWith('q_proj') ? { rank: 4, scale: 2, dropout: 0 } : undefined);
+    const results = [];
+    for (const mode of ['whole', 'blocks'] as const) {
+      const { folder, step, parameters, expected } = await stepOf('llama', mode, { adapter, storage });
+      const values = await openCheckpoint(join(folder, 'lora.safetensors'));
+      open.push(values);
+      for (const name of parameters.names()) parameters.set(name, await values.read(name));
+      const batch = batchOf(expected);
+      const count = expected.completionLogProbabilities.flat().length;
+      (batch.weights!.data as Float32Array).fill(-1 / count, 0, count);
+      results.push(await step.differentiate(batch, parameters, 0));
+      await step.close();
+    }
+    const [whole, blocks] = results as [StepResult, StepResult];
+    expect(whole.loss).toBeCloseTo(blocks.loss, 5);
+    for (const [name, gradient] of whole.gradients) close(blocks.gradients.get(name)!, [...gradient], 1e-5);
+    const full = await stepOf('llama', 'whole', { adapter });
+    const values = await openCheckpoint(join(full.folder, 'lora.safetensors'));
     open.push(values);
-    for (const name of parameters.names()) parameters.set(name, await values.read(name));
-    const batch = batchOf(expected);
-    const count = expected.completionLogProbabilities.flat().length;
-    (batch.weights!.data as Float32Array).fill(-1 / count, 0, count);
-    results.push(await step.differentiate(batch, parameters, 0));
-    await step.close();
-  }
-  const [whole, blocks] = results as [StepResult, StepResult];
-  expect(whole.loss).toBeCloseTo(blocks.loss, 5);
-  for (const [name, gradient] of whole.gradients) close(blocks.gradients.get(name)!, [...gradient], 1e-5);
-  const full = await stepOf('llama', 'whole', { adapter });
-  const values = await openCheckpoint(join(full.folder, 'lora.safetensors'));
-  open.push(values);
-  for (const name of full.parameters.names()) full.parameters.set(name, await values.read(name));
-  const { outputs } = await full.step.evaluate(batchOf(full.expected), full.parameters);
-  await full.step.close();
-  const [found, wanted] = [whole.outputs.logs!.data, outputs.logs!.data] as [Float32Array, Float32Array];
-  const worst = Math.max(...wanted.map((number, index) => Math.abs(number - found[index]!)));
-  expect(worst).toBeGreaterThan(0);
-  expect(worst).toBeLessThan(tolerance);
-});
+    for (const name of full.parameters.names()) full.parameters.set(name, await values.read(name));
+    const { outputs } = await full.step.evaluate(batchOf(full.expected), full.parameters);
+    await full.step.close();
+    const [found, wanted] = [whole.outputs.logs!.data, outputs.logs!.data] as [Float32Array, Float32Array];
+    const worst = Math.max(...wanted.map((number, index) => Math.abs(number - found[index]!)));
+    expect(worst).toBeGreaterThan(0);
+    expect(worst).toBeLessThan(tolerance);
+  },
+);

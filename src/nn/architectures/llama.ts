@@ -22,9 +22,9 @@ import type { LlamaConfig } from './llama-config.ts';
 const EMBEDDINGS = 'model.embed_tokens';
 
 /**
- * A causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32 // [batch, sequence]:
- * `tokens`; `positions` of each token in its text; `text` it belongs to; `branch` of the text (see {@link branchMask}).
- * Names of modules are those of Transformers.
+ * Makes a causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32 // [batch,
+ * sequence]: `tokens`; `positions`, the position of each token in its text; `text`, the text it belongs to; `branch`,
+ * the branch of the text (see {@link branchMask}). Modules have their Transformers names.
  */
 export function llamaModel(source: TensorSource, config: LlamaConfig, options: PlanOptions = {}): BlockModel {
   const layers = Array.from({ length: config.layers }, (_, index): Block => {
@@ -40,15 +40,16 @@ export function llamaModel(source: TensorSource, config: LlamaConfig, options: P
   };
 }
 
-/** Logits of every token // [batch, sequence, hidden] → [batch, sequence, vocabulary] */
+/** Returns the logits of every token // [batch, sequence, hidden] → [batch, sequence, vocabulary] */
 export function llamaLogits(weights: WeightPlan, config: LlamaConfig, x: Tensor): Tensor {
   return weights.linear(finalNorm(weights, config, x), outputModule(config), tableShape(config), false);
 }
 
 /**
- * Log-probabilities of the tokens that matter, and logits of those alone. Inputs, both int32 // [chunks, rows]: `scored`,
- * places in the flattened batch whose next token is scored; `targets`, these next tokens. Rows of a chunk are computed
- * at once, chunks one after the other, unless the table of the vocabulary is itself trained.
+ * Returns the log-probabilities of the scored tokens, and computes logits only for them. Inputs, both int32 // [chunks,
+ * rows]: `scored`, places in the flattened batch at which the next token is scored; `targets`, these next tokens. The
+ * rows of a chunk are computed together and the chunks one after the other, unless the vocabulary table itself is
+ * trained.
  * @param x // [batch, sequence, hidden]
  * @returns // [chunks, rows]
  */
@@ -65,7 +66,10 @@ export function llamaLogProbabilities(weights: WeightPlan, config: LlamaConfig, 
   return graph.scope('output', () => tokenLogProbabilities(hidden, table, targets, weights.training));
 }
 
-/** Attention and feed-forward, each after a normalisation and around a residual // [batch, sequence, hidden] */
+/**
+ * Attention and feed-forward, each with normalisation before and a residual connection around // [batch, sequence,
+ * hidden]
+ */
 function layer(weights: WeightPlan, config: LlamaConfig, x: Tensor, name: string): Tensor {
   const { graph } = weights;
   const { hidden, intermediate } = config;

@@ -14,7 +14,7 @@ import {
   where,
 } from '../operations/index.ts';
 
-/** How token vectors become one text vector: their mean, the first, the largest of each column, sum / √count. */
+/** How token vectors become one text vector: their mean, the first one, the maximum of each column, or sum / √count. */
 export type Pooling = 'mean' | 'cls' | 'max' | 'mean_sqrt_len';
 
 export interface PoolingOptions {
@@ -24,8 +24,8 @@ export interface PoolingOptions {
 }
 
 /**
- * Token vectors to text vectors, padding left out; can be differentiated.
- * // hidden [batch, sequence, hidden], lengths [batch] int32 → [batch, hidden]
+ * Pools token vectors into text vectors, without padding. Differentiable. // hidden [batch, sequence, hidden], lengths
+ * [batch] int32 → [batch, hidden]
  */
 export function pool(hidden: Tensor, lengths: Tensor, { pooling, normalize }: PoolingOptions): Tensor {
   return hidden.graph.scope('pooling', () => {

@@ -17,7 +17,10 @@ export const sigmoid = (x: Tensor): Tensor =>
 /** ln(1 + eˣ) without overflow; -softplus(-x) is the logarithm of {@link sigmoid}. */
 export const softplus = (x: Tensor): Tensor => unary('Softplus', x, (upstream) => multiply(upstream, sigmoid(x)));
 
-/** x · sigmoid(x) =: y, also called swish (Hendrycks and Gimpel 2016). With s = sigmoid(x) its slope is y + s · (1 - y). */
+/**
+ * x · sigmoid(x) =: y, also called swish (Hendrycks and Gimpel 2016). With s = sigmoid(x), its derivative is y + s · (1
+ * - y).
+ */
 export const silu = (x: Tensor): Tensor =>
   unary(
     'QuickGelu',
@@ -28,8 +31,8 @@ export const silu = (x: Tensor): Tensor =>
   );
 
 /**
- * x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016). `tanh` is the approximation by tanh that
- * original BERT checkpoints name `gelu_new`.
+ * x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016). `tanh` is the tanh approximation that
+ * original BERT checkpoints call `gelu_new`.
  */
 export function gelu(x: Tensor, approximate: 'none' | 'tanh' = 'none'): Tensor {
   const slope = approximate === 'none' ? geluSlope : tanhGeluSlope;
@@ -37,8 +40,8 @@ export function gelu(x: Tensor, approximate: 'none' | 'tanh' = 'none'): Tensor {
 }
 
 /**
- * Φ(x) + x · φ(x), in few passes over memory: with u = x / √2 they are (erf u + 1)/2, which a hard sigmoid does in one
- * pass since it never meets its bounds, and u · exp(ln(1/√π) - u²).
+ * Φ(x) + x · φ(x), in few passes over memory. With u = x / √2, the terms are (erf u + 1)/2 and u · exp(ln(1/√π) - u²).
+ * A hard sigmoid computes the first in one pass, because it never reaches its bounds.
  */
 function geluSlope(x: Tensor): Tensor {
   const u = multiply(x, scalar(x, Math.SQRT1_2));

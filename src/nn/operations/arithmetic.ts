@@ -10,7 +10,7 @@ import {
 } from '../graph.ts';
 import { broadcast, requireAxes, reshapeTarget, sizeAt, sizesOf } from './shapes.ts';
 
-// The operations of this file are each other's gradients: a sum's is a copy, and a copy's is a sum.
+// The operations of this file are each other's gradients: the gradient of a sum is a copy, and that of a copy is a sum.
 
 /** a + b, broadcast. */
 export function add(a: Tensor, b: Tensor): Tensor {
@@ -42,20 +42,19 @@ export function divide(a: Tensor, b: Tensor): Tensor {
 /** -x */
 export const negate = (x: Tensor): Tensor => unary('Neg', x, (upstream) => negate(upstream));
 
-/** The same numbers as another element type; no gradient. */
+/** Converts to another element type; no gradient. */
 export function cast(x: Tensor, dtype: 'float32' | 'int32' | 'int64'): Tensor {
   const outputs = [{ dtype, shape: x.shape }];
   return x.graph.node({ operator: 'Cast', inputs: [x], outputs, attributes: { to: DTYPES[dtype] } })[0]!;
 }
 
-/** A number as a tensor without axes, in the graph of x. */
+/** Returns a number as a tensor without axes, in the graph of x. */
 export function scalar(x: Tensor, value: number): Tensor {
   return x.graph.constant(Float32Array.of(value), []);
 }
 
 /**
- * The same numbers under another shape. One size that is new may be named, and is inferred; other named sizes are
- * those of the graph's inputs.
+ * Reshapes x. At most one new size may be a name, and is inferred; other named sizes are those of the graph's inputs.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const gradient: GradientRule = (upstream) => [() => reshape(upstream, x.shape)];
@@ -63,12 +62,12 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return x.graph.node({ operator: 'Reshape', inputs: [x, reshapeTarget(x, shape)], outputs, gradient })[0]!;
 }
 
-/** The same numbers repeated along axes of size 1, or along new ones in front. */
+/** Repeats the numbers along axes of size 1, or along new leading axes. */
 export function expand(x: Tensor, shape: Shape): Tensor {
   const added = shape.length - x.shape.length;
   const stretched = shape.flatMap((size, axis) => (axis < added || x.shape[axis - added] !== size ? [axis] : []));
   if (stretched.some((axis) => axis >= added && x.shape[axis - added] !== 1)) {
-    throw x.graph.fault('Expand', `${describeTensor(x)} does not stretch to ${describeShape(shape)}`);
+    throw x.graph.fault('Expand', `${describeTensor(x)} cannot be broadcast to ${describeShape(shape)}`);
   }
   const gradient: GradientRule = (upstream) => [() => reshape(reduceSum(upstream, stretched, true), x.shape)];
   const outputs = [{ dtype: x.dtype, shape }];
@@ -83,7 +82,7 @@ export function reduceSum(x: Tensor, axes: Axes, keep = false): Tensor {
   return reduce('ReduceSum', x, axes, keep, (upstream) => expand(upstream, x.shape));
 }
 
-/** The gradient of a broadcast input: what reached the copies of one number adds up, and has the input's shape again. */
+/** Returns the gradient of a broadcast input: the sum over the copies of each number, in the input's shape. */
 export function unbroadcast(gradient: Tensor, { shape }: Tensor): Tensor {
   const rank = gradient.shape.length;
   const stretched = gradient.shape.flatMap((size, axis) => (sizeAt(shape, axis, rank) === size ? [] : [axis]));
@@ -95,8 +94,8 @@ export function unbroadcast(gradient: Tensor, { shape }: Tensor): Tensor {
 }
 
 /**
- * An operation on each number by itself.
- * @param gradient from the gradient of the result, and the result, to the gradient of x
+ * Adds an elementwise operation.
+ * @param gradient maps the gradient of the result, and the result, to the gradient of x
  */
 export function unary(
   operator: string,
@@ -119,7 +118,7 @@ export function unary(
   return y;
 }
 
-/** An operation on pairs of numbers, broadcast. @throws ModelError where the element types differ */
+/** Adds an operation on pairs of numbers, broadcast. @throws ModelError if the element types differ */
 export function binary(
   operator: string,
   a: Tensor,
@@ -136,8 +135,8 @@ export function binary(
 }
 
 /**
- * An operation that takes axes away, or leaves them with size 1.
- * @param slope from upstream and result, both with axes of size 1 where they were reduced, to the gradient of x
+ * Adds an operation that removes axes, or reduces them to size 1. @param slope maps the upstream gradient and the
+ * result, both with reduced axes of size 1, to the gradient of x
  */
 export function reduce(
   operator: string,
@@ -158,7 +157,7 @@ export function reduce(
   return result;
 }
 
-/** One axis or several, as several. */
+/** Returns one axis or several as a list. */
 export function listOf(axes: Axes): readonly number[] {
   return typeof axes === 'number' ? [axes] : axes;
 }

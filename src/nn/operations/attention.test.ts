@@ -28,7 +28,7 @@ async function run(values: Value[], inputs: CheckedInput[], build: (...tensors: 
   }
 }
 
-/** The mask plus a number that is 0, because a function to be checked has something to learn. */
+/** Returns the mask, computed with an added 0: a checked function needs a differentiable input. */
 const seen = async (mask: (...t: Tensor[]) => Tensor, inputs: CheckedInput[], values: Value[]) => {
   const zero: Value = { dtype: 'float32', shape: [], data: Float32Array.of(0) };
   const { result } = await run([...values, zero], [...inputs, { dtype: 'float32', shape: [] }], (...t) =>
@@ -38,30 +38,30 @@ const seen = async (mask: (...t: Tensor[]) => Tensor, inputs: CheckedInput[], va
   return [...(result.data as Float32Array)].map((number) => (number === 0 ? 1 : 0));
 };
 
-test('the branch mask opens what a token may see', async () => {
+test('the branch mask shows a token its trunk and its own branch', async () => {
   const text = integers([1, 7], 0, 0, 0, 0, 0, 1, 1);
   const branch = integers([1, 7], 0, 0, 1, 1, 2, 0, 1);
   const inputs: CheckedInput[] = [text, branch].map(({ dtype }) => ({ dtype, shape: ['batch', 'sequence'] }));
-  // Rows are the tokens that look, columns those that are looked at.
+  // Rows are queries, columns are keys.
   const expected = [
     [1, 0, 0, 0, 0, 0, 0], // the trunk of text 0
     [1, 1, 0, 0, 0, 0, 0],
     [1, 1, 1, 0, 0, 0, 0], // its first branch
     [1, 1, 1, 1, 0, 0, 0],
-    [1, 1, 0, 0, 1, 0, 0], // its second one, which does not see the first
+    [1, 1, 0, 0, 1, 0, 0], // its second branch, which does not see the first
     [0, 0, 0, 0, 0, 1, 0], // text 1
     [0, 0, 0, 0, 0, 1, 1],
   ];
   expect(await seen((t, b) => ops.branchMask(t!, b!), inputs, [text, branch])).toEqual(expected.flat());
 });
 
-test('the padding mask opens the first tokens of each text', async () => {
+test('the padding mask shows the first tokens of each text', async () => {
   const lengths = integers([2], 3, 1);
   const inputs: CheckedInput[] = [{ dtype: 'int32', shape: ['batch'] }];
   expect(await seen((n) => ops.paddingMask(n!, 4), inputs, [lengths])).toEqual([1, 1, 1, 0, 1, 0, 0, 0]);
 });
 
-test('a beginning that two continuations share gives what each would give by itself, gradients included', async () => {
+test('two continuations with a shared beginning give the same as separate texts, gradients included', async () => {
   const [heads, keyHeads, size] = [4, 2, 4];
   const [trunk, branches] = [3, [2, 3]];
   const draw = (rows: number) =>
@@ -70,7 +70,7 @@ test('a beginning that two continuations share gives what each would give by its
   const tokens = [heads, keyHeads, keyHeads].map((count) => Array.from({ length: count }, () => draw(total)));
   const angles = { inverse: Float32Array.of(1, 0.2), scale: 1 };
 
-  /** Attention over some of the tokens, at their places in the text they belong to. */
+  /** Computes attention over some of the tokens, at their positions in their text. */
   async function over(chosen: number[], positions: number[], branch: number[]) {
     const length = chosen.length;
     const parts = tokens.map((part): Value => {
@@ -122,7 +122,7 @@ test('a beginning that two continuations share gives what each would give by its
   }
 });
 
-test('turns by different frequencies do not share their angles: one there and one back leaves what was', async () => {
+test('rotations by different frequencies do not share angles: one forward and one back restores the input', async () => {
   const [shape, places] = [
     [1, 2, 3, 4],
     [0, 2, 1],

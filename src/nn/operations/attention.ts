@@ -7,13 +7,13 @@ import { softmax } from './reduction.ts';
 import { requireFit, sameShape } from './shapes.ts';
 
 /**
- * Multi-head self-attention with its own product for query, key and value, fused: the products are written straight
- * into the layout [batch, heads, sequence, head].
+ * Multi-head self-attention, fused with the product for query, key and value: the products are written directly into
+ * the layout [batch, heads, sequence, head].
  *
  * @param x // [batch, sequence, hidden]
  * @param weight query, key and value side by side // [hidden, 3 · hidden]
  * @param bias // [3 · hidden]
- * @param lengths number of tokens of each text, the rest being padding // [batch], int32; none where all are full
+ * @param lengths the number of tokens of each text; the rest is padding // [batch], int32; undefined if all are full
  * @returns // [batch, sequence, hidden]
  */
 export function selfAttention(
@@ -33,8 +33,8 @@ export function selfAttention(
 }
 
 /**
- * Grouped-query attention (Ainslie et al. 2023; with one query head for each key head, that of Vaswani et al. 2017):
- * softmax(q · kᵀ / √head + mask) · v. Queries that share a key are rows of one product, so that no key is copied.
+ * Grouped-query attention (Ainslie et al. 2023; with one query head per key head, that of Vaswani et al. 2017):
+ * softmax(q · kᵀ / √head + mask) · v. Queries that share a key are rows of one product, so no key is copied.
  *
  * @param query // [batch, queryHeads, sequence, head]
  * @param key // [batch, keyHeads, sequence, head]
@@ -47,7 +47,13 @@ export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor):
   const groups = key.shape[1] as number;
   requireFit(sameShape(key.shape, value.shape), 'attend', key, value, 'differ in shape');
   const fitting = sameShape(key.shape, [batch, groups, sequence, size]) && heads % groups === 0;
-  requireFit(fitting, 'attend', query, key, 'differ in more than the number of heads, or it is no multiple');
+  requireFit(
+    fitting,
+    'attend',
+    query,
+    key,
+    'differ in more than the number of heads, or that number is not a multiple',
+  );
   const scale = 1 / Math.sqrt(size);
   const share = heads / groups;
   const rows = share === 1 ? sequence : `${share}·${sequence}`;
@@ -59,15 +65,15 @@ export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor):
   return share === 1 ? mixed : reshape(mixed, [batch, heads, sequence, size]);
 }
 
-/** What the score of a hidden key is lowered by: e to its power is 0 beside any other, and no row becomes not-a-number. */
+/** Added to the score of a hidden key: its softmax is 0 next to any other, and no row becomes NaN. */
 const HIDDEN = -1e9;
 
 /**
- * Causal mask over packed texts with shared beginnings: a token sees earlier tokens of its own text, as long as they
- * stand in the text's trunk (branch 0) or in its own branch. So a prompt is computed once for several completions.
+ * Makes a causal mask over packed texts with shared beginnings. A token sees the earlier tokens of its own text that
+ * are in the text's trunk (branch 0) or in its own branch. So a prompt is computed once for several completions.
  *
- * @param text which text each token belongs to // [batch, sequence], int32
- * @param branch 0 for the trunk, 1, 2, ... for what continues it // [batch, sequence], int32
+ * @param text the text of each token // [batch, sequence], int32
+ * @param branch 0 for the trunk; 1, 2, ... for its continuations // [batch, sequence], int32
  * @returns // [batch, 1, sequence, sequence]
  */
 export function branchMask(text: Tensor, branch: Tensor): Tensor {
@@ -85,7 +91,7 @@ export function branchMask(text: Tensor, branch: Tensor): Tensor {
 }
 
 /**
- * Hides padding: a token sees the first `lengths` of its text.
+ * Makes a mask that hides padding: a token sees the first `lengths` tokens of its text.
  * @param lengths // [batch], int32
  * @returns // [batch, 1, 1, sequence]
  */
@@ -95,7 +101,7 @@ export function paddingMask(lengths: Tensor, sequence: Dimension): Tensor {
   return hide(less(place, reshape(lengths, [lengths.shape[0]!, 1, 1, 1])));
 }
 
-/** 0 where a key is seen, else very low. */
+/** Returns 0 for a visible key, and a very low number for a hidden one. */
 function hide(seen: Tensor): Tensor {
   const { graph } = seen;
   const [open, hidden] = [0, HIDDEN].map((value) => graph.constant(Float32Array.of(value), [])) as [Tensor, Tensor];

@@ -3,8 +3,8 @@ import { multiply, scalar } from './arithmetic.ts';
 import { requireFit, sameShape } from './shapes.ts';
 
 /**
- * Sets a share of the numbers to 0 and scales the others up, so that the mean stays (Srivastava et al. 2014). The mask is
- * an input of the graph, drawn outside from a seed: a run that is repeated or recomputed drops the same numbers.
+ * Sets a fraction of the numbers to 0 and scales up the others, which keeps the mean (Srivastava et al. 2014). The mask
+ * is an input of the graph, drawn from a seed outside it, so a repeated or recomputed run drops the same numbers.
  * @param kept 1 keeps a number, 0 drops it // uint8, the shape of x
  */
 export function dropout(x: Tensor, kept: Tensor, rate: number): Tensor {

@@ -2,7 +2,7 @@ import type { GradientRule, Tensor } from '../graph.ts';
 import { binary, divide, multiply, scalar, unary, unbroadcast } from './arithmetic.ts';
 import { broadcast, requireFit } from './shapes.ts';
 
-/** The larger of a and b, broadcast; where they are equal the gradient goes to a. */
+/** The larger of a and b, broadcast; if they are equal, the gradient goes to a. */
 export function maximum(a: Tensor, b: Tensor): Tensor {
   return binary('Max', a, b, (upstream) => [
     () => unbroadcast(where(less(a, b), zero(upstream), upstream), a),
@@ -35,16 +35,16 @@ export const log = (x: Tensor): Tensor => unary('Log', x, (upstream) => divide(u
 export const squareRoot = (x: Tensor): Tensor =>
   unary('Sqrt', x, (upstream, y) => divide(multiply(upstream, scalar(x, 0.5)), y));
 
-/** cos x; no gradient: it serves fixed angles. */
+/** cos x; no gradient, because the angles are fixed. */
 export const cosine = (x: Tensor): Tensor => unary('Cos', x);
 
-/** sin x; no gradient: it serves fixed angles. */
+/** sin x; no gradient, because the angles are fixed. */
 export const sine = (x: Tensor): Tensor => unary('Sin', x);
 
 /** `condition ? a : b`, broadcast. */
 export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
   requireFit(a.dtype === b.dtype, 'Where', a, b, `differ in element type, ${a.dtype} and ${b.dtype}`);
-  requireFit(condition.dtype === 'bool', 'Where', condition, a, 'need a condition that is bool');
+  requireFit(condition.dtype === 'bool', 'Where', condition, a, 'need a condition of type bool');
   const values = { ...a, shape: broadcast('Where', a, b) };
   const shape = broadcast('Where', values, condition);
   const gradient: GradientRule = (upstream) => [

@@ -27,7 +27,7 @@ afterAll(() => rm(cache, { recursive: true, force: true }));
 
 type Build = (graph: Graph, weights: (name: string, storage: Storage) => ReturnType<typeof frozenMatrix>) => void;
 
-/** Builds a graph over matrices that all hold the same numbers, and runs it on x and the indices. */
+/** Builds a graph over matrices with the same numbers, and runs it on x and the indices. */
 async function run(build: Build, numbers: Float32Array = matrix): Promise<Record<string, Float32Array>> {
   const graph = new Graph();
   const loaders = new Map<string, () => Promise<TensorData>>();
@@ -57,7 +57,7 @@ async function run(build: Build, numbers: Float32Array = matrix): Promise<Record
 const inputOf = (graph: Graph) => graph.input('x', 'float32', ['batch', 'sequence', COLUMNS]);
 const indicesOf = (graph: Graph) => graph.input('indices', 'int32', ['batch', 'sequence']);
 
-/** A loss with a gradient of its own at every number, and its gradient with respect to x. */
+/** Adds a loss with a different gradient at every number, and its gradient with respect to x. */
 function differentiated(graph: Graph, x: Tensor, result: Tensor): void {
   graph.output('result', result);
   graph.output('gradient', gradients([{ tensor: result, gradient: result }], [x])[0]!);
@@ -68,18 +68,18 @@ const widest = (found: Float32Array, expected: Float32Array) => {
   return Math.max(...found.map((number, index) => Math.abs(number - expected[index]!)));
 };
 
-/** Half a step of each storage, for numbers up to 3.5 or so. */
+/** Half a step of each storage, for numbers up to about 3.5. */
 const STEP: Record<Storage, number> = { f32: 0, f16: 2e-3, int8: 0.015, int4: 0.25 };
 
 describe.each(STORAGES)('%s', (storage) => {
-  test('stands for the numbers it was made from', async () => {
+  test('approximates the numbers it was made from', async () => {
     const { unpacked } = await run((graph, weights) => {
       graph.output('unpacked', weights('matrix', storage).unpack(inputOf(graph)));
     });
     expect(widest(unpacked!, matrix)).toBeLessThanOrEqual(STEP[storage]);
   });
 
-  test('multiplies, and its gradient flows, as through the unpacked matrix', async () => {
+  test('multiplies, and passes gradients, like the unpacked matrix', async () => {
     const found = await run((graph, weights) => {
       const x = inputOf(graph);
       differentiated(graph, x, weights('matrix', storage).linear(x));
@@ -102,7 +102,7 @@ describe.each(STORAGES)('%s', (storage) => {
     expect(widest(rows!, expected!)).toBeLessThan(1e-6);
   });
 
-  test('serves as a vocabulary', async () => {
+  test('can be the vocabulary table', async () => {
     const build = (kept: Storage, numbers?: Float32Array) =>
       run((graph, weights) => {
         const x = inputOf(graph);
@@ -122,9 +122,9 @@ describe('is refused', () => {
   const weight = (part: string, dtype: Parameters<Graph['weight']>[1], shape: readonly number[]) =>
     graph.weight(`matrix.${part}`, dtype, shape);
 
-  test('four bits for rows that are no whole blocks', () => {
+  test('four bits for rows that do not form whole blocks', () => {
     expect(() => frozenMatrix('int4', [4, 48], weight)).toThrow(ModelError);
-    expect(() => frozenMatrix('int4', [4, 48], weight)).toThrow(/4 x 48 does not fall into pairs of blocks of 32/);
+    expect(() => frozenMatrix('int4', [4, 48], weight)).toThrow(/4 x 48 cannot be divided into pairs of blocks of 32/);
     expect(() => frozenMatrix('int4', [3, 32], weight)).toThrow(/pairs of blocks/);
   });
 

@@ -14,28 +14,29 @@ import { flattenRows, gather, unsqueeze, zeroAfter } from './layout.ts';
 import { matmul } from './linear.ts';
 import { sizesOf } from './shapes.ts';
 
-/** Rows and columns; those of a linear layer, as PyTorch keeps it, are its outputs and inputs. */
+/** Rows and columns. In PyTorch's linear layers these are outputs and inputs. */
 export type MatrixShape = readonly [rows: number, columns: number];
 
-/** A matrix that is not trained, and takes only the memory of its storage. */
+/** A matrix that is not trained and only needs the memory of its storage. */
 export interface FrozenMatrix {
   readonly shape: MatrixShape;
   /**
-   * x · matrixᵀ // x [..., columns] → [..., rows]. Its gradient is that of the numbers the storage stands for, upstream ·
-   * matrix, for which the matrix is unpacked once more rather than kept.
-   * @throws ModelError where the inner sizes differ
+   * x · matrixᵀ // x [..., columns] → [..., rows]. Its gradient, upstream · matrix, uses the dequantised numbers. The
+   * matrix is unpacked again for it, not kept.
+   * @throws ModelError if the inner sizes differ
    */
   linear(x: Tensor): Tensor;
-  /** The rows that indices name, of which alone are unpacked // indices [...any] → [...any, columns] */
+  /** Returns the rows at the indices; only these are unpacked // indices [...any] → [...any, columns] */
   rows(indices: Tensor): Tensor;
   /**
-   * The matrix as 32-bit floats, once `after` is computed // [rows, columns]. Without such a bond the runtime would unpack
-   * all matrices of a model when it is loaded (constant folding), or before anything else, and hold them all at once.
+   * Returns the matrix as 32-bit floats, once `after` is computed // [rows, columns]. Without this dependency, the
+   * runtime would unpack all matrices of a model at load time (constant folding) or before the first operation, and
+   * hold them all at once.
    */
   unpack(after: Tensor): Tensor;
 }
 
-/** The weights that a storage consists of, by name. */
+/** The weights of a storage, by name. */
 type Parts<T> = Readonly<Record<string, T>>;
 
 interface StorageFormat {
@@ -64,7 +65,7 @@ const f16: StorageFormat = {
   rows: ({ values }, indices) => cast(gather(values!, indices), 'float32'),
 };
 
-/** Signed bytes, one scale a row. */
+/** Signed bytes, one scale per row. */
 const int8: StorageFormat = {
   parts: (shape) => ({ values: { dtype: 'int8', shape }, scale: { dtype: 'float32', shape: [shape[0]] } }),
   pack: (matrix, [, columns]) => ({ ...quantizeRows(matrix, columns) }),
@@ -75,12 +76,12 @@ const int8: StorageFormat = {
   },
 };
 
-/** Four bits a number, one scale and one zero point for 32 numbers of a row. */
+/** Four bits per number, with one scale and one zero point per 32 numbers of a row. */
 const int4: StorageFormat = {
   parts([rows, columns]) {
     if (columns % BLOCK !== 0 || (rows * columns) % (2 * BLOCK) !== 0) {
-      throw new ModelError(`a matrix of ${rows} x ${columns} does not fall into pairs of blocks of ${BLOCK}`, {
-        fix: 'Keep the frozen weights of this model in int8 or f16.',
+      throw new ModelError(`a matrix of ${rows} x ${columns} cannot be divided into pairs of blocks of ${BLOCK}`, {
+        fix: 'Store the frozen weights of this model in int8 or f16.',
       });
     }
     const blocks = [rows, columns / BLOCK];
@@ -104,19 +105,19 @@ const int4: StorageFormat = {
 
 const FORMATS = { f32, f16, int8, int4 };
 
-/** How the numbers of a frozen matrix are kept. A number takes 4, 2, 1 or 0.64 bytes. */
+/** The storage of a frozen matrix. A number takes 4, 2, 1 or 0.64 bytes. */
 export type Storage = keyof typeof FORMATS;
 export const STORAGES = Object.keys(FORMATS) as Storage[];
 
-/** The bytes of a matrix in a storage, by the names of its parts. @param matrix row-major // [rows, columns] */
+/** Returns the bytes of a matrix in a storage, by the names of its parts. @param matrix row-major // [rows, columns] */
 export function packMatrix(storage: Storage, matrix: Float32Array, shape: MatrixShape): Parts<TensorData> {
   return FORMATS[storage].pack(matrix, shape);
 }
 
 /**
- * A matrix out of the weights that {@link packMatrix} fills.
- * @param weight makes one weight of the graph: a part's name, element type and shape
- * @throws ModelError where the storage does not suit the shape
+ * Makes a matrix from the weights that {@link packMatrix} fills.
+ * @param weight makes one weight of the graph from a part's name, element type and shape
+ * @throws ModelError if the storage does not support the shape
  */
 export function frozenMatrix(
   storage: Storage,
@@ -155,7 +156,7 @@ function product(x: Tensor, shape: MatrixShape, values: Tensor, unpack: FrozenMa
   return leading.length === 1 ? results[0]! : reshape(results[0]!, [...leading, rows]);
 }
 
-/** Small numbers that depend on `after`, and so whatever is computed from them. */
+/** Makes numbers, and everything computed from them, depend on `after`. For small tensors. */
 function boundTo(after: Tensor, numbers: Tensor): Tensor {
   return add(cast(zeroAfter(after), 'float32'), numbers);
 }
@@ -171,7 +172,7 @@ function dequantize(
   return scale.graph.node({ operator: 'DequantizeLinear', inputs: [values, scale, zero], outputs, attributes })[0]!;
 }
 
-/** A tensor of 32-bit floats that is there already, as a frozen matrix // [rows, columns] */
+/** Wraps an existing tensor of 32-bit floats as a frozen matrix // [rows, columns] */
 export function frozenTensor(values: Tensor): FrozenMatrix {
   const [rows, columns] = values.shape as [number, number];
   return frozenMatrix('f32', [rows, columns], () => values);

@@ -37,7 +37,7 @@ const number = ({ attributes }: Golden, name: string) => z.number().parse(attrib
 const numbers = ({ attributes }: Golden, name: string) => z.array(z.int()).parse(attributes[name]);
 const flag = ({ attributes }: Golden, name: string) => attributes[name] === true;
 
-/** Axes as our operations count them: from 0. */
+/** Converts axes to count from 0. */
 function axesOf(x: Tensor, golden: Golden): number[] {
   const axes = golden.attributes.axes === null ? x.shape.map((_, axis) => axis) : numbers(golden, 'axes');
   return axes.map((axis) => (axis + x.shape.length) % x.shape.length);
@@ -128,7 +128,7 @@ const BUILDS: Record<string, Build> = {
   },
 };
 
-/** No gradient goes through the vocabulary's vectors. */
+/** The vocabulary's vectors have no gradient. */
 const FROZEN: Record<string, number> = { headLogProbabilities: 1 };
 
 let cache: string;
@@ -143,7 +143,7 @@ function asValue({ dtype, shape, data }: GoldenTensor): Value {
     : { dtype: 'float32', shape, data: Float32Array.from(data) };
 }
 
-/** Our rotation knows positions below the sequence's length: texts are filled up with rows of zeros. */
+/** Pads texts with rows of zeros, because the rotation needs positions below the sequence length. */
 function lengthened(golden: Golden): Golden {
   const length = 51;
   const fill = ({ shape, data, ...rest }: GoldenTensor, axis: number): GoldenTensor => {
@@ -164,7 +164,7 @@ function lengthened(golden: Golden): Golden {
   };
 }
 
-/** Equal to the rounding of 32-bit floats. */
+/** Expects equality within the rounding of 32-bit floats. */
 function expectClose(found: ArrayLike<number>, { data }: GoldenTensor): void {
   const tolerance = 3e-6 * Math.max(1, ...data.map(Math.abs));
   expect(found.length).toBe(data.length);
@@ -180,7 +180,7 @@ test('every operation of the goldens is known', () => {
 });
 
 test.each(cases.map((golden) => [golden.operation, golden.name, golden] as const))(
-  'as PyTorch computes: %s, %s',
+  'equals PyTorch: %s, %s',
   async (_, __, given) => {
     const golden = given.operation === 'rotary' ? lengthened(given) : given;
     const values = golden.inputs.map(asValue);

@@ -10,7 +10,7 @@ import {
 import { add, cast, multiply, reshape } from './arithmetic.ts';
 import { joined, requireAxes, requireFit, sameShape, sizesOf } from './shapes.ts';
 
-/** // [..., columns] → [rows, columns] */
+/** Flattens all axes but the last // [..., columns] → [rows, columns] */
 export function flattenRows(x: Tensor): Tensor {
   const leading = x.shape.slice(0, -1);
   if (leading.length === 1) return x;
@@ -19,11 +19,11 @@ export function flattenRows(x: Tensor): Tensor {
   return reshape(x, [rows, x.shape.at(-1)!]);
 }
 
-/** Axes in another order: axis i of the result is axis `order[i]` of x. */
+/** Reorders axes: axis i of the result is axis `order[i]` of x. */
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
   const inverse = x.shape.map((_, axis) => order.indexOf(axis));
   if (order.length !== x.shape.length || inverse.includes(-1)) {
-    throw x.graph.fault('Transpose', `${order.join(', ')} is no order of the axes of ${describeTensor(x)}`);
+    throw x.graph.fault('Transpose', `${order.join(', ')} is not a permutation of the axes of ${describeTensor(x)}`);
   }
   const gradient: GradientRule = (upstream) => [() => transpose(upstream, inverse)];
   const outputs = [{ dtype: x.dtype, shape: order.map((axis) => x.shape[axis]!) }];
@@ -43,7 +43,10 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   return x.graph.node({ operator: 'Slice', inputs: [x, ...bounds], outputs, gradient })[0]!;
 }
 
-/** Zeros before and after x along one axis, on which x has a known size: `before` of them, and what is lacking to `size`. */
+/**
+ * Pads x with zeros along one axis, on which x must have a known size: `before` zeros in front, and the rest up to
+ * `size` after.
+ */
 export function pad(x: Tensor, axis: number, before: number, size: Dimension): Tensor {
   const { graph, shape } = x;
   const own = shape[axis];
@@ -59,7 +62,7 @@ export function pad(x: Tensor, axis: number, before: number, size: Dimension): T
   return graph.node({ operator: 'Pad', inputs: [x, joined(graph, widths)], outputs, gradient })[0]!;
 }
 
-/** Tensors one after the other along an axis of known sizes. @throws ModelError where other sizes differ */
+/** Concatenates tensors along an axis of known sizes. @throws ModelError if other sizes differ */
 export function concat(parts: readonly [Tensor, ...Tensor[]], axis: number): Tensor {
   const [first] = parts;
   const sizes = parts.map((part) => {
@@ -85,8 +88,8 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
 }
 
 /**
- * A table of zeros to which rows are added, at one index several times if it so comes.
- * // updates [...any, ...rest], indices [...any] → shape [rows, ...rest]
+ * Adds rows to a table of zeros; an index may occur several times. // updates [...any, ...rest], indices [...any] →
+ * shape [rows, ...rest]
  */
 export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tensor {
   const { graph } = updates;
@@ -108,7 +111,7 @@ export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tens
   return graph.node({ ...node, gradient })[0]!;
 }
 
-/** Entry `index` of one axis, which vanishes: [batch, 2, hidden] at axis 1 → [batch, hidden]. */
+/** Returns entry `index` of one axis, and removes the axis: [batch, 2, hidden] at axis 1 → [batch, hidden]. */
 export function pick(x: Tensor, axis: number, index: number): Tensor {
   const { shape } = x;
   requireAxes('Gather', x, [axis]);
@@ -132,7 +135,7 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
 
 function requireIndices(operator: string, table: Tensor, indices: Tensor): void {
   const whole = indices.dtype === 'int32' || indices.dtype === 'int64';
-  requireFit(whole, operator, table, indices, `need indices that are whole numbers, not ${indices.dtype}`);
+  requireFit(whole, operator, table, indices, `need integer indices, not ${indices.dtype}`);
 }
 
 /** 0, 1, ... up to a named size // [that size], int32 */
@@ -145,12 +148,15 @@ export function range(graph: Graph, dimension: Dimension): Tensor {
   });
 }
 
-/** A shape as a value that the runtime cannot know beforehand: a large table of zeros would be written into the model. */
+/**
+ * Returns a shape as a value that the runtime cannot know in advance: otherwise it would store a large table of zeros
+ * in the model.
+ */
 function tiedSizes(shape: Shape, x: Tensor): Tensor {
   return add(zeroAfter(x), sizesOf(x.graph, shape));
 }
 
-/** 0, which the runtime cannot know before it knows x // [], int64 */
+/** Returns 0 as a value that the runtime cannot know before x // [], int64 */
 export function zeroAfter(x: Tensor): Tensor {
   const count = x.graph.node({ operator: 'Size', inputs: [x], outputs: [{ dtype: 'int64', shape: [] }] })[0]!;
   return multiply(count, x.graph.constant(BigInt64Array.of(0n), []));

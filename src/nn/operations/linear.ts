@@ -3,21 +3,21 @@ import { add, reshape, unbroadcast } from './arithmetic.ts';
 import { flattenRows } from './layout.ts';
 
 export interface MatmulOptions {
-  /** Whether the last two axes of a change places first. */
+  /** Whether to swap the last two axes of a first. */
   transposeA?: boolean;
-  /** Whether the last two axes of b change places first. */
+  /** Whether to swap the last two axes of b first. */
   transposeB?: boolean;
-  /** What the product is multiplied by. */
+  /** The factor of the product. */
   scale?: number;
 }
 
 /**
  * Matrix product over the last two axes, the others broadcast // [..., m, k] · [..., k, n] → [..., m, n]
- * @throws ModelError where the inner sizes differ
+ * @throws ModelError if the inner sizes differ
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const { transposeA = false, transposeB = false, scale = 1 } = options;
-  // Rows of a batch under one matrix are one long matrix: so the gradient of that matrix is a single product.
+  // Flatten a batch that is multiplied by one matrix: the gradient of that matrix is then a single product.
   if (a.shape.length > 2 && b.shape.length === 2 && !transposeA) {
     const product = matmul(flattenRows(a), b, options);
     return reshape(product, [...a.shape.slice(0, -1), product.shape[1]!]);
@@ -55,8 +55,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
 }
 
 /**
- * x · weightᵀ + bias, the bias added while the product is written (ONNX's Gemm), which spares a pass over the result.
- * // x [..., in], weight [out, in], bias [out] → [..., out]
+ * x · weightᵀ + bias, with the bias added while the product is written (ONNX's Gemm), which saves a pass over the
+ * result. // x [..., in], weight [out, in], bias [out] → [..., out]
  */
 export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   if (x.shape.length > 2)
@@ -71,7 +71,10 @@ export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   return x.graph.node({ operator: 'Gemm', inputs: [x, weight, bias], outputs, attributes, gradient })[0]!;
 }
 
-/** The shape of a matrix product. @throws ModelError where the inner sizes differ or the batches do not broadcast */
+/**
+ * Returns the shape of a matrix product.
+ * @throws ModelError if the inner sizes differ or the batches do not broadcast
+ */
 export function productShape(
   operator: string,
   a: Tensor,

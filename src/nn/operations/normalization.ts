@@ -13,7 +13,8 @@ export interface LayerNormParameters {
 /**
  * (x - mean) / √(variance + ε) · scale + shift along the last axis (Ba, Kiros and Hinton 2016).
  *
- * The runtime's SkipLayerNormalization, which adds a residual first, is four times slower on a CPU than Add and this.
+ * The runtime's SkipLayerNormalization, which adds a residual first, is four times slower on a CPU than Add followed by
+ * this.
  */
 export function layerNorm(x: Tensor, { scale, shift, epsilon }: LayerNormParameters): Tensor {
   requireWidth('LayerNormalization', x, scale);

@@ -17,7 +17,7 @@ type Input = { data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>; shape:
 const floats = (shape: number[], ...numbers: number[]): Input => ({ data: Float32Array.from(numbers), shape });
 const integers = (shape: number[], ...numbers: number[]): Input => ({ data: Int32Array.from(numbers), shape });
 
-/** Builds a graph over inputs whose sizes it does not know beforehand, and runs it. */
+/** Builds a graph over inputs of unknown sizes, and runs it. */
 async function compute(inputs: Input[], build: (...tensors: Tensor[]) => Tensor) {
   const graph = new Graph();
   const tensors = inputs.map(({ data, shape }, index) => graph.input(`x${index}`, dtypeOf(data) as 'float32', shape));
@@ -111,7 +111,7 @@ describe('self-attention', () => {
   const weight = floats([4, 12], ...Array.from({ length: 48 }, (_, index) => number(index + 50)));
   const bias = floats([12], ...Array.from({ length: 12 }, (_, index) => number(index + 200)));
 
-  /** Vaswani et al. 2017, section 3.2, written out; keys beyond `length` are left out. */
+  /** Vaswani et al. 2017, section 3.2, written out, without keys beyond `length`. */
   function expectedAttention(length: number): number[] {
     const products = Array.from({ length: sequence }, (_, token) =>
       Array.from({ length: 12 }, (_, column) => {
@@ -134,12 +134,12 @@ describe('self-attention', () => {
     );
   }
 
-  test('is the textbook formula', async () => {
+  test('equals the textbook formula', async () => {
     const found = await compute([x, weight, bias], (x, w, b) => ops.selfAttention(x, w, b, undefined, heads));
     close(found, expectedAttention(3));
   });
 
-  test('leaves padding out', async () => {
+  test('ignores padding', async () => {
     const lengths = integers([1], 2);
     const found = await compute([x, weight, bias, lengths], (x, w, b, n) => ops.selfAttention(x, w, b, n, heads));
     close(found.slice(0, 8), expectedAttention(2).slice(0, 8));

@@ -8,8 +8,8 @@ import type { Dimension, Shape, Tensor } from '../graph.ts';
 import type { Value } from '../runtime-messages.ts';
 import * as ops from './index.ts';
 
-// Every gradient rule against finite differences, over random shapes: with sizes that the graph knows only by name, and
-// with the same sizes as numbers.
+// Checks every gradient rule against finite differences, over random shapes: with sizes that the graph knows only by
+// name, and with the same sizes as numbers.
 
 let cache: string;
 beforeAll(async () => {
@@ -23,7 +23,10 @@ type Draw = (random: Random, count: number, sizes: Sizes) => Float32Array | Int3
 
 const normal: Draw = (random, count) => Float32Array.from({ length: count }, () => random.normal());
 const aboveZero: Draw = (random, count) => Float32Array.from({ length: count }, () => 0.3 + random.uniform());
-/** No two nearer than a step of the differences, nor near those of another offset: for what has a kink where two are equal. */
+/**
+ * Draws numbers that are further apart than a step of the differences, also from those of another offset: for functions
+ * with a kink where two numbers are equal.
+ */
 const apart =
   (offset: number): Draw =>
   (random, count) => {
@@ -285,11 +288,11 @@ const PROPERTIES: Record<string, Property> = {
 
 const NAMES = ['batch', 'sequence', 'chunks', 'rows', 'rest'];
 const DRAWS = 2;
-/** More numbers than any result here has. */
+/** More numbers than any result in this file has. */
 const LONGEST = 2000;
 const TOLERANCE = 4e-3;
 
-/** The first draw has a batch of one and a text of one token, the others have at random. */
+/** The first draw has a batch of one and a text of one token; the others are random. */
 function drawSizes(random: Random, draw: number): Sizes {
   return Object.fromEntries(NAMES.map((name) => [name, draw === 0 ? 1 : 1 + random.below(4)]));
 }
@@ -300,7 +303,7 @@ const dtypeOf = (draw: Draw): CheckedInput['dtype'] => {
   return data instanceof Float32Array ? 'float32' : data instanceof Int32Array ? 'int32' : 'uint8';
 };
 
-/** @param sizes none: the graph knows them by name only */
+/** Compiles a property. @param sizes undefined: the graph knows the sizes only by name */
 function compile({ inputs, build }: Property, sizes?: Sizes): Promise<CheckedFunction> {
   const specified = inputs.map(([shape, draw, frozen]): CheckedInput => {
     const known = sizes === undefined ? shape : shape.map((dimension) => sizeOf(dimension, sizes));
@@ -328,7 +331,7 @@ async function check(checked: CheckedFunction, { inputs }: Property, sizes: Size
   expect(widest!.distance, JSON.stringify({ sizes, widest })).toBeLessThan(TOLERANCE);
 }
 
-describe('a gradient is that of finite differences', () => {
+describe('a gradient equals finite differences', () => {
   test.each(Object.entries(PROPERTIES))('%s', async (_, one) => {
     const random = new Random(11);
     const named = await compile(one);

@@ -1,7 +1,7 @@
 import type { Tensor } from '../graph.ts';
 import { productShape } from './linear.ts';
 
-/** A matrix of signed bytes, one scale a column: column j stands for `values[:, j] · scale[j]`. */
+/** A matrix of signed bytes with one scale per column: column j means `values[:, j] · scale[j]`. */
 export interface QuantizedMatrix {
   /** // [in, out], int8 */
   values: Tensor;
@@ -10,8 +10,8 @@ export interface QuantizedMatrix {
 }
 
 /**
- * x · weight + bias, x turned into unsigned bytes by its own range over the whole batch (dynamic quantisation).
- * // x [..., in], weight [in, out], bias [out] → [..., out]
+ * x · weight + bias, with x converted to unsigned bytes by its range over the batch (dynamic quantisation). // x [...,
+ * in], weight [in, out], bias [out] → [..., out]
  */
 export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias: Tensor): Tensor {
   return x.graph.node({
@@ -23,8 +23,8 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias: Tensor
 }
 
 /**
- * {@link selfAttention} whose product for query, key and value is one of bytes; the attention itself is in f32.
- * // x [batch, sequence, hidden], weight [hidden, 3 · hidden] → [batch, sequence, hidden]
+ * {@link selfAttention} with a product of bytes for query, key and value; the attention itself is in f32. // x [batch,
+ * sequence, hidden], weight [hidden, 3 · hidden] → [batch, sequence, hidden]
  */
 export function quantizedSelfAttention(
   x: Tensor,

@@ -25,7 +25,7 @@ export function reduceMean(x: Tensor, axes: Axes, keep = false): Tensor {
   });
 }
 
-/** Largest value along axes; equal ones share the gradient, as torch.amax has it. */
+/** Largest value along axes; equal values share the gradient, as in torch.amax. */
 export function reduceMax(x: Tensor, axes: Axes, keep = false): Tensor {
   return reduce('ReduceMax', x, axes, keep, (upstream, largest) => {
     const isLargest = cast(equal(x, largest), 'float32');
@@ -55,19 +55,19 @@ export function logSoftmax(x: Tensor): Tensor {
   );
 }
 
-/** The sum of all entries up to each one, along an axis; no gradient: it serves counting. */
+/** Cumulative sum along an axis; no gradient, because it only counts. */
 export function cumulativeSum(x: Tensor, axis: number): Tensor {
   const along = x.graph.constant(BigInt64Array.of(BigInt(axis)), []);
   const outputs = [{ dtype: x.dtype, shape: x.shape }];
   return x.graph.node({ operator: 'CumSum', inputs: [x, along], outputs })[0]!;
 }
 
-/** x / max(‖x‖₂, 1e-12) along the last axis, as torch.nn.functional.normalize has it. */
+/** x / max(‖x‖₂, 1e-12) along the last axis, as in torch.nn.functional.normalize. */
 export function l2Normalize(x: Tensor): Tensor {
   return divide(x, maximum(norm(x, x.shape.length - 1, true), scalar(x, 1e-12)));
 }
 
-/** The entry of the last axis that an index names // x [..., n], indices [...] → [...] */
+/** Returns the entry of the last axis at an index // x [..., n], indices [...] → [...] */
 export function pickLast(x: Tensor, indices: Tensor): Tensor {
   const { graph } = x;
   const axis = x.shape.length - 1;
@@ -80,7 +80,7 @@ export function pickLast(x: Tensor, indices: Tensor): Tensor {
   return reshape(graph.node(node)[0]!, indices.shape);
 }
 
-/** 1 where an index points to, else 0 // indices [...] → [..., n], in the shape of x */
+/** Returns 1 at the index, else 0 // indices [...] → [..., n], in the shape of x */
 export function oneHot(x: Tensor, indices: Tensor): Tensor {
   const { graph } = x;
   const values = graph.constant(Float32Array.of(0, 1), [2]);

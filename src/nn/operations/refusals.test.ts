@@ -4,7 +4,7 @@ import { gradients } from '../gradients.ts';
 import { Graph, type Shape, type Tensor } from '../graph.ts';
 import * as ops from './index.ts';
 
-// Operands that do not fit: the error names the operation, and both operands with the scope in which they were made.
+// For operands that do not fit, the error names the operation, and both operands with their scopes.
 
 const graph = new Graph();
 const floats = (name: string, shape: Shape) => graph.input(name, 'float32', shape);
@@ -48,11 +48,11 @@ test.each<[string, () => Tensor, RegExp]>([
     () => ops.where(ops.less(x, three), x, ids),
     /x \[batch, 3\] and ids \[batch\] differ in element type, float32 and int32/,
   ],
-  ['condition', () => ops.where(x, x, three), /Where: x \[batch, 3\] and x \[batch, 3\] need a condition that is bool/],
+  ['condition', () => ops.where(x, x, three), /Where: x \[batch, 3\] and x \[batch, 3\] need a condition of type bool/],
   ['reshape', () => ops.reshape(x, ['rows', 'columns']), /x \[batch, 3\] to \[rows, columns\]: more than one unknown/],
   ['reshape of known sizes', () => ops.reshape(three, [2, 2]), /Reshape: three \[3\] does not fill \[2, 2\]/],
-  ['expand', () => ops.expand(x, ['batch', 4]), /Expand: x \[batch, 3\] does not stretch to \[batch, 4\]/],
-  ['transpose', () => ops.transpose(x, [1, 1]), /Transpose: 1, 1 is no order of the axes of x \[batch, 3\]/],
+  ['expand', () => ops.expand(x, ['batch', 4]), /Expand: x \[batch, 3\] cannot be broadcast to \[batch, 4\]/],
+  ['transpose', () => ops.transpose(x, [1, 1]), /Transpose: 1, 1 is not a permutation of the axes of x \[batch, 3\]/],
   ['slice', () => ops.slice(x, 1, 2, 4), /Slice: 2 to 4 does not fit axis 1 of x \[batch, 3\]/],
   ['slice of no axis', () => ops.slice(x, 2, 0, 1), /Slice: x \[batch, 3\] has no axis 2/],
   ['pad', () => ops.pad(x, 0, 1, 9), /Pad: axis 0 of x \[batch, 3\] has no known size/],
@@ -61,7 +61,7 @@ test.each<[string, () => Tensor, RegExp]>([
     () => ops.concat([x, floats('longer', ['rows', 2])], 1),
     /Concat: x \[batch, 3\] and longer \[rows, 2\] along axis 1/,
   ],
-  ['gather', () => ops.gather(x, three), /Gather: x \[batch, 3\] and three \[3\] need indices that are whole numbers/],
+  ['gather', () => ops.gather(x, three), /Gather: x \[batch, 3\] and three \[3\] need integer indices/],
   [
     'scatterAdd',
     () => ops.scatterAdd(three, ids, [9, 3]),
@@ -90,7 +90,7 @@ test.each<[string, () => Tensor, RegExp]>([
   [
     'rotate by too few frequencies',
     () => ops.rotate(heads, positions, frequencies),
-    /heads .* and positions .* are to be turned by 2 frequencies a head/,
+    /heads .* and positions .* do not fit 2 frequencies per head/,
   ],
   [
     'attend',
@@ -122,7 +122,7 @@ test.each<[string, () => Tensor, RegExp]>([
   expect(build).toThrow(reason);
 });
 
-test('a gradient of another shape, through what has none, or of what nothing depends on', () => {
+test('a gradient of another shape, through an operation without one, or of a tensor that nothing depends on', () => {
   const ofSum = (gradient: Tensor, wrt: Tensor) => gradients([{ tensor: ops.reduceSum(made, 1), gradient }], [wrt]);
   expect(() => ofSum(x, x)).toThrow(/gradient: \[batch, 3\] is not the shape of ReduceSum.* \[batch\]/);
   const sum = ops.reduceSum(ops.reduceSum(x, 1), 0);

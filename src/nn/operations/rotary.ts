@@ -4,20 +4,21 @@ import { cosine, sine } from './elementwise.ts';
 import { range } from './layout.ts';
 import { requireFit } from './shapes.ts';
 
-/** What a rotary embedding turns by, for each pair of a head's numbers. */
+/** The frequencies of a rotary embedding, for each pair of a head's numbers. */
 export interface RotaryFrequencies {
-  /** Radians for each position // [head / 2] */
+  /** Radians per position // [head / 2] */
   inverse: Float32Array;
-  /** What cosine and sine are multiplied by; 1 but for some scalings to long texts. */
+  /** The factor of cosine and sine; 1, except for some scalings to long texts. */
   scale: number;
 }
 
 /**
  * Rotary position embedding in its half-split form: number i of a head is paired with number i + head / 2, and the pair
- * is turned by position · frequency (Su et al. 2021, in the layout of Transformers). A turn's gradient is the turn back.
+ * is rotated by position · frequency (Su et al. 2021, in the layout of Transformers). The gradient of a rotation is the
+ * rotation back.
  *
  * @param x // [batch, heads, sequence, head]
- * @param positions of each token // [batch, sequence], int32, each below the size of that axis
+ * @param positions the position of each token // [batch, sequence], int32, each below the size of that axis
  */
 export function rotate(x: Tensor, positions: Tensor, frequencies: RotaryFrequencies): Tensor {
   const { graph } = x;
@@ -25,7 +26,7 @@ export function rotate(x: Tensor, positions: Tensor, frequencies: RotaryFrequenc
   const placed = positions.shape[0] === batch && positions.shape[1] === sequence;
   requireFit(placed, 'RotaryEmbedding', x, positions, 'differ in texts or their lengths');
   const pairs = frequencies.inverse.length;
-  requireFit(size === 2 * pairs, 'RotaryEmbedding', x, positions, `are to be turned by ${pairs} frequencies a head`);
+  requireFit(size === 2 * pairs, 'RotaryEmbedding', x, positions, `do not fit ${pairs} frequencies per head`);
   const length = positions.shape[1]!;
   const of = `${positions.name} ${frequencies.scale} ${frequencies.inverse.join(' ')}`;
   const shared = (part: string, build: () => Tensor) => graph.once(`rotary ${part} of ${of}`, build);

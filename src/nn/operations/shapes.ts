@@ -1,6 +1,9 @@
 import { type Dimension, describeShape, describeTensor, type Graph, type Shape, type Tensor } from '../graph.ts';
 
-/** The shape of a broadcast result: sizes are aligned at the right, and 1 stretches. @throws ModelError */
+/**
+ * Returns the shape of a broadcast result: sizes are aligned at the right, and 1 is stretched.
+ * @throws ModelError if they do not broadcast
+ */
 export function broadcast(operator: string, a: Tensor, b: Tensor): Shape {
   const rank = Math.max(a.shape.length, b.shape.length);
   return Array.from({ length: rank }, (_, axis) => {
@@ -12,7 +15,7 @@ export function broadcast(operator: string, a: Tensor, b: Tensor): Shape {
 }
 
 /**
- * Refuses operands that do not fit together, naming both, each with the scope in which it was made.
+ * Refuses operands that do not fit together, and names both with their scopes.
  * @param lack what is wrong with them, after their names
  * @throws ModelError
  */
@@ -20,23 +23,23 @@ export function requireFit(fits: boolean, operator: string, a: Tensor, b: Tensor
   if (!fits) throw a.graph.fault(operator, `${describeTensor(a)} and ${describeTensor(b)} ${lack}`);
 }
 
-/** Refuses an axis that a tensor does not have. @throws ModelError */
+/** Refuses an axis that a tensor lacks. @throws ModelError */
 export function requireAxes(operator: string, x: Tensor, axes: readonly number[]): void {
   const wrong = axes.find((axis) => !Number.isInteger(axis) || axis < 0 || axis >= x.shape.length);
   if (wrong !== undefined) throw x.graph.fault(operator, `${describeTensor(x)} has no axis ${wrong}`);
 }
 
-/** Whether two shapes are the same, sizes that have a name by their names. */
+/** Returns whether two shapes are equal; named sizes are compared by name. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((size, axis) => size === b[axis]);
 }
 
-/** The size of an axis of a shape that is aligned at the right with one of `rank` axes. */
+/** Returns the size of an axis after aligning the shape at the right with `rank` axes. */
 export function sizeAt(shape: Shape, axis: number, rank: number): Dimension {
   return shape[axis - rank + shape.length] ?? 1;
 }
 
-/** A shape as a value // [rank], int64 */
+/** Returns a shape as a value // [rank], int64 */
 export function sizesOf(graph: Graph, shape: Shape): Tensor {
   if (shape.every((size) => typeof size === 'number')) {
     return graph.constant(BigInt64Array.from(shape, BigInt), [shape.length]);
@@ -49,14 +52,14 @@ export function sizesOf(graph: Graph, shape: Shape): Tensor {
   );
 }
 
-/** Vectors of whole numbers one after the other. */
+/** Concatenates vectors of integers. */
 export function joined(graph: Graph, parts: readonly Tensor[]): Tensor {
   const length = parts.reduce((sum, { shape }) => sum + Number(shape[0]), 0);
   const outputs = [{ dtype: 'int64' as const, shape: [length] }];
   return graph.node({ operator: 'Concat', inputs: parts, outputs, attributes: { axis: 0 } })[0]!;
 }
 
-/** The second input of Reshape: 0 keeps the size at that place, -1 is inferred, at most once. */
+/** Returns the second input of Reshape: 0 keeps the size at that place, and -1 (at most once) is inferred. */
 export function reshapeTarget(x: Tensor, shape: Shape): Tensor {
   const { graph } = x;
   const [held, wanted] = [countOf(x.shape), countOf(shape)];
@@ -76,7 +79,7 @@ export function reshapeTarget(x: Tensor, shape: Shape): Tensor {
   return joined(graph, parts);
 }
 
-/** How many numbers a shape holds; unknown where a size has a name. */
+/** Returns how many numbers a shape holds; undefined if a size is a name. */
 function countOf(shape: Shape): number | undefined {
   if (!shape.every((size) => typeof size === 'number')) return undefined;
   return shape.reduce<number>((product, size) => product * Number(size), 1);

@@ -30,7 +30,7 @@ const inChunks =
     tokenLogProbabilities(h, frozenTensor(w), t, learns);
 const atOnce: Formula = (h, w, t) => pickLast(logSoftmax(matmul(h, w, { transposeB: true })), t);
 
-/** Runs a formula whose table of vectors is a trained weight outside the graph. */
+/** Runs a formula with a trained weight outside the graph as its table of vectors. */
 async function run(formula: Formula, learns: boolean): Promise<Values> {
   const graph = new Graph();
   const h = graph.input('hidden', 'float32', ['chunks', 'rows', HIDDEN]);
@@ -64,7 +64,7 @@ function expectClose(found: Values[string], expected: Values[string]): void {
 }
 
 describe('in chunks, over a table outside the graph', () => {
-  test('log-probabilities are those of the whole table of logits', async () => {
+  test('log-probabilities equal those from the complete table of logits', async () => {
     expectClose((await run(inChunks(false), false)).result!, (await run(atOnce, false)).result!);
   });
 
@@ -75,7 +75,7 @@ describe('in chunks, over a table outside the graph', () => {
   });
 });
 
-test('what is not prepared to learn has no gradient, and sizes must fit', () => {
+test('without `learns` there is no gradient, and sizes must fit', () => {
   const graph = new Graph();
   const h = graph.input('hidden', 'float32', ['chunks', 'rows', 4]);
   const t = graph.input('tokens', 'int32', ['chunks', 'rows']);
@@ -86,6 +86,6 @@ test('what is not prepared to learn has no gradient, and sizes must fit', () => 
     ModelError,
   );
   expect(() => tokenLogProbabilities(h, frozenTensor(graph.weight('narrow', 'float32', [9, 3])), t, false)).toThrow(
-    /hidden size of hidden \[chunks, rows, 4\] is not that of the table \[9, 3\]/,
+    /hidden size of hidden \[chunks, rows, 4\] is not the one of the table \[9, 3\]/,
   );
 });

@@ -7,22 +7,23 @@ import { logSoftmax, pickLast } from './reduction.ts';
 import { requireFit, sameShape } from './shapes.ts';
 
 /**
- * The log-probability of one token at each row, over a whole vocabulary, without the table of logits [rows, vocabulary]
- * ever standing in memory: the rows come in chunks, and the chunks are computed one after the other (ONNX's Scan).
+ * Returns the log-probability of one token per row, over the complete vocabulary. The table of logits [rows,
+ * vocabulary] is never in memory: the rows come in chunks, which are computed one after the other (ONNX's Scan).
  *
- * The gradient of a row's log-probability is the row of its token less the expected row, table[t] - softmax · table: it
- * needs nothing from behind, so it is computed in the same pass, while the logits are at hand, and only scaled later.
+ * The gradient of a row's log-probability is its token's row minus the expected row: table[t] - softmax · table. It
+ * does not depend on the upstream gradient, so it is computed in the same pass, while the logits are available, and
+ * only scaled later.
  *
  * @param hidden // [chunks, rows, hidden]
- * @param table of the vocabulary's vectors // [vocabulary, hidden]
+ * @param table the vocabulary's vectors // [vocabulary, hidden]
  * @param tokens // [chunks, rows], int32
- * @param learns whether a gradient will be asked for, so that its part is computed too
+ * @param learns whether a gradient is needed, so that its part is computed too
  * @returns // [chunks, rows]
  */
 export function tokenLogProbabilities(hidden: Tensor, table: FrozenMatrix, tokens: Tensor, learns: boolean): Tensor {
   const { graph } = hidden;
   if (hidden.shape[2] !== table.shape[1]) {
-    const reason = `hidden size of ${describeTensor(hidden)} is not that of the table ${describeShape(table.shape)}`;
+    const reason = `the hidden size of ${describeTensor(hidden)} is not the one of the table ${describeShape(table.shape)}`;
     throw graph.fault('Scan', reason);
   }
   requireFit(sameShape(hidden.shape.slice(0, 2), tokens.shape), 'Scan', hidden, tokens, 'differ in chunks or rows');
@@ -37,8 +38,8 @@ export function tokenLogProbabilities(hidden: Tensor, table: FrozenMatrix, token
 }
 
 /**
- * Runs a body for each entry of the inputs' first axis, and stacks what it returns (ONNX's Scan). The body may use
- * tensors of the graph around it.
+ * Runs a body for each entry of the inputs' first axis, and stacks the results (ONNX's Scan). The body may use tensors
+ * of the enclosing graph.
  */
 function scan(
   inputs: readonly Tensor[],
