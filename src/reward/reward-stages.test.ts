@@ -400,6 +400,28 @@ describe('buildPairs', () => {
     expect((await readPairs(files.pairs)).pairs).toHaveLength(1);
   });
 
+  it('writes the pair that is new where another of the query was built before', async () => {
+    const twins = QUERIES.slice(0, 2).map((query) => ({ ...query, text: 'the same question' }));
+    // bb lies as b does: both queries give aaab against a; q0 b against ab, q1 bb against ab.
+    const texts = { q0: TEXTS, q1: ['a', 'ab', 'bb', 'aaab'] };
+    await write(
+      'candidates.jsonl',
+      Object.entries(texts).flatMap(([id, all]) => candidatesOf(id, all)),
+    );
+    await write('answers.jsonl', answersOf(twins));
+    await rewardCandidates(rewardOptions({ queries: twins }));
+    const options = pairOptions({ dev: 0, pairsPerQuery: 2 }, { queries: () => twins });
+    const { audit, files } = await buildPairs(options);
+    expect(audit.pairs).toMatchObject({ built: 3, repeated: 1, train: 3 });
+    const { pairs } = await readPairs(files.pairs);
+    const sides = pairs.map(({ queryId, chosen, rejected }) => [queryId, chosen[0]!.content, rejected[0]!.content]);
+    expect(sides.sort()).toEqual([
+      ['q0', 'aaab', 'a'],
+      ['q0', 'b', 'ab'],
+      ['q1', 'bb', 'ab'],
+    ]);
+  });
+
   it('audits leaks, lengths, temperatures and the two rankings', async () => {
     const gold = 'a thin saw for cutting metal';
     const queries = QUERIES.map((query) => ({ ...query, goldText: gold }));
@@ -421,6 +443,10 @@ describe('buildPairs', () => {
     expect(audit.agreement).toMatchObject({ count: 6, mean: 1 });
     expect(audit.sides).toMatchObject({ chosenLonger: 1, chosenShorter: 0, chosenQuotes: 1, rejectedQuotes: 0 });
     expect(audit.sides.chosenWords.mean).toBe(6);
+    // Best less worst of each reward: rank 1 less rank 3, which the two equal texts share.
+    expect(Object.keys(audit.rewards.spread)).toEqual(['rank-gold', 'rank-answer', 'total']);
+    expect(audit.rewards.spread['rank-gold']!.mean).toBeCloseTo(1 - 1 / 3, 5);
+    expect(audit.rewards.spread['rank-answer']!.mean).toBeCloseTo(1 - 1 / 3, 5);
     expect(audit.rewards.spread.total!.mean).toBeCloseTo(2 - 2 / 3, 5);
     expect(audit.examples).toHaveLength(6);
     expect(audit.quotes[0]).toMatchObject({ gold, text: gold });

@@ -230,6 +230,14 @@ describe('search rewards', () => {
     const item = await setOf(['aa'], { query: 'bba' });
     const foreign = new Map([['q', new Map(Object.entries({ x: 1, da: 0, y: 2 }))]]);
     expect(await scores(new SearchReward('MRR@10', known, qrels), item)).toEqual([0.5]);
+    const many = (count: number) =>
+      new Map([['q', new Map(Array.from({ length: count }, (_none, at) => [`x${at}`, 1]))]]);
+    const refusal = async (count: number) =>
+      String(await scores(new SearchReward('MRR@10', known, many(count)), item).catch((error: Error) => error.message));
+    expect(await refusal(30)).toMatch(/\("x0", "x1", .* and \d+ more\)/);
+    const [named, more] = [(await refusal(30)).match(/"x\d+"/g)!.length, /and (\d+) more/.exec(await refusal(30))![1]];
+    expect(named + Number(more)).toBe(30);
+    expect(await refusal(named)).not.toContain('more');
     const texts = new RetrieverCandidateSearch({ settings: {}, retrieve: async () => ({ run: new Map() }) }, 'c', ids);
     for (const search of [known, texts]) {
       await expect(scores(new SearchReward('MRR@10', search, foreign), item)).rejects.toThrow(

@@ -16,7 +16,7 @@ const ROOMS = {
   reward: { change: ['src/reward'], tests: ['src/reward'] },
   judging: {
     change: ['judgements', 'evaluation-stage', 'controls'].map((name) => `src/pipeline/stages/${name}.ts`),
-    tests: ['src/pipeline/stages'],
+    tests: ['src/pipeline/stages', 'src/pipeline/plan', 'src/pipeline/check-recipe.test.ts'],
   },
 };
 
@@ -25,6 +25,8 @@ const NOT_CHANGED = ['StringLiteral', 'ObjectLiteral'];
 
 /** Lines that are drawn together in a sample: enough for a statement that goes over several. */
 const STRETCH = 8;
+
+const testsOf = (path) => (path.endsWith('.ts') ? path : `${path}/**/*.test.ts`);
 
 async function filesOf(paths) {
   const files = [];
@@ -118,7 +120,7 @@ if (unknown !== undefined || !(share > 0 && share <= 1) || !Number.isSafeInteger
 await mkdir('build/mutation', { recursive: true });
 for (const name of positionals.length === 0 ? Object.keys(ROOMS) : positionals) {
   const { change, tests } = ROOMS[name];
-  process.env.LLM_QE_MUTATION_TESTS = JSON.stringify(tests.map((path) => `${path}/**/*.test.ts`));
+  process.env.LLM_QE_MUTATION_TESTS = JSON.stringify(tests.map(testsOf));
   const mutate = await changesOf(await filesOf(change), share, seed);
   const kept = share === 1 ? name : `${name}-${share}-${seed}`;
   printResults(name, await new Stryker(optionsOf(name, mutate, kept)).runMutationTest());

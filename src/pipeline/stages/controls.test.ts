@@ -74,5 +74,6 @@ describe('controls', () => {
   it('count words', () => {
     expect(meanWords(SAWS)).toBeCloseTo((8 + 2 + 2 + 1) / 4, 12);
     expect(meanWords(topics(['x']))).toBe(0);
+    expect(meanWords(topics(['x', ' two\n  words ']))).toBe(2);
   });
 });

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FiveCorpus, FiveEncoder } from '../../../test/support/five-documents.ts';
 import { readRun } from '../../data/index.ts';
 import { type EvaluationData, evaluationSchema, type Judgement } from '../../evaluate/index.ts';
-import { AbortedError, contentKey } from '../../system/index.ts';
+import { AbortedError, contentKey, type Progress, type ProgressTask, SILENT } from '../../system/index.ts';
 import { openContext } from '../align.ts';
 import { parseRecipe } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
@@ -115,13 +115,6 @@ async function evaluate(...set: string[]): Promise<{ data: EvaluationData; outpu
   return { data: evaluationSchema.parse(JSON.parse(readFileSync(outputs.evaluation!, 'utf8'))), outputs };
 }
 
-/** Of the recipe as it stands, made once. */
-let usual: ReturnType<typeof evaluate> | undefined;
-function asItStands(): ReturnType<typeof evaluate> {
-  usual ??= evaluate();
-  return usual;
-}
-
 /** Arm, alpha, and the measure under each seed. */
 const rowsOf = ({ arms }: Judgement) => arms.map(({ name, alpha, bySeed }) => [name, alpha, ...bySeed.map(rounded)]);
 const rounded = (value: number) => Math.round(value * 1e9) / 1e9;
@@ -136,7 +129,7 @@ const testsOf = ({ tests }: Judgement) =>
 
 describe('the evaluation of an alignment', () => {
   it('tunes, searches and tests the arms by hand', async () => {
-    const { data, outputs } = await asItStands();
+    const { data, outputs } = await evaluate();
     expect(data).toMatchObject({
       dataset: { name: 'set', documents: 5, dev: 1, test: 2 },
       ...{ measure: 'MRR@10', seeds: [1, 2] },
@@ -172,6 +165,7 @@ describe('the evaluation of an alignment', () => {
     expect(data.main.arms.map(({ words }) => words)).toEqual([0, 1, 1, 7 / 4]);
     expect(data.main.settings).not.toHaveProperty('alpha');
     expect(data.main.settings).toMatchObject({ encoder: 'five', similarity: 'dot' });
+    expect(data.main.settings['self-retrieval']).toBe('a document with the id of the query is left out');
 
     // Each query: its texts under the first seed, its values as means over the seeds.
     expect(data.queries).toMatchObject([
@@ -182,6 +176,8 @@ describe('the evaluation of an alignment', () => {
       },
       { id: 'q1', text: 'lamp', relevant: ['saw wood'], values: { raw: 1 / 3, sft: 1 / 3, aligned: 1 / 2 } },
     ]);
+
+    expect(Object.keys(data.queries[0]!.texts)).toEqual(['zeroShot', 'sft', 'aligned']);
 
     // A run file for each arm and seed; raw has no seeds.
     expect(readdirSync(join(outputs.evaluation!, '..', 'runs')).sort()).toEqual(
@@ -195,7 +191,7 @@ describe('the evaluation of an alignment', () => {
   });
 
   it('scores the controls under the alpha of their arm, by hand', async () => {
-    const { controls } = (await asItStands()).data;
+    const { controls } = (await evaluate()).data;
     // aligned: alpha 1; zeroShot: alpha 0, so that what its controls write changes nothing.
     const asQueries = [mean(1 / 5, 1 / 3), mean(1 / 5, 1 / 3)];
     expect(rowsOf(controls!)).toEqual([
@@ -224,7 +220,7 @@ describe('the evaluation of an alignment', () => {
   });
 
   it('judges the same texts by BM25', async () => {
-    const { judges } = (await asItStands()).data;
+    const { judges } = (await evaluate()).data;
     expect(judges.map(({ judge }) => judge)).toEqual(['bm25']);
     // The query five times, then the text: "saw" finds d1 and d2, with "ship sea" d1 d2 d4, with "ship" d1 d2 d3 d4;
     // "lamp" finds d5, with "ship" d3 and d4 too, and never d2.
@@ -252,7 +248,10 @@ describe('the evaluation of an alignment', () => {
   });
 
   it('has no sft arm, no controls and no other judges unless the recipe asks for them', async () => {
-    const { data } = await evaluate('sft.enabled=false', 'evaluation.controls=false', 'evaluation.judges=[]');
+    const { data } = await evaluate(
+      ...['sft.enabled=false', 'evaluation.controls=false', 'evaluation.judges=[]', 'evaluation.keepSelf=true'],
+    );
+    expect(data.main.settings['self-retrieval']).toBe('a document with the id of the query is kept');
     expect(rowsOf(data.main).map(([name]) => name)).toEqual(['raw', 'zeroShot', 'aligned']);
     expect(data.main.tests.map(({ arm, baseline }) => `${arm} - ${baseline}`)).toEqual([
       'aligned - zeroShot',
@@ -285,6 +284,23 @@ describe('the evaluation of an alignment', () => {
     const { data } = await evaluate('data.testSplit=many', 'evaluation.controls=false', 'evaluation.judges=[]');
     // In the order of the corpus.
     expect(data.queries.map(({ relevant }) => relevant)).toEqual([['saw wood', 'ship ship ship', 'ship ship sea'], []]);
+  });
+
+  it('tells its progress, an arm of a judge at a time', async () => {
+    let [total, advanced, finished] = [0, 0, 0];
+    const task: ProgressTask = { ...SILENT.task('', 0, ''), advance: () => advanced++, done: () => finished++ };
+    const progress: Progress = {
+      ...SILENT,
+      task(what, size, unit) {
+        if (what !== 'evaluating arms') return SILENT.task(what, size, unit);
+        total = size ?? 0;
+        return task;
+      },
+    };
+    const context = await open(['evaluation.controls=false']);
+    await evaluateStage.run({ ...context, options: { ...context.options, progress } }, at('told'));
+    // Four arms by the encoder and by BM25.
+    expect([total, advanced, finished]).toEqual([8, 8, 1]);
   });
 
   it('ends when it is stopped', async () => {
@@ -328,5 +344,16 @@ describe('the key of an evaluation', () => {
       expansions: { 'zeroShot dev-1': 'of dev-1', 'aligned test-2': 'of test-2', 'sft test-1': 'of test-1' },
     });
     expect(Object.keys(inputs.expansions)).toHaveLength(9);
+    const { dev, test } = (await opened).data.judged.hashes;
+    expect(dev).not.toBe(test);
+    expect(inputs).toMatchObject({ judges: ['bm25'], qrels: [dev, test] });
+  });
+
+  it('names another encoder by its weights', async () => {
+    const name = resolve('src/embed/goldens/tiny-encoder');
+    const context = await open([`evaluation.judges=[${JSON.stringify(name)}, bm25]`]);
+    const { judges } = evaluateStage.inputs(context) as { judges: string[] };
+    expect(judges).toEqual([context.models.judges[name], 'bm25']);
+    expect(judges[0]).not.toBe(name);
   });
 });

@@ -55,12 +55,17 @@ describe('choosePairs', () => {
     expect(chosen(list, { maxLengthRatio: 1.5 })).toEqual(['0>2']);
     expect(chosen(list, { maxLengthRatio: 1.2 })).toBe('no two sides of like length');
     expect(chosen(list)).toEqual(['0>1']);
+    // Four words against three: the ratio that is asked for is allowed.
+    expect(chosen(list, { maxLengthRatio: 4 / 3 })).toEqual(['0>2']);
   });
 
   it('leaves near duplicates out', () => {
     const list = candidates(['a saw cuts wood', 2], ['A saw cuts wood!', 0], ['a saw cuts metal', 1]);
     expect(chosen(list, { maxOverlap: 0.9 })).toEqual(['0>2']);
     expect(chosen(list.slice(0, 2), { maxOverlap: 0.9 })).toBe('sides too much alike');
+    // "a saw cuts" of five distinct words: 3/5 is allowed if it is asked for.
+    expect(chosen([list[0]!, list[2]!], { maxOverlap: 3 / 5 })).toEqual(['0>2']);
+    expect(chosen([list[0]!, list[2]!], { maxOverlap: 0.59 })).toBe('sides too much alike');
   });
 
   it('does not choose what quotes the gold document, but may reject it', () => {
@@ -140,6 +145,8 @@ describe('GoldWords', () => {
   it('finds the whole of a shorter document', () => {
     expect(looked.isQuotedIn(wordsOf('we saw the old harbour of the town there'))).toBe(true);
     expect(looked.isQuotedIn(wordsOf('the old harbour of the city'))).toBe(false);
+    // Four words are enough; three are not.
+    expect(new GoldWords(['one small red boat'], 'ship?').isQuotedIn(wordsOf('it is one small red boat'))).toBe(true);
     expect(new GoldWords(['a human being'], 'person?').isQuotedIn(wordsOf('a human being'))).toBe(false);
   });
 
@@ -153,6 +160,9 @@ describe('GoldWords', () => {
     expect(looked.overlap(wordsOf('cutting metal'))).toBe(1);
     expect(looked.overlap([])).toBe(0);
     expect(looked.isCopiedIn(wordsOf('A hand saw with a thin blade in a C-shaped frame.'))).toBe(true);
+    // Four of the five stretches: all but "thin blade in x".
+    expect(looked.isCopiedIn(wordsOf('hand saw with a thin blade in x'))).toBe(true);
+    expect(looked.isCopiedIn(wordsOf('hand saw with a thin blade on x'))).toBe(false);
     expect(looked.isCopiedIn(wordsOf('A tool that cuts metal with a thin blade.'))).toBe(false);
   });
 });
