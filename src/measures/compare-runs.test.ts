@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { DataError } from '../system/index.ts';
 import { compareRuns } from './compare-runs.ts';
 import type { Qrels, Run } from './records.ts';
 
@@ -46,6 +45,9 @@ describe('compareRuns', () => {
     const a = runWithRanks({ q1: 1, q2: 1 });
     const b = runWithRanks({ q2: 2, q3: 1 });
     expect(() => compareRuns(QRELS, a, b, MRR)).toThrow(/run A lacks 1 .* run B 1/);
+    const both = runWithRanks({ q1: 1, q2: 1, q3: 1 });
+    expect(() => compareRuns(QRELS, a, both, MRR)).toThrow(/"q3".*run A lacks 1 .* run B 0/);
+    expect(() => compareRuns(QRELS, both, a, MRR)).toThrow(/"q3".*run A lacks 0 .* run B 1/);
     const zero = compareRuns(QRELS, a, b, { ...MRR, missing: 'zero' });
     expect(zero).toMatchObject({ queries: 3, meanA: 2 / 3, meanB: 0.5, missingInA: ['q3'], missingInB: ['q1'] });
     expect(compareRuns(QRELS, a, b, { ...MRR, missing: 'common' })).toMatchObject({ queries: 1, meanA: 1, meanB: 0.5 });
@@ -58,6 +60,6 @@ describe('compareRuns', () => {
 
   it('refuses runs that share nothing', () => {
     const [a, b] = [runWithRanks({ q1: 1 }), runWithRanks({ q2: 1 })];
-    expect(() => compareRuns(QRELS, a, b, { ...MRR, missing: 'common' })).toThrow(DataError);
+    expect(() => compareRuns(QRELS, a, b, { ...MRR, missing: 'common' })).toThrow(/share no judged query/);
   });
 });

@@ -108,6 +108,33 @@ describe('evaluateRun, rule by rule', () => {
   });
 });
 
+describe('evaluateRun and queries without judgements', () => {
+  it('neither averages over them nor misses them', () => {
+    const qrels: Qrels = new Map([
+      ['q1', new Map([['a', 1]])],
+      ['q2', new Map()],
+      ['q3', new Map()],
+    ]);
+    const run: Run = new Map([
+      ['q1', [{ id: 'a', score: 1 }]],
+      ['q2', [{ id: 'a', score: 1 }]],
+    ]);
+    const { mean, missing, unjudged, queries } = evaluateRun(qrels, run, { measures: ['P@1'], complete: true });
+    expect({ mean, missing, unjudged, queries }).toEqual({
+      mean: { 'P@1': 1 },
+      missing: [],
+      unjudged: ['q2'],
+      queries: 1,
+    });
+  });
+
+  it('says which of the two is empty', () => {
+    const run: Run = new Map([['q9', []]]);
+    expect(() => evaluateRun(new Map(), run)).toThrow(/the judgements are empty/);
+    expect(() => evaluateRun(new Map([['q1', new Map([['a', 1]])]]), run)).toThrow(/no query of the run is judged/);
+  });
+});
+
 describe('evaluateRun refuses', () => {
   const qrels = toQrels({ q1: { a: 1 } });
   const hit = (id: string, score: number) => ({ id, score });

@@ -66,4 +66,14 @@ describe('document numbers', () => {
     expect([0, 1, 2, 3].map((number) => numbers.id(number))).toEqual(['x', 'y', '__proto__', '']);
     expect(numbers.size).toBe(4);
   });
+
+  it('go on in a further map when one is full', () => {
+    const numbers = new DocumentNumbers(2);
+    const ids = ['a', 'b', 'c', 'd', 'e'];
+    expect(ids.map((id) => numbers.number(id))).toEqual([0, 1, 2, 3, 4]);
+    expect(ids.map((id) => numbers.number(id))).toEqual([0, 1, 2, 3, 4]);
+    expect(ids.map((id) => numbers.find(id))).toEqual([0, 1, 2, 3, 4]);
+    expect(numbers.find('f')).toBeUndefined();
+    expect(numbers.size).toBe(5);
+  });
 });

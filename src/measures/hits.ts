@@ -103,7 +103,13 @@ const MOST_ENTRIES = 2 ** 24 - 1;
 /** Numbers for document ids, given in the order in which the ids are first met. */
 export class DocumentNumbers {
   readonly #ids: string[] = [];
+  readonly #mostEntries: number;
   readonly #maps: Map<string, number>[] = [new Map()];
+
+  /** @param mostEntries of a `Map`; beyond it a further one is begun */
+  constructor(mostEntries = MOST_ENTRIES) {
+    this.#mostEntries = mostEntries;
+  }
 
   /** How many distinct ids were met. */
   get size(): number {
@@ -124,7 +130,7 @@ export class DocumentNumbers {
     const known = this.find(id);
     if (known !== undefined) return known;
     let last = this.#maps.at(-1)!;
-    if (last.size >= MOST_ENTRIES) {
+    if (last.size >= this.#mostEntries) {
       last = new Map();
       this.#maps.push(last);
     }

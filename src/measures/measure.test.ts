@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ALL_MEASURES, displayName, parseMeasure, trecName } from './measure.ts';
+import { ALL_MEASURES, displayName, parseMeasure, parseQualityMeasure, trecName } from './measure.ts';
 
 describe('names of measures', () => {
   it.each([
@@ -42,5 +42,22 @@ describe('names of measures', () => {
     ['bpref@10', /takes no cut-off/],
   ])('refuses %j', (name, reason) => {
     expect(() => parseMeasure(name)).toThrow(reason);
+  });
+
+  it('of a quality are those that tell a better search, query by query', () => {
+    for (const name of ['nDCG@10', 'map', 'P_5', 'Success@1']) {
+      expect(parseQualityMeasure(name)).toEqual(parseMeasure(name));
+    }
+    for (const name of ['num_ret', 'num_rel_ret', 'Hole@10']) {
+      expect(() => parseQualityMeasure(name)).toThrow(/does not tell a better search from a worse one/);
+    }
+    expect(() => parseQualityMeasure('quality')).toThrow(/there is no measure "quality"/);
+  });
+
+  it('are counts, or need the pool, where they say so', () => {
+    expect(ALL_MEASURES.filter((name) => parseMeasure(name).needsPool).every((name) => /^hole/i.test(name))).toBe(true);
+    expect(parseMeasure('Hole@3').needsPool).toBe(true);
+    expect(parseMeasure('num_q').summed).toBe(true);
+    expect(parseMeasure('nDCG@3')).toMatchObject({ summed: false, needsPool: false });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DataError, Random } from '../system/index.ts';
-import { compareDocumentIds, rankHits } from './ranking.ts';
+import { compareDocumentIds, orderByComparing, rankHits, rankOrder } from './ranking.ts';
 
 const ids = (hits: { id: string }[]) => hits.map(({ id }) => id);
 
@@ -14,6 +14,7 @@ describe('compareDocumentIds orders as the bytes of UTF-8', () => {
     '\u00e9',
     '\u6f22',
     '\ud7ff',
+    '\ue000',
     '\uff5a',
     '\uffff',
     '\u{10348}',
@@ -58,6 +59,37 @@ describe('rankHits', () => {
       expect(rankHits(hits)).toEqual(defined);
       expect(rankHits(defined)).toEqual(defined);
     }
+  });
+
+  it('orders very many hits, which cannot be packed, alike', () => {
+    const random = new Random(4);
+    const hits = Array.from({ length: 300 }, (_none, at) => ({
+      id: `d${(at * 7) % 300}`,
+      score: random.below(20) - 10,
+    }));
+    hits.push({ id: 'x', score: -0 }, { id: 'y', score: Number.POSITIVE_INFINITY });
+    expect([...orderByComparing(hits)]).toEqual([...rankOrder(hits)!]);
+  });
+
+  it('takes -0 for 0, and breaks the tie by id', () => {
+    const hits = [
+      { id: 'a', score: 0 },
+      { id: 'b', score: -0 },
+      { id: 'c', score: -1 },
+    ];
+    expect(ids(rankHits(hits))).toEqual(['b', 'a', 'c']);
+  });
+
+  it('returns a new array, and says that nothing is to be done for hits in order', () => {
+    const ranked = [
+      { id: 'b', score: 1 },
+      { id: 'a', score: 1 },
+    ];
+    expect(rankHits(ranked)).toEqual(ranked);
+    expect(rankHits(ranked)).not.toBe(ranked);
+    expect(rankOrder(ranked)).toBeUndefined();
+    expect([...rankOrder([ranked[1]!, ranked[0]!])!]).toEqual([1, 0]);
+    expect(rankOrder([{ id: 'a', score: Number.POSITIVE_INFINITY }])).toBeUndefined();
   });
 
   it('takes scores beyond 32 bits as infinite, as C does', () => {

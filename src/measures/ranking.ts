@@ -96,7 +96,8 @@ function breakTies(hits: readonly ScoredDocument[], scores: Float32Array, order:
   }
 }
 
-function orderByComparing(hits: readonly ScoredDocument[]): Int32Array {
+/** The same by comparing objects, for more hits than can be packed. */
+export function orderByComparing(hits: readonly ScoredDocument[]): Int32Array {
   const scores = readScores(hits);
   return Int32Array.from(hits, (_hit, place) => place).sort((a, b) => {
     const [left, right] = [scores[a]!, scores[b]!];

@@ -127,6 +127,54 @@ describe('resampling', () => {
   });
 });
 
+describe('the bounds of a test', () => {
+  it('up to 12 changed queries are enumerated, 13 are drawn', () => {
+    const changes = (count: number) => Array.from({ length: count }, (_none, at) => at + 1);
+    expect(randomizationTest(changes(12))).toMatchObject({ exact: true, samples: 4096, meanDifference: 6.5 });
+    expect(randomizationTest(changes(13), { samples: 50 })).toMatchObject({
+      exact: false,
+      samples: 50,
+      meanDifference: 7,
+    });
+  });
+
+  it('a pattern as far from 0 as what was seen counts, and is drawn once', () => {
+    // Six times 1 and seven times -1: every sum is odd, and so at least as far from 0 as -1.
+    const changes = Array.from({ length: 13 }, (_none, at) => (at < 6 ? 1 : -1));
+    expect(randomizationTest(changes, { samples: 200 }).p).toBe(1);
+  });
+
+  it('the size of the changes does not matter', () => {
+    const changes = [0.1, 0.2, 0.3, -0.25, 0.05];
+    const { p } = randomizationTest(changes);
+    expect(p).toBeLessThan(1);
+    for (const scale of [1e-9, 1e9]) expect(randomizationTest(changes.map((one) => one * scale)).p).toBe(p);
+  });
+
+  it('an interval lies between the two means that were drawn, at the share that its confidence says', () => {
+    const changes = [0, 1, 2, 3, 10];
+    const [only, seed] = [(at: number) => bootstrapInterval(changes, { samples: 1, seed: at }), 3];
+    expect(only(seed).low).toBe(only(seed).high);
+    const first = only(seed).low;
+    const wide = bootstrapInterval(changes, { samples: 2, seed });
+    const second = wide.low + wide.high - first;
+    expect(second).not.toBeCloseTo(first, 6);
+    const [low, high] = [Math.min(first, second), Math.max(first, second)];
+    for (const confidence of [0.95, 0.5, 0.1]) {
+      const interval = bootstrapInterval(changes, { samples: 2, seed, confidence });
+      const tail = (1 - confidence) / 2;
+      expect(interval.low).toBeCloseTo(low + tail * (high - low), 12);
+      expect(interval.high).toBeCloseTo(high - tail * (high - low), 12);
+    }
+    for (const confidence of [0, 1]) expect(() => bootstrapInterval(changes, { confidence })).toThrow(UsageError);
+  });
+
+  it('a change of just the tolerance is none, and rounding is no difference', () => {
+    expect(countEffects([0.25, -0.25, 0.26, -0.26], 0.25)).toEqual({ helped: 1, hurt: 1, unchanged: 2 });
+    expect([...pairDifferences([1e-12, 2e-12], [0, 0])]).toEqual([0, 2e-12]);
+  });
+});
+
 describe('holmCorrection', () => {
   it('multiplies, keeps the order and never falls', () => {
     expect(holmCorrection([0.01, 0.04, 0.03, 0.005])).toEqual([0.03, 0.06, 0.06, 0.02]);
