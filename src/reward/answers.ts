@@ -6,18 +6,18 @@ import { readFinishedManifest } from './stage-inputs.ts';
 /**
  * Reads `answers.jsonl` as a stream.
  *
- * @throws DataError for a broken line, a query answered twice, and a file that is not finished, as the manifest beside it says
+ * @throws DataError if a line is damaged, a query has two answers, or the manifest says that the file is not finished
  */
 export async function* readAnswers(file: string, signal?: AbortSignal): AsyncGenerator<AnswerRecord> {
   await readFinishedManifest(file);
   const seen = new IdSet();
   for await (const { value, line } of readJsonl(file, answerSchema, signal)) {
     if (!seen.add(value.queryId)) {
-      throw new DataError('the query is answered twice', {
+      throw new DataError('the query has two answers', {
         file,
         line,
         id: value.queryId,
-        fix: 'Remove one of the two.',
+        fix: 'Remove one of the two lines.',
       });
     }
     yield value;

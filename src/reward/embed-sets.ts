@@ -17,14 +17,14 @@ export interface TextSet {
 }
 
 export interface EmbedOptions {
-  /** The role, and so the prefix, under which a candidate is embedded; as at evaluation. */
+  /** The role, and therefore the prefix, under which a candidate is embedded, as in evaluation. */
   expansionRole: TextRole;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Embeds the texts of many queries in three calls of the encoder: queries, candidates (each distinct text of a query once),
- * and gold documents with the answers, which stand in a document's place and so have its role.
+ * Embeds the texts of many queries in three encoder calls: the queries; the candidates (each distinct text of a query
+ * once); and the gold documents together with the answers, which are embedded as documents.
  */
 export async function embedSets(
   encoder: Encoder,
@@ -70,7 +70,7 @@ function compare({ dimensions, query, texts, gold, answer }: SetVectors): Candid
   };
 }
 
-/** Hands the rows of a matrix out, one stretch after the other. */
+/** Hands out the rows of a matrix, one block after another. */
 class RowReader {
   readonly #matrix: Float32Array;
   readonly #dimensions: number;

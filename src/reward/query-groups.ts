@@ -10,19 +10,19 @@ import { IdSet, readJsonl } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 import { fixOf, readCandidatePlan } from './stage-inputs.ts';
 
-/** The records of one query, as they stand together in a file. */
+/** The records of one query, which are consecutive in a file. */
 export interface QueryGroup<T> {
   queryId: string;
   records: T[];
-  /** Line of the first one. */
+  /** Line of the first record. */
   line: number;
 }
 
 /**
- * Reads `candidates.jsonl`, a query at a time, its candidates in the order of their indexes.
+ * Reads `candidates.jsonl` one query at a time, with its candidates in the order of their indexes.
  *
- * @throws DataError for a broken line, candidates of one query that do not stand together, and ids that do not fit; where a
- *   manifest stands beside the file, also when it says that the file is not finished, or that a query should have more
+ * @throws DataError if a line is damaged, the candidates of a query are not consecutive, or ids do not match; if the
+ * file has a manifest, also if it says that the file is not finished or that a query should have more candidates
  */
 export async function* readCandidateGroups(
   file: string,
@@ -37,14 +37,14 @@ export async function* readCandidateGroups(
         file,
         line: group.line,
         id: candidateId,
-        fix: `Its id should be ${candidateIdOf(group.queryId, index)}; make the candidates again.`,
+        fix: `The id should be ${candidateIdOf(group.queryId, index)}. Make the candidates again.`,
       });
     }
     yield { ...group, records: group.records.sort((a, b) => a.index - b.index) };
   }
 }
 
-/** Reads `rewards.jsonl`, a query at a time. @throws DataError as {@link readCandidateGroups} */
+/** Reads `rewards.jsonl` one query at a time. @throws DataError as {@link readCandidateGroups} */
 export function readRewardGroups(file: string, signal?: AbortSignal): AsyncGenerator<QueryGroup<RewardRecord>> {
   return readGroups(file, rewardSchema, signal);
 }
@@ -63,11 +63,11 @@ async function* readGroups<T extends { queryId: string; candidateId: string }>(
       group = { queryId: value.queryId, records: [], line };
     }
     if (group.records.some(({ candidateId }) => candidateId === value.candidateId)) {
-      throw new DataError('the candidate is given twice', {
+      throw new DataError('the candidate occurs twice', {
         file,
         line,
         id: value.candidateId,
-        fix: 'Remove one of the two.',
+        fix: 'Remove one of the two lines.',
       });
     }
     group.records.push(value);
@@ -85,17 +85,17 @@ function torn(file: string, { queryId, records, line }: QueryGroup<unknown>, wan
 }
 
 function scattered(file: string, line: number, queryId: string): DataError {
-  return new DataError('the lines of this query do not stand together', {
+  return new DataError('the lines of this query are not consecutive', {
     file,
     line,
     id: queryId,
-    fix: 'Sort the file by query, so that it can be read a query at a time.',
+    fix: 'Sort the file by query: it is read one query at a time.',
   });
 }
 
 /**
- * Finds the records of one stream by id while another is read. Where both have the same order nothing is kept in memory; a
- * record that comes before it is asked for waits, unless nobody will ask for it.
+ * Finds records of one stream by id while another stream is read. If both have the same order, nothing is kept in
+ * memory. A record that comes before it is requested is kept, unless it will not be requested.
  */
 export class IdStream<T> {
   readonly #source: AsyncIterator<T>;
@@ -104,7 +104,7 @@ export class IdStream<T> {
   readonly #waiting = new Map<string, T>();
   #ended = false;
 
-  /** @param isWanted whether a record of this id may be asked for; default all */
+  /** @param isWanted whether a record of this id may be requested; default: all */
   constructor(
     source: AsyncIterable<T> | Iterable<T>,
     idOf: (record: T) => string,
@@ -115,7 +115,7 @@ export class IdStream<T> {
     this.#isWanted = isWanted;
   }
 
-  /** The record of this id, or undefined where the stream has none. A record is given once. */
+  /** Returns the record of this id, or undefined if the stream has none. Each record is returned once. */
   async take(id: string): Promise<T | undefined> {
     const waiting = this.#waiting.get(id);
     if (waiting !== undefined) {
@@ -135,7 +135,7 @@ export class IdStream<T> {
     return undefined;
   }
 
-  /** Reads what is left, so that a fault in it is found too. */
+  /** Reads the rest, to detect faults in it. */
   async drain(): Promise<void> {
     while (!this.#ended) this.#ended = (await this.#source.next()).done === true;
   }

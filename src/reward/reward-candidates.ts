@@ -34,23 +34,23 @@ import { similarityRanks } from './rewards/target-rewards.ts';
 import { readCandidatePlan } from './stage-inputs.ts';
 
 export interface RewardOptions {
-  /** The training queries, best in the order of the candidates: then none has to wait in memory. */
+  /** The training queries. If they have the order of the candidates, none is kept in memory. */
   queries: Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
-  /** Texts of gold documents by id, for queries that do not bring theirs along. */
+  /** Texts of gold documents by id, for queries that do not include them. */
   goldTexts?: ReadonlyMap<string, string> | undefined;
   /** `candidates.jsonl` */
   candidates: string;
-  /** `answers.jsonl`; needed by rewards that read the answer. */
+  /** `answers.jsonl`; required by rewards that read the answer. */
   answers?: string | undefined;
   encoder: Encoder;
-  /** Role, and so prefix, under which a candidate is embedded; as at evaluation. Default `query`. */
+  /** Role, and therefore prefix, under which a candidate is embedded, as in evaluation. Default `query`. */
   expansionRole?: TextRole | undefined;
   mixture: readonly WeightedReward[];
-  /** `rewards.jsonl`; the journal grows at `<out>.journal`, its manifest stands beside it. */
+  /** `rewards.jsonl`; the journal is `<out>.journal`, and the manifest is in the same folder. */
   out: string;
-  /** Number of queries, for the progress alone. */
+  /** Number of queries, used for progress only. */
   count?: number | undefined;
-  /** Queries that are embedded and searched together. Default 32. */
+  /** Number of queries embedded and searched together. Default 32. */
   batch?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -59,9 +59,9 @@ export interface RewardOptions {
 export interface RewardResult {
   file: string;
   summary: RewardSummary;
-  /** Queries that were found in the journal. */
+  /** Number of queries found in the journal. */
   reused: number;
-  /** Of this run alone. */
+  /** Duration of this run only. */
   seconds: number;
 }
 
@@ -69,23 +69,23 @@ export interface RewardResult {
 const journalSchema = z.object({ queryId: idSchema, key: z.string(), records: z.array(rewardSchema) });
 type JournalLine = z.output<typeof journalSchema>;
 
-/** Raised when the meaning of a number in the file changes. */
+/** Increase it when the meaning of a number in the file changes. */
 export const REWARD_FORMAT = 1;
 
 /**
- * Rewards candidates, a batch of queries at a time: memory does not grow with their number. Each query's rewards go into a
- * journal under a key of its texts, the encoder and the rewards; a run that was cut off goes on with what is missing, and a
- * query whose inputs or settings changed is rewarded anew.
+ * Rewards candidates, one batch of queries at a time; memory use does not depend on their number. Each query's rewards
+ * are journalled under a key of its texts, the encoder and the rewards. An interrupted run resumes with what is
+ * missing. A query whose inputs or settings changed is rewarded again.
  *
- * @throws DataError for broken files, files that are not finished, and ids of one file that another does not know; UsageError
- *   for a mixture that cannot be, or that reads answers where none are given
+ * @throws DataError if a file is damaged or not finished, or an id of one file is missing in another; UsageError if the
+ * mixture is invalid, or reads answers and there are none
  */
 export async function rewardCandidates(options: RewardOptions): Promise<RewardResult> {
   checkMixture(options.mixture);
   const reading = options.mixture.find(({ reward }) => reward.needsAnswer)?.reward.name;
   if (reading !== undefined && options.answers === undefined) {
-    throw new UsageError(`reward ${reading} reads answers, and no file of answers is given`, {
-      fix: 'Give the file that `llm-qe answers` wrote, or choose rewards without answers.',
+    throw new UsageError(`reward ${reading} reads answers, but no answers file is given`, {
+      fix: 'Pass the file that `llm-qe answers` wrote, or choose rewards that read no answers.',
     });
   }
   const out = resolve(options.out);
@@ -107,7 +107,7 @@ export async function rewardCandidates(options: RewardOptions): Promise<RewardRe
   }
 }
 
-/** The journal's records whose key still holds, each query once. */
+/** The journal's records whose key is still valid, each query once. */
 async function* currentRecords(
   journal: string,
   keys: ReadonlyMap<string, string>,
@@ -119,7 +119,7 @@ async function* currentRecords(
   }
 }
 
-/** A query that is still to be rewarded. */
+/** A query that still has to be rewarded. */
 interface Wanted {
   key: string;
   set: TextSet;
@@ -128,15 +128,15 @@ interface Wanted {
 class RewardRun {
   readonly #options: RewardOptions;
   readonly #journal: Journal<JournalLine>;
-  /** Keys of the journal by query. */
+  /** Keys in the journal, by query. */
   readonly #done: ReadonlyMap<string, string>;
   readonly #settingsKey: string;
   readonly #task: ProgressTask;
   readonly #counts = { candidates: 0, empty: 0, duplicates: 0 };
   readonly #dropped = { 'no answer': 0, 'only empty candidates': 0 };
-  /** Queries that candidates were asked for, where that is known. */
+  /** Number of queries for which candidates were requested, if known. */
   #asked: number | undefined;
-  /** Keys of the queries that earn rewards, by query. */
+  /** Keys of the rewarded queries, by query. */
   readonly keys = new Map<string, string>();
   reused = 0;
   seconds = 0;
@@ -189,7 +189,7 @@ class RewardRun {
     };
   }
 
-  /** Counts a query, and says whether it is still to be rewarded. */
+  /** Counts a query, and returns it if it still has to be rewarded. */
   #consider(set: TextSet): Wanted | undefined {
     const candidates = set.candidates.filter(({ text }) => text.trim() !== '');
     this.#counts.empty += set.candidates.length - candidates.length;
@@ -260,7 +260,7 @@ async function* textSets(options: RewardOptions): AsyncGenerator<TextSet> {
   }
 }
 
-/** The gold documents of a query with their texts. @throws DataError for one whose text nobody has */
+/** The gold documents of a query with their texts. @throws DataError if a text is missing */
 export function goldDocuments(
   { id: queryId, documents, goldText }: TrainingQuery,
   texts: ReadonlyMap<string, string> = new Map(),
@@ -268,29 +268,29 @@ export function goldDocuments(
   return documents.map((id, at) => {
     const text = at === 0 && goldText !== undefined ? goldText : texts.get(id);
     if (text !== undefined) return { id, text };
-    throw new DataError(`the text of gold document ${JSON.stringify(id)} is not given`, {
+    throw new DataError(`the text of gold document ${JSON.stringify(id)} is missing`, {
       id: queryId,
-      fix: 'Name the data set that holds the corpus.',
+      fix: 'Pass the data set that holds the corpus.',
     });
   });
 }
 
 function unknownQuery(file: string, { queryId, line }: QueryGroup<unknown>): DataError {
-  return new DataError('these candidates are of a query that is not among the training queries', {
+  return new DataError('these candidates belong to a query that is not among the training queries', {
     file,
     line,
     id: queryId,
-    fix: 'Name the data set and split that the candidates were made for.',
+    fix: 'Pass the data set and split for which the candidates were made.',
   });
 }
 
 function foreignAnswer(file: string | undefined, { queryId, documentId }: AnswerRecord): DataError {
   return new DataError(
-    `the answer was read out of ${JSON.stringify(documentId)}, which is no gold document of the query`,
+    `the answer was made from ${JSON.stringify(documentId)}, which is not a gold document of the query`,
     {
       file,
       id: queryId,
-      fix: 'Name the data set and split that the answers were made for.',
+      fix: 'Pass the data set and split for which the answers were made.',
     },
   );
 }
@@ -335,7 +335,7 @@ function toRecords(set: CandidateSet, { rewards, total }: ScoredSet): RewardReco
   }));
 }
 
-/** A 32-bit float has seven digits; more of them would only fill the file. */
+/** A 32-bit float has seven digits; more would only enlarge the file. */
 function short(value: number): number {
   return Number(value.toPrecision(7));
 }

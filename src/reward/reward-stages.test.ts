@@ -35,7 +35,7 @@ async function write(name: string, rows: readonly object[]): Promise<string> {
   return file(name);
 }
 
-/** The manifest of six queries with four candidates each, beside a file of them. */
+/** The manifest of six queries with four candidates each, for a file of them. */
 function writeManifest(stage: string, { finished = true } = {}): Promise<void> {
   const settings = { samples: 2, temperatures: [0.8, 1] };
   const manifest = { stage, version: '1', key: 'k', settings, about: {}, ...(finished && { result: { queries: 6 } }) };
@@ -92,7 +92,7 @@ async function rewardsIn(name = 'rewards.jsonl'): Promise<RewardRecord[]> {
 }
 
 describe('rewardCandidates', () => {
-  it('writes what each candidate earned, and a summary', async () => {
+  it('writes the rewards of each candidate, and a summary', async () => {
     await writeInputs();
     const { summary, reused } = await rewardCandidates(rewardOptions());
     const rewards = await rewardsIn();
@@ -110,7 +110,7 @@ describe('rewardCandidates', () => {
     expect(await readRewardSummary(file('rewards.jsonl'))).toEqual(summary);
   });
 
-  it('leaves out empty candidates, and queries without an answer where the reward reads it', async () => {
+  it('skips empty candidates, and queries without an answer if the reward reads it', async () => {
     await write('candidates.jsonl', [
       ...candidatesOf('q0', ['a', '', 'b', 'a']),
       ...candidatesOf('q1', TEXTS),
@@ -132,7 +132,7 @@ describe('rewardCandidates', () => {
     expect((await rewardsIn())[0]!.ranks).toEqual({ gold: 1 });
   });
 
-  it('counts queries that candidates were asked for and that have none, for the audit too', async () => {
+  it('counts queries for which candidates were requested but are missing, for the audit too', async () => {
     await writeInputs();
     await write(
       'candidates.jsonl',
@@ -154,7 +154,7 @@ describe('rewardCandidates', () => {
     expect(await readFile(file('other.jsonl'), 'utf8')).toBe(expected);
   });
 
-  it('goes on where it was stopped, and ends with the same file', async () => {
+  it('resumes where it was stopped, and ends with the same file', async () => {
     await writeInputs();
     await rewardCandidates(rewardOptions({ out: file('whole.jsonl') }));
     const stop = new AbortController();
@@ -176,7 +176,7 @@ describe('rewardCandidates', () => {
     expect(await totals('rewards.jsonl')).toEqual(await totals('whole.jsonl'));
   });
 
-  it('repeats nothing, and rewards anew only what changed', async () => {
+  it('repeats nothing, and rewards again only what changed', async () => {
     await writeInputs();
     await rewardCandidates(rewardOptions());
     const first = await readFile(file('rewards.jsonl'), 'utf8');
@@ -202,7 +202,7 @@ describe('rewardCandidates', () => {
     [
       'an answer out of another document',
       () => write('answers.jsonl', [{ queryId: 'q0', documentId: 'd9', text: 'b', attempts: 1 }]),
-      /id "q0": the answer was read out of "d9"/,
+      /id "q0": the answer was made from "d9"/,
     ],
     [
       'two answers to a query',
@@ -210,19 +210,19 @@ describe('rewardCandidates', () => {
       /:7, id "q0"/,
     ],
     [
-      'candidates that do not stand together',
+      'candidates that are not consecutive',
       () =>
         write('candidates.jsonl', [
           ...candidatesOf('q0', ['a']),
           ...candidatesOf('q1', ['a']),
           ...candidatesOf('q0', ['b']),
         ]),
-      /:3, id "q0": the lines of this query do not stand together/,
+      /:3, id "q0": the lines of this query are not consecutive/,
     ],
     [
       'a candidate twice',
       () => write('candidates.jsonl', [...candidatesOf('q0', ['a']), ...candidatesOf('q0', ['a'])]),
-      /:2, id "q0#0": the candidate is given twice/,
+      /:2, id "q0#0": the candidate occurs twice/,
     ],
     [
       'an id that does not fit',
@@ -262,22 +262,20 @@ describe('rewardCandidates', () => {
     await expect(rewardCandidates(rewardOptions())).rejects.toThrow(message);
   });
 
-  it('refuses a reward of answers where there are none, and gold documents without text', async () => {
+  it('refuses a reward that reads answers if there are none, and gold documents without text', async () => {
     await writeInputs();
     await expect(rewardCandidates(rewardOptions({ answers: undefined }))).rejects.toThrow(
       /reward rank-answer reads answers/,
     );
     const queries = QUERIES.map(({ id, text, documents }) => ({ id, text, documents }));
-    await expect(rewardCandidates(rewardOptions({ queries }))).rejects.toThrow(
-      /text of gold document "d0" is not given/,
-    );
+    await expect(rewardCandidates(rewardOptions({ queries }))).rejects.toThrow(/text of gold document "d0" is missing/);
     const goldTexts = new Map(QUERIES.map(({ documents }) => [documents[0]!, 'aaab']));
     expect((await rewardCandidates(rewardOptions({ queries, goldTexts }))).summary.queries).toBe(6);
   });
 });
 
 describe('IdStream', () => {
-  it('keeps what waits, and nothing that nobody will ask for', async () => {
+  it('keeps records that wait, but none that will not be requested', async () => {
     const ids = ['a', 'b', 'c', 'd'];
     const stream = new IdStream(
       ids,
@@ -295,7 +293,7 @@ describe('buildPairs', () => {
     await rewardCandidates(rewardOptions());
   }
 
-  it('pairs best against worst, and draws a part for development', async () => {
+  it('pairs best against worst, and draws dev pairs', async () => {
     await reward();
     const { audit, files } = await buildPairs(pairOptions({ dev: 2 }));
     const train = (await readPairs(files.pairs)).pairs;
@@ -329,7 +327,7 @@ describe('buildPairs', () => {
     expect(await bytes(1)).not.toBe(await bytes(2));
   });
 
-  it('writes the published layout too', async () => {
+  it('also writes the published layout', async () => {
     await reward();
     const { files } = await buildPairs(pairOptions({ dev: 0 }, { layout: 'conversations' }));
     expect(files.dev).toBeUndefined();
@@ -341,7 +339,7 @@ describe('buildPairs', () => {
     expect((await readPairs(files.pairs)).pairs).toHaveLength(6);
   });
 
-  it('leaves no earlier pairs for development beside pairs that are trained on', async () => {
+  it('removes earlier dev pairs if new ones are trained on', async () => {
     await reward();
     expect((await buildPairs(pairOptions({ dev: 1 }))).removed).toBeUndefined();
     const { files, removed } = await buildPairs(pairOptions({ dev: 0 }));
@@ -371,9 +369,9 @@ describe('buildPairs', () => {
     expect(all.audit.queries.dropped).toEqual({ 'all rewards equal': 1 });
   });
 
-  it('filters by the gold document alone where some queries have no answer', async () => {
+  it('filters by the gold document only if some queries have no answer', async () => {
     await writeInputs();
-    // To the gold text: .949 for q0 to q4, .707 for q5, which alone has an answer: its sum would be 1.707.
+    // To the gold text: .949 for q0 to q4, .707 for q5, the only one with an answer: its sum would be 1.707.
     const texts = (id: string) => (id === 'q5' ? ['ab', 'b', 'c'] : ['a', 'b', 'c']);
     const queries = QUERIES.map((query) => ({ ...query, goldText: query.id === 'q5' ? 'a' : 'aaab' }));
     await write(
@@ -457,7 +455,7 @@ describe('buildPairs', () => {
       'rewards of other candidates',
       () => write('candidates.jsonl', candidatesOf('q0', ['a', 'b'])),
       {},
-      /rewards of candidates that do not exist/,
+      /rewards for candidates that do not exist/,
     ],
     [
       'candidates without a reward',
@@ -480,7 +478,7 @@ describe('buildPairs', () => {
       'rewards of unknown queries',
       async () => {},
       { queries: () => QUERIES.slice(1) },
-      /id "q0": these rewards are of a query/,
+      /id "q0": these rewards belong to a query/,
     ],
     [
       'a filter that leaves nothing',

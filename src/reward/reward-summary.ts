@@ -4,28 +4,31 @@ import { DataError } from '../system/index.ts';
 
 const count = z.number().int().nonnegative();
 
-/** Why a query earned no rewards. */
+/** Why a query has no rewards. */
 export const UNREWARDED = ['no candidates', 'no answer', 'only empty candidates'] as const;
 
-/** What `llm-qe reward` did: the result in `rewards.manifest.json`, beside `rewards.jsonl`. */
+/** The summary of `llm-qe reward`: the result in `rewards.manifest.json`, next to `rewards.jsonl`. */
 export const rewardSummarySchema = z.object({
   rewards: z.array(z.object({ name: z.string(), weight: z.number() })),
-  /** Cosine, always; a search reward searches as its own settings say. */
+  /** Always the cosine; a search reward uses the similarity of its own settings. */
   similarity: z.literal('cosine'),
   encoder: z.object({ id: z.string(), fingerprint: z.string() }),
   expansionRole: z.enum(['query', 'document']),
   queries: count,
   candidates: count,
-  /** Candidates without text, which were left out. */
+  /** Candidates without text, which were skipped. */
   empty: count,
-  /** Candidates whose text another one of the query has too. */
+  /** Candidates whose text equals that of another candidate of the query. */
   duplicates: count,
-  /** Queries that were left out, by reason. Who has no candidates is known where a manifest says how many were asked for. */
+  /** Skipped queries, by reason. `no candidates` is known only if a manifest records how many were requested. */
   dropped: z.partialRecord(z.enum(UNREWARDED), count),
 });
 export type RewardSummary = z.output<typeof rewardSummarySchema>;
 
-/** The summary in the manifest beside a file of rewards; undefined where there is none. @throws DataError when it is broken */
+/**
+ * Reads the summary in the manifest of a file of rewards; undefined if there is none.
+ * @throws DataError if it is damaged
+ */
 export async function readRewardSummary(rewards: string): Promise<RewardSummary | undefined> {
   const manifest = await readStageManifest(rewards);
   if (manifest === undefined) return undefined;
@@ -33,7 +36,7 @@ export async function readRewardSummary(rewards: string): Promise<RewardSummary 
   if (parsed.success) return parsed.data;
   throw new DataError('is not the manifest of a file of rewards', {
     file: manifestFileOf(rewards),
-    fix: 'Run `llm-qe reward` again: it writes this file anew and repeats nothing.',
+    fix: 'Run `llm-qe reward` again. It rewrites this file and repeats no other work.',
     cause: parsed.error,
   });
 }

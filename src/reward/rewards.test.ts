@@ -53,7 +53,7 @@ describe('rank rewards', () => {
     expect(await scores(new RankReward('answer'), item)).toEqual([1 / 4, 1 / 2, 1, 1 / 3].map(Math.fround));
   });
 
-  it('let duplicates share a rank and push nobody down', async () => {
+  it('let duplicates share a rank without lowering others', async () => {
     const item = await setOf(['b', 'a', 'aaab', 'aaab', 'a']);
     expect(await scores(new RankReward('gold'), item)).toEqual([1 / 3, 1 / 2, 1, 1, 1 / 2].map(Math.fround));
   });
@@ -69,7 +69,7 @@ describe('rank rewards', () => {
     expect(await scores(new RankReward('gold'), item)).toEqual([1, 1 / 2, 1 / 3].map(Math.fround));
   });
 
-  it('do not depend on the order of the candidates, and equal texts always earn the same', async () => {
+  it('do not depend on the order of the candidates, and are equal for equal texts', async () => {
     const random = new Random(7);
     const texts = Array.from(
       { length: 24 },
@@ -97,7 +97,7 @@ describe('rank rewards', () => {
 });
 
 describe('similarity rewards', () => {
-  it.each(['margin-gold', 'margin-answer'])('had another name: %s', async (name) => {
+  it.each(['margin-gold', 'margin-answer'])('refuse the former name %s', async (name) => {
     const opened = checkRewards([name], { isJudged: true, isAnswered: true, loadsCode: true });
     await expect(opened).rejects.toThrow(`reward ${name} is now called ${name.replace('margin', 'zScore')}`);
   });
@@ -120,7 +120,7 @@ describe('similarity rewards', () => {
 });
 
 describe('embedSets', () => {
-  it('embeds each distinct text once, under the role of the evaluation', async () => {
+  it('embeds each distinct text once, in the role of the evaluation', async () => {
     const encoder = new LetterEncoder();
     const query = { id: 'q', text: 'ask', documents: ['d'] };
     const answer = { queryId: 'q', documentId: 'd', text: 'reply', attempts: 1 };
@@ -138,7 +138,7 @@ describe('embedSets', () => {
   });
 });
 
-/** Ranks documents by their dot product with the query: one dimension of the letter encoder for each. */
+/** Ranks documents by their dot product with the query: each has one dimension of the letter encoder. */
 function letterIndex(documents: Record<string, string>): SearchIndex<Float32Array> {
   return {
     size: Object.keys(documents).length,
@@ -174,7 +174,7 @@ describe('search rewards', () => {
     expect(await scores(new SearchReward('Recall@1', search, qrels), item)).toEqual([1, 0, 0, 0]);
   });
 
-  it('leave out the document that is the query itself, as the evaluation does', async () => {
+  it('drop the document that is the query itself, as the evaluation does', async () => {
     // q itself leads with 3 d; da comes next.
     const item = await setOf(['c'], { query: 'ddda' });
     const kept = new SearchReward('MRR@10', search, qrels, { dropSelf: false });
@@ -192,7 +192,7 @@ describe('search rewards', () => {
     ]);
   });
 
-  it('score many queries as they score one, also through a retriever of texts', async () => {
+  it('score many queries like one, also through a retriever of texts', async () => {
     const items = [await setOf(['aa', 'c', 'aa'], { query: 'bba' }), await setOf(['b'], { query: 'c' })];
     const dense = new SearchReward('MRR@10', search, qrels);
     const all = await dense.scoreAll(items);
@@ -217,14 +217,14 @@ describe('search rewards', () => {
     expect(through.map((values) => [...values])).toEqual([[1, 0, 1], [0]]);
   });
 
-  it('judge by the gold documents where the query has no judgements', async () => {
+  it('judge by the gold documents if the query has no judgements', async () => {
     const item = await setOf(['aa'], { query: 'bba' });
     const reward = new SearchReward('MRR@10', search, new Map());
     expect(await scores(reward, { ...item, query: { ...item.query, documents: ['dc'] } })).toEqual([0]);
     expect(await scores(reward, { ...item, query: { ...item.query, documents: ['da'] } })).toEqual([0.5]);
   });
 
-  it('refuse a query whose relevant documents are not in the corpus: it would earn zeros in silence', async () => {
+  it('refuse a query whose relevant documents are not in the corpus: its rewards would silently be zero', async () => {
     const ids = () => ['da', 'db'];
     const known = new DenseCandidateSearch(index, { alpha: 0.5, fingerprint: 'x', ids });
     const item = await setOf(['aa'], { query: 'bba' });
@@ -268,8 +268,8 @@ describe('a mixture', () => {
   });
 
   it.each([
-    ['too few values', () => [1], /gave 1 values for 2 candidates/],
-    ['no number', () => [1, Number.NaN], /gave NaN for candidate q#1/],
+    ['too few values', () => [1], /returned 1 values for 2 candidates/],
+    ['no number', () => [1, Number.NaN], /returned NaN for candidate q#1/],
     [
       'an error',
       () => {
@@ -277,12 +277,12 @@ describe('a mixture', () => {
       },
       /id "q": reward mine failed: no luck/,
     ],
-  ])('refuses %s of an own reward', async (_what, score, message) => {
+  ])('refuses %s of a custom reward', async (_what, score, message) => {
     const item = await setOf(['a', 'b']);
     await expect(scoreMixture([{ reward: functionReward('mine', score), weight: 1 }], [item])).rejects.toThrow(message);
   });
 
-  it('refuses a name twice, no reward at all, and a weight that is none', () => {
+  it('refuses a repeated name, no reward at all, and an invalid weight', () => {
     const reward = new RankReward('gold');
     expect(() => checkMixture([])).toThrow(/no reward/);
     expect(() =>
@@ -302,7 +302,7 @@ describe('a reward of a module', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('is loaded, and is another one when its source is', async () => {
+  it('is loaded, and has another fingerprint if its source changes', async () => {
     const file = join(folder, 'brief.mjs');
     await writeFile(
       file,

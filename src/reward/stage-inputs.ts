@@ -2,18 +2,18 @@ import { z } from 'zod';
 import { readStageManifest, type StageManifest } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 
-/** What the manifest beside a file of candidates tells of it; of a file without one, nothing. */
+/** Facts about a file of candidates from its manifest; all undefined if there is no manifest. */
 export interface CandidatePlan {
-  /** Queries that candidates were asked for. */
+  /** Number of queries for which candidates were requested. */
   queries: number | undefined;
-  /** Candidates of each. */
+  /** Number of candidates per query. */
   perQuery: number | undefined;
 }
 
 const asked = z.object({ queries: z.int() });
 const sampled = z.object({ samples: z.int(), temperatures: z.array(z.number()) });
 
-/** @throws DataError for candidates that are not finished */
+/** @throws DataError if the candidates are not finished */
 export async function readCandidatePlan(file: string): Promise<CandidatePlan> {
   const manifest = await readFinishedManifest(file);
   const { samples, temperatures } = sampled.safeParse(manifest?.settings).data ?? {};
@@ -24,17 +24,18 @@ export async function readCandidatePlan(file: string): Promise<CandidatePlan> {
 }
 
 /**
- * The manifest of a file that another command has finished. A file without one was made elsewhere, and is taken as it is.
+ * Reads the manifest of a file that another command has finished. A file without a manifest was made elsewhere and is
+ * accepted.
  *
- * @throws DataError for a file that still grows, or was left so
+ * @throws DataError if the file is still being written, or was left incomplete
  */
 export async function readFinishedManifest(file: string): Promise<StageManifest | undefined> {
   const manifest = await readStageManifest(file);
   if (manifest === undefined || manifest.result !== undefined) return manifest;
-  throw new DataError('the file is not finished, as its manifest says', { file, fix: fixOf(manifest.stage) });
+  throw new DataError('the file is not finished, according to its manifest', { file, fix: fixOf(manifest.stage) });
 }
 
 /** @param stage the command that makes the file */
 export function fixOf(stage: string): string {
-  return `Run the same \`llm-qe ${stage}\` command again: it goes on where it stopped.`;
+  return `Run the same \`llm-qe ${stage}\` command again. It resumes where it stopped.`;
 }

@@ -9,7 +9,7 @@ export interface AuditText {
   quotes: boolean;
 }
 
-/** A drawn pair that a reader can look at. */
+/** A drawn pair shown as an example. */
 export interface AuditExample {
   queryId: string;
   query: string;
@@ -28,7 +28,7 @@ export interface AuditQuote {
   text: string;
 }
 
-/** What became of the candidates of one temperature. */
+/** Statistics of the candidates of one temperature. */
 export interface TemperatureShare {
   temperature: number;
   candidates: number;
@@ -37,65 +37,65 @@ export interface TemperatureShare {
   rejected: number;
 }
 
-/** Everything that can be said of rewards and pairs before a model is trained on them: `audit.json`. */
+/** The audit of rewards and pairs before a model is trained on them: `audit.json`. */
 export interface RewardAudit {
-  /** What `llm-qe reward` wrote of itself, where its summary was found. */
+  /** The summary that `llm-qe reward` wrote, if it was found. */
   rewarding: RewardSummary | undefined;
   settings: PairSettings;
-  /** Best similarity below which a query was dropped, as it was applied. */
+  /** The applied threshold: a query whose best similarity is lower was dropped. */
   threshold: number;
-  /** The cosines that it is the sum of: that to the answer counts where all queries have one. Missing in audits of old. */
+  /** The cosines that the similarity sums: the answer's counts if all queries have one. Missing in older audits. */
   similarity?: 'gold' | 'gold + answer';
   queries: {
-    /** Queries that candidates were asked for; where no manifest tells how many, those with candidates. */
+    /** Queries for which candidates were requested; if no manifest records their number, those with candidates. */
     all: number;
     /** Queries with at least one pair. */
     kept: number;
-    /** The others, by reason. */
+    /** The other queries, by reason. */
     dropped: Record<string, number>;
   };
   pairs: {
     /** Pairs that the settings allow. */
     built: number;
-    /** Pairs left out since the very same was built before. */
+    /** Pairs skipped because the same pair was built before. */
     repeated: number;
     train: number;
     dev: number;
-    /** Built and not drawn. */
+    /** Built but not drawn. */
     left: number;
   };
   candidates: {
     count: number;
-    /** Share whose text another candidate of the query has too. */
+    /** Fraction whose text equals that of another candidate of the query. */
     duplicates: number;
-    /** Share that quotes a gold document: a leak. */
+    /** Fraction that quotes a gold document: a leak. */
     quoting: number;
     /** Queries with such a candidate. */
     queriesQuoting: number;
-    /** Mean share of a candidate's stretches of 4 words that a gold document holds too. */
+    /** Mean fraction of a candidate's 4-word sequences that also occur in a gold document. */
     overlap: number;
     byTemperature: TemperatureShare[];
   };
   rewards: {
-    /** Of each reward by name, and of the `total`: best less worst within a query. */
+    /** Per reward, and for the `total`: best minus worst within a query. */
     spread: Record<string, Distribution>;
-    /** Best similarity of a query, as the filter takes it. */
+    /** Best similarity of each query, as the filter uses it. */
     bestSimilarity: Distribution;
   };
-  /** Kendall's tau-b within a query of the rankings by gold document and by answer; undefined without answers. */
+  /** Kendall's tau-b between the rankings by gold document and by answer within a query; undefined without answers. */
   agreement: Distribution | undefined;
   answers: {
     count: number;
-    /** Share that is copied from a gold document. */
+    /** Fraction copied from a gold document. */
     copied: number;
     overlap: number;
   };
-  /** Of the pairs that were drawn, both parts. */
+  /** Of the drawn pairs in both parts. */
   sides: {
     margin: Distribution;
     chosenWords: Distribution;
     rejectedWords: Distribution;
-    /** Share of the pairs whose chosen side has more words, and fewer. */
+    /** Fractions of the pairs whose chosen side has more words, and fewer. */
     chosenLonger: number;
     chosenShorter: number;
     chosenQuotes: number;

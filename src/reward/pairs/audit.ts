@@ -8,7 +8,7 @@ import { type Distribution, describe } from './distribution.ts';
 import type { DrawnPart } from './draw.ts';
 import { GoldWords, wordsOf } from './quoting.ts';
 
-/** A query with its rewarded candidates and all that was joined to it. */
+/** A query with its rewarded candidates and everything joined to it. */
 export interface RewardedQuery {
   query: TrainingQuery;
   gold: readonly GoldDocument[];
@@ -16,7 +16,7 @@ export interface RewardedQuery {
   candidates: readonly RewardedCandidate[];
 }
 
-/** A candidate, what it earned, and what it looks like beside the gold document. */
+/** A candidate, its rewards, and its overlap with the gold document. */
 export interface RewardedCandidate extends Choosable {
   record: CandidateRecord;
   reward: number;
@@ -24,7 +24,7 @@ export interface RewardedCandidate extends Choosable {
   overlap: number;
 }
 
-/** Joins a query's candidates with their rewards and looks for quotations. */
+/** Joins a query's candidates with their rewards and detects quotations. */
 export function examineQuery(
   query: TrainingQuery,
   gold: readonly GoldDocument[],
@@ -55,7 +55,7 @@ export function examineQuery(
 const EXAMPLES = 6;
 const QUOTES = 4;
 
-/** Gathers the audit while the queries go by; it keeps numbers, and a few examples. */
+/** Collects the audit while the queries stream by. It keeps numbers and a few examples. */
 export class AuditLog {
   readonly #seed: number;
   readonly #spread = new Map<string, number[]>();
@@ -77,9 +77,9 @@ export class AuditLog {
   }
 
   /**
-   * A query, whether or not it gives a pair.
+   * Adds a query, whether or not it gives a pair.
    *
-   * @param similarity its best, as the filter takes it
+   * @param similarity its best similarity, as the filter uses it
    */
   addQuery({ query, gold, answer, candidates }: RewardedQuery, goldWords: GoldWords, similarity: number): void {
     this.#addCandidates(candidates);
@@ -107,7 +107,7 @@ export class AuditLog {
     this.#quotes.offer(deriveSeed(this.#seed, 'quotes', query.id), entry);
   }
 
-  /** A pair that was drawn. */
+  /** Adds a drawn pair. */
   addPair({ query, gold, answer }: RewardedQuery, pair: ChosenPair<RewardedCandidate>, part: DrawnPart['part']): void {
     const { chosen, rejected } = pair;
     this.#addSides(pair);
@@ -122,7 +122,7 @@ export class AuditLog {
     });
   }
 
-  /** The finished audit. */
+  /** Returns the finished audit. */
   finish(
     rest: Pick<RewardAudit, 'rewarding' | 'settings' | 'threshold' | 'similarity' | 'queries' | 'pairs'>,
   ): RewardAudit {
@@ -162,7 +162,7 @@ export class AuditLog {
     };
   }
 
-  /** Both over the same bins, so that they can be laid over each other. */
+  /** Uses the same bins for both, so their histograms can be overlaid. */
   #lengths(): { chosenWords: Distribution; rejectedWords: Distribution } {
     const longest = this.#chosenWords.concat(this.#rejectedWords).reduce((max, words) => Math.max(max, words), 1);
     return {
@@ -224,7 +224,7 @@ export class AuditLog {
   }
 }
 
-/** Keeps the few entries with the lowest keys: a sample that does not depend on the order in which they come. */
+/** Keeps the entries with the lowest keys: a sample that does not depend on the order of arrival. */
 class Lowest<T> {
   readonly #size: number;
   #entries: { key: number; value: T }[] = [];

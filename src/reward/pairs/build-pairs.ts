@@ -27,42 +27,45 @@ import { type RewardSurvey, surveyRewards } from './reward-survey.ts';
 import { bestSimilarity } from './similarity-filter.ts';
 
 export interface PairOptions extends PairSources {
-  /** The prompt that the candidates were sampled with: what is trained must be what is asked. */
+  /** The prompt that the candidates were sampled with. Training must use the prompt of generation. */
   prompt: PromptTemplate;
   settings: PairSettings;
   layout?: PairLayout | undefined;
-  /** The pairs to train on. */
+  /** File of the training pairs. */
   out: string;
-  /** The pairs for development. */
+  /** File of the dev pairs. */
   devOut: string;
   /** `audit.json` */
   auditOut: string;
-  /** Number of queries, for the progress alone. */
+  /** Number of queries, used for progress only. */
   count?: number | undefined;
   progress?: Progress | undefined;
 }
 
 export interface PairResult {
-  /** `dev` is undefined where no pair was drawn for development. */
+  /** `dev` is undefined if no dev pairs were drawn. */
   files: { pairs: string; dev: string | undefined; audit: string };
-  /** An earlier file of pairs for development that was removed, since none was drawn now: its pairs may be trained on. */
+  /** An earlier file of dev pairs that was removed because none were drawn now: its pairs may be trained on. */
   removed: string | undefined;
   audit: RewardAudit;
 }
 
 /**
- * Builds preference pairs out of rewards, draws those to train on and to develop with, and audits both. All files are read
- * a query at a time, twice: once to choose and count, once to write what was drawn; the rewards once before, to know which
- * queries have some and how they are filtered.
+ * Builds preference pairs from rewards, draws training and dev pairs, and audits both. All files are read one query at
+ * a time, twice: first to choose and count pairs, then to write those drawn. The rewards are read once more beforehand,
+ * to find the queries that have rewards and the filter's threshold.
  *
- * @throws DataError for files that are not finished, ids of one file that another does not know, and when no query gives a
- *   pair; UsageError for a prompt that reads a document, and for a draw that cannot be
+ * @throws DataError if a file is not finished, an id of one file is missing in another, or no query gives a pair;
+ * UsageError if the prompt reads a document, or the draw is impossible
  */
 export async function buildPairs(options: PairOptions): Promise<PairResult> {
   if (options.prompt.needsDocument) {
-    throw new UsageError(`prompt ${options.prompt.name} reads the gold document, which nobody has at search time`, {
-      fix: 'Give the prompt that the candidates were made with.',
-    });
+    throw new UsageError(
+      `prompt ${options.prompt.name} reads the gold document, which is not available at search time`,
+      {
+        fix: 'Use the prompt that the candidates were made with.',
+      },
+    );
   }
   const { rewards, settings, signal } = options;
   try {
@@ -80,13 +83,13 @@ const REPEATED = 'the same pair was built before';
 class PairBuild {
   readonly #options: PairOptions;
   readonly #survey: RewardSurvey;
-  /** What the manifest beside the rewards says, where there is one. */
+  /** The summary in the manifest of the rewards, if there is one. */
   readonly #rewarding: RewardSummary | undefined;
   readonly #log: AuditLog;
   readonly #dropped: Record<string, number> = {};
-  /** Pairs of each query that gives some. */
+  /** Number of pairs of each query that gives some. */
   readonly #available = new Map<string, number>();
-  /** Ids of pairs that were built before, word for word. */
+  /** Ids of pairs that are exact repetitions. */
   readonly #repeated = new Set<string>();
   #queries = 0;
 
@@ -110,7 +113,7 @@ class PairBuild {
     return { files: { pairs: resolve(out), dev, audit: resolve(auditOut) }, removed, audit };
   }
 
-  /** The first reading: what each query gives. */
+  /** First pass: chooses the pairs of each query. */
   async #choose(): Promise<void> {
     const seen = new IdSet();
     await this.#eachQuery(
@@ -133,7 +136,7 @@ class PairBuild {
     );
   }
 
-  /** The second reading: the pairs that were drawn. @returns whether an earlier file of development gave way */
+  /** Second pass: writes the drawn pairs. @returns whether an earlier dev file was removed */
   async #write({ parts, dev }: Draw): Promise<boolean> {
     const { out, devOut, layout } = this.#options;
     const files = { train: await RowFile.create(resolve(out)), dev: await RowFile.create(resolve(devOut)) };
@@ -161,11 +164,11 @@ class PairBuild {
       await files.dev.discard();
       throw error;
     }
-    // The earlier file goes first: at no moment do new pairs to train on stand beside old ones for development.
-    const gaveWay = await removeFile(resolve(devOut));
+    // The earlier dev file is removed first, so new training pairs never exist next to old dev pairs.
+    const removedEarlier = await removeFile(resolve(devOut));
     await files.train.commit();
     await (dev === 0 ? files.dev.discard() : files.dev.commit());
-    return gaveWay;
+    return removedEarlier;
   }
 
   #audit(draw: Draw): RewardAudit {
@@ -249,7 +252,7 @@ class PairBuild {
   }
 }
 
-/** @returns whether it was there @throws ResourceError */
+/** @returns whether the file existed @throws ResourceError */
 async function removeFile(path: string): Promise<boolean> {
   try {
     await rm(path);

@@ -23,7 +23,7 @@ function chosen(list: Choosable[], settings: Parameters<typeof defaultPairSettin
 }
 
 describe('choosePairs', () => {
-  it('takes the best against the worst, the lower index where rewards tie', () => {
+  it('pairs the best with the worst, and the lower index wins if rewards tie', () => {
     expect(chosen(candidates(['a', 0.2], ['b', 2], ['c', 0.1], ['d', 2], ['e', 0.1]))).toEqual(['1>2']);
   });
 
@@ -42,7 +42,7 @@ describe('choosePairs', () => {
     expect(chosen(candidates(['a', 1], ['b', 1]))).toBe('all rewards equal');
   });
 
-  it('wants the minimum margin', () => {
+  it('requires the minimum margin', () => {
     const list = candidates(['a', 1], ['b', 0.5], ['c', 0.25], ['d', 0.9]);
     expect(chosen(list, { minMargin: 0.75 })).toEqual(['0>2']);
     expect(chosen(list, { minMargin: 0.4, pairsPerQuery: 3 })).toEqual(['0>2', '3>1']);
@@ -52,30 +52,30 @@ describe('choosePairs', () => {
   it('matches lengths by the largest margin that fits', () => {
     const list = candidates(['one two three four', 3], ['x', 0], ['five six seven', 1]);
     expect(chosen(list, { maxLengthRatio: 1.5 })).toEqual(['0>2']);
-    expect(chosen(list, { maxLengthRatio: 1.2 })).toBe('no two sides of like length');
+    expect(chosen(list, { maxLengthRatio: 1.2 })).toBe('no two sides of similar length');
     expect(chosen(list)).toEqual(['0>1']);
     // Four words against three: the ratio that is asked for is allowed.
     expect(chosen(list, { maxLengthRatio: 4 / 3 })).toEqual(['0>2']);
   });
 
-  it('leaves near duplicates out', () => {
+  it('skips near duplicates', () => {
     const list = candidates(['a saw cuts wood', 2], ['A saw cuts wood!', 0], ['a saw cuts metal', 1]);
     expect(chosen(list, { maxOverlap: 0.9 })).toEqual(['0>2']);
-    expect(chosen(list.slice(0, 2), { maxOverlap: 0.9 })).toBe('sides too much alike');
+    expect(chosen(list.slice(0, 2), { maxOverlap: 0.9 })).toBe('sides too similar');
     // "a saw cuts" of five distinct words: 3/5 is allowed if it is asked for.
     expect(chosen([list[0]!, list[2]!], { maxOverlap: 3 / 5 })).toEqual(['0>2']);
-    expect(chosen([list[0]!, list[2]!], { maxOverlap: 0.59 })).toBe('sides too much alike');
+    expect(chosen([list[0]!, list[2]!], { maxOverlap: 0.59 })).toBe('sides too similar');
   });
 
   it('does not choose what quotes the gold document, but may reject it', () => {
     const list = candidates(['a', 3, true], ['b', 2], ['c', 1, true]);
     expect(chosen(list, { dropQuotes: true })).toEqual(['1>2']);
     expect(chosen(list.slice(0, 1).concat(list.slice(2)), { dropQuotes: true })).toBe(
-      'better side quotes the gold document',
+      'chosen side quotes the gold document',
     );
   });
 
-  it('does not depend on the order, but where rewards tie', () => {
+  it('does not depend on the order, except if rewards tie', () => {
     const random = new Random(3);
     const list = candidates(
       ...Array.from({ length: 12 }, (_one, at): [string, number] => [`t${at}`, random.uniform()]),
@@ -90,7 +90,7 @@ describe('drawPairs', () => {
   const available = new Map(Array.from({ length: 50 }, (_one, at) => [`q${at}`, (at % 3) + 1]));
   const total = [...available.values()].reduce((sum, count) => sum + count, 0);
 
-  it('draws exactly, parts by query, whatever the order', () => {
+  it('draws the exact number, by query, whatever the order', () => {
     const settings = { pairs: 40, dev: 10, seed: 42 };
     const draw = drawPairs(available, settings);
     expect(draw.dev).toBe(10);
@@ -102,12 +102,12 @@ describe('drawPairs', () => {
     expect([...drawPairs(available, { ...settings, seed: 43 }).parts.keys()]).not.toEqual([...draw.parts.keys()]);
   });
 
-  it('is exact with one pair a query: 30 of 100, 3 of them for development', () => {
+  it('is exact with one pair per query: 30 of 100, 3 of them dev pairs', () => {
     const single = new Map(Array.from({ length: 100 }, (_one, at) => [`q${at}`, 1]));
     expect(drawPairs(single, { pairs: 30, dev: 0.1, seed: 42 })).toMatchObject({ train: 27, dev: 3 });
   });
 
-  it('takes all where there are fewer, and none for development when asked so', () => {
+  it('takes all if there are fewer, and no dev pairs if asked to', () => {
     const draw = drawPairs(available, { pairs: 1000, dev: 0, seed: 42 });
     expect(draw).toMatchObject({ train: total, dev: 0 });
     expect(() => drawPairs(available, { pairs: 10, dev: 11, seed: 42 })).toThrow(/cannot take 11 of 10/);
@@ -123,7 +123,7 @@ describe('GoldWords', () => {
     expect(looked.isQuotedIn(wordsOf('A saw that has a thin blade in a frame, for cutting metal'))).toBe(false);
   });
 
-  it('finds the whole of a shorter document', () => {
+  it('finds a shorter document in full', () => {
     expect(looked.isQuotedIn(wordsOf('we saw the old harbour of the town there'))).toBe(true);
     expect(looked.isQuotedIn(wordsOf('the old harbour of the city'))).toBe(false);
     // Four words are enough; three are not.
@@ -131,12 +131,12 @@ describe('GoldWords', () => {
     expect(new GoldWords(['a human being'], 'person?').isQuotedIn(wordsOf('a human being'))).toBe(false);
   });
 
-  it('does not count what the query says itself', () => {
+  it('does not count words of the query', () => {
     const own = new GoldWords(['the capital of France is Paris'], 'Is it true that the capital of France is Paris?');
     expect(own.isQuotedIn(wordsOf('Yes, the capital of France is Paris.'))).toBe(false);
   });
 
-  it('measures the share of stretches of four words that stand in the document', () => {
+  it('measures the fraction of four-word sequences that occur in the document', () => {
     expect(looked.overlap(wordsOf('with a thin blade in a bow'))).toBeCloseTo(3 / 4, 12);
     expect(looked.overlap(wordsOf('cutting metal'))).toBe(1);
     expect(looked.overlap([])).toBe(0);

@@ -1,6 +1,6 @@
 import type { PairSettings } from './pair-settings.ts';
 
-/** A candidate as the choice of pairs sees it. */
+/** A candidate, as needed to choose pairs. */
 export interface Choosable {
   id: string;
   index: number;
@@ -17,14 +17,14 @@ export interface ChosenPair<T extends Choosable = Choosable> {
   rejected: T;
 }
 
-/** Why a query gave no pair, in the order in which it is looked at. */
+/** Why a query gave no pair, in the order of the checks. */
 export const UNPAIRED = [
   'fewer than two distinct texts',
   'all rewards equal',
   'margin below the minimum',
-  'better side quotes the gold document',
-  'no two sides of like length',
-  'sides too much alike',
+  'chosen side quotes the gold document',
+  'no two sides of similar length',
+  'sides too similar',
 ] as const;
 export type Unpaired = (typeof UNPAIRED)[number];
 
@@ -35,9 +35,10 @@ export type PairChoice<T extends Choosable> =
 type Policy = Pick<PairSettings, 'pairsPerQuery' | 'minMargin' | 'maxLengthRatio' | 'maxOverlap' | 'dropQuotes'>;
 
 /**
- * Chooses a query's pairs: of all pairs of candidates that the settings allow, the one with the largest margin, then the
- * next of which neither side was used, up to `pairsPerQuery`. With the published settings that is the best candidate
- * against the worst. Of equal texts only the first counts; where rewards tie, the lower index wins, on either side.
+ * Chooses the pairs of a query. Among all pairs of candidates that the settings allow, it takes the one with the
+ * largest margin, then the next whose sides are both unused, up to `pairsPerQuery`. With the published settings this
+ * pairs the best candidate with the worst. Of equal texts only the first counts. If rewards tie, the lower index wins,
+ * on either side.
  */
 export function choosePairs<T extends Choosable>(candidates: readonly T[], policy: Policy): PairChoice<T> {
   const distinct = [...new Map([...candidates].reverse().map((one) => [one.text, one])).values()];
@@ -56,26 +57,26 @@ export function choosePairs<T extends Choosable>(candidates: readonly T[], polic
 function rules({ minMargin, dropQuotes, maxLengthRatio, maxOverlap }: Policy) {
   const list: [reason: Unpaired, test: (pair: ChosenPair) => boolean][] = [];
   if (minMargin > 0) list.push(['margin below the minimum', (pair) => marginOf(pair) >= minMargin]);
-  if (dropQuotes) list.push(['better side quotes the gold document', ({ chosen }) => !chosen.quotes]);
+  if (dropQuotes) list.push(['chosen side quotes the gold document', ({ chosen }) => !chosen.quotes]);
   if (maxLengthRatio !== undefined) {
-    list.push(['no two sides of like length', (pair) => lengthRatio(pair) <= maxLengthRatio]);
+    list.push(['no two sides of similar length', (pair) => lengthRatio(pair) <= maxLengthRatio]);
   }
-  if (maxOverlap < 1) list.push(['sides too much alike', (pair) => commonWords(pair) <= maxOverlap]);
+  if (maxOverlap < 1) list.push(['sides too similar', (pair) => commonWords(pair) <= maxOverlap]);
   return list;
 }
 
-/** Reward of the chosen side less that of the rejected one. */
+/** The reward of the chosen side minus that of the rejected one. */
 export function marginOf({ chosen, rejected }: ChosenPair): number {
   return chosen.reward - rejected.reward;
 }
 
-/** Words of the longer side over words of the shorter one. */
+/** The number of words of the longer side divided by that of the shorter one. */
 function lengthRatio({ chosen, rejected }: ChosenPair): number {
   const [a, b] = [Math.max(1, chosen.words.length), Math.max(1, rejected.words.length)];
   return Math.max(a, b) / Math.min(a, b);
 }
 
-/** Distinct words that both sides have, over those that either has (Jaccard). */
+/** The number of distinct words in both sides divided by the number in either (Jaccard). */
 function commonWords({ chosen, rejected }: ChosenPair): number {
   const [a, b] = [new Set(chosen.words), new Set(rejected.words)];
   const common = [...a].filter((word) => b.has(word)).length;

@@ -1,4 +1,4 @@
-/** What a list of numbers looks like. */
+/** Summary statistics of a list of numbers. */
 export interface Distribution {
   count: number;
   mean: number;
@@ -9,11 +9,11 @@ export interface Distribution {
   median: number;
   p90: number;
   max: number;
-  /** Equal bins from the lowest to the highest value, or over the range that was asked for. */
+  /** Equal bins from the lowest to the highest value, or over the requested range. */
   histogram: { from: number; to: number; counts: number[] };
 }
 
-/** Describes numbers; all is 0 where there are none. */
+/** Computes summary statistics; all are 0 if there are no values. */
 export function describe(values: readonly number[], bins = 20, range?: [from: number, to: number]): Distribution {
   const sorted = Float64Array.from(values).sort();
   const count = sorted.length;
@@ -33,7 +33,7 @@ export function describe(values: readonly number[], bins = 20, range?: [from: nu
   };
 }
 
-/** The quantile of ascending values, between two of them in proportion (type 7 of Hyndman and Fan 1996, NumPy's default). */
+/** The quantile of ascending values, interpolated linearly (type 7 of Hyndman and Fan 1996, NumPy's default). */
 export function quantile(ascending: ArrayLike<number>, share: number): number {
   if (ascending.length === 0) return 0;
   const place = share * (ascending.length - 1);

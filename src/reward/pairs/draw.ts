@@ -1,28 +1,28 @@
 import { resolveSize } from '../../data/index.ts';
 import { deriveSeed } from '../../system/index.ts';
 
-/** How many of a query's pairs go where; the first ones of the query are taken. */
+/** The part that a query's pairs go to and their number; the first pairs of the query are taken. */
 export interface DrawnPart {
   part: 'train' | 'dev';
   pairs: number;
 }
 
 export interface Draw {
-  /** By query; a query that is not in it was not drawn. */
+  /** By query; a missing query was not drawn. */
   parts: Map<string, DrawnPart>;
   train: number;
   dev: number;
 }
 
 /**
- * Draws pairs by query: all pairs of a query go to one part, so that nothing of development is trained on. Queries are
- * taken in the order of a hash of seed and id, whatever the order of the file, until there are enough pairs; the last
- * query of a part gives as many of its pairs as are wanting.
+ * Draws pairs by query. All pairs of a query go to one part, so no dev query is trained on. Queries are taken in the
+ * order of a hash of seed and id, whatever the order of the file, until there are enough pairs. The last query of a
+ * part gives only as many pairs as are still needed.
  *
  * @param available number of pairs of each query
- * @param options.pairs pairs wanted in all; all there are where there are fewer
- * @param options.dev of them for development, a number or a share below 1
- * @throws UsageError when more are wanted for development than are drawn
+ * @param options.pairs total number of pairs to draw; if there are fewer, all are drawn
+ * @param options.dev dev pairs among them: a number, or a fraction below 1
+ * @throws UsageError if more dev pairs are requested than pairs are drawn
  */
 export function drawPairs(
   available: ReadonlyMap<string, number>,

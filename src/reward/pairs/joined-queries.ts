@@ -5,27 +5,27 @@ import { readAnswers } from '../answers.ts';
 import { IdStream, type QueryGroup, readCandidateGroups } from '../query-groups.ts';
 import { goldDocuments } from '../reward-candidates.ts';
 
-/** The files that pairs are built of, and the queries. */
+/** The files and queries from which pairs are built. */
 export interface PairSources {
-  /** The training queries; asked for twice, as the files are read twice. */
+  /** Returns the training queries; called twice because the files are read twice. */
   queries: () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
-  /** Texts of gold documents by id, for queries that do not bring theirs along. */
+  /** Texts of gold documents by id, for queries that do not include them. */
   goldTexts?: ReadonlyMap<string, string> | undefined;
   candidates: string;
   rewards: string;
-  /** For the audit alone. */
+  /** Used for the audit only. */
   answers?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What belongs to a query's rewards, found by id in the other files. */
+/** Finds the data that belongs to a query's rewards in the other files, by id. */
 export class JoinedQueries {
   readonly #sources: PairSources;
   readonly #queries: IdStream<TrainingQuery>;
   readonly #candidates: IdStream<QueryGroup<CandidateRecord>>;
   readonly #answers: IdStream<AnswerRecord>;
 
-  /** @param rewarded queries that have rewards: nothing of the others is kept, which no reward will ask for */
+  /** @param rewarded queries that have rewards; records of other queries are not kept */
   constructor(sources: PairSources, rewarded: IdSet) {
     const { queries, candidates, answers, signal } = sources;
     this.#sources = sources;
@@ -40,9 +40,9 @@ export class JoinedQueries {
     const place = { file: this.#sources.rewards, line, id: queryId };
     const query = await this.#queries.take(queryId);
     if (query === undefined) {
-      throw new DataError('these rewards are of a query that is not among the training queries', {
+      throw new DataError('these rewards belong to a query that is not among the training queries', {
         ...place,
-        fix: 'Name the data set and split that the rewards were made for.',
+        fix: 'Pass the data set and split for which the rewards were made.',
       });
     }
     const sampled = await this.#candidates.take(queryId);
@@ -67,7 +67,7 @@ export class JoinedQueries {
   }
 }
 
-/** @throws DataError where candidates and rewards are not of the same run */
+/** @throws DataError if candidates and rewards are not from the same run */
 function joinRewards(
   candidates: readonly CandidateRecord[],
   rewards: readonly RewardRecord[],
@@ -82,7 +82,7 @@ function joinRewards(
   }
   const what =
     lacking === undefined
-      ? 'there are rewards of candidates that do not exist'
+      ? 'there are rewards for candidates that do not exist'
       : `candidate ${lacking.record.candidateId} has no reward`;
   throw new DataError(what, { ...place, fix: 'Run `llm-qe reward` again for these candidates.' });
 }

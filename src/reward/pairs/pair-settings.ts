@@ -1,49 +1,46 @@
 import { z } from 'zod';
 
-/** Every setting of the choice of pairs, once: defaults, help, validation and type. The defaults are the published ones. */
+/** Every setting for choosing pairs: default, help, validation and type. The defaults are the published ones. */
 export const pairSettings = {
   pairsPerQuery: z
     .number()
     .int()
     .positive()
     .default(1)
-    .describe('pairs a query: best against worst, then the next best against the next worst, and so on'),
+    .describe('pairs per query: best against worst, then second best against second worst, and so on'),
   minSimilarity: z
     .number()
     .default(0.6)
     .describe(
-      'drop a query whose best summed similarity (gold + answer; gold alone unless all queries have answers) is below this; -2 keeps all',
+      'drop queries whose best summed similarity (gold + answer; gold only unless all queries have answers) is below this; -2 keeps all',
     ),
   similarityQuantile: z
     .number()
     .min(0)
     .lt(1)
     .optional()
-    .describe('instead: drop this share of the queries, those with the lowest best summed similarity'),
+    .describe(
+      'replaces minSimilarity: drop this fraction of the queries, those with the lowest best summed similarity',
+    ),
   minMargin: z
     .number()
     .nonnegative()
     .default(0)
-    .describe('least difference of the rewards of chosen and rejected; equal rewards never make a pair'),
+    .describe('minimum reward difference between chosen and rejected; equal rewards never make a pair'),
   maxLengthRatio: z
     .number()
     .min(1)
     .optional()
-    .describe('length matching: the longer side has at most so many times the words of the other'),
+    .describe('length matching: maximum ratio of the word counts of the longer and the shorter side'),
   maxOverlap: z
     .number()
     .min(0)
     .max(1)
     .default(1)
-    .describe('near duplicates: largest share of words that the two sides may have in common'),
+    .describe('near duplicates: maximum fraction of words that the two sides share'),
   dropQuotes: z.boolean().default(false).describe('never choose a candidate that quotes the gold document'),
-  pairs: z
-    .number()
-    .int()
-    .positive()
-    .default(30_000)
-    .describe('pairs drawn in all; all there are where there are fewer'),
-  dev: z.number().nonnegative().default(0.1).describe('pairs of them for development: a number, or a share below 1'),
+  pairs: z.number().int().positive().default(30_000).describe('total number of pairs to draw; all if there are fewer'),
+  dev: z.number().nonnegative().default(0.1).describe('dev pairs among them: a number, or a fraction below 1'),
   seed: z.number().int().nonnegative().default(42).describe('seed of the draw'),
 };
 

@@ -1,15 +1,15 @@
 /**
- * Whether a text quotes another. A candidate that quotes the gold document was not written but remembered: the retriever
- * then finds the document by its own words, and the reward says nothing about expansion (a leak).
+ * Detects whether a text quotes another. A candidate that quotes the gold document was remembered, not written. The
+ * retriever then finds the document by its own words, and the reward says nothing about expansion (a leak).
  */
 
-/** A stretch of so many words is a quotation... */
+/** A sequence of this many words is a quotation... */
 const QUOTE_WORDS = 8;
-/** ...and the whole of a shorter document, from so many words on: three words can coincide. */
+/** ...and so is a shorter document in full if it has at least this many words: three words can coincide. */
 const SHORTEST_QUOTE = 4;
-/** Overlap is counted in stretches of so many words. */
+/** Overlap is counted in sequences of this many words. */
 const OVERLAP_WORDS = 4;
-/** An answer is copied when so much of it stands in the document. */
+/** An answer is copied if this fraction of it occurs in the document. */
 const COPIED_SHARE = 0.8;
 
 /** The words of a text: runs of letters and digits, in lower case. */
@@ -17,12 +17,12 @@ export function wordsOf(text: string): string[] {
   return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
 }
 
-/** A query's gold documents, made ready to be looked for in other texts. */
+/** A query's gold documents, prepared for detecting them in other texts. */
 export class GoldWords {
   readonly #documents: { words: string[]; quotes: { length: number; grams: Set<string> } | undefined }[];
   readonly #grams = new Map<number, Set<string>[]>();
 
-  /** @param query what the query says itself is no quotation */
+  /** @param query words of the query itself are not quotations */
   constructor(gold: readonly string[], query: string) {
     const queryWords = wordsOf(query);
     this.#documents = gold.map((text) => {
@@ -35,8 +35,8 @@ export class GoldWords {
   }
 
   /**
-   * Whether 8 words in a row of a gold document stand in the text, other than those of the query; of a document of 4 to 7
-   * words, whether all of it does. Case and punctuation do not count.
+   * Whether 8 consecutive words of a gold document occur in the text, other than those of the query. A document of 4 to
+   * 7 words must occur in full. Case and punctuation are ignored.
    */
   isQuotedIn(words: readonly string[]): boolean {
     return this.#documents.some(
@@ -44,7 +44,9 @@ export class GoldWords {
     );
   }
 
-  /** Share of the text's stretches of 4 words (of the whole text where it is shorter) that a gold document holds too. */
+  /**
+   * Fraction of the text's 4-word sequences (or 1 sequence if the text is shorter) that also occur in a gold document.
+   */
   overlap(words: readonly string[]): number {
     const length = Math.min(OVERLAP_WORDS, words.length);
     if (length === 0) return 0;
@@ -55,7 +57,7 @@ export class GoldWords {
     return Math.max(0, ...shares);
   }
 
-  /** Whether an answer is copied out of a gold document: at least 0.8 of it overlaps. */
+  /** Whether an answer is copied from a gold document: at least 0.8 of it overlaps. */
   isCopiedIn(words: readonly string[]): boolean {
     return this.overlap(words) >= COPIED_SHARE;
   }

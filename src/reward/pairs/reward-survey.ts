@@ -4,7 +4,7 @@ import { quantile } from './distribution.ts';
 import type { PairSettings } from './pair-settings.ts';
 import { bestSimilarity, type SimilarityFilter } from './similarity-filter.ts';
 
-/** What must be known of a file of rewards before pairs are built of it. */
+/** Facts about a file of rewards that are needed before pairs are built from it. */
 export interface RewardSurvey {
   /** The queries that have rewards. */
   queries: IdSet;
@@ -12,8 +12,8 @@ export interface RewardSurvey {
 }
 
 /**
- * Reads the rewards once. The threshold of the filter is the one that was set, or the quantile of all queries' best
- * similarities. A threshold that was set for one encoder means nothing for another; the quantile drops the same share with any.
+ * Reads the rewards once. The filter's threshold is the one in the settings, or the quantile of all queries' best
+ * similarities. A fixed threshold suits one encoder only; the quantile drops the same fraction with any encoder.
  */
 export async function surveyRewards(
   rewards: string,

@@ -1,18 +1,18 @@
 import type { RewardRecord } from '../../data/index.ts';
 
-/** Which queries are kept: those whose best similarity is not below the threshold. */
+/** The filter of queries: it keeps those whose best similarity is not below the threshold. */
 export interface SimilarityFilter {
   /**
-   * Whether the cosine to the answer counts too: where every query has one, as all do that earned a reward which reads answers.
-   * A sum of two cosines cannot be held against one cosine.
+   * Whether the cosine to the answer counts too. It does if every query has an answer, as is the case if a reward reads
+   * answers. A sum of two cosines is not comparable to one cosine.
    */
   withAnswer: boolean;
   threshold: number;
 }
 
 /**
- * The best similarity of a query: the largest over its candidates of cosine to the gold document plus cosine to the answer
- * (method, stage 6), or of the cosine to the gold document alone.
+ * The best similarity of a query: the maximum over its candidates of the cosine to the gold document plus the cosine to
+ * the answer (method, stage 6), or of the cosine to the gold document only.
  */
 export function bestSimilarity(
   records: readonly Pick<RewardRecord, 'similarity'>[],

@@ -11,7 +11,7 @@ export interface SetVectors {
   dimensions: number;
   /** // [dimensions] */
   query: Float32Array;
-  /** One row a distinct text, in the order of {@link CandidateSet.texts} // [texts, dimensions] */
+  /** One row per distinct text, in the order of {@link CandidateSet.texts} // [texts, dimensions] */
   texts: Float32Array;
   /** // [gold documents, dimensions] */
   gold: Float32Array;
@@ -19,40 +19,40 @@ export interface SetVectors {
   answer?: Float32Array | undefined;
 }
 
-/** How near each distinct text is to what it should be near, as cosines rounded to {@link SIMILARITY_DIGITS} digits. */
+/** Similarity of each distinct text to its targets, as cosines rounded to {@link SIMILARITY_DIGITS} digits. */
 export interface SetSimilarities {
-  /** To the gold document that it is nearest to // [texts] */
+  /** To the nearest gold document // [texts] */
   gold: Float64Array;
   /** To the answer // [texts] */
   answer?: Float64Array | undefined;
-  /** Of the query itself, to the gold document that it is nearest to. */
+  /** Of the query itself, to the nearest gold document. */
   queryGold: number;
 }
 
-/** Everything that is known of a query when its candidates are rewarded. */
+/** Everything known about a query when its candidates are rewarded. */
 export interface CandidateSet {
   query: TrainingQuery;
   /** The gold documents, the most relevant first. */
   gold: readonly GoldDocument[];
-  /** What an LLM answered while reading a gold document; missing where there is none. */
+  /** The answer that an LLM gave while reading a gold document, if there is one. */
   answer?: AnswerRecord | undefined;
-  /** The candidates that are not empty, in the order of their indexes. */
+  /** The non-empty candidates, in the order of their indexes. */
   candidates: readonly CandidateRecord[];
   /** The distinct texts of the candidates, in the order of their first appearance. */
   texts: readonly string[];
-  /** For each candidate the place of its text among `texts` // [candidates] */
+  /** For each candidate, the index of its text in `texts` // [candidates] */
   textOf: Int32Array;
   vectors: SetVectors;
   similarities: SetSimilarities;
 }
 
 /**
- * Similarities are compared after rounding to so many digits: equal vectors that were computed in batches of different
- * shapes differ in the last bits, and a tie should be a tie on every machine.
+ * Similarities are compared after rounding to this many digits. Equal vectors computed in batches of different shapes
+ * differ in the last bits, but a tie should be a tie on every machine.
  */
 export const SIMILARITY_DIGITS = 6;
 
-/** The distinct texts of candidates, and which candidate has which. Duplicates are told by their text to the letter. */
+/** The distinct texts of candidates, and the text of each candidate. Only identical texts are duplicates. */
 export function distinctTexts(candidates: readonly Pick<CandidateRecord, 'text'>[]): {
   texts: string[];
   textOf: Int32Array;
@@ -66,12 +66,15 @@ export function distinctTexts(candidates: readonly Pick<CandidateRecord, 'text'>
   return { texts: [...places.keys()], textOf };
 }
 
-/** Gives each candidate the value of its text // [texts] to [candidates] */
+/** Assigns each candidate the value of its text // [texts] to [candidates] */
 export function perCandidate(values: ArrayLike<number>, { textOf }: Pick<CandidateSet, 'textOf'>): Float32Array {
   return Float32Array.from(textOf, (place) => values[place]!);
 }
 
-/** The cosines of vectors with their best match among targets, rounded // [rows, dimensions], [targets, dimensions] to [rows] */
+/**
+ * The cosine of each vector with its best match among the targets, rounded // [rows, dimensions], [targets, dimensions]
+ * to [rows]
+ */
 export function bestCosines(rows: Float32Array, targets: Float32Array, dimensions: number): Float64Array {
   const lengths = (vectors: Float32Array) =>
     Float64Array.from({ length: vectors.length / dimensions }, (_value, row) =>
@@ -88,7 +91,7 @@ export function bestCosines(rows: Float32Array, targets: Float32Array, dimension
   });
 }
 
-/** Rounds as {@link SIMILARITY_DIGITS} says. */
+/** Rounds to {@link SIMILARITY_DIGITS} digits. */
 export function roundSimilarity(value: number): number {
   const scale = 10 ** SIMILARITY_DIGITS;
   return Math.round(value * scale) / scale;

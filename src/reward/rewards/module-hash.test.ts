@@ -35,20 +35,20 @@ describe('the hash of a module', () => {
     expect(await hashModule(file)).not.toBe(before);
   });
 
-  it('ends where modules import each other, and passes over packages and what is not there', async () => {
+  it('ends if modules import each other, and ignores packages and missing files', async () => {
     const file = write('a.mjs', "import './b.mjs';\nimport 'node:fs';\nimport 'zod';\n// from './gone.mjs'\n");
     write('b.mjs', "import './a.mjs';\n");
     await expect(hashModule(file)).resolves.toMatch(/^[0-9a-f]{64}$/);
   });
 
-  it('is the same where the files lie, and another when one takes the other place', async () => {
+  it('does not depend on the folder, and changes if two files swap places', async () => {
     const file = write('moved/one.mjs', "import './two.json';\n");
     write('moved/two.json', '{}');
     cpSync(join(folder, 'moved'), join(folder, 'elsewhere'), { recursive: true });
     expect(await hashModule(join(folder, 'elsewhere', 'one.mjs'))).toBe(await hashModule(file));
   });
 
-  it('runs nothing', async () => {
+  it('runs no code', async () => {
     const file = write('loud.mjs', "globalThis.moduleRan = true;\nthrow new Error('ran');\n");
     await hashModule(file);
     expect(globalThis).not.toHaveProperty('moduleRan');

@@ -3,17 +3,18 @@ import { dirname, extname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { contentKey, DataError, sha256, systemFault } from '../../system/index.ts';
 
-/** More files than a reward has: beyond them something else is read than was meant. */
+/** More files than a reward needs: beyond this limit, something unintended is being read. */
 const MOST_FILES = 1000;
 
-/** What names a file in `import`, `export ... from`, `import()` and `require()`. */
+/** Matches file names in `import`, `export ... from`, `import()` and `require()`. */
 const IMPORTS = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*(["'])((?:\.{1,2}\/|file:)[^"'\n]*)\1/g;
 
 /**
- * Content key of a JavaScript module and of all that it imports by a relative path, at any depth: it changes when one of them
- * does, and not when they move together. Nothing is run. Packages, and what a module reads while it runs, are not seen.
+ * Computes the content key of a JavaScript module and of everything it imports by a relative path, at any depth. The
+ * key changes if one of these files changes, but not if they move together. No code is run. Packages, and files that a
+ * module reads while it runs, are not included.
  *
- * @throws DataError for a module that is not there, or one of more than a thousand files
+ * @throws DataError if the module does not exist or has more than a thousand files
  */
 export async function hashModule(file: string): Promise<string> {
   const root = resolve(file);
@@ -24,7 +25,7 @@ export async function hashModule(file: string): Promise<string> {
     if (hashes.size >= MOST_FILES) {
       throw new DataError(`the module imports more than ${MOST_FILES} files`, {
         file,
-        fix: 'Import a package instead.',
+        fix: 'Import a package instead of its files.',
       });
     }
     const source = await readSource(path, path === root);
@@ -37,7 +38,9 @@ export async function hashModule(file: string): Promise<string> {
   return contentKey(named.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** A file that only seems to be imported, in a comment or a text, need not be there; loading finds out what is missing. */
+/**
+ * A name in a comment or string may look like an import, so a missing file is ignored; loading detects missing files.
+ */
 async function readSource(path: string, isRoot: boolean): Promise<Buffer | undefined> {
   try {
     return await readFile(path);

@@ -15,7 +15,7 @@ import {
 } from './search-reward.ts';
 import { RankReward, SimilarityReward, ZScoreReward } from './target-rewards.ts';
 
-/** Rewards that need nothing but the candidate set. */
+/** Rewards that need only the candidate set. */
 const SIMPLE: Record<string, () => Reward> = {
   'rank-gold': () => new RankReward('gold'),
   'rank-answer': () => new RankReward('answer'),
@@ -24,27 +24,27 @@ const SIMPLE: Record<string, () => Reward> = {
   'zScore-gold': () => new ZScoreReward('gold'),
   'zScore-answer': () => new ZScoreReward('answer'),
 };
-/** Names that rewards had before. */
+/** Former names of rewards. */
 const RENAMED: RenamedSettings = { 'margin-gold': 'zScore-gold', 'margin-answer': 'zScore-answer' };
 const SEARCH_PREFIX = 'change-';
 
-/** A reward that is named, its weight with it. */
+/** A named reward with its weight. */
 export interface NamedReward {
-  /** As files of rewards name it. */
+  /** Its name in files of rewards. */
   name: string;
   weight: number;
   kind: 'of the set' | 'search' | 'own';
-  /** Unknown of a module whose code was not run. */
+  /** Undefined for a module whose code was not run. */
   needsAnswer: boolean | undefined;
-  /** Content key of all that decides its numbers beside the candidates and the corpus. */
+  /** Content key of everything that determines its values in addition to the candidates and the corpus. */
   fingerprint: string;
 }
 
 export interface RewardChoice extends RetrievalSettings {
-  /** NAME or NAME=WEIGHT each. */
+  /** Each as NAME or NAME=WEIGHT. */
   reward: readonly string[];
   retriever: 'dense' | 'bm25' | 'rrf';
-  /** Its corpus and judgements are those of the search rewards. */
+  /** Provides the corpus and judgements for search rewards. */
   dataset?: string | undefined;
   split: string;
 }
@@ -54,18 +54,18 @@ export interface RewardOpening {
   progress?: Progress | undefined;
 }
 
-/** What was opened; `close` ends the search threads. */
+/** The opened rewards; `close` ends the search threads. */
 export interface OpenedRewards {
   mixture: WeightedReward[];
   close(): Promise<void>;
 }
 
 /**
- * Opens what `--reward` names: `rank-gold`, `similarity-answer` and the like, `change-MEASURE` for a search of the corpus, or a
- * JavaScript module.
+ * Opens the rewards that `--reward` names: `rank-gold`, `similarity-answer` and so on, `change-MEASURE` for a search of
+ * the corpus, or a JavaScript module.
  *
- * @param search the data set's, where there is a data set
- * @throws UsageError for an unknown reward, and for a search reward without a data set
+ * @param search searches the data set's corpus, if there is a data set
+ * @throws UsageError for an unknown reward or a search reward without a data set
  */
 export async function openRewards(
   given: RewardChoice,
@@ -99,21 +99,23 @@ export async function openRewards(
 }
 
 /**
- * Looks at what the rewards need, before a run begins that ends in them.
+ * Checks what the rewards need before a run starts that will use them.
  *
  * @param reward NAME or NAME=WEIGHT each
- * @param options.isJudged whether the training queries are those of a data set, with judgements
+ * @param options.isJudged whether the training queries come from a data set, with judgements
  * @param options.isAnswered whether there will be answers
- * @param options.loadsCode whether modules of one's own are loaded, which runs their code; else they are only hashed
- * @throws UsageError where none is named, for an unknown reward or measure, a search reward without a data set, a reward that reads
- *   answers where there are none, and a module that cannot be loaded; DataError where there is no such module
+ * @param options.loadsCode whether custom modules are loaded, which runs their code; otherwise they are only hashed
+ * @throws UsageError if no reward is named, a reward or measure is unknown, a search reward has no data set, a reward
+ * reads answers and there are none, or a module cannot be loaded; DataError if a module does not exist
  */
 export async function checkRewards(
   reward: readonly string[],
   { isJudged, isAnswered, loadsCode }: { isJudged: boolean; isAnswered: boolean; loadsCode: boolean },
 ): Promise<NamedReward[]> {
   if (reward.length === 0) {
-    throw new UsageError('no reward counts', { fix: 'Give at least one of them a weight other than 0.' });
+    throw new UsageError('no reward has a weight other than 0', {
+      fix: 'Set the weight of at least one reward to another number than 0.',
+    });
   }
   const named: NamedReward[] = [];
   for (const words of reward) {
@@ -139,12 +141,12 @@ async function factsOf(
   return { name: reward.name, fingerprint: reward.fingerprint, needsAnswer: reward.needsAnswer };
 }
 
-/** The modules among rewards, whose code runs when they are opened. @param reward NAME or NAME=WEIGHT each */
+/** The modules among the rewards; opening them runs their code. @param reward each as NAME or NAME=WEIGHT */
 export function modulesAmong(reward: readonly string[]): string[] {
   return reward.map((words) => splitWeight(words).name).filter((name) => kindOf(name) === 'own');
 }
 
-/** @throws UsageError for a name that is none */
+/** @throws UsageError if the name is not a reward */
 function kindOf(name: string): NamedReward['kind'] {
   if (Object.hasOwn(SIMPLE, name)) return 'of the set';
   if (/\.(m|c)?[jt]s$/.test(name)) return 'own';
@@ -152,11 +154,11 @@ function kindOf(name: string): NamedReward['kind'] {
   const old = renamedSetting(name, RENAMED);
   if (old !== undefined) throw new UsageError(`reward ${old.message}`, { fix: old.fix });
   throw new UsageError(`there is no reward ${JSON.stringify(name)}`, {
-    fix: `Choose among ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
+    fix: `Use one of ${Object.keys(SIMPLE).join(', ')}, change-MEASURE (such as change-nDCG@10), or a JavaScript module (./mine.mjs).`,
   });
 }
 
-/** `rank-gold=0.5` is half of `rank-gold`; without a weight it is whole. */
+/** `rank-gold=0.5` weights `rank-gold` by 0.5; the default weight is 1. */
 function splitWeight(words: string): { name: string; weight: number } {
   const [, name = words, digits] = /^(.*?)(?:=([^=]*))?$/s.exec(words) ?? [];
   const weight = digits === undefined ? 1 : digits.trim() === '' ? Number.NaN : Number(digits);
@@ -167,14 +169,14 @@ function splitWeight(words: string): { name: string; weight: number } {
 }
 
 function unsearchable(reward: string): UsageError {
-  return new UsageError(`reward ${reward} searches a corpus with judgements, and triples have none`, {
-    fix: 'Take the training queries from a data set in place of triples, or choose another reward.',
+  return new UsageError(`reward ${reward} searches a corpus with judgements, but triples have none`, {
+    fix: 'Take the training queries from a data set instead of triples, or choose another reward.',
   });
 }
 
 function unanswered(reward: string): UsageError {
-  return new UsageError(`reward ${reward} reads answers, and there are none`, {
-    fix: 'Have answers written, or choose rewards without answers.',
+  return new UsageError(`reward ${reward} reads answers, but there are none`, {
+    fix: 'Run `llm-qe answers` first, or choose rewards that read no answers.',
   });
 }
 

@@ -5,34 +5,34 @@ import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import { hashModule } from './module-hash.ts';
 import type { Reward } from './reward.ts';
 
-/** What a reward function of one's own is given: one query and its candidates, as plain data. */
+/** The input of a custom reward function: one query and its candidates, as plain data. */
 export interface RewardInput {
   query: { id: string; text: string };
   /** The gold documents, the most relevant first. */
   gold: readonly { id: string; text: string }[];
-  /** What an LLM answered while reading a gold document, where there is an answer. */
+  /** The answer that an LLM gave while reading a gold document, if there is one. */
   answer: string | undefined;
   candidates: readonly {
     id: string;
     text: string;
     temperature: number;
-    /** Cosine to the gold document that it is nearest to. */
+    /** Cosine to the nearest gold document. */
     similarityGold: number;
     similarityAnswer: number | undefined;
   }[];
 }
 
-/** Gives one number a candidate, in the order of the candidates; larger is better. */
+/** Returns one number per candidate, in the order of the candidates; larger is better. */
 export type RewardFunction = (input: RewardInput) => ArrayLike<number> | Promise<ArrayLike<number>>;
 
 export interface FunctionRewardOptions {
-  /** Changes when the function does, so that earlier rewards are not taken for its own. Default: its source text. */
+  /** Must change when the function changes, so earlier rewards are not reused. Default: the function's source text. */
   fingerprint?: string | undefined;
-  /** Leave out queries without an answer. Default false. */
+  /** Skip queries without an answer. Default false. */
   needsAnswer?: boolean | undefined;
 }
 
-/** A reward out of a function. */
+/** Makes a reward from a function. */
 export function functionReward(name: string, score: RewardFunction, options: FunctionRewardOptions = {}): Reward {
   return {
     name,
@@ -45,7 +45,7 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
         if (error instanceof LlmQeError) throw error;
         throw new DataError(`reward ${name} failed: ${error instanceof Error ? error.message : String(error)}`, {
           id: item.query.id,
-          fix: 'Fix the reward function; it is given one query with its candidates.',
+          fix: 'Fix the reward function. Its input is one query with its candidates.',
           cause: error,
         });
       }
@@ -53,23 +53,23 @@ export function functionReward(name: string, score: RewardFunction, options: Fun
   };
 }
 
-/** What is known of a module of one's own before its code is run. @throws DataError when there is no such file */
+/** Inspects a custom reward module without running its code. @throws DataError if the file does not exist */
 export async function inspectReward(file: string): Promise<{ name: string; fingerprint: string }> {
   const path = resolve(file);
   return { name: basename(path, extname(path)), fingerprint: fingerprintOf(await hashModule(path)) };
 }
 
-/** Of a function that is known by the hash of its source, or of the module that holds it. */
+/** @param source the hash or text of the function's source, or of the module that holds it */
 function fingerprintOf(source: string): string {
   return contentKey({ kind: 'own/1', source });
 }
 
 /**
- * Loads a reward from a JavaScript module, which runs its code: its default export, or an export named `score`, is the {@link RewardFunction};
- * `export const needsAnswer = true` leaves out queries without an answer. The module's name without its ending becomes the
- * reward's.
+ * Loads a reward from a JavaScript module, which runs its code. Its default export, or an export named `score`, is the
+ * {@link RewardFunction}. `export const needsAnswer = true` skips queries without an answer. The reward is named after
+ * the file, without its extension.
  *
- * @throws DataError when there is no such file; UsageError when it cannot be loaded or exports no function
+ * @throws DataError if the file does not exist; UsageError if it cannot be loaded or exports no function
  */
 export async function loadReward(file: string): Promise<Reward> {
   const path = resolve(file);
@@ -77,7 +77,7 @@ export async function loadReward(file: string): Promise<Reward> {
   const fix = 'Export a function: export default function ({query, gold, answer, candidates}) { return [...]; }';
   let module: { default?: unknown; score?: unknown; needsAnswer?: unknown };
   try {
-    // A module is loaded once for each address: without the hash an edited one would go on as it was.
+    // A module is loaded once per URL: without the hash, an edited module would not be loaded again.
     module = (await import(`${pathToFileURL(path).href}?${fingerprint}`)) as typeof module;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -1,27 +1,32 @@
 import { DataError, UsageError } from '../../system/index.ts';
 import type { CandidateSet } from './candidate-set.ts';
 
-/** Something that says how good the candidates of a query are. */
+/** Scores the candidates of a query. */
 export interface Reward {
   /** Names the reward in files and reports. */
   readonly name: string;
-  /** Content key of all that decides the numbers besides the candidate set: an index, a module's source. */
+  /**
+   * Content key of everything that determines the values in addition to the candidate set: an index, a module's source.
+   */
   readonly fingerprint: string;
-  /** Whether it reads the answer; a query without one is then left out. */
+  /** Whether it reads the answer; queries without one are then skipped. */
   readonly needsAnswer: boolean;
-  /** One number a candidate, larger is better // [candidates] */
+  /** Returns one number per candidate; larger is better // [candidates] */
   score(item: CandidateSet, signal?: AbortSignal): Promise<Float32Array>;
-  /** The same for many queries, for a reward that is quicker that way; without it they are scored one after another. */
+  /**
+   * The same for many queries, for rewards that are faster in batches. Without it, queries are scored one after
+   * another.
+   */
   scoreAll?(items: readonly CandidateSet[], signal?: AbortSignal): Promise<Float32Array[]>;
 }
 
-/** A reward and its share in the total. */
+/** A reward and its weight in the total. */
 export interface WeightedReward {
   reward: Reward;
   weight: number;
 }
 
-/** What the candidates of one query earned. */
+/** The scores of the candidates of one query. */
 export interface ScoredSet {
   /** By the reward's name // [candidates] each */
   rewards: Map<string, Float32Array>;
@@ -33,7 +38,7 @@ export interface ScoredSet {
  * Scores candidate sets by a mixture: total = sum of weight times reward. The published reward is the mixture of
  * `rank-gold` and `rank-answer`, each with weight 1.
  *
- * @throws DataError when a reward gives another number of values than there are candidates, or one that is not finite
+ * @throws DataError if a reward does not return one finite value per candidate
  */
 export async function scoreMixture(
   mixture: readonly WeightedReward[],
@@ -69,21 +74,24 @@ async function scoreEach(
 function checkedScores(reward: Reward, { query, candidates }: CandidateSet, values: Float32Array | undefined) {
   if (values?.length !== candidates.length) {
     throw new DataError(
-      `reward ${reward.name} gave ${values?.length ?? 'no'} values for ${candidates.length} candidates`,
-      { id: query.id, fix: 'A reward gives one number a candidate, in the order of the candidates.' },
+      `reward ${reward.name} returned ${values?.length ?? 'no'} values for ${candidates.length} candidates`,
+      { id: query.id, fix: 'Return one number per candidate, in the order of the candidates.' },
     );
   }
   const broken = values.findIndex((value) => !Number.isFinite(value));
   if (broken < 0) return values;
-  throw new DataError(`reward ${reward.name} gave ${values[broken]} for candidate ${candidates[broken]!.candidateId}`, {
-    id: query.id,
-    fix: 'A reward is a finite number; 0 is one.',
-  });
+  throw new DataError(
+    `reward ${reward.name} returned ${values[broken]} for candidate ${candidates[broken]!.candidateId}`,
+    {
+      id: query.id,
+      fix: 'Return a finite number for every candidate; 0 is allowed.',
+    },
+  );
 }
 
-/** @throws UsageError for an empty mixture, a name given twice, a weight that is not a number */
+/** @throws UsageError if the mixture is empty, a name occurs twice, or a weight is not a number */
 export function checkMixture(mixture: readonly WeightedReward[]): void {
-  const fix = 'Give each reward once, as NAME or NAME=WEIGHT.';
+  const fix = 'Pass each reward once, as NAME or NAME=WEIGHT.';
   if (mixture.length === 0) throw new UsageError('no reward is given', { fix });
   const names = mixture.map(({ reward }) => reward.name);
   const doubled = names.find((name, at) => names.indexOf(name) !== at);

@@ -14,39 +14,39 @@ import { contentKey, DataError } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 
-/** What a query and each of its distinct texts found, best first. */
+/** The search results of a query and of each of its distinct texts, best first. */
 export interface FoundDocuments {
   raw: readonly ScoredDocument[];
   /** // [texts] */
   expanded: (readonly ScoredDocument[])[];
 }
 
-/** Searches the corpus with each query as it is, and with each distinct text of its candidates. */
+/** Searches the corpus with each query alone, and with each distinct text of its candidates. */
 export interface CandidateSearch {
-  /** Content key of index and settings. */
+  /** Content key of the index and the settings. */
   readonly fingerprint: string;
   search(items: readonly CandidateSet[], depth: number, signal?: AbortSignal): Promise<FoundDocuments[]>;
-  /** Whether the corpus holds a document, where that can be told. */
+  /** Whether the corpus holds a document; undefined if that is unknown. */
   readonly holds?: ((id: string) => Promise<boolean>) | undefined;
 }
 
-/** Lists the ids of all documents of a corpus; called once, when the first of them is looked for. */
+/** Lists the ids of all documents of a corpus; called once, at the first lookup. */
 export type DocumentIds = () => Iterable<string> | AsyncIterable<string>;
 
-/** Documents searched where a measure has no cut-off of its own. */
+/** Search depth for a measure without a cut-off. */
 const WHOLE_DEPTH = 1000;
-/** Ids that an error names. */
+/** Number of ids that an error names. */
 const NAMED_IDS = 3;
 
-/** Names the code of the search rewards, and with it that of the measures. */
+/** Identifies the versions of the search rewards and of the measures. */
 export function searchFingerprint(): string {
   return `search/2, measures/${MEASURES_FORMAT}`;
 }
 
 /**
- * How much a measure of the whole search changes when the candidate stands beside the query, against the query alone:
- * `change-nDCG@10`, `change-Recall@100`, `change-MRR@10`, or any other measure. The search is the one of the evaluation, over the
- * real corpus (as in arXiv 2603.13776). 0 is no change; a candidate that hurts earns less than 0.
+ * The change of a measure if the query is searched with the candidate instead of alone: `change-nDCG@10`,
+ * `change-Recall@100`, `change-MRR@10`, or any other measure. The search is that of the evaluation, over the complete
+ * corpus (as in arXiv 2603.13776). 0 means no change; a candidate that hurts has a negative reward.
  */
 export class SearchReward implements Reward {
   readonly name: string;
@@ -61,8 +61,9 @@ export class SearchReward implements Reward {
   /**
    * @param measure such as nDCG@10
    * @param qrels judgements of the training queries
-   * @param options.dropSelf leave out a document whose id equals the query's, unless the query judges it relevant; default true, as at evaluation
-   * @throws UsageError for an unknown measure, and for one that counts or needs the pool of judged documents
+   * @param options.dropSelf drop a document whose id equals the query's, unless it is judged relevant for the query;
+   * default true, as in evaluation
+   * @throws UsageError for an unknown measure, or one that only counts or needs the pool of judged documents
    */
   constructor(measure: string, search: CandidateSearch, qrels: Qrels, options: { dropSelf?: boolean } = {}) {
     const { displayName, cutoff } = parseQualityMeasure(measure);
@@ -79,19 +80,19 @@ export class SearchReward implements Reward {
     return (await this.scoreAll([item], signal))[0]!;
   }
 
-  /** @throws DataError for a query whose relevant documents are all unknown to the corpus: no search could find them */
+  /** @throws DataError if the corpus holds no relevant document of a query: no search could find one */
   async scoreAll(items: readonly CandidateSet[], signal?: AbortSignal): Promise<Float32Array[]> {
     for (const { query } of items) await this.#refuseUnknown(query);
     const found = await this.#search.search(items, this.#depth + (this.#dropSelf ? 1 : 0), signal);
     return items.map((item, row) => perCandidate(this.#changes(item, found[row]!), item));
   }
 
-  /** Measure of each distinct text, less that of the query alone // [texts] */
+  /** The measure of each distinct text, minus that of the query alone // [texts] */
   #changes({ query }: CandidateSet, { raw, expanded }: FoundDocuments): Float64Array {
     const judged = this.#judged(query);
     const self = this.#dropSelf && !judgesItselfRelevant(query.id, judged) ? query.id : undefined;
     const lists = [raw, ...expanded].map((hits) => this.#keep(hits, self));
-    // One query's many rankings are scored as one run, under a key for each.
+    // The rankings of one query are scored as one run, each under its own key.
     const run: Run = new Map(lists.map((hits, at) => [String(at), hits]));
     const qrels: Qrels = new Map(lists.map((_hits, at) => [String(at), judged]));
     const { perQuery } = evaluateRun(qrels, run, { measures: [this.#measure], complete: true });
@@ -111,7 +112,7 @@ export class SearchReward implements Reward {
     const more = relevant.length > NAMED_IDS ? ` and ${relevant.length - NAMED_IDS} more` : '';
     throw new DataError(
       `no relevant document of the query is in the corpus (${named.join(', ')}${more}): ${this.name} would be 0 for all candidates`,
-      { id: query.id, fix: 'Search the corpus that the judgements are of, or choose rewards that search nothing.' },
+      { id: query.id, fix: 'Search the corpus that the judgements belong to, or choose rewards that do not search.' },
     );
   }
 
@@ -122,15 +123,18 @@ export class SearchReward implements Reward {
 }
 
 export interface DenseSearchOptions {
-  /** Weight of the candidate: (1 - alpha)·E(query) + alpha·E(candidate), as at evaluation. */
+  /** Weight of the candidate: (1 - alpha)·E(query) + alpha·E(candidate), as in evaluation. */
   alpha: number;
   /** Content key of encoder, corpus and similarity. */
   fingerprint: string;
-  /** With them a query whose relevant documents the index does not hold is an error; without, it earns zeros. */
+  /** If set, a query whose relevant documents are not in the index is an error; otherwise its rewards are zero. */
   ids?: DocumentIds | undefined;
 }
 
-/** Searches by the mean of query and candidate vectors, which the set holds already: nothing is embedded again. */
+/**
+ * Searches with the combined vectors of query and candidate. The set already holds both vectors, so nothing is embedded
+ * again.
+ */
 export class DenseCandidateSearch implements CandidateSearch {
   readonly fingerprint: string;
   readonly holds: CandidateSearch['holds'];
@@ -153,7 +157,7 @@ export class DenseCandidateSearch implements CandidateSearch {
     });
   }
 
-  /** Of each set the query's own vector, then the query with each text // [sum of 1 + texts, dimensions] */
+  /** For each set, the query's own vector, then the query combined with each text // [sum of 1 + texts, dimensions] */
   #vectors(items: readonly CandidateSet[]): Float32Array {
     const dimensions = items[0]?.vectors.dimensions ?? 0;
     const counts = items.flatMap(({ texts }) => [0, ...texts.map(() => 1)]);
@@ -170,7 +174,7 @@ export class DenseCandidateSearch implements CandidateSearch {
   }
 }
 
-/** A whole way of searching, as the evaluation has them: a `Retriever` is one. */
+/** A complete search method, as in evaluation; `Retriever` is one. */
 export interface TextSearch {
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   retrieve(
@@ -179,14 +183,14 @@ export interface TextSearch {
   ): Promise<{ run: Run }>;
 }
 
-/** Searches through a retriever of the evaluation: BM25, or the fusion of BM25 and vectors. */
+/** Searches with a retriever of the evaluation: BM25, or the fusion of BM25 and vectors. */
 export class RetrieverCandidateSearch implements CandidateSearch {
   readonly fingerprint: string;
   readonly holds: CandidateSearch['holds'];
   readonly #retriever: TextSearch;
 
   /**
-   * @param corpus SHA-256 of what the retriever searches
+   * @param corpus SHA-256 of the corpus that the retriever searches
    * @param ids as {@link DenseSearchOptions.ids}
    */
   constructor(retriever: TextSearch, corpus: string, ids?: DocumentIds) {
@@ -200,7 +204,7 @@ export class RetrieverCandidateSearch implements CandidateSearch {
       { id: keyOf(row, 0), text: query.text, expansions: [] },
       ...texts.map((text, at) => ({ id: keyOf(row, at + 1), text: query.text, expansions: [text] })),
     ]);
-    // A query stands here under many keys, so the retriever cannot tell which document is the query itself.
+    // Queries have other ids here, so the retriever cannot drop the document that is the query itself.
     const { run } = await this.#retriever.retrieve(queries, { depth, dropSelf: false, signal });
     return items.map(({ texts }, row) => ({
       raw: run.get(keyOf(row, 0)) ?? [],
@@ -209,7 +213,7 @@ export class RetrieverCandidateSearch implements CandidateSearch {
   }
 }
 
-/** Keeps a hash of each id: a corpus may have millions. */
+/** Looks up ids in a set of hashes, because a corpus may have millions. */
 function lookUp(ids: DocumentIds): (id: string) => Promise<boolean> {
   let known: Promise<IdSet> | undefined;
   const read = async () => {

@@ -4,7 +4,9 @@ import type { Reward } from './reward.ts';
 /** What a candidate is compared with. */
 export type Target = 'gold' | 'answer';
 
-/** A reward by how similar the candidates of a query are to one target; named after both, such as `rank-gold`. */
+/**
+ * A reward by the similarity of a query's candidates to one target, named after kind and target, such as `rank-gold`.
+ */
 export abstract class TargetReward implements Reward {
   readonly name: string;
   abstract readonly fingerprint: string;
@@ -17,19 +19,19 @@ export abstract class TargetReward implements Reward {
     this.#target = target;
   }
 
-  /** None where there is no such target. */
+  /** Empty if there is no such target. */
   async score(item: CandidateSet): Promise<Float32Array> {
     const similarities = item.similarities[this.#target];
     return similarities === undefined ? new Float32Array(0) : perCandidate(this.values(similarities), item);
   }
 
-  /** What each distinct text earns, by its cosine // [distinct texts] both */
+  /** The reward of each distinct text, given its cosine // [distinct texts] both */
   protected abstract values(similarities: ArrayLike<number>): ArrayLike<number>;
 }
 
 /**
- * The cosine itself, to the gold document (`similarity-gold`) or to the answer (`similarity-answer`). Unlike a rank it
- * knows margins: a candidate that is ahead by a hair earns a hair more.
+ * The cosine itself, to the gold document (`similarity-gold`) or to the answer (`similarity-answer`). Unlike a rank, it
+ * reflects margins: a candidate that is slightly closer has a slightly higher reward.
  */
 export class SimilarityReward extends TargetReward {
   readonly fingerprint = 'similarity/1';
@@ -44,9 +46,9 @@ export class SimilarityReward extends TargetReward {
 }
 
 /**
- * How far a candidate stands out among its siblings (`zScore-gold`, `zScore-answer`): its cosine less the mean over the
- * distinct texts, in their standard deviations. Where all are alike, 0. So a query whose candidates all lie near the
- * gold document weighs as much in a mixture as one whose candidates all lie far from it.
+ * How far a candidate stands out among its siblings (`zScore-gold`, `zScore-answer`): its cosine minus the mean over
+ * the distinct texts, in standard deviations; 0 if all are equal. In a mixture, a query whose candidates are all close
+ * to the gold document weighs as much as one whose candidates are all far from it.
  */
 export class ZScoreReward extends TargetReward {
   readonly fingerprint = 'zScore/1';
@@ -60,18 +62,18 @@ export class ZScoreReward extends TargetReward {
   }
 }
 
-/** Values less their mean, over their standard deviation (that of the population); zeros where all are equal. */
+/** The values minus their mean, divided by their (population) standard deviation; zeros if all are equal. */
 export function standardized(values: ArrayLike<number>): Float64Array {
   const list = Float64Array.from(values);
   const mean = list.reduce((sum, value) => sum + value, 0) / Math.max(1, list.length);
   const variance = list.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, list.length);
   const deviation = Math.sqrt(variance);
-  // Below this it is rounding: the cosines have six digits.
+  // A smaller deviation is rounding: the cosines have six digits.
   return deviation < 1e-9 ? new Float64Array(list.length) : list.map((value) => (value - mean) / deviation);
 }
 
 /**
- * Ranks from 1, the highest value first. Equal values share the better rank, and the next one counts all that are better:
+ * Ranks from 1, highest value first. Equal values share the better rank, and the next rank counts all better values:
  * 0.9, 0.7, 0.7, 0.2 have ranks 1, 2, 2, 4.
  */
 export function ranksOf(values: ArrayLike<number>): Int32Array {
@@ -82,10 +84,11 @@ export function ranksOf(values: ArrayLike<number>): Int32Array {
 }
 
 /**
- * Ranks of a query's candidates by similarity, among their distinct texts: exact duplicates share a rank and push nobody
- * down, so that a text earns the same however often it was sampled. Distinct texts of equal similarity share one too.
+ * Ranks a query's candidates by similarity, among their distinct texts. Exact duplicates share a rank and do not lower
+ * others, so a text has the same rank however often it was sampled. Distinct texts of equal similarity also share a
+ * rank.
  *
- * @returns undefined where there is no such target // [candidates]
+ * @returns undefined if there is no such target // [candidates]
  */
 export function similarityRanks(item: CandidateSet, target: Target): Int32Array | undefined {
   const similarities = item.similarities[target];
@@ -93,9 +96,8 @@ export function similarityRanks(item: CandidateSet, target: Target): Int32Array 
 }
 
 /**
- * 1 / rank by similarity to the gold document (`rank-gold`) or to the answer (`rank-answer`) among the siblings. Their sum
- * is the published reward (arXiv 2502.17057, section 3.2). With several gold documents a candidate counts by the one that it
- * is nearest to.
+ * 1 / rank by similarity to the gold document (`rank-gold`) or to the answer (`rank-answer`) among the siblings. Their
+ * sum is the published reward (arXiv 2502.17057, section 3.2). With several gold documents, the nearest one counts.
  */
 export class RankReward extends TargetReward {
   readonly fingerprint = 'rank/1';
