@@ -32,7 +32,7 @@ interface Expected {
   logits: number[][][];
 }
 
-/** Their texts are ids; any tokenizer that llama.cpp takes will do. */
+/** Their texts are token ids, so any tokenizer that llama.cpp accepts will do. */
 const LETTERS = {
   pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
   model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] },
@@ -57,7 +57,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** On every linear layer, with ranks and alphas of some modules' own. */
+/** An adapter on every linear layer; some modules have a rank and alpha of their own. */
 async function randomAdapter(): Promise<LoraAdapter> {
   const settings = { rank_pattern: { 'layers.3.self_attn.q_proj': 2 }, alpha_pattern: { down_proj: 4 } };
   const given = { peft_type: 'LORA', r: 4, lora_alpha: 8, use_rslora: true, task_type: 'CAUSAL_LM', ...settings };
@@ -110,10 +110,11 @@ it.each<[GgufTensorType, number]>([
   await exportGguf(out, { base, type });
   const reference = await scores(exact);
   expect(reference.reduce((sum, value) => sum + value, 0) / reference.length).toBeGreaterThan(-6);
-  // llama.cpp rounds the activations that meet 8-bit and 4-bit weights to 8 bits; a rare token can be far off by that.
+  // llama.cpp rounds the activations that are multiplied with 8-bit and 4-bit weights to 8 bits. For a rare token the error can be
+  // large.
   expect(meanDifference(await scores(out), reference)).toBeLessThan(tolerance);
   expect(meanDifference(await scores(base), reference)).toBeLessThan(0.2);
-  // The weights alone are near: as F32 again they meet exact activations.
+  // The weights alone are close: converted back to F32, they are multiplied with exact activations.
   const back = join(folder, `back-${type}.gguf`);
   await exportGguf(back, { base: out, type: 'F32' });
   expect(meanDifference(await scores(back), reference)).toBeLessThan(0.1);
@@ -128,7 +129,7 @@ it.each<[GgufTensorType, number]>([
   await generator.close();
 });
 
-it('an adapter beside the model and one folded into it give the same log-probabilities', async () => {
+it('an adapter next to the model and one merged into it give the same log-probabilities', async () => {
   const merged = join(folder, 'merged.gguf');
   await exportGguf(merged, { base, type: 'F32', adapter });
   const folded = await scores(merged);
@@ -138,7 +139,7 @@ it('an adapter beside the model and one folded into it give the same log-probabi
   const ggufAdapter = join(folder, 'adapter.gguf');
   await exportGgufAdapter(ggufAdapter, { base, adapter });
   expect(await scores(exact, { adapters: [{ path: ggufAdapter }] })).toEqual(beside);
-  // By way of a Transformers folder in shards, the same bytes come out.
+  // A Transformers folder in shards gives the same bytes.
   const hub = join(folder, 'hub');
   await exportSafetensors(hub, { base, adapter, maxShardBytes: 200_000_000 });
   const again = join(folder, 'again.gguf');
@@ -168,7 +169,7 @@ it('an adapter beside the model and one folded into it give the same log-probabi
   expect([...(await tokenizer.encodeBatch([TEXT], { maxLength: 1000 }))[0]!]).toEqual(tokens);
 });
 
-/** Log-probabilities of each token but the first, by Transformers' logits. */
+/** Log-probabilities of every token except the first, from Transformers' logits. */
 function expectedScores(logits: number[][], ids: number[]): number[] {
   return ids.slice(1).map((id, position) => {
     const row = logits[position]!;
@@ -177,7 +178,7 @@ function expectedScores(logits: number[][], ids: number[]): number[] {
 }
 
 it.each(['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'])(
-  'a tiny %s of Transformers has its log-probabilities in llama.cpp',
+  'a tiny %s has the same log-probabilities in llama.cpp as in Transformers',
   async (family) => {
     const tiny = join(TINY, family);
     const target = join(folder, family);
@@ -200,7 +201,7 @@ it.each(['llama', 'llama31', 'mistral', 'qwen2', 'qwen3'])(
 );
 
 it.each(['plain', 'rslora', 'patterns'])(
-  "PEFT's adapter %s gives PEFT's log-probabilities in llama.cpp",
+  'the adapter %s gives the same log-probabilities in llama.cpp as in PEFT',
   async (name) => {
     const out = join(folder, 'llama.gguf');
     const path = join(ADAPTERS, name);

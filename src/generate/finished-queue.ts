@@ -1,4 +1,4 @@
-/** Hands over what several workers finish to one consumer, in the order of finishing. */
+/** Passes the results of several workers to one consumer, in the order in which they finish. */
 export class FinishedQueue<T> implements AsyncIterable<T> {
   #items: T[] = [];
   #wake: (() => void) | undefined;
@@ -9,13 +9,13 @@ export class FinishedQueue<T> implements AsyncIterable<T> {
     this.#wake?.();
   }
 
-  /** Nothing more will come. */
+  /** Ends the queue: nothing more will come. */
   end(): void {
     this.#end ??= {};
     this.#wake?.();
   }
 
-  /** The consumer gets what is there, then the error. */
+  /** Lets the consumer read what is in the queue, then throws the error there. */
   fail(error: unknown): void {
     this.#end ??= { error };
     this.#wake?.();

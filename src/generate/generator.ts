@@ -4,34 +4,34 @@ export interface ChatMessage {
   content: string;
 }
 
-/** How tokens are drawn, in the published order: temperature, then top-k, then the nucleus, then the draw. */
+/** How tokens are sampled, in the published order: temperature, top-k, nucleus, draw. */
 export interface Sampling {
-  /** 0 takes the likeliest token each time. */
+  /** 0 always takes the most likely token. */
   temperature: number;
-  /** Nucleus: the smallest set of tokens whose probability reaches it; 1 leaves all in. */
+  /** Nucleus: the smallest set of tokens whose probability reaches it. 1 keeps every token. */
   topP: number;
-  /** 0 leaves all tokens in. */
+  /** 0 keeps every token. */
   topK: number;
-  /** Limit on new tokens. */
+  /** Maximum number of new tokens. */
   maxTokens: number;
 }
 
-/** The part of a prompt that may lose its end where the whole does not fit into the context. */
+/** The part of a prompt that may be cut at its end if the prompt does not fit into the context. */
 export interface CuttablePart {
   text: string;
-  /** The messages with another text in its place. */
+  /** Returns the messages with another text in place of this part. */
   messagesWith(text: string): ChatMessage[];
 }
 
-/** One completion that is asked for. */
+/** A request for one completion. */
 export interface GenerationRequest {
-  /** Identifies the request among those under way; comes back on the {@link Generation}. */
+  /** Identifies the request among those in progress; the {@link Generation} carries the same id. */
   id: string;
   messages: ChatMessage[];
-  /** Without it a prompt that is too long is an error. */
+  /** Without it, a prompt that is too long is not cut: its generation is empty and has `promptTooLong`. */
   cuttable?: CuttablePart | undefined;
   sampling: Sampling;
-  /** Seed of this sample alone, below 2^31. */
+  /** Seed of this sample, below 2^31. */
   seed: number;
 }
 
@@ -43,30 +43,31 @@ export interface Generation {
   promptTokens: number;
   completionTokens: number;
   milliseconds: number;
-  /** Whether the request's cuttable part lost its end. */
+  /** Whether the end of the request's cuttable part was cut. */
   promptCut?: boolean | undefined;
-  /** Whether nothing was written, since the prompt alone is longer than the context. */
+  /** Whether nothing was written because the prompt alone is longer than the context. */
   promptTooLong?: boolean | undefined;
-  /** What the model thought, from a server that keeps thoughts apart from the text. */
+  /** The model's thoughts, from a server that returns them apart from the text. */
   reasoning?: string | undefined;
 }
 
-/** Something that completes chats: an embedded LLM or a server. */
+/** Completes chats: an embedded LLM or a server. */
 export interface Generator {
-  /** A name for people. */
+  /** A name to show to users. */
   readonly id: string;
   /**
-   * Content key of all that decides the text besides the request and {@link contextSize}: weights, adapters, template and its variables,
-   * device; or the server's model and what every call says to it.
+   * Content key of everything that decides the text except the request and {@link contextSize}: weights, adapters, chat template
+   * and its variables, and device; for a server, its model and the extra fields of every call.
    */
   readonly fingerprint: string;
-  /** Tokens that prompt and text may have together: documents and texts are cut to it. Undefined where a server decides. */
+  /** Maximum number of tokens of prompt and text together: documents and texts are cut to it. Undefined if a server decides. */
   readonly contextSize?: number | undefined;
   /**
-   * Completes requests, several at a time, and yields each as it ends: in no particular order, so join by id. Requests
-   * are pulled only when there is room, and while the next one is waited for, those that were pulled go on: what is asked
-   * next may depend on their texts. Requests for the same messages should stand next to one another: their prompt
-   * is then computed once.
+   * Completes requests, several at a time, and yields each one as it ends. The order is not that of the requests, so join by id.
+   *
+   * Requests are pulled only when there is room. Those already pulled continue while the next one is awaited, because the source
+   * may need their texts to decide what to request next. Put requests with the same messages next to one another: their prompt is
+   * then computed once.
    */
   generate(
     requests: Iterable<GenerationRequest> | AsyncIterable<GenerationRequest>,

@@ -6,13 +6,13 @@ import { DataError, UsageError } from '../system/index.ts';
 import { cutOpening, PROMPTS, PromptTemplate, readPrompt, TASKS } from './prompts.ts';
 
 describe('PROMPTS', () => {
-  it('holds the published q2d to the letter', () => {
+  it('holds the published q2d prompt exactly', () => {
     expect(PROMPTS.q2d.messages({ id: '1', query: 'why?' })).toEqual([
       { role: 'user', content: 'Please write a passage to answer the question.\nQuestion: why?\nPassage:' },
     ]);
   });
 
-  it('asks for a document in q2a alone', () => {
+  it('needs a document only in q2a', () => {
     expect(TASKS.filter((task) => PROMPTS[task].needsDocument)).toEqual(['q2a']);
     expect(() => PROMPTS.q2a.messages({ id: 'q7', query: 'x' })).toThrow(DataError);
     const [message] = PROMPTS.q2a.messages({ id: 'q7', query: 'Q', document: 'D' });
@@ -21,18 +21,18 @@ describe('PROMPTS', () => {
 });
 
 describe('PromptTemplate', () => {
-  it('takes query and document literally', () => {
+  it('inserts query and document literally', () => {
     const prompt = new PromptTemplate('x', '{query}|{document}');
     const [message] = prompt.messages({ id: '1', query: "$& $1 $' {document} {query}", document: '{query}' });
     expect(message!.content).toBe("$& $1 $' {document} {query}|{query}");
   });
 
-  it('refuses an unknown place and a missing query', () => {
+  it('refuses an unknown placeholder and a missing {query}', () => {
     expect(() => new PromptTemplate('x', '{query} {contxt}')).toThrow(/\{contxt\}/);
     expect(() => new PromptTemplate('x', 'no place')).toThrow(UsageError);
   });
 
-  it('leaves other braces alone', () => {
+  it('leaves other braces unchanged', () => {
     const [message] = new PromptTemplate('x', '{"a": {}} {query}').messages({ id: '1', query: 'q' });
     expect(message!.content).toBe('{"a": {}} q');
   });
@@ -45,14 +45,14 @@ describe('readPrompt', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('names the prompt after the file and drops the last line break', async () => {
+  it('names the prompt after the file and drops the final line break', async () => {
     const file = join(folder, 'my prompt.txt');
     await writeFile(file, 'Explain:\n{query}\n');
     const prompt = await readPrompt(file);
     expect(prompt).toMatchObject({ name: 'my-prompt', text: 'Explain:\n{query}' });
   });
 
-  it('names a file that is missing or broken', async () => {
+  it('names a missing or broken file in the error', async () => {
     await expect(readPrompt(join(folder, 'none.txt'))).rejects.toThrow(/none\.txt/);
     const file = join(folder, 'bad.txt');
     await writeFile(file, '{quary}');
@@ -91,7 +91,7 @@ describe('cutOpening', () => {
     expect(cutOpening(text)).toBe('one. Here is a passage: two.');
   });
 
-  it('trims, and may leave nothing', () => {
+  it('trims, and may leave an empty text', () => {
     expect(cutOpening('\n  a text \n')).toBe('a text');
     expect(cutOpening("Here's a passage:  \n")).toBe('');
   });

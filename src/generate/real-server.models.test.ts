@@ -15,7 +15,7 @@ import { PROMPTS } from './prompts.ts';
 import { connectGenerator } from './server-generator.ts';
 import { type CandidateOptions, sampleCandidates } from './writing/candidates.ts';
 
-/** Addresses, with commas between them, of servers that all run the default generator. */
+/** Comma-separated addresses of servers that all run the default generator. */
 const SERVERS = (process.env.LLM_QE_SERVERS ?? '').split(',').filter((address) => address.trim() !== '');
 
 const QUERIES: TrainingQuery[] = ['lagoon', 'hacksaw'].map((word) => ({
@@ -23,7 +23,7 @@ const QUERIES: TrainingQuery[] = ['lagoon', 'hacksaw'].map((word) => ({
 }));
 const IDS = QUERIES.flatMap(({ id }) => [0, 1, 2, 3].map((index) => candidateIdOf(id, index)));
 
-/** Stands before a server and counts the calls for texts. */
+/** A proxy in front of a server that counts the calls for texts. */
 class Gate {
   calls = 0;
   readonly #server: Server;
@@ -87,7 +87,7 @@ describe.runIf(SERVERS.length >= 2)('real servers (needs LLM_QE_SERVERS, two add
     return { result, records };
   }
 
-  it('apply the chat template of their model: their prompts have as many tokens as ours', async () => {
+  it("apply their model's chat template: their prompts have as many tokens as ours", async () => {
     const sampling = { temperature: 0, topP: 1, topK: 0, maxTokens: 1 };
     const requests: GenerationRequest[] = QUERIES.map(({ id, text }) => ({
       ...{ id, messages: PROMPTS.q2d.messages({ id, query: text }), sampling, seed: 1 },
@@ -104,7 +104,7 @@ describe.runIf(SERVERS.length >= 2)('real servers (needs LLM_QE_SERVERS, two add
     expect(await promptTokens((await connect(2)).generate(requests))).toEqual(ours);
   });
 
-  it('give all samples, one server alone or two that share them', async () => {
+  it('return all samples, whether one server writes them or two share them', async () => {
     const one = await sample(1, 'one.jsonl');
     expect(gates.map(({ calls }) => calls)).toEqual([IDS.length, 0]);
     const two = await sample(2, 'two.jsonl');
@@ -124,7 +124,7 @@ describe.runIf(SERVERS.length >= 2)('real servers (needs LLM_QE_SERVERS, two add
     expect(words).toMatch(/lagoon|water|saw|cut/i);
   });
 
-  it('are not asked again for what was there before an abort', async () => {
+  it('are not asked again for texts that were written before an abort', async () => {
     const stop = new AbortController();
     let finished = 0;
     const advance = () => {

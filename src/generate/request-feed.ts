@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import type { GenerationRequest } from './generator.ts';
 
 /**
- * Requests, pulled one at a time and only when somebody has room for one; several takers share it. A slow source makes
- * nobody wait who has other work.
+ * Requests, pulled one at a time and only when a consumer has room for one. Several consumers share a feed. A slow source never
+ * blocks a consumer that has other work.
  */
 export class RequestFeed {
   readonly #iterator: Iterator<GenerationRequest> | AsyncIterator<GenerationRequest>;
@@ -15,12 +15,12 @@ export class RequestFeed {
     this.#iterator = Symbol.asyncIterator in requests ? requests[Symbol.asyncIterator]() : requests[Symbol.iterator]();
   }
 
-  /** Whether nothing will come any more. */
+  /** Whether the source has ended. */
   get ended(): boolean {
     return this.#ended && this.#waiting.length === 0;
   }
 
-  /** The next request; undefined where there is none, or (unless `patient`) none at this moment. */
+  /** Returns the next request; undefined if there is none or, unless `patient`, none at this moment. */
   async take(patient: boolean): Promise<GenerationRequest | undefined> {
     while (this.#waiting.length === 0 && !this.#ended) {
       this.#pull ??= this.#pullOne();
@@ -30,7 +30,7 @@ export class RequestFeed {
     return this.#waiting.shift();
   }
 
-  /** Tells the source that no more is wanted. */
+  /** Tells the source that no more requests are needed. */
   async close(): Promise<void> {
     this.#ended = true;
     this.#waiting = [];

@@ -10,7 +10,7 @@ export const samplingSchema = z.object({
   maxTokens: z.number().int().min(1).default(512),
 }) satisfies z.ZodType<Sampling>;
 
-/** Fills in the defaults. @throws UsageError naming the setting that is impossible */
+/** Fills in the defaults. @throws UsageError that names the invalid setting */
 export function checkSampling(sampling: Partial<Sampling>): Sampling {
   const checked = samplingSchema.safeParse(sampling);
   if (checked.success) return checked.data;

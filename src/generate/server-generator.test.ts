@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Behaviour, ChatServer, refusal, textFor } from '../../test/support/chat-server.ts';
-import { AbortedError, NetworkError, UsageError } from '../system/index.ts';
+import { AbortedError, NetworkError, SILENT, UsageError } from '../system/index.ts';
 import type { Generation, GenerationRequest, Sampling } from './generator.ts';
 import { connectGenerator, type ServerOptions } from './server-generator.ts';
 
@@ -50,7 +50,7 @@ async function faultOf(behaviour: Behaviour, options: Partial<ServerOptions> = {
 }
 
 describe('connectGenerator', () => {
-  it('asks for what the request says, and takes the only model', async () => {
+  it('sends what the request says, and uses the only model', async () => {
     const server = await serve();
     const requests = requestsFor(10);
     const generations = await ask({ baseUrls: [server.baseUrl], concurrency: 3 }, requests);
@@ -68,7 +68,7 @@ describe('connectGenerator', () => {
     expect(server.widest).toBeLessThanOrEqual(3);
   });
 
-  it('keeps as many calls under way as it may, and pulls no request before there is room', async () => {
+  it('keeps as many calls in progress as allowed, and pulls a request only when there is room', async () => {
     let pulled = 0;
     function* requests() {
       for (const request of requestsFor(12)) {
@@ -92,7 +92,7 @@ describe('connectGenerator', () => {
     expect(ahead).toBe(4);
   });
 
-  it('asks again after 429, when the server says so', async () => {
+  it('repeats a call after 429, at the time that the server names', async () => {
     const times: number[] = [];
     const server = await serve((_call, number) => {
       times.push(performance.now());
@@ -103,7 +103,7 @@ describe('connectGenerator', () => {
     expect(times[1]! - times[0]!).toBeGreaterThan(290);
   });
 
-  it('tries again after a failure as often as ever, however often a document was cut before', async () => {
+  it('retries after a failure as often as usual, however often a document was cut before', async () => {
     const server = await serve(({ messages }, number) => {
       if (messages[0]!.content.length > 200) return refusal(400, "exceeds the model's maximum context");
       return number < 9 ? refusal(503, 'restarting', { 'retry-after': '0' }) : undefined;
@@ -128,7 +128,7 @@ describe('connectGenerator', () => {
     expect(Math.min(one.calls.length, two.calls.length)).toBeGreaterThan(5);
   });
 
-  it('goes on with the other server when one dies midway', async () => {
+  it('continues with the other server when one dies midway', async () => {
     const dying = await serve((_call, number, _request, response) => {
       if (number >= 3) response.destroy();
       return undefined;
@@ -143,13 +143,13 @@ describe('connectGenerator', () => {
     expect(living.calls.length).toBeGreaterThan(20);
   });
 
-  it('takes a server back that was only gone for a while', async () => {
+  it('uses a server again that was gone for a while', async () => {
     const server = await serve((_call, number) => (number === 0 ? refusal(503, 'loading') : undefined));
     const requests = requestsFor(3);
     expectWhole(await ask({ baseUrls: [server.baseUrl], concurrency: 1 }, requests), requests);
   });
 
-  it('asks for all samples of a prompt in one call with useN, and again where there were too few', async () => {
+  it('requests all samples of a prompt in one call with useN, and repeats the call if there were too few', async () => {
     const server = await serve((call, number) => {
       if (number !== 0) return undefined;
       const choices = [{ index: 0, message: { content: textFor('query 0', call.seed) }, finish_reason: 'length' }];
@@ -161,7 +161,7 @@ describe('connectGenerator', () => {
     expect(generations[0]).toMatchObject({ id: 'r0', finish: 'length' });
   });
 
-  it('asks one by one where a server does not know n, or refuses it', async () => {
+  it('requests samples one by one if a server ignores or refuses n', async () => {
     const deaf = await serve((call) => ({
       status: 200,
       body: { choices: [{ message: { content: textFor(call.messages[0]!.content, call.seed) } }] },
@@ -175,7 +175,7 @@ describe('connectGenerator', () => {
     expect(strict.calls.filter(({ n }) => n !== undefined).length).toBeLessThanOrEqual(2);
   });
 
-  it('cuts a document until the server can read the prompt, and nothing else of it', async () => {
+  it('cuts only the document, until the server accepts the prompt', async () => {
     const server = await serve((call) =>
       call.messages[0]!.content.length > 100 ? refusal(400, 'This exceeds the maximum context length') : undefined,
     );
@@ -190,15 +190,35 @@ describe('connectGenerator', () => {
     const sent = server.calls.at(-1)!.messages[0]!.content;
     expect(sent).toMatch(/^Read: (a\u{1F600})+a? Answer:$/u);
     expect(sent.length).toBeGreaterThan(70);
-    await expect(ask({ baseUrls: [server.baseUrl], model: 'toy' }, [whole])).rejects.toThrow(/do not fit/);
     const calls = server.calls.length;
     const hopeless = { text: document, messagesWith: () => messagesWith('x'.repeat(200)) };
-    const asked = ask({ baseUrls: [server.baseUrl], model: 'toy' }, [{ ...whole, cuttable: hopeless }]);
-    await expect(asked).rejects.toThrow(/do not fit/);
+    const [empty] = await ask({ baseUrls: [server.baseUrl], model: 'toy' }, [{ ...whole, cuttable: hopeless }]);
+    expect(empty).toMatchObject({ text: '', promptTooLong: true });
     expect(server.calls.length - calls).toBeLessThan(25);
   });
 
-  it('learns the names that a server has for the settings', async () => {
+  it.each([
+    ['one sample per call', {}],
+    ['all samples in one call', { useN: true }],
+  ])('skips prompts that are too long, writes the others, and quotes the server once: %s', async (_name, options) => {
+    const server = await serve((call) => {
+      const { content } = call.messages[0]!;
+      const row = Number(content.slice('query '.length));
+      return row % 2 === 1 ? refusal(400, `maximum context length is 64, not ${row + 100}`) : undefined;
+    });
+    const warnings: string[] = [];
+    const progress = { ...SILENT, warn: (message: string) => void warnings.push(message) };
+    const requests = requestsFor(12);
+    const generations = await ask({ baseUrls: [server.baseUrl], progress, concurrency: 2, ...options }, requests);
+    const skipped = generations.filter(({ promptTooLong }) => promptTooLong);
+    expect(skipped.map(({ id }) => id).sort()).toEqual(['r10', 'r11', 'r2', 'r3', 'r6', 'r7']);
+    for (const one of skipped) expect(one).toMatchObject({ text: '', completionTokens: 0 });
+    const written = generations.filter(({ text }) => text !== '');
+    expect(written.map(({ id }) => id).sort()).toEqual(['r0', 'r1', 'r4', 'r5', 'r8', 'r9']);
+    expect(warnings).toEqual([expect.stringMatching(/do not fit the model's context: maximum context length is 64/)]);
+  });
+
+  it("learns a server's names for the settings", async () => {
     const server = await serve((call) => {
       if ('max_tokens' in call) return refusal(400, "Unsupported parameter: use 'max_completion_tokens' instead.");
       return 'top_k' in call ? refusal(400, 'Unrecognized request argument supplied: top_k') : undefined;
@@ -209,7 +229,7 @@ describe('connectGenerator', () => {
     expect(server.calls.at(-1)).not.toHaveProperty('samplers');
   });
 
-  it('has a fingerprint of model and extra settings', async () => {
+  it('has a fingerprint that covers the model and the extra settings', async () => {
     const server = await serve();
     const print = async (options: Partial<ServerOptions>) =>
       (await connectGenerator({ baseUrls: [server.baseUrl], ...options })).fingerprint;
@@ -242,7 +262,7 @@ describe('faults of servers', () => {
     expect(error).toMatchObject({ id: 'r0', fix: expect.stringMatching(/server runs/) });
   });
 
-  it('addresses where nothing ever listened, or may: within seconds', async () => {
+  it('addresses where nothing ever listened: within seconds', async () => {
     const server = await serve();
     await server.stop();
     const startedAt = performance.now();
@@ -263,7 +283,7 @@ describe('faults of servers', () => {
       generations.push(generation);
       if (generations.length > 1) break;
       await server.stop();
-      // Longer than an address where nothing ever listened is asked.
+      // Longer than the time after which an address where nothing ever listened is given up.
       setTimeout(async () => servers.push(await ChatServer.start(undefined, ['toy'], port)), 3000);
     }
     expectWhole(generations, requests);
@@ -272,7 +292,6 @@ describe('faults of servers', () => {
   it.each([
     ['a wrong key', refusal(401, 'Incorrect API key'), /OPENAI_API_KEY/],
     ['an unknown model', refusal(404, 'The model `toy` does not exist'), /knows the model "toy"/],
-    ['a context too small', refusal(400, "This model's maximum context length is 64 tokens"), /--max-tokens/],
     ['a used-up quota', refusal(429, 'You exceeded your quota', {}, 'insufficient_quota'), /quota/],
     ['an answer of another kind', { status: 200, body: '<html>hello</html>' }, /usually ends in \/v1/],
   ])('%s: at once, with a fix', async (_name, reply, fix) => {
@@ -287,7 +306,7 @@ describe('faults of servers', () => {
     ['too many requests', refusal(429, 'slow down', { 'retry-after': '0' }), /--concurrency/],
     ['an answer without choices', { status: 200, body: { choices: [] } }, /log/],
     ['a broken server', refusal(500, 'boom', { 'retry-after-ms': '1' }), /log/],
-  ])('%s: after the attempts', async (_name, reply, fix) => {
+  ])('%s: after all attempts', async (_name, reply, fix) => {
     const { error, server } = await faultOf(() => reply, { retries: 2 });
     expect(error).toBeInstanceOf(NetworkError);
     expect(error.fix).toMatch(fix);
@@ -304,12 +323,12 @@ describe('faults of servers', () => {
     expect(error.message).toMatch(/in time/);
   });
 
-  it('top-k on a server that does not know it', async () => {
+  it('top-k on a server that does not support it', async () => {
     const { error } = await faultOf(() => refusal(400, 'Unknown parameter: top_k'), {}, { topK: 5 });
     expect(error).toBeInstanceOf(UsageError);
   });
 
-  it('hands over what other calls finished before it fails', async () => {
+  it('returns what other calls finished before it fails', async () => {
     const server = await serve(async (_call, number) => {
       if (number === 1) return refusal(401, 'expired');
       await sleep(60);
@@ -324,7 +343,7 @@ describe('faults of servers', () => {
     expect(kept.sort()).toEqual(['r0', 'r2']);
   });
 
-  it('several models and none named', async () => {
+  it('several models and no --model', async () => {
     const server = await serve(undefined, ['a', 'b']);
     await expect(connectGenerator({ baseUrls: [server.baseUrl] })).rejects.toMatchObject({
       name: 'UsageError',

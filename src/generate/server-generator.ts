@@ -7,30 +7,30 @@ import { RequestFeed } from './request-feed.ts';
 
 export interface ServerOptions {
   /**
-   * OpenAI-compatible servers of the same model; `/v1` is added to an address without a path. `user:password@` and keys in the query
-   * are sent, and neither shown nor stored.
+   * OpenAI-compatible servers of the same model. `/v1` is added to an address without a path. `user:password@` and keys in the query
+   * string are sent, but neither shown nor stored.
    */
   baseUrls: readonly string[];
   /** Default: the only model that the first server lists. */
   model?: string | undefined;
-  /** Default: OPENAI_API_KEY; local servers usually want none. */
+  /** Default: OPENAI_API_KEY. Local servers usually need no key. */
   apiKey?: string | undefined;
-  /** Calls under way at once, over all servers. Default 16. */
+  /** Maximum number of calls in progress, over all servers. Default 16. */
   concurrency?: number | undefined;
-  /** Limit on one call, to the last byte of its answer. Default 300. */
+  /** Time limit for one call, up to the last byte of its answer. Default 300. */
   timeoutSeconds?: number | undefined;
-  /** Further attempts after the first. Default 5; two while nothing was ever found at any of the addresses. */
+  /** Number of retries. Default 5; two if no server has ever answered at any of the addresses. */
   retries?: number | undefined;
-  /** Longest wait that a server may ask for with `Retry-After`; beyond it, its error ends the work. Default 120. */
+  /** Maximum wait that a server may request with `Retry-After`. If it requests more, its error ends the work. Default 120. */
   maxWaitSeconds?: number | undefined;
-  /** More fields for the body of every call, such as vLLM's `chat_template_kwargs`. They are part of the fingerprint. */
+  /** Extra fields in the body of every call, such as vLLM's `chat_template_kwargs`. They are part of the fingerprint. */
   extraBody?: Readonly<Record<string, unknown>> | undefined;
   /**
-   * Whether samples of one prompt are asked for in one call (`n`). Quicker where the server computes the prompt once; the
-   * call has one seed, so single samples cannot be repeated. Default false.
+   * Whether all samples of a prompt are requested in one call (`n`). This is faster if the server then computes the prompt only once.
+   * Such a call has one seed, so single samples cannot be reproduced. Default false.
    */
   useN?: boolean | undefined;
-  /** Shows waits, and says which settings a server does not take. */
+  /** Shows waits, and reports the settings that a server does not support. */
   progress?: Progress | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -42,20 +42,25 @@ interface Settings {
   useN: boolean;
 }
 
-/** A server does not say by how much a prompt is too long: its document loses a quarter each time, down to a hundredth. */
+/** A server does not report by how much a prompt is too long, so each attempt cuts a quarter of the document, down to a hundredth of it. */
 const CUT = 0.75;
 const LEAST_SHARE = 0.01;
+
+/** The generation for a prompt that does not fit and cannot be cut further. */
+const NOTHING_WRITTEN = {
+  ...{ text: '', finish: 'stop', promptTokens: 0, completionTokens: 0, milliseconds: 0 },
+  promptTooLong: true,
+} as const satisfies Omit<Generation, 'id'>;
 
 const SINGLES_WITHOUT_N = 3;
 
 /**
  * Connects to one or more OpenAI-compatible servers (vLLM, llama-server, Ollama, OpenAI).
  *
- * The published sampler order is vLLM's own; llama-server is told it (`samplers`), and its other filters are switched
- * off. The fingerprint is made of the model's name and `extraBody`, not of addresses, so that work goes on when
- * a server moves.
+ * The published sampler order is vLLM's default. llama-server receives it in `samplers`, and its other filters are switched off.
+ * The fingerprint covers the model's name and `extraBody`, but not the addresses: work can continue after a server moves.
  *
- * @throws UsageError when no model is named and the server lists none or several; NetworkError
+ * @throws UsageError if no model is named and the server lists none or several; NetworkError
  */
 export async function connectGenerator(options: ServerOptions): Promise<Generator> {
   const { baseUrls, apiKey, concurrency = 16, extraBody = {}, useN = false, progress, signal } = options;
@@ -73,12 +78,12 @@ async function onlyModel(pool: ServerPool, signal: AbortSignal | undefined): Pro
   throw new UsageError(`${only.shown} serves ${names.length === 0 ? 'no model' : `${names.length} models`}`, {
     fix:
       names.length === 0
-        ? "Name the model's name on the server with --model, or load one there first."
-        : `Name one with --model: ${names.slice(0, 20).join(', ')}.`,
+        ? "Load a model on the server, or pass the model's name on the server with --model."
+        : `Choose one with --model: ${names.slice(0, 20).join(', ')}.`,
   });
 }
 
-/** The names of the models that servers list, by address. @throws NetworkError, UsageError */
+/** Returns the names of the models that servers list, by address. @throws NetworkError, UsageError */
 export async function servedModels({
   baseUrls,
   apiKey,
@@ -101,15 +106,17 @@ async function modelsOf(pool: ServerPool, only: Server, signal: AbortSignal | un
   return ids.filter((id): id is string => typeof id === 'string');
 }
 
-/** Requests that go out as one call: the same messages and sampling settings. */
+/** Requests that are sent as one call: they have the same messages and sampling settings. */
 type RequestGroup = [GenerationRequest, ...GenerationRequest[]];
 
-/** A model on servers; see {@link connectGenerator}. */
+/** A model on servers. See {@link connectGenerator}. */
 class ServerGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
   readonly #pool: ServerPool;
   readonly #settings: Settings;
+  #toldOfTooLong = false;
+
   constructor(pool: ServerPool, settings: Settings) {
     this.id = settings.model;
     this.fingerprint = contentKey({ runtime: 'server', model: settings.model, extraBody: settings.extraBody });
@@ -136,7 +143,7 @@ class ServerGenerator implements Generator {
     const workers = Array.from({ length: this.#settings.concurrency }, () =>
       this.#work(groups, feed, finished, stop.signal),
     );
-    // Calls under way when one failed for good are paid for: their texts are handed over first.
+    // The calls in progress when one fails are paid for, so their texts are returned before the error.
     void Promise.allSettled(workers).then((outcomes) => {
       const failed = outcomes.find((outcome) => outcome.status === 'rejected');
       if (failed === undefined) finished.end();
@@ -162,7 +169,7 @@ class ServerGenerator implements Generator {
         const { value, done } = await groups.next();
         if (done) return;
         let open: GenerationRequest[] = value;
-        // A server may give fewer choices than were asked for.
+        // A server may return fewer choices than requested.
         for (let [first, ...others] = open; first !== undefined; [first, ...others] = open) {
           const generations = await this.#complete([first, ...others], stop);
           for (const generation of generations) finished.push(generation);
@@ -175,7 +182,7 @@ class ServerGenerator implements Generator {
     }
   }
 
-  /** Asks until there is an answer; a document that does not fit loses its end. */
+  /** Calls until there is an answer, and cuts the end of a document that does not fit. */
   async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
     const [{ id, messages, cuttable }] = group;
     for (let share = 1; ; share *= CUT) {
@@ -194,8 +201,17 @@ class ServerGenerator implements Generator {
         const generations = asGenerations(outcome.answer, group, performance.now() - startedAt);
         return share < 1 ? generations.map((generation) => ({ ...generation, promptCut: true })) : generations;
       }
-      if (cuttable === undefined || share < LEAST_SHARE) throw outcome.error;
+      if (cuttable === undefined || share < LEAST_SHARE) {
+        this.#tellOfTooLong(outcome.error);
+        return group.map((request) => ({ id: request.id, ...NOTHING_WRITTEN }));
+      }
     }
+  }
+
+  /** Quotes the server once; the texts that it did not write are counted by whoever asked for them. */
+  #tellOfTooLong({ message }: Error): void {
+    if (!this.#toldOfTooLong) this.#pool.tell(message);
+    this.#toldOfTooLong = true;
   }
 
   #body(server: Server, group: RequestGroup, messages: ChatMessage[]): Record<string, unknown> {
@@ -219,7 +235,7 @@ class ServerGenerator implements Generator {
   async close(): Promise<void> {}
 }
 
-/** Puts neighbours that differ in their seed alone together, where calls may have several samples. */
+/** Groups neighbouring requests that differ only in their seed, if calls may have several samples. */
 async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGenerator<RequestGroup> {
   let next = await feed.take(true);
   while (next !== undefined) {
@@ -240,18 +256,18 @@ async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGene
   }
 }
 
-/** A server that does not know `n` says nothing and gives one text. */
+/** A server that does not support `n` returns one text without an error. */
 function learnAboutN(server: Server, got: number): void {
   server.singles = got === 1 ? server.singles + 1 : 0;
   if (server.singles >= SINGLES_WITHOUT_N) server.takesN = false;
 }
 
-/** The first part of a text, by share; no character is cut in two. */
+/** Returns the first part of a text, as a fraction of its length. Surrogate pairs are not split. */
 function beginning(text: string, share: number): string {
   return text.slice(0, Math.floor(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
 }
 
-/** Tokens of a call with several choices are shared out among them. */
+/** A call reports only the sum of its tokens, so they are divided among its choices. */
 function asGenerations(answer: ChatAnswer, group: RequestGroup, milliseconds: number): Generation[] {
   const { promptTokens, completionTokens } = answer;
   const choices = answer.choices.slice(0, group.length);

@@ -3,6 +3,8 @@ import {
   ConnectionError,
   checkHeader,
   checkSecret,
+  chooseSetting,
+  ENVIRONMENT_VARIABLES,
   isAbort,
   NetworkError,
   readBeginning,
@@ -148,15 +150,16 @@ function asFault(error: unknown): unknown {
 }
 
 function bearer(given: string | undefined): string | undefined {
-  const key =
-    given === undefined ? checkSecret(process.env.OPENAI_API_KEY, 'OPENAI_API_KEY') : checkSecret(given, 'the API key');
+  const [variable] = ENVIRONMENT_VARIABLES.serverKey;
+  const key = checkSecret(chooseSetting(given, 'serverKey'), given === undefined ? variable : 'the API key');
   return key === undefined ? undefined : `Bearer ${key}`;
 }
 
 /** What OpenAI's own clients send where the environment names an account. */
 function accountHeaders(): Record<string, string> {
-  const organization = checkHeader(process.env.OPENAI_ORG_ID, 'OPENAI_ORG_ID');
-  const project = checkHeader(process.env.OPENAI_PROJECT_ID, 'OPENAI_PROJECT_ID');
+  const headerOf = (setting: 'serverOrganization' | 'serverProject') =>
+    checkHeader(chooseSetting(undefined, setting), ENVIRONMENT_VARIABLES[setting][0]);
+  const [organization, project] = [headerOf('serverOrganization'), headerOf('serverProject')];
   return {
     ...(organization !== undefined && { 'openai-organization': organization }),
     ...(project !== undefined && { 'openai-project': project }),

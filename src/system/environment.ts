@@ -16,6 +16,12 @@ export const ENVIRONMENT_VARIABLES = {
   hubCache: ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE'],
   caches: ['XDG_CACHE_HOME'],
   beirUrl: ['LLM_QE_BEIR_URL'],
+  serverKey: ['OPENAI_API_KEY'],
+  /** The account that OpenAI's own clients name in their calls. */
+  serverOrganization: ['OPENAI_ORG_ID'],
+  serverProject: ['OPENAI_PROJECT_ID'],
+  /** The Python that has TRL. */
+  python: ['LLM_QE_PYTHON'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type EnvironmentSetting = keyof typeof ENVIRONMENT_VARIABLES;

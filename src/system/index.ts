@@ -9,6 +9,7 @@ export {
   allowAgain,
   type Connection,
   chooseSetting,
+  ENVIRONMENT_VARIABLES,
   type EnvironmentSetting,
   refuseServerOffline,
   whatForbids,

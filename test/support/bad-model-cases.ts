@@ -108,11 +108,11 @@ export const networkCases: Case[] = [
     fix: /quota/,
   },
   {
-    what: 'a server whose context is too short',
+    what: 'a server whose context is too short for every prompt',
     words: 'expand --dataset {set} --generator {chat} --model toy --out {kept.trec} --force',
     chat: () => refusal(400, "This model's maximum context length is 64 tokens"),
-    says: /id "q\d\/0": .*do not fit the model's context/,
-    fix: /--max-tokens/,
+    says: /no expansions were written: every prompt is longer than the context of toy/,
+    fix: /--max-tokens.*longer context/,
   },
   {
     what: 'a server that wants a key',

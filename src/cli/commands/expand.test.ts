@@ -107,7 +107,7 @@ describe('llm-qe expand', () => {
     const first = await finish(start(out));
     expect(JSON.parse(first.out)).toMatchObject({ unfinishedThought: QUERIES, empty: QUERIES });
     expect(first.log).toMatch(
-      /40 expansions are empty, since the model used up its tokens for thinking: raise --max-tokens/,
+      /40 expansions are empty because the model used all its tokens for thinking: raise --max-tokens/,
     );
     thought = '<think>The user wants</think>';
     const kwargs = ['--chat-template-kwargs', '{"enable_thinking": false}'];

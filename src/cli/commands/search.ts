@@ -138,6 +138,7 @@ async function expand(given: Options, context: CommandContext): Promise<string[]
     const { files, statistics } = await expandQueries({
       queries: [{ id: sha256(query).slice(0, 16), text: query }],
       ...{ generator, prompt, sampling, samples, seed },
+      allowNoneFits: true,
       out: join(EXPANSION_CACHE.folder(), key.slice(0, 32), 'expansions.jsonl'),
       signal: context.signal,
       progress: context.progress,

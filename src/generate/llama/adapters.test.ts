@@ -39,7 +39,7 @@ describe("findAdapters with PEFT's layout", () => {
   );
   const tiny = { architecture: 'llama', heads: 4, keyHeads: 2, shapes };
 
-  it('writes it as GGUF once, under a key of its content and the heads', async () => {
+  it('writes it as GGUF once, under a key made of its content and the number of heads', async () => {
     vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
     const [first] = await findAdapters([{ path: PEFT, scale: 0.5 }], tiny);
     const { mtimeMs } = await stat(first!.file);
@@ -53,7 +53,7 @@ describe("findAdapters with PEFT's layout", () => {
     vi.unstubAllEnvs();
   });
 
-  it('names the folder that the user gave when it does not fit', async () => {
+  it("names the user's folder in the error when the adapter does not fit", async () => {
     vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
     expect(await faultOf(PEFT, MODEL)).toMatchObject({ name: 'ModelError', file: PEFT });
     vi.unstubAllEnvs();
@@ -85,7 +85,7 @@ describe('findAdapters', () => {
     expect(error).toMatchObject({ message: expect.stringMatching(message), fix: expect.stringMatching(/trained on/) });
   });
 
-  it('refuses files that are no whole adapter', async () => {
+  it('refuses files that are not a complete adapter', async () => {
     const bytes = await readFile(ADAPTER);
     const cut = join(folder, 'cut.gguf');
     await writeFile(cut, bytes.subarray(0, 9000));
@@ -102,7 +102,7 @@ describe('findAdapters', () => {
     }
   });
 
-  it('refuses what is not there, a folder of several, and a scale that is no number', async () => {
+  it('refuses a missing path, a folder with several adapters, and a scale that is not a number', async () => {
     expect(await faultOf(join(folder, 'missing.gguf'))).toBeInstanceOf(DataError);
     const several = join(folder, 'several');
     await mkdir(several);

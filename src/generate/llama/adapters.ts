@@ -12,11 +12,11 @@ import {
 } from '../../models/index.ts';
 import { CacheKind, contentKey, ModelError, sha256File, systemFault, UsageError } from '../../system/index.ts';
 
-/** A LoRA adapter that is added to the model's weights, times its scale. */
+/** A LoRA adapter: it is added to the model's weights, multiplied by its scale. */
 export interface Adapter {
   /** A GGUF adapter, a folder that holds one, or a folder in PEFT's layout. */
   path: string;
-  /** 1 applies it as it was trained. */
+  /** 1 (the default) applies the adapter as it was trained. */
   scale?: number | undefined;
 }
 
@@ -27,18 +27,18 @@ export interface LoadedAdapter {
   sha256: string;
 }
 
-/** What an adapter must fit. */
+/** The properties of a model that an adapter must match. */
 export interface AdaptedModel {
-  /** As GGUF names it: llama, qwen2, ... */
+  /** As in GGUF: llama, qwen2, ... */
   architecture: string;
-  /** Of queries, and of keys; they order the rows of adapters in PEFT's layout. */
+  /** Number of query heads and of key heads; they order the rows of adapters in PEFT's layout. */
   heads: number;
   keyHeads: number;
-  /** Of every tensor, row-major. */
+  /** Shape of every tensor, row-major. */
   shapes: ReadonlyMap<string, readonly number[]>;
 }
 
-/** What of a GGUF model its adapters must fit. */
+/** Returns the properties of a GGUF model that its adapters must match. */
 export function adaptedModel(checkpoint: Checkpoint): AdaptedModel {
   const metadata = checkpoint.metadata();
   const architecture = String(metadata['general.architecture']);
@@ -49,10 +49,11 @@ export function adaptedModel(checkpoint: Checkpoint): AdaptedModel {
 }
 
 /**
- * Finds the adapters' files, checks that they are LoRA adapters of this model, and hashes them. One in PEFT's layout is
- * written as GGUF into the cache folder first, under a key of its content and the model's heads.
+ * Finds the adapters' files, checks that they are LoRA adapters of this model, and hashes them. An adapter in PEFT's layout is
+ * first written as GGUF into the cache folder, under a key made of its content and the model's heads.
  *
- * @throws ModelError for a file that is broken, or is an adapter of another model; DataError for a missing one
+ * @throws ModelError if a file is broken or belongs to another model; DataError if it is missing; UsageError if a scale is not a
+ * number
  */
 export async function findAdapters(
   adapters: readonly Adapter[],
@@ -61,7 +62,8 @@ export async function findAdapters(
 ): Promise<LoadedAdapter[]> {
   return Promise.all(
     adapters.map(async ({ path, scale = 1 }) => {
-      if (!Number.isFinite(scale)) throw new UsageError(`${scale} is no scale`, { file: path, fix: 'Give a number.' });
+      if (!Number.isFinite(scale))
+        throw new UsageError(`${scale} is not a valid scale`, { file: path, fix: 'Pass a finite number, such as 1.' });
       const isFolder = await isAdapterFolder(path);
       const file = isFolder ? await convertedFile(path, model, signal) : await adapterFile(path);
       await checkAdapter(file, model, isFolder ? path : file);
@@ -70,7 +72,7 @@ export async function findAdapters(
   );
 }
 
-/** Raise it if the same folder is to give another GGUF file. */
+/** Raise it whenever the same folder would be converted to a different GGUF file. */
 const FORMAT = 2;
 
 export const ADAPTER_CACHE = new CacheKind({
@@ -95,7 +97,7 @@ async function convertedFile(folder: string, model: AdaptedModel, signal: AbortS
   return file;
 }
 
-/** @param file what errors name: the user's folder, not the copy in the cache */
+/** @param file the path that errors name: the user's folder, not the copy in the cache */
 async function checkAdapter(path: string, model: AdaptedModel, file: string): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   try {
@@ -114,7 +116,7 @@ async function checkAdapter(path: string, model: AdaptedModel, file: string): Pr
   }
 }
 
-/** Checks A [rank, in] of each pair against its B [out, rank] and the weight [out, in]. */
+/** Checks matrix A [rank, in] of each pair against its B [out, rank] and the weight [out, in]. */
 function checkPair(
   file: string,
   name: string,
@@ -122,7 +124,7 @@ function checkPair(
   shapes: ReadonlyMap<string, readonly number[]>,
   model: AdaptedModel,
 ): void {
-  // Embeddings are adapted the other way round, and experts have one more dimension: llama.cpp checks those.
+  // Adapters of embeddings are transposed, and those of experts have one more dimension: llama.cpp checks them.
   if (!name.endsWith('.lora_a') || name.startsWith('token_embd.')) return;
   const weight = name.slice(0, -'.lora_a'.length);
   const b = shapes.get(`${weight}.lora_b`);
@@ -151,11 +153,11 @@ function otherModel(file: string, reason: string, id?: string): ModelError {
   return new ModelError(reason, {
     file,
     id,
-    fix: 'Name the model that the adapter was trained on, or its own adapter.',
+    fix: 'Use the model that the adapter was trained on, or an adapter of this model.',
   });
 }
 
-const CONVERT = "Name a folder in PEFT's layout (adapter_config.json), or a GGUF adapter.";
+const CONVERT = "Pass a folder in PEFT's layout (with adapter_config.json) or a GGUF adapter.";
 
 async function adapterFile(path: string): Promise<string> {
   const entries = await listIfFolder(path);

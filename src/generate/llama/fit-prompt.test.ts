@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { GenerationRequest } from '../generator.ts';
 import { fitPrompt, type PromptTokenizer } from './fit-prompt.ts';
 
-/** One token a character, but pairs of letters that stand together are one: cuts change how the seams join. */
+/** One token per character, except that some pairs of neighbouring letters are one token: a cut changes how its two ends join. */
 const TOKENIZER: PromptTokenizer = {
   promptTokens: (messages) => tokensOf(`<${messages[0]!.content}>`),
   tokens: tokensOf,
@@ -33,7 +33,7 @@ describe('fitPrompt', () => {
     expect(fitPrompt(request, { limit: tokens.length, room: 1000 }, TOKENIZER)).toEqual({ tokens, cut: false });
   });
 
-  it('cuts the end of the document alone, to as much as fits', () => {
+  it('cuts only the end of the document, and keeps as much as fits', () => {
     const document = 'words of a document, '.repeat(30);
     const around = TOKENIZER.promptTokens(requestWith('').messages).length;
     for (let limit = around; limit < around + 120; limit++) {
@@ -47,7 +47,7 @@ describe('fitPrompt', () => {
     }
   });
 
-  it('gives back a prompt that is too long even without the document, and one without a document', () => {
+  it('returns a prompt that is too long even without its document, and one that has no document', () => {
     expect(fitPrompt(requestWith('words'), { limit: 3, room: 100 }, TOKENIZER)).toMatchObject({ cut: true });
     expect(fitPrompt(requestWith('words'), { limit: 3, room: 100 }, TOKENIZER).tokens.length).toBeGreaterThan(3);
     const { messages } = requestWith('words');
@@ -57,7 +57,7 @@ describe('fitPrompt', () => {
     });
   });
 
-  it('looks at no more of a huge text than is needed to cut it, or to say that it is too long', () => {
+  it('reads no more of a huge text than it needs to cut it or to find it too long', () => {
     const looked: number[] = [];
     const tokenizer: PromptTokenizer = {
       ...TOKENIZER,
@@ -78,7 +78,7 @@ describe('fitPrompt', () => {
     const { messages } = requestWith(document);
     expect(fitPrompt({ messages }, room, tokenizer).tokens.length).toBeGreaterThan(60);
     expect(Math.max(...looked)).toBeLessThan(60 * 33 + 100);
-    // Few tokens can be many characters: only tokens count.
+    // A few tokens can be many characters: only tokens count.
     const blank = { ...tokenizer, tokens: () => [1], promptTokens: () => [1, 2, 3] };
     expect(fitPrompt({ messages }, room, blank)).toEqual({ tokens: [1, 2, 3], cut: false });
   });

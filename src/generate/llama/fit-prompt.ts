@@ -1,8 +1,8 @@
 import type { GenerationRequest } from '../generator.ts';
 
-/** What fitting a prompt needs of a model. */
+/** The tokenizer functions that fitting a prompt needs. */
 export interface PromptTokenizer {
-  /** Tokens of the whole prompt, chat template and all. */
+  /** Tokens of the complete prompt, including the chat template. */
   promptTokens(messages: GenerationRequest['messages']): number[];
   /** Tokens of a piece of text. */
   tokens(text: string): number[];
@@ -10,27 +10,27 @@ export interface PromptTokenizer {
 }
 
 export interface FittedPrompt {
-  /** As many as `room` or more where nothing makes it fit; then they need not be all. */
+  /** At least `room` tokens if the prompt cannot be made to fit; the list is then not always complete. */
   tokens: number[];
   /** Whether the request's cuttable part was cut. */
   cut: boolean;
 }
 
-/** In tokens. */
+/** Limits in tokens. */
 export interface PromptRoom {
-  /** What is cut is cut to this. */
+  /** A prompt that must be cut is cut to this length. */
   limit: number;
-  /** A prompt must be shorter than this, the context. */
+  /** A prompt must be shorter than this: the size of the context. */
   room: number;
 }
 
-/** Characters of a token, at the most that matters: a text of so many times the room is first tried by its beginning. */
+/** Assumed maximum number of characters per token. If a text is longer than the room times this, its beginning is tried first. */
 const LONG_TOKEN = 32;
 
 /**
- * Tokenises a request's prompt, and cuts the end of its cuttable part off where the whole is longer than `limit` tokens. Only
- * the end of that part goes; what surrounds it (instruction, query, template) stays. Without such a part, or where even
- * its absence is not enough, the prompt comes back longer than the limit. Time and memory do not grow with what is cut off.
+ * Tokenises a request's prompt, and cuts the end of its cuttable part if the prompt is longer than `limit` tokens. The rest
+ * (instruction, query, template) is never cut. If there is no such part, or if removing all of it is not enough, the returned
+ * prompt is longer than the limit. Time and memory do not grow with the length of the text that is cut off.
  */
 export function fitPrompt(
   { messages, cuttable }: Pick<GenerationRequest, 'messages' | 'cuttable'>,
@@ -46,7 +46,7 @@ export function fitPrompt(
   if (whole.length <= limit || cuttable === undefined) return { tokens: whole, cut: start !== undefined };
   const part = tokenizer.tokens(start ?? cuttable.text);
   let tokens = whole;
-  // Tokens at the seams may join differently, so the first cut can be a token or two short.
+  // Tokens at the seams may join differently, so the first cut can be too short by a token or two.
   for (let kept = part.length; tokens.length > limit && kept > 0; ) {
     kept = Math.max(0, kept - (tokens.length - limit));
     const text = tokenizer.textOf(part.slice(0, kept)).replace(/\uFFFD+$/, '');
@@ -55,7 +55,7 @@ export function fitPrompt(
   return { tokens, cut: true };
 }
 
-/** The beginning of a text where that alone is longer than the room; undefined where the whole must be looked at. */
+/** Returns the beginning of a text if that alone is longer than the room; undefined if the complete text must be read. */
 function startOf(text: string, room: number, tokenizer: PromptTokenizer): string | undefined {
   const characters = room * LONG_TOKEN;
   if (text.length <= characters) return undefined;

@@ -7,8 +7,8 @@ import type { BatchItem, SequenceContext } from './sequence-context.ts';
 const END = 0;
 
 /**
- * A language model over eight tokens whose next scores are a hash of all tokens before: a cache that holds anything
- * but the sequence's own tokens gives another text.
+ * A language model of eight tokens. Its next scores are a hash of all tokens before, so a cache that holds anything but the
+ * sequence's own tokens leads to another text.
  */
 class ToyContext implements SequenceContext {
   readonly sequences: number;
@@ -106,7 +106,7 @@ function texts(generations: Generation[]): Record<string, string> {
 }
 
 describe('Lane', () => {
-  it('writes the same text for a request whatever runs beside it', async () => {
+  it('writes the same text for a request whatever runs alongside it', async () => {
     const alone = texts(await runAll(laneOver(new ToyContext(1), false), JOBS));
     expect(Object.keys(alone)).toHaveLength(JOBS.length);
     expect(new Set(Object.values(alone)).size).toBeGreaterThan(20);
@@ -117,7 +117,7 @@ describe('Lane', () => {
     }
   });
 
-  it('computes what prompts have in common once', async () => {
+  it('computes the common beginning of prompts once', async () => {
     const shared = new ToyContext(8);
     const apart = new ToyContext(8);
     const ended = await runAll(laneOver(shared, true, 64), JOBS);
@@ -125,7 +125,7 @@ describe('Lane', () => {
     const written = ended.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
     const prompts = JOBS.length * JOBS[0]!.prompt.length;
     expect(apart.evaluated).toBeGreaterThan(prompts);
-    // Once the head, then the few tokens in which each prompt differs.
+    // The head once, then the few tokens in which each prompt differs.
     expect(shared.evaluated).toBeLessThan(HEAD.length + JOBS.length * 4 + written);
     expect(shared.copies).toBeGreaterThan(0);
   });
@@ -144,19 +144,19 @@ describe('Lane', () => {
       const context = new ToyContext(sequences);
       const ended = await runAll(laneOver(context, true, 64), jobs);
       expect(ended).toHaveLength(jobs.length);
-      // Every drawn token but a text's last goes into the cache, the end token never.
+      // Every drawn token except the last of a text goes into the cache; the end token never does.
       const fed = ended.reduce(
         (sum, { completionTokens, finish }) => sum + completionTokens - (finish === 'length' ? 1 : 0),
         0,
       );
-      // The head once, each query's own tokens once, and for each sample the last one again: its scores are needed.
+      // The head once, each query's own tokens once, and the last token again for each sample, because its scores are needed.
       const promptTokens = context.evaluated - fed;
       expect(promptTokens).toBeLessThanOrEqual(HEAD.length + queries.length * 12 + jobs.length);
       expect(promptTokens).toBeGreaterThanOrEqual(HEAD.length + jobs.length);
     }
   });
 
-  it('fills a sequence again before the next step', async () => {
+  it('refills a sequence before the next step', async () => {
     const context = new ToyContext(4);
     await runAll(laneOver(context, false, 1000), JOBS);
     const widths = context.batches.map((items) => items.length);
@@ -164,7 +164,7 @@ describe('Lane', () => {
     expect(fullUntil).toBeGreaterThan(widths.length * 0.6);
   });
 
-  it('keeps busy sequences together at the end', async () => {
+  it('moves the busy sequences together when few are left', async () => {
     const context = new ToyContext(8);
     await runAll(laneOver(context, true), JOBS.slice(0, 8));
     for (const items of context.batches.slice(-6)) {
@@ -172,14 +172,14 @@ describe('Lane', () => {
     }
   });
 
-  it('divides a long prompt among steps', async () => {
+  it('spreads a long prompt over several steps', async () => {
     const context = new ToyContext(2);
     const prompt = Array.from({ length: 23 }, (_, index) => 1 + (index % 7));
     await runAll(laneOver(context, false, 5), [{ request: requestOf('a', 1, 1), prompt }]);
     expect(context.batches.map(([item]) => item!.tokens.length)).toEqual([5, 5, 5, 5, 3]);
   });
 
-  it('ends at the token limit, at the end token and where the context is full', async () => {
+  it('ends at the token limit, at the end token and when the context is full', async () => {
     const ended = await runAll(laneOver(new ToyContext(4, 24), true), JOBS.slice(0, 20));
     for (const { finish, completionTokens, text } of ended) {
       expect(text.split(' ').filter(Boolean)).toHaveLength(completionTokens);
@@ -190,7 +190,7 @@ describe('Lane', () => {
     expect(new Set(ended.map(({ finish }) => finish))).toEqual(new Set(['stop', 'length']));
   });
 
-  it('forgets jobs that were dropped', async () => {
+  it('forgets dropped jobs', async () => {
     const context = new ToyContext(2);
     const lane = laneOver(context, true);
     lane.admit(JOBS[0]!);

@@ -3,7 +3,7 @@ import type { Generation, GenerationRequest } from '../generator.ts';
 import { sampleToken, type TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';
 
-/** A request whose prompt is tokenised. */
+/** A request with its tokenised prompt. */
 export interface Job {
   request: GenerationRequest;
   prompt: number[];
@@ -12,40 +12,40 @@ export interface Job {
 }
 
 export interface LaneOptions {
-  /** Whether a token ends the text. */
+  /** Returns whether a token ends the text. */
   isEnd(token: number): boolean;
-  /** The text of generated tokens. */
+  /** Returns the text of generated tokens. */
   textOf(tokens: number[]): string;
-  /** How many prompt tokens go into one step at most, so that sequences that are writing do not wait long. */
+  /** Maximum number of prompt tokens per step, so that sequences that are writing do not wait long. */
   promptTokensPerStep: number;
-  /** Whether a prompt's beginning may be taken over from another sequence; without it each prompt is computed alone. */
+  /** Whether the beginning of a prompt may be copied from another sequence. Otherwise each prompt is computed alone. */
   sharePrefixes: boolean;
 }
 
-/** A prefix must be longer by this than what a sequence already holds before it is worth a copy. */
+/** A prefix is copied only if it is longer by this many tokens than what the sequence already holds. */
 const WORTH_COPYING = 8;
 
-/** One sequence of the context, and what it is working at. */
+/** One sequence of the context and its current task. */
 interface Slot {
   sequence: number;
-  /** The prompt and what was written so far; after the end, what the cache still holds. */
+  /** The prompt and the text written so far; after the end, what the cache still holds. */
   tokens: number[];
-  /** How many of the tokens are in the cache. */
+  /** Number of tokens that are in the cache. */
   evaluated: number;
   task: Task | undefined;
 }
 
 interface Task extends Job {
-  /** False until the slot's cache was made ready for the prompt. */
+  /** False until the slot's cache has been prepared for the prompt. */
   placed: boolean;
   random: Random;
   startedAt: number;
 }
 
 /**
- * Writes many texts side by side over one context. Each step takes every sequence one token further; a sequence that
- * ended is filled again before the next step (continuous batching: Yu et al. 2022, "Orca"). Beginnings that prompts
- * have in common (all samples of a query; the chat template's head) are computed once and copied.
+ * Writes many texts side by side over one context. Each step advances every sequence by one token. A sequence that has ended is
+ * refilled before the next step (continuous batching: Yu et al. 2022, "Orca"). Prefixes that prompts share (all samples of a query;
+ * the head of the chat template) are computed once and copied.
  */
 export class Lane {
   readonly #context: SequenceContext;
@@ -63,12 +63,12 @@ export class Lane {
     }));
   }
 
-  /** Tokens that fit into one sequence. */
+  /** Maximum number of tokens in one sequence. */
   get size(): number {
     return this.#context.size;
   }
 
-  /** How many more jobs it can take. */
+  /** Number of jobs that can still be admitted. */
   get room(): number {
     return this.#slots.filter(({ task }) => task === undefined).length;
   }
@@ -77,7 +77,7 @@ export class Lane {
     return this.#slots.some(({ task }) => task !== undefined);
   }
 
-  /** Takes a job into the free slot whose cache begins most like its prompt. */
+  /** Puts a job into the free slot whose cache shares the longest prefix with its prompt. */
   admit(job: Job): void {
     const free = this.#slots.filter(({ task }) => task === undefined);
     const shared = free.map((slot) => sharedPrefix(cached(slot), job.prompt));
@@ -86,7 +86,7 @@ export class Lane {
     slot.task = { ...job, placed: false, random: new Random(job.request.seed), startedAt: performance.now() };
   }
 
-  /** Forgets the jobs under way. */
+  /** Forgets the jobs in progress. */
   drop(): void {
     for (const slot of this.#slots) {
       slot.task = undefined;
@@ -95,7 +95,7 @@ export class Lane {
     }
   }
 
-  /** Takes every job one step further and returns those that ended. */
+  /** Advances every job by one step and returns those that ended. */
   async step(): Promise<Generation[]> {
     await this.#closeRanks();
     for (const slot of this.#slots)
@@ -107,8 +107,8 @@ export class Lane {
   }
 
   /**
-   * Moves busy sequences to the front when others have nothing to do: llama.cpp computes a batch in one piece only
-   * where its sequences have consecutive numbers.
+   * Moves busy sequences to the front when others are idle: llama.cpp computes a batch in one piece only if its sequences have
+   * consecutive numbers.
    */
   async #closeRanks(): Promise<void> {
     if (!this.#options.sharePrefixes) return;
@@ -126,10 +126,10 @@ export class Lane {
     }
   }
 
-  /** Makes the slot's cache begin like the prompt; or leaves it waiting for a prompt that is just being computed. */
+  /** Prepares the slot's cache for the prompt, or leaves the slot waiting for a prefix that another slot is computing. */
   async #place(slot: Slot, task: Task): Promise<void> {
     const { prompt } = task;
-    // At least the last token is evaluated again: its scores are needed.
+    // The last token is always evaluated again because its scores are needed.
     const reach = prompt.length - 1;
     let held = this.#options.sharePrefixes ? Math.min(reach, sharedPrefix(cached(slot), prompt)) : 0;
     if (this.#options.sharePrefixes) {
@@ -163,7 +163,7 @@ export class Lane {
     return items;
   }
 
-  /** Books what was evaluated, draws the next token, and ends the job where it is done. */
+  /** Records what was evaluated, draws the next token, and ends the job if it is complete. */
   async #advance(item: BatchItem, scores: TokenScores | undefined): Promise<Generation | undefined> {
     const slot = this.#slots[item.sequence]!;
     const task = slot.task!;
@@ -174,7 +174,8 @@ export class Lane {
     if (this.#options.isEnd(token)) return this.#end(slot, task, 'stop');
     slot.tokens.push(token);
     const written = slot.tokens.length - task.prompt.length;
-    // A full context ends a text as its limit does; whoever counts tells the two apart by the tokens (`countCut`).
+    // A full context ends a text with the same `finish` as the token limit does; `countText` tells the two apart by the number of
+    // tokens.
     const full = written >= sampling.maxTokens || slot.tokens.length >= this.#context.size;
     return full ? this.#end(slot, task, 'length') : undefined;
   }
@@ -195,12 +196,12 @@ export class Lane {
   }
 }
 
-/** The tokens that the slot's cache holds. */
+/** The tokens in the slot's cache. */
 function cached(slot: Slot): number[] {
   return slot.evaluated === slot.tokens.length ? slot.tokens : slot.tokens.slice(0, slot.evaluated);
 }
 
-/** Number of tokens that two texts begin with alike. */
+/** Length of the common prefix of two token lists. */
 function sharedPrefix(a: readonly number[], b: readonly number[]): number {
   const end = Math.min(a.length, b.length);
   let length = 0;

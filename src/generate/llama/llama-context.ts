@@ -5,13 +5,13 @@ import type { ScoredTokens, TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';
 import { ThreadChoice } from './thread-choice.ts';
 
-/** Two samplers a sequence: one cuts the head of the vocabulary off, the other adds the whole of it up. */
+/** Two samplers per sequence: one cuts off the head of the vocabulary, the other sums over the complete vocabulary. */
 interface SequenceSamplers {
   head: NativeSampler;
   whole: NativeSampler;
 }
 
-/** A llama.cpp context as a {@link SequenceContext}. */
+/** A {@link SequenceContext} over a llama.cpp context. */
 export class LlamaSequences implements SequenceContext {
   readonly sequences: number;
   readonly size: number;
@@ -23,7 +23,7 @@ export class LlamaSequences implements SequenceContext {
   readonly #choice: ThreadChoice;
 
   /**
-   * @param session what owns the context, and now its samplers
+   * @param session owns the context and, from now on, its samplers
    * @throws ModelError for an unknown version of node-llama-cpp
    */
   constructor(
@@ -61,7 +61,7 @@ export class LlamaSequences implements SequenceContext {
     });
   }
 
-  /** @param writing whether every text goes one token further; prompts always get all threads */
+  /** @param writing whether this step advances every text by one token; prompts always use all threads */
   async #compute(writing: boolean): Promise<void> {
     this.#native.setThreads(writing ? this.#choice.threads : this.#threads);
     const started = performance.now();
@@ -81,7 +81,7 @@ export class LlamaSequences implements SequenceContext {
   }
 }
 
-/** One row of logits inside llama.cpp; the work runs on libuv's threads. */
+/** One row of logits inside llama.cpp. The work runs on libuv's threads. */
 class LlamaScores implements TokenScores {
   readonly vocabularySize: number;
   readonly #session: NativeSession;
@@ -126,7 +126,7 @@ class LlamaScores implements TokenScores {
 
   async totalWeight(temperature: number): Promise<number> {
     const [, , , , total] = await this.#session.call(() => {
-      // At temperature 1 the greedy chain adds up the same logits, and draws nothing.
+      // At temperature 1 the greedy chain sums the same logits and draws nothing.
       this.#samplers.whole.applyConfig(temperature === 1 ? { temperature: 0 } : { temperature, seed: 0 });
       return this.#native.sampleToken(this.#row, this.#samplers.whole, false, false, false, true);
     });

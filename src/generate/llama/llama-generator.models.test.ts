@@ -52,18 +52,18 @@ function texts(generations: Map<string, Generation>): Record<string, string> {
 }
 
 describe('loadGenerator with the default model', () => {
-  it('writes the likeliest text at temperature 0', async () => {
+  it('writes the most likely text at temperature 0', async () => {
     const generations = await withGenerator({ deterministic: true }, (generator) =>
       collect(generator, requestsFor(2, { temperature: 0, maxTokens: 16 })),
     );
-    // As llama-cpp-python has it too; further on, near ties fall differently from one processor to the next.
+    // llama-cpp-python writes the same. Later in the text, near ties fall differently from one processor to the next.
     expect(generations.get('r0')!.text).toMatch(/^A hacksaw is a specialized tool designed for cutting/);
     expect(generations.get('r1')!.text).toMatch(/^A lagoon is a /);
-    // System message, prompt and generation prompt, with no token doubled.
+    // System message, prompt and generation prompt; no token occurs twice.
     expect(generations.get('r0')!.promptTokens).toBe(52);
   });
 
-  it('gives a seed its text again, whatever else is asked when deterministic', async () => {
+  it('gives the same text for the same seed when deterministic, whatever else is requested', async () => {
     const requests = requestsFor(6);
     const options = { deterministic: true, threads: 2 };
     const first = await withGenerator(options, (generator) => collect(generator, requests));
@@ -107,7 +107,7 @@ describe('loadGenerator with the default model', () => {
       seed: index,
     }));
     const counts = new Map<string, number>();
-    // The expectation is computed from the file's own weights, not from their quicker copy.
+    // The expectation is computed from the weights in the file, not from their Q8_0 copy.
     await withGenerator({ sequences: 16, threads: 2, quickWeights: false }, async (generator) => {
       for (const { text } of (await collect(generator, requests)).values())
         counts.set(text, (counts.get(text) ?? 0) + 1);
@@ -115,7 +115,7 @@ describe('loadGenerator with the default model', () => {
     const expected = await nucleusOfFirstToken(requests[0]!, sampling);
     let statistic = 0;
     for (const text of counts.keys()) expect(expected.has(text)).toBe(true);
-    // Rare tokens are taken together: chi-square wants at least five expected draws in a cell.
+    // Rare tokens are pooled: chi-square needs at least five expected draws per cell.
     let [rareSeen, rareExpected, cells] = [0, 0, 0];
     for (const [text, probability] of expected) {
       const [seen, wanted] = [counts.get(text) ?? 0, probability * draws];
@@ -132,7 +132,7 @@ describe('loadGenerator with the default model', () => {
     expect(statistic).toBeLessThan(cells + 5 * Math.sqrt(2 * cells) + 10);
   });
 
-  it('stops within a second, and can then be used again', async () => {
+  it('stops within a second and can be used again', async () => {
     await withGenerator({ sequences: 16, threads: 2 }, async (generator) => {
       const controller = new AbortController();
       setTimeout(() => controller.abort(), 500);
@@ -144,14 +144,14 @@ describe('loadGenerator with the default model', () => {
     });
   });
 
-  it('says of a prompt that it is too long', async () => {
+  it('reports a prompt that is too long', async () => {
     const [request] = requestsFor(1);
     const long = { ...request!, id: 'long', messages: [{ role: 'user' as const, content: 'word '.repeat(600) }] };
     const texts = await withGenerator({ sequences: 2 }, (generator) => collect(generator, [long]));
     expect(texts.get('long')).toMatchObject({ id: 'long', text: '', completionTokens: 0, promptTooLong: true });
   });
 
-  it('has a fingerprint of what decides a text, and not of how many are written side by side', async () => {
+  it('has a fingerprint that covers what decides a text, but not how many are written side by side', async () => {
     const prints = [];
     for (const options of [
       { sequences: 1, threads: 2 },
@@ -163,7 +163,7 @@ describe('loadGenerator with the default model', () => {
   });
 });
 
-/** From reference/lora_adapter.py, with what llama-cpp-python computes with it. */
+/** From reference/lora_adapter.py, with values that llama-cpp-python computes with it. */
 const GOLDENS = join(import.meta.dirname, '../goldens');
 const ADAPTER = join(GOLDENS, 'lora-smollm2.gguf');
 
@@ -175,7 +175,7 @@ describe('a LoRA adapter', () => {
       texts: texts(await collect(generator, greedy)),
     }));
 
-  it('changes the text by its scale, and not at all at 0', async () => {
+  it('changes the text according to its scale, and not at all at 0', async () => {
     const plain = await write([]);
     const adapted = await write([{ path: ADAPTER }]);
     const without = await write([{ path: ADAPTER, scale: 0 }]);
@@ -184,18 +184,18 @@ describe('a LoRA adapter', () => {
     expect(new Set([plain, adapted, without].map(({ fingerprint }) => fingerprint)).size).toBe(3);
   });
 
-  it.each([undefined, 0, 0.5, 1])('gives the log-probabilities of llama-cpp-python at scale %s', async (scale) => {
+  it.each([undefined, 0, 0.5, 1])('gives the same log-probabilities as llama-cpp-python at scale %s', async (scale) => {
     const golden = (await readGoldens()).tiny;
     const model = join(GOLDENS, 'tiny-llama.gguf');
     const adapter = join(GOLDENS, 'tiny-lora.gguf');
     const adapters = scale === undefined ? [] : [{ file: adapter, scale }];
     const ours = await firstLogProbabilities(golden, model, adapters);
-    // Both keep keys and values as 16-bit floats, and round them after another order of additions.
+    // Both store keys and values as 16-bit floats, and round them after adding in a different order.
     expect(Math.max(...differences(ours, expectedAt(golden, scale)))).toBeLessThan(0.01);
     if (scale !== undefined && scale > 0) expect(mean(differences(ours, golden.plain))).toBeGreaterThan(0.5);
   });
 
-  it('adds up with another', async () => {
+  it('is added to another adapter', async () => {
     const golden = (await readGoldens()).tiny;
     const folder = await mkdtemp(join(tmpdir(), 'lora-'));
     const files = [join(GOLDENS, 'tiny-lora.gguf'), join(folder, 'copy.gguf')];
@@ -206,16 +206,16 @@ describe('a LoRA adapter', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('moves the log-probabilities of the default model as in llama-cpp-python', async () => {
+  it('changes the log-probabilities of the default model as in llama-cpp-python', async () => {
     const golden = (await readGoldens()).smollm2;
     const ours = await firstLogProbabilities(golden, model.path, [{ file: ADAPTER, scale: 1 }]);
-    // Against 4-bit weights llama.cpp rounds activations to 8 bits, which makes much of the smallest difference.
+    // With 4-bit weights llama.cpp rounds activations to 8 bits, which magnifies the smallest difference.
     const distance = mean(differences(ours, expectedAt(golden, 1)));
     expect(distance).toBeLessThan(0.25);
     expect(distance).toBeLessThan(mean(differences(ours, golden.plain)) / 2);
   });
 
-  it('of another model, broken or missing is refused before anything is loaded', async () => {
+  it('is refused before anything is loaded if it is missing, broken or made for another model', async () => {
     const load = (path: string) => loadGenerator(model, { adapters: [{ path }] });
     const folder = await mkdtemp(join(tmpdir(), 'lora-'));
     const other = join(folder, 'other.gguf');
@@ -256,7 +256,7 @@ function mean(values: number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Of the golden file's tokens, right after its prompt. */
+/** Log-probabilities of the golden file's tokens directly after its prompt. */
 async function firstLogProbabilities(golden: LoraGolden, path: string, adapters: { file: string; scale: number }[]) {
   const unhashed = adapters.map((adapter) => ({ ...adapter, sha256: 'not looked at' }));
   const file = { path, vocabularySize: golden.vocabularySize, adapters: unhashed };
@@ -273,14 +273,14 @@ async function firstLogProbabilities(golden: LoraGolden, path: string, adapters:
   }
 }
 
-describe('files that are no whole chat model', () => {
+describe('files that are not a complete chat model', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'gguf-'));
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('weights that llama.cpp does not take: at the first use, and again at the next', async () => {
+  it('weights that llama.cpp refuses: at the first use, and again at the next', async () => {
     const path = join(folder, 'renamed.gguf');
     const bytes = await readFile(model.path);
     const at = bytes.indexOf('blk.0.attn_q.weight');
@@ -308,7 +308,7 @@ describe('files that are no whole chat model', () => {
   });
 });
 
-/** Computed with the library's public interface: the whole vocabulary's probabilities at the temperature, then the nucleus. */
+/** Computed with the library's public interface: the probabilities of the complete vocabulary at the temperature, then the nucleus. */
 async function nucleusOfFirstToken(
   request: GenerationRequest,
   { temperature, topP }: Sampling,

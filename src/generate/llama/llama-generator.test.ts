@@ -15,7 +15,7 @@ let folder: string;
 let broken: GeneratorModel;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazy-'));
-  // A whole file to look at, and one that llama.cpp cannot load: it misses a weight.
+  // A complete file by its header that llama.cpp cannot load: it lacks a weight.
   const path = join(folder, 'broken.gguf');
   const bytes = await readFile(TINY);
   bytes.write('blk.0.attn_z.weight', bytes.indexOf('blk.0.attn_q.weight'));
@@ -30,9 +30,9 @@ function ask(generator: Generator) {
 }
 
 describe('loadGenerator', () => {
-  it('leaves the weights alone until something must be written', async () => {
+  it('does not load the weights until something must be written', async () => {
     const generator = await loadGenerator(broken);
-    // llama.cpp's own words: which weight is missing.
+    // llama.cpp's own message names the missing weight.
     const reason = /cannot load the model \(.*missing tensor 'blk\.0\.attn_q\.weight'/;
     await expect(ask(generator)).rejects.toMatchObject({
       ...{ name: 'ModelError', file: broken.path, message: expect.stringMatching(reason) },
@@ -51,7 +51,7 @@ describe('loadGenerator', () => {
     await generator.close();
   });
 
-  it('has a fingerprint of the weights and of each adapter at its scale', async () => {
+  it('has a fingerprint that covers the weights and each adapter with its scale', async () => {
     const adapter = join(import.meta.dirname, '../goldens', 'tiny-lora.gguf');
     const model = { name: 'tiny', path: TINY, fingerprint: 'of the file' };
     const print = async (...scales: number[]): Promise<string> => {
@@ -65,7 +65,7 @@ describe('loadGenerator', () => {
     expect((await loadGenerator({ ...model, fingerprint: 'other' })).fingerprint).not.toBe(prints[0]);
   });
 
-  it('has a fingerprint of all that changes the bytes of a text, and of nothing else', async () => {
+  it('has a fingerprint that covers everything that changes the bytes of a text, and nothing else', async () => {
     const model = { name: 'tiny', path: TINY, fingerprint: 'of the file' };
     const print = async (options: LlamaOptions) => (await loadGenerator(model, options)).fingerprint;
     const kinds = await Promise.all([
@@ -81,7 +81,7 @@ describe('loadGenerator', () => {
     expect(await print({ threads: 1, deterministic: true })).toBe(kinds[2]);
   });
 
-  it('leaves out a prompt that is longer than the context, and writes the others', async () => {
+  it('skips a prompt that is longer than the context and writes the others', async () => {
     const generator = await loadGenerator({ name: 'tiny', path: TINY, fingerprint: 'tiny' }, { contextSize: 200 });
     const queries = ['long', 'a', 'b'].map((id) => ({ id, text: id === 'long' ? 'letters '.repeat(2500) : id }));
     const sampling = { maxTokens: 8 };
@@ -92,7 +92,7 @@ describe('loadGenerator', () => {
     await generator.close();
   });
 
-  it('waits for the lanes that still compute before it hands on the fault of one', async () => {
+  it('waits for lanes that still compute before it reports the fault of one', async () => {
     const generator = await loadGenerator(
       { name: 'tiny', path: TINY, fingerprint: 'tiny' },
       { threads: 2, contextSize: 200 },

@@ -12,29 +12,29 @@ import { DEFAULT_CONTEXT, type OpenLlamaModel, openLlamaModel } from './llama-mo
 import { quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
 
 export interface LlamaOptions {
-  /** Texts written side by side. Default 32. */
+  /** Number of texts written side by side. Default 32. */
   sequences?: number | undefined;
-  /** Processor threads in all. Default: as many as the machine has. */
+  /** Processor threads in total. Default: the number of processor cores. */
   threads?: number | undefined;
-  /** Tokens that prompt and text may have together. Default 1024, at most what the model was trained on. */
+  /** Maximum number of tokens of prompt and text together. Default 1024, at most the length that the model was trained on. */
   contextSize?: number | undefined;
   adapters?: readonly Adapter[] | undefined;
-  /** More variables for the chat template, such as `enable_thinking`. They are part of the fingerprint. */
+  /** Additional variables for the chat template, such as `enable_thinking`. They are part of the fingerprint. */
   chatTemplateKwargs?: Readonly<Record<string, unknown>> | undefined;
-  /** Each text depends on its request alone: one thread, one sequence in a batch. Slower. Default false. */
+  /** Makes each text depend on its request alone: one thread, one sequence per batch. Slower. Default false. */
   deterministic?: boolean | undefined;
-  /** 'auto' uses the graphics card where the installed binaries can. Default false. */
+  /** 'auto' uses the graphics card if the installed binaries support it. Default false. */
   gpu?: false | 'auto' | undefined;
   /**
-   * Whether weights of a type that llama.cpp is slow at on a processor (Q4_1, Q5_1) are run from a copy in Q8_0 in the cache: about
-   * twice as fast, at the cost of the disk space and memory. Default true.
+   * Whether weights of a type that is slow on a processor (Q4_1, Q5_1) are run from a Q8_0 copy in the cache: about twice as fast,
+   * at the cost of disk space and memory. Default true.
    */
   quickWeights?: boolean | undefined;
   progress?: Progress | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** The model's file, and what names it. */
+/** A model's file and the names that identify it. */
 export interface GeneratorModel {
   name: string;
   /** A GGUF file. */
@@ -43,12 +43,11 @@ export interface GeneratorModel {
 }
 
 /**
- * Makes a chat model ready, to be run by llama.cpp inside this process. The file's header and the adapters are read and
- * checked here; the weights are loaded by the first call of `generate`, so that work that is all in the journal never
- * loads them. Faults of the weights themselves are therefore thrown there, as ModelError, or ResourceError when they do not
- * fit into memory.
+ * Prepares a chat model that llama.cpp runs inside this process. The file's header and the adapters are read and checked here. The
+ * weights are loaded by the first call of `generate`: if the journal already holds all texts, they are never loaded. Faults in the
+ * weights are therefore thrown there, as ModelError, or as ResourceError if they do not fit into memory.
  *
- * @throws ModelError for a file that is not a whole GGUF chat model, and for an adapter of another model
+ * @throws ModelError if the file is not a complete GGUF chat model, or if an adapter belongs to another model
  */
 export async function loadGenerator(model: GeneratorModel, options: LlamaOptions = {}): Promise<Generator> {
   const { template, vocabularySize, tensors, ...facts } = await readModelFile(model.path);
@@ -73,8 +72,9 @@ export async function loadGenerator(model: GeneratorModel, options: LlamaOptions
 }
 
 /**
- * What of the machine decides a text: rounding differs between a processor and a graphics card, and between one thread and several. How many
- * several are is left out: with more than one, the shape of each batch hangs on time, and even equal runs differ.
+ * Describes the properties of the machine that decide a text: rounding differs between a processor and a graphics card, and between
+ * one thread and several. The exact number of threads is omitted: with more than one, the shape of each batch depends on timing,
+ * and even equal runs differ.
  */
 function computedBy({ deterministic = false, gpu = false, threads = availableParallelism() }: LlamaOptions): string {
   const by = gpu ? 'graphics card' : threads === 1 || deterministic ? 'one thread' : 'several threads';
@@ -91,7 +91,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
   if (!path.endsWith('.gguf')) {
     throw new ModelError('the embedded runtime reads GGUF files', {
       file: path,
-      fix: "Name the model's .gguf file, or serve this one with vLLM and name the server's address.",
+      fix: "Pass the model's .gguf file, or serve this model with vLLM and pass the server's address.",
     });
   }
   const checkpoint = await openCheckpoint(path);
@@ -109,7 +109,7 @@ async function readModelFile(path: string): Promise<ModelFile> {
   throw new ModelError('the model has no chat template', { file: path, fix: 'Use an instruction-tuned chat model.' });
 }
 
-/** A chat model inside this process; see {@link loadGenerator}. */
+/** A chat model inside this process. See {@link loadGenerator}. */
 class LlamaGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
@@ -117,7 +117,7 @@ class LlamaGenerator implements Generator {
   readonly #render: (messages: ChatMessage[]) => string;
   readonly #open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>;
   #opened: OpenLlamaModel | undefined;
-  /** The run before; native work that an abort left behind is waited for. */
+  /** The previous run: native work that an abort left behind must end first. */
   #previous: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -164,12 +164,12 @@ class LlamaGenerator implements Generator {
     } finally {
       signal?.removeEventListener('abort', onAbort);
       stop.abort();
-      // A step that is under way inside llama.cpp cannot be cut short: the next run waits for it, this caller does not.
+      // A step already running inside llama.cpp cannot be interrupted. The next run waits for it; this caller does not.
       void Promise.allSettled([driven, feed.close()]).then(release);
     }
   }
 
-  /** Loads the weights where this is the first run, then lets all lanes write. */
+  /** Loads the weights on the first run, then lets all lanes write. */
   async #run(feed: RequestFeed, finished: FinishedQueue<Generation>, stop: AbortController): Promise<void> {
     this.#opened ??= await this.#open(stop.signal);
     const { model, lanes } = this.#opened;
@@ -180,7 +180,7 @@ class LlamaGenerator implements Generator {
         throw error;
       }),
     );
-    // Whoever hears of a fault may close the model: not before the last lane has left it.
+    // The caller may close the model when it learns of a fault, so the last lane must have stopped first.
     const failed = (await Promise.allSettled(driven)).find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   }
@@ -207,7 +207,7 @@ class LlamaGenerator implements Generator {
     }
   }
 
-  /** The job; or, where the prompt does not fit into the context, what is said of it. */
+  /** Returns the job; if the prompt does not fit into the context, returns an empty generation that says so. */
   #prepare(model: LlamaModel, request: GenerationRequest, room: number): Job | Generation {
     const { tokens: prompt, cut } = fitPrompt(
       request,
@@ -230,7 +230,7 @@ class LlamaGenerator implements Generator {
   }
 }
 
-/** How long a prompt may be so that the text still fits; at least half of the context. */
+/** Maximum length of a prompt that leaves room for the text; at least half of the context. */
 function promptRoom({ sampling }: GenerationRequest, room: number): number {
   return Math.max(room - sampling.maxTokens, Math.floor(room / 2));
 }

@@ -7,7 +7,7 @@ import { LlamaSequences } from './llama-context.ts';
 import { firstLine, NativeLog, openLlama, planLanes } from './llama-runtime.ts';
 import { NativeSession } from './native-session.ts';
 
-/** How a model is run; see the options of `loadGenerator`. */
+/** How a model is run. See the options of `loadGenerator`. */
 export interface LlamaSettings {
   sequences?: number | undefined;
   threads?: number | undefined;
@@ -16,7 +16,7 @@ export interface LlamaSettings {
   gpu?: false | 'auto' | undefined;
 }
 
-/** What of the model's file matters to running it. */
+/** The properties of the model's file that matter for running it. */
 export interface LlamaFile {
   path: string;
   vocabularySize: number;
@@ -26,10 +26,10 @@ export interface LlamaFile {
 const DEFAULT_SEQUENCES = 32;
 export const DEFAULT_CONTEXT = 1024;
 
-/** Prompt tokens in one step: on a processor a step must stay short enough to be stopped within a second. */
+/** Prompt tokens per step: on a processor a step must be short enough to be stopped within a second. */
 const PROMPT_TOKENS_PER_STEP = { cpu: 64, gpu: 512 };
 
-/** A lane and the context that it drives. */
+/** A lane and its context. */
 export interface OpenLane {
   lane: Lane;
   context: LlamaSequences;
@@ -39,14 +39,14 @@ export interface OpenLane {
 export interface OpenLlamaModel {
   model: LlamaModel;
   lanes: OpenLane[];
-  /** Waits for calls under way. */
+  /** Waits for calls in progress. */
   close(): Promise<void>;
 }
 
 /**
- * Loads the weights and makes the contexts.
+ * Loads the weights and creates the contexts.
  *
- * @throws ModelError for a file that llama.cpp does not take; ResourceError when it does not fit into memory
+ * @throws ModelError if llama.cpp refuses the file; ResourceError if it does not fit into memory
  */
 export async function openLlamaModel(
   file: LlamaFile,
@@ -66,7 +66,7 @@ export async function openLlamaModel(
 
 /**
  * Loads the weights.
- * @param session what owns the model from now on
+ * @param session owns the model from now on
  * @throws ModelError, ResourceError, AbortedError
  */
 export async function loadModel(
@@ -136,17 +136,17 @@ function laneOptions(model: LlamaModel, promptTokensPerStep: number, determinist
     isEnd: (token: number) => model.isEogToken(token as Parameters<LlamaModel['isEogToken']>[0]),
     textOf: (tokens: number[]) => textOf(model, tokens as unknown as Tokens),
     promptTokensPerStep,
-    // Only a plain attention cache can be cut back to a prefix.
+    // Only a plain attention cache can be trimmed to a prefix.
     sharePrefixes: !deterministic && !isRecurrent && !isHybrid && swaSize === undefined,
   };
 }
 
 type Tokens = Parameters<LlamaModel['detokenize']>[0];
 
-/** Control tokens that tell thought from answer; all others are no text. */
+/** Control tokens that separate thoughts from the answer; the text of all other control tokens is dropped. */
 const TELLING = /think|channel|message|start|thought|solution/i;
 
-/** The text of what a model wrote, with those of its control tokens that mark its thoughts (Magistral, gpt-oss): they are cut later. */
+/** The text that a model wrote, including those control tokens that mark its thoughts (Magistral, gpt-oss): the thoughts are cut later. */
 function textOf(model: LlamaModel, tokens: Tokens): string {
   const plain = model.detokenize(tokens);
   if (model.detokenize(tokens, true) === plain) return plain;
@@ -156,15 +156,15 @@ function textOf(model: LlamaModel, tokens: Tokens): string {
 }
 
 /**
- * What llama.cpp throws, as an error of ours.
- * @param said what it wrote into its log, which tells more than its error
+ * Converts an exception of llama.cpp into one of this package's errors.
+ * @param said what it wrote to its log, which explains more than its exception
  */
 export function nativeFault(cause: unknown, reason: string, file: string, said: readonly string[]): LlmQeError {
   if (cause instanceof LlmQeError) return cause;
   const detail = `${reason} (${said.length > 0 ? said.join('; ') : firstLine(cause)})`;
   if (/memory|alloc|VRAM|create context/i.test(`${firstLine(cause)} ${said.join(' ')}`)) {
-    const fix = 'Choose fewer sequences or a smaller context, or a smaller model.';
+    const fix = 'Use fewer sequences, a smaller context or a smaller model.';
     return new ResourceError(detail, { file, fix, cause });
   }
-  return new ModelError(detail, { file, fix: 'Check that the file is a whole chat model in GGUF.', cause });
+  return new ModelError(detail, { file, fix: 'Check that the file is a complete chat model in GGUF format.', cause });
 }

@@ -1,10 +1,10 @@
 import { ModelError } from '../../system/index.ts';
 
 /**
- * The part of node-llama-cpp's native binding that this package drives itself. The library's public `evaluate` cannot
- * give the normaliser and the candidates of one token without sorting the whole vocabulary, makes a sampler for each
- * token, and cannot copy a sequence; together that costs a third of the speed. The version is pinned in package.json,
- * and {@link nativeParts} refuses one that lacks a piece.
+ * The part of node-llama-cpp's native binding that this package uses directly. The library's public `evaluate` cannot return the
+ * normaliser and the top candidates of one token without sorting the complete vocabulary, creates a sampler for each token, and
+ * cannot copy a sequence. Together that costs a third of the speed. The version is pinned in package.json, and {@link nativeParts}
+ * refuses one that lacks a part.
  */
 export interface NativeContext {
   initBatch(tokens: number): void;
@@ -35,7 +35,7 @@ export interface NativeContext {
 }
 
 export interface NativeSampler {
-  /** What is left out is not applied; a `topK` of 0 would sort the whole vocabulary. */
+  /** A setting that is omitted is not applied. A `topK` of 0 would sort the complete vocabulary. */
   applyConfig(config: { temperature: number; topK?: number; seed?: number }): void;
   dispose(): void;
 }
@@ -56,7 +56,7 @@ const CONTEXT_METHODS = [
   'setThreads',
 ] as const;
 
-/** Takes the native parts out of node-llama-cpp's objects. @throws ModelError for a version that has them otherwise */
+/** Takes the native parts out of node-llama-cpp's objects. @throws ModelError if this version lacks one */
 export function nativeParts(context: object): NativeParts {
   const native = property(context, '_ctx');
   const model = property(context, '_model');

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Llama } from 'node-llama-cpp';
 import { forgetFailure, ModelError } from '../../system/index.ts';
 
-/** llama.cpp is loaded once a process for each kind of device; its threads are set context by context. */
+/** llama.cpp is loaded once per process for each kind of device. Threads are set for each context. */
 const runtimes = new Map<string, Promise<Llama>>();
 
 /**
- * The llama.cpp runtime: the binary that came with the package; it is never compiled here.
+ * Opens the llama.cpp runtime: the binary that comes with the package. It is never compiled here.
  *
- * @param gpu false computes on the processor; 'auto' takes the best device that the installed binaries know
- * @throws ModelError where no binary runs on this machine
+ * @param gpu false computes on the processor; 'auto' uses the best device that the installed binaries support
+ * @throws ModelError if no binary runs on this machine
  */
 export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
   const key = String(gpu);
@@ -34,21 +34,21 @@ async function load(gpu: false | 'auto'): Promise<Llama> {
     });
   } catch (cause) {
     throw new ModelError(`llama.cpp cannot be loaded here (${firstLine(cause)})`, {
-      fix: 'Run `npm install` again with optional dependencies, or name a server with --generator http://HOST:PORT.',
+      fix: 'Run `npm install` again with optional dependencies, or use a server: --generator http://HOST:PORT.',
       cause,
     });
   }
 }
 
-/** Those that listen now. */
+/** The logs that are listening. */
 const logs = new Set<NativeLog>();
 
-/** llama.cpp hands its lines over from another thread; the last ones come a moment after its error. */
+/** llama.cpp passes its log lines over from another thread: the last ones arrive shortly after its exception. In milliseconds. */
 const LOG_DELAY = 50;
 const MOST_LINES = 3;
 const LONGEST_LINE = 200;
 
-/** What llama.cpp says on its log while this one listens: the reasons for its errors stand only there. */
+/** Collects what llama.cpp logs while it is open: only the log gives the reasons for its errors. */
 export class NativeLog {
   readonly #lines: string[] = [];
 
@@ -64,7 +64,7 @@ export class NativeLog {
     }
   }
 
-  /** The first few lines. */
+  /** Returns the first few lines. */
   async last(): Promise<string[]> {
     await sleep(LOG_DELAY);
     return [...new Set(this.#lines)].slice(0, MOST_LINES);
@@ -75,23 +75,23 @@ export class NativeLog {
   }
 }
 
-/** Contexts that run side by side: each has its own sequences and threads, and none waits for another. */
+/** Contexts that run side by side. Each has its own sequences and threads, and none waits for another. */
 export interface LanePlan {
   lanes: number;
   sequencesPerLane: number;
   threadsPerLane: number;
 }
 
-/** Fewer sequences than this in a batch lose more by the smaller batch than they gain by the own thread. */
+/** Smaller batches than this lose more speed than a thread of their own gains. */
 const SEQUENCES_WORTH_A_LANE = 4;
 
-/** libuv has four threads for native work; a fifth lane would wait for one. */
+/** libuv has four threads for native work: a fifth lane would wait for one. */
 const MOST_LANES = 4;
 
 /**
- * Divides threads and sequences into lanes. llama.cpp's threads wait for one another after each operation, so one
- * context over all cores stands still whenever the system takes one core away; a context a core does not.
- * A deterministic lane has one thread and one sequence: nothing but the request itself can then touch its numbers.
+ * Divides threads and sequences into lanes. llama.cpp's threads wait for one another after each operation, so one context over all
+ * cores stalls whenever the system takes one core away. One context per core does not. A deterministic lane has one thread and one
+ * sequence: nothing but the request itself can then change its numbers.
  */
 export function planLanes(o: { sequences: number; threads: number; deterministic: boolean; gpu: boolean }): LanePlan {
   if (o.gpu) return { lanes: 1, sequencesPerLane: o.deterministic ? 1 : o.sequences, threadsPerLane: o.threads };
@@ -105,7 +105,7 @@ export function planLanes(o: { sequences: number; threads: number; deterministic
   };
 }
 
-/** The first line of an error's message. */
+/** Returns the first line of an error's message. */
 export function firstLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]!;
 }

@@ -4,7 +4,7 @@ import { AbortedError, endNativeWork, isNativeWorkUnderWay } from '../../system/
 import { NativeSession } from './native-session.ts';
 
 describe('NativeSession', () => {
-  it('disposes in reverse order, and not before the calls under way have ended', async () => {
+  it('disposes in reverse order, and only after the calls in progress have ended', async () => {
     const log: string[] = [];
     const session = new NativeSession();
     await session.acquire(
@@ -21,7 +21,7 @@ describe('NativeSession', () => {
     expect(log).toHaveLength(3);
   });
 
-  it('takes no call once it is closing, and disposes of what is still being made', async () => {
+  it('accepts no call once it is closing, and disposes of objects still being created', async () => {
     const log: string[] = [];
     const session = new NativeSession();
     const made = session.acquire(
@@ -36,7 +36,7 @@ describe('NativeSession', () => {
     expect(log).toEqual(['context']);
   });
 
-  it('ends with all native work, also where a call fails', async () => {
+  it('ends after all native work, even if a call fails', async () => {
     const session = new NativeSession();
     const failed = session.call(() => sleep(20).then(() => Promise.reject(new Error('decode'))));
     expect(isNativeWorkUnderWay()).toBe(true);

@@ -1,13 +1,13 @@
 import { AbortedError, type NativeWork, registerNativeWork } from '../../system/index.ts';
 
 /**
- * The life of some native objects of llama.cpp: a model, its contexts, their samplers. Every asynchronous call into them goes through
- * {@link call} or {@link acquire}, and nothing is disposed of while one is under way: a context that is freed while another thread
- * computes with it, or a process that ends there, crashes.
+ * Owns native objects of llama.cpp: a model, its contexts, their samplers. Every asynchronous call into them goes through {@link
+ * call} or {@link acquire}, and nothing is disposed of during a call. The process would crash if a context were freed while another
+ * thread computes with it, or if the process ended there.
  */
 export class NativeSession implements NativeWork {
   readonly #underWay = new Set<Promise<unknown>>();
-  /** In the order in which things were made; what was made last goes first. */
+  /** In order of creation; the last object created is disposed of first. */
   readonly #disposals: (() => unknown)[] = [];
   readonly #forget: () => void;
   #closed: Promise<void> | undefined;
@@ -20,7 +20,7 @@ export class NativeSession implements NativeWork {
     return this.#underWay.size > 0;
   }
 
-  /** Makes one call. @throws AbortedError once the session is closed */
+  /** Makes one call. @throws AbortedError if the session is closed */
   async call<T>(work: () => Promise<T>): Promise<T> {
     this.refuseClosed();
     const call = work();
@@ -32,18 +32,18 @@ export class NativeSession implements NativeWork {
     }
   }
 
-  /** Makes something that is disposed of when the session closes, before all that was made earlier. */
+  /** Creates an object. It is disposed of when the session closes, before all objects created earlier. */
   acquire<T>(make: () => Promise<T>, dispose: (made: T) => unknown): Promise<T> {
     return this.call(() => make().then((made) => this.own(made, dispose)));
   }
 
-  /** Takes over something that is made. */
+  /** Takes ownership of an existing object. */
   own<T>(made: T, dispose: (made: T) => unknown): T {
     this.#disposals.push(() => dispose(made));
     return made;
   }
 
-  /** For calls that return at once. @throws AbortedError once the session is closed */
+  /** For calls that return at once. @throws AbortedError if the session is closed */
   refuseClosed(): void {
     if (this.#closed !== undefined) throw new AbortedError();
   }

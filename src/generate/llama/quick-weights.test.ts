@@ -10,7 +10,7 @@ describe('wantsQuickCopy', () => {
     ['mostly others', 'llama', [matrix('Q4_1', 70), matrix('Q6_K', 80)], false],
     ['full precision, which a copy would lose', 'llama', [matrix('F16', 100)], false],
     ['another architecture', 'gemma3', [matrix('Q4_1', 90)], false],
-  ])('says yes where most weights are of a slow type: %s', (_name, architecture, tensors, wanted) => {
+  ])('wants a copy if most weights are of a slow type: %s', (_name, architecture, tensors, wanted) => {
     expect(wantsQuickCopy({ architecture, tensors })).toBe(wanted);
   });
 });

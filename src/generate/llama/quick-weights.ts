@@ -3,19 +3,19 @@ import { exportGguf, GGUF_ARCHITECTURES, makeConvertedCopy, type TensorInfo } fr
 import { CacheKind, contentKey, type Progress } from '../../system/index.ts';
 
 /**
- * Types that llama.cpp multiplies on a processor one row with one vector at a time; for Q8_0 it has kernels that take many
- * vectors at once. Measured with 32 sequences of SmolLM2-135M: Q8_0 writes twice as many tokens a second as Q4_1, and
- * more with one sequence too.
+ * Types that llama.cpp multiplies on a processor one row and one vector at a time. For Q8_0 it has kernels that take many vectors
+ * at once. Measured with 32 sequences of SmolLM2-135M: Q8_0 writes twice as many tokens per second as Q4_1. It is also faster with
+ * one sequence.
  */
 const SLOW_TYPES: ReadonlySet<string> = new Set(['Q4_1', 'Q5_1']);
 
-/** What says whether a copy is worth while. */
+/** The facts that decide whether a copy is worthwhile. */
 export interface WeightFacts {
   architecture: string;
   tensors: readonly TensorInfo[];
 }
 
-/** Whether most weights of a model are of a slow type, and a copy in a quick one can be made. */
+/** Returns whether most weights of a model are of a slow type and can be copied to a quick one. */
 export function wantsQuickCopy({ architecture, tensors }: WeightFacts): boolean {
   if (!Object.hasOwn(GGUF_ARCHITECTURES, architecture)) return false;
   const [slow, all] = [tensors.filter(({ dtype }) => SLOW_TYPES.has(dtype)), tensors].map((some) =>
@@ -24,7 +24,7 @@ export function wantsQuickCopy({ architecture, tensors }: WeightFacts): boolean 
   return slow! > all! / 2;
 }
 
-/** Raise it if the same file would give another copy. */
+/** Raise it whenever the same file would give a different copy. */
 const FORMAT = 1;
 
 export const QUICK_WEIGHTS_CACHE = new CacheKind({
@@ -33,18 +33,19 @@ export const QUICK_WEIGHTS_CACHE = new CacheKind({
   what: 'Q8_0 copies of LLMs',
 });
 
-/** Where the copy of a model stands, or will. @param fingerprint the content key of its file */
+/** Path of a model's copy, whether or not it exists. @param fingerprint the content key of the model's file */
 export function quickCopyFile(fingerprint: string): string {
   const key = contentKey({ format: FORMAT, model: fingerprint, type: 'Q8_0' }).slice(0, 32);
   return join(QUICK_WEIGHTS_CACHE.folder(), `${key}.gguf`);
 }
 
 /**
- * The path of the model's copy with its weights in Q8_0, made in the cache if it is missing or damaged. The weights differ from those of the
- * file by at most 1/254 of the largest of their block of 32, which is small beside what 4 or 5 bits lost before.
+ * Returns the path of the model's copy with weights in Q8_0. Creates it in the cache if it is missing or damaged. Each weight
+ * differs from the file's by at most 1/254 of the largest weight in its block of 32, which is little compared with the loss of the
+ * original 4 or 5 bits.
  *
- * @param model the GGUF file, and the content key of it
- * @throws ResourceError when the disk is full; ModelError for weights that cannot be read
+ * @param model the GGUF file and its content key
+ * @throws ResourceError if the disk is full; ModelError if the weights cannot be read
  */
 export async function quickCopyOf(
   model: { path: string; fingerprint: string },

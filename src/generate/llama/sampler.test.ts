@@ -3,7 +3,7 @@ import { Random } from '../../system/index.ts';
 import type { Sampling } from '../generator.ts';
 import { drawToken, nucleusWeight, sampleToken, type TokenScores } from './sampler.ts';
 
-/** A vocabulary whose logits are given outright, read as the embedded runtime's would be. */
+/** A vocabulary with given logits, read in the same way as the embedded runtime's. */
 class ToyScores implements TokenScores {
   readonly #logits: number[];
   fetched = 0;
@@ -36,7 +36,7 @@ class ToyScores implements TokenScores {
   }
 }
 
-/** The probabilities of the nucleus, computed the long way; `temperatureFirst` false is llama.cpp's order. */
+/** The probabilities of the nucleus, computed without shortcuts. With `temperatureFirst` false, in llama.cpp's order. */
 function analyticNucleus(
   logits: number[],
   { temperature, topP }: Sampling,
@@ -72,7 +72,7 @@ async function countDraws(logits: number[], sampling: Sampling, draws: number): 
   return counts;
 }
 
-/** Pearson's statistic; infinite when a token outside the support was drawn. */
+/** Pearson's statistic; infinite if a token outside the support was drawn. */
 function chiSquare(counts: Map<number, number>, expected: Map<number, number>, draws: number): number {
   for (const token of counts.keys()) if (!expected.has(token)) return Number.POSITIVE_INFINITY;
   let sum = 0;
@@ -100,7 +100,7 @@ describe('sampleToken', () => {
     expect(statistic).toBeLessThan(33.7);
   });
 
-  it('divides by the temperature first: the other order is told apart', async () => {
+  it('divides by the temperature first: the test rejects the other order', async () => {
     const sampling = { temperature: 1.5, topP: 0.8, topK: 0, maxTokens: 1 };
     const first = analyticNucleus(LOGITS, sampling);
     const last = analyticNucleus(LOGITS, sampling, false);
@@ -110,14 +110,14 @@ describe('sampleToken', () => {
     expect(chiSquare(counts, last, DRAWS)).toBeGreaterThan(1000);
   });
 
-  it('takes the nucleus of what top-k leaves', async () => {
+  it('takes the nucleus of the tokens that top-k keeps', async () => {
     const sampling = { temperature: 1, topP: 0.9, topK: 3, maxTokens: 1 };
     const counts = await countDraws(LOGITS, sampling, DRAWS);
     const expected = analyticNucleus(LOGITS.slice(0, 3), sampling);
     expect(chiSquare(counts, expected, DRAWS)).toBeLessThan(33.7);
   });
 
-  it('fetches more of the vocabulary when the nucleus is wider than its head', async () => {
+  it('reads more of the vocabulary if the nucleus is wider than its head', async () => {
     const flat = Array.from({ length: 3000 }, (_, token) => (token % 7) * 0.001);
     const scores = new ToyScores(flat);
     const random = new Random(3);
@@ -129,7 +129,7 @@ describe('sampleToken', () => {
     expect(seen.size).toBeGreaterThan(200);
   });
 
-  it('takes the likeliest token at temperature 0, and draws nothing', async () => {
+  it('takes the most likely token at temperature 0 and draws nothing', async () => {
     const random = new Random(1);
     const token = await sampleToken(
       new ToyScores([0, 3, 1]),
@@ -140,7 +140,7 @@ describe('sampleToken', () => {
     expect(random.bits()).toBe(new Random(1).bits());
   });
 
-  it('repeats itself for a seed', async () => {
+  it('repeats its draws for the same seed', async () => {
     const sampling = { temperature: 1, topP: 0.95, topK: 0, maxTokens: 1 };
     expect(await countDraws(LOGITS, sampling, 50)).toEqual(await countDraws(LOGITS, sampling, 50));
   });
@@ -149,14 +149,14 @@ describe('sampleToken', () => {
 describe('drawToken', () => {
   const candidates = { tokens: [10, 20, 30], scores: [Math.log(0.5), Math.log(0.3), Math.log(0.2)] };
 
-  it('keeps the token that makes the nucleus reach topP, and no further one', () => {
+  it('keeps the token with which the nucleus reaches topP, and none after it', () => {
     expect(nucleusWeight(candidates.scores, 2, 0.5)).toBeCloseTo(1);
     expect(nucleusWeight(candidates.scores, 2, 0.51)).toBeCloseTo(1.6);
     expect(drawToken(candidates, 2, 0.51, 0.999)).toBe(20);
     expect(drawToken(candidates, 2, 1e-9, 0.999)).toBe(10);
   });
 
-  it('says when the candidates do not reach far enough', () => {
+  it('reports when the candidates are too few to decide', () => {
     expect(drawToken(candidates, 4, 0.9, 0.1)).toBeUndefined();
     expect(drawToken(candidates, 4, 1, 0.9)).toBeUndefined();
     expect(drawToken(candidates, 4, 1, 0.1)).toBe(10);

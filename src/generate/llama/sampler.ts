@@ -1,33 +1,33 @@
 import type { Random } from '../../system/index.ts';
 import type { Sampling } from '../generator.ts';
 
-/** The likeliest tokens, best first, with their scores: logit divided by the temperature. */
+/** The most likely tokens, best first, with their scores: logit divided by the temperature. */
 export interface ScoredTokens {
   tokens: number[]; // [count]
   scores: number[]; // [count], descending
 }
 
-/** What the LLM says about the next token of one sequence. */
+/** The LLM's prediction of the next token of one sequence. */
 export interface TokenScores {
   readonly vocabularySize: number;
-  /** The token with the largest logit. */
+  /** Returns the token with the largest logit. */
   best(): Promise<number>;
-  /** The `count` likeliest tokens. */
+  /** Returns the `count` most likely tokens. */
   top(count: number, temperature: number): Promise<ScoredTokens>;
-  /** Σ exp(score - best score) over the whole vocabulary: what a candidate's weight is divided by. */
+  /** Returns Σ exp(score - best score) over the complete vocabulary: the normaliser of the candidates' weights. */
   totalWeight(temperature: number): Promise<number>;
 }
 
-/** How many candidates are looked at first; the nucleus of an LLM at a usual temperature nearly always fits. */
+/** Number of candidates read first. At a usual temperature an LLM's nucleus nearly always fits. */
 const FIRST_CANDIDATES = 128;
 
 /**
- * Draws the next token in the order of Hugging Face and vLLM, which the published figures were made with: the logits
- * are divided by the temperature, then top-k, then the nucleus (Holtzman et al. 2020, section 3.1) of what is left, then the draw.
- * llama.cpp's own chain divides by the temperature last, which gives another distribution wherever it is not 1.
+ * Draws the next token in the order of Hugging Face and vLLM, with which the published results were produced: the logits are
+ * divided by the temperature, then top-k is applied, then the nucleus (Holtzman et al. 2020, section 3.1) of what is left, then the
+ * draw. llama.cpp's own chain divides by the temperature last, which gives another distribution at any temperature other than 1.
  *
- * Only the head of the vocabulary is fetched, sorted, and more of it when the head does not hold the whole nucleus;
- * the normaliser is the whole vocabulary's, so the result is exact.
+ * Only the head of the vocabulary is read, sorted, and more of it if the head does not hold the complete nucleus. The normaliser
+ * covers the complete vocabulary, so the result is exact.
  */
 export async function sampleToken(scores: TokenScores, sampling: Sampling, random: Random): Promise<number> {
   if (sampling.temperature === 0) return scores.best();
@@ -51,12 +51,12 @@ export async function sampleToken(scores: TokenScores, sampling: Sampling, rando
 }
 
 /**
- * Draws from the nucleus of the candidates, by the inverse of their cumulative weight.
+ * Draws from the nucleus of the candidates by inverting their cumulative weight.
  *
- * @param total the weight of everything that is allowed, in units of the best candidate's; larger than the candidates'
- *   own sum where they are only the head of it
+ * @param total the weight of all allowed tokens, in units of the best candidate's weight; larger than the candidates' own sum if
+ * they are only the head of the vocabulary
  * @param uniform a random number in [0, 1)
- * @returns undefined when the candidates do not reach far enough to decide
+ * @returns undefined if the candidates are too few to decide
  */
 export function drawToken(candidates: ScoredTokens, total: number, topP: number, uniform: number): number | undefined {
   const limit = topP < 1 ? nucleusWeight(candidates.scores, total, topP) : total;
@@ -71,8 +71,8 @@ export function drawToken(candidates: ScoredTokens, total: number, topP: number,
 }
 
 /**
- * The weight of the nucleus: of the smallest set of likeliest tokens whose probability reaches `topP`; at least one
- * token. Undefined when the scores (descending) do not reach so far.
+ * Returns the weight of the nucleus: the smallest set of most likely tokens whose probability reaches `topP`; at least one token.
+ * Undefined if the scores (descending) are too few.
  */
 export function nucleusWeight(scores: readonly number[], total: number, topP: number): number | undefined {
   let cumulative = 0;
@@ -89,13 +89,13 @@ function sumOfWeights({ scores }: ScoredTokens): number {
   return sum;
 }
 
-/** exp(score - best score), with its index. */
+/** Yields exp(score - best score) with its index. */
 function* weights(scores: readonly number[]): Generator<[index: number, weight: number]> {
   const best = scores[0] ?? 0;
   for (let index = 0; index < scores.length; index++) yield [index, Math.exp(scores[index]! - best)];
 }
 
-/** Where rounding leaves the draw beyond the last candidate. */
+/** The result if rounding puts the draw beyond the last candidate. */
 function lastOf({ tokens }: ScoredTokens): number {
   return tokens[tokens.length - 1]!;
 }

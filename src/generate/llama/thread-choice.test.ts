@@ -17,16 +17,16 @@ it('keeps the number of threads that is faster, after trying both', () => {
   expect(tryOut(8, 8, () => 1).sort()).toEqual([1, 1, 1, 1, 8, 8, 8, 8]);
 });
 
-it('takes one thread where all of them hardly gain', () => {
+it('uses one thread if several are hardly faster', () => {
   expect(tryOut(2, 12, (threads) => (threads === 1 ? 12 : 11)).at(-1)).toBe(1);
 });
 
-it('is not misled by a slow step, and tries again after a while', () => {
+it('is not misled by one slow step, and tries again later', () => {
   expect(tryOut(2, 12, (threads, step) => (step === 0 ? 300 : threads === 1 ? 15 : 10)).at(-1)).toBe(2);
   const used = tryOut(2, 160, (threads, step) => (threads === 1 ? 15 : step < 100 ? 10 : 200));
   expect([used[100], used.at(-1)]).toEqual([2, 1]);
 });
 
-it('has nothing to try with one thread', () => {
+it('tries nothing if there is only one thread', () => {
   expect(new Set(tryOut(1, 12, () => 5))).toEqual(new Set([1]));
 });

@@ -1,36 +1,36 @@
-/** Steps that each number of threads is tried for. */
+/** Number of steps in each trial. */
 const TRIALS = 4;
 
-/** Steps after which the machine may have become another: busier, or free. */
+/** Number of steps after which the load of the machine may have changed. */
 const STEPS_BETWEEN_TRIALS = 128;
 
-/** All threads must be faster than one by this factor: one alone waits for nobody when the machine has other work. */
+/** All threads must be faster than one by this factor: a single thread never waits for others when the machine is busy. */
 const WORTH_WAITING = 0.85;
 
 /**
- * Finds out, again and again, whether a context writes faster with all its threads or with one. llama.cpp's threads
- * meet after every operation: with a small model, or on a busy machine, the meetings cost more than the work that is
- * shared. Only steps that take each text one token further are compared, since they are alike.
+ * Repeatedly measures whether a context writes faster with all its threads or with one. llama.cpp's threads synchronise after every
+ * operation: with a small model, or on a busy machine, that costs more than the shared work saves. Only steps that advance each
+ * text by one token are compared, because they are alike.
  */
 export class ThreadChoice {
   readonly #most: number;
-  /** Times of the trial under way, in milliseconds: with all threads, and with one. */
+  /** Step times of the current trial in milliseconds, with all threads and with one. */
   #trial: { all: number[]; one: number[] } = { all: [], one: [] };
   #chosen: number | undefined;
   #stepsLeft = 0;
 
-  /** @param threads the most there may be */
+  /** @param threads the maximum number */
   constructor(threads: number) {
     this.#most = threads;
     if (threads <= 1) this.#chosen = threads;
   }
 
-  /** Threads for the next step. */
+  /** Number of threads for the next step. */
   get threads(): number {
     return this.#chosen ?? (this.#trial.all.length <= this.#trial.one.length ? this.#most : 1);
   }
 
-  /** Tells how long a step with {@link threads} took, in milliseconds. */
+  /** Records how long a step with {@link threads} took, in milliseconds. */
   record(milliseconds: number): void {
     if (this.#most <= 1) return;
     if (this.#chosen !== undefined) {

@@ -11,24 +11,24 @@ import { NativeSession } from './native-session.ts';
 export interface TokenScorerOptions {
   adapters?: readonly Adapter[] | undefined;
   /**
-   * Of the keys and values. With 'f32' (the default) and weights in F32 the scores are those of Transformers to 2e-4, with
-   * 'f16' to 5e-3.
+   * Type of the keys and values. With 'f32' (the default) and weights in F32, scores match those of Transformers to 2e-4; with
+   * 'f16', to 5e-3.
    */
   cache?: 'f32' | 'f16' | undefined;
-  /** Processor threads. Default: one a core. */
+  /** Processor threads. Default: one per core. */
   threads?: number | undefined;
-  /** Tokens of the longest sequence. Default 1024, at most what the model was trained on. */
+  /** Maximum number of tokens in a sequence. Default 1024, at most the length that the model was trained on. */
   contextSize?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Gives the log-probabilities of given tokens under a GGUF language model. */
+/** Computes log-probabilities of given tokens under a GGUF language model. */
 export interface TokenScorer {
-  /** Token ids of a text; special tokens in it are recognised, and none are added. */
+  /** Returns the token ids of a text. Special tokens in it are recognised, and none are added. */
   tokenize(text: string): number[];
   /**
-   * ln p(token | all tokens before it) for each token from position `from` on. The first token has none before it.
-   * @param tokens at most the context's size
+   * Returns ln p(token | all tokens before it) for each token from position `from` on. The first token has no tokens before it.
+   * @param tokens at most as many as the context holds
    * @param from at least 1, the default
    * @returns [tokens.length - from]
    */
@@ -38,12 +38,12 @@ export interface TokenScorer {
 
 const DEFAULT_CONTEXT = 1024;
 
-/** A row of scores is held for each token of a step: 256 rows of 128,000 values take 130 MB. */
+/** One row of scores is held for each token of a step: 256 rows of 128,000 values take 130 MB. */
 const TOKENS_PER_STEP = 256;
 
 /**
- * Opens a GGUF language model to score tokens with, computed on the processor by llama.cpp.
- * @throws ModelError for a broken model or adapter, ResourceError where it does not fit into memory
+ * Opens a GGUF language model for scoring tokens. llama.cpp computes on the processor.
+ * @throws ModelError if a model or adapter is broken; ResourceError if it does not fit into memory
  */
 export async function openTokenScorer(path: string, options: TokenScorerOptions = {}): Promise<TokenScorer> {
   const checkpoint = await openCheckpoint(path);
@@ -77,7 +77,7 @@ async function openContext(
     batchSize: TOKENS_PER_STEP,
     threads,
     failedCreationRemedy: false,
-    // Flash attention on the processor computes in halves, whatever the cache holds.
+    // On a processor, flash attention computes in half precision, whatever the type of the cache.
     flashAttention: cache === 'f32' ? false : 'auto',
     experimentalKvCacheKeyType: kind,
     experimentalKvCacheValueType: kind,
@@ -92,7 +92,7 @@ class LlamaScorer implements TokenScorer {
   readonly #native: NativeContext;
   readonly #sampler: NativeSampler;
   readonly #signal: AbortSignal | undefined;
-  /** One sequence at a time: there is one cache. */
+  /** Sequences are scored one at a time because there is one cache. */
   #previous: Promise<unknown> = Promise.resolve();
 
   constructor(session: NativeSession, model: LlamaModel, context: LlamaContext, signal: AbortSignal | undefined) {
@@ -120,13 +120,13 @@ class LlamaScorer implements TokenScorer {
     if (from < 1 || from > tokens.length || tokens.length > this.#owner.contextSize) {
       throw new UsageError(
         `tokens from ${from} of ${tokens.length} cannot be scored in a context of ${this.#owner.contextSize}`,
-        { fix: 'Score from the second token on at the earliest, or choose a larger context.' },
+        { fix: 'Score from the second token or later, or use a larger context.' },
       );
     }
     this.#session.refuseClosed();
     this.#native.disposeSequence(0);
     const scores = new Float64Array(tokens.length - from);
-    // The last token has no next one: it need not be computed.
+    // The last token has no successor, so it need not be computed.
     for (let start = 0; start < tokens.length - 1; start += TOKENS_PER_STEP) {
       throwIfAborted(this.#signal);
       const step = tokens.slice(start, Math.min(start + TOKENS_PER_STEP, tokens.length - 1));
@@ -153,7 +153,7 @@ class LlamaScorer implements TokenScorer {
     }
   }
 
-  /** llama.cpp gives the logits of the token and of the likeliest one, and the sum of exp(logit - largest logit). */
+  /** llama.cpp returns the logits of the token and of the most likely one, and the sum of exp(logit - largest logit). */
   async #logProbability(row: number, token: number): Promise<number> {
     const filter: [number[], boolean, boolean, boolean, number] = [[token], false, false, true, 0];
     const result = await this.#session.call(() =>
@@ -172,8 +172,8 @@ class LlamaScorer implements TokenScorer {
 }
 
 /**
- * The log-probabilities of several token sequences: opens the model, scores, and closes it; see {@link TokenScorer.score}.
- * @returns one row a sequence, [tokens - from]
+ * Computes the log-probabilities of several token sequences: opens the model, scores and closes it. See {@link TokenScorer.score}.
+ * @returns one row per sequence, [tokens - from]
  */
 export async function scoreTokens(
   path: string,

@@ -9,7 +9,7 @@ import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
 import { type AnswerOptions, writeAnswers } from './answers.ts';
 
-/** Two requests under way at once, as the real ones have more; what ends is decided by the request. */
+/** Keeps two requests in progress at once, as real generators keep several. The request decides which one ends first. */
 class ToyGenerator implements Generator {
   readonly id = 'toy';
   fingerprint = 'toy-1';
@@ -58,7 +58,7 @@ async function recordsIn(file: string): Promise<AnswerRecord[]> {
 }
 
 describe('writeAnswers', () => {
-  it('asks with the published prompt and settings over the gold document', async () => {
+  it('uses the published prompt and settings with the gold document', async () => {
     const result = await write();
     expect(result).toMatchObject({ queries: 3, answers: 3, repeated: 0, skipped: 0, shortened: 1, tokens: 12 });
     expect(await recordsIn(out)).toEqual(
@@ -74,7 +74,7 @@ describe('writeAnswers', () => {
     expect(request!.cuttable!.messagesWith('Title')).toEqual(PROMPTS.q2a.messages({ ...fields, document: 'Title' }));
   });
 
-  it('asks once more for an empty answer, with another seed, then passes over the query', async () => {
+  it('requests an empty answer once more with another seed, then skips the query', async () => {
     const asked = () => generator.asked.map(({ id }) => id).join('');
     const seen = new Set<string>();
     generator.answer = ({ id }) => {
@@ -92,12 +92,12 @@ describe('writeAnswers', () => {
       ['a', 'text', 2],
       ['c', 'text', 1],
     ]);
-    // What is empty for good is not asked for by the next run either.
+    // The next run does not request again what stayed empty.
     expect(await write()).toMatchObject({ answers: 2, repeated: 2, skipped: 1, reused: 3, seconds: 0 });
     expect(asked()).toBe('bbaac');
   });
 
-  it('goes on after a cut with the file of an uninterrupted run', async () => {
+  it('resumes after an interruption and ends with the file of an uninterrupted run', async () => {
     await write();
     const whole = await readFile(out);
     await truncate(out, whole.length - 5);

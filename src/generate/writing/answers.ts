@@ -9,47 +9,47 @@ import { openGrowingOutput } from './stage-output.ts';
 import { countText, noTexts, type TextCounts } from './text-counts.ts';
 
 export interface AnswerOptions extends StageOptions {
-  /** Read twice: once to know them, once to work through them; each brings the text of its gold document. */
+  /** Read twice: first to survey them, then to process them. Each query brings the text of its gold document. */
   queries: QuerySource<TrainingQuery>;
   /** A prompt with `{document}`. Default: the published q2a. */
   prompt?: PromptTemplate | undefined;
   /** Default: temperature 1, topP 0.9, topK 0, maxTokens 512. */
   sampling?: Partial<Sampling> | undefined;
-  /** Every answer's own seed comes from this one and the query's id. Default 42. */
+  /** The seed of every answer is derived from this one and the query's id. Default 42. */
   seed?: number | undefined;
 }
 
-/** What a file of answers holds. */
+/** Counts of a file of answers. */
 export interface AnswerTally extends TextCounts {
   answers: number;
-  /** Queries whose answer was empty and was asked for a second time. */
+  /** Queries whose answer was empty and was requested a second time. */
   repeated: number;
-  /** Queries whose second answer was empty too: their record has no text, and whoever reads it passes over them. */
+  /** Queries whose second answer was empty too. Their record has no text, and readers skip them. */
   skipped: number;
-  /** Tokens that the LLM wrote for what is kept. */
+  /** Tokens that the LLM wrote for the answers that were kept. */
   tokens: number;
 }
 
 export type AnswerResult = StageOutcome &
   AnswerTally & {
-    /** Documents of this run that were cut at their end, since prompt and answer did not fit into the context. */
+    /** Documents of this run that were cut at their end because prompt and answer did not fit into the context. */
     shortened: number;
   };
 
 /**
- * Lets an LLM answer training queries while it reads the (first) gold document of each, into one file that grows answer by
- * answer. A document that does not fit into the context is cut at its end; instruction and query never are. An empty answer is
- * asked for once more, with another seed (method, stage 4). Work that was cut off goes on after the last answer.
+ * Lets an LLM answer training queries while it reads the (first) gold document of each, into one file that grows answer by answer.
+ * A document that does not fit into the context is cut at its end; instruction and query never are. An empty answer is requested
+ * once more with another seed (method, stage 4). Interrupted work resumes after the last answer.
  *
- * @throws DataError for a query that comes twice or without its `goldText`; OtherSettingsError when the file was begun with
- *   other settings, queries or documents, saying which; UsageError for a prompt without `{document}`; and what the generator throws
+ * @throws DataError if a query occurs twice or lacks its `goldText`; OtherSettingsError if the file was begun with other settings,
+ * queries or documents, naming them; UsageError if the prompt lacks `{document}`; and what the generator throws
  */
 export async function writeAnswers(options: AnswerOptions): Promise<AnswerResult> {
   const { prompt = PROMPTS.q2a, seed = DEFAULT_SEED } = options;
   const sampling = checkSampling({ ...options.sampling });
   if (!prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} does not read the document`, {
-      fix: 'Choose q2a, or a prompt of your own that holds {query} and {document}.',
+      fix: 'Use q2a, or your own prompt with {query} and {document}.',
     });
   }
   const tally: AnswerTally = { answers: 0, repeated: 0, skipped: 0, tokens: 0, ...noTexts() };
@@ -97,7 +97,7 @@ function answerRequest(
 
 function identityWithGold({ id, text, documents, goldText }: TrainingQuery): unknown {
   if (goldText !== undefined) return [id, text, documents[0], goldText];
-  throw new DataError('the query comes without the text of its gold document', {
+  throw new DataError('the query lacks the text of its gold document', {
     id,
     fix: 'Read the queries together with their documents.',
   });

@@ -36,7 +36,7 @@ async function withGenerator<T>(options: LlamaOptions, work: (generator: Generat
 }
 
 describe('candidates and answers by the default model', () => {
-  it('samples candidates that are about their query, the same again when deterministic', async () => {
+  it('samples candidates that are about their query, and the same ones again when deterministic', async () => {
     const out = join(folder, 'candidates.jsonl');
     const sample = (generator: Generator, file: string, queries = QUERIES) =>
       sampleCandidates({
@@ -62,7 +62,7 @@ describe('candidates and answers by the default model', () => {
     expect(await readFile(again)).toEqual(await readFile(out));
   });
 
-  it('answers from the document, of which it reads as much as fits', async () => {
+  it('answers from as much of the document as fits', async () => {
     const out = join(folder, 'answers.jsonl');
     const [lagoon, ...others] = QUERIES;
     const long = { ...lagoon!, goldText: `${lagoon!.goldText}. ${'It is often warm and shallow there. '.repeat(200)}` };
@@ -77,7 +77,7 @@ describe('candidates and answers by the default model', () => {
     }
   });
 
-  it('runs from a copy of the weights that differs from the file by less than 1/254 of a block', async () => {
+  it("runs from a copy of the weights that differs from the file by less than 1/254 of a block's largest weight", async () => {
     const copy = await openCheckpoint(await quickCopyOf(model));
     const file = await openCheckpoint(model.path);
     const name = 'blk.3.ffn_down.weight';
@@ -89,7 +89,7 @@ describe('candidates and answers by the default model', () => {
       const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       for (let at = 0; at < 32; at++) {
         const difference = Math.abs(quick[block + at]! - values[at]!);
-        // The scale itself is rounded to a half-precision number.
+        // The scale itself is rounded to half precision.
         if (difference > (largest / 254) * 1.001 + largest / 2048) throw new Error(`block ${block / 32} is off`);
         if (difference > 0) differences++;
       }

@@ -14,14 +14,14 @@ import { PROMPTS } from '../prompts.ts';
 import { connectGenerator } from '../server-generator.ts';
 import { type CandidateOptions, sampleCandidates } from './candidates.ts';
 
-/** Answers a few requests at a time, the last first, so that order must come from ids. */
+/** Answers a few requests at a time, the last first, so the order must come from the ids. */
 class ToyGenerator implements Generator {
   readonly id = 'toy';
   readonly fingerprint: string;
   readonly asked: GenerationRequest[] = [];
   contextSize: number | undefined;
   finish: Generation['finish'] = 'stop';
-  /** Most requests that were pulled and not answered. */
+  /** Maximum number of requests that were pulled but not yet answered. */
   mostHeld = 0;
   answer: (request: GenerationRequest) => string | undefined = ({ seed }) => `Here is a passage: text ${seed}`;
   readonly #width: number;
@@ -104,7 +104,7 @@ describe('sampleCandidates', () => {
     expect(records.slice(8, 16).map(({ queryId, index, temperature }) => [queryId, index, temperature])).toEqual(
       [0.8, 0.8, 0.9, 0.9, 1, 1, 1.1, 1.1].map((temperature, index) => ['a', index, temperature]),
     );
-    // Each has a seed of its own, and the text that was made with it, without its opening.
+    // Each has its own seed and the text that was written with it, without its opening.
     expect(new Set(records.map(({ seed }) => seed)).size).toBe(32);
     for (const { text, seed } of records) expect(text).toBe(`text ${seed}`);
     for (const { id, sampling, seed, messages } of generator.asked) {
@@ -115,7 +115,7 @@ describe('sampleCandidates', () => {
     }
   });
 
-  it('marks exact duplicates after the opening is cut, and counts empty texts apart', async () => {
+  it('marks exact duplicates after the opening is cut, and counts empty texts separately', async () => {
     const texts = ['one', ' ', 'Here is a passage:\n\none', 'two', 'one', '', 'One', 'two '];
     generator.answer = ({ id }) => texts[Number(id.split('#').at(-1))]!;
     const result = await sample({ queries: () => QUERIES.slice(0, 1) });
@@ -128,7 +128,7 @@ describe('sampleCandidates', () => {
     ]);
   });
 
-  it('counts texts that a full context cut apart from those that reached the limit, and says so', async () => {
+  it('counts texts cut by a full context separately from those cut by the token limit, and reports them', async () => {
     generator.finish = 'length';
     generator.contextSize = 64;
     const notes: (string | undefined)[] = [];
@@ -138,12 +138,12 @@ describe('sampleCandidates', () => {
     const wide = { sampling: { maxTokens: 5 }, progress };
     expect(await sample(wide)).toMatchObject({ cutByLength: 0, cutByContext: 32 });
     expect(await sample(wide)).toMatchObject({ reused: 4, cutByLength: 0, cutByContext: 32 });
-    expect(notes).toEqual(Array(2).fill(expect.stringMatching(/^32 cut short by a full context/)));
+    expect(notes).toEqual(Array(2).fill(expect.stringMatching(/^32 cut by a full context/)));
     const short = { sampling: { maxTokens: 4 }, out: join(folder, 'short.jsonl') };
     expect(await sample(short)).toMatchObject({ cutByLength: 32, cutByContext: 0 });
   });
 
-  it('repeats nothing, and tells the same of a finished file', async () => {
+  it('repeats nothing, and reports the same counts for a finished file', async () => {
     const first = await sample();
     const before = await readFile(out);
     const manifest = await readFile(manifestFileOf(out));
@@ -154,7 +154,7 @@ describe('sampleCandidates', () => {
     expect(await readFile(out)).toEqual(before);
   });
 
-  it('goes on after a cut at any point with the file of an uninterrupted run, to the byte', async () => {
+  it('resumes after an interruption at any point and ends with the same bytes as an uninterrupted run', async () => {
     await sample();
     const whole = await readFile(out);
     for (const share of [0.1, 0.3, 0.5, 0.51, 0.9, 0.999]) {
@@ -179,7 +179,7 @@ describe('sampleCandidates', () => {
     ['queries', { queries: () => QUERIES.slice(1) }, /queries.count: 4, now 3/],
     ['text of a query', { queries: () => QUERIES.map((one) => ({ ...one, text: 'new' })) }, /queries.sha256/],
   ])(
-    'refuses to mix with another %s, and says what changed',
+    'refuses to mix with another %s, and names what changed',
     async (_name, change: Partial<CandidateOptions>, words) => {
       await sample();
       const before = await readFile(out);
@@ -192,7 +192,7 @@ describe('sampleCandidates', () => {
     },
   );
 
-  it('says in the manifest what the file was made from', async () => {
+  it('records in the manifest what the file was made from', async () => {
     await sample();
     expect(await readStageManifest(out)).toMatchObject({
       stage: 'candidates',
@@ -204,7 +204,7 @@ describe('sampleCandidates', () => {
     await expect(sample()).rejects.toThrow(/no manifest says how/);
   });
 
-  it('holds few queries at once, however many there are', async () => {
+  it('holds few queries in memory, however many there are', async () => {
     const count = 300;
     let read = 0;
     let [written, ahead] = [0, 0];
@@ -231,7 +231,7 @@ describe('sampleCandidates', () => {
     expect((await recordsIn(out)).length).toBe(8 * count);
   });
 
-  it('keeps every finished text when it is stopped, and writes whole queries alone', async () => {
+  it('keeps every finished text when it is stopped, and writes only complete queries', async () => {
     await sample();
     const whole = await readFile(out);
     for (const file of ['candidates.jsonl', 'candidates.manifest.json']) await rm(join(folder, file));
@@ -242,7 +242,7 @@ describe('sampleCandidates', () => {
       return `Here is a passage: text ${seed}`;
     };
     await expect(sample({ signal: controller.signal })).rejects.toThrow(
-      /stopped with 1 of 4 queries finished, and 8 candidates of others/,
+      /stopped with 1 of 4 queries finished, and 8 candidates of other queries/,
     );
     expect(await recordsIn(out)).toHaveLength(8);
     expect(await sample()).toMatchObject({ reused: 1, candidates: 32 });
@@ -251,7 +251,7 @@ describe('sampleCandidates', () => {
     expect(await readdir(folder)).toEqual(['candidates.jsonl', 'candidates.manifest.json']);
   });
 
-  it('takes over no text that was made with who knows which settings', async () => {
+  it('does not reuse a text that was made with unknown settings', async () => {
     const controller = new AbortController();
     generator.answer = ({ seed }) => {
       if (generator.asked.length === 20) controller.abort();
@@ -263,7 +263,7 @@ describe('sampleCandidates', () => {
     expect(generator.asked).toHaveLength(20 + 32);
   });
 
-  it('tells of a generator that leaves something out, or answers twice', async () => {
+  it('reports a generator that skips a request or answers it twice', async () => {
     generator.answer = ({ id }) => (id === 'a#3' ? undefined : 'text');
     await expect(sample({ queries: () => QUERIES.slice(0, 2) })).rejects.toMatchObject({ id: 'a#3' });
     const doubling = new ToyGenerator();
@@ -288,7 +288,7 @@ describe('sampleCandidates', () => {
     expect(generator.asked).toHaveLength(0);
   });
 
-  it('refuses a file in which a query stands twice', async () => {
+  it('refuses a file that holds a query twice', async () => {
     await sample();
     const text = await readFile(out, 'utf8');
     await writeFile(out, `${text + text.split('\n').slice(0, 8).join('\n')}\n`);
@@ -302,7 +302,7 @@ describe('sampleCandidates over servers', () => {
     for (const server of servers.splice(0)) await server.stop();
   });
 
-  /** Writes as many texts as it is asked for. */
+  /** Writes as many texts as requested. */
   async function serve(pause = 0): Promise<ChatServer> {
     const server = await ChatServer.start(async (call) => {
       await sleep(pause);
@@ -336,7 +336,7 @@ describe('sampleCandidates over servers', () => {
     for (const { text, temperature } of await recordsIn(out)) expect(Number(text.split(' ')[0])).toBe(temperature);
   });
 
-  it('goes on after kill -9 in another process, and loses no finished text', { timeout: 120_000 }, async () => {
+  it('resumes after kill -9 in another process, and loses no finished text', { timeout: 120_000 }, async () => {
     const server = await serve(4);
     const script = `
       import { sampleCandidates, connectGenerator, PROMPTS } from ${JSON.stringify(resolve('dist/generate/index.js'))};

@@ -13,7 +13,7 @@ export const CANDIDATE_TEMPERATURES: readonly number[] = [0.8, 0.9, 1, 1.1];
 export const CANDIDATE_SAMPLES = 8;
 
 export interface CandidateOptions extends StageOptions {
-  /** Read twice: once to know them, once to work through them. */
+  /** Read twice: first to survey them, then to process them. */
   queries: QuerySource<TrainingQuery>;
   prompt: PromptTemplate;
   /** Default {@link CANDIDATE_TEMPERATURES}. */
@@ -22,24 +22,24 @@ export interface CandidateOptions extends StageOptions {
   samples?: number | undefined;
   /** Default: topP 0.9, topK 0, maxTokens 512. */
   sampling?: Partial<Omit<Sampling, 'temperature'>> | undefined;
-  /** Every candidate's own seed comes from this one, the query's id and the candidate's index. Default 42. */
+  /** The seed of every candidate is derived from this one, the query's id and the candidate's index. Default 42. */
   seed?: number | undefined;
 }
 
-/** What a file of candidates holds. */
+/** Counts of a file of candidates. */
 export interface CandidateTally extends TextCounts {
   candidates: number;
-  /** Candidates whose text, not empty, an earlier one of the same query has too. */
+  /** Candidates whose non-empty text equals that of an earlier candidate of the same query. */
   duplicates: number;
-  /** Candidates without any text. */
+  /** Candidates without text. */
   empty: number;
-  /** Tokens that the LLM wrote for them. */
+  /** Tokens that the LLM wrote for the candidates. */
   tokens: number;
 }
 
 export type CandidateResult = StageOutcome & CandidateTally;
 
-/** Settings with nothing left open. */
+/** Complete settings, with defaults filled in. */
 interface CandidatePlan {
   prompt: PromptTemplate;
   temperatures: readonly number[];
@@ -49,14 +49,13 @@ interface CandidatePlan {
 }
 
 /**
- * Samples candidate expansions of training queries (Yao et al., arXiv 2502.17057; the published settings are the
- * defaults) into one file that grows query by query. Candidate number `index` has the temperature
- * `temperatures[floor(index / samples)]`. Thoughts and the boilerplate opening of a text are cut; a text that an earlier candidate of
- * the query has to the letter is marked as its duplicate, and an empty one stays as an empty text. Work that was cut off
- * goes on with the texts that are missing.
+ * Samples candidate expansions of training queries (Yao et al., arXiv 2502.17057; the published settings are the defaults) into one
+ * file that grows query by query. The candidate with number `index` has the temperature `temperatures[floor(index / samples)]`.
+ * Thoughts and the boilerplate opening of a text are cut. A text that equals an earlier candidate of the query is marked as a
+ * duplicate, and an empty text is kept as empty. Interrupted work resumes with the missing texts.
  *
- * @throws DataError for a query that comes twice; OtherSettingsError when the file was begun with other settings or queries,
- *   saying which; UsageError for impossible settings; and what the generator throws
+ * @throws DataError if a query occurs twice; OtherSettingsError if the file was begun with other settings or queries, naming them;
+ * UsageError for invalid settings; and what the generator throws
  */
 export async function sampleCandidates(options: CandidateOptions): Promise<CandidateResult> {
   const plan = planCandidates(options);
@@ -94,23 +93,25 @@ function planCandidates(options: CandidateOptions): CandidatePlan {
   const { prompt, temperatures = CANDIDATE_TEMPERATURES, samples = CANDIDATE_SAMPLES, seed = DEFAULT_SEED } = options;
   if (prompt.needsDocument) {
     throw new UsageError(`prompt ${prompt.name} reads the gold document, which a test query does not have`, {
-      fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+      fix: 'Use q2d, q2q, q2e or q2c, or a prompt without {document}.',
     });
   }
   if (!Number.isInteger(samples) || samples < 1) {
-    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Give a whole number from 1.' });
+    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Use a whole number of at least 1.' });
   }
   if (temperatures.length === 0) {
-    throw new UsageError('no temperature is given', { fix: 'Give at least one, such as 1.' });
+    throw new UsageError('there is no temperature', { fix: 'Pass at least one, such as 1.' });
   }
   if (new Set(temperatures).size < temperatures.length) {
-    throw new UsageError('a temperature is given twice', { fix: 'Give more samples at each temperature instead.' });
+    throw new UsageError('a temperature occurs twice', {
+      fix: 'Pass each temperature once, and raise the number of samples per temperature instead.',
+    });
   }
   for (const temperature of temperatures) checkSampling({ ...options.sampling, temperature });
   return { prompt, temperatures, samples, sampling: checkSampling({ ...options.sampling }), seed };
 }
 
-/** Candidates of one temperature stand together: a server that takes `n` writes them in one call. */
+/** Candidates of one temperature are next to one another: a server that supports `n` writes them in one call. */
 function candidateRequests(plan: CandidatePlan, query: TrainingQuery): GenerationRequest[] {
   const messages = plan.prompt.messages({ id: query.id, query: query.text });
   return plan.temperatures.flatMap((temperature, row) =>

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
 import { type ExpandOptions, expandQueries } from './expand.ts';
 
-/** Answers backwards, so that order must come from ids; a text is decided by prompt and seed. */
+/** Answers backwards, so the order must come from the ids. Prompt and seed decide a text. */
 class ToyGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
@@ -33,7 +33,7 @@ class ToyGenerator implements Generator {
     let held: GenerationRequest[] = [];
     for (;;) {
       const next = iterator.next();
-      // What is pulled goes on while the next one is waited for: it may depend on these texts.
+      // Requests already pulled continue while the next one is awaited: it may depend on their texts.
       if (held.length === 2 || (await Promise.race([next, sleep(5, 'nothing')])) === 'nothing') {
         yield* this.#answerAll(held.reverse(), signal);
         held = [];
@@ -79,7 +79,7 @@ function expand(options: Partial<ExpandOptions> = {}) {
 }
 
 describe('expandQueries', () => {
-  it('writes expansions in the order of queries and samples, and the queries in the layout of BEIR', async () => {
+  it("writes expansions in the order of queries and samples, and the queries in BEIR's layout", async () => {
     const { files, statistics } = await expand({ samples: 2 });
     const lines = (await readFile(files.expansions, 'utf8')).trim().split('\n');
     const places = lines.map((line) => JSON.parse(line)).map(({ query, sample }) => `${query} ${sample}`);
@@ -96,7 +96,7 @@ describe('expandQueries', () => {
     expect(statistics).toMatchObject({ queries: 3, expansions: 6, reused: 0, empty: 0, completionTokens: 24 });
   });
 
-  it('counts texts that a full context cut apart from those that reached the limit', async () => {
+  it('counts texts cut by a full context separately from those cut by the token limit', async () => {
     generator.finish = 'length';
     const cuts = async (maxTokens: number) => (await expand({ sampling: { maxTokens }, force: true })).statistics;
     expect(await cuts(5)).toMatchObject({ cutByLength: 3, cutByContext: 0 });
@@ -105,7 +105,7 @@ describe('expandQueries', () => {
     expect(await cuts(4)).toMatchObject({ cutByLength: 3, cutByContext: 0 });
   });
 
-  it('repeats nothing, and does so to the byte', async () => {
+  it('repeats nothing, and writes the same bytes', async () => {
     const { files } = await expand({ samples: 2 });
     const before = await Promise.all([files.expansions, files.queries, files.journal].map((file) => readFile(file)));
     const again = await expand({ samples: 2 });
@@ -115,7 +115,7 @@ describe('expandQueries', () => {
     expect(after).toEqual(before);
   });
 
-  it('makes only what is missing when queries or samples are added', async () => {
+  it('writes only what is missing when queries or samples are added', async () => {
     await expand({ queries: QUERIES.slice(0, 2) });
     await expand({ samples: 2 });
     expect(generator.asked).toHaveLength(2 + 4);
@@ -128,7 +128,7 @@ describe('expandQueries', () => {
     ['generator', { generator: new ToyGenerator('toy-2') }, /generator: "toy-1", now "toy-2"/],
     ['name of a generator', { generator: new ToyGenerator('toy-2', 'other') }, /by: "toy", now "other"/],
     ['context', { generator: Object.assign(new ToyGenerator(), { contextSize: 300 }) }, /context: none, now 300/],
-  ])('replaces nothing that was made with another %s, unless it is told to', async (_name, change, words) => {
+  ])('replaces nothing that was made with another %s, except with force', async (_name, change, words) => {
     const { files } = await expand();
     const before = await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')));
     const refused = await expand(change).catch((thrown: unknown) => thrown);
@@ -140,21 +140,21 @@ describe('expandQueries', () => {
     expect(await Promise.all([files.expansions, files.queries].map((file) => readFile(file, 'utf8')))).toEqual(before);
     expect((await expand({ ...change, force: true })).statistics).toMatchObject({ expansions: 3, reused: 0 });
     expect(await readFile(files.expansions, 'utf8')).not.toBe(before[0]);
-    // The texts from before are in the journal still.
+    // The journal still holds the earlier texts.
     expect((await expand({ force: true })).statistics).toMatchObject({ reused: 3, seconds: 0 });
     expect(await readFile(files.expansions, 'utf8')).toBe(before[0]);
   });
 
-  it('makes a text again whose query has other words, and keeps the old one', async () => {
+  it('writes a text again if the words of its query changed, and keeps the old one', async () => {
     await expand();
     const other = [{ id: 'b', text: 'new words' }, ...QUERIES.slice(1)];
     expect((await expand({ queries: other })).statistics).toMatchObject({ expansions: 3, reused: 2 });
     expect((await expand()).statistics).toMatchObject({ expansions: 3, reused: 3 });
   });
 
-  it('replaces no files that it did not write', async () => {
+  it('does not replace files that it did not write', async () => {
     await writeFile(join(folder, 'queries_q2d.jsonl'), 'mine');
-    await expect(expand()).rejects.toThrow(/queries_q2d.jsonl: stands there already/);
+    await expect(expand()).rejects.toThrow(/queries_q2d.jsonl: already exists/);
     await rm(join(folder, 'queries_q2d.jsonl'));
     await expand();
     await expect(expand({ out: join(folder, 'second.jsonl') })).rejects.toThrow(/not written with second.jsonl/);
@@ -165,7 +165,7 @@ describe('expandQueries', () => {
     expect((await expand({ force: true })).statistics.reused).toBe(3);
   });
 
-  it('refuses the journal of version 0.1.0, and puts it aside when it is told to', async () => {
+  it('refuses the journal of version 0.1.0, and moves it aside with force', async () => {
     const journal = join(folder, 'expansions.jsonl.journal');
     const line =
       '{"query":"a","sample":0,"text":"old","finish":"stop","promptTokens":1,"completionTokens":1,"key":"k"}\n';
@@ -176,7 +176,7 @@ describe('expandQueries', () => {
     expect(await readFile(`${journal}.earlier`, 'utf8')).toBe(line);
   });
 
-  it('writes the files again where one is gone, and asks for nothing', async () => {
+  it('writes the files again if one is missing, without new requests', async () => {
     const { files } = await expand();
     const before = await readFile(files.queries);
     await rm(files.queries);
@@ -187,7 +187,8 @@ describe('expandQueries', () => {
     expect(generator.asked).toHaveLength(3);
   });
 
-  it('asks nothing for blank queries and counts what could not be written', async () => {
+  it('requests nothing for blank queries and counts what could not be written', async () => {
+    generator.contextSize = 64;
     generator.answer = ({ id }) =>
       id.startsWith('a') ? { text: '', promptTooLong: true } : { text: '', reasoning: 'Let me think' };
     const { statistics, files } = await expand({ queries: [...QUERIES, { id: 'blank', text: ' \n' }] });
@@ -198,7 +199,7 @@ describe('expandQueries', () => {
       promptTooLong: 1,
       unfinishedThought: 2,
     });
-    // A prompt that is too long is so the second time, too.
+    // A prompt that is too long will be too long the second time, so it is not requested again.
     expect(generator.asked.map(({ id }) => id).sort()).toEqual(['a/0', 'b/0', 'b/0', 'c/0/0', 'c/0/0']);
     const expansions = await readExpansions(files.expansions);
     expect(expansions.get('b')![0]).toMatchObject({ text: '', raw: 'Let me think', emptyBecause: 'unfinishedThought' });
@@ -207,7 +208,43 @@ describe('expandQueries', () => {
     });
   });
 
-  it('holds few queries at once, however many there are', async () => {
+  const BLANK = { id: 'blank', text: ' ' };
+  it.each([
+    ['of an embedded model', 64, QUERIES, /longer than the context of toy \(64 tokens\)/, /--context/],
+    ['of a server', undefined, QUERIES, /longer than the context of toy$/, /--max-tokens/],
+    ['except blank queries', 64, [...QUERIES, BLANK], /every prompt is longer/, /--context/],
+  ])('fails and writes no files if every prompt is too long: %s', async (_name, context, queries, message, fix) => {
+    generator.contextSize = context;
+    generator.answer = () => ({ text: '', promptTooLong: true });
+    for (const _again of [1, 2]) {
+      const failed = expand({ queries });
+      await expect(failed).rejects.toThrow(message);
+      await expect(failed).rejects.toMatchObject({ name: 'DataError', fix: expect.stringMatching(fix) });
+      expect(await readdir(folder)).toEqual([]);
+    }
+    const { statistics } = await expand({ queries, allowNoneFits: true });
+    expect(statistics).toMatchObject({ promptTooLong: 3, expansions: queries.length, empty: queries.length });
+  });
+
+  it('does not fail if every query is blank, or if one prompt fits', async () => {
+    expect((await expand({ queries: [BLANK] })).statistics).toMatchObject({ blankQuery: 1, empty: 1 });
+    generator.answer = ({ id }) => (id === 'b/0' ? { text: '' } : { text: '', promptTooLong: true });
+    expect((await expand()).statistics).toMatchObject({ promptTooLong: 2, empty: 3 });
+  });
+
+  it('requests what was too long for a server again, and nothing else: its context may be longer now', async () => {
+    generator.answer = ({ id, seed }) =>
+      id === 'a/0' ? { text: '', promptTooLong: true } : `Here is a passage: ${seed}`;
+    expect((await expand()).statistics).toMatchObject({ promptTooLong: 1 });
+    generator.answer = () => 'fits now';
+    generator.asked.length = 0;
+    const { statistics, files } = await expand();
+    expect(statistics).toMatchObject({ promptTooLong: 0, reused: 2 });
+    expect(generator.asked.map(({ id }) => id)).toEqual(['a/0']);
+    expect((await readExpansions(files.expansions)).get('a')![0]).toMatchObject({ text: 'fits now' });
+  });
+
+  it('holds few queries in memory, however many there are', async () => {
     let [read, widest] = [0, 0];
     generator.answer = () => {
       widest = Math.max(widest, read - generator.asked.length / 32);
@@ -223,14 +260,14 @@ describe('expandQueries', () => {
     expect(widest).toBeLessThan(70);
   });
 
-  it('goes on after an interruption, with the same result', async () => {
+  it('resumes after an interruption, with the same result', async () => {
     const controller = new AbortController();
     generator.answer = (request) => {
       if (generator.asked.length === 3) controller.abort();
       return `text ${request.seed}`;
     };
     await expect(expand({ samples: 2, signal: controller.signal })).rejects.toThrow(
-      /stopped with 1 of 3 queries finished, and 1 expansions of others/,
+      /stopped with 1 of 3 queries finished, and 1 expansions of other queries/,
     );
     generator.answer = (request) => `text ${request.seed}`;
     const { files, statistics } = await expand({ samples: 2 });
@@ -240,7 +277,7 @@ describe('expandQueries', () => {
     expect(await readFile(files.expansions)).toEqual(await readFile(whole.files.expansions));
   });
 
-  it('asks once more for an empty text, with another seed, then keeps it', async () => {
+  it('requests an empty text once more with another seed, then keeps it', async () => {
     const first = new Set<string>();
     generator.answer = ({ id }) => {
       if (id.startsWith('a')) return "Here's a passage:\n";
@@ -264,13 +301,13 @@ describe('expandQueries', () => {
     expect(generator.asked).toHaveLength(5);
   });
 
-  it('leaves wall times out where files are to be equal', async () => {
+  it('omits wall times if files must be equal', async () => {
     const { files } = await expand({ timings: false });
     const [one] = (await readExpansions(files.expansions)).get('a')!;
     expect(one!.milliseconds).toBe(0);
   });
 
-  it('keeps what came before a fault', async () => {
+  it('keeps the texts that were written before a fault', async () => {
     generator.answer = (request) => {
       if (generator.asked.length === 3) throw new DataError('broken', { fix: 'x' });
       return `text ${request.seed}`;
@@ -281,7 +318,7 @@ describe('expandQueries', () => {
   });
 
   it.each([
-    ['a query that comes twice', { queries: [QUERIES[0]!, QUERIES[0]!] }, DataError],
+    ['a query that occurs twice', { queries: [QUERIES[0]!, QUERIES[0]!] }, DataError],
     ['a prompt without its document', { prompt: PROMPTS.q2a }, DataError],
     ['an impossible temperature', { sampling: { temperature: -1 } }, UsageError],
     ['an impossible nucleus', { sampling: { topP: 0 } }, UsageError],

@@ -11,37 +11,37 @@ import { askOnceMore, type KeyedText, runStage, type Stage, type StageOptions, t
 import { openWholeOutput, type WholeFile } from './stage-output.ts';
 import { contextRemark, countText, noTexts, type TextCounts } from './text-counts.ts';
 
-/** A query that is to be expanded. */
+/** A query to expand. */
 export interface ExpandableQuery extends Pick<Query, 'id' | 'text'> {
   /** For prompts with `{document}`. */
   document?: string | undefined;
 }
 
 export interface ExpandOptions extends Omit<StageOptions, 'out'> {
-  /** Read twice where they are given as a function, so that they need not be in memory. */
+  /** Read twice. As a function they need not be in memory. */
   queries: Iterable<ExpandableQuery> | QuerySource<ExpandableQuery>;
   prompt: PromptTemplate;
   /** Default: temperature 1, topP 0.9, topK 0, maxTokens 512. */
   sampling?: Partial<Sampling> | undefined;
-  /** Expansions a query. Default 1. */
+  /** Expansions per query. Default 1. */
   samples?: number | undefined;
-  /** Every sample's own seed comes from this one, the query's id and the sample's number. Default 42. */
+  /** The seed of every sample is derived from this one, the query's id and the sample's number. Default 42. */
   seed?: number | undefined;
   /**
-   * The file of expansions; `queries_<prompt>.jsonl` is written beside it, and `<out>.journal` holds every text that was written for
-   * either, also those that are not wanted at the moment.
+   * The file of expansions. `queries_<prompt>.jsonl` is written next to it. `<out>.journal` holds every text that was written for
+   * the two files, including texts that the current settings do not use.
    */
   out: string;
-  /** Whether records hold wall times; without them the files of equal runs are equal to the byte. Default true. */
+  /** Whether records hold wall times. Without them, equal runs write identical files. Default true. */
   timings?: boolean | undefined;
 }
 
 export interface ExpansionFiles {
-  /** One {@link Expansion} a line, in the order of the queries, then of the samples. */
+  /** One {@link Expansion} per line, ordered by query, then by sample. */
   expansions: string;
   /** BEIR's layout: `text: [query, e1, ..., eN]`. */
   queries: string;
-  /** By whom and with which settings the two were made. */
+  /** Records which generator and settings made the two files. */
   manifest: string;
   journal: string;
 }
@@ -50,18 +50,18 @@ export interface ExpansionStatistics extends TextCounts {
   queries: number;
   /** Expansions in the file. */
   expansions: number;
-  /** How many of them were there before this run. */
+  /** How many of them existed before this run. */
   reused: number;
-  /** How many were empty and were asked for a second time in this run. */
+  /** How many were empty and were requested a second time in this run. */
   repeated: number;
-  /** How many are empty for good; such a query is searched raw. */
+  /** How many stayed empty. Such a query is searched without expansion. */
   empty: number;
   /** Tokens of all expansions in the file. */
   promptTokens: number;
   completionTokens: number;
-  /** Of this run alone. */
+  /** Seconds spent writing in this run. */
   seconds: number;
-  /** Tokens written a second in this run; 0 when nothing had to be written. */
+  /** Tokens written per second in this run; 0 if nothing had to be written. */
   tokensPerSecond: number;
 }
 
@@ -70,7 +70,7 @@ export interface ExpandResult {
   statistics: ExpansionStatistics;
 }
 
-/** Settings with nothing left open. */
+/** Complete settings, with defaults filled in. */
 interface ExpansionPlan {
   prompt: PromptTemplate;
   sampling: Sampling;
@@ -80,13 +80,13 @@ interface ExpansionPlan {
 }
 
 /**
- * Expands queries. Each expansion goes into a journal as soon as it is there, under a key of all that decides it: a run that was cut off goes
- * on with what is missing, a repeated one costs nothing, and more queries or samples cost only themselves. The two files appear when
- * they are whole. Files that another generator wrote, or other settings, are refused unless `force` is given. An empty text is
- * asked for once more with another seed, then kept.
+ * Expands queries. Each expansion goes into a journal as soon as it is written, under a key of everything that decides it. An
+ * interrupted run therefore resumes with the missing texts, a repeated run costs nothing, and additional queries or samples cost
+ * only themselves. The two files appear when they are complete. Files that were made by another generator or with other settings
+ * are refused unless `force` is set. An empty text is requested once more with another seed, then kept.
  *
- * @throws DataError for a query that comes twice, or files that nobody knows the making of; OtherSettingsError for files that were made
- *   otherwise, saying how; UsageError for impossible settings; and what the generator throws
+ * @throws DataError if a query occurs twice, or if the origin of existing files is unknown; OtherSettingsError if files were made
+ * with other settings, naming them; UsageError for invalid settings; and what the generator throws
  */
 export async function expandQueries(options: ExpandOptions): Promise<ExpandResult> {
   const plan = planExpansions(options);
@@ -116,12 +116,12 @@ function planExpansions({
   ...options
 }: ExpandOptions): ExpansionPlan {
   if (!Number.isInteger(samples) || samples < 1) {
-    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Give a whole number from 1.' });
+    throw new UsageError(`${samples} is not a number of samples`, { fix: 'Use a whole number of at least 1.' });
   }
   return { prompt, sampling: checkSampling(options.sampling ?? {}), samples, seed, timings };
 }
 
-/** What is iterable may be so once only, and is read twice. */
+/** An iterable can perhaps be read only once, but queries are read twice. */
 function sourceOf(queries: ExpandOptions['queries']): QuerySource<ExpandableQuery> {
   if (typeof queries === 'function') return queries;
   const all = [...queries];
@@ -134,18 +134,18 @@ function filesOf({ out, prompt }: ExpandOptions): OutputFiles {
   const expansions = resolve(out);
   const queries = join(dirname(expansions), `queries_${prompt.name}.jsonl`);
   if (queries === expansions) {
-    throw new UsageError('both output files would have this name', { file: out, fix: 'Name another output file.' });
+    throw new UsageError('both output files would have this name', { file: out, fix: 'Choose another output file.' });
   }
   return { expansions, queries };
 }
 
-/** Two outputs in one folder share the name of the second file. */
+/** Two outputs in one folder would share the name of the second file. */
 async function refuseQueriesOfOthers({ expansions, queries }: OutputFiles): Promise<void> {
   const manifest = await readStageManifest(expansions);
   if (manifest?.about.queriesFile === basename(queries) || !(await isThere(queries))) return;
-  throw new UsageError(`stands there already, and was not written with ${basename(expansions)}`, {
+  throw new UsageError(`already exists, and was not written with ${basename(expansions)}`, {
     file: queries,
-    fix: 'Name an output in another folder (--out), or replace it with --force.',
+    fix: 'Choose an output in another folder (--out), or replace this one with --force.',
   });
 }
 

@@ -1,7 +1,10 @@
 import { CacheKind } from '../../system/index.ts';
 import { WRITERS_FORMAT } from './stage.ts';
 
-/** Expansions that belong to no data set: those of single searches. Each is a folder, named by the key of all that decides them. */
+/**
+ * Expansions of single searches, which belong to no data set. Each is a folder named by the key of everything that decides the
+ * expansions.
+ */
 export const EXPANSION_CACHE = new CacheKind({
   name: 'expansions',
   format: WRITERS_FORMAT,

@@ -10,7 +10,7 @@ function textFor({ id }: GenerationRequest): Generation {
   return { id, text: `text ${id}`, finish: 'stop', promptTokens: 1, completionTokens: 1, milliseconds: 1 };
 }
 
-/** Keeps its first answer back until it is given no more requests, however long it waits. */
+/** Withholds its first answer until it receives no more requests, however long it waits. */
 class SlowAtFirst implements Generator {
   readonly id = 'slow';
   readonly fingerprint = 'slow';
@@ -64,7 +64,7 @@ async function complete(
 }
 
 describe('completeGroups', () => {
-  it('keeps texts as they come while one is slow, and goes on as far as memory is granted', async () => {
+  it('keeps texts as they come while one is slow, and continues as far as the memory limit allows', async () => {
     const generator = new SlowAtFirst();
     const { log, finished } = await complete(generator, groups(8), {});
     expect(log.slice(0, 11)).toEqual([
@@ -75,9 +75,9 @@ describe('completeGroups', () => {
   });
 
   it.each([
-    ['nothing is asked again', undefined],
-    ['something might be', () => undefined],
-  ])('asks only for what is not known, where %s', async (_name, again) => {
+    ['no text is requested again', undefined],
+    ['a text may be requested again', () => undefined],
+  ])('requests only what is not known if %s', async (_name, again) => {
     const known = (row: number, ...places: number[]) =>
       new Map(
         places.map((place) => [place, readWrittenText(textFor({ id: `${row}/${place}` } as GenerationRequest), 1)]),

@@ -5,13 +5,13 @@ import { readWrittenText, type WrittenText } from './written-text.ts';
 /** Requests that belong together: all samples of a query. */
 export interface RequestGroup<Item> {
   item: Item;
-  /** With ids of their own among all requests under way. */
+  /** Their ids are unique among all requests in progress. */
   requests: GenerationRequest[];
-  /** Texts that are there from before, by the place of their request. */
+  /** Texts that exist already, by the position of their request. */
   known?: ReadonlyMap<number, WrittenText> | undefined;
 }
 
-/** A group that is complete. */
+/** A complete group. */
 export interface FinishedGroup<Item> {
   item: Item;
   /** In the order of the requests. */
@@ -19,24 +19,24 @@ export interface FinishedGroup<Item> {
 }
 
 export interface GroupOptions<Item> {
-  /** Groups under way at once: those with a text that is still to come. */
+  /** Maximum number of groups in progress: those with a missing text. */
   ahead: number;
-  /** Groups in memory at once: those under way, and whole ones that wait for one before them. */
+  /** Maximum number of groups in memory: those in progress, and complete ones that wait for an earlier one. */
   held: number;
-  /** Gives the request to be made in place of one whose text will not do. */
+  /** Returns the request that replaces one whose text is not acceptable; undefined to accept the text. */
   again?: ((request: GenerationRequest, text: WrittenText) => GenerationRequest | undefined) | undefined;
   signal?: AbortSignal | undefined;
-  /** Told of each text, also of those that are asked for again. */
+  /** Called with each text, including texts that are requested again. */
   onText?: ((generation: Generation) => void) | undefined;
-  /** Keeps each text that will do as soon as it is there, before anything else is done with it. */
+  /** Stores each accepted text as soon as it is written, before anything else happens to it. */
   keep?: ((item: Item, place: number, text: WrittenText) => Promise<void>) | undefined;
 }
 
 /**
- * Lets a generator work through groups of requests and gives each group back whole, in the order of the groups. Groups are
- * read one by one, when there is room, so that neither they nor their texts gather in memory.
+ * Lets a generator work through groups of requests and returns each complete group, in the order of the groups. Groups are read one
+ * by one, when there is room, so that neither they nor their texts accumulate in memory.
  *
- * @throws ModelError for a generator that answers what was not asked, or not all; and what the generator throws
+ * @throws ModelError if the generator answers an unknown request or skips one; and what the generator throws
  */
 export async function* completeGroups<Item>(
   generator: TextGenerator,
@@ -55,7 +55,7 @@ export async function* completeGroups<Item>(
 }
 
 interface OpenGroup<Item> extends FinishedGroup<Item> {
-  /** How often each text was asked for. */
+  /** How often each text was requested. */
   attempts: number[];
   left: number;
 }
@@ -68,16 +68,16 @@ interface OpenRequest<Item> {
 
 const BROKEN = { fix: 'Report this with the name of the generator.' };
 
-/** The requests of all groups, and what is known of those under way. */
+/** The requests of all groups, and the state of those in progress. */
 class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
   readonly #groups: Iterator<RequestGroup<Item>> | AsyncIterator<RequestGroup<Item>>;
   readonly #options: GroupOptions<Item>;
-  /** Groups in memory, in their order. */
+  /** Groups in memory, in order. */
   readonly #order: OpenGroup<Item>[] = [];
-  /** How many of them are not whole. */
+  /** How many of them are incomplete. */
   #underWay = 0;
   readonly #open = new Map<string, OpenRequest<Item>>();
-  /** Requests that wait to be pulled; those that are made again come first. */
+  /** Requests that wait to be pulled. Repeated ones come first. */
   #ready: GenerationRequest[] = [];
   #allRead = false;
   #closed = false;
@@ -103,7 +103,7 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     return { value: undefined, done: true };
   }
 
-  /** Ends a `next` that waits, too: an async generator could not be stopped there. */
+  /** Also ends a waiting `next`; an async generator could not be stopped there. */
   async return(): Promise<IteratorResult<GenerationRequest>> {
     this.#closed = true;
     this.#wake();
@@ -111,17 +111,17 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     return { value: undefined, done: true };
   }
 
-  /** Where nothing is under way nobody would make room: then it goes on beyond what may be held. */
+  /** If nothing is in progress, nothing would ever make room: the limit on memory is then exceeded. */
   get #hasRoom(): boolean {
     const { ahead, held } = this.#options;
     return this.#underWay < ahead && (this.#order.length < held || this.#underWay === 0);
   }
 
-  /** Books a text, and says where it belongs; undefined where it is asked for again. */
+  /** Records a text and returns its position; undefined if it is requested again. */
   book(generation: Generation): { item: Item; place: number; text: WrittenText } | undefined {
     const open = this.#open.get(generation.id);
     if (open === undefined)
-      throw new ModelError('the generator answered what was not asked', { ...BROKEN, id: generation.id });
+      throw new ModelError('the generator answered a request that was not made', { ...BROKEN, id: generation.id });
     this.#open.delete(generation.id);
     const { group, place, request } = open;
     const text = readWrittenText(generation, ++group.attempts[place]!);
@@ -137,7 +137,7 @@ class GroupFeed<Item> implements AsyncIterableIterator<GenerationRequest> {
     return { item: group.item, place, text };
   }
 
-  /** The groups that are whole and have none before them. */
+  /** Yields the complete groups that have no incomplete group before them. */
   *atTheirTurn(): Generator<FinishedGroup<Item>> {
     while (this.#order[0]?.left === 0) {
       const { item, texts } = this.#order.shift()!;

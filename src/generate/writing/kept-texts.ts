@@ -6,20 +6,20 @@ import { type WrittenText, writtenTextSchema } from './written-text.ts';
 
 const keptSchema = writtenTextSchema.extend({
   queryId: z.string(),
-  /** Of all that decides the text; see {@link textKey}. */
+  /** Key of everything that decides the text. See {@link textKey}. */
   key: z.string(),
 });
 type KeptText = z.output<typeof keptSchema>;
 
-/** Where the texts of unfinished work stand. */
+/** Path of the journal with the texts of unfinished work. */
 export function keptTextsFileOf(file: string): string {
   return `${file}.journal`;
 }
 
 /**
- * Every text that an LLM wrote for one output, one a line, each under the key of all that decides it. A text is kept here as soon as
- * it is there, so that a kill loses only those that are being written; whatever else is wanted later, texts with the same key are taken
- * from here. Only where they stand is held in memory.
+ * Every text that an LLM wrote for one output, one per line, each under the key of everything that decides it. A text is stored as
+ * soon as it is written, so a kill loses only texts that are being written. Whatever is needed later, texts with the same key are
+ * taken from here. Only their positions are held in memory.
  */
 export class KeptTexts {
   readonly #journal: Journal<KeptText>;
@@ -33,11 +33,11 @@ export class KeptTexts {
   }
 
   /**
-   * Opens the journal of an output, or begins one. Whoever has it open is the only one who writes this output.
+   * Opens the journal of an output, or begins one. The process that has it open is the only one that writes this output.
    *
    * @param file the output
-   * @param force puts a journal of an earlier version aside instead of refusing it
-   * @throws DataError for a journal of an earlier version, or a broken one; ResourceError where another process has it open
+   * @param force moves a journal of an earlier version aside instead of refusing it
+   * @throws DataError if the journal is broken or was written by an earlier version; ResourceError if another process has it open
    */
   static async open(file: string, { force = false }: { force?: boolean | undefined } = {}): Promise<KeptTexts> {
     const path = keptTextsFileOf(file);
@@ -55,7 +55,7 @@ export class KeptTexts {
   }
 
   /**
-   * The texts of a query that were made before, by the place of their key.
+   * Returns the texts of a query that were written before, by the position of their key.
    * @throws DataError, ResourceError
    */
   async find(queryId: string, keys: readonly string[]): Promise<Map<number, WrittenText>> {
@@ -75,7 +75,7 @@ export class KeptTexts {
     await this.#journal.append({ queryId, key, ...text });
   }
 
-  /** Flushes the journal and gives the output free. A journal without a text goes away. */
+  /** Flushes the journal and releases the output. Deletes a journal without texts. */
   async close(): Promise<void> {
     await this.#reader.close();
     await this.#journal.close();
@@ -86,7 +86,7 @@ export class KeptTexts {
     if (size === 0) await rm(this.#journal.file, { force: true });
   }
 
-  /** When all texts stand in the output itself. */
+  /** Deletes the journal: call it when the output itself holds all texts. */
   async remove(): Promise<void> {
     await this.close();
     await rm(this.#journal.file, { force: true });
@@ -97,19 +97,19 @@ export class KeptTexts {
     try {
       return keptSchema.parse(JSON.parse(text));
     } catch (cause) {
-      throw new ResourceError('the journal was changed while it was read', {
+      throw new ResourceError('another process changed the journal while it was read', {
         file: this.#journal.file,
-        fix: 'Run the command again, and let nothing else write this file.',
+        fix: 'Stop other processes that write this file, and run the command again.',
         cause,
       });
     }
   }
 }
 
-/** The first bytes of a journal say how its lines are laid out. */
+/** The first bytes of a journal show the layout of its lines. */
 const HEAD_BYTES = 1 << 16;
 
-/** Version 0.1.0 wrote lines of another layout, whose keys say nothing of the context, the threads and the device. */
+/** Version 0.1.0 wrote lines in another layout, whose keys omit the context, the threads and the device. */
 async function isOfEarlierVersion(path: string): Promise<boolean> {
   if (!(await isThere(path))) return false;
   try {
@@ -131,7 +131,7 @@ async function isOfEarlierVersion(path: string): Promise<boolean> {
 
 function earlierVersion(file: string): DataError {
   return new DataError(
-    'was written by an earlier version of llm-qe, which did not note with which context, threads and device its texts were made',
-    { file, fix: 'Name another output (--out), or start again with --force, which puts this file aside.' },
+    'was written by an earlier version of llm-qe, which did not record the context, threads and device of its texts',
+    { file, fix: 'Choose another output (--out), or start again with --force, which moves this file aside.' },
   );
 }

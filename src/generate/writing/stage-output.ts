@@ -3,32 +3,32 @@ import { IdSet, Journal, readJsonl } from '../../files/index.ts';
 import { DataError, DurableFile } from '../../system/index.ts';
 import type { StageQuery } from './query-set.ts';
 
-/** Where the records of a stage go, query by query. */
+/** Receives the records of a stage, query by query. */
 export interface StageOutput<Q extends StageQuery, T> {
-  /** Queries whose records were found. */
+  /** Number of queries whose records existed already. */
   readonly found: number;
   has(queryId: string): boolean;
   append(query: Q, records: readonly T[]): Promise<void>;
-  /** When the records of all queries are there. */
+  /** Finishes the output: call it when the records of all queries are there. */
   commit(): Promise<void>;
-  /** Gives up what was not committed. */
+  /** Discards what was not committed. */
   close(): Promise<void>;
 }
 
-/** What a file of records holds. */
+/** How a file holds records. */
 export interface RecordLayout<T> {
   /** What one record is, in the plural. */
   unit: string;
   schema: z.ZodType<T>;
   idOf(record: T): string;
   recordsPerQuery: number;
-  /** Told of the records of each query that were found. */
+  /** Called with the records of each query that existed already. */
   onFound(records: readonly T[]): void;
 }
 
 /**
- * One file that grows under its own name, by whole queries.
- * @throws DataError for a file that is broken, or holds a query twice
+ * Opens one file that grows under its final name, by complete queries.
+ * @throws DataError if the file is broken or holds a query twice
  */
 export async function openGrowingOutput<Q extends StageQuery, T>(
   file: string,
@@ -41,9 +41,9 @@ export async function openGrowingOutput<Q extends StageQuery, T>(
     onGroup: (records, line) => {
       const id = idOf(records[0]!);
       if (!finished.add(id)) {
-        throw new DataError(`the ${unit} of this query stand here twice`, {
+        throw new DataError(`the file holds the ${unit} of this query twice`, {
           ...{ file, line, id },
-          fix: 'Remove one of the two, or name another output.',
+          fix: 'Remove one of the two, or choose another output.',
         });
       }
       onFound(records);
@@ -59,17 +59,17 @@ export async function openGrowingOutput<Q extends StageQuery, T>(
   };
 }
 
-/** A file of an output that appears whole. */
+/** One file of an output that appears only when complete. */
 export interface WholeFile<Q, T> {
   path: string;
-  /** The lines of one query. */
+  /** Returns the lines of one query. */
   linesOf(query: Q, records: readonly T[]): readonly unknown[];
 }
 
 /**
- * Files that appear under their names together, when all of them are whole.
- * @param layout of the first file; given where the files are whole already, and have only to be read
- * @throws DataError for a file that is broken; ResourceError
+ * Opens files that appear under their names together, when all of them are complete.
+ * @param layout of the first file; passed if the files are complete already and only have to be read
+ * @throws DataError if a file is broken; ResourceError
  */
 export async function openWholeOutput<Q extends StageQuery, T>(
   files: readonly WholeFile<Q, T>[],
@@ -114,7 +114,7 @@ async function readWholeOutput<Q extends StageQuery, T>(
   };
 }
 
-/** Lines are handed to the file in pieces of about this many characters. */
+/** Lines are written to the file in pieces of about this many characters. */
 const PIECE = 1 << 18;
 
 class PieceWriter {

@@ -22,58 +22,62 @@ import {
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { completeGroups, type GroupOptions, type RequestGroup } from './groups.ts';
 import { KeptTexts } from './kept-texts.ts';
+import { PromptFit, type StageRecord } from './prompt-fit.ts';
 import { type QuerySet, type QuerySource, type StageQuery, surveyQueries } from './query-set.ts';
 import type { RecordLayout, StageOutput } from './stage-output.ts';
 import { type Speed, Throughput } from './throughput.ts';
 import { TEXT_OF_BLANK, type WrittenText } from './written-text.ts';
 
 /**
- * Number of the way in which texts are written and read; it is part of every key of a text. Raise it when the same request gives
- * another text or another record: a change of the prompts' rendering, the sampler, llama.cpp, or what is cut off a text. 1 was version 0.1.0,
- * whose keys lacked context, threads and device.
+ * Version of the way in which texts are written and read. It is part of every text's key. Raise it when the same request gives
+ * another text or another record: after a change of the prompts' rendering, the sampler, llama.cpp, or the rules for cutting a
+ * text. 1 was version 0.1.0, whose keys lacked context, threads and device.
  */
 export const WRITERS_FORMAT = 2;
 
-/** Work that an LLM does for each of many queries, as records of one file. */
-export interface Stage<Q extends StageQuery, T> extends Omit<RecordLayout<T>, 'onFound'> {
+/** Work that an LLM does for each of many queries, written as records of one file. */
+export interface Stage<Q extends StageQuery, T extends StageRecord> extends Omit<RecordLayout<T>, 'onFound'> {
   /** Names the work in the manifest. */
   name: string;
-  /** All that decides the records besides generator and queries. */
+  /** Everything that decides the records except generator and queries. */
   settings: Record<string, unknown>;
-  /** Names of settings that may differ from those of the file that stands there: the texts that still fit are used again. */
+  /** Names of settings that may differ from those of an existing file: texts that still match are reused. */
   mayChange?: readonly string[];
-  /** Facts for the manifest, which decide nothing. */
+  /** Facts for the manifest that decide nothing. */
   about?: Record<string, unknown>;
-  /** What of a query the work depends on, as plain JSON. @throws DataError where something is missing */
+  /** Returns the part of a query that the work depends on, as plain JSON. @throws DataError if something is missing */
   identityOf(query: Q): unknown;
   requestsFor(query: Q): GenerationRequest[];
   again?: GroupOptions<Q>['again'];
   recordsOf(query: Q, texts: readonly KeyedText[]): T[];
-  /** Counts the records of one query, found or made. */
+  /** Counts the records of one query, existing or new. */
   tally(records: readonly T[]): void;
-  /** What is to be said of all records at the end. */
+  /** Returns a final remark about all records, if there is one. */
   remark?(): string | undefined;
-  /** @param isWhole whether file and companions were finished before, with the same settings */
+  /** @param isWhole whether the file and its companions were finished before, with the same settings */
   openOutput(file: string, layout: RecordLayout<T>, isWhole: boolean): Promise<StageOutput<Q, T>>;
-  /** Whether the file stands under its name while it grows. */
+  /** Whether the file has its final name while it grows. */
   grows: boolean;
-  /** Files that must be there beside the file of records, for the work to be finished. */
+  /** Files next to the file of records that must exist before the work counts as finished. */
   companions?: readonly string[];
 }
 
-/** A text and the key of all that decides it. */
+/** A text and the key of everything that decides it. */
 export interface KeyedText extends WrittenText {
   key: string;
 }
 
-/** What a stage works with, and where it leaves its work. */
+/** The inputs and the output of a stage. */
 export interface StageOptions {
   generator: Generator;
-  /**
-   * The file of records. Its manifest stands beside it, and `<out>.journal` with the texts that were written for it.
-   */
+  /** The file of records. Its manifest is next to it, as is `<out>.journal` with the texts that were written for it. */
   out: string;
-  /** Whether a file that was made with other settings is replaced; without it that is an error. Default false. */
+  /**
+   * Whether the work may end without a single text because every prompt is longer than the context. Otherwise that is an error.
+   * Default false.
+   */
+  allowNoneFits?: boolean | undefined;
+  /** Whether to replace a file that was made with other settings; otherwise that is an error. Default false. */
   force?: boolean | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -85,43 +89,51 @@ export interface StageOutcome extends Speed {
   queries: number;
   /** Queries that were finished before this run. */
   reused: number;
-  /** Texts that were there before this run. */
+  /** Texts that existed before this run. */
   reusedTexts: number;
 }
 
-/** Texts under way at once, and queries at least; see {@link GroupOptions.ahead}. */
+/** Texts in progress at once; at least this many queries. See {@link GroupOptions.ahead}. */
 const TEXTS_AHEAD = 512;
 const QUERIES_AHEAD = 64;
-/** So many times the queries under way can be in memory: finished, while one before them is slow. */
+/** Queries in memory, as a multiple of those in progress: finished ones wait while an earlier one is slow. */
 const HELD = 16;
 
 /**
- * Runs a stage: the one engine of expansions, candidates and answers. Queries are read one by one, each text is kept in a journal as soon as it is
- * there, and the records of a query are written together, in the order of the queries. A run that was cut off goes on with the texts that
- * are missing. Neither queries, nor wanted texts, nor records gather in memory.
+ * Runs a stage: the one engine of expansions, candidates and answers. Queries are read one by one, each text goes into a journal as
+ * soon as it is written, and the records of a query are written together, in the order of the queries. An interrupted run resumes
+ * with the missing texts. Neither queries nor requests nor records accumulate in memory.
  *
- * @throws DataError for a query that comes twice, or a file that nobody knows the making of; OtherSettingsError when the file was begun
- *   with other settings, saying which; and what the generator throws
+ * @throws DataError if a query occurs twice, if the origin of an existing file is unknown, or if every prompt is longer than the
+ * context; OtherSettingsError if the file was
+ * begun with other settings, naming them; and what the generator throws
  */
-export async function runStage<Q extends StageQuery, T>(
-  stage: Stage<Q, T>,
+export async function runStage<Q extends StageQuery, T extends StageRecord>(
+  work: Stage<Q, T>,
   source: QuerySource<Q>,
   options: StageOptions,
 ): Promise<StageOutcome> {
   const file = resolve(options.out);
+  const fit = new PromptFit();
+  const tally = (records: readonly T[]): void => {
+    fit.count(records);
+    work.tally(records);
+  };
+  const stage: Stage<Q, T> = { ...work, tally };
   const queries = await surveyQueries(source, (query) => stage.identityOf(query), options.signal);
   const kept = await KeptTexts.open(file, { force: options.force });
   let output: StageOutput<Q, T> | undefined;
   try {
     const { manifest, isWhole } = await agree(stage, file, queries, options);
-    output = await stage.openOutput(file, { ...stage, onFound: (records) => stage.tally(records) }, isWhole);
+    output = await stage.openOutput(file, { ...stage, onFound: tally }, isWhole);
     if (stage.grows && !isWhole) await writeStageManifest(file, manifest);
     const run = new StageRun(stage, options, { output, kept, total: queries.count });
     const speed = await run.finish(source);
-    // Were it killed in between, the next run would find work that is not finished, and finish it.
+    if (!options.allowNoneFits) fit.refuseNone(stage, file, options.generator);
+    // If the process is killed in between, the next run finds unfinished work and finishes it.
     if (!isWhole && !stage.grows) await writeStageManifest(file, manifest);
     await output.commit();
-    if (!isWhole) await writeStageManifest(file, { ...manifest, result: { queries: queries.count } });
+    if (!isWhole) await writeStageManifest(file, { ...manifest, result: { queries: queries.count, ...fit.result } });
     if (stage.grows) await kept.remove();
     const { found: reused } = output;
     return { file, manifest: manifestFileOf(file), queries: queries.count, reused, reusedTexts: run.reused, ...speed };
@@ -131,8 +143,8 @@ export async function runStage<Q extends StageQuery, T>(
   }
 }
 
-/** The manifest to go on with, and whether all that it tells of is there. @throws OtherSettingsError, DataError */
-async function agree<Q extends StageQuery, T>(
+/** Returns the manifest to continue with, and whether everything it describes exists. @throws OtherSettingsError, DataError */
+async function agree<Q extends StageQuery, T extends StageRecord>(
   { name, settings, mayChange = [], about, companions = [], grows }: Stage<Q, T>,
   file: string,
   queries: QuerySet,
@@ -148,45 +160,48 @@ async function agree<Q extends StageQuery, T>(
     const { manifest, isSame } = await agreeOnSettings(file, wanted, { mayChange, fix: OTHERWISE });
     const found = isSame ? await readStageManifest(file) : undefined;
     const there = await Promise.all([file, ...companions].map(isThere));
-    return { manifest, isWhole: found?.result !== undefined && there.every(Boolean) };
+    const isFinished = found?.result !== undefined && there.every(Boolean);
+    // A server's context is not among the settings. It may be longer now, so prompts that were too long are tried again.
+    const mayFitNow = !grows && generator.contextSize === undefined && found?.result?.promptTooLong !== undefined;
+    return { manifest, isWhole: isFinished && !mayFitNow };
   } catch (error) {
     if (!force || !(error instanceof OtherSettingsError || error instanceof DataError)) throw error;
-    // What appears whole replaces the old one then, and not before.
+    // A file that appears only when complete replaces the old one at that moment, not before.
     if (grows) await rm(file, { force: true });
     return { manifest: newStageManifest(wanted), isWhole: false };
   }
 }
 
-const OTHERWISE = 'Name another output (--out), give the settings it was begun with, or replace it with --force.';
+const OTHERWISE = 'Choose another output (--out), use the settings it was begun with, or replace it with --force.';
 
-/** The request to be made again for an empty text, with another seed; once. */
+/** Returns the request that is made once more for an empty text, with another seed. */
 export function askOnceMore(request: GenerationRequest, text: WrittenText): GenerationRequest | undefined {
   if (text.text !== '' || text.attempts > 1 || text.emptyBecause === 'promptTooLong') return undefined;
   return { ...request, seed: deriveSeed(request.seed, 'again') };
 }
 
-/** Key of all that decides the text of a request. */
+/** Returns the key of everything that decides the text of a request. */
 export function textKey(generator: Generator, { messages, sampling, seed }: GenerationRequest): string {
   const { fingerprint, contextSize: context } = generator;
   return contentKey({ format: WRITERS_FORMAT, generator: fingerprint, context, messages, sampling, seed });
 }
 
-/** A query on its way, with the keys of its texts. */
+/** A query in progress, with the keys of its texts. */
 interface KeyedQuery<Q> {
   query: Q;
   keys: string[];
 }
 
-/** Does what is missing of a stage. */
-class StageRun<Q extends StageQuery, T> {
+/** Does the missing work of a stage. */
+class StageRun<Q extends StageQuery, T extends StageRecord> {
   readonly #stage: Stage<Q, T>;
   readonly #options: StageOptions;
   readonly #output: StageOutput<Q, T>;
   readonly #kept: KeptTexts;
-  /** Queries in all. */
+  /** Number of all queries. */
   readonly #total: number;
   readonly #throughput: Throughput;
-  /** Texts that were there before. */
+  /** Texts that existed before. */
   reused = 0;
   #written = 0;
 
@@ -231,7 +246,8 @@ class StageRun<Q extends StageQuery, T> {
       ...{ ahead, held: HELD * ahead, again: this.#stage.again, signal },
       onText: (generation) => this.#throughput.add(generation),
       keep: async ({ query, keys }, place, text) => {
-        await this.#kept.keep(query.id, keys[place]!, text);
+        // Nothing was written, and a server may have a longer context the next time.
+        if (text.emptyBecause !== 'promptTooLong') await this.#kept.keep(query.id, keys[place]!, text);
         this.#written++;
         this.#throughput.advance(1);
       },
@@ -262,7 +278,7 @@ class StageRun<Q extends StageQuery, T> {
   #stopped(done: number): AbortedError {
     const { unit, recordsPerQuery } = this.#stage;
     const others = Math.max(0, this.reused + this.#written - done * recordsPerQuery);
-    const more = others === 0 ? '' : `, and ${others} ${unit} of others`;
+    const more = others === 0 ? '' : `, and ${others} ${unit} of other queries`;
     return new AbortedError(`stopped with ${done} of ${this.#total} queries finished${more}`);
   }
 }

@@ -1,24 +1,24 @@
 import type { EmptyBecause } from '../../data/index.ts';
 import type { Generator } from '../generator.ts';
 
-/** How many of some texts lost their end, and how many came out empty for a reason that is known. */
+/** Counts how many texts were cut, and how many are empty for a known reason. */
 export interface TextCounts {
-  /** Cut at the limit on new tokens. */
+  /** Cut at the maximum number of new tokens. */
   cutByLength: number;
   /**
-   * Cut before that limit, since prompt and text filled the context: such texts are shorter than the settings say. Known of embedded LLMs
-   * alone; a server's are counted as cut at the limit.
+   * Cut before that maximum because prompt and text filled the context: such texts are shorter than the settings allow. Known only
+   * for embedded LLMs; a server's texts count as cut at the maximum.
    */
   cutByContext: number;
-  /** Texts that nobody wrote, since the query is blank. */
+  /** Texts that were not requested because the query is blank. */
   blankQuery: number;
-  /** Texts that nobody wrote, since the prompt alone is longer than the context. */
+  /** Texts that were not written because the prompt alone is longer than the context. */
   promptTooLong: number;
-  /** Texts that are empty since the model was still thinking when its tokens ran out. */
+  /** Texts that are empty because the model was still thinking when its tokens ran out. */
   unfinishedThought: number;
 }
 
-/** No text counted yet. */
+/** Returns counts of 0. */
 export function noTexts(): TextCounts {
   return { cutByLength: 0, cutByContext: 0, blankQuery: 0, promptTooLong: 0, unfinishedThought: 0 };
 }
@@ -37,29 +37,29 @@ export function countText(
   else counts.cutByLength++;
 }
 
-/** What is to be said of the texts for which the context was too small; undefined where there are none. */
+/** Describes the texts for which the context was too small; undefined if there are none. */
 export function contextRemark({ cutByContext }: TextCounts): string | undefined {
   if (cutByContext === 0) return undefined;
-  return `${cutByContext} cut short by a full context (choose a larger one: --context)`;
+  return `${cutByContext} cut by a full context (raise --context)`;
 }
 
 /**
- * What people should be warned of, one sentence each.
+ * Returns warnings for the user, one sentence each.
  * @param unit what one text is, in the plural
  */
 export function textWarnings(counts: TextCounts, unit: string): string[] {
   const { cutByContext, blankQuery, promptTooLong, unfinishedThought } = counts;
   const sentences: [number, string][] = [
-    [cutByContext, 'were cut where the context was full: raise --context'],
+    [cutByContext, 'were cut because the context was full: raise --context'],
     [
       unfinishedThought,
-      'are empty, since the model used up its tokens for thinking: raise --max-tokens, or switch its thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
+      'are empty because the model used all its tokens for thinking: raise --max-tokens or switch thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
     ],
     [
       promptTooLong,
-      'were not written, since the prompt is longer than the context: raise --context, or shorten the query',
+      'were not written because the prompt is longer than the context: shorten the query or raise --context (for a server: lower --max-tokens, or serve the model with a longer context)',
     ],
-    [blankQuery, 'were not written, since their query is blank'],
+    [blankQuery, 'were not written because their query is blank'],
   ];
   return sentences.filter(([count]) => count > 0).map(([count, what]) => `${count} ${unit} ${what}`);
 }

@@ -33,7 +33,7 @@ describe('cutThoughts', () => {
       `<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>${ANSWER}`,
     ],
     ['gpt-oss without special tokens', `analysisThe user wants a passage.assistantfinal${ANSWER}`],
-  ])('takes what stands behind the last thought: %s', (_name, written) => {
+  ])('returns what follows the last thought: %s', (_name, written) => {
     const { text, unfinished } = cutThoughts(written);
     expect(text.trim()).toBe(ANSWER);
     expect(unfinished).toBe(false);
@@ -47,7 +47,7 @@ describe('cutThoughts', () => {
     ['gpt-oss', '<|channel|>analysis<|message|>We need to'],
     ['gpt-oss, whole header', '<|start|>assistant<|channel|>analysis<|message|>We need to'],
     ['gpt-oss without special tokens', 'analysisWe need to'],
-  ])('is empty where a thought was never closed: %s', (_name, written) => {
+  ])('is empty if a thought was never closed: %s', (_name, written) => {
     expect(cutThoughts(written)).toEqual({ text: '', unfinished: true });
   });
 
@@ -59,11 +59,11 @@ describe('cutThoughts', () => {
     ['[THINKER] is no tag of Mistral, and [THINK] no beginning here'],
     ['a <thinker> is a statue'],
     [''],
-  ])('leaves a passage whole that only mentions thinking: %s', (written) => {
+  ])('keeps a complete passage that only mentions thinking: %s', (written) => {
     expect(cutThoughts(written)).toEqual({ text: written, unfinished: false });
   });
 
-  it('takes no long time for a hostile text', () => {
+  it('takes little time for a hostile text', () => {
     const started = performance.now();
     for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '<|start|>a']) {
       cutThoughts(piece.repeat(100_000));
@@ -76,13 +76,13 @@ describe('cutThoughts', () => {
 describe('readWrittenText', () => {
   const facts = { id: 'a', finish: 'length', promptTokens: 1, completionTokens: 2, milliseconds: 3 } as const;
 
-  it('keeps all that was written beside the passage', () => {
+  it('keeps everything that was written in addition to the passage', () => {
     const written = `<think>hm</think>Here is a passage: ${ANSWER}`;
     expect(readWrittenText({ ...facts, text: written }, 1)).toMatchObject({ text: ANSWER, raw: written });
     expect(readWrittenText({ ...facts, text: ANSWER }, 1)).not.toHaveProperty('raw');
   });
 
-  it('says of an empty text why it is so', () => {
+  it('says why a text is empty', () => {
     const reasonOf = (more: object) => readWrittenText({ ...facts, text: '', ...more }, 1).emptyBecause;
     expect(reasonOf({ text: '<think>hm' })).toBe('unfinishedThought');
     expect(reasonOf({ reasoning: 'hm' })).toBe('unfinishedThought');

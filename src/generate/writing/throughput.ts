@@ -3,12 +3,12 @@ import type { Generation } from '../generator.ts';
 
 /** What one run wrote, and how fast. */
 export interface Speed {
-  /** 0 when nothing had to be written. */
+  /** 0 if nothing had to be written. */
   seconds: number;
   tokensPerSecond: number;
 }
 
-/** Shows texts as they come, and how many tokens a second are written. */
+/** Shows the progress of texts and the tokens written per second. */
 export class Throughput {
   readonly #task: ProgressTask;
   #startedAt: number | undefined;
@@ -19,7 +19,7 @@ export class Throughput {
     this.#task = progress.task(label, total, unit);
   }
 
-  /** Counts what was there before. */
+  /** Counts texts that existed before. */
   skip(units: number): void {
     if (units > 0) this.#task.skip(units);
   }

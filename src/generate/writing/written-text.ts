@@ -4,9 +4,9 @@ import type { Generation } from '../generator.ts';
 import { cutOpening } from '../prompts.ts';
 import { cutThoughts } from './thoughts.ts';
 
-/** What an LLM wrote for one request, as every writer keeps it. */
+/** What an LLM wrote for one request, as every writer stores it. */
 export const writtenTextSchema = z.object({
-  /** The passage alone: thoughts and boilerplate opening are cut off. */
+  /** The passage alone, without thoughts and boilerplate opening. */
   text: z.string(),
   ...writtenFacts,
   finish: z.enum(['stop', 'length']),
@@ -14,20 +14,20 @@ export const writtenTextSchema = z.object({
   completionTokens: z.number(),
   milliseconds: z.number(),
   promptCut: z.boolean().optional(),
-  /** How often it was asked for. */
+  /** How often it was requested. */
   attempts: z.number().int().positive(),
 });
 export type WrittenText = z.output<typeof writtenTextSchema>;
 
 /**
- * Takes the passage out of what an LLM wrote. This is the one place that decides what is answer and what is not; expansions, candidates and
- * answers of embedded models and of servers all pass through it.
+ * Extracts the passage from what an LLM wrote. This is the only place that decides what belongs to the answer: expansions,
+ * candidates and answers of embedded models and of servers all pass through it.
  */
 export function readWrittenText(generation: Generation, attempts: number): WrittenText {
   const { text: written, reasoning, promptTooLong, promptCut, finish, promptTokens, completionTokens } = generation;
   const { text: answer, unfinished } = cutThoughts(written);
   const text = cutOpening(answer);
-  // A server that keeps thoughts apart from texts.
+  // A server that returns thoughts apart from texts.
   const isThought = unfinished || (text === '' && (reasoning ?? '').trim() !== '');
   const raw = text === '' && written.trim() === '' ? (reasoning ?? written) : written;
   const emptyBecause = promptTooLong ? 'promptTooLong' : isThought ? 'unfinishedThought' : undefined;
@@ -41,7 +41,7 @@ export function readWrittenText(generation: Generation, attempts: number): Writt
   };
 }
 
-/** Stands where an LLM is not asked, since the query says nothing. */
+/** The record of a query that is blank: the LLM is not asked. */
 export const TEXT_OF_BLANK: WrittenText = {
   ...{ text: '', emptyBecause: 'blankQuery', finish: 'stop' },
   ...{ promptTokens: 0, completionTokens: 0, milliseconds: 0, attempts: 1 },

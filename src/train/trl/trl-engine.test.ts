@@ -379,6 +379,7 @@ describe('the installation', () => {
 
   test.each([
     ['is nowhere', { LLM_QE_PYTHON: undefined, PATH: '' }, /not installed/, /Run python3 -m pip install "trl\[peft\]/],
+    ['is named by blanks', { LLM_QE_PYTHON: '  ', PATH: '' }, /not installed/, /set LLM_QE_PYTHON/],
     ['lacks PEFT', versions({ peft: null }), /peft is missing/, /python -m pip install "trl\[peft\]>=1\.16,<2"$/],
     ['is old', versions({ trl: '1.9.2' }), /trl is 1\.9\.2, but a version from 1\.16 to below 2/, /pip install/],
     ['is too new', versions({ trl: '2.0.0' }), /trl is 2\.0\.0/, /pip install/],

@@ -3,7 +3,7 @@ import { access, constants, realpath } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { ResourceError } from '../../system/index.ts';
+import { chooseSetting, ENVIRONMENT_VARIABLES, ResourceError } from '../../system/index.ts';
 
 /** A Python installation with TRL. */
 export interface TrlInstallation {
@@ -22,7 +22,7 @@ const NEEDED: Readonly<Record<string, readonly [from: string, below: string]>> =
 };
 
 /** The environment variable that names the interpreter. */
-export const PYTHON_VARIABLE = 'LLM_QE_PYTHON';
+export const PYTHON_VARIABLE = ENVIRONMENT_VARIABLES.python[0];
 
 const PROBE_SECONDS = 60;
 const PROBE = `
@@ -48,7 +48,7 @@ export async function findTrl({
   environment?: NodeJS.ProcessEnv | undefined;
   signal?: AbortSignal | undefined;
 } = {}): Promise<TrlInstallation> {
-  const python = environment[PYTHON_VARIABLE] || (await pythonBesideTrl(environment));
+  const python = chooseSetting(undefined, 'python', environment) ?? (await pythonBesideTrl(environment));
   if (python === undefined) {
     throw new ResourceError(`TRL is not installed: no trl on the PATH, and ${PYTHON_VARIABLE} is not set`, {
       fix: `Run ${installLine('python3', deepspeed)} and set ${PYTHON_VARIABLE} to that Python.`,
