@@ -11,17 +11,17 @@ describe('planBatches', () => {
     expect(all.sort((a, b) => a - b)).toEqual(lengths.map((_, index) => index));
   });
 
-  test('pads next to nothing', () => {
+  test('adds almost no padding', () => {
     const padded = planBatches(lengths).reduce((sum, { texts, longest }) => sum + texts.length * longest, 0);
     expect(padded / lengths.reduce((a, b) => a + b)).toBeLessThan(1.01);
   });
 
-  test('keeps batches within their budget, and gives a longer text a batch of its own', () => {
+  test('keeps batches within the budget, and gives a longer text its own batch', () => {
     for (const { texts, longest } of planBatches(lengths)) expect(texts.length * longest).toBeLessThanOrEqual(1024);
     expect(planBatches([3, 4000, 3])[0]).toEqual({ texts: [1], longest: 4000 });
   });
 
-  test('cuts a short list so that threads can share it', () => {
+  test('splits a short list so that threads can share it', () => {
     expect(planBatches(new Array(64).fill(16))).toHaveLength(4);
     expect(planBatches([])).toEqual([]);
   });
@@ -33,7 +33,7 @@ describe('windows', () => {
     expect([...windows(texts)].map(({ start, end }) => end - start)).toEqual([2048, 2048, 904]);
   });
 
-  test('ends at a million characters, and lets a longer text through', () => {
+  test('ends at a million characters, but accepts a longer text', () => {
     const texts = ['a'.repeat(600_000), 'b'.repeat(600_000), 'c'.repeat(3_000_000), 'd'];
     expect([...windows(texts)]).toEqual([
       { start: 0, end: 1 },
@@ -49,7 +49,7 @@ describe('planAlike', () => {
   const lengths = Array.from({ length: 700 }, (_none, at) => 2 + ((at * 37) % 255));
   const options = { longest: 256, alone: false };
 
-  test('pads each text by its own length alone, and by little', () => {
+  test('pads each text by its own length only, and by little', () => {
     const padded = (list: readonly number[]) => {
       const found: number[] = [];
       for (const { texts, longest } of planAlike(list, options)) for (const text of texts) found[text] = longest;
@@ -71,7 +71,7 @@ describe('planAlike', () => {
     expect(planAlike([], options)).toEqual([]);
   });
 
-  test('or leaves each alone', () => {
+  test('or gives each text its own batch', () => {
     expect(planAlike([5, 5, 9], { longest: 256, alone: true }).map(({ texts }) => texts)).toEqual([[2], [0], [1]]);
   });
 });

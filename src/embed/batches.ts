@@ -1,21 +1,24 @@
-/** Texts that go through the network together, by their numbers. */
+/** Texts that go through the network together, by their indices. */
 export interface Batch {
   texts: number[];
-  /** Tokens of the longest. */
+  /** The number of tokens of the longest text. */
   longest: number;
 }
 
-/** Tokens of a batch, padding included: large enough for the matrix products' full speed, small enough for the cache. */
+/**
+ * The maximum number of tokens in a batch, padding included: enough for full speed of the matrix products, and few
+ * enough for the cache.
+ */
 const MAX_TOKENS = 1024;
 const FEWEST_TOKENS = 256;
 
-/** A short list is cut into about this many batches, so that several threads share it. */
+/** A short list is split into about this many batches, to be shared by several threads. */
 const SHARES = 4;
 
 /**
- * Groups texts of like length, the longest first, so that next to nothing is padded. The grouping depends on the
- * lengths alone, never on the number of threads: the same list gives the same batches, and the same bits.
- * @param lengths tokens of each text
+ * Groups texts of similar length, the longest first, to need almost no padding. The groups depend only on the lengths,
+ * not on the number of threads: the same list gives the same batches and the same bits. @param lengths the number of
+ * tokens of each text
  */
 export function planBatches(lengths: readonly number[]): Batch[] {
   const total = lengths.reduce((sum, length) => sum + length, 0);
@@ -34,10 +37,10 @@ export function planBatches(lengths: readonly number[]): Batch[] {
 }
 
 /**
- * Groups texts that are padded to one length, which follows from each text's own length alone. The rows of a matrix product are
- * summed alike however many there are, so a text's vector then has the same bits in every list.
- * @param options.longest no text is padded beyond it
- * @param options.alone a batch for each text, for arithmetic that ties the texts of a batch together (dynamic quantisation)
+ * Groups texts by padded length, which depends only on a text's own length. A matrix product sums each row in the same
+ * way, however many rows there are, so a text's vector has the same bits in every list. @param options.longest the
+ * maximum padded length @param options.alone whether each text gets its own batch, for arithmetic that couples the
+ * texts of a batch (dynamic quantisation)
  */
 export function planAlike(
   lengths: readonly number[],
@@ -59,17 +62,20 @@ export function planAlike(
   return batches;
 }
 
-/** Steps of an eighth of the length at most: little padding, and yet enough texts of one length. */
+/** Rounds a length up in steps of at most an eighth: little padding, but enough texts of equal length. */
 function paddedLength(length: number): number {
   const step = length <= 16 ? 1 : length <= 32 ? 2 : length <= 64 ? 4 : 8;
   return Math.ceil(length / step) * step;
 }
 
-/** Texts that are tokenised together, and grouped by length: enough to find like lengths, few enough to stop between. */
+/**
+ * The maximum number of texts to tokenise and group together: enough to find similar lengths, and few enough to stop in
+ * between.
+ */
 const MAX_TEXTS = 2048;
 const MOST_CHARACTERS = 1_000_000;
 
-/** Cuts a list into runs of consecutive texts: where each begins, and after which text it ends. */
+/** Splits a list into runs of consecutive texts: `start` up to, not including, `end`. */
 export function* windows(texts: readonly string[]): Generator<{ start: number; end: number }> {
   let start = 0;
   let characters = 0;

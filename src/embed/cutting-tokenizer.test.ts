@@ -11,18 +11,18 @@ beforeAll(async () => {
 const MAX = 32;
 const WORDS = 'the lamp of a river, stones and (ships) at sea; caf\u00e9 \u4e2d\u6587 '.repeat(4000);
 
-describe('a text is cut before it is tokenised whole', () => {
+describe('a long text is truncated before tokenisation', () => {
   it.each([
     ['nothing', ''],
     ['a word', 'lamp'],
-    ['as many tokens as there are', 'a '.repeat(MAX - 2)],
-    ['one more', 'a '.repeat(MAX - 1)],
+    ['exactly the maximum number of tokens', 'a '.repeat(MAX - 2)],
+    ['one token more', 'a '.repeat(MAX - 1)],
     ['very long prose', WORDS],
     ['blanks first', `${' '.repeat(3000)}a river ${WORDS}`],
     ['a long word in front', `${'x'.repeat(5000)} the river`],
     ['Chinese without blanks', '\u4e2d\u6587'.repeat(5000)],
     ['punctuation without blanks', 'a,b;c.'.repeat(5000)],
-  ])('%s: to the tokens of the whole text', async (_what, text) => {
+  ])('%s: gives the tokens of the complete text', async (_what, text) => {
     const [{ ids, isCut }] = (await (await CuttingTokenizer.create(tokenizer, MAX)).encode([text])) as [
       { ids: Int32Array; isCut: boolean },
     ];
@@ -32,7 +32,7 @@ describe('a text is cut before it is tokenised whole', () => {
     expect(isCut).toBe(whole!.length > MAX);
   });
 
-  it('of 40 million characters in a second, however they run', async () => {
+  it('takes less than a second for 40 million characters, whatever they are', async () => {
     const cutting = await CuttingTokenizer.create(tokenizer, MAX);
     for (const text of ['x'.repeat(4e7), 'ab '.repeat(1.3e7), ' '.repeat(4e7)]) {
       const started = performance.now();

@@ -1,31 +1,35 @@
 import type { TextTokenizer } from '../models/index.ts';
 
-/** Characters that are looked at first, for each token wanted: English has four or five of them in a token. */
+/** Characters per wanted token that the first attempt reads. An English token has four or five. */
 const CHARACTERS_PER_TOKEN = 16;
 
-/** Each further look takes so many times more. */
+/** Each further attempt reads this many times more. */
 const GROWTH = 8;
 
-/** Characters for each token wanted that are looked at in all: a text that needs more is blanks or one endless word. */
+/**
+ * Characters per wanted token that are read at most: a text that needs more consists of blanks or of one endless word.
+ */
 const MAX_CHARACTERS_PER_TOKEN = 1024;
 
-/** How far back a blank is looked for, to cut between words. A longer word is an unknown one to BERT however it is cut. */
+/**
+ * How far back to search for a blank, to cut between words. BERT treats a longer word as unknown, wherever it is cut.
+ */
 const MAX_WORD_LENGTH = 1000;
 
-/** A text as tokens, and whether the text goes on behind them. */
+/** The tokens of a text, and whether the text continues after them. */
 export interface CutText {
   ids: Int32Array;
   isCut: boolean;
 }
 
 /**
- * Tokenises the beginnings of texts: a text of 40 MB of which 256 tokens are wanted is not tokenised whole. The tokens are those of
- * the whole text, since BERT's tokenizer never joins two words.
+ * Tokenises the beginnings of texts: 256 tokens of a text of 40 MB do not need the complete text. The tokens equal
+ * those of the complete text, because BERT's tokenizer never joins two words.
  */
 export class CuttingTokenizer {
   readonly #tokenizer: TextTokenizer;
   readonly #maxLength: number;
-  /** Special tokens that close a text. */
+  /** The number of special tokens that close a text. */
   readonly #closing: number;
 
   private constructor(tokenizer: TextTokenizer, maxLength: number, closing: number) {
@@ -34,7 +38,7 @@ export class CuttingTokenizer {
     this.#closing = closing;
   }
 
-  /** @param maxLength tokens of a text, special ones included */
+  /** @param maxLength the maximum number of tokens per text, special ones included */
   static async create(tokenizer: TextTokenizer, maxLength: number): Promise<CuttingTokenizer> {
     const [empty, word] = await tokenizer.encodeBatch(['', 'a'], { maxLength: 64 });
     let closing = 0;
@@ -48,7 +52,7 @@ export class CuttingTokenizer {
     for (let share = CHARACTERS_PER_TOKEN; open.length > 0; share *= GROWTH) {
       const limit = Math.min(share, MAX_CHARACTERS_PER_TOKEN) * this.#maxLength;
       const beginnings = open.map((row) => beginningOf(texts[row]!, limit));
-      // One token more than wanted tells whether there are more.
+      // One extra token shows whether the text continues.
       const tokens = await this.#tokenizer.encodeBatch(beginnings, { maxLength: this.#maxLength + 1 });
       const unfinished: number[] = [];
       for (const [at, row] of open.entries()) {
@@ -69,7 +73,7 @@ export class CuttingTokenizer {
   }
 }
 
-/** The beginning of a text, which ends between two words where it can. */
+/** Returns the beginning of a text, if possible up to the end of a word. */
 function beginningOf(text: string, limit: number): string {
   if (text.length <= limit) return text;
   const start = Math.max(0, limit - MAX_WORD_LENGTH);

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Counts what it encodes: a text becomes its length, its first character's code, and 0.5. */
+/** Counts what it encodes. A text's vector is its length, its first character's code, and 0.5. */
 class CountingEncoder implements Encoder {
   readonly id = 'counting';
   readonly fingerprint: string;
@@ -63,7 +63,7 @@ async function allRows(file: VectorFile, rowsPerChunk: number): Promise<number[]
 const storeOf = async (file: VectorFile) => readFile(join(file.folder, 'vectors.f32'));
 
 describe('encodeCorpus', () => {
-  test('holds a vector a document, under its id, whatever the chunks', async () => {
+  test('holds one vector per document, under its id, for any chunk size', async () => {
     const file = await run(new CountingEncoder(), corpus(10));
     expect(file.rows).toBe(10);
     expect(file.ids).toEqual(corpus(10).map(({ id }) => id));
@@ -71,7 +71,7 @@ describe('encodeCorpus', () => {
     for (const rowsPerChunk of [1, 3, 4, 7, 100]) expect(await allRows(file, rowsPerChunk)).toEqual(expected);
   });
 
-  test('finished work is opened, not repeated, and documents are not even read', async () => {
+  test('opens finished work without repeating it, and without reading the documents', async () => {
     await run(new CountingEncoder(), corpus(10));
     const again = new CountingEncoder();
     const file = await encodeCorpus(again, unreadable(), { folder, corpusHash: 'c1' });
@@ -79,7 +79,7 @@ describe('encodeCorpus', () => {
     expect(again.texts).toEqual([]);
   });
 
-  test('an interrupted run keeps its batches and goes on behind them, to the same bytes', async () => {
+  test('an interrupted run keeps its batches and resumes after them, with the same bytes', async () => {
     const cut = new CountingEncoder();
     cut.failAt = 'text 9';
     await expect(run(cut, corpus(14))).rejects.toThrow('power cut');
@@ -91,7 +91,7 @@ describe('encodeCorpus', () => {
     expect(file.ids).toEqual(whole.ids);
   });
 
-  test('what a kill left half written is taken off, and made again', async () => {
+  test('removes what a kill left half-written, and makes it again', async () => {
     const { folder: inside } = await run(new CountingEncoder(), corpus(8));
     const [vectors, keys] = [join(inside, 'vectors.f32'), join(inside, 'vectors.keys')];
     const whole = await readFile(vectors);
@@ -111,7 +111,7 @@ describe('encodeCorpus', () => {
     }
   });
 
-  test('added documents cost their own embeddings alone, wherever they stand, and equal an index built anew', async () => {
+  test('added documents cost only their own embeddings, wherever they are, and give the same bytes as a new index', async () => {
     await run(new CountingEncoder(), corpus(30));
     const more = [...corpus(34).slice(30), ...corpus(30).reverse()];
     const again = new CountingEncoder();
@@ -138,32 +138,29 @@ describe('encodeCorpus', () => {
     expect(otherModel.texts).toHaveLength(4);
   });
 
-  test('two at once for the same vectors: one encodes, the other waits', async () => {
+  test('of two concurrent runs for the same vectors, one encodes and the other waits', async () => {
     const encoders = [new CountingEncoder(), new CountingEncoder()];
     const files = await Promise.all(encoders.map((encoder) => run(encoder, corpus(10))));
     expect(encoders.map(({ texts }) => texts.length).sort((a, b) => a - b)).toEqual([0, 10]);
     expect(await allRows(files[0]!, 5)).toEqual(await allRows(files[1]!, 5));
   });
 
-  test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e39])(
-    'a vector with %s is refused, and never kept',
-    async (bad) => {
-      const encoder = new CountingEncoder();
-      const encode = encoder.encode.bind(encoder);
-      encoder.encode = async (texts) => {
-        const vectors = await encode(texts);
-        const at = texts.indexOf('text 5');
-        if (at >= 0) vectors[at * 3 + 1] = bad;
-        return vectors;
-      };
-      await expect(run(encoder, corpus(10))).rejects.toMatchObject({ id: corpus(10)[5]!.id });
-      const again = new CountingEncoder();
-      await run(again, corpus(10));
-      expect(again.texts).toContain('text 5');
-    },
-  );
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e39])('a vector with %s is refused and not stored', async (bad) => {
+    const encoder = new CountingEncoder();
+    const encode = encoder.encode.bind(encoder);
+    encoder.encode = async (texts) => {
+      const vectors = await encode(texts);
+      const at = texts.indexOf('text 5');
+      if (at >= 0) vectors[at * 3 + 1] = bad;
+      return vectors;
+    };
+    await expect(run(encoder, corpus(10))).rejects.toMatchObject({ id: corpus(10)[5]!.id });
+    const again = new CountingEncoder();
+    await run(again, corpus(10));
+    expect(again.texts).toContain('text 5');
+  });
 
-  test('documents that the encoder cuts are counted, also when they were encoded before', async () => {
+  test('counts documents that the encoder truncates, also if they were encoded before', async () => {
     class CuttingEncoder extends CountingEncoder {
       override readonly settings = { kind: 'counting', maxLength: 8 };
       override async encode(texts: readonly string[], _role?: unknown, options?: EncodeOptions) {
@@ -177,10 +174,12 @@ describe('encodeCorpus', () => {
     expect((await run(new CountingEncoder(), corpus(8))).manifest.cut).toBeUndefined();
   });
 
-  test('an empty corpus and a doubled id are DataErrors', async () => {
+  test('an empty corpus and a duplicate id are DataErrors', async () => {
     await expect(run(new CountingEncoder(), [])).rejects.toThrow(/no documents/);
     const twice = [...corpus(6), corpus(1)[0]!];
-    await expect(run(new CountingEncoder(), twice)).rejects.toThrow(/"a b": the corpus holds two documents of this id/);
+    await expect(run(new CountingEncoder(), twice)).rejects.toThrow(
+      /"a b": the corpus holds two documents with this id/,
+    );
   });
 
   test('an aborted signal stops it', async () => {
@@ -190,7 +189,7 @@ describe('encodeCorpus', () => {
 
 describe('what is damaged', () => {
   const damages: [string, (stem: string, inside: string) => Promise<void>, RegExp][] = [
-    ['vectors that were cut off', (_stem, inside) => truncate(join(inside, 'vectors.f32'), 50), /lacks the vector of/],
+    ['truncated vectors', (_stem, inside) => truncate(join(inside, 'vectors.f32'), 50), /lacks the vector of/],
     [
       'keys of something else',
       (_stem, inside) => writeFile(join(inside, 'vectors.keys'), 'x'.repeat(200)),
@@ -203,7 +202,7 @@ describe('what is damaged', () => {
     ['missing vectors', (_stem, inside) => rm(join(inside, 'vectors.f32')), /lacks the vector of/],
   ];
 
-  test.each(damages)('%s: told when opened, and healed by encoding', async (_what, harm, reason) => {
+  test.each(damages)('%s: detected on opening, and fixed by encoding', async (_what, harm, reason) => {
     const file = await run(new CountingEncoder(), corpus(10));
     const rows = await allRows(file, 4);
     const { key } = file.manifest;
@@ -218,14 +217,14 @@ describe('what is damaged', () => {
     await expect(VectorFile.open(join(folder, 'nothing'), 'k')).rejects.toThrow(/corpus-k\.json: no such file/);
   });
 
-  test('reading after it was closed', async () => {
+  test('reading after close', async () => {
     const file = await run(new CountingEncoder(), corpus(4));
     await file.close();
     await expect(file.read(0, 1)).rejects.toThrow(/is closed/);
   });
 });
 
-// biome-ignore lint/correctness/useYield: it must fail when it is read
+// biome-ignore lint/correctness/useYield: it must fail if it is read
 async function* unreadable(): AsyncGenerator<Document> {
   throw new Error('the documents were read');
 }

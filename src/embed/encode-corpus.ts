@@ -18,13 +18,16 @@ import { corpusFiles, VECTORS_FORMAT, VectorFile, type VectorManifest, writeCorp
 import { CUT, type Cut, keyOfText, VectorStore } from './vector-store.ts';
 
 export interface EncodeCorpusOptions {
-  /** Folder of all vectors; those of an encoder get a folder of their own inside. */
+  /** The folder of all vectors; each encoder gets its own folder inside. */
   folder: string;
-  /** SHA-256 of the corpus. */
+  /** The SHA-256 of the corpus. */
   corpusHash: string;
-  /** Number of documents, or how to learn it; asked only when there is something to encode, for the progress alone. */
+  /**
+   * The number of documents, or a function that finds it. Needed only to report progress if there is something to
+   * encode.
+   */
   count?: number | (() => Promise<number>) | undefined;
-  /** Documents that are encoded together and kept together, the unit that an interruption may cost. Default 256. */
+  /** The number of documents that are encoded and stored together. Default 256. */
   batchRows?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -34,9 +37,9 @@ export interface EncodeCorpusOptions {
 const TEXT_FORM = 'title text';
 
 const BATCH_ROWS = 256;
-/** A batch ends at so many characters as well: some seconds of work. */
+/** The maximum number of characters in a batch: a few seconds of work. */
 const BATCH_CHARACTERS = 250_000;
-/** Batches under way: one is encoded while the last of the other's texts are, so that no thread waits. */
+/** The number of concurrent batches: one starts while the last texts of the other are encoded, so no thread waits. */
 const BATCHES_AT_ONCE = 2;
 
 /** Texts without a vector yet. */
@@ -48,14 +51,14 @@ interface Batch {
 }
 
 /**
- * Gives each document of a corpus its vector. Vectors are kept under the content of encoder and text: a text that was encoded
- * before, in this corpus or another, is not encoded again, and work that was cut off (Ctrl-C, kill -9, a full disk) loses at
- * most the batches under way. A corpus whose vectors are all there is not even read. Memory holds two batches, the ids, and the
- * keys of all texts of this encoder. A second process that encodes with the same encoder waits for the first.
+ * Encodes each document of a corpus. Vectors are stored by the content of encoder and text: a text that was encoded
+ * before, in this corpus or another, is not encoded again. An interruption (Ctrl-C, kill -9, a full disk) loses at most
+ * the running batches. If all vectors exist, the corpus is not even read. Memory holds two batches, the ids, and the
+ * keys of all texts of this encoder. A second process that uses the same encoder waits for the first.
  *
- * A local encoder in f32 gives a document the same bits whatever is encoded beside it, so what was added bit by bit equals
- * what is encoded at one go.
- * @throws DataError on an empty corpus, a doubled id, or a vector that is not finite; AbortedError
+ * A local encoder in f32 gives a document the same bits whatever is encoded with it, so vectors added in several runs
+ * equal those of a single run.
+ * @throws DataError if the corpus is empty, an id is a duplicate, or a vector is not finite; AbortedError
  */
 export async function encodeCorpus(
   encoder: Encoder,
@@ -70,7 +73,7 @@ export async function encodeCorpus(
   if (kept !== undefined) return kept;
   await makeFolder(options.folder);
   const work = async () => {
-    // Another process may have done it while this one waited.
+    // Another process may have encoded it while this one waited.
     const made = await openIfWhole(folder, key);
     if (made !== undefined) return made;
     await encodeMissing(encoder, documents, folder, key, options);
@@ -79,7 +82,7 @@ export async function encodeCorpus(
   return withFileLock(`${folder}.lock`, work, { signal, progress, what: 'encodes with the same encoder' });
 }
 
-/** The vectors of a corpus, if they are there and whole; what is damaged is made anew from the documents. */
+/** Opens the vectors of a corpus, if they are complete; damaged ones are made again from the documents. */
 async function openIfWhole(folder: string, key: string): Promise<VectorFile | undefined> {
   if (!(await isThere(corpusFiles(folder, key).manifest))) return undefined;
   return VectorFile.open(folder, key).catch((error: unknown) => {
@@ -122,7 +125,7 @@ function countCut(rows: readonly number[], store: VectorStore, { settings }: Enc
   return { documents: rows.filter((row) => store.cut(row) === CUT.yes).length, tokens };
 }
 
-/** One pass over the documents: those that have a vector are passed by, the others are gathered and encoded. */
+/** One pass over the documents: those with a vector are skipped, the others are collected and encoded. */
 class CorpusEncoding {
   readonly #encoder: Encoder;
   readonly #store: VectorStore;
@@ -140,7 +143,7 @@ class CorpusEncoding {
     this.#options = options;
   }
 
-  /** @returns id and key of each document */
+  /** Encodes the documents. @returns the id and key of each */
   async run(documents: AsyncIterable<Document>): Promise<{ ids: string[]; keys: Buffer[] }> {
     const { batchRows = BATCH_ROWS, signal } = this.#options;
     const ids: string[] = [];
@@ -166,7 +169,7 @@ class CorpusEncoding {
       if (batch.texts.length > 0) await this.#start(batch);
       while (this.#running.length > 0) await this.#running.shift();
     } finally {
-      // What was finished meanwhile is kept; the first failure is thrown already.
+      // Let the running batches finish; the first failure is already being thrown.
       await Promise.allSettled(this.#running);
     }
     if (ids.length > 0) return { ids, keys };
@@ -175,10 +178,10 @@ class CorpusEncoding {
 
   #refuseDoubled(id: string): void {
     if (this.#seen.add(id)) return;
-    throw new DataError('the corpus holds two documents of this id', { id, fix: 'Give each its own id.' });
+    throw new DataError('the corpus holds two documents with this id', { id, fix: 'Give each document a unique id.' });
   }
 
-  /** Whether a text has neither a vector nor a place in a batch; it has one then. */
+  /** Marks a text as wanted. Returns false if it already has a vector or a place in a batch. */
   #want(key: Buffer): boolean {
     const name = key.toString('latin1');
     if (this.#wanted.has(name) || this.#store.row(key) !== undefined) return false;
@@ -186,7 +189,7 @@ class CorpusEncoding {
     return true;
   }
 
-  /** Begins a batch; waits for the oldest where enough are under way. */
+  /** Starts a batch; first waits for the oldest one if enough are running. */
   async #start(batch: Batch): Promise<void> {
     const before = this.#running.at(-1) ?? Promise.resolve();
     const work = this.#encode(batch, before);
@@ -195,7 +198,7 @@ class CorpusEncoding {
     if (this.#running.length >= BATCHES_AT_ONCE) await this.#running.shift();
   }
 
-  /** Batches are appended in their order, so that the rows of a corpus stand one behind the other. */
+  /** Encodes a batch. Batches are appended in order, so that the rows of a corpus are contiguous. */
   async #encode({ ids, texts, keys }: Batch, before: Promise<void>): Promise<void> {
     const tells = typeof this.#encoder.settings.maxLength === 'number';
     const cuts = new Array<Cut>(texts.length).fill(tells ? CUT.no : CUT.unknown);

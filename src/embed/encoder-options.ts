@@ -1,21 +1,21 @@
 import { z } from 'zod';
 
-/** How a local encoder is loaded. What is left out comes from the model's own files. */
+/** How to load a local encoder. The model's files provide omitted settings. */
 export const encoderOptionsSchema = z.strictObject({
-  /** `int8`: matrix products in bytes, two to three times faster, with vectors that differ in the second decimal. */
+  /** `int8`: matrix products in bytes, two to three times as fast; vectors differ in the second decimal. */
   precision: z.enum(['f32', 'int8']).default('f32'),
-  /** Threads that compute. Default: all that the machine offers. */
+  /** The number of threads. Default: all of the machine. */
   threads: z.int().positive().max(1024).optional(),
   pooling: z.enum(['mean', 'cls', 'max', 'mean_sqrt_len']).optional(),
   /** Whether vectors are scaled to length 1. */
   normalize: z.boolean().optional(),
-  /** Tokens of a text, special ones included; what is longer is cut. */
+  /** The maximum number of tokens per text, special ones included; longer texts are truncated. */
   maxLength: z.int().min(3).optional(),
-  /** Put before every query, and every expansion. */
+  /** A prefix of every query and expansion. */
   queryPrefix: z.string().optional(),
-  /** Put before every document. */
+  /** A prefix of every document. */
   documentPrefix: z.string().optional(),
-  /** Folder of compiled models. Default: `graphs` in the cache. */
+  /** The folder of compiled models. Default: `graphs` in the cache. */
   cache: z.string().optional(),
 });
 export type EncoderOptions = {

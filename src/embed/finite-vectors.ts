@@ -3,11 +3,11 @@ import { DataError } from '../system/index.ts';
 const SHOWN_CHARACTERS = 60;
 
 /**
- * Refuses vectors with NaN or an infinite number, before anything keeps them or searches with them: each would spoil every score that
- * it takes part in.
+ * Refuses vectors with NaN or infinity, before they are stored or searched: they would corrupt every score that uses
+ * them.
  * @param vectors row-major // [texts, dimensions]
- * @param ids of the texts, if they have any
- * @throws DataError naming the text
+ * @param ids the ids of the texts, if they have any
+ * @throws DataError if a vector is not finite; names the text
  */
 export function refuseBrokenVectors(
   vectors: Float32Array,
@@ -19,9 +19,12 @@ export function refuseBrokenVectors(
     if (Number.isFinite(vectors[at])) continue;
     const row = Math.floor(at / (vectors.length / texts.length));
     const text = JSON.stringify(texts[row]!.slice(0, SHOWN_CHARACTERS));
-    throw new DataError(`the encoder ${encoder} gave a vector with ${vectors[at]} for the text that begins ${text}`, {
-      id: ids?.[row],
-      fix: 'Ask again; if it comes back, look at the model or the server: NaN or infinity in a weight spoils every text.',
-    });
+    throw new DataError(
+      `the encoder ${encoder} returned a vector with ${vectors[at]} for the text that begins ${text}`,
+      {
+        id: ids?.[row],
+        fix: 'Run again. If the error persists, check the model or the server: NaN or infinity in a weight corrupts every vector.',
+      },
+    );
   }
 }

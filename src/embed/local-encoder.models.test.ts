@@ -29,7 +29,7 @@ test('all-MiniLM-L6-v2 agrees with sentence-transformers on 200 texts', async ()
   expect(Math.min(...cosines)).toBeGreaterThanOrEqual(0.99999);
 });
 
-test('int8 stays near f32', async () => {
+test('int8 is close to f32', async () => {
   const cosines = cosineOfRows(
     await rough.encode(texts, 'document'),
     await exact.encode(texts, 'document'),

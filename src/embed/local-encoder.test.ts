@@ -21,7 +21,7 @@ const model = (path = TINY, fingerprint = 'tiny'): ResolvedModel => {
 const load = (options: EncoderOptions = {}, path = TINY, fingerprint = 'tiny') =>
   loadEncoder(model(path, fingerprint), { cache: join(folder, 'graphs'), threads: 2, ...options });
 
-/** A copy of the tiny encoder in which one JSON file is changed. */
+/** Makes a copy of the tiny encoder with one changed JSON file. */
 async function variant(name: string, file: string, change: object | string): Promise<string> {
   const copy = join(folder, name);
   await cp(TINY, copy, { recursive: true });
@@ -53,7 +53,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(Math.min(...cosines)).toBeGreaterThanOrEqual(0.99999);
   });
 
-  test('keeps the special tokens in a text when the folder asks for lower case', async () => {
+  test('keeps special tokens in a text if the folder demands lower case', async () => {
     const lower = await load({}, await variant('lower', 'sentence_bert_config.json', { do_lower_case: true }));
     const special = texts.filter((text) => text.includes('[MASK]'));
     expect(lower.settings.lowerCase).toBe(true);
@@ -61,7 +61,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     await lower.close();
   });
 
-  test('states all that decides a vector', () => {
+  test('states everything that decides a vector', () => {
     expect(encoder.dimensions).toBe(32);
     expect(encoder.settings).toEqual({
       ...{ pooling: 'cls', normalized: true, maxLength: 96, precision: 'f32', lowerCase: false },
@@ -70,7 +70,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
   });
 
   test.each(['f32', 'int8'] as const)(
-    'gives a document the same bits whatever stands beside it (%s)',
+    'gives a document the same bits whatever is encoded with it (%s)',
     async (precision) => {
       const one = await load({ precision });
       const all = await one.encode(texts, 'document');
@@ -84,7 +84,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     },
   );
 
-  test('tells which texts it cuts', async () => {
+  test('reports which texts it truncates', async () => {
     const cut: number[] = [];
     const long = Array.from({ length: 95 }, () => 'a').join(' ');
     await encoder.encode(['a', long, 'a a', `${long} a`], 'document', { onCut: (row) => cut.push(row) });
@@ -96,7 +96,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(asked).toEqual([]);
   });
 
-  test('gives the same bits again, and with another number of threads', async () => {
+  test('gives the same bits again, also with another number of threads', async () => {
     const first = await encoder.encode(texts, 'document');
     const single = await load({ threads: 1 });
     expect(await encoder.encode(texts, 'document')).toEqual(first);
@@ -128,7 +128,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(ticks).toBeGreaterThan(3);
   });
 
-  test('stops within a second and works on', async () => {
+  test('stops within a second and remains usable', async () => {
     const many = Array.from({ length: 20_000 }, (_, index) => texts[index % 200]!);
     const control = new AbortController();
     setTimeout(() => control.abort(), 200);
@@ -138,7 +138,7 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(await encoder.encode(['time'], 'query')).toHaveLength(32);
   });
 
-  test('in int8 stays near f32, and has another fingerprint', async () => {
+  test('in int8 is close to f32, and has another fingerprint', async () => {
     const rough = await load({ precision: 'int8' });
     const some = texts.slice(0, 64);
     const cosines = cosineOfRows(await rough.encode(some, 'query'), await encoder.encode(some, 'query'), 32);
@@ -155,7 +155,7 @@ describe('options', () => {
     ['maximum length', { maxLength: 8 }],
     ['query prefix', { queryPrefix: 'search: ' }],
     ['document prefix', { documentPrefix: 'text: ' }],
-  ] as const)('another %s is another fingerprint and other vectors', async (_, options) => {
+  ] as const)('another %s gives another fingerprint and other vectors', async (_, options) => {
     const other = await load(options);
     expect(other.fingerprint).not.toBe(encoder.fingerprint);
     const role = 'queryPrefix' in options ? 'query' : 'document';
@@ -164,7 +164,7 @@ describe('options', () => {
     await other.close();
   });
 
-  test.each(['mean', 'max', 'mean_sqrt_len'] as const)('%s pooling leaves padding out', async (pooling) => {
+  test.each(['mean', 'max', 'mean_sqrt_len'] as const)('%s pooling ignores padding', async (pooling) => {
     const other = await load({ pooling });
     const pair = ['time', 'time is what a people and a way and a day and a man and a thing is'];
     const together = await other.encode(pair, 'document');
@@ -182,7 +182,7 @@ describe('options', () => {
     await expect(load({ prefix: 'x' } as EncoderOptions)).rejects.toThrow(/prefix/);
   });
 
-  test('without modules.json the mean of the tokens is taken, not normalised', async () => {
+  test('without modules.json, uses the mean of the tokens, not normalised', async () => {
     const copy = join(folder, 'plain');
     await cp(TINY, copy, { recursive: true });
     await rm(join(copy, 'modules.json'));
@@ -198,7 +198,7 @@ test.each([
   [40, { max_seq_length: null }, 40],
   [null, { max_seq_length: null }, 128],
   [1e30, { max_seq_length: 1e6 }, 128],
-])('with model_max_length %s and %j texts are cut at %s tokens', async (limit, stated, expected) => {
+])('with model_max_length %s and %j texts are truncated to %s tokens', async (limit, stated, expected) => {
   const copy = await variant(`limit-${limit}-${stated.max_seq_length}`, 'tokenizer_config.json', {
     model_max_length: limit,
   });
@@ -208,18 +208,18 @@ test.each([
   await limited.close();
 });
 
-describe('a broken or foreign model folder is refused with its reason', () => {
+describe('a broken or unsupported model folder is refused, and the reason is given', () => {
   test.each([
     ['config.json', { hidden_size: 48 }, /shape \[265, 32\], but the configuration says \[265, 48\]/],
     ['config.json', { num_hidden_layers: 1e8 }, /num_hidden_layers/],
     ['config.json', { max_position_embeddings: 1e15 }, /max_position_embeddings/],
     ['config.json', { layer_norm_eps: -1 }, /layer_norm_eps/],
     ['config.json', { num_hidden_layers: 3 }, /lacks tensor encoder\.layer\.2\./],
-    ['config.json', { num_attention_heads: 5 }, /no multiple of 5 heads/],
+    ['config.json', { num_attention_heads: 5 }, /not a multiple of 5 heads/],
     ['config.json', { model_type: 'xlm-roberta' }, /model_type/],
     ['config.json', { hidden_act: 'silu' }, /hidden_act/],
     ['config.json', { position_embedding_type: 'relative_key' }, /position_embedding_type/],
-    ['config.json', { vocab_size: 100 }, /tokenizer has 265 tokens, the model 100/],
+    ['config.json', { vocab_size: 100 }, /tokenizer has 265 tokens, but the model has 100/],
     ['config.json', '{"hidden_size": 32', /config\.json/],
     ['modules.json', [{ path: '2_Dense', type: 'sentence_transformers.models.Dense' }], /module Dense in 2_Dense/],
     ['modules.json', '[1]', /modules\.json/],

@@ -21,16 +21,16 @@ import { refuseBrokenVectors } from './finite-vectors.ts';
 import { choosePrefixes, type Prefixes } from './prefixes.ts';
 import { type FolderSettings, readFolderSettings, readSettings } from './sentence-transformers.ts';
 
-/** Raised when the same model and text would give other vectors than before. */
+/** Increase this if the same model and text would give other vectors than before. */
 export const ENCODER_FORMAT = 2;
 
-/** More workers than this share the machine's threads between them. */
+/** The maximum number of workers; they share the machine's threads. */
 const MAX_WORKERS = 8;
 
-/** Weights beyond this size are not copied a second time into each worker. */
+/** Weights above this size are not copied into each worker. */
 const SHARED_WEIGHTS = 200e6;
 
-/** The longest text that a model folder without a limit of its own allows; Transformers writes 1e30 for "none". */
+/** The limit of the tokenizer, for a model folder that sets no other; Transformers writes 1e30 for "none". */
 const tokenizerLimitSchema = z.object({ model_max_length: z.number().positive().nullish() });
 const configNameSchema = z.object({ _name_or_path: z.string().optional() });
 
@@ -47,13 +47,13 @@ interface Recipe {
 }
 
 /**
- * Loads an encoder of the BERT family from a folder as sentence-transformers or Transformers write it, and runs it in
- * ONNX Runtime on worker threads. The first load writes the compiled model to the cache; later ones map it.
+ * Loads an encoder of the BERT family from a folder of sentence-transformers or Transformers, to run in ONNX Runtime on
+ * worker threads. The first load writes the compiled model to the cache; later loads map it.
  *
- * A document has the same bits whatever is encoded beside it. Queries are batched more freely: with `f32` a query's vector depends on
- * its neighbours by rounding alone; with `int8` the texts of a batch share the range in which numbers become bytes. Equal lists
- * give equal bits.
- * @throws ModelError where the folder is broken or of another family; UsageError where options contradict the model
+ * A document's vector has the same bits whatever is encoded with it. Queries are batched more freely: with `f32`, the
+ * other queries of a batch change a vector only by rounding; with `int8`, the texts of a batch share one quantisation
+ * range. Equal lists give equal bits.
+ * @throws ModelError if the folder is broken or of another family; UsageError if options contradict the model
  */
 export async function loadEncoder(model: ResolvedModel, options: EncoderOptions = {}): Promise<Encoder> {
   const { signal, ...rest } = options;
@@ -85,19 +85,19 @@ function parseOptions(options: Omit<EncoderOptions, 'signal'>) {
   const parsed = encoderOptionsSchema.safeParse(options);
   if (parsed.success) return parsed.data;
   const why = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
-  throw new UsageError(`options of the encoder: ${why}`, { fix: 'Correct the option.' });
+  throw new UsageError(`encoder options: ${why}`, { fix: 'Correct the option.' });
 }
 
 async function readRecipe(model: ResolvedModel, options: z.output<typeof encoderOptionsSchema>): Promise<Recipe> {
   if (model.format === 'gguf') {
-    throw new ModelError('is a GGUF file; encoders are read from model folders', {
+    throw new ModelError('is a GGUF file, but encoders are loaded from model folders', {
       file: model.path,
-      fix: 'Name the folder of the original model (config.json, tokenizer.json, model.safetensors).',
+      fix: 'Pass the folder of the original model (config.json, tokenizer.json, model.safetensors).',
     });
   }
   const file = join(model.path, 'config.json');
   const config = await readSettings(file, bertConfigSchema);
-  if (config === undefined) throw new ModelError('is missing', { file, fix: 'Fetch the model again.' });
+  if (config === undefined) throw new ModelError('is missing', { file, fix: 'Download the model again.' });
   const names = await readSettings(file, configNameSchema);
   const folder = await readFolderSettings(model.path);
   const known = choosePrefixes(folder, [model.name, model.path, model.source, names?._name_or_path ?? '']);
@@ -126,7 +126,7 @@ async function chooseMaxLength(
   if (asked !== undefined && asked > most) {
     throw new UsageError(`a maximum length of ${asked} tokens, but the model has ${most} positions`, {
       file: path,
-      fix: `Ask for ${most} at most.`,
+      fix: `Use at most ${most}.`,
     });
   }
   const tokenizer = await readSettings(join(path, 'tokenizer_config.json'), tokenizerLimitSchema);
@@ -135,7 +135,7 @@ async function chooseMaxLength(
 
 function checkVocabulary({ model, config }: Recipe, { vocabularySize }: TextTokenizer): void {
   if (vocabularySize <= config.vocab_size) return;
-  throw new ModelError(`the tokenizer has ${vocabularySize} tokens, the model ${config.vocab_size}`, {
+  throw new ModelError(`the tokenizer has ${vocabularySize} tokens, but the model has ${config.vocab_size}`, {
     file: model.path,
     fix: 'Use the tokenizer that belongs to the model.',
   });
@@ -168,7 +168,7 @@ class LocalEncoder implements Encoder {
     const vectors = new Float32Array(texts.length * this.dimensions);
     const stop = new AbortController();
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    setMaxListeners(0, signal); // one for each batch under way
+    setMaxListeners(0, signal); // one per running batch
     const running: Promise<void>[] = [];
     try {
       for (const { start, end } of windows(texts)) {
@@ -218,7 +218,7 @@ class LocalEncoder implements Encoder {
     );
   }
 
-  /** Documents are kept, so their vectors must not depend on what stood beside them. */
+  /** Plans batches of documents. Their vectors are stored, so they must not depend on the rest of the batch. */
   #planDocuments(lengths: readonly number[]): Batch[] {
     const { maxLength, precision } = this.#recipe;
     return planAlike(lengths, { longest: maxLength, alone: precision === 'int8' });
@@ -238,7 +238,7 @@ class LocalEncoder implements Encoder {
   }
 }
 
-/** The result of work that cannot be stopped, or an AbortedError as soon as the signal fires. */
+/** Waits for work that cannot be stopped; throws AbortedError as soon as the signal fires. */
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   throwIfAborted(signal);
   let stop = () => {};

@@ -23,7 +23,7 @@ test.each([
   expect(choosePrefixes(folder(), ['x', name])).toEqual(prefixes);
 });
 
-test("the folder's own prompts come before what is known of the family", () => {
+test("the folder's prompts override those of the family", () => {
   const own = folder({ query: 'ask: ', passage: 'read: ' });
   expect(choosePrefixes(own, ['e5-base'])).toEqual({ query: 'ask: ', document: 'read: ' });
 });
@@ -33,6 +33,6 @@ test('a role without a prompt gets the default prompt', () => {
   expect(choosePrefixes(own, [])).toEqual({ query: 'ask: ', document: 'any: ' });
 });
 
-test('empty prompts, as newer files state them, do not hide the family', () => {
+test('empty prompts, as in newer files, do not override the family', () => {
   expect(choosePrefixes(folder({ query: '', document: '' }), ['bge-small-en-v1.5'])).toEqual(BGE);
 });

@@ -1,12 +1,12 @@
 import type { TextRole } from './encoder.ts';
 import type { FolderSettings } from './sentence-transformers.ts';
 
-/** What is put before a text, by its role. */
+/** The prefix of a text, by its role. */
 export type Prefixes = Record<TextRole, string>;
 
 /**
- * Families of encoders that were trained with prefixes but do not state them in their files: what their model cards
- * say (bge: Xiao et al. 2023; e5: Wang et al. 2022; nomic: Nussbaum et al. 2024).
+ * Families of encoders that were trained with prefixes but omit them from their files. The prefixes come from the model
+ * cards (bge: Xiao et al. 2023; e5: Wang et al. 2022; nomic: Nussbaum et al. 2024).
  */
 const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
   {
@@ -34,12 +34,12 @@ const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
   },
 ];
 
-/** Names under which sentence-transformers looks for a document's prompt, in its order. */
+/** The names under which sentence-transformers looks up a document's prompt, in its order. */
 const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
 
 /**
- * The prefixes of an encoder: the folder's own prompts, else what is known of the family.
- * @param names what the model is called (as asked for, and in its own files)
+ * Returns the prefixes of an encoder: the folder's prompts, or else those of its family. @param names the names of the
+ * model (as requested, and in its files)
  */
 export function choosePrefixes({ prompts, defaultPrompt }: FolderSettings, names: readonly string[]): Prefixes {
   const documentPrompt = DOCUMENT_PROMPTS.find((name) => prompts[name] !== undefined);
@@ -51,7 +51,7 @@ export function choosePrefixes({ prompts, defaultPrompt }: FolderSettings, names
   return familyPrefixes(names);
 }
 
-/** What is known of a family of encoders by the names of one; nothing for any other. */
+/** Returns the prefixes of a known family, by the names of an encoder; empty ones for any other. */
 export function familyPrefixes(names: readonly string[]): Prefixes {
   const spelled = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
   const family = FAMILIES.find(({ name }) => spelled.some((one) => name.test(one)));

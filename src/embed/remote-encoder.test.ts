@@ -15,7 +15,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close().closeAllConnections();
 });
 
-/** A server of embeddings; returns its base address and the requests that it got. */
+/** Starts an embedding server; returns its base address and the requests that it received. */
 async function serve(answer: Answer): Promise<{ baseUrl: string; requests: Request[] }> {
   const requests: Request[] = [];
   const server = createServer(async (message, response) => {
@@ -35,13 +35,13 @@ const json = (response: ServerResponse, content: unknown, status = 200, headers 
 };
 const vectorOf = (text: string) => [text.length, text.charCodeAt(0) || 0, 1];
 
-/** Answers in reversed order, so that only the index tells which vector is whose. */
+/** Answers in reversed order, so only the index identifies the text of a vector. */
 const embed: Answer = ({ input }, response) => {
   const data = input.map((text, index) => ({ object: 'embedding', index, embedding: vectorOf(text) }));
   json(response, { object: 'list', data: data.reverse() });
 };
 
-test('vectors come in the order of the texts, with prefixes, in batches', async () => {
+test('returns vectors in the order of the texts, with prefixes, in batches', async () => {
   const { baseUrl, requests } = await serve(embed);
   const encoder = await connectEncoder({
     baseUrl,
@@ -61,7 +61,7 @@ test('vectors come in the order of the texts, with prefixes, in batches', async 
   await encoder.close();
 });
 
-test('a text of blanks is not sent, and its vector is zero; with a prefix it is a text', async () => {
+test('a blank text is not sent, and its vector is zero; with a prefix it is sent', async () => {
   const { baseUrl, requests } = await serve(embed);
   const encoder = await connectEncoder({ baseUrl, model: 'm', documentPrefix: 'd: ' });
   let done = 0;
@@ -73,7 +73,7 @@ test('a text of blanks is not sent, and its vector is zero; with a prefix it is 
   expect(requests.at(-1)!.input).toEqual(['d: ']);
 });
 
-test('a 429 is tried again after the time that the server asks for', async () => {
+test('retries a 429 after the time that the server requests', async () => {
   let refusals = 2;
   const { baseUrl } = await serve((request, response, message) => {
     if (request.input[0] !== 'dimensions' && refusals-- > 0) json(response, {}, 429, { 'retry-after-ms': '150' });
@@ -138,7 +138,7 @@ test('a server that does not answer in time', async () => {
   await expect(connecting).rejects.toThrow(/did not answer in time/);
 });
 
-test('stops at once when the signal fires', async () => {
+test('stops at once if the signal fires', async () => {
   const { baseUrl } = await serve((request, response, message) => {
     if (request.input[0] === 'dimensions') embed(request, response, message);
   });
@@ -151,12 +151,12 @@ test('stops at once when the signal fires', async () => {
   expect(performance.now() - begin).toBeLessThan(1000);
 });
 
-test('wrong options are named', async () => {
+test('names invalid options', async () => {
   await expect(connectEncoder({ baseUrl: 'nowhere', model: 'm' })).rejects.toThrow(UsageError);
   await expect(connectEncoder({ baseUrl: 'http://a/v1', model: '' })).rejects.toThrow(/model/);
 });
 
-test('a vector that is not finite is refused, naming the text', async () => {
+test('refuses a vector that is not finite, and names the text', async () => {
   for (const number of ['1e999', '-1e999', '1e39']) {
     const { baseUrl, requests } = await serve(({ input }, response) => {
       const rows = input.map((text, index) => `{"index":${index},"embedding":[1,${text === 'bad' ? number : 2}]}`);

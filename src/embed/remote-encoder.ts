@@ -14,66 +14,68 @@ import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { familyPrefixes } from './prefixes.ts';
 import { cosine, identifyModel, PROBE_CACHE, SAME_MODEL } from './remote-identity.ts';
 
-/** How an embedding server is spoken to. */
+/** How to connect to an embedding server. */
 export const remoteEncoderSchema = z.strictObject({
   /**
-   * Where the API begins ("http://localhost:8000/v1"); several servers of one model share the work. `/v1` is added to an address
-   * without a path. `user:password@` and keys in the query are sent, and neither shown nor stored.
+   * The base address of the API ("http://localhost:8000/v1"); several servers of one model share the work. `/v1` is
+   * added to an address without a path. `user:password@` and keys in the query are sent, but never shown or stored.
    */
   baseUrl: z.union([serverAddressSchema, z.array(serverAddressSchema).min(1)]),
   /** The server's name of the model. */
   model: z.string().min(1),
-  /** Default: the environment's OPENAI_API_KEY, or none. */
+  /** The API key. Default: OPENAI_API_KEY from the environment, or none. */
   apiKey: z.string().optional(),
-  /** Put before every query, and every expansion. Default: what is known of the family by the model's name, or nothing. */
+  /** A prefix of every query and expansion. Default: the prefix of the model's family, found by its name, or none. */
   queryPrefix: z.string().optional(),
-  /** Put before every document. Default: as above. */
+  /** A prefix of every document. Default: as above. */
   documentPrefix: z.string().optional(),
-  /** Texts in one request at most. A server that takes fewer is noticed, and gets fewer from then on. */
+  /** The maximum number of texts per request. A server that accepts fewer is detected and gets fewer from then on. */
   batchSize: z.int().positive().default(64),
-  /** Requests under way at once, for each server. */
+  /** The number of concurrent requests per server. */
   concurrency: z.int().positive().default(4),
-  /** Further attempts after a 408, 409, 429, 5xx, a lost connection, or an answer that breaks off. */
+  /** The number of further attempts after a 408, 409, 429 or 5xx, a lost connection, or an incomplete answer. */
   retries: z.int().nonnegative().default(5),
-  /** Seconds for one attempt, to the last byte of its answer. */
+  /** The time limit of one attempt in seconds, up to the last byte of its answer. */
   timeoutSeconds: z.number().positive().default(120),
-  /** Longest wait in seconds that a server may ask for with `Retry-After`; beyond it, its error ends the work. */
+  /**
+   * The longest wait in seconds that a server may request with `Retry-After`; a longer one ends the work with an error.
+   */
   maxWaitSeconds: z.number().nonnegative().default(LONGEST_WAIT_SECONDS),
 });
 export type RemoteEncoderOptions = z.input<typeof remoteEncoderSchema> & {
-  /** Shows waits, and says what a server does not take. */
+  /** Reports waits, and what a server does not accept. */
   progress?: Progress | undefined;
-  /** Where probes of models are kept (see {@link identifyModel}). Default: `encoders` in the cache. */
+  /** The folder of model probes (see {@link identifyModel}). Default: `encoders` in the cache. */
   cache?: string | undefined;
   signal?: AbortSignal | undefined;
 };
 type Settings = z.output<typeof remoteEncoderSchema>;
 
-/** What every model is asked for when it is connected to, to learn its dimensions and to tell it from others. */
+/** The text that every model encodes on connection, to find its dimensions and to tell models apart. */
 const PROBE = 'dimensions';
 
-/** Room for 2,048 vectors of 4,096 numbers as they are written in JSON. */
+/** Enough for 2,048 vectors of 4,096 numbers in JSON. */
 const MAX_ANSWER_BYTES = 256 * 2 ** 20;
 
-/** A text that is too long for the server loses a quarter each time, down to a hundredth. */
+/** A text that is too long for the server is shortened by a quarter at each attempt, down to a hundredth. */
 const CUT = 0.75;
 const LEAST_SHARE = 0.01;
 
 /**
  * Connects to an OpenAI-compatible embedding server (`POST {baseUrl}/embeddings`; OpenAI, vLLM, llama-server, Ollama,
- * text-embeddings-inference), and asks it for one vector to learn its dimensions.
+ * text-embeddings-inference), and requests one vector to find its dimensions.
  *
- * A text without anything but blanks, prefix included, is not sent: servers refuse it. Its vector is zero. A text that the server
- * says is too long loses its end, as with an encoder of one's own.
+ * A text that is blank, prefix included, is not sent, because servers refuse it; its vector is zero. A text that is too
+ * long for the server is truncated, as by a local encoder.
  *
- * @throws NetworkError where a server cannot be reached or refuses; UsageError on wrong options
+ * @throws NetworkError if a server cannot be reached or refuses; UsageError if an option is invalid
  */
 export async function connectEncoder(options: RemoteEncoderOptions): Promise<Encoder> {
   const { signal, progress, cache = PROBE_CACHE.folder(), ...rest } = options;
   const parsed = remoteEncoderSchema.safeParse(rest);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
-    throw new UsageError(`options of the embedding server: ${path.join('.')}: ${message}`, {
+    throw new UsageError(`embedding server options: ${path.join('.')}: ${message}`, {
       fix: 'Correct the option.',
     });
   }
@@ -86,7 +88,7 @@ export async function connectEncoder(options: RemoteEncoderOptions): Promise<Enc
   const other = probes.findIndex((vector) => cosine(vector, first!) < SAME_MODEL);
   if (other >= 0) {
     const [one, two] = [pool.servers[0]!, pool.servers[other]!].map(({ shown }) => shown);
-    const reason = `${two} gives other vectors for ${JSON.stringify(model)} than ${one} does`;
+    const reason = `${two} returns other vectors for ${JSON.stringify(model)} than ${one}`;
     throw new NetworkError(reason, { fix: 'Serve the same model at every address.' });
   }
   const prefixes = { ...familyPrefixes([model]), ...given(settings) };
@@ -126,7 +128,7 @@ function askForVectors(
   });
 }
 
-/** A text that is sent, and the row that its vector gets. */
+/** A text to send, and the row of its vector. */
 interface Row {
   row: number;
   text: string;
@@ -140,11 +142,11 @@ class RemoteEncoder implements Encoder {
   readonly #pool: ServerPool;
   readonly #prefixes: Record<TextRole, string>;
   readonly #workers: number;
-  /** Texts in one request; less than was asked for once a server has said that it takes fewer. */
+  /** The number of texts per request; reduced once a server has refused so many. */
   #batchSize: number;
   readonly #closed = new AbortController();
 
-  /** @param decisive all that decides a vector besides the text; where the server stands is no part of it */
+  /** @param decisive everything except the text that decides a vector; the server's address does not count */
   constructor(
     pool: ServerPool,
     { model, batchSize, concurrency }: Settings,
@@ -166,7 +168,7 @@ class RemoteEncoder implements Encoder {
   async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {
     const failed = new AbortController();
     const signal = AbortSignal.any([failed.signal, this.#closed.signal, ...(options.signal ? [options.signal] : [])]);
-    setMaxListeners(0, signal); // one for each request under way
+    setMaxListeners(0, signal); // one per running request
     const vectors = new Float32Array(texts.length * this.dimensions);
     const rows = texts.map((text, row) => ({ row, text: this.#prefixes[role] + text }));
     const sent = rows.filter(({ text }) => text.trim() !== '');
@@ -196,7 +198,7 @@ class RemoteEncoder implements Encoder {
     this.#closed.abort();
   }
 
-  /** Embeds a batch; one that is too large for the server is divided. */
+  /** Embeds a batch; splits one that is too large for the server. */
   async #embed(
     batch: readonly Row[],
     store: (batch: readonly Row[], found: Float32Array) => void,
@@ -214,14 +216,14 @@ class RemoteEncoder implements Encoder {
     }
   }
 
-  /** Embeds a text alone; one that is too long for the server loses its end. */
+  /** Embeds a single text; truncates one that is too long for the server. */
   async #embedOne(text: string, signal: AbortSignal): Promise<Float32Array> {
     for (let share = 1; ; share *= CUT) {
       const sent = text.slice(0, Math.ceil(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
       const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal });
       if ('answer' in outcome) return outcome.answer;
       if (share < LEAST_SHARE) throw outcome.error;
-      this.#pool.tell(`${this.id}: texts that are longer than its server takes are cut`);
+      this.#pool.tell(`${this.id}: texts that are longer than its server accepts are truncated`);
     }
   }
 }

@@ -3,28 +3,31 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { CacheKind, contentKey, makeFolder, withFileLock, writeDurably } from '../system/index.ts';
 
-/** Where the vectors are kept by which models of embedding servers are told apart. */
+/** The cache of the probe vectors that tell models of embedding servers apart. */
 export const PROBE_CACHE = new CacheKind({
   name: 'encoders',
-  what: 'by what models of embedding servers are known again',
+  what: 'vectors by which models of embedding servers are recognised',
   format: 1,
   isSmall: true,
 });
 
-/** Least cosine of two vectors of one text by one model. The same weights on another machine, or in another batch, round otherwise. */
+/**
+ * The minimum cosine of two vectors of one text from one model. The same weights give other rounding on another machine
+ * or in another batch.
+ */
 export const SAME_MODEL = 0.999;
 
 const probesSchema = z.object({ probes: z.array(z.object({ id: z.string(), vector: z.array(z.number()) })) });
 type Probes = z.output<typeof probesSchema>['probes'];
 
 /**
- * Tells models behind one name apart by the vector that they give one text, so that a server may move and its vectors stay, and another
- * model of the same name is not taken for it.
+ * Tells models with the same name apart by their vectors of one text. So a server may move without losing its vectors,
+ * and another model with the same name is not mistaken for it.
  *
- * @param settings what the model is known by besides: its name, dimensions, prefixes
- * @param probe the vector of the text that every model is asked for
- * @param folder where the probes of models that were met before are kept
- * @returns a key; the same for every model that gives the same vector up to rounding
+ * @param settings the other properties of the model: its name, dimensions, prefixes
+ * @param probe the vector of the text that every model encodes
+ * @param folder the folder with the probes of known models
+ * @returns a key, equal for all models that give the same vector up to rounding
  */
 export async function identifyModel(settings: object, probe: Float32Array, folder: string): Promise<string> {
   await makeFolder(folder);
@@ -39,7 +42,7 @@ export async function identifyModel(settings: object, probe: Float32Array, folde
   });
 }
 
-/** A file that is missing or damaged costs no more than to embed again. */
+/** Reads the known probes. If the file is missing or damaged, texts are merely embedded again. */
 async function readProbes(file: string): Promise<Probes> {
   try {
     return probesSchema.parse(JSON.parse(await readFile(file, 'utf8'))).probes;
@@ -48,7 +51,7 @@ async function readProbes(file: string): Promise<Probes> {
   }
 }
 
-/** Of two vectors without a direction, or of different widths: 1 if they are equal, else 0. */
+/** Returns the cosine of two vectors. For zero vectors, or different widths: 1 if they are equal, else 0. */
 export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return 0;
   let [product, ofA, ofB] = [0, 0, 0];

@@ -4,19 +4,19 @@ import { readJsonFileIfThere } from '../files/index.ts';
 import type { Pooling } from '../nn/index.ts';
 import { ModelError } from '../system/index.ts';
 
-/** What a model folder says about how texts become vectors, besides the network itself. */
+/** The settings of a model folder that decide how texts become vectors, except for the network itself. */
 export interface FolderSettings {
   pooling: Pooling;
   normalize: boolean;
-  /** Tokens, special ones included; none where the folder sets no limit of its own. */
+  /** The maximum number of tokens, special ones included; undefined if the folder sets no limit. */
   maxLength: number | undefined;
-  /** Whether texts are put into lower case, whatever the tokenizer's own files say; special tokens in them are not. */
+  /** Whether to lower-case texts, except special tokens, whatever the tokenizer's files say. */
   lowerCase: boolean;
-  /** Prompts by name ("query", "document"), put before the text. */
+  /** The prompts by name ("query", "document"), which are put before the text. */
   prompts: Record<string, string>;
-  /** The prompt of texts whose role has none of its own. */
+  /** The prompt of texts with a role that has no prompt. */
   defaultPrompt: string | undefined;
-  /** How vectors were meant to be compared. */
+  /** The intended similarity of vectors. */
   similarity: string | undefined;
 }
 
@@ -43,10 +43,10 @@ const POOLING_FLAGS: Record<string, Pooling> = {
 };
 
 /**
- * Reads a folder as sentence-transformers would: `modules.json` with Transformer, Pooling and Normalize, the pooling's
- * own configuration, `sentence_bert_config.json` and `config_sentence_transformers.json`. A folder without
- * `modules.json` is a plain encoder: mean of the token vectors, not normalised, as Contriever is published.
- * @throws ModelError where a file is broken or asks for a module that is not offered
+ * Reads a folder like sentence-transformers: `modules.json` with Transformer, Pooling and Normalize, the configuration
+ * of the pooling, `sentence_bert_config.json` and `config_sentence_transformers.json`. A folder without `modules.json`
+ * is a plain encoder, such as Contriever: the mean of the token vectors, not normalised.
+ * @throws ModelError if a file is broken or needs an unsupported module
  */
 export async function readFolderSettings(folder: string): Promise<FolderSettings> {
   const modules = await readSettings(join(folder, 'modules.json'), modulesSchema);
@@ -65,11 +65,14 @@ export async function readFolderSettings(folder: string): Promise<FolderSettings
   };
 }
 
-/** A JSON file of a model folder, checked; undefined where there is none. @throws ModelError */
+/**
+ * Reads and checks a JSON file of a model folder; undefined if it does not exist.
+ * @throws ModelError if it is invalid
+ */
 export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
   return readJsonFileIfThere(file, schema, (cause) => {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause).replace(/\s+/g, ' ') : String(cause);
-    const fix = 'Fetch the model again; if the file is whole, this kind of model is not supported.';
+    const fix = 'Download the model again. If the file is intact, this kind of model is not supported.';
     return new ModelError(`cannot be used: ${why}`, { file, fix, cause });
   });
 }
@@ -89,7 +92,7 @@ async function readModules(
     else if (kind !== 'Transformer' || path !== '') {
       throw new ModelError(`module ${kind}${path === '' ? '' : ` in ${path}`} is not supported`, {
         file: join(folder, 'modules.json'),
-        fix: 'Use an encoder of Transformer, Pooling and Normalize, or serve this one and name its URL.',
+        fix: 'Use an encoder with the modules Transformer, Pooling and Normalize, or serve this one and pass the URL of the server.',
       });
     }
   }
@@ -98,10 +101,11 @@ async function readModules(
 
 async function readPooling(file: string, hasPrompts: boolean): Promise<Pooling> {
   const config = await readSettings(file, poolingSchema);
-  const fix = 'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and name its URL.';
+  const fix =
+    'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and pass the URL of the server.';
   if (config === undefined) throw new ModelError('is missing, but modules.json names it', { file, fix });
   if (!config.include_prompt && hasPrompts) {
-    throw new ModelError('leaves the prompt out of the pooling, which is not supported', { file, fix });
+    throw new ModelError('excludes the prompt from the pooling, which is not supported', { file, fix });
   }
   const flags = Object.keys(config).filter((key) => key.startsWith('pooling_mode_') && config[key] === true);
   const modes = flags.map((flag) => POOLING_FLAGS[flag] ?? flag);

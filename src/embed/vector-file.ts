@@ -5,23 +5,23 @@ import { readJsonFile } from '../files/index.ts';
 import { CacheKind, DataError, systemFault, throwIfAborted, writeDurably } from '../system/index.ts';
 import { VECTORS_NAME, VectorKeys } from './vector-store.ts';
 
-/** Raise it if the same encoder and documents would give other files. */
+/** Increase this if the same encoder and documents would give other files. */
 export const VECTORS_FORMAT = 2;
 
 export const VECTOR_CACHE = new CacheKind({
   name: 'vectors',
   format: VECTORS_FORMAT,
-  what: 'vectors of documents',
+  what: 'document vectors',
   describe: describeVectors,
 });
 
-/** The fix of everything that is wrong with a folder of vectors. */
+/** The fix for every fault in a folder of vectors. */
 const ENCODE_AGAIN = 'Remove the folder of vectors and encode the corpus again.';
 
-/** `corpus-KEY.json`: which vectors are a corpus, and that all of them are there. */
+/** `corpus-KEY.json`: records which vectors belong to a corpus, and that all of them exist. */
 export const vectorManifestSchema = z.object({
   version: z.literal(VECTORS_FORMAT),
-  /** Content key of encoder, text form and corpus. */
+  /** The content key of encoder, text form and corpus. */
   key: z.string(),
   encoder: z.object({
     id: z.string(),
@@ -33,18 +33,21 @@ export const vectorManifestSchema = z.object({
   textForm: z.string(),
   corpusHash: z.string(),
   rows: z.int().positive(),
-  /** Documents that are longer than the encoder reads, and its limit in tokens; missing if the encoder does not tell. */
+  /**
+   * The number of truncated documents, and the encoder's limit in tokens; absent if the encoder does not report
+   * truncation.
+   */
   cut: z.object({ documents: z.int().nonnegative(), tokens: z.int().positive() }).optional(),
 });
 export type VectorManifest = z.output<typeof vectorManifestSchema>;
 
-/** Names of the files of one corpus, in the folder of its encoder. */
+/** Returns the paths of the files of a corpus, in the folder of its encoder. */
 export function corpusFiles(folder: string, key: string) {
   const stem = join(folder, `corpus-${key.slice(0, 32)}`);
   return { manifest: `${stem}.json`, ids: `${stem}.ids.jsonl`, rows: `${stem}.rows` };
 }
 
-/** Writes which rows of the store are a corpus; the manifest comes last, so that a corpus that has one is whole. */
+/** Records which rows of the store belong to a corpus. The manifest is written last: a corpus with one is complete. */
 export async function writeCorpus(
   folder: string,
   manifest: VectorManifest,
@@ -58,21 +61,21 @@ export async function writeCorpus(
   await writeDurably(files.manifest, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** Some rows of a matrix of vectors. */
+/** Consecutive rows of a matrix of vectors. */
 export interface VectorRows {
-  /** Row of the first vector. */
+  /** The row of the first vector. */
   start: number;
-  /** Row-major // [rows, dimensions]; the receiver's own. */
+  /** Row-major // [rows, dimensions]; owned by the receiver. */
   vectors: Float32Array;
 }
 
-/** The vectors of a corpus on the disk, as {@link encodeCorpus} writes them. Ids are held in memory, vectors are not. */
+/** The vectors of a corpus on the disk, written by {@link encodeCorpus}. Ids are in memory, vectors are not. */
 export class VectorFile {
   readonly folder: string;
   readonly manifest: VectorManifest;
   /** Document ids, by row. */
   readonly ids: readonly string[];
-  /** Where each vector stands in the store // [documents] */
+  /** The row of each vector in the store // [documents] */
   readonly #places: Uint32Array;
   #closed = false;
 
@@ -92,15 +95,15 @@ export class VectorFile {
   }
 
   /**
-   * Opens the vectors of a corpus and checks its files against one another.
-   * @param folder of the encoder's vectors
-   * @param key of the corpus; see {@link VectorManifest.key}
-   * @throws DataError if it is unfinished, damaged or of something else
+   * Opens the vectors of a corpus and checks its files against each other.
+   * @param folder the folder of the encoder's vectors
+   * @param key the key of the corpus; see {@link VectorManifest.key}
+   * @throws DataError if it is unfinished, damaged or belongs to something else
    */
   static async open(folder: string, key: string): Promise<VectorFile> {
     const files = corpusFiles(folder, key);
     const manifest = await readManifest(files.manifest);
-    if (manifest.key !== key) throw damaged(files.manifest, 'is of another encoder or corpus');
+    if (manifest.key !== key) throw damaged(files.manifest, 'belongs to another encoder or corpus');
     const ids = await readIds(files.ids, manifest.rows);
     const pairs = await readPairs(files.rows, manifest.rows);
     const kept = await VectorKeys.read(folder, manifest.dimensions);
@@ -113,12 +116,15 @@ export class VectorFile {
     return new VectorFile(folder, manifest, ids, places);
   }
 
-  /** Id of the document of a row. */
+  /** Returns the id of the document in a row. */
   id(row: number): string {
     return this.ids[row]!;
   }
 
-  /** Rows `start` to `end` (not included) // [end - start, dimensions] @throws DataError if a file was cut off */
+  /**
+   * Reads the rows from `start` up to, not including, `end` // [end - start, dimensions]
+   * @throws DataError if a file was truncated
+   */
   async read(start: number, end: number): Promise<Float32Array> {
     const { dimensions } = this;
     if (this.#closed) throw new DataError('is closed', { file: this.folder, fix: 'Open it again.' });
@@ -138,7 +144,7 @@ export class VectorFile {
     return vectors;
   }
 
-  /** All rows in order, at most `rowsPerChunk` at a time; the next chunk is read while one is worked on. */
+  /** Reads all rows in order, at most `rowsPerChunk` at a time; the next chunk is read while one is processed. */
   async *chunks(rowsPerChunk: number, signal?: AbortSignal): AsyncGenerator<VectorRows> {
     const readAt = (start: number) => {
       const reading = this.read(start, Math.min(this.rows, start + rowsPerChunk));
@@ -163,7 +169,7 @@ export class VectorFile {
     this.#closed = true;
   }
 
-  /** Rows that stand one behind the other in the store too, and are read at one go. */
+  /** Yields stretches of rows that are also contiguous in the store and can be read at once. */
   *#stretches(start: number, end: number): Generator<{ row: number; place: number; count: number }> {
     for (let row = start; row < end; ) {
       const place = this.#places[row]!;
@@ -201,29 +207,27 @@ async function readIds(file: string, rows: number): Promise<string[]> {
   });
 }
 
-/** Place and mark of each row // [2 * rows] */
+/** Reads the place and the mark of each row // [2 * rows] */
 async function readPairs(file: string, rows: number): Promise<Uint32Array> {
   const bytes = await readWhole(file);
   if (bytes.length !== 8 * rows) throw damaged(file, `has ${bytes.length} bytes instead of ${8 * rows}`);
   return new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
-/** Fills `bytes` from a position; a single read may bring less. */
+/** Fills `bytes` from a position; a single read may return less. */
 async function readFully(handle: FileHandle, file: string, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
-    if (bytesRead === 0) throw damaged(file, 'was cut off after it was opened');
+    if (bytesRead === 0) throw damaged(file, 'was truncated after it was opened');
     done += bytesRead;
   }
 }
 
-/** For the list of what is kept: whose vectors these are, and of how many corpora. */
+/** Describes a folder of vectors for `cache list`: its encoder and the number of its corpora. */
 async function describeVectors(folder: string): Promise<string | undefined> {
   const manifests = (await readdir(folder)).filter((name) => /^corpus-[0-9a-f]+\.json$/.test(name));
   const first = manifests[0];
   if (first === undefined) return undefined;
   const { encoder, rows } = await readManifest(join(folder, first));
-  return manifests.length === 1
-    ? `${rows} documents under ${encoder.id}`
-    : `${manifests.length} corpora under ${encoder.id}`;
+  return manifests.length === 1 ? `${rows} documents by ${encoder.id}` : `${manifests.length} corpora by ${encoder.id}`;
 }

@@ -4,24 +4,24 @@ import { join } from 'node:path';
 import { DocumentNumbers } from '../measures/index.ts';
 import { makeFolder, systemFault } from '../system/index.ts';
 
-/** Bytes of SHA-256 that name a text. */
+/** The number of SHA-256 bytes that identify a text. */
 const KEY_BYTES = 16;
-/** Key, then whether the text was cut (a 32-bit number, little-endian). */
+/** The key, then whether the text was truncated (a 32-bit number, little-endian). */
 const ENTRY_BYTES = KEY_BYTES + 4;
 
-/** Whether an encoder read a text to its end. */
+/** Whether an encoder truncated a text. */
 export const CUT = { no: 0, yes: 1, unknown: 2 } as const;
 export type Cut = (typeof CUT)[keyof typeof CUT];
 
 export const VECTORS_NAME = 'vectors.f32';
 export const KEYS_NAME = 'vectors.keys';
 
-/** Names a text // [16 bytes] */
+/** Returns the key of a text // [16 bytes] */
 export function keyOfText(text: string): Buffer {
   return createHash('sha256').update(text).digest().subarray(0, KEY_BYTES);
 }
 
-/** The entries of all whole vectors, in the order of their rows. */
+/** The entries of all complete vectors, in the order of their rows. */
 export class VectorKeys {
   readonly #bytes: Buffer;
 
@@ -29,7 +29,7 @@ export class VectorKeys {
     this.#bytes = bytes;
   }
 
-  /** Reads the entries of the vectors that are whole; none if there is no store. @throws DataError, ResourceError */
+  /** Reads the entries of the complete vectors; none if there is no store. @throws DataError, ResourceError */
   static async read(folder: string, dimensions: number): Promise<VectorKeys> {
     const file = join(folder, KEYS_NAME);
     const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
@@ -49,7 +49,7 @@ export class VectorKeys {
     return this.#bytes.subarray(row * ENTRY_BYTES, row * ENTRY_BYTES + KEY_BYTES);
   }
 
-  /** The first 32 bits of the key: enough to see that a row is not what it was. */
+  /** Returns the first 32 bits of the key, enough to detect that a row has changed. */
   mark(row: number): number {
     return this.#bytes.readUInt32LE(row * ENTRY_BYTES);
   }
@@ -72,9 +72,9 @@ async function sizeOf(file: string): Promise<number> {
 }
 
 /**
- * The vectors of one encoder, each under the content of its text: one file of 32-bit floats that only grows, and one of keys. Vectors
- * reach the disk before their keys, and what is behind the last whole pair does not count: a process that is killed loses what it had
- * not appended, and nothing else. One process at a time may open it; reading needs no leave.
+ * The vectors of one encoder, by the content of the texts: an append-only file of 32-bit floats, and one of keys.
+ * Vectors reach the disk before their keys, and anything after the last complete pair is ignored, so a killed process
+ * loses only what it had not appended. Only one process at a time may open the store; reading needs no lock.
  */
 export class VectorStore {
   readonly dimensions: number;
@@ -89,14 +89,17 @@ export class VectorStore {
     this.#keys = keys;
   }
 
-  /** Opens the store for appending; a last row that is not whole is taken off. The caller holds its lock. @throws ResourceError */
+  /**
+   * Opens the store for appending, and removes an incomplete last row. The caller must hold its lock.
+   * @throws ResourceError
+   */
   static async open(folder: string, dimensions: number): Promise<VectorStore> {
     await makeFolder(folder);
     const whole = await VectorKeys.read(folder, dimensions);
     const vectors = await openToWrite(join(folder, VECTORS_NAME));
     try {
       const store = new VectorStore(dimensions, vectors, await openToWrite(join(folder, KEYS_NAME)));
-      // No text is appended twice: behind a key that comes again, the file is not ours.
+      // No text is appended twice, so the file is damaged from the first repeated key on.
       for (let row = 0; row < whole.rows && store.row(whole.key(row)) === undefined; row++) {
         store.#learn(whole.key(row), whole.cut(row));
       }
@@ -109,7 +112,7 @@ export class VectorStore {
     }
   }
 
-  /** The row of a text; undefined if there is none yet. */
+  /** Returns the row of a text; undefined if it has none yet. */
   row(key: Buffer): number | undefined {
     return this.#rows.find(key.toString('latin1'));
   }
@@ -119,9 +122,9 @@ export class VectorStore {
   }
 
   /**
-   * Appends vectors and has them on the disk when it returns.
+   * Appends vectors, and returns when they are on the disk.
    * @param vectors row-major // [keys, dimensions]
-   * @throws ResourceError when the disk is full
+   * @throws ResourceError if the disk is full
    */
   async append(keys: readonly Buffer[], cuts: readonly Cut[], vectors: Float32Array): Promise<void> {
     const entries = Buffer.alloc(keys.length * ENTRY_BYTES);
@@ -152,7 +155,7 @@ export class VectorStore {
 }
 
 async function openToWrite(file: string): Promise<FileHandle> {
-  // Not `a`, which would write behind a half row; not `w`, which would empty the file.
+  // Not `a`, which would append after an incomplete row, and not `w`, which would empty the file.
   const handle = await open(file, 'r+').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return open(file, 'wx+');
     throw error;

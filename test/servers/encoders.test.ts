@@ -166,7 +166,7 @@ describe('a text that is longer than the server takes', () => {
     const { rows } = await encode(name, [...TEXTS.slice(0, 9), long]);
     expect(rows.slice(0, 9)).toEqual(TEXTS.slice(0, 9).map(vectorOf));
     expect(rows[9]).toEqual(vectorOf('x'.repeat(95)));
-    expect(warnings).toEqual([expect.stringMatching(/longer than its server takes are cut/)]);
+    expect(warnings).toEqual([expect.stringMatching(/longer than its server accepts are truncated/)]);
   });
 });
 
@@ -301,7 +301,7 @@ describe('what a remote encoder is', () => {
 
   it('must be the same at each address', async () => {
     const baseUrl = [server.at(plain), server.at(other)];
-    await expect(connect(plain, { baseUrl })).rejects.toThrow(/gives other vectors for "m"/);
+    await expect(connect(plain, { baseUrl })).rejects.toThrow(/returns other vectors for "m"/);
   });
 
   it.each([
