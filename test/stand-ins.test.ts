@@ -14,6 +14,9 @@ const STAND_INS = {
   ],
   page: ['<!doctype html><title>Log in</title>', ', but a web page', 'log in'],
   answer: ['Entry not found', 'what a server said instead', 'revision'],
+  object: ['{"error":{"message":"Invalid credentials","type":"auth"}}', '"Invalid credentials"', 'access'],
+  utf16: [Buffer.from('\ufeff{"_id":"d1"}\n', 'utf16le'), ', but text in UTF-16', 'Save the file in UTF-8'],
+  zeros: [Buffer.alloc(64), ', but nothing but zero bytes', 'fetch the file again'],
 } as const;
 
 let folder: string;
@@ -61,6 +64,12 @@ const FILES: [file: string, command: string][] = [
   ['data/queries.jsonl', DENSE],
   ['data/qrels/test.tsv', DENSE],
   ['pairs.jsonl', TRAIN],
+  ['prompt.txt', 'expand --dataset DIR/data --prompt DIR/prompt.txt --out DIR/e.jsonl'],
+  ['recipe.yaml', 'align DIR/recipe.yaml --plan'],
+  ['dict/data.noun', 'data wordnet --dict DIR/dict --out DIR/words'],
+  ['encoder/sentence_bert_config.json', DENSE],
+  ['encoder/tokenizer_config.json', DENSE],
+  ['llm/tokenizer.json', 'models export --base DIR/llm --to gguf --out DIR/x.gguf'],
   ['run.trec', 'score --qrels DIR/data/qrels/test.tsv --run DIR/run.trec'],
 ];
 

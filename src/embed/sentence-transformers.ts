@@ -71,7 +71,9 @@ export async function readFolderSettings(folder: string): Promise<FolderSettings
  */
 export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
   return readJsonFileIfThere(file, schema, (cause) => {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause).replace(/\s+/g, ' ') : String(cause);
+    if (!(cause instanceof z.ZodError))
+      return new ModelError('is not JSON', { file, fix: 'Download the file again.', cause });
+    const why = z.prettifyError(cause).replace(/\s+/g, ' ');
     const fix = 'Download the model again. If the file is intact, this kind of model is not supported.';
     return new ModelError(`cannot be used: ${why}`, { file, fix, cause });
   });

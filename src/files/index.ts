@@ -16,3 +16,4 @@ export {
   type StageManifest,
   writeStageManifest,
 } from './stage-manifest.ts';
+export { readTextFile } from './text-file.ts';

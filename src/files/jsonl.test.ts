@@ -97,7 +97,7 @@ describe('readJsonl', () => {
   it('refuses bytes that are not UTF-8, naming the line', async () => {
     const latin1 = Buffer.from('{"id":"a"}\n{"id":"caf\u00e9"}\n', 'latin1');
     expect(await fault(latin1)).toMatchObject({ line: 2, message: expect.stringContaining('not UTF-8') });
-    expect((await fault(Buffer.from('\ufeff{"id":"a"}\n', 'utf16le'))).message).toContain('not UTF-8');
+    expect((await fault(Buffer.from('\ufeff{"id":"a"}\n', 'utf16le'))).message).toContain('text in UTF-16');
   });
 
   it('gives the whole lines before a broken one', async () => {

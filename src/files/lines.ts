@@ -80,19 +80,34 @@ async function openPlain(file: string): Promise<Readable> {
   } catch (error) {
     throw systemFault(error, file);
   }
-  const start: Buffer | null = bytes.read();
-  if (start !== null) bytes.unshift(start);
-  try {
-    refuseStandIn(start?.subarray(0, STAND_IN_BYTES) ?? Buffer.alloc(0), file);
-  } catch (error) {
-    bytes.destroy();
-    throw error;
-  }
-  if (start?.[0] !== 0x1f || start[1] !== 0x8b) return bytes;
+  const start = peek(bytes);
+  if (start[0] !== 0x1f || start[1] !== 0x8b) return refuseStandInOf(bytes, file);
   const plain = createGunzip({ chunkSize: 1 << 18 });
   // The error reaches the reader through `plain`, which the pipeline destroys with it.
   pipeline(bytes, plain, () => {});
-  return plain;
+  try {
+    await once(plain, 'readable');
+  } catch (error) {
+    throw readFault(error, file, 1);
+  }
+  return refuseStandInOf(plain, file);
+}
+
+/** The first bytes of a stream that is readable, which stay in it. */
+function peek(stream: Readable): Buffer {
+  const start: Buffer | null = stream.read();
+  if (start !== null) stream.unshift(start);
+  return start ?? Buffer.alloc(0);
+}
+
+function refuseStandInOf(stream: Readable, file: string): Readable {
+  try {
+    refuseStandIn(peek(stream).subarray(0, STAND_IN_BYTES), file);
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
+  return stream;
 }
 
 function readFault(error: unknown, file: string, line: number): unknown {

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
-import { DataError, systemFault, UsageError } from '../system/index.ts';
+import { readTextFile } from '../files/index.ts';
+import { DataError, UsageError } from '../system/index.ts';
 import type { ChatMessage } from './generator.ts';
 
 /**
@@ -100,13 +100,8 @@ export const PROMPTS: Readonly<Record<Task, PromptTemplate>> = {
  * @throws UsageError if the template is not valid; DataError if the file cannot be read
  */
 export async function readPrompt(file: string): Promise<PromptTemplate> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw systemFault(error, file);
-  }
-  return new PromptTemplate(promptName(file), text.replace(/^\uFEFF/, '').replace(/\r?\n$/, ''), file);
+  const text = await readTextFile(file);
+  return new PromptTemplate(promptName(file), text.replace(/\r?\n$/, ''), file);
 }
 
 /** Returns the name of a custom prompt, derived from its file. */

@@ -64,6 +64,19 @@ describe('a corpus that is searched', () => {
     expect(await ids('saw', { kind: 'rrf', expansions: ['ship sea'], top: 1 })).toEqual(['d1']);
   });
 
+  it.each(KINDS)('is read again by %s after a reading that failed', async (kind) => {
+    const corpus = new FiveCorpus();
+    const { documents } = corpus;
+    corpus.corpusHash = async () => `a corpus that cannot be read at once, by ${kind}`;
+    corpus.documents = () => {
+      corpus.documents = documents;
+      throw new Error('the disk is away');
+    };
+    const search = open({}, { corpus });
+    await expect(search.retriever(kind)).rejects.toThrow('the disk is away');
+    expect((await search.retriever(kind)).size).toBe(5);
+  });
+
   it('finds a document whatever its id: one query is no document', async () => {
     const corpus = new FiveCorpus();
     corpus.documents = async function* () {

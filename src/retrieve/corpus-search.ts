@@ -151,10 +151,13 @@ export class CorpusSearch {
   }
 
   #exact(): Promise<ExactIndex> {
-    this.#dense ??= this.#encodeCorpus().then((vectors) => {
-      const { similarity, threads } = this.#settings;
-      return ExactIndex.open(vectors, { similarity, threads });
-    });
+    const { similarity, threads } = this.#settings;
+    this.#dense ??= forgetFailure(
+      this.#encodeCorpus().then((vectors) => ExactIndex.open(vectors, { similarity, threads })),
+      () => {
+        this.#dense = undefined;
+      },
+    );
     return this.#dense;
   }
 

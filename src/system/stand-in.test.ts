@@ -24,6 +24,8 @@ test.each([
   ['{"error":"Entry not found"}', /Entry not found/, /./],
   ['{"detail":"Not Found"}', /Not Found/, /./],
   ['{"message":"Bad credentials","status":"401","documentation_url":"x"}', /Bad credentials/, /./],
+  ['{"error":{"message":"Invalid credentials","type":"auth"}}', /Invalid credentials/, /./],
+  ['{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}', /authentication required/, /./],
   ['502 Bad Gateway', /Bad Gateway/, /./],
 ])('%j is told', (text, reason, fix) => {
   const found = findStandIn(bytes(text));
@@ -33,8 +35,22 @@ test.each([
 });
 
 test.each([
+  [[0x1f, 0x8b, 0x08, 0, 1, 2], /gzip/, /gunzip/],
+  [[0xff, 0xfe, 0x7b, 0, 0x22, 0], /UTF-16/, /UTF-8/],
+  [[0xfe, 0xff, 0, 0x7b, 0, 0x22], /UTF-16/, /UTF-8/],
+  [Array(64).fill(0), /zero bytes/, /again/],
+])('bytes %j are told', (start, reason, fix) => {
+  const found = findStandIn(Uint8Array.from(start as number[]));
+  expect(found?.what).toMatch(reason);
+  expect(found?.fix).toMatch(fix);
+});
+
+test.each([
   '',
+  '\0\0\0',
+  '\ufeff{}',
   '{}',
+  '{"type":"BPE"}',
   '{"_id":"1","text":"Entry not found"}',
   '{"error":"x","model_type":"bert"}',
   '{"error":{"a":1}}',

@@ -11,6 +11,9 @@ export interface StandIn {
 /** Bytes at a file's beginning that are looked at. A server's refusal is shorter, and so there as a whole. */
 export const STAND_IN_BYTES = 4096;
 
+/** Fewer zero bytes may be a file of their own. */
+const FEWEST_ZEROS = 16;
+
 const LFS_POINTER = /^version https:\/\/(git-lfs\.github\.com|hawser\.github\.com)\/spec\/v\d/;
 const ANNEX_POINTER = /^\/?(\.\.\/)*(\.git\/)?annex\/objects\//;
 const WEB_PAGE =
@@ -25,6 +28,8 @@ const REFUSAL =
  * @param start the file's first bytes, at most {@link STAND_IN_BYTES}
  */
 export function findStandIn(start: Uint8Array): StandIn | undefined {
+  const encoded = findEncoded(start);
+  if (encoded !== undefined) return encoded;
   const text = new TextDecoder().decode(start.subarray(0, STAND_IN_BYTES));
   if (LFS_POINTER.test(text)) {
     return {
@@ -53,6 +58,21 @@ export function findStandIn(start: Uint8Array): StandIn | undefined {
       };
 }
 
+/** Bytes that are to be turned into the file first, or that a download left. Text files are unpacked before they are looked at. */
+function findEncoded(start: Uint8Array): StandIn | undefined {
+  const [first, second, third, fourth] = start;
+  if (first === 0x1f && second === 0x8b && third === 0x08) {
+    return { what: 'gzip-compressed', fix: 'Unpack it with `gunzip`, or fetch it without compression.' };
+  }
+  if ((first === 0xff && second === 0xfe && fourth === 0) || (first === 0xfe && second === 0xff && third === 0)) {
+    return { what: 'text in UTF-16', fix: 'Save the file in UTF-8.' };
+  }
+  if (start.length >= FEWEST_ZEROS && start.every((byte) => byte === 0)) {
+    return { what: 'nothing but zero bytes, as an unfinished download leaves', fix: 'Fetch the file again.' };
+  }
+  return undefined;
+}
+
 function refusalIn(text: string): string | undefined {
   if (REFUSAL.test(text)) return text.trim();
   if (!text.trimStart().startsWith('{')) return undefined;
@@ -73,14 +93,23 @@ const ANSWER_KEYS = new Set([
   'code',
   'success',
   'documentation_url',
+  'errors',
+  'type',
+  'param',
+  'request_id',
 ]);
 
-/** `{"error": "Entry not found"}` and its like: an object of nothing else. */
+/** `{"error": "Entry not found"}`, `{"error": {"message": "..."}}` and their like: an object of nothing else. */
 function refusalOf(answer: object): string | undefined {
   const entries = Object.entries(answer);
   if (entries.length === 0 || !entries.every(([key]) => ANSWER_KEYS.has(key))) return undefined;
-  const words = ['error', 'message', 'detail'].map((key) => entries.find(([name]) => name === key)?.[1]);
-  return words.find((word) => typeof word === 'string');
+  const words = ['error', 'message', 'detail', 'errors'].map((key) => entries.find(([name]) => name === key)?.[1]);
+  for (const word of words.flat()) {
+    if (typeof word === 'string') return word;
+    const inner = typeof word === 'object' && word !== null ? refusalOf(word) : undefined;
+    if (inner !== undefined) return inner;
+  }
+  return undefined;
 }
 
 /** The error that is thrown for what stands in a file's place. */

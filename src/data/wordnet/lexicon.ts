@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DataError, sha256, systemFault } from '../../system/index.ts';
+import { readTextFile } from '../../files/index.ts';
+import { DataError, sha256 } from '../../system/index.ts';
 import { splitGloss } from './gloss.ts';
 
 /** A set of nouns that share one meaning. */
@@ -50,8 +50,8 @@ const FIX = 'Take the file from an unchanged WordNet database (the npm package w
  */
 export async function readLexicon(folder: string): Promise<Lexicon> {
   const file = join(folder, 'data.noun');
-  const text = await readText(file);
-  const index = await readText(join(folder, 'index.adj'));
+  const text = await readTextFile(file);
+  const index = await readTextFile(join(folder, 'index.adj'));
   const synsets = new Map<string, Synset>();
   const licence: string[] = [];
   for (const [number, line] of text.split(/\r?\n/).entries()) {
@@ -74,12 +74,6 @@ export async function readLexicon(folder: string): Promise<Lexicon> {
     release,
     hashes: { nouns: sha256(text), adjectives: sha256(index) },
   };
-}
-
-async function readText(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((error: unknown) => {
-    throw systemFault(error, file);
-  });
 }
 
 /**

@@ -88,6 +88,8 @@ function parse<T>(file: string, text: string | undefined, schema: z.ZodType<T>):
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
+    if (cause instanceof SyntaxError)
+      throw new ModelError('is not JSON', { file, fix: 'Download the file again.', cause });
     const reason = 'does not describe a byte-level BPE tokenizer (vocab, merges)';
     throw new ModelError(reason, { file, fix: OTHER_TOKENIZERS, cause });
   }

@@ -1,8 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { readTextFile } from '../../files/index.ts';
 import { DataError, isThere, systemFault, UsageError } from '../../system/index.ts';
 import { type Override, parseOverride, setIn } from './overrides.ts';
 import { describeUnknown, findForbidden, type KeyPath } from './recipe-keys.ts';
@@ -36,7 +37,7 @@ export async function readRecipe(
     if (size > MOST_BYTES) {
       throw new DataError(`has ${size} bytes, and a recipe has at most ${MOST_BYTES}`, { file, fix: 'Name a recipe.' });
     }
-    return parseRecipe(await readFile(file, 'utf8'), file, overrides, schema);
+    return parseRecipe(await readTextFile(file), file, overrides, schema);
   } catch (error) {
     throw systemFault(error, file);
   }

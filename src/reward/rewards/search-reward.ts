@@ -10,7 +10,7 @@ import {
   type ScoredDocument,
 } from '../../measures/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../../search/index.ts';
-import { contentKey, DataError } from '../../system/index.ts';
+import { contentKey, DataError, forgetFailure } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
 import type { Reward } from './reward.ts';
 
@@ -222,7 +222,9 @@ function lookUp(ids: DocumentIds): (id: string) => Promise<boolean> {
     return set;
   };
   return async (id) => {
-    known ??= read();
+    known ??= forgetFailure(read(), () => {
+      known = undefined;
+    });
     return (await known).has(id);
   };
 }
