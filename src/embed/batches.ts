@@ -17,8 +17,8 @@ const SHARES = 4;
 
 /**
  * Groups texts of similar length, the longest first, to need almost no padding. The groups depend only on the lengths,
- * not on the number of threads: the same list gives the same batches and the same bits. @param lengths the number of
- * tokens of each text
+ * not on the number of threads: the same list gives the same batches and the same bits.
+ * @param lengths the number of tokens of each text
  */
 export function planBatches(lengths: readonly number[]): Batch[] {
   const total = lengths.reduce((sum, length) => sum + length, 0);
@@ -38,9 +38,10 @@ export function planBatches(lengths: readonly number[]): Batch[] {
 
 /**
  * Groups texts by padded length, which depends only on a text's own length. A matrix product sums each row in the same
- * way, however many rows there are, so a text's vector has the same bits in every list. @param options.longest the
- * maximum padded length @param options.alone whether each text gets its own batch, for arithmetic that couples the
- * texts of a batch (dynamic quantisation)
+ * way, however many rows there are, so a text's vector has the same bits in every list.
+ * @param options.longest the maximum padded length
+ * @param options.alone whether each text gets its own batch, for arithmetic that couples the texts of a batch (dynamic
+ * quantisation)
  */
 export function planAlike(
   lengths: readonly number[],

@@ -38,8 +38,8 @@ const FAMILIES: { name: RegExp; prefixes: Prefixes }[] = [
 const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
 
 /**
- * Returns the prefixes of an encoder: the folder's prompts, or else those of its family. @param names the names of the
- * model (as requested, and in its files)
+ * Returns the prefixes of an encoder: the folder's prompts, or else those of its family.
+ * @param names the names of the model (as requested, and in its files)
  */
 export function choosePrefixes({ prompts, defaultPrompt }: FolderSettings, names: readonly string[]): Prefixes {
   const documentPrompt = DOCUMENT_PROMPTS.find((name) => prompts[name] !== undefined);

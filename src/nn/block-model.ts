@@ -107,8 +107,9 @@ function addBackward(model: BlockModel, between: readonly Tensor[], parts: StepG
 }
 
 /**
- * Builds the blocks one after the other. @param between receives the result of each block @returns the result of the
- * last block
+ * Builds the blocks one after the other.
+ * @param between receives the result of each block
+ * @returns the result of the last block
  */
 export function chain(blocks: readonly Block[], weights: WeightPlan, between: Tensor[] = []): Tensor {
   let x: Tensor | undefined;

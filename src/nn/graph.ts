@@ -114,8 +114,8 @@ export class Graph {
   }
 
   /**
-   * Returns an input that decides which numbers dropout keeps: 1 keeps, 0 drops. @param rate the fraction that is
-   * dropped
+   * Returns an input that decides which numbers dropout keeps: 1 keeps, 0 drops.
+   * @param rate the fraction that is dropped
    */
   mask(name: string, shape: Shape, rate: number): Tensor {
     this.masks.set(name, rate);

@@ -72,8 +72,8 @@ export class Runtime {
 
   /**
    * Runs the model once. The buffers of the inputs are transferred to the worker and cannot be used afterwards.
-   * @throws AbortedError at once if the signal fires; the result of a run that has begun is dropped @throws ModelError
-   * if an operation fails; names it
+   * @throws AbortedError at once if the signal fires; the result of a run that has begun is dropped
+   * @throws ModelError if an operation fails; names it
    */
   async run(feeds: Values, signal?: AbortSignal): Promise<Values> {
     if (signal?.aborted) throw new AbortedError();

@@ -81,8 +81,8 @@ export class TrainingStep {
   }
 
   /**
-   * Computes loss, outputs, and the gradient of the loss with respect to every parameter. @param seed the seed of
-   * dropout
+   * Computes loss, outputs, and the gradient of the loss with respect to every parameter.
+   * @param seed the seed of dropout
    */
   async differentiate(batch: Values, parameters: Parameters, seed: number): Promise<StepResult> {
     const gradients = new Map<string, Float32Array>();

@@ -114,7 +114,8 @@ function refuseUnreal(file: string, id: string, data: Float32Array): void {
 }
 
 /**
- * Returns the factors in pairs, in the order of the file. @param file the path that errors name
+ * Returns the factors in pairs, in the order of the file.
+ * @param file the path that errors name
  * @throws ModelError if a factor lacks its partner, or the shapes do not fit each other or the configured rank
  */
 export function loraPairs({ config, tensors }: LoraAdapter, file?: string): LoraPair[] {

@@ -19,7 +19,8 @@ const TYPES: Readonly<Record<ExportDtype, SafetensorsType>> = { float32: 'F32', 
 /**
  * Writes a model as a Transformers folder, with the adapter merged in, if there is one: weights in safetensors (sharded
  * if they are large), config.json and the tokenizer. Both are copied, or converted from a GGUF base's metadata. One
- * tensor at a time is in memory. The folder appears only when it is complete. @param out a new or empty folder
+ * tensor at a time is in memory. The folder appears only when it is complete.
+ * @param out a new or empty folder
  * @throws ModelError, UsageError, ResourceError, AbortedError
  */
 export async function exportSafetensors(

@@ -36,8 +36,8 @@ const PUBLISHED_LENGTH = 8192;
 
 /**
  * Recovers the scaling from its divisors. GGUF stores only the divisors: the largest one is `factor`, and any
- * interpolated one gives the original length, with the published `low_freq_factor` 1 and `high_freq_factor` 4. @returns
- * undefined if other settings or another method produced them
+ * interpolated one gives the original length, with the published `low_freq_factor` 1 and `high_freq_factor` 4.
+ * @returns undefined if other settings or another method produced them
  */
 export function llama3ScalingOf(factors: Float32Array, theta: number): Llama3Scaling | undefined {
   const dimension = factors.length * 2;

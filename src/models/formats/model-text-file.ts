@@ -6,7 +6,8 @@ import { missingModel } from './tensor-file.ts';
 const MAX_TEXT_BYTES = 500_000_000;
 
 /**
- * Reads an optional text file of a model. @returns undefined if there is no such file
+ * Reads an optional text file of a model.
+ * @returns undefined if there is no such file
  * @throws ModelError if it is absurdly large or not a file; ResourceError if it cannot be read
  */
 export async function readIfPresent(file: string): Promise<string | undefined> {

@@ -140,8 +140,8 @@ function allocate<T>(make: () => T, file: string, id: string | undefined): T {
 }
 
 /**
- * Returns the number of elements of a tensor. @returns undefined if a dimension is not a natural number or the product
- * exceeds 2^53
+ * Returns the number of elements of a tensor.
+ * @returns undefined if a dimension is not a natural number or the product exceeds 2^53
  */
 export function elementCount(shape: readonly number[]): number | undefined {
   let count = 1;

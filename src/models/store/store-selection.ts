@@ -33,7 +33,8 @@ export interface Selection {
 
 /**
  * Selects the files needed to run a model: the weights ({@link findWeightFiles}), and the settings and tokenizer next
- * to them. For a GGUF model, selects only its parts. @param wanted the .gguf file to use if there are several
+ * to them. For a GGUF model, selects only its parts.
+ * @param wanted the .gguf file to use if there are several
  * @throws ModelError if there are no weights, there are several GGUF models and none is chosen, or a shard or part is
  * missing
  */

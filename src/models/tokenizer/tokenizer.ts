@@ -50,8 +50,8 @@ type TokenizerFile = z.output<typeof TokenizerFileSchema>;
 /**
  * Loads the tokenizer of a model folder: `tokenizer.json`, or BERT's `vocab.txt` with the settings of
  * `tokenizer_config.json`.
- * @param options lowerCase: lower-case texts first, except special tokens, whatever the files say @throws ModelError if
- * both files are missing, or one is broken
+ * @param options lowerCase: lower-case texts first, except special tokens, whatever the files say
+ * @throws ModelError if both files are missing, or one is broken
  */
 export async function loadTokenizer(
   folder: string,

@@ -135,8 +135,8 @@ export function binary(
 }
 
 /**
- * Adds an operation that removes axes, or reduces them to size 1. @param slope maps the upstream gradient and the
- * result, both with reduced axes of size 1, to the gradient of x
+ * Adds an operation that removes axes, or reduces them to size 1.
+ * @param slope maps the upstream gradient and the result, both with reduced axes of size 1, to the gradient of x
  */
 export function reduce(
   operator: string,
