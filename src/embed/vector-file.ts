@@ -229,5 +229,7 @@ async function describeVectors(folder: string): Promise<string | undefined> {
   const first = manifests[0];
   if (first === undefined) return undefined;
   const { encoder, rows } = await readManifest(join(folder, first));
-  return manifests.length === 1 ? `${rows} documents by ${encoder.id}` : `${manifests.length} corpora by ${encoder.id}`;
+  return manifests.length === 1
+    ? `${rows} documents, encoded by ${encoder.id}`
+    : `${manifests.length} corpora, encoded by ${encoder.id}`;
 }

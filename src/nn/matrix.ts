@@ -24,7 +24,8 @@ export function sideBySide(matrices: readonly Float32Array[], rows: number): Flo
 
 /**
  * Quantises to symmetric signed bytes with one scale per column: `values[i, j] · scale[j]` equals `matrix[i, j]` within
- * half a step. // [rows, columns] → values [rows, columns], scale [columns]
+ * half a step.
+ * // [rows, columns] → values [rows, columns], scale [columns]
  */
 export function quantizeColumns(matrix: Float32Array, columns: number): { values: Int8Array; scale: Float32Array } {
   const scale = new Float32Array(columns);
@@ -40,10 +41,7 @@ export function quantizeColumns(matrix: Float32Array, columns: number): { values
   return { values, scale };
 }
 
-/**
- * Does the same as {@link quantizeColumns}, with one scale per row // [rows, columns] → values [rows, columns], scale
- * [rows]
- */
+/** {@link quantizeColumns} with one scale per row // [rows, columns] → values [rows, columns], scale [rows] */
 export function quantizeRows(matrix: Float32Array, columns: number): { values: Int8Array; scale: Float32Array } {
   const scale = new Float32Array(matrix.length / columns);
   const values = new Int8Array(matrix.length);

@@ -134,7 +134,7 @@ function parseHeader(file: TensorFile, text: string): { entries: Entry[]; metada
   return { entries, metadata };
 }
 
-/** Finds a repeated key. The specification forbids them, but JSON.parse silently keeps the last one. */
+/** Finds a repeated key. The specification forbids repeated keys, but JSON.parse silently keeps the last one. */
 function repeatedKey(json: string): string | undefined {
   const seen = new Set<string>();
   let depth = 0;

@@ -7,9 +7,9 @@ import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
 import { type PoolingOptions, pool } from './pooling.ts';
 
 /**
- * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs, both int32: `ids` // [batch,
- * sequence] and `lengths` // [batch]. Modules have their Transformers names, by which tensors can be trained or
- * adapted. For encoding only, `bert.ts` is faster.
+ * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs, both int32:
+ * `ids` // [batch, sequence] and `lengths` // [batch]. Modules have their Transformers names, by which tensors can be
+ * trained or adapted. For encoding only, `bert.ts` is faster.
  *
  * @param options `prefix`: default `bert.` if the checkpoint uses it
  * @throws ModelError if the hidden size is not a multiple of the heads; when a graph is planned, if a tensor is missing

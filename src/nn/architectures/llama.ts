@@ -22,9 +22,9 @@ import type { LlamaConfig } from './llama-config.ts';
 const EMBEDDINGS = 'model.embed_tokens';
 
 /**
- * Makes a causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32 // [batch,
- * sequence]: `tokens`; `positions`, the position of each token in its text; `text`, the text it belongs to; `branch`,
- * the branch of the text (see {@link branchMask}). Modules have their Transformers names.
+ * Makes a causal language model as a chain of blocks: embeddings, then the layers. Inputs, all int32
+ * // [batch, sequence]: `tokens`; `positions`, the position of each token in its text; `text`, the text it belongs to;
+ * `branch`, the branch of the text (see {@link branchMask}). Modules have their Transformers names.
  */
 export function llamaModel(source: TensorSource, config: LlamaConfig, options: PlanOptions = {}): BlockModel {
   const layers = Array.from({ length: config.layers }, (_, index): Block => {
@@ -46,10 +46,10 @@ export function llamaLogits(weights: WeightPlan, config: LlamaConfig, x: Tensor)
 }
 
 /**
- * Returns the log-probabilities of the scored tokens, and computes logits only for them. Inputs, both int32 // [chunks,
- * rows]: `scored`, places in the flattened batch at which the next token is scored; `targets`, these next tokens. The
- * rows of a chunk are computed together and the chunks one after the other, unless the vocabulary table itself is
- * trained.
+ * Returns the log-probabilities of the scored tokens, and computes logits only for them. Inputs, both int32
+ * // [chunks, rows]: `scored`, places in the flattened batch at which the next token is scored; `targets`, these next
+ * tokens. The rows of a chunk are computed together and the chunks one after the other, unless the vocabulary table
+ * itself is trained.
  * @param x // [batch, sequence, hidden]
  * @returns // [chunks, rows]
  */
@@ -66,10 +66,7 @@ export function llamaLogProbabilities(weights: WeightPlan, config: LlamaConfig, 
   return graph.scope('output', () => tokenLogProbabilities(hidden, table, targets, weights.training));
 }
 
-/**
- * Attention and feed-forward, each with normalisation before and a residual connection around // [batch, sequence,
- * hidden]
- */
+/** Attention and feed-forward, each after a normalisation and with a residual // [batch, sequence, hidden] */
 function layer(weights: WeightPlan, config: LlamaConfig, x: Tensor, name: string): Tensor {
   const { graph } = weights;
   const { hidden, intermediate } = config;

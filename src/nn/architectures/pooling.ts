@@ -24,8 +24,8 @@ export interface PoolingOptions {
 }
 
 /**
- * Pools token vectors into text vectors, without padding. Differentiable. // hidden [batch, sequence, hidden], lengths
- * [batch] int32 → [batch, hidden]
+ * Pools token vectors into text vectors, without padding. Differentiable.
+ * // hidden [batch, sequence, hidden], lengths [batch] int32 → [batch, hidden]
  */
 export function pool(hidden: Tensor, lengths: Tensor, { pooling, normalize }: PoolingOptions): Tensor {
   return hidden.graph.scope('pooling', () => {

@@ -18,8 +18,8 @@ export const sigmoid = (x: Tensor): Tensor =>
 export const softplus = (x: Tensor): Tensor => unary('Softplus', x, (upstream) => multiply(upstream, sigmoid(x)));
 
 /**
- * x · sigmoid(x) =: y, also called swish (Hendrycks and Gimpel 2016). With s = sigmoid(x), its derivative is y + s · (1
- * - y).
+ * x · sigmoid(x) =: y, also called swish (Hendrycks and Gimpel 2016). With s = sigmoid(x), its derivative is
+ * y + s · (1 - y).
  */
 export const silu = (x: Tensor): Tensor =>
   unary(

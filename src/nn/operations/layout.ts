@@ -88,8 +88,8 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
 }
 
 /**
- * Adds rows to a table of zeros; an index may occur several times. // updates [...any, ...rest], indices [...any] →
- * shape [rows, ...rest]
+ * Adds rows to a table of zeros; an index may occur several times.
+ * // updates [...any, ...rest], indices [...any] → shape [rows, ...rest]
  */
 export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tensor {
   const { graph } = updates;

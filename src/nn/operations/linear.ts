@@ -56,7 +56,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
 
 /**
  * x · weightᵀ + bias, with the bias added while the product is written (ONNX's Gemm), which saves a pass over the
- * result. // x [..., in], weight [out, in], bias [out] → [..., out]
+ * result.
+ * // x [..., in], weight [out, in], bias [out] → [..., out]
  */
 export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   if (x.shape.length > 2)

@@ -10,8 +10,8 @@ export interface QuantizedMatrix {
 }
 
 /**
- * x · weight + bias, with x converted to unsigned bytes by its range over the batch (dynamic quantisation). // x [...,
- * in], weight [in, out], bias [out] → [..., out]
+ * x · weight + bias, with x converted to unsigned bytes by its range over the batch (dynamic quantisation).
+ * // x [..., in], weight [in, out], bias [out] → [..., out]
  */
 export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias: Tensor): Tensor {
   return x.graph.node({
@@ -23,8 +23,8 @@ export function quantizedLinear(x: Tensor, weight: QuantizedMatrix, bias: Tensor
 }
 
 /**
- * {@link selfAttention} with a product of bytes for query, key and value; the attention itself is in f32. // x [batch,
- * sequence, hidden], weight [hidden, 3 · hidden] → [batch, sequence, hidden]
+ * {@link selfAttention} with a product of bytes for query, key and value; the attention itself is in f32.
+ * // x [batch, sequence, hidden], weight [hidden, 3 · hidden] → [batch, sequence, hidden]
  */
 export function quantizedSelfAttention(
   x: Tensor,
