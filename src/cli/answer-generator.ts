@@ -2,18 +2,18 @@ import { z } from 'zod';
 import { isServerAddress, serverOrNameSchema } from '../servers/index.ts';
 import { UsageError } from '../system/index.ts';
 
-/** The option of commands that align. */
+/** `--answer-generator` of the commands that align. */
 export const answerGenerator = z
   .array(serverOrNameSchema)
   .default([])
   .describe(
-    'another, usually larger LLM for the answers: a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)',
+    'a different, usually larger LLM that writes the answers: a model name, a .gguf file, or the address of an OpenAI-compatible server',
   )
   .meta({ valueName: 'NAME|FILE|URL' });
 
 /**
- * The same as an override of a recipe: its whole section `answerGenerator`.
- * @throws UsageError where several are named that are not all servers
+ * Turns `--answer-generator` into an override of the recipe's `answerGenerator` section.
+ * @throws UsageError for several values that are not all servers
  */
 export function answerGeneratorOverrides(names: readonly string[]): string[] {
   if (names.length === 0) return [];
@@ -21,7 +21,7 @@ export function answerGeneratorOverrides(names: readonly string[]): string[] {
   const [model] = names;
   if (servers.length < names.length && names.length > 1) {
     throw new UsageError('several answer generators must all be servers', {
-      fix: 'Name one model, or several addresses.',
+      fix: 'Pass one model, or several server addresses.',
     });
   }
   return [`answerGenerator=${JSON.stringify(servers.length > 0 ? { servers } : { model })}`];

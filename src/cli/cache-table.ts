@@ -6,27 +6,27 @@ import { formatTable } from './table.ts';
 export const KIND_OPTION = z
   .string()
   .optional()
-  .describe(`only these kinds, separated by commas: ${CACHES.map(({ name }) => name).join(', ')}`);
+  .describe(`only these kinds, comma-separated: ${CACHES.map(({ name }) => name).join(', ')}`);
 
-/** @throws UsageError for a name that is no kind */
+/** Reads `--kind`. @throws UsageError for an unknown kind */
 export function kindsNamed(option: string | undefined): string[] | undefined {
   if (option === undefined) return undefined;
   const names = option.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !CACHES.some((kind) => kind.name === name));
   if (unknown === undefined) return names;
   throw new UsageError(`--kind: there is no cache ${JSON.stringify(unknown)}`, {
-    fix: `Choose among ${CACHES.map(({ name }) => name).join(', ')}.`,
+    fix: `Choose from ${CACHES.map(({ name }) => name).join(', ')}.`,
   });
 }
 
-/** What stands in the JSON documents of `cache list` and `cache clean`. */
+/** An entry in the JSON documents of `cache list` and `cache clean`. */
 export function entryRecord({ kind, path, bytes, used, about, state }: CacheEntry): Record<string, unknown> {
   return { kind, path, bytes, lastUsed: new Date(used).toISOString(), about: about ?? null, state };
 }
 
-/** A table of the entries, largest first; kinds of many small notes in one line. */
+/** Lays out the entries as a table, largest first. A kind that has many small entries takes one line. */
 export function describeEntries(entries: readonly CacheEntry[]): string[] {
-  if (entries.length === 0) return [`nothing is kept in ${cacheHome()}`];
+  if (entries.length === 0) return [`the cache ${cacheHome()} is empty`];
   const small = new Set(CACHES.filter(({ isSmall }) => isSmall).map(({ name }) => name));
   const large = entries.filter(({ kind }) => !small.has(kind)).sort((a, b) => b.bytes - a.bytes);
   const rows = large.map((entry) => [wordsOf(entry), entry.kind, formatBytes(entry.bytes), formatAge(entry.used)]);
@@ -34,7 +34,7 @@ export function describeEntries(entries: readonly CacheEntry[]): string[] {
     const notes = entries.filter(({ kind }) => kind === name);
     if (notes.length === 0) continue;
     const used = Math.max(...notes.map((note) => note.used));
-    rows.push([`${notes.length} notes`, name, formatBytes(totalOf(notes)), formatAge(used)]);
+    rows.push([`${notes.length} small entries`, name, formatBytes(totalOf(notes)), formatAge(used)]);
   }
   return [
     formatTable(['what', 'kind', 'size', 'last used'], rows),

@@ -8,7 +8,7 @@ import { BM25_CACHE } from '../search/index.ts';
 import type { CacheKind } from '../system/index.ts';
 import { REFERENCE_CACHE } from '../train/index.ts';
 
-/** Every kind of what stands under the cache home. Each is defined beside the code that makes its entries. */
+/** Every kind of entry under the cache home. Each is defined next to the code that makes its entries. */
 export const CACHES: readonly CacheKind[] = [
   MODEL_CACHE,
   GGUF_CACHE,

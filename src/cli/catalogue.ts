@@ -1,8 +1,8 @@
 import type { Command } from './command.ts';
 
 /**
- * Every command and where it stands. Commands are loaded when they are called, so that `llm-qe score` does not wait for
- * the runtimes of `llm-qe expand`. The order is the order of the help.
+ * Every command and its module, in the order of the help. A command is loaded when it is called: `llm-qe score` does not
+ * wait for the runtimes of `llm-qe expand`.
  */
 export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   demo: load(() => import('./commands/demo.ts')),
@@ -32,15 +32,15 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'cache clean': load(() => import('./commands/cache-clean.ts')),
 };
 
-/** What the first word of a two-word command stands for. */
+/** What the help says of the first word of a two-word command. */
 export const GROUPS: Record<string, string> = {
-  data: 'make, fetch, check and divide data sets',
-  train: 'train the language model and the retriever',
-  models: 'fetch, list, look into, merge and export models',
-  cache: 'show and remove what is kept to be used again',
+  data: 'make, download, check, merge and split data sets',
+  train: 'train the models',
+  models: 'download, list, inspect, merge and export models',
+  cache: 'list and remove cached files',
 };
 
-/** A command's own option types are its own business: once loaded it is run with what its schema made of the words. */
+/** Drops the types of a command's own options: it is only ever run with options that its own schema parsed. */
 function load(module: () => Promise<{ command: unknown }>): () => Promise<{ command: Command }> {
   return async () => (await module()) as { command: Command };
 }

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandFiles } from '../system/index.ts';
 
-/** What a command reads of a data set in BEIR's layout: nothing may be written onto it. */
+/** What a command reads from a data set in BEIR's layout. No output may overwrite these files. */
 export function datasetFiles(folder: string | undefined): Required<Pick<CommandFiles, 'inputs' | 'inputFolders'>> {
   if (folder === undefined) return { inputs: {}, inputFolders: {} };
   const names = ['corpus.jsonl', 'corpus.jsonl.gz', 'queries.jsonl', 'queries.jsonl.gz'];
@@ -13,7 +13,7 @@ export function datasetFiles(folder: string | undefined): Required<Pick<CommandF
   };
 }
 
-/** What makes a folder an adapter in PEFT's layout. */
+/** The files that make up each adapter in PEFT's layout. */
 export function adapterFiles(...adapters: (string | undefined)[]): Record<string, string> {
   const names = ['adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'];
   const entries = adapters
@@ -25,7 +25,7 @@ export function adapterFiles(...adapters: (string | undefined)[]): Record<string
   return Object.fromEntries(entries);
 }
 
-/** Files of records bring a manifest and a journal with them. */
+/** A file of records, with the manifest and the journal that belong to it. */
 export function recordFiles(option: string, file: string): Record<string, string> {
   return {
     [option]: file,

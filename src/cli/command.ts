@@ -1,53 +1,54 @@
 import type { z } from 'zod';
 import type { CommandFiles, Progress, RenamedSettings } from '../system/index.ts';
 
-/** What a command is given besides its options. */
+/** What a command receives in addition to its options. */
 export interface CommandContext {
   /** Fires on Ctrl-C. */
   signal: AbortSignal;
-  /** Draws on stderr. */
+  /** Reports progress on stderr. */
   progress: Progress;
-  /** Prints a line for people: on stdout, or on stderr when `--json` keeps stdout for the document. */
+  /** Prints a line for people: on stdout, or on stderr with `--json`, which reserves stdout for the document. */
   say(line: string): void;
   /** Prints a warning on stderr. */
   warn(line: string): void;
-  /** Prints the one JSON document of `--json`; without `--json` it does nothing. */
+  /** Prints the one JSON document of `--json`. Does nothing without `--json`. */
   json(document: unknown): void;
 }
 
 /** A positional argument. */
 export interface CommandArgument {
-  /** The key it has in the schema, in camel case; shown in capitals. */
+  /** Its key in the schema, in camel case; the help shows it in capitals. */
   key: string;
   required: boolean;
-  /** Takes all remaining words (the schema then holds an array). */
+  /** Whether it takes all remaining words; the schema then holds an array. */
   variadic?: boolean;
 }
 
 /**
  * One command. The schema is the only place that names its options: each key becomes `--kebab-case`, its default and
- * its `.describe()` become the help, and what the user typed is validated by it. Numbers are written as `z.coerce.number()`,
- * flags as `z.boolean().default(false)` (a flag whose default is true becomes `--no-...`; an optional one takes both), repeatable options as
- * `z.array(...)`; `.meta({ valueName: 'DIR' })` names the value in the help, and `mayBeBlank` lets it be empty.
+ * its `.describe()` become the help, and it validates what the user typed. Write a number as `z.coerce.number()`, a
+ * flag as `z.boolean().default(false)` and a repeatable option as `z.array(...)`. A flag whose default is true becomes
+ * `--no-...`; an optional flag accepts both forms. `.meta({ valueName: 'DIR' })` names the value in the help;
+ * `.meta({ mayBeBlank: true })` allows an empty value.
  */
 export interface Command<S extends z.ZodObject = z.ZodObject> {
   /** One word, or two for a group ("data merge"). */
   name: string;
   summary: string;
-  /** More about it, in paragraphs. */
+  /** Further paragraphs for its help. */
   description?: string;
   arguments?: CommandArgument[];
   options: S;
-  /** Names that options had before, each with the key that took its place: such an option is refused with the new name. */
+  /** Former option names, each with the key that replaced it. A former name is refused with a message that names the new one. */
   renamed?: RenamedSettings;
-  /** What it reads and writes, defaults resolved: before it runs, outputs onto inputs are refused. */
+  /** What it reads and writes, with defaults resolved. Outputs that would overwrite inputs are refused before it runs. */
   files?(options: z.output<S>): CommandFiles;
-  /** Lines to copy, each with what it does. */
+  /** Command lines to copy, each with what it does. */
   examples: [commandLine: string, what: string][];
   run(options: z.output<S>, context: CommandContext): Promise<void>;
 }
 
-/** Gives a command literal its types. */
+/** Returns the command, with the types that its schema implies. */
 export function defineCommand<S extends z.ZodObject>(command: Command<S>): Command<S> {
   return command;
 }

@@ -3,13 +3,10 @@ import { DEFAULT_GENERATOR } from '../models/index.ts';
 import type { ExpansionFacts } from '../report/index.ts';
 import type { CommandContext } from './command.ts';
 
-/**
- * The default LLM shows the mechanism on the data of the demo, and does harm elsewhere; whoever lets it write for another corpus is
- * told so, and what to use.
- */
-const WARNING = `the expansions are by the default LLM of 135 million parameters; it suits the WordNet data of the demo, but on another corpus it made nDCG@10 fall from .434 to .378. Use a larger one: --generator llama-3-8b-instruct-gguf, another .gguf file, or the address of a server. \`llm-qe try\` tells what it does on your data`;
+/** The default LLM shows the mechanism on the demo's data and does harm elsewhere. */
+const WARNING = `the expansions are by the default LLM, which has only 135 million parameters. It suits the WordNet data of the demo, but on another corpus it made nDCG@10 fall from .434 to .378. Use a larger one: --generator llama-3-8b-instruct-gguf, another .gguf file, or the address of a server. \`llm-qe try\` shows what an LLM does on your data`;
 
-/** Warns where expansions that the default LLM wrote, unaligned, are used on a corpus other than the demo's. */
+/** Warns if the unaligned default LLM writes, or wrote, expansions for a corpus other than the demo's. */
 export function warnOfDefaultWriter(
   facts: Pick<ExpansionFacts, 'generator' | 'adapters'> | undefined,
   corpus: { folder?: string } | string,

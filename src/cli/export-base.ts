@@ -9,7 +9,7 @@ export const baseOption = z
   .describe('the model that the adapter was trained on: a name, a folder, a .gguf file, or hf:owner/name')
   .meta({ valueName: 'NAME|PATH' });
 
-/** The path of a base model, fetched if need be; a folder is taken as it is. @throws ModelError, NetworkError */
+/** Returns the path of a base model. A path is used as it is; a name is downloaded if needed. @throws ModelError, NetworkError */
 export async function locateBase(
   base: string,
   offline: boolean | undefined,

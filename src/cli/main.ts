@@ -3,6 +3,6 @@ import { guardOutput } from './output-streams.ts';
 import { runCommandLine } from './run.ts';
 
 guardOutput();
-// Failed until proven otherwise: should the event loop ever run dry below, the caller must not read success.
+// If the event loop ever runs dry below, the exit code must not be that of success.
 process.exitCode = 1;
 process.exitCode = await runCommandLine(process.argv.slice(2));

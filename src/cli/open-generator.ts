@@ -15,25 +15,25 @@ import { isServerAddress, refuseIdleOptions, refuseServerOptions, serverOrNameSc
 import { DEFAULT_SEED, inGroup, refuseServerOffline, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 
-/** Options of every command that lets an LLM write. */
+/** Options of every command that generates text with an LLM. */
 export const generatorOptions = inGroup('Language model:', {
-  task: z.enum(TASKS).default('q2d').describe('which published prompt'),
+  task: z.enum(TASKS).default('q2d').describe('which published prompt to use'),
   prompt: z
     .string()
     .optional()
-    .describe('file with a prompt of your own that holds {query}')
+    .describe('file with your own prompt, which must contain {query}')
     .meta({ valueName: 'FILE' }),
   generator: z
     .array(serverOrNameSchema)
     .min(1)
     .default([DEFAULT_GENERATOR])
-    .describe('a model of the store, a .gguf file, or the address of an OpenAI-compatible server (repeatable)')
+    .describe('a model name, a .gguf file, or the address of an OpenAI-compatible server; only servers may be repeated')
     .meta({ valueName: 'NAME|FILE|URL' }),
   model: z.string().optional().describe("the model's name on the server").meta({ valueName: 'NAME' }),
   adapter: z
     .array(z.string())
     .default([])
-    .describe("LoRA adapter for the embedded model: PEFT's folder, GGUF, or hf:owner/name (repeatable)")
+    .describe('LoRA adapter for the embedded model: a PEFT folder, a GGUF file, or hf:owner/name')
     .meta({ valueName: 'DIR|FILE' }),
   chatTemplateKwargs: z
     .string()
@@ -45,40 +45,40 @@ export const generatorOptions = inGroup('Language model:', {
     })
     .optional()
     .describe(
-      `variables of the chat template, as JSON: '{"enable_thinking": false}' stops many models from thinking aloud`,
+      `variables of the chat template, as JSON; '{"enable_thinking": false}' turns off the reasoning text of many models`,
     )
     .meta({ valueName: 'JSON' }),
-  temperature: z.coerce.number().min(0).default(1).describe('0 takes the likeliest token each time'),
-  topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus of the draw'),
-  topK: z.coerce.number().int().min(0).default(0).describe('0 leaves all tokens in'),
-  maxTokens: z.coerce.number().int().min(1).default(512).describe('limit on new tokens'),
-  samples: z.coerce.number().int().min(1).default(1).describe('expansions a query'),
+  temperature: z.coerce.number().min(0).default(1).describe('sampling temperature; 0 is greedy decoding'),
+  topP: z.coerce.number().gt(0).max(1).default(0.9).describe('nucleus sampling: probability mass to sample from'),
+  topK: z.coerce.number().int().min(0).default(0).describe('sample from this many top tokens; 0: from all'),
+  maxTokens: z.coerce.number().int().min(1).default(512).describe('maximum number of new tokens per text'),
+  samples: z.coerce.number().int().min(1).default(1).describe('expansions per query'),
   seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of all samples'),
-  concurrency: z.coerce.number().int().min(1).default(16).describe('calls to servers at once'),
-  timeout: z.coerce.number().positive().default(300).describe('seconds for one call to a server'),
+  concurrency: z.coerce.number().int().min(1).default(16).describe('simultaneous calls to servers'),
+  timeout: z.coerce.number().positive().default(300).describe('time limit of one call to a server, in seconds'),
   maxWait: retrievalSettings.maxWait,
   sequences: z.coerce
     .number()
     .int()
     .min(1)
     .optional()
-    .describe('texts the embedded model writes side by side (default 32)'),
-  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
+    .describe('texts that the embedded model writes in parallel (default 32)'),
+  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one per core)'),
   context: z.coerce
     .number()
     .int()
     .min(1)
     .optional()
-    .describe('tokens of prompt and text together; default 512 more than --max-tokens'),
-  gpu: z.boolean().default(false).describe('let the embedded model use the graphics card'),
+    .describe('context length in tokens, for prompt and new text (default: --max-tokens plus 512)'),
+  gpu: z.boolean().default(false).describe('run the embedded model on the GPU'),
   deterministic: z
     .boolean()
     .default(false)
-    .describe('one thread and one text at a time for each: equal runs give equal files, more slowly'),
+    .describe('use one thread, and write one text at a time: slower, but equal runs give byte-identical files'),
   offline: offlineOption,
 });
 
-/** Variables by their names; undefined for what is no such JSON. */
+/** Parses an object of variables by name. Returns undefined for any other text. */
 function parseKwargs(text: string): Record<string, unknown> | undefined {
   try {
     return z.record(z.string().regex(/^[A-Za-z]\w*$/), z.unknown()).parse(JSON.parse(text));
@@ -87,24 +87,24 @@ function parseKwargs(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The option of every command that writes texts into files. */
+/** `--force` of every command that writes texts into files. */
 export const forceOption = z
   .boolean()
   .default(false)
-  .describe('replace an output that was made by another generator, or with other settings');
+  .describe('replace an output that was made by another generator or with other settings');
 
-/** Texts that the embedded model writes side by side where nobody says otherwise. */
+/** Default number of texts that the embedded model writes in parallel. */
 const SEQUENCES = 32;
 
 const schema = z.object(generatorOptions);
 export type GeneratorChoice = z.output<typeof schema>;
 
 /**
- * Opens what `--generator` names: an embedded model, or one or more servers of one model.
+ * Opens what `--generator` names: an embedded model, or one or more servers that serve the same model.
  *
- * @param useN whether servers may be asked for several samples of a prompt in one call
+ * @param useN whether one call to a server may request several samples of a prompt
  *
- * @throws UsageError for options that do not go together, ModelError, NetworkError
+ * @throws UsageError for options that contradict each other, ModelError, NetworkError
  */
 export async function openGenerator(
   given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
@@ -126,7 +126,9 @@ export async function openGenerator(
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
-    throw new UsageError('several generators must all be servers', { fix: 'Name one model, or several addresses.' });
+    throw new UsageError('several generators must all be servers', {
+      fix: 'Pass one model, or several server addresses.',
+    });
   }
   refuseServerOptions('the generator', { '--model': given.model });
   const store = new ModelStore({ offline: given.offline, progress });
@@ -153,7 +155,7 @@ async function resolveAdapters(
   return paths;
 }
 
-/** How tokens are drawn, out of the command line's words. */
+/** Returns the sampling settings among the options. */
 export function samplingOf({
   temperature,
   topP,
@@ -163,7 +165,7 @@ export function samplingOf({
   return { temperature, topP, topK, maxTokens };
 }
 
-/** The prompt that was asked for: a published one, or the user's own. @throws DataError, UsageError */
+/** Returns the chosen prompt: a published one, or the user's own. @throws DataError, UsageError */
 export async function choosePrompt({
   task,
   prompt,

@@ -80,7 +80,7 @@ describe('options from a schema', () => {
 
   it('suggests the option that was meant', () => {
     expect(() => type('a.run', '--alhpa', '1')).toThrow(/Did you mean --alpha/);
-    expect(() => type('a.run', '--retriever', 'bm52')).toThrow(/Allowed are dense, bm25/);
+    expect(() => type('a.run', '--retriever', 'bm52')).toThrow(/Allowed values: dense, bm25/);
   });
 
   it('writes the help from the schema', () => {
@@ -90,6 +90,7 @@ describe('options from a schema', () => {
     expect(help).toContain('RUN-FILE');
     expect(help).toContain('--out <FILE>');
     expect(help).toMatch(/--alpha <N>\s+weight \(default 0.5\)/);
+    expect(help).toMatch(/what \(repeatable; default nDCG@10\)/);
     expect(help).toMatch(/how \(dense \| bm25;\s+default dense\)/);
     expect(help).toContain('--no-drop-self');
   });

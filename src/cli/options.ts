@@ -3,10 +3,10 @@ import type { z } from 'zod';
 import { optionGroup, renamedSetting, UsageError } from '../system/index.ts';
 import type { Command } from './command.ts';
 
-/** What the help and the parser need to know of one key of a command's schema. */
+/** What the help and the parser need to know about one key of a command's schema. */
 interface OptionFacts {
   kind: 'flag' | 'value' | 'list';
-  /** Whether the value, or each of the list, is a number. */
+  /** Whether the value, or each value of a list, is a number. */
   isNumeric: boolean;
   description: string;
   /** Heading in the help. */
@@ -17,7 +17,7 @@ interface OptionFacts {
   required: boolean;
 }
 
-/** Adds a command's arguments and options to commander, as its schema states them. */
+/** Adds the arguments and options of a command's schema to commander. */
 export function addOptions(target: Commander, command: Command): void {
   const positional = new Map((command.arguments ?? []).map((argument) => [argument.key, argument]));
   for (const { key, required, variadic } of positional.values()) {
@@ -30,14 +30,14 @@ export function addOptions(target: Commander, command: Command): void {
     const facts = describeKey(command, key);
     const option = toOption(key, facts);
     target.addOption(facts.group === undefined ? option : option.helpGroup(facts.group));
-    // A flag without a default is undefined, yes or no: its help names the third word.
+    // A flag without a default has three states: set, unset (`--no-...`) and not given.
     const hasThree = facts.kind === 'flag' && facts.defaultValue === undefined;
     if (hasThree) target.addOption(new Option(`--no-${toKebab(key)}`).hideHelp());
   }
   for (const key of Object.keys(command.renamed ?? {})) target.addOption(formerOption(key, command));
 }
 
-/** Validates what was typed by the command's schema. @throws UsageError naming the option */
+/** Validates what the user typed against the command's schema. @throws UsageError that names the option */
 export function parseOptions<S extends z.ZodObject>(command: Command<S>, typed: Record<string, unknown>): z.output<S> {
   refuseBlanks(command, typed);
   const parsed = command.options.safeParse(withNumbers(command, typed));
@@ -48,7 +48,7 @@ export function parseOptions<S extends z.ZodObject>(command: Command<S>, typed: 
   throw wrongUse(command, key, isMissing ? 'is required' : issue.message);
 }
 
-/** Words as the numbers that they stand for; what is none is left to the schema to refuse. */
+/** Converts the values of numeric options to numbers. The schema refuses whatever is not a number. */
 function withNumbers(command: Command, typed: Record<string, unknown>): Record<string, unknown> {
   const numberOf = (word: unknown) =>
     typeof word === 'string' && Number.isFinite(Number(word)) ? Number(word) : (word as unknown);
@@ -60,17 +60,17 @@ function withNumbers(command: Command, typed: Record<string, unknown>): Record<s
   );
 }
 
-/** An option under a name that it no longer has: not shown, and refused with the new name. */
+/** A former option name: hidden from the help, and refused with a message that names the new one. */
 function formerOption(key: string, { renamed = {} }: Command): Option {
   const refuse = () => {
     const { message, fix } = renamedSetting(key, renamed, (name) => `--${toKebab(name)}`)!;
     throw new UsageError(message, { fix });
   };
-  // The preset has an option without a value refused, too.
+  // Without the preset, commander would accept the option without a value.
   return new Option(`--${toKebab(key)} [VALUE]`).hideHelp().preset('').argParser(refuse);
 }
 
-/** `--alpha "$ALPHA"` without an ALPHA is a mistake; it would be read as the number 0, or as the present folder. */
+/** Refuses empty values: `--alpha "$ALPHA"` with ALPHA unset would be read as 0, or as the current folder. */
 function refuseBlanks(command: Command, typed: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(typed)) {
     const mayBeBlank = command.options.shape[key]?.meta()?.mayBeBlank === true;
@@ -97,22 +97,23 @@ function toOption(key: string, facts: OptionFacts): Option {
     option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
   } else if (facts.choices !== undefined) {
     option.argParser((value: string) => {
-      if (!facts.choices!.includes(value)) throw new InvalidArgumentError(`Allowed are ${facts.choices!.join(', ')}.`);
+      if (!facts.choices!.includes(value))
+        throw new InvalidArgumentError(`Allowed values: ${facts.choices!.join(', ')}.`);
       return value;
     });
   }
   return option;
 }
 
-function describeDefault({ description, choices, defaultValue, required }: OptionFacts): string {
-  const notes = [];
+function describeDefault({ kind, description, choices, defaultValue, required }: OptionFacts): string {
+  const notes = kind === 'list' ? ['repeatable'] : [];
   if (choices !== undefined) notes.push(choices.join(' | '));
   if (required) notes.push('required');
   else if (formatDefault(defaultValue) !== '') notes.push(`default ${formatDefault(defaultValue)}`);
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
 }
 
-/** Nothing where there is no default, or it is an empty list. */
+/** Returns '' if there is no default, or if it is an empty list. */
 function formatDefault(value: unknown): string {
   if (value === undefined) return '';
   return Array.isArray(value) ? value.join(' ') : String(value);
@@ -132,7 +133,7 @@ function describeKey(command: Command, key: string): OptionFacts {
     group ??= optionGroup(schema);
     valueName ??= typeof meta?.valueName === 'string' ? meta.valueName : undefined;
     const definition = schema.def as { type: string; innerType?: z.ZodType; in?: z.ZodType; defaultValue?: unknown };
-    // A command may give an option of all another default: the outermost one holds.
+    // A command may override the default of a shared option: the outermost one counts.
     if (definition.type === 'default' || definition.type === 'prefault') defaultValue ??= definition.defaultValue;
     if (['default', 'prefault', 'optional'].includes(definition.type)) required = false;
     const inner = definition.innerType ?? (definition.type === 'pipe' ? definition.in : undefined);
@@ -156,7 +157,7 @@ function describeKey(command: Command, key: string): OptionFacts {
   };
 }
 
-/** `runOut` becomes `run-out`. */
+/** Converts `runOut` to `run-out`. */
 export function toKebab(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

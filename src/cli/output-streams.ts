@@ -1,9 +1,9 @@
 import { exitInOrder, systemFault } from '../system/index.ts';
 
 /**
- * What becomes of the process when its output cannot be written. A reader that has seen enough (`| head -1`) ends it in
- * peace; a full disk under stdout ends it with an error. Without stderr nobody can be told, and the work goes on.
- * The errors arrive some time after the write, so this holds until the process ends.
+ * Handles output that cannot be written, until the process ends. If the reader of stdout has closed it (`| head -1`),
+ * the process exits with code 0; any other fault of stdout, such as a full disk, exits with an error. Faults of stderr
+ * are ignored: there is no other place to report them.
  */
 export function guardOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

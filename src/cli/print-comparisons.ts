@@ -2,14 +2,14 @@ import { type Comparison, verdictOn } from '../evaluate/index.ts';
 import { labelOf, pValue } from '../report/index.ts';
 import { formatTable } from './table.ts';
 
-/** The verdict on the main comparison, which heads every table, and what it rests on. */
+/** Prints the verdict on the main comparison, and the reason for it. */
 export function sayVerdict(main: Comparison, say: (line: string) => void): void {
   const { words, reason } = verdictOn(main);
   say(`${labelOf(main.arm)} against ${labelOf(main.baseline)}: ${words}`);
   say(`  ${reason}`);
 }
 
-/** Comparisons as a table: change, interval, p, helped and hurt, and the verdict on each. */
+/** Lays out comparisons as a table: change, interval, p, helped and hurt queries, verdict. */
 export function comparisonTable(comparisons: readonly Comparison[]): string {
   const corrected = comparisons.some(({ holm }) => holm !== undefined);
   const rows = comparisons.map((one) => [

@@ -1,26 +1,26 @@
 import type { AlignmentPlan } from '../pipeline/index.ts';
 import { formatTable } from './table.ts';
 
-/** Prints what an alignment would take. */
+/** Prints what an alignment would need. */
 export function printPlan(
   { recipe, recipeHash, inputs, files, stages, total, rates }: AlignmentPlan,
   say: (line: string) => void,
 ) {
-  say(`recipe ${recipe}, hash ${recipeHash?.slice(0, 16) ?? 'not known before all inputs are ready'}`);
+  say(`recipe ${recipe}, hash ${recipeHash?.slice(0, 16) ?? 'unknown until all inputs are ready'}`);
   for (const { input, state, detail } of inputs) say(`${state.padEnd(8)}  ${input}: ${detail}`);
   say('');
   const rows = stages.map(({ stage, state, work, tokens, bytes, seconds }) => [
     ...[stage, state, work, tokens === 0 ? '' : number(tokens), size(bytes), duration(seconds)],
   ]);
-  say(formatTable(['stage', 'state', 'work', 'tokens at most', 'disk', 'time'], rows));
+  say(formatTable(['stage', 'state', 'work', 'max. tokens', 'disk', 'time'], rows));
   if (files.length > 0) {
     say('');
     const kept = files.map(({ file, state, bytes }) => [file, state, size(bytes)]);
     say(formatTable(['models and their copies', 'state', 'disk'], kept));
   }
   say('');
-  say(`to do: at most ${number(total.tokens)} tokens, ${size(total.bytes)} of disk, ${duration(total.seconds)}`);
-  if (total.unknown.length > 0) say(`and what is not known of ${total.unknown.join(', ')}`);
+  say(`total: at most ${number(total.tokens)} tokens, ${size(total.bytes)} of disk, ${duration(total.seconds)}`);
+  if (total.unknown.length > 0) say(`not included, because unknown: ${total.unknown.join(', ')}`);
   const rate = (name: keyof typeof rates) => `${number(rates[name].tokensPerSecond)} (${rates[name].source})`;
   say(
     `tokens per second: ${rate('generation')} by servers, ${rate('embedded')} by the embedded runtime, ${rate('training')} in training`,

@@ -1,11 +1,11 @@
 import { redact } from '../system/index.ts';
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for control characters
 const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f]/g;
 
 /**
- * A text for the terminal. Data may hold control characters, with which a file could rewrite the terminal: all but tabs and line ends
- * are shown. Secrets are not.
+ * Makes a text safe to print. Control characters in data could rewrite the terminal: all but tabs and line breaks are
+ * printed as escapes. Secrets are redacted.
  */
 export function printable(text: string): string {
   return redact(text).replace(CONTROL, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, '0')}`);

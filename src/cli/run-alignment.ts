@@ -20,7 +20,7 @@ export interface AlignmentChoice {
   json: boolean;
 }
 
-/** Aligns by a recipe, tells each stage, and prints what was found. */
+/** Runs a recipe, reports each stage, and prints the results. */
 export async function runAlignment(given: AlignmentChoice, context: CommandContext): Promise<void> {
   const recipe = await readRecipe(given.recipe, given.set);
   const { engine, only, threads, offline, allowCode, checkAll } = given;
@@ -30,8 +30,8 @@ export async function runAlignment(given: AlignmentChoice, context: CommandConte
     ...{ engine, only, threads, offline, allowCode, checkAll, signal, progress },
     warn: (line) => context.warn(line),
     onStage: (name, { reused, changes, record }) => {
-      context.say(reused ? `${name}: done before` : `${name}: ${record.seconds.toFixed(1)} s`);
-      if (changes.length > 0) context.say(`  other than before: ${changes.join('; ')}`);
+      context.say(reused ? `${name}: already done` : `${name}: ${record.seconds.toFixed(1)} s`);
+      if (changes.length > 0) context.say(`  changed since the last run: ${changes.join('; ')}`);
     },
   });
   context.json(toJson(result));

@@ -2,14 +2,14 @@ import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { systemFault, UsageError } from '../system/index.ts';
 
-/** Where the raw run goes beside the expanded one: `run.trec` has `run-raw.trec`. */
+/** The raw run's file, in the folder of the expanded one: `run-raw.trec` for `run.trec`. */
 export function rawRunFile(file: string): string {
   const extension = extname(file);
   return `${file.slice(0, file.length - extension.length)}-raw${extension}`;
 }
 
 /**
- * Refuses a file that nobody named (the raw run's) if something else than a run of this program stands there.
+ * Checks the raw run's file, which the user did not name: it must not exist, or be a run of this program.
  *
  * @throws UsageError
  */
@@ -18,7 +18,7 @@ export async function checkRawRunFile(file: string): Promise<void> {
   if (line === undefined || line === '' || /^\S+ \S+ \S+ \d+ \S+ llm-qe-/.test(line)) return;
   throw new UsageError('the raw run would overwrite this file, which is not a run of llm-qe', {
     file,
-    fix: 'Give --run-out another name.',
+    fix: 'Pass another file to --run-out.',
   });
 }
 

@@ -18,12 +18,12 @@ import { printable } from './printable.ts';
 import { TerminalProgress } from './terminal-progress.ts';
 
 const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
-/** Work gets this long to end by itself after Ctrl-C; journals make a harder end safe. */
+/** How long work may take to end by itself after Ctrl-C. Journals make a forced exit safe. */
 const GRACE_MILLISECONDS = 900;
 
 /**
- * Runs one command line and gives the exit code: 0 done, 1 failed, 2 wrong use. Errors go to stderr as two lines, what
- * happened and what to do; a stack trace is printed only for a fault of our own, or with LLM_QE_DEBUG=1.
+ * Runs one command line and returns the exit code: 0 done, 1 failed, 2 wrong use. An error goes to stderr as two lines:
+ * what happened, and what to do. A stack trace is printed only for a bug in this program, or with LLM_QE_DEBUG=1.
  */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   const progress = new TerminalProgress();
@@ -42,7 +42,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   }
 }
 
-/** Builds the commands that these words could mean: one, or all of them for help and for suggestions. */
+/** Builds the command that was called, or all of them if there is none: for help and for suggestions. */
 async function buildProgram(words: readonly string[], progress: TerminalProgress, signal: AbortSignal) {
   const program = new Commander('llm-qe')
     .description('Query expansion with a language model that is aligned to the retriever.')
@@ -84,7 +84,7 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
   });
 }
 
-/** Line breaks inside a paragraph are for the source; the help breaks lines by the terminal's width. */
+/** Splits a description into paragraphs without line breaks: the help wraps lines to the terminal's width. */
 function paragraphs(text = ''): string[] {
   return text.split('\n\n').map((paragraph) => paragraph.replaceAll('\n', ' '));
 }
@@ -105,7 +105,7 @@ function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSign
   };
 }
 
-/** Commander hands neither of these down to commands that are made later. */
+/** Sets what commander does not pass on to commands that are added later. */
 function inherit(command: Commander): Commander {
   return command.exitOverride().configureOutput({ outputError: (text, write) => write(text) });
 }
@@ -126,7 +126,7 @@ function reportFailure(error: unknown): number {
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(
-    printable(`error: this is a fault of llm-qe itself; please report it with these lines\n${asMessage(text, 8000)}\n`),
+    printable(`error: this is a bug in llm-qe; please report it with these lines\n${asMessage(text, 8000)}\n`),
   );
   return EXIT.failed;
 }
@@ -136,9 +136,10 @@ function faultyPath(error: unknown): string {
 }
 
 /**
- * The first Ctrl-C asks for an end; a second of waiting, or a second Ctrl-C, makes it. `timeout` and terminals send one wish as several
- * signals. The process never ends in the midst of native code, which would crash it: a step that is under way is waited for, unless
- * it takes very long or the user insists; then the process is killed, which loses nothing that a journal holds.
+ * The first Ctrl-C requests an orderly stop. After the grace period, or on a later Ctrl-C, the process exits. Signals
+ * within the grace period count as one, because `timeout` and terminals send several. Exiting during native code would
+ * crash, so the process waits for the step in progress. Another Ctrl-C then kills the process, which loses nothing that
+ * a journal holds.
  */
 function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () => void {
   let askedAt = 0;
@@ -149,7 +150,8 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
     leaving = true;
     progress.close();
     if (!reported) reportFailure(new AbortedError());
-    if (isNativeWorkUnderWay()) process.stderr.write('  The step under way is ended first; Ctrl-C again kills it.\n');
+    if (isNativeWorkUnderWay())
+      process.stderr.write('  Waiting for the step in progress; press Ctrl-C again to kill it.\n');
     await exitInOrder(EXIT.failed);
   };
   const interrupt = () => {
@@ -165,7 +167,7 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   return () => {
     reported = true;
-    // More signals of the same wish may come until the process has ended.
+    // Further signals of the same interruption may arrive until the process has ended.
     if (!stop.signal.aborted) process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   };
 }

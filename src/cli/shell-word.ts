@@ -1,6 +1,6 @@
 import { isAbsolute, relative, resolve } from 'node:path';
 
-/** A word as it is typed into a shell: quoted where it must be, so that a line that is printed can be copied. */
+/** Quotes a word for the shell if needed, so that a printed command line can be copied. */
 export function shellWord(word: string): string {
   const plain = word.replace(/\s+/g, ' ');
   if (/^[\w./:=@%+,-]+$/.test(plain)) return plain;
@@ -8,7 +8,7 @@ export function shellWord(word: string): string {
   return `'${plain.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A path as one would type it here: relative if it lies below the present folder. */
+/** Shortens a path: relative if it is inside the current folder, absolute otherwise. */
 export function shortPath(path: string): string {
   const inside = relative('.', path);
   return inside === '' || inside.startsWith('..') || isAbsolute(inside) ? resolve(path) : inside;

@@ -1,4 +1,4 @@
-/** Lays out a table for a terminal: the first column to the left, the others to the right, two blanks between. */
+/** Lays out a table for a terminal: first column left-aligned, the others right-aligned, two spaces between them. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]) =>

@@ -3,9 +3,9 @@ import { printable } from './printable.ts';
 
 const REDRAW_MILLISECONDS = 100;
 const LOG_MILLISECONDS = 5000;
-/** What was done in less tells no speed. */
+/** A rate measured over less time than this is not shown. */
 const LEAST_SECONDS = 0.2;
-/** Of a terminal that does not tell its width, or says that it has none. */
+/** Width of a terminal that reports none, or 0. */
 const USUAL_COLUMNS = 100;
 
 interface Stream {
@@ -15,8 +15,8 @@ interface Stream {
 }
 
 /**
- * Progress on a terminal: the newest unfinished task is one line that is redrawn, with its rate and the time left. On
- * anything but a terminal (a file, CI) a line is printed every five seconds instead. A finished task leaves one line.
+ * Shows progress on a terminal: one line, redrawn, for the newest unfinished task, with its rate and the time left. If
+ * the stream is not a terminal (a file, CI), a line is printed every five seconds instead. A finished task leaves one line.
  */
 export class TerminalProgress implements Progress {
   readonly #stream: Stream;
@@ -57,7 +57,7 @@ export class TerminalProgress implements Progress {
     };
   }
 
-  /** Prints a line that stays, above the live one. */
+  /** Prints a permanent line above the live one. */
   print(line: string): void {
     this.#clear();
     this.#stream.write(`${line}\n`);
@@ -67,7 +67,7 @@ export class TerminalProgress implements Progress {
     this.print(printable(`warning: ${line}`));
   }
 
-  /** Leaves the terminal clean, whatever is still running. */
+  /** Clears the live line and forgets all unfinished tasks. */
   close(): void {
     this.#clear();
     this.#running.length = 0;
@@ -107,7 +107,7 @@ interface RunningTask {
   total: number | undefined;
   unit: string;
   count: number;
-  /** How many of them were finished before. */
+  /** How many of them an earlier run had finished. */
   skipped: number;
   started: number;
   text: string;
@@ -124,7 +124,7 @@ function describeTask({ label, total, unit, count, skipped, started, text }: Run
   return parts.join('  ');
 }
 
-/** Slow work is told by what one unit takes: `24 s each` says more than `0 steps/s`. */
+/** Describes slow work by the time per unit: `24 s each` says more than `0 steps/s`. */
 function describeRate(rate: number, unit: string): string {
   if (rate < 0.5 && unit !== 'bytes') return `${formatSeconds(1 / rate)} each`;
   return `${formatCount(rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate), unit)}/s`;

@@ -57,14 +57,14 @@ export const dataCases: Case[] = [
     words: 'data check {set}',
     files: { 'set/corpus.jsonl': '{"_id":"a\\tb","text":"x"}\n{"_id":"d0","text":"x"}\n{"_id":"d1","text":"x"}\n' },
     says: /errors: broken line \(1\)/,
-    fix: /Fix the places/,
+    fix: /Fix the faults/,
   },
   {
     what: 'qrels for a document that is missing',
     words: 'data check {set}',
     files: { 'set/qrels/test.tsv': 'q1\tgone\t1\n' },
     says: /missing from the corpus \(1\)/,
-    fix: /Fix the places/,
+    fix: /Fix the faults/,
   },
   {
     what: 'qrels for a query that is missing',

@@ -32,12 +32,12 @@ function run(...words: string[]): Promise<number> {
 describe('llm-qe align --plan', () => {
   const plan = (...words: string[]) => run('align', 'paper', '--plan', '--set', `data.folder=${folder}`, ...words);
 
-  it('prints the inputs, the figures and what is not known, and ends with 1 where something is missing', async () => {
+  it('prints inputs, estimates and what is unknown, and exits with 1 if an input is missing', async () => {
     expect(await plan()).toBe(1);
     expect(printed.out).toMatch(/^missing {3}data set \(beir\): /m);
     expect(printed.out).toMatch(/^to fetch {2}generator llama-3-8b-instruct: /m);
     expect(printed.out).toContain('16.1 GB');
-    expect(printed.out).toMatch(/and what is not known of expand-zeroShot/);
+    expect(printed.out).toMatch(/not included, because unknown: expand-zeroShot/);
     expect(printed.out).toContain('600 (stated by the recipe) by the embedded runtime');
     expect(printed.err).toContain('missing: data set (beir)');
   });
@@ -62,10 +62,10 @@ describe('llm-qe align --plan', () => {
 
 describe('llm-qe demo', () => {
   it.each([
-    [['--align', '--alpha', '0.3'], /--alpha is not for --align.*\n.*evaluation\.alphas=\[0\.3\]/],
-    [['--align', '--adapter', 'runs/dpo/adapter'], /--adapter is not for --align/],
-    [['--align', '--max-tokens', '48'], /--max-tokens is not for --align/],
-    [['--answer-generator', 'smollm2-135m-instruct'], /--answer-generator is for --align/],
+    [['--align', '--alpha', '0.3'], /--alpha does not work with --align.*\n.*evaluation\.alphas=\[0\.3\]/],
+    [['--align', '--adapter', 'runs/dpo/adapter'], /--adapter does not work with --align/],
+    [['--align', '--max-tokens', '48'], /--max-tokens does not work with --align/],
+    [['--answer-generator', 'smollm2-135m-instruct'], /--answer-generator works only with --align/],
   ])('refuses what it would not read: %j', async (words, message) => {
     expect(await run('demo', ...words, '--out', join(folder, 'run'))).toBe(2);
     expect(printed.err).toMatch(message);

@@ -9,53 +9,53 @@ import { printPlan } from '../print-plan.ts';
 import { runAlignment } from '../run-alignment.ts';
 
 const options = z.object({
-  recipe: z.string().describe('a recipe file, or demo, paper or smoke of those that come along'),
+  recipe: z.string().describe('a recipe file, or one of the bundled recipes: demo, paper, smoke'),
   out: z
     .string()
     .optional()
-    .describe('folder of the run (default runs/ and the name of the recipe)')
+    .describe('folder of the run (default: runs/<name of the recipe>)')
     .meta({ valueName: 'DIR' }),
   set: z
     .array(z.string())
     .default([])
-    .describe('override a key of the recipe, such as pairs.minMargin=0.5 (repeatable)')
+    .describe('override a key of the recipe, for example pairs.minMargin=0.5')
     .meta({ valueName: 'KEY=VALUE' }),
   answerGenerator,
-  plan: z.boolean().default(false).describe('check the inputs and state queries, tokens, disk and hours; run nothing'),
+  plan: z.boolean().default(false).describe('check the inputs and estimate tokens, disk and time; run nothing'),
   only: z
     .enum(STAGES as [string, ...string[]])
     .optional()
-    .describe('do this stage alone; those before it must be finished'),
+    .describe('run only this stage; the stages before it must be finished'),
   checkAll: z
     .boolean()
     .default(false)
-    .describe('before the first stage, load every model and reach every server, and tell all faults at once'),
+    .describe('before the first stage, load every model, contact every server, and report all faults together'),
   allowCode: z
     .boolean()
     .default(false)
-    .describe('run the modules that the recipe names (rewards of your own); --plan never does'),
-  engine: z.enum(ENGINES).default('local').describe("train here, or with TRL's own trainer where it is installed"),
-  threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
+    .describe('allow the recipe to run the modules that it names (custom rewards); --plan never runs them'),
+  engine: z.enum(ENGINES).default('local').describe("train in this program, or with TRL's trainer, if installed"),
+  threads: z.coerce.number().int().positive().optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
 export const command = defineCommand({
   name: 'align',
-  summary: 'align the LLM to the retriever by a recipe, and show whether it helped',
+  summary: 'align the LLM to the retriever with a recipe, and show whether it helped',
   description:
-    'Candidates, answers, rewards, pairs, training (SFT and DPO), expansions of all arms, alpha tuned on dev, evaluation on test,\nreport. Each stage keeps what it made under a key of its settings and inputs: the same command goes on where it was cut off,\nand repeats nothing; a changed setting makes a new sub-folder beside the old one, from the first stage that it touches.',
+    'Runs the stages: candidates, answers, rewards, pairs, training (SFT and DPO), expansions for every arm, alpha tuned on the\ndevelopment split, evaluation on the test split, report. The results of a stage are stored under a key of its settings and\ninputs. After an interruption, run the same command again: it resumes and repeats nothing. A changed setting starts new\nsub-folders from the first stage that it affects, and keeps the old ones.',
   arguments: [{ key: 'recipe', required: true }],
   options,
   examples: [
-    ['llm-qe align demo', 'the small one: default models, WordNet'],
-    ['llm-qe align paper --plan', 'what the published settings would take'],
+    ['llm-qe align demo', 'the small experiment: default models, WordNet'],
+    ['llm-qe align paper --plan', 'what the published settings would need'],
     [
       'llm-qe align demo --set reward.weights.rank-answer=0',
-      'an ablation: without the answer reward; shares what it can',
+      'an ablation without the answer reward; reuses the stages that it does not affect',
     ],
     ['llm-qe align demo --answer-generator http://localhost:8000', 'a larger model on a server writes the answers'],
-    ['llm-qe align mine.yaml --out runs/mine --only candidates', 'one stage, on a machine of its own'],
+    ['llm-qe align mine.yaml --out runs/mine --only candidates', 'one stage, for example on another machine'],
   ],
   async run(given, context) {
     const set = [...answerGeneratorOverrides(given.answerGenerator), ...given.set];
@@ -74,16 +74,16 @@ export const command = defineCommand({
   },
 });
 
-/** @throws UsageError where a setting cannot be, DataError where the recipe names what is not there */
+/** @throws UsageError if an input is bad, DataError if one is missing */
 function refuseFaults({ inputs }: AlignmentPlan): void {
   const named = (wanted: string) => inputs.filter(({ state }) => state === wanted).map(({ input }) => input);
   const [bad, missing] = [named('bad'), named('missing')];
   if (bad.length > 0) {
-    throw new UsageError(`bad: ${bad.join(', ')}`, { fix: 'Fix what the plan above calls bad.' });
+    throw new UsageError(`bad: ${bad.join(', ')}`, { fix: 'Fix the inputs that the plan above marks as bad.' });
   }
   if (missing.length > 0) {
     throw new DataError(`missing: ${missing.join(', ')}`, {
-      fix: 'Get what the plan above calls missing, or name another.',
+      fix: 'Provide the inputs that the plan above marks as missing, or use others.',
     });
   }
 }

@@ -11,13 +11,17 @@ const { samples: _one, ...writing } = generatorOptions;
 
 const options = z.object({
   ...trainingSourceOptions,
-  out: z.string().optional().describe('default answers.jsonl beside the queries').meta({ valueName: 'FILE' }),
+  out: z
+    .string()
+    .optional()
+    .describe('file to write (default: answers.jsonl in the folder of the data)')
+    .meta({ valueName: 'FILE' }),
   ...writing,
-  task: z.enum(TASKS).default('q2a').describe('which published prompt; it must read a document'),
+  task: z.enum(TASKS).default('q2a').describe('which published prompt to use; it must contain {document}'),
   prompt: z
     .string()
     .optional()
-    .describe('file with a prompt of your own that holds {query} and {document}')
+    .describe('file with your own prompt, which must contain {query} and {document}')
     .meta({ valueName: 'FILE' }),
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -25,13 +29,13 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'answers',
-  summary: 'let a language model answer each training query from its gold document',
+  summary: 'have a language model answer each training query from its gold document',
   description:
-    'Writes answers.jsonl, answer by answer: the same command goes on where it was stopped, and refuses to mix settings\n(answers.manifest.json beside it says with which ones it was begun). An empty answer is asked for once more; then the\nquery is passed over. A document that does not fit into the context is cut at its end. A larger model than the one that\nis aligned may write the answers.',
+    'Writes answers.jsonl, answer by answer. If interrupted, the same command resumes. It refuses to mix settings:\nanswers.manifest.json records those it started with. If an answer is empty, it is generated once more; if it is empty again,\nthe query is skipped. The end of a document that does not fit into the context is cut off. The model may be larger than the\none that is aligned.',
   options,
   examples: [
     ['llm-qe answers --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
-    ['llm-qe answers --triples echo/dpo.jsonl --generator http://localhost:8000', 'by the model of a server'],
+    ['llm-qe answers --triples echo/dpo.jsonl --generator http://localhost:8000', 'with the model on a server'],
   ],
   files({ dataset, triples, prompt, adapter, out = join(dataset ?? dirname(triples ?? '.'), 'answers.jsonl') }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
@@ -67,10 +71,12 @@ export const command = defineCommand({
 function print(result: AnswerResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
   const { queries, answers, reused, repeated, skipped, shortened, tokens } = result;
-  context.say(`${answers} answers to ${queries} queries by ${generator.id}, ${reused} from before`);
+  context.say(`${answers} answers to ${queries} queries by ${generator.id}, ${reused} reused`);
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
-  context.say(`${repeated} asked for twice, ${skipped} empty for good, ${shortened} documents cut to fit`);
+  context.say(
+    `${repeated} generated twice, ${skipped} queries skipped (empty answers), ${shortened} documents cut to fit`,
+  );
   for (const warning of textWarnings(result, 'answers')) context.warn(warning);
   context.say(`wrote ${result.file}`);
 }

@@ -9,10 +9,10 @@ const options = z.object({
     .string()
     .regex(/^\d{1,6}(h|d|w)?$/, 'expected a time such as 12h, 30d or 8w')
     .default('30d')
-    .describe('remove what was not used for this long, in hours, days or weeks'),
+    .describe('remove entries unused for this long, in hours (h), days (d) or weeks (w)'),
   kind: KIND_OPTION,
-  all: z.boolean().default(false).describe('remove everything that is not in use, models too'),
-  dryRun: z.boolean().default(false).describe('say what would be removed, and remove nothing'),
+  all: z.boolean().default(false).describe('remove every entry that is not locked, including models'),
+  dryRun: z.boolean().default(false).describe('list what would be removed, and remove nothing'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -20,18 +20,18 @@ const DAYS = { h: 1 / 24, d: 1, w: 7 };
 
 export const command = defineCommand({
   name: 'cache clean',
-  summary: 'remove what is old, of another format, or left by a process that is gone',
-  description: `Nothing of it is lost for good: it is fetched or computed again when it is needed. What another process is making (it holds a lock) stays.
-Fetched models go only with --all or --kind models. Do not remove what a running command reads.`,
+  summary: 'remove cache entries that are old, in an outdated format, or left by a dead process',
+  description: `Removed entries are downloaded or computed again when they are needed. Entries that another process is writing are locked, and stay.
+Downloaded models are removed only with --all or --kind models. Do not remove entries that a running command reads.`,
   options,
   examples: [
-    ['llm-qe cache clean --dry-run', 'what was not used for 30 days, or is of no use any more'],
+    ['llm-qe cache clean --dry-run', 'list what was unused for 30 days or is obsolete'],
     ['llm-qe cache clean --kind vectors --older-than 1w', 'vectors of corpora that were not searched this week'],
   ],
   async run({ olderThan, kind, all, dryRun }, { say, json, signal }) {
     if (all && kind !== undefined) {
       throw new UsageError('--all and --kind contradict each other', {
-        fix: 'For all of one kind give --kind and --older-than 0d.',
+        fix: 'To remove all entries of one kind, use --kind and --older-than 0d.',
       });
     }
     const [, count, unit = 'd'] = /^(\d+)([hdw]?)$/.exec(olderThan)!;

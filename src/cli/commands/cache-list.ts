@@ -11,13 +11,13 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'cache list',
-  summary: 'show what is kept to be used again: sizes, ages, and what each belongs to',
-  description: `All of it lies below one folder (LLM_QE_HOME, or ~/.cache/llm-qe) and can be fetched or computed again. The age counts from the last
-use, as far as the file system notes reads.`,
+  summary: 'show the cache: size, last use and purpose of each entry',
+  description: `The cache is one folder (LLM_QE_HOME, or ~/.cache/llm-qe). Everything in it can be downloaded or computed again. The time of the last
+use is only as exact as the access times of the file system.`,
   options,
   examples: [
     ['llm-qe cache list', 'models, vectors, indexes, compiled models and more'],
-    ['llm-qe cache list --kind vectors --json', 'one kind, for a program'],
+    ['llm-qe cache list --kind vectors --json', 'one kind, as JSON'],
   ],
   async run({ kind }, { say, json, signal }) {
     const kinds = kindsNamed(kind);

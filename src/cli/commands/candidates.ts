@@ -19,12 +19,16 @@ const { temperature: _replaced, ...writing } = generatorOptions;
 
 const options = z.object({
   ...trainingSourceOptions,
-  out: z.string().optional().describe('default candidates.jsonl beside the queries').meta({ valueName: 'FILE' }),
+  out: z
+    .string()
+    .optional()
+    .describe('file to write (default: candidates.jsonl in the folder of the data)')
+    .meta({ valueName: 'FILE' }),
   ...writing,
-  samples: z.coerce.number().int().min(1).default(CANDIDATE_SAMPLES).describe('candidates at each temperature'),
+  samples: z.coerce.number().int().min(1).default(CANDIDATE_SAMPLES).describe('candidates per temperature'),
   temperatures: numberList({ from: 0, to: 10, what: 'temperatures' })
     .prefault(CANDIDATE_TEMPERATURES.join(','))
-    .describe('temperatures, with commas between them')
+    .describe('comma-separated sampling temperatures')
     .meta({ valueName: 'LIST' }),
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -32,9 +36,9 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'candidates',
-  summary: 'sample many expansions of each training query, to be rewarded',
+  summary: 'sample many expansions of each training query, for `reward` to score',
   description:
-    'Writes candidates.jsonl, query by query: the same command goes on with the texts that are missing, and refuses to mix\nsettings (candidates.manifest.json beside it says with which ones it was begun). Exact duplicates among the candidates of a\nquery are marked. The defaults are the published settings: 8 samples at each of four temperatures, top-p 0.9.',
+    'Writes candidates.jsonl, query by query. If interrupted, the same command resumes with the missing texts. It refuses to mix\nsettings: candidates.manifest.json records those it started with. Exact duplicates among the candidates of a query are\nmarked. The defaults are the published settings: 8 samples at each of four temperatures, top-p 0.9.',
   options,
   examples: [
     ['llm-qe candidates --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
@@ -55,7 +59,7 @@ export const command = defineCommand({
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
     const prompt = await choosePrompt(given);
-    // One call gives all samples of a temperature where the server can: the prompt is then computed once.
+    // If the server can return several samples per call, it computes the prompt only once.
     const generator = await openGenerator(given, context, { useN: true });
     try {
       const result = await sampleCandidates({
@@ -81,14 +85,14 @@ export const command = defineCommand({
 function print(result: CandidateResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
   const { queries, candidates, reused, duplicates, empty, cutByLength, tokens } = result;
-  context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries from before`);
+  context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries reused`);
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
   context.say(`${duplicates} duplicates, ${empty} empty, ${cutByLength} cut at the token limit`);
   for (const warning of textWarnings(result, 'candidates')) context.warn(warning);
   if (duplicates > candidates / 2)
     context.warn(
-      'more than half of the candidates are duplicates: raise the temperatures, or use a server that heeds seeds',
+      'more than half of the candidates are duplicates: raise the temperatures, or use a server that respects seeds',
     );
   context.say(`wrote ${result.file}`);
 }

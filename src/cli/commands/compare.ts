@@ -19,13 +19,13 @@ const moreRuns = (side: string) =>
     .array(z.string())
     .default([])
     .describe(
-      `a further run of the system of run ${side}, such as another seed's: a query counts by its mean; repeatable`,
+      `another run of the same system as RUN_${side}, for example with another seed; each query counts with its mean over these runs`,
     )
     .meta({ valueName: 'FILE' });
 
 const options = z.object({
-  runA: z.string().describe('the baseline, a run in TREC format'),
-  runB: z.string().describe('the run to compare with it'),
+  runA: z.string().describe('the baseline run, in TREC format'),
+  runB: z.string().describe('the run to compare with it, in TREC format'),
   alsoA: moreRuns('A'),
   alsoB: moreRuns('B'),
   qrels: z.string().describe('judgements: BEIR TSV or TREC qrels').meta({ valueName: 'FILE' }),
@@ -33,16 +33,16 @@ const options = z.object({
     .array(z.string())
     .min(1)
     .default(['nDCG@10'])
-    .describe('a measure, as nDCG@10 or ndcg_cut_10; repeatable')
+    .describe('a measure, such as nDCG@10 or ndcg_cut_10')
     .meta({ valueName: 'NAME' }),
   missing: z
     .enum(['refuse', 'zero', 'common'])
     .default('refuse')
-    .describe('what a judged query means that only one run holds: refuse to compare, count 0, or leave it out'),
+    .describe('if a judged query is in only one run: refuse to compare, count it as 0, or compare only common queries'),
   relevanceLevel: z.coerce.number().int().min(1).default(1).describe('lowest grade that counts as relevant'),
-  samples: z.coerce.number().int().min(100).max(10_000_000).default(10_000).describe('draws of the resampling tests'),
+  samples: z.coerce.number().int().min(100).max(10_000_000).default(10_000).describe('samples of the resampling tests'),
   seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of the resampling tests'),
-  top: z.coerce.number().int().min(0).default(5).describe('how many queries to list at either end'),
+  top: z.coerce.number().int().min(0).default(5).describe('how many of the most helped and most hurt queries to list'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -56,23 +56,23 @@ export const command = defineCommand({
   name: 'compare',
   summary: 'compare two runs query by query, with paired tests',
   description:
-    "Reports both means, their difference with a bootstrap interval, p of Student's paired t-test and of the paired " +
-    'randomisation test (both two-sided), how many queries were helped and hurt, and which moved most. With several ' +
-    "measures the p values are also given after Holm's correction.",
+    "Reports both means, their difference with a bootstrap interval, the p values of Student's paired t-test and of the " +
+    'paired randomisation test (both two-sided), how many queries were helped and hurt, and which changed most. With ' +
+    "several measures, the p values are also reported with Holm's correction.",
   arguments: [
     { key: 'runA', required: true },
     { key: 'runB', required: true },
   ],
   options,
   examples: [
-    ['llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv', 'nDCG@10, the second against the first'],
+    ['llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv', 'nDCG@10 of the second run against the first'],
     [
       'llm-qe compare raw.trec expanded.trec --qrels qrels/test.tsv --measure nDCG@10 --measure Recall@100 --missing zero',
-      'two measures; a query that found nothing counts as 0',
+      'two measures; a query missing from one run counts as 0',
     ],
     [
       'llm-qe compare zero-1.trec dpo-1.trec --also-a zero-2.trec --also-b dpo-2.trec --qrels qrels/test.tsv',
-      'two systems under two seeds each: means over the seeds, query by query',
+      'two systems with two seeds each: each query counts with its mean over the seeds',
     ],
   ],
   async run({ runA, runB, alsoA, alsoB, qrels, measure, top, ...settings }, context) {
@@ -119,7 +119,7 @@ function correct(comparisons: RunComparison[]): Corrected[] {
   }));
 }
 
-/** The comparison as verdicts take it; with several measures p is the corrected one. */
+/** Converts a comparison to the form that a verdict needs. With several measures, the verdict uses the corrected p. */
 function judgeable(comparison: Corrected, names: { arm: string; baseline: string }, several: boolean): Comparison {
   const flat = toComparison({ ...names, measure: comparison.measure }, comparison);
   return several ? { ...flat, holm: comparison.randomizationHolm } : flat;
@@ -155,9 +155,9 @@ function largestLosses({ changes, hurt }: RunComparison, top: number): QueryChan
 
 function sayQueries({ queries, missingInA, missingInB }: RunComparison, policy: string, { say }: CommandContext): void {
   const differing = missingInA.length + missingInB.length;
-  const treatment = policy === 'zero' ? 'they count as 0' : 'they are left out';
-  const note = `run A lacks ${missingInA.length} judged queries of run B, run B ${missingInB.length} of run A`;
-  say(`${queries} queries${differing === 0 ? '' : ` (${note}: ${treatment})`}`);
+  const treatment = policy === 'zero' ? 'counted as 0' : 'skipped';
+  const note = `judged queries missing from run A: ${missingInA.length}, from run B: ${missingInB.length}`;
+  say(`${queries} queries${differing === 0 ? '' : ` (${note}; ${treatment})`}`);
 }
 
 function sayMeans(comparison: RunComparison, runs: [string, string], { say }: CommandContext): void {

@@ -5,17 +5,21 @@ import { defineCommand } from '../command.ts';
 
 const options = z.object({
   name: z.string().describe(`one of ${Object.keys(BEIR_DATASETS).join(', ')}`),
-  out: z.string().default('data').describe('the data set goes to DIR/NAME').meta({ valueName: 'DIR' }),
+  out: z
+    .string()
+    .default('data')
+    .describe('folder to write to: the data set becomes DIR/NAME')
+    .meta({ valueName: 'DIR' }),
   baseUrl: z
     .url({ protocol: /^https?$/, error: 'expected an address that begins with http:// or https://' })
     .optional()
-    .describe(`where NAME.zip lies (default: $LLM_QE_BEIR_URL, or ${BEIR_URL})`)
+    .describe(`address of the folder that contains NAME.zip (default: $LLM_QE_BEIR_URL, or ${BEIR_URL})`)
     .meta({ valueName: 'URL' }),
   md5: z
     .string()
     .regex(/^[0-9a-f]{32}$/i, 'expected 32 hexadecimal digits')
     .optional()
-    .describe('what the zip must hash to, where the source serves other bytes than BEIR publishes')
+    .describe('expected MD5 of the zip file, if the source serves another file than BEIR publishes')
     .meta({ valueName: 'HASH' }),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -24,13 +28,13 @@ const options = z.object({
 /** `llm-qe data beir`. */
 export const command = defineCommand({
   name: 'data beir',
-  summary: 'download a data set of the BEIR benchmark, check it and unpack it',
-  description: 'An interrupted download goes on where it stopped. A data set that is there already is left as it is.',
+  summary: 'download, check and unpack a data set of the BEIR benchmark',
+  description: 'An interrupted download resumes where it stopped. A data set that already exists is left unchanged.',
   arguments: [{ key: 'name', required: true }],
   options,
   examples: [
-    ['llm-qe data beir scifact', 'put SciFact into data/scifact'],
-    ['llm-qe data beir cqadupstack --out beir', 'put the twelve forums into beir/cqadupstack/android and so on'],
+    ['llm-qe data beir scifact', 'SciFact, into data/scifact'],
+    ['llm-qe data beir cqadupstack --out beir', 'the twelve forums, into beir/cqadupstack/android and so on'],
   ],
   async run({ name, out, baseUrl, md5, offline }, context) {
     const { signal, progress } = context;

@@ -11,7 +11,7 @@ const options = z.object({
 /** `llm-qe data check`. */
 export const command = defineCommand({
   name: 'data check',
-  summary: "read a data set in BEIR's layout wholly and list what is wrong with it",
+  summary: "read a complete data set in BEIR's layout and list its faults",
   description: 'Errors make the command fail (exit code 1); warnings do not.',
   arguments: [{ key: 'dir', required: true }],
   options,
@@ -26,7 +26,7 @@ export const command = defineCommand({
       `the data set has errors: ${errors.map(({ what, count }) => `${what} (${count})`).join('; ')}`,
       {
         file: check.folder,
-        fix: 'Fix the places listed, and check again.',
+        fix: 'Fix the faults listed above, and check again.',
       },
     );
   },
@@ -38,7 +38,7 @@ function* describe({ name, documents, queries, splits, problems, notes }: Datase
   yield `  queries: ${describeTexts(queries)}${queries.withExpansions > 0 ? `, ${queries.withExpansions} with expansions` : ''}`;
   for (const [split, { judgements, relevant, queries: judged, withoutRelevant }] of Object.entries(splits)) {
     const without = withoutRelevant > 0 ? `, ${withoutRelevant} of them without a relevant document` : '';
-    yield `  ${split}: ${judgements} judgements (${relevant} relevant) of ${judged} queries${without}`;
+    yield `  ${split}: ${judgements} judgements (${relevant} relevant) for ${judged} queries${without}`;
   }
   for (const note of notes) yield `note: ${note}`;
   for (const { level, what, count, examples } of problems) {

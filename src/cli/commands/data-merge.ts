@@ -3,7 +3,7 @@ import { ECHO_FILES, mergeEcho } from '../../data/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
-  folder: z.string().describe('folder with the eight Echo files, NAME.jsonl or NAME.jsonl.gz'),
+  folder: z.string().describe('folder with the eight files of the Echo data, each NAME.jsonl or NAME.jsonl.gz'),
   out: z.string().default('merged.jsonl').describe('file to write').meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -12,7 +12,7 @@ const options = z.object({
 export const command = defineCommand({
   name: 'data merge',
   summary: 'merge the eight files of the Echo data into one file of training triples',
-  description: `Reads ${ECHO_FILES.map((spellings) => spellings.join(' or ')).join(', ')}. Each row gets the id FILE-LINE.`,
+  description: `Reads ${ECHO_FILES.map((spellings) => spellings.join(' or ')).join(', ')}. The id of each row is FILE-LINE.`,
   arguments: [{ key: 'folder', required: true }],
   options,
   examples: [['llm-qe data merge echo-data --out merged.jsonl', 'merge the files of the folder echo-data']],

@@ -5,30 +5,30 @@ import { DEFAULT_SEED } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
-  file: z.string().describe('JSONL file to split; gzip is read as it is'),
+  file: z.string().describe('JSONL file to split (may be gzipped)'),
   out: z.string().default('.').describe('folder for the two files').meta({ valueName: 'DIR' }),
   size: z.coerce
     .number()
     .positive()
     .default(100_000)
-    .describe('rows (or share, below 1) for dpo.jsonl; all others go to retriever.jsonl')
+    .describe('number of rows (or fraction, if below 1) for dpo.jsonl; the others go to retriever.jsonl')
     .meta({ valueName: 'N' }),
   dev: z.coerce
     .number()
     .positive()
     .optional()
-    .describe('split into train.jsonl and dev.jsonl instead, with this many rows (or this share, below 1) in dev')
-    .meta({ valueName: 'N|SHARE' }),
-  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the random choice'),
+    .describe('split into train.jsonl and dev.jsonl instead; number of rows (or fraction, if below 1) for dev.jsonl')
+    .meta({ valueName: 'N|FRACTION' }),
+  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the random split'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
-/** `llm-qe data split`: stage 2 of the method, and any split into train and dev. */
+/** `llm-qe data split`: stage 2 of the method, or a split into train and dev. */
 export const command = defineCommand({
   name: 'data split',
-  summary: 'split a file of training rows at random: for DPO and the retriever, or for train and dev',
+  summary: 'split a file of training rows at random: into DPO and retriever data, or into train and dev',
   description:
-    'The sizes are exact, the choice depends on the seed alone, and both files keep the order of the rows. A row without an id gets FILE-LINE.',
+    'The sizes are exact. The choice depends only on the seed. Both files keep the order of the rows. A row without an id gets the id FILE-LINE.',
   arguments: [{ key: 'file', required: true }],
   options,
   examples: [
@@ -36,7 +36,7 @@ export const command = defineCommand({
       'llm-qe data split merged.jsonl --out data',
       '100,000 rows for DPO in data/dpo.jsonl, the rest in data/retriever.jsonl',
     ],
-    ['llm-qe data split data/retriever.jsonl --out data --dev 0.1', 'a tenth of the rows in data/dev.jsonl'],
+    ['llm-qe data split data/retriever.jsonl --out data --dev 0.1', 'a tenth of the rows go to data/dev.jsonl'],
   ],
   async run({ file, out, size, dev, seed }, context) {
     const [chosenName, restName] = dev === undefined ? ['dpo', 'retriever'] : ['dev', 'train'];

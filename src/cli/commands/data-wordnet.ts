@@ -1,18 +1,19 @@
 import { buildWordnetDataset, wordnetOptions } from '../../data/index.ts';
 import { defineCommand } from '../command.ts';
+import { shellWord } from '../shell-word.ts';
 
 export const command = defineCommand({
   name: 'data wordnet',
-  summary: 'make the demonstration data set out of WordNet',
+  summary: 'build the demo data set from WordNet',
   description:
-    'Documents are the glosses of WordNet nouns; queries are questions about a term that its glosses do not contain ' +
-    '("What is a vineyard?"). Every sense of the term is relevant. No term, gloss or group of sibling concepts is in two ' +
-    'splits. The same settings give the same bytes. Writes corpus.jsonl, queries.jsonl and qrels/ as BEIR has them, ' +
-    'triples.jsonl for training, and manifest.json.',
+    'The documents are glosses (definitions) of WordNet nouns. A query asks about a term that its glosses do not contain ' +
+    '("What is a vineyard?"). The glosses of all senses of the term are relevant. No term, gloss or group of sibling ' +
+    'concepts is in two splits. Equal settings give equal bytes. Writes corpus.jsonl, queries.jsonl and qrels/ in ' +
+    "BEIR's layout, triples.jsonl for training, and manifest.json.",
   options: wordnetOptions,
   examples: [
-    ['llm-qe data wordnet --out wordnet', 'the data set in its usual size, in a few seconds'],
-    ['llm-qe data wordnet --out small --corpus 2000 --test 40', 'a small one to try things on'],
+    ['llm-qe data wordnet --out wordnet', 'the data set in its default size, in a few seconds'],
+    ['llm-qe data wordnet --out small --corpus 2000 --test 40', 'a small one for quick trials'],
   ],
   async run(options, { signal, progress, say, json }) {
     const manifest = await buildWordnetDataset(options, { signal, progress });
@@ -26,13 +27,8 @@ export const command = defineCommand({
     for (const split of ['train', 'dev', 'test'] as const) {
       say(`  ${split.padEnd(9)}  ${queries[split]} queries, ${judgements[split]} relevant documents`);
     }
-    say(`  triples    ${triples} with a sibling's gloss as hard negative`);
-    say(`Next: llm-qe evaluate --dataset ${quote(options.out)}`);
+    say(`  triples    ${triples}, with the gloss of a sibling concept as hard negative`);
+    say(`next: llm-qe evaluate --dataset ${shellWord(options.out)}`);
     json({ folder: options.out, ...manifest });
   },
 });
-
-/** A path as a shell takes it. */
-function quote(path: string): string {
-  return /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
-}

@@ -38,7 +38,7 @@ describe('llm-qe data check', () => {
     await putDataset('q\td\t1\n');
     expect(await run('data', 'check', folder)).toBe(0);
     expect(printed.out).toContain('documents: 1, on average 1 words');
-    expect(printed.out).toContain('test: 1 judgements (1 relevant) of 1 queries');
+    expect(printed.out).toContain('test: 1 judgements (1 relevant) for 1 queries');
     expect(printed.out).toContain('no problems found');
   });
 
@@ -46,7 +46,7 @@ describe('llm-qe data check', () => {
     await putDataset('q\tgone\t1\n');
     expect(await run('data', 'check', folder)).toBe(1);
     expect(printed.out).toContain('error: relevant document that is missing from the corpus: 1');
-    expect(printed.err).toContain('Fix the places listed');
+    expect(printed.err).toContain('Fix the faults listed');
     expect(printed.err).not.toContain('    at ');
   });
 

@@ -14,33 +14,33 @@ import { formatTable } from '../table.ts';
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];
 
-/** What the two sizes of the demonstration differ in. */
+/** The two sizes of the demo. */
 const SIZES = {
   full: { corpus: 20_000, splits: { train: 400, dev: 300, test: 1000 }, evaluated: 200 },
   fast: { corpus: 2_000, splits: { train: 40, dev: 40, test: 40 }, evaluated: 40 },
 };
 
-/** As in the recipe demo, and what its development queries chose for the unaligned LLM (docs/study-alignment.md). */
+/** The values of the recipe demo: alpha is what its development queries chose for the unaligned LLM (docs/study-alignment.md). */
 const MAX_TOKENS = 32;
 const ALPHA = 0.8;
 
 const options = z.object({
-  fast: z.boolean().default(false).describe('a small data set and short passages: within two minutes'),
+  fast: z.boolean().default(false).describe('use a small data set: takes less than two minutes'),
   align: z
     .boolean()
     .default(false)
     .describe(
-      'align the LLM to the encoder too: the recipe demo (with --fast: smoke), raw, zero-shot, SFT and aligned',
+      'run the recipe demo (with --fast: smoke): align the LLM to the encoder, and compare raw, zero-shot, SFT and aligned',
     ),
   out: z
     .string()
     .optional()
-    .describe('folder of the run (default runs/demo, with the names of --align and --fast behind)')
+    .describe('folder of the run (default: runs/demo, runs/demo-fast, runs/demo-align or runs/demo-align-fast)')
     .meta({ valueName: 'DIR' }),
   generator: z
     .string()
     .default('smollm2-135m-instruct')
-    .describe('LLM: a known model or a GGUF file')
+    .describe('LLM: a known model or a .gguf file')
     .meta({ valueName: 'NAME' }),
   adapter: generatorOptions.adapter,
   answerGenerator,
@@ -54,17 +54,17 @@ const options = z.object({
     .int()
     .positive()
     .optional()
-    .describe(`limit on the tokens of a passage (default ${MAX_TOKENS})`),
+    .describe(`maximum number of tokens per passage (default ${MAX_TOKENS})`),
   alpha: z.coerce
     .number()
     .min(0)
     .max(1)
     .optional()
     .describe(
-      `weight of the expansion in the query vector (default ${ALPHA}, chosen on development queries; --align tunes it)`,
+      `weight of the expansion in the query vector (default ${ALPHA}, chosen on development queries; --align tunes it itself)`,
     ),
   seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of every random choice'),
-  threads: z.coerce.number().int().positive().optional().describe('threads (default: one a core)'),
+  threads: z.coerce.number().int().positive().optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -75,16 +75,13 @@ export const command = defineCommand({
   name: 'demo',
   summary: 'from nothing to a table and a report: real models, real data',
   description:
-    'Fetches two small models, builds a data set from WordNet, writes an expansion for each query, searches raw and\nexpanded, and reports what expansion did to each query. A second run reuses all that the first one made.',
+    'Downloads two small models, builds a data set from WordNet, writes an expansion for each query, searches with raw and\nwith expanded queries, and reports the effect on each query. A second run reuses the results of the first.',
   options,
   examples: [
-    ['llm-qe demo', 'the whole of it, some minutes on two cores'],
-    ['llm-qe demo --fast', 'a small one, within two minutes'],
-    [
-      'llm-qe demo --adapter runs/demo-align/dpo-534729e640/adapter --out runs/demo-aligned',
-      'with an adapter that was trained',
-    ],
-    ['llm-qe demo --align', 'align the LLM, and show what that did; an hour or so on two cores'],
+    ['llm-qe demo', 'the complete demo, a few minutes on two cores'],
+    ['llm-qe demo --fast', 'a small one, in less than two minutes'],
+    ['llm-qe demo --adapter runs/demo-align/dpo-534729e640/adapter --out runs/demo-aligned', 'with a trained adapter'],
+    ['llm-qe demo --align', 'align the LLM, and show the effect; about an hour on two cores'],
   ],
   async run(given, context) {
     refuseOfTheOther(given);
@@ -96,7 +93,7 @@ export const command = defineCommand({
   },
 });
 
-/** `llm-qe align` with a recipe of the package. */
+/** Runs `llm-qe align` with a bundled recipe. */
 async function alignDemo(given: Options, context: CommandContext): Promise<void> {
   const { generator, encoder, seed } = given;
   const set = [
@@ -109,31 +106,31 @@ async function alignDemo(given: Options, context: CommandContext): Promise<void>
   await runAlignment({ ...given, recipe: given.fast ? 'smoke' : 'demo', set, out, engine: 'local' }, context);
 }
 
-/** Options of the one demonstration mean nothing to the other. @throws UsageError */
+/** Refuses options that belong to the demo without --align, or to the one with it. @throws UsageError */
 function refuseOfTheOther({ align, maxTokens, alpha, adapter, answerGenerator: answerers }: Options): void {
   const refuse = (option: string, fix: string) => {
     throw new UsageError(option, { fix });
   };
   if (!align) {
-    if (answerers.length > 0) refuse('--answer-generator is for --align: nothing else has answers', 'Add --align.');
+    if (answerers.length > 0) refuse('--answer-generator works only with --align', 'Add --align.');
     return;
   }
   if (maxTokens !== undefined) {
     refuse(
-      '--max-tokens is not for --align: its recipe says how long texts are',
-      'Use llm-qe align demo --set expansion.maxTokens=48 --set candidates.maxTokens=48, say.',
+      '--max-tokens does not work with --align: the recipe sets the length of texts',
+      'Use for example llm-qe align demo --set expansion.maxTokens=48 --set candidates.maxTokens=48.',
     );
   }
   if (alpha !== undefined) {
     refuse(
-      '--alpha is not for --align: each arm is tuned on the development queries',
+      '--alpha does not work with --align: alpha is tuned for each arm on the development queries',
       `Use llm-qe align demo --set "evaluation.alphas=[${alpha}]".`,
     );
   }
   if (adapter.length > 0) {
     refuse(
-      '--adapter is not for --align, which trains one of its own',
-      'Fold it into the base first: llm-qe models export --to gguf.',
+      '--adapter does not work with --align, which trains a new adapter',
+      'Merge it into its base model first: llm-qe models export --to gguf.',
     );
   }
 }
@@ -183,8 +180,8 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
 }
 
 /**
- * The search to try next: a query of the report that expansion helped, with the passage that helped it and the settings of the run; for
- * any other query the LLM writes one by the same settings.
+ * Returns a search command to try next: for a query of the report that expansion helped, with the passage that helped it
+ * and the settings of the run. For any other query, the LLM writes a passage with the same settings.
  */
 export function nextLine({ dataFolder, next }: DemoResult, settings: DemoSettings): string {
   const { generator, adapters, encoder, alpha, seed, threads, offline } = settings;

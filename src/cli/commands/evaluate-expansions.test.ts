@@ -136,7 +136,7 @@ describe('the default LLM', () => {
     writeFileSync(at('good.manifest.json'), JSON.stringify(manifest));
     expect(await bm25('--expansions', at('good.jsonl'))).toBe(0);
     expect(printed.err).toMatch(
-      /warning: the expansions are by the default LLM .*--generator llama-3-8b-instruct-gguf/,
+      /warning: the expansions are by the default LLM, .*--generator llama-3-8b-instruct-gguf/,
     );
   });
 });
@@ -157,9 +157,13 @@ describe('--alphas', () => {
   it.each([
     ['without expansions', ['--alphas', '0,1'], /there are none/],
     ['for BM25', ['--retriever', 'bm25', '--expansions', 'good.jsonl', '--alphas', '0,1'], /bm25, which has no alpha/],
-    ['beyond 1', ['--expansions', 'good.jsonl', '--alphas', '0,1.5'], /--alphas: expected weights from 0 to 1/],
-    ['of words', ['--expansions', 'good.jsonl', '--alphas', 'all'], /--alphas: expected weights/],
-    ['left out beside --dev-expansions', ['--dev-expansions', 'good.jsonl'], /--dev-expansions is for --alphas/],
+    [
+      'beyond 1',
+      ['--expansions', 'good.jsonl', '--alphas', '0,1.5'],
+      /--alphas: expected comma-separated weights from 0 to 1/,
+    ],
+    ['of words', ['--expansions', 'good.jsonl', '--alphas', 'all'], /--alphas: expected comma-separated weights/],
+    ['omitted with --dev-expansions', ['--dev-expansions', 'good.jsonl'], /--dev-expansions needs --alphas/],
   ])('is refused %s', async (_what, words, message) => {
     expect(await dense(...words.map((word) => (word.endsWith('.jsonl') ? at(word) : word)))).toBe(2);
     expect(printed.err).toMatch(message);

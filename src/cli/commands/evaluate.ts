@@ -44,47 +44,47 @@ import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { checkRawRunFile, rawRunFile } from '../run-files.ts';
 import { formatTable } from '../table.ts';
 
-/** What comparisons and the choice of alpha go by. */
+/** The measure that is compared, and by which alpha is chosen. */
 const MEASURE = 'nDCG@10';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
-  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method; rrf fuses the other two'),
   expansions: z
     .string()
     .optional()
-    .describe('expansions.jsonl of `llm-qe expand`: queries are searched expanded')
+    .describe('expansions.jsonl from `llm-qe expand`: search with expanded queries')
     .meta({ valueName: 'FILE' }),
   queries: z
     .string()
     .optional()
-    .describe("another queries file of the data set, such as BEIR's queries_q2d.jsonl with its expansions")
+    .describe('another queries file, such as queries_q2d.jsonl, which contains expansions')
     .meta({ valueName: 'FILE' }),
-  split: z.string().default('test').describe('split whose judgements count').meta({ valueName: 'NAME' }),
-  limit: z.coerce.number().int().positive().optional().describe('evaluate a seeded sample of this many queries'),
+  split: z.string().default('test').describe('split whose queries are evaluated').meta({ valueName: 'NAME' }),
+  limit: z.coerce.number().int().positive().optional().describe('evaluate a random sample of this many queries'),
   ...retrievalSettings,
-  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of samples and of randomised tests'),
+  seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the sample and of the tests'),
   alphas: numberList({ from: 0, to: 1, what: 'weights' })
     .optional()
     .describe(
-      'choose alpha among these weights: on the development queries if FILE of --expansions (or --dev-expansions) holds their expansions, else by cross-validation over the queries that are scored',
+      'comma-separated values to choose alpha from: on the development queries if the file of --dev-expansions or --expansions contains their expansions, otherwise by cross-validation over the evaluated queries',
     )
     .meta({ valueName: 'LIST' }),
   devExpansions: z
     .string()
     .optional()
-    .describe('with --alphas: expansions of the development queries')
+    .describe('with --alphas: file with expansions of the development queries')
     .meta({ valueName: 'FILE' }),
   devSplit: z.string().default('dev').describe('with --alphas: the development split').meta({ valueName: 'NAME' }),
   runOut: z
     .string()
     .optional()
-    .describe("write the run in TREC's format; with expansions the raw run too, as <name>-raw beside it")
+    .describe('write the run in TREC format; with expansions also the raw run, as <name>-raw in the same folder')
     .meta({ valueName: 'FILE' }),
   report: z
     .string()
     .optional()
-    .describe('write an HTML report: with expansions, raw against expanded, query by query')
+    .describe('write an HTML report; with expansions, it compares raw and expanded query by query')
     .meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -92,20 +92,20 @@ type Options = z.output<typeof options>;
 
 export const command = defineCommand({
   name: 'evaluate',
-  summary: 'search a data set and score the result against its judgements',
+  summary: 'search a data set and score the results against its judgements',
   description:
-    'Searches the judged queries of one split, with or without expansions, and prints nDCG, recall, MRR and MAP. A judged\nquery that finds nothing counts as zero. With expansions the same queries are searched raw too, and a verdict with interval,\np, helped and hurt says what expansion did.',
+    'Searches for the judged queries of one split, with or without expansions, and prints nDCG, recall, MRR and MAP. A judged\nquery that finds nothing counts as zero. With expansions, the raw queries are searched too, and a verdict states the effect\nof expansion, with its confidence interval, p value, and the numbers of queries helped and hurt.',
   options,
   examples: [
     ['llm-qe evaluate --dataset data/scifact', 'dense search with the default encoder'],
-    ['llm-qe evaluate --dataset data/scifact --retriever bm25 --json', 'BM25 as Lucene has it, as JSON'],
+    ['llm-qe evaluate --dataset data/scifact --retriever bm25 --json', "BM25 with Lucene's formula, as JSON"],
     [
       'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --report report.html',
       'expanded against raw: a verdict, and a report',
     ],
     [
       'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --alphas 0,.1,.2,.3,.4,.5,.6',
-      'the same with an alpha that is chosen for this data, never on the query that it weighs',
+      'the same, with alpha chosen for this data, never on the query it is used for',
     ],
   ],
   files({ dataset, expansions, devExpansions, queries, runOut, report }) {
@@ -186,19 +186,22 @@ function armOptionsOf(given: Options, { signal }: CommandContext) {
   return { depth: given.depth, dropSelf: !given.keepSelf, signal };
 }
 
-/** @throws UsageError where `--alphas` has nothing to choose for */
+/** @throws UsageError if `--alphas` or `--dev-expansions` would have no effect */
 function refuseIdleAlphas({ alphas, retriever, devExpansions }: Options, expanded: boolean): void {
-  const fix = 'Leave it away.';
   if (alphas === undefined) {
     if (devExpansions === undefined) return;
-    throw new UsageError('--dev-expansions is for --alphas', { fix: 'Add --alphas 0,.1,.2, say, or leave it away.' });
+    throw new UsageError('--dev-expansions needs --alphas', {
+      fix: 'Add --alphas, for example --alphas 0,.1,.2, or omit --dev-expansions.',
+    });
   }
   if (!expanded)
-    throw new UsageError('--alphas weighs expansions, and there are none', { fix: 'Give --expansions FILE.' });
-  if (retriever === 'bm25') throw new UsageError('--alphas is not for --retriever bm25, which has no alpha', { fix });
+    throw new UsageError('--alphas weights expansions, and there are none', { fix: 'Add --expansions FILE.' });
+  if (retriever === 'bm25') {
+    throw new UsageError('--alphas does not work with --retriever bm25, which has no alpha', { fix: 'Omit --alphas.' });
+  }
 }
 
-/** The development queries with their expansions; undefined where there is no such split, or nobody expanded it. */
+/** Loads the development queries with their expansions. Returns undefined if there is no such split, or no file expands it. */
 async function loadDevTopics(dataset: BeirDataset, given: Options): Promise<Topics | undefined> {
   const { devSplit, split, devExpansions, expansions } = given;
   const file = devExpansions ?? expansions;
@@ -215,20 +218,20 @@ async function readFacts({ expansions }: Options): Promise<ExpansionFacts | unde
   return expansions === undefined ? undefined : readExpansionFacts(expansions);
 }
 
-/** A relevant document that is not in the corpus can never be found: the scores are then lower than they should be. */
+/** Warns of relevant documents that are not in the corpus: they can never be found, which lowers the scores. */
 async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, context: CommandContext): Promise<void> {
   const relevant = [...qrels.values()].flatMap((grades) => [...grades].filter(([, grade]) => grade > 0));
   const missing = await search.missingDocuments(new Set(relevant.map(([id]) => id)));
   if (missing.length === 0) return;
   context.warn(
     `${missing.length} relevant documents of split ${split} are not in the corpus (such as ${JSON.stringify(missing[0])}); ` +
-      'they count as never found. `llm-qe data check` lists them.',
+      'they count as not found. `llm-qe data check` lists them.',
   );
 }
 
 async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<Topics> {
   if (given.queries !== undefined && given.expansions !== undefined) {
-    throw new UsageError('--queries and --expansions both name expansions', { fix: 'Give one of the two.' });
+    throw new UsageError('--queries and --expansions cannot be combined', { fix: 'Pass one of the two.' });
   }
   const topics = await loadTopics(dataset, given.split, {
     limit: given.limit,
@@ -239,7 +242,7 @@ async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<T
   return given.queries === undefined ? withoutExpansions(topics) : topics;
 }
 
-/** The report and the runs: each is made even if another one fails, and then what failed first is thrown. */
+/** Writes the report and the runs. If one fails, the others are still written; then the first error is thrown. */
 async function writeOutputs(
   dataset: BeirDataset,
   found: Found,
@@ -302,7 +305,7 @@ async function report(
   await writeReport(file, data);
 }
 
-/** Who wrote the expansions, how they are weighed, and whether the queries are few. */
+/** Describes who wrote the expansions, how they are weighted, and whether there are few queries. */
 function howMade(
   arm: Arm,
   choice: AlphaChoice | undefined,
@@ -315,7 +318,7 @@ function howMade(
 }
 
 function describeWriter(facts: ExpansionFacts | undefined, { queries }: Options): string {
-  return queries === undefined ? describeExpansions(facts) : `Expansions as they stand in ${queries}.`;
+  return queries === undefined ? describeExpansions(facts) : `Expansions from ${queries}.`;
 }
 
 function describeWeight(choice: AlphaChoice | undefined, { retriever, alpha }: Options): string | undefined {

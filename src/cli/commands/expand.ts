@@ -14,6 +14,7 @@ import {
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, recordFiles } from '../command-files.ts';
+import { warnOfDefaultWriter } from '../default-writer.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const options = z.object({
@@ -21,11 +22,20 @@ const options = z.object({
   split: z
     .string()
     .default('test')
-    .describe('expand the queries that this split judges, or all')
+    .describe('expand the queries that this split judges; all: every query')
     .meta({ valueName: 'NAME|all' }),
-  queries: z.string().optional().describe('another queries file of the data set').meta({ valueName: 'FILE' }),
-  limit: z.coerce.number().int().positive().optional().describe('a seeded sample of this many queries, as in evaluate'),
-  out: z.string().optional().describe('default expansions.jsonl in the data set').meta({ valueName: 'FILE' }),
+  queries: z.string().optional().describe('another queries file for this data set').meta({ valueName: 'FILE' }),
+  limit: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('expand a random sample of this many queries: the same as in evaluate, with the same --seed'),
+  out: z
+    .string()
+    .optional()
+    .describe('file to write (default: expansions.jsonl in the data set)')
+    .meta({ valueName: 'FILE' }),
   ...generatorOptions,
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -34,15 +44,15 @@ type Options = z.output<typeof options>;
 
 export const command = defineCommand({
   name: 'expand',
-  summary: 'let a language model write expansions of queries',
+  summary: 'write expansions of queries with a language model',
   description:
-    "Writes expansions.jsonl and, in BEIR's layout, queries_<task>.jsonl beside it. Every expansion is journalled at once:\nthe same command goes on where it was stopped, and repeats nothing; more samples or queries cost only themselves. Files of another\ngenerator, prompt or setting are not replaced without --force. Servers get the key in OPENAI_API_KEY.",
+    "Writes expansions.jsonl and, in BEIR's layout, queries_<task>.jsonl in the same folder. Every expansion is saved at once.\nIf interrupted, the same command resumes and repeats nothing; if you raise --samples or --limit, only the additional texts\nare generated. Files made by another generator, prompt or setting are not replaced without --force. The key in\nOPENAI_API_KEY is sent to servers.",
   options,
   examples: [
-    ['llm-qe expand --dataset data/scifact', 'one passage a query by the default model'],
+    ['llm-qe expand --dataset data/scifact', 'one passage per query, by the default model'],
     [
       'llm-qe expand --dataset data/scifact --generator http://localhost:8000 --samples 4',
-      'four by the model of a vLLM server',
+      'four passages per query, by the model on a server',
     ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
   ],
@@ -60,6 +70,8 @@ export const command = defineCommand({
     const queries = await chooseQueries(dataset, given);
     const prompt = await choosePrompt(given);
     refuseDocuments(prompt);
+    const [name] = given.generator;
+    warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
     const generator = await openGenerator(given, context);
     try {
       const result = await expandQueries({
@@ -88,16 +100,18 @@ async function chooseQueries(
 ): Promise<ExpandableQuery[]> {
   if (split !== 'all') return (await loadTopics(dataset, split, { limit, seed, queriesFile: queries })).queries;
   if (limit !== undefined) {
-    throw new UsageError('--limit draws from one split', { fix: 'Name the split, or leave --limit away.' });
+    throw new UsageError('--limit needs a split to sample from, not --split all', {
+      fix: 'Pass the name of one split, or omit --limit.',
+    });
   }
   return [...(await dataset.queries({ file: queries })).values()];
 }
 
-/** Gold documents belong to training; a test query that has read one would be scored on what it read. */
+/** Refuses prompts that read the gold document: its expansion would contain what the evaluation looks for. */
 function refuseDocuments(prompt: PromptTemplate): void {
   if (!prompt.needsDocument) return;
-  throw new UsageError(`prompt ${prompt.name} reads a query's gold document, which this command does not give`, {
-    fix: 'Choose q2d, q2q, q2e or q2c, or a prompt without {document}.',
+  throw new UsageError(`prompt ${prompt.name} reads the gold document of a query, which expand never uses`, {
+    fix: 'Use q2d, q2q, q2e or q2c, or a prompt without {document}.',
   });
 }
 
@@ -114,13 +128,13 @@ function print(
     ...statistics,
   });
   const { queries, expansions, reused, completionTokens, seconds, tokensPerSecond } = statistics;
-  context.say(`${expansions} expansions of ${queries} queries by ${generator.id}, ${reused} of them from before`);
+  context.say(`${expansions} expansions of ${queries} queries by ${generator.id}, ${reused} of them reused`);
   if (seconds > 0)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
   for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
   if (statistics.empty > 0)
-    context.warn(`${statistics.empty} expansions are empty: those are searched with the query alone`);
+    context.warn(`${statistics.empty} expansions are empty: their queries are searched without them`);
   context.say(`wrote ${files.expansions}`);
   context.say(`wrote ${files.queries}`);
 }

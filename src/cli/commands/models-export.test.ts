@@ -54,9 +54,9 @@ describe('llm-qe models export', () => {
   });
 
   it.each([
-    ['no adapter for gguf-adapter', ['--to', 'gguf-adapter'], 2, /none is named/],
-    ['a type for safetensors', ['--to', 'safetensors', '--type', 'F16'], 2, /--type is for --to gguf/],
-    ['a dtype for gguf', ['--to', 'gguf', '--dtype', 'float16'], 2, /--dtype is for --to safetensors/],
+    ['no adapter for gguf-adapter', ['--to', 'gguf-adapter'], 2, /none is given/],
+    ['a type for safetensors', ['--to', 'safetensors', '--type', 'F16'], 2, /--type works only with --to gguf/],
+    ['a dtype for gguf', ['--to', 'gguf', '--dtype', 'float16'], 2, /--dtype works only with --to safetensors/],
     ['an unknown target', ['--to', 'onyx'], 2, /peft, safetensors, gguf, gguf-adapter/],
     ['a folder that is no adapter', ['--to', 'gguf', '--adapter', '/'], 1, /no adapter_config\.json/],
   ])('refuses %s', async (_label, words, code, message) => {

@@ -26,8 +26,8 @@ type Target = (typeof TARGETS)[number];
 
 const options = z.object({
   base: baseOption,
-  adapter: z.string().optional().describe("a LoRA adapter's folder in PEFT's layout").meta({ valueName: 'DIR' }),
-  to: z.enum(TARGETS).describe('what is written'),
+  adapter: z.string().optional().describe('LoRA adapter: a folder in PEFT layout').meta({ valueName: 'DIR' }),
+  to: z.enum(TARGETS).describe('format to write'),
   out: z
     .string()
     .describe('a new folder (peft, safetensors, onnx), or a file (gguf, gguf-adapter)')
@@ -43,18 +43,18 @@ export const command = defineCommand({
   name: 'models export',
   summary: 'write a model or an adapter in the layout of another program',
   description:
-    'gguf is one file for llama.cpp, Ollama and this program, safetensors a folder for Transformers and vLLM; both with the\nadapter folded in where one is named. gguf-adapter and peft are the adapter alone, for llama.cpp and for PEFT, held against\nthe base first. onnx is a folder for ONNX Runtime: model.onnx and weights.bin, input_ids and attention_mask to logits. Models\nof the Llama, Mistral, Qwen2 and Qwen3 families; for onnx encoders of the BERT family too (to last_hidden_state).',
+    '--to gguf writes one file for llama.cpp, Ollama and this program; --to safetensors writes a folder for Transformers and vLLM.\nBoth merge the adapter, if one is given, into the model. --to gguf-adapter and --to peft write the adapter alone, for llama.cpp\nand for PEFT, after a check that it fits the base model. --to onnx writes a folder for ONNX Runtime (model.onnx and\nweights.bin) that maps input_ids and attention_mask to logits. Supported: Llama, Mistral, Qwen2 and Qwen3 models; for onnx\nalso encoders of the BERT family, whose output is last_hidden_state.',
   options,
   examples: [
     [
       'llm-qe models export --base smollm2-135m-instruct --adapter runs/dpo/adapter --to gguf --type Q8_0 --out qe.gguf',
-      'the trained model as one file, to be run with --generator qe.gguf',
+      'the trained model as one file; use it with --generator qe.gguf',
     ],
     [
       'llm-qe models export --base smollm2-135m-instruct --adapter runs/dpo/adapter --to gguf-adapter --out qe-lora.gguf',
       'the adapter for llama.cpp',
     ],
-    ['llm-qe models export --base ./llama --to gguf --out llama.gguf', 'a Transformers folder for llama.cpp, in F16'],
+    ['llm-qe models export --base ./llama --to gguf --out llama.gguf', 'convert a Transformers folder to GGUF, in F16'],
   ],
   files({ base, adapter, to, out }) {
     const inputs = { '--base': base, ...adapterFiles(adapter) };
@@ -73,7 +73,7 @@ export const command = defineCommand({
   },
 });
 
-/** How each target is written. */
+/** The function that writes each format. */
 const WRITERS: Record<Target, (given: Given, source: ExportOptions) => Promise<void>> = {
   gguf: ({ out, type }, source) => exportGguf(out, { ...source, type }),
   safetensors: ({ out, dtype }, source) => exportSafetensors(out, { ...source, dtype }),
@@ -96,15 +96,19 @@ async function exportPeft(out: string, source: ExportOptions): Promise<void> {
 
 function adapterOf({ adapter }: ExportOptions): LoraAdapter {
   if (adapter !== undefined) return adapter;
-  throw new UsageError('an adapter alone is to be written, and none is named', { fix: 'Name it with --adapter.' });
+  throw new UsageError('this format writes an adapter, and none is given', { fix: 'Add --adapter DIR.' });
 }
 
-/** An option that nothing reads would leave its user in error. */
+/** Refuses options that the chosen format does not use. @throws UsageError */
 function checkTypes({ to, type, dtype }: Given): void {
   if (type !== undefined && to !== 'gguf') {
-    throw new UsageError('--type is for --to gguf', { fix: 'For safetensors name --dtype; adapters are F32.' });
+    throw new UsageError('--type works only with --to gguf', {
+      fix: 'Omit --type. For safetensors, use --dtype. Adapters are always F32.',
+    });
   }
   if (dtype !== undefined && to !== 'safetensors') {
-    throw new UsageError('--dtype is for --to safetensors', { fix: 'For gguf name --type; adapters are F32.' });
+    throw new UsageError('--dtype works only with --to safetensors', {
+      fix: 'Omit --dtype. For gguf, use --type. Adapters are always F32.',
+    });
   }
 }

@@ -6,9 +6,7 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
-  model: z
-    .string()
-    .describe('a folder, a .gguf, .safetensors or .bin file, or the name of a model (fetched if need be)'),
+  model: z.string().describe('a folder, a .gguf, .safetensors or .bin file, or a model name (downloaded if needed)'),
   tensors: z.boolean().default(false).describe('list every tensor with its type and shape'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -16,13 +14,13 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'models inspect',
-  summary: 'say what a model file or folder holds',
-  description: 'Reads headers and settings only; weights are neither loaded nor run.',
+  summary: 'show the contents of a model file or folder',
+  description: 'Reads only headers and settings, not the weights.',
   arguments: [{ key: 'model', required: true }],
   options,
   examples: [
     ['llm-qe models inspect smollm2-135m-instruct', 'format, size, types, context length'],
-    ['llm-qe models inspect ./my-encoder --tensors', 'and every tensor'],
+    ['llm-qe models inspect ./my-encoder --tensors', 'the same, and every tensor'],
   ],
   async run({ model, tensors: all, offline }, context) {
     const summary = await summarizeModel(await locate(model, offline, context));
@@ -33,7 +31,7 @@ export const command = defineCommand({
   },
 });
 
-/** A path is opened as it is, so that a file without its settings can be looked into as well. */
+/** Returns the path to inspect. A path is not resolved as a model: a file without its settings can be inspected too. */
 async function locate(
   model: string,
   offline: boolean | undefined,
@@ -52,7 +50,7 @@ function print(summary: ModelSummary, { say }: CommandContext): void {
     ['layers', summary.layers],
     ['dimensions', summary.dimensions],
     ['context length', summary.contextLength],
-    ['texts are cut at', summary.maxLength],
+    ['maximum length', summary.maxLength],
     ['chat template', summary.chatTemplate ? 'yes' : 'no'],
     ['pooling', summary.pooling],
     ['tensors', summary.tensors.length],

@@ -9,7 +9,7 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'models list',
-  summary: 'show the known models, and what the store holds',
+  summary: 'list the known models and those in the store',
   options,
   examples: [['llm-qe models list', 'names, kinds, sizes and licences']],
   async run(_given, { say, json }) {
@@ -29,7 +29,7 @@ export const command = defineCommand({
     }
     say('');
     say(
-      '`llm-qe models pull NAME` fetches one. A path to a folder or a .gguf file, and hf:owner/name, work everywhere too.',
+      '`llm-qe models pull NAME` downloads a model. Wherever a name is accepted, a folder, a .gguf file or hf:owner/name works too.',
     );
     json({ models: entries });
   },

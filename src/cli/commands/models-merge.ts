@@ -9,7 +9,7 @@ const options = z.object({
   base: baseOption,
   adapter: z
     .string()
-    .describe("a LoRA adapter's folder in PEFT's layout, trained on that model")
+    .describe('LoRA adapter that was trained on that model: a folder in PEFT layout')
     .meta({ valueName: 'DIR' }),
   out: z.string().describe('a new folder for the merged model').meta({ valueName: 'DIR' }),
   dtype: z.enum(EXPORT_DTYPES).default('float32').describe('element type of the weights'),
@@ -17,7 +17,7 @@ const options = z.object({
     .number()
     .positive()
     .default(5)
-    .describe('size of one file of weights, in GB')
+    .describe('maximum size of one weights file, in GB')
     .meta({ valueName: 'GB' }),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -25,18 +25,18 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'models merge',
-  summary: 'fold a LoRA adapter into its model',
+  summary: 'merge a LoRA adapter into its base model',
   description:
-    'Writes a folder that Transformers, vLLM and others read: safetensors, config.json and the tokenizer. Each adapted weight\nbecomes W + scale B A, computed in 32 bits; one tensor at a time is in memory. A base in GGUF is dequantised first.',
+    'Writes a folder for Transformers, vLLM and others: safetensors, config.json and the tokenizer. Each adapted weight becomes\nW + scale B A, computed in 32-bit arithmetic. Only one tensor at a time is in memory. A GGUF base model is dequantised first.',
   options,
   examples: [
     [
       'llm-qe models merge --base ./llama --adapter runs/dpo/adapter --out ./llama-qe --dtype bfloat16',
-      'a model to serve',
+      'a model to serve, in bfloat16',
     ],
     [
       'llm-qe models merge --base smollm2-135m-instruct --adapter runs/dpo/adapter --out ./smollm2-qe',
-      "the default model's GGUF becomes a Transformers folder",
+      'the default model, converted from GGUF to a Transformers folder',
     ],
   ],
   files: ({ base, adapter, out }) => ({

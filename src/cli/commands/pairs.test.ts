@@ -65,7 +65,7 @@ describe('llm-qe pairs', () => {
   it('writes pairs, the audit and its page, and says what was dropped', async () => {
     const { code, out } = await run('--dev', '1', '--report', join(folder, 'audit.html'));
     expect(code).toBe(0);
-    expect(out).toContain('2 pairs to train on, 1 for development, of 3 of 4 queries');
+    expect(out).toContain('2 pairs for training, 1 for development, from 3 of 4 queries');
     expect(out).toMatch(/similarity below the threshold\s+1/);
     const { pairs } = await readPairs(join(folder, 'pairs.jsonl'));
     expect(pairs.map((pair) => [pair.chosenId, pair.rejectedId])).toEqual(
@@ -108,9 +108,9 @@ describe('llm-qe pairs', () => {
     expect(refused).toMatchObject({ code: 2, log: expect.stringContaining('made with prompt define, not with q2d') });
   });
 
-  it('guesses no prompt where no manifest knows it', async () => {
+  it('requires the prompt if no manifest records it', async () => {
     await rm(join(folder, 'candidates.manifest.json'));
-    expect(await run()).toMatchObject({ code: 2, log: expect.stringContaining('Name the prompt: --task q2d') });
+    expect(await run()).toMatchObject({ code: 2, log: expect.stringContaining('Pass the prompt: --task q2d') });
     expect((await run('--task', 'q2q')).code).toBe(0);
   });
 

@@ -17,38 +17,38 @@ const file = (description: string) => z.string().optional().describe(description
 
 const options = z.object({
   ...trainingSourceOptions,
-  candidates: file('candidates.jsonl of `llm-qe candidates`; default beside the queries'),
-  rewards: file('rewards.jsonl of `llm-qe reward`; default beside the candidates'),
-  answers: file('answers.jsonl, for the audit; default beside the queries, where it is there'),
+  candidates: file('file from `llm-qe candidates` (default: candidates.jsonl in the folder of the data)'),
+  rewards: file('file from `llm-qe reward` (default: rewards.jsonl in the folder of the candidates)'),
+  answers: file('answers, for the audit (default: answers.jsonl in the folder of the data, if it exists)'),
   task: z
     .enum(TASKS)
     .optional()
-    .describe('prompt of the pairs; default the one that the manifest beside the candidates says they were made with'),
-  prompt: file('instead: file with a prompt of your own that holds {query}'),
+    .describe('published prompt of the pairs (default: the one recorded in the manifest of the candidates)'),
+  prompt: file('instead of --task: file with your own prompt, which must contain {query}'),
   ...pairSettings,
   layout: z
     .enum(PAIR_LAYOUTS)
     .default('trl')
-    .describe("layout of the files: TRL's conversational format, or the published one"),
-  out: file('pairs to train on; default pairs.jsonl beside the candidates'),
-  devOut: file('pairs for development; default <out>-dev.jsonl'),
-  audit: file('default audit.json beside the pairs'),
-  report: file('write the audit as an HTML page too'),
+    .describe("layout of the pairs: TRL's conversational format, or that of the published data"),
+  out: file('training pairs to write (default: pairs.jsonl in the folder of the candidates)'),
+  devOut: file('development pairs to write (default: <out>-dev.jsonl)'),
+  audit: file('audit to write (default: audit.json in the folder of the pairs)'),
+  report: file('also write the audit as an HTML page'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
 
 export const command = defineCommand({
   name: 'pairs',
-  summary: 'build preference pairs out of rewards, and audit them',
+  summary: 'build preference pairs from rewards, and audit them',
   description:
-    'Writes pairs.jsonl, pairs-dev.jsonl and audit.json. The defaults are the published settings: best against worst candidate of\neach query whose best summed similarity is at least 0.6, 30,000 pairs drawn with seed 42, a tenth of them for\ndevelopment. All pairs of a query go to the same part.',
+    'Writes pairs.jsonl, pairs-dev.jsonl and audit.json. The defaults are the published settings: the best against the worst\ncandidate of each query whose best summed similarity is at least 0.6; 30,000 pairs drawn with seed 42; a tenth of them for\ndevelopment. All pairs of a query go to the same part.',
   options,
   examples: [
-    ['llm-qe pairs --dataset data/wordnet --report audit.html', 'as published, with a page to look at'],
+    ['llm-qe pairs --dataset data/wordnet --report audit.html', 'the published settings, with the audit as a page'],
     [
       'llm-qe pairs --dataset data/wordnet --similarity-quantile 0.2 --min-margin 0.5 --pairs-per-query 4 --max-length-ratio 1.5',
-      'four pairs a query, clear margins, like lengths; the worst fifth of the queries dropped',
+      'four pairs per query, clear margins, similar lengths; drop the worst fifth of the queries',
     ],
     ['llm-qe pairs --triples echo/dpo.jsonl --layout conversations', 'in the layout of the published data'],
   ],
@@ -85,7 +85,7 @@ export const command = defineCommand({
   },
 });
 
-/** Where the files stand, named or by default. */
+/** Returns the paths of all files, given or default. */
 function placesOf(given: Options) {
   const base = given.dataset ?? dirname(given.triples ?? '.');
   const candidates = given.candidates ?? join(base, 'candidates.jsonl');
@@ -108,8 +108,10 @@ async function existing(path: string): Promise<string | undefined> {
 }
 
 /**
- * The prompt that the candidates were made with; one that is named must be the same, or training asks what nobody asked. Where
- * no manifest knows it, it must be named.
+ * Returns the prompt that the candidates were made with. A prompt given by option must be the same: training has to use the
+ * prompt of sampling. If no manifest records the prompt, the option is required.
+ *
+ * @throws UsageError if the prompt is unknown or another one
  */
 async function pairPrompt(given: Options, candidates: string): Promise<PromptTemplate> {
   const named =
@@ -120,16 +122,16 @@ async function pairPrompt(given: Options, candidates: string): Promise<PromptTem
   const made = z.object({ name: z.string(), text: z.string() }).safeParse(manifest?.settings.prompt).data;
   if (made === undefined && named === undefined) {
     await access(candidates).catch((error: unknown) => Promise.reject(systemFault(error, candidates)));
-    throw new UsageError('no manifest beside the candidates says which prompt they were made with', {
+    throw new UsageError('no manifest records which prompt the candidates were made with', {
       file: candidates,
-      fix: 'Name the prompt: --task q2d (or q2q, q2e, q2c), or --prompt FILE.',
+      fix: 'Pass the prompt: --task q2d (or q2q, q2e, q2c), or --prompt FILE.',
     });
   }
   if (made === undefined) return named!;
   if (named === undefined || named.text === made.text) return new PromptTemplate(made.name, made.text);
   throw new UsageError(`the candidates were made with prompt ${made.name}, not with ${named.name}`, {
     file: candidates,
-    fix: 'Leave --task and --prompt away.',
+    fix: 'Omit --task and --prompt.',
   });
 }
 
@@ -139,7 +141,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
   if (given.json) return;
   const { queries, pairs, candidates, sides, agreement, answers, threshold, similarity } = audit;
   context.say(
-    `${pairs.train} pairs to train on, ${pairs.dev} for development, of ${queries.kept} of ${queries.all} queries`,
+    `${pairs.train} pairs for training, ${pairs.dev} for development, from ${queries.kept} of ${queries.all} queries`,
   );
   const dropped = Object.entries(queries.dropped).map(([reason, count]) => [reason, String(count)]);
   if (dropped.length > 0) context.say(formatTable(['queries dropped', 'number'], dropped));
@@ -147,7 +149,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
     formatTable(
       ['audit', ''],
       [
-        [`least similarity of a query (${similarity})`, threshold.toFixed(3)],
+        [`minimum similarity of a query (${similarity})`, threshold.toFixed(3)],
         ['margin of a pair, median', sides.margin.median.toFixed(3)],
         [
           'words of chosen and rejected, mean',
@@ -162,13 +164,13 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
     ),
   );
   if (pairs.train + pairs.dev < given.pairs) {
-    context.say(`fewer than the ${given.pairs} pairs asked for: there are no more`);
+    context.say(`fewer than the requested ${given.pairs} pairs: there are no more`);
   }
   for (const path of Object.values(files)) if (path !== undefined) context.say(`wrote ${path}`);
-  if (removed !== undefined) context.say(`removed ${removed}, the pairs for development of an earlier run`);
+  if (removed !== undefined) context.say(`removed ${removed}, the development pairs of an earlier run`);
   if (given.report !== undefined) context.say(`report: ${given.report}`);
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`;
 }

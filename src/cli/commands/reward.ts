@@ -9,7 +9,7 @@ import { datasetFiles, recordFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
-/** A search reward searches as deep as its measure looks. */
+/** A search reward sets the depth by the cutoff of its measure. */
 const { depth: _ofTheMeasure, ...searching } = retrievalSettings;
 
 const options = z.object({
@@ -17,25 +17,31 @@ const options = z.object({
   candidates: z
     .string()
     .optional()
-    .describe('candidates.jsonl of `llm-qe candidates`; default beside the queries')
+    .describe('file from `llm-qe candidates` (default: candidates.jsonl in the folder of the data)')
     .meta({ valueName: 'FILE' }),
   answers: z
     .string()
     .optional()
-    .describe('answers.jsonl of `llm-qe answers`; default beside the queries, where a reward reads answers')
+    .describe(
+      'file from `llm-qe answers` (default, if a reward needs answers: answers.jsonl in the folder of the data)',
+    )
     .meta({ valueName: 'FILE' }),
-  out: z.string().optional().describe('default rewards.jsonl beside the candidates').meta({ valueName: 'FILE' }),
+  out: z
+    .string()
+    .optional()
+    .describe('file to write (default: rewards.jsonl in the folder of the candidates)')
+    .meta({ valueName: 'FILE' }),
   reward: z
     .array(z.string())
     .min(1)
     .default(['rank-gold', 'rank-answer'])
     .describe(
-      'rank-, similarity- or zScore- with gold or answer, change-MEASURE, or a module; with a weight NAME=0.5 (repeatable)',
+      'rank-gold, rank-answer, similarity-gold, similarity-answer, zScore-gold, zScore-answer, change-MEASURE, or the path of a module; NAME=0.5 sets its weight',
     )
     .meta({ valueName: 'NAME[=WEIGHT]' }),
-  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what change-MEASURE searches with'),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method of change-MEASURE'),
   ...searching,
-  batch: z.coerce.number().int().positive().default(32).describe('queries that are embedded and searched together'),
+  batch: z.coerce.number().int().positive().default(32).describe('number of queries to embed and search together'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
@@ -44,16 +50,16 @@ export const command = defineCommand({
   name: 'reward',
   summary: 'reward the candidates of each training query',
   description:
-    'Writes rewards.jsonl, one line a candidate. The default is the published reward: 1 / rank by cosine similarity to the\ngold document, plus 1 / rank by similarity to the answer, among the candidates of a query. change-nDCG@10 and its kin\nsearch the whole corpus, with and without the candidate, as the evaluation does. What is done stands in a journal: the same\ncommand goes on where it was stopped, and rewards anew only queries whose texts, encoder or rewards changed.',
+    'Writes rewards.jsonl, one line per candidate. The default is the published reward: 1 / rank by cosine similarity to the\ngold document, plus 1 / rank by similarity to the answer, among the candidates of a query. change-MEASURE (for example\nchange-nDCG@10) searches the complete corpus with and without the candidate, as the evaluation does. Progress is saved in a\njournal: the same command resumes, and computes only the rewards of queries whose texts, encoder or rewards changed.',
   options,
   examples: [
     ['llm-qe reward --dataset data/wordnet', 'the published reward'],
     [
       'llm-qe reward --dataset data/wordnet --reward change-nDCG@10 --reward similarity-answer=0.2',
-      'a mixture of what the search gains and of the likeness to the answer',
+      'a mixture: gain in search, and similarity to the answer',
     ],
     ['llm-qe reward --triples echo/dpo.jsonl --encoder hf:facebook/contriever', 'as published, on triples'],
-    ['llm-qe reward --dataset data/wordnet --reward ./brevity.mjs --reward rank-gold', 'with a reward of your own'],
+    ['llm-qe reward --dataset data/wordnet --reward ./brevity.mjs --reward rank-gold', 'with a custom reward'],
   ],
   files({ dataset, triples, candidates, answers, reward, out }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
@@ -107,18 +113,16 @@ function print({ file, summary, reused, seconds }: RewardResult, given: Options,
   context.json({ file, ...summary, reused, seconds });
   if (given.json) return;
   const { queries, candidates, empty, duplicates, dropped, encoder, rewards } = summary;
-  context.say(`${candidates} candidates of ${queries} queries rewarded, similarities by ${encoder.id} (cosine)`);
+  context.say(`${candidates} candidates of ${queries} queries rewarded; cosine similarities by ${encoder.id}`);
   context.say(
     formatTable(
       ['reward', 'weight'],
       rewards.map(({ name, weight }) => [name, String(weight)]),
     ),
   );
-  context.say(
-    `${reused} queries from before; ${duplicates} candidates are duplicates, ${empty} are empty and left out`,
-  );
+  context.say(`${reused} queries reused; ${duplicates} candidates are duplicates, ${empty} are empty and skipped`);
   for (const [reason, count] of Object.entries(dropped)) {
-    if (count > 0) context.warn(`${count} queries are left out: ${reason}`);
+    if (count > 0) context.warn(`${count} queries are skipped: ${reason}`);
   }
   if (queries > reused) context.say(`${seconds.toFixed(1)} s`);
   context.say(`wrote ${file}`);

@@ -74,12 +74,12 @@ describe('llm-qe score', () => {
     const { documents, lines } = await runScore({ complete: true, measure: ['map'] });
     expect(documents[0]).toMatchObject({ all: { map: 0.5 }, queries: 3, complete: true });
     expect(lines[0]).toBe('3 queries (1 judged but not in the run: counted as 0)');
-    expect((await runScore({})).lines[0]).toBe('2 queries (1 judged but not in the run: left out)');
+    expect((await runScore({})).lines[0]).toBe('2 queries (1 judged but not in the run: skipped)');
   });
 
   it('draws a grid of families and cut-offs', async () => {
     const { lines } = await runScore({});
-    expect(lines[1]!.trim().split(/\s+/)).toEqual(['@1', '@3', '@5', '@10', '@100', '@1000', 'whole']);
+    expect(lines[1]!.trim().split(/\s+/)).toEqual(['@1', '@3', '@5', '@10', '@100', '@1000', 'all']);
     expect(
       lines
         .find((line) => line.startsWith('MAP'))!
@@ -141,7 +141,7 @@ describe('llm-qe compare', () => {
     await expect(runCompare({ runB })).rejects.toThrow(/the runs hold different queries/);
     const { documents, lines } = await runCompare({ runB, missing: 'zero', measure: ['MRR'] });
     expect(documents[0]).toMatchObject({ queries: 2, missing: { policy: 'zero', a: 0, b: 1 } });
-    expect(lines[0]).toContain('they count as 0');
+    expect(lines[0]).toContain('counted as 0');
     expect((await runCompare({ runB, missing: 'common' })).documents[0]).toMatchObject({ queries: 1 });
   });
 });

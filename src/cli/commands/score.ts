@@ -16,10 +16,10 @@ const options = z.object({
   measure: z
     .array(z.string())
     .default([])
-    .describe('a measure, as nDCG@10 or ndcg_cut_10; repeatable; all without it')
+    .describe('a measure, such as nDCG@10 or ndcg_cut_10 (default: all measures)')
     .meta({ valueName: 'NAME' }),
   perQuery: z.boolean().default(false).describe('also print the values of each query'),
-  complete: z.boolean().default(false).describe('average over all judged queries; one the run lacks counts as 0'),
+  complete: z.boolean().default(false).describe('average over all judged queries: one that the run lacks counts as 0'),
   relevanceLevel: z.coerce.number().int().min(1).default(1).describe('lowest grade that counts as relevant'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -28,13 +28,13 @@ export const command = defineCommand({
   name: 'score',
   summary: 'score a run against judgements, exactly as trec_eval does',
   description:
-    'Scores are read as 32-bit floats and ties broken by document id, descending. By default the averages go over the ' +
-    'queries that are in both files; --complete goes over all judged queries.',
+    'Reads scores as 32-bit floats, and breaks ties by descending document id. By default, the averages are over the ' +
+    'queries that are in both files; with --complete, over all judged queries.',
   options,
   examples: [
     ['llm-qe score --qrels qrels/test.tsv --run run.trec', 'all measures'],
     ['llm-qe score --qrels qrels/test.tsv --run run.trec --measure nDCG@10 --per-query', 'one measure, query by query'],
-    ['llm-qe score --qrels qrels/test.tsv --run run.trec --json', "one JSON document under trec_eval's names"],
+    ['llm-qe score --qrels qrels/test.tsv --run run.trec --json', "JSON, with trec_eval's names"],
   ],
   async run({ qrels, run, measure, perQuery, complete, relevanceLevel }, context) {
     const measures = measure.length === 0 ? ALL_MEASURES : [...new Set(measure.map(trecName))];
@@ -54,13 +54,13 @@ export const command = defineCommand({
   },
 });
 
-/** Over what the averages go: the one thing that makes two correct evaluations of a run disagree. */
+/** Describes which queries the averages cover: the one reason why two correct evaluations of a run can disagree. */
 function describeQueries({ queries, missing, unjudged, complete }: RunEvaluation): string {
   const notes = [];
   if (missing.length > 0) {
-    notes.push(`${missing.length} judged but not in the run: ${complete ? 'counted as 0' : 'left out'}`);
+    notes.push(`${missing.length} judged but not in the run: ${complete ? 'counted as 0' : 'skipped'}`);
   }
-  if (unjudged.length > 0) notes.push(`${unjudged.length} in the run but not judged: left out`);
+  if (unjudged.length > 0) notes.push(`${unjudged.length} in the run but not judged: skipped`);
   return `${queries} queries${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
 }
 
@@ -75,7 +75,7 @@ function formatList(mean: Record<string, number>): string[] {
   return Object.entries(mean).map(([name, value]) => `${name.padEnd(22)}\tall\t${format(name, value)}`);
 }
 
-/** Families with cut-offs as a grid, the rest below it. */
+/** Lays out the measures as a grid: one row per family, one column per cutoff. */
 function formatGrid(mean: Record<string, number>): string[] {
   const grid = new Map<string, Map<number, string>>();
   for (const [name, value] of Object.entries(mean)) {
@@ -85,7 +85,7 @@ function formatGrid(mean: Record<string, number>): string[] {
     grid.set(family, row.set(cutoff, format(name, value)));
   }
   const columns = [...CUTOFFS, Number.POSITIVE_INFINITY];
-  const header = columns.map((k) => (Number.isFinite(k) ? `@${k}` : 'whole').padStart(9)).join('');
+  const header = columns.map((k) => (Number.isFinite(k) ? `@${k}` : 'all').padStart(9)).join('');
   const lines = [`${''.padEnd(12)}${header}`];
   for (const [family, row] of grid) {
     const cells = columns.map((k) => (row.get(k) ?? '').padStart(9)).join('');

@@ -65,7 +65,7 @@ describe('search --expansions', () => {
 
   it('is refused without --expand', async () => {
     expect(await search('plain', '--expansions', at('queries_own.jsonl'))).toBe(2);
-    expect(printed.err).toContain('--expansions is for --expand');
+    expect(printed.err).toContain('--expansions works only with --expand');
   });
 });
 

@@ -12,26 +12,26 @@ import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../op
 
 const SNIPPET_CHARACTERS = 160;
 
-/** What one query has no use for: it has no id of its own, and its few texts are written side by side. */
+/** A single query has no id, so it cannot find itself; its few texts are all written in parallel. */
 const { keepSelf: _keepSelf, ...searching } = retrievalSettings;
 const { sequences: _sequences, concurrency: _concurrency, ...writing } = generatorOptions;
 
 const options = z.object({
   corpus: z
     .string()
-    .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} a line')
+    .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} per line')
     .meta({ valueName: 'DIR|FILE' }),
-  query: z.string().min(1).describe('what is looked for').meta({ valueName: 'TEXT' }),
-  expand: z.boolean().default(false).describe('let the LLM write an expansion, and show what it moves'),
+  query: z.string().min(1).describe('text to search for').meta({ valueName: 'TEXT' }),
+  expand: z.boolean().default(false).describe('let the LLM write an expansion, and show which documents it moves'),
   expansions: z
     .string()
     .optional()
     .describe(
-      "with --expand: take the passages of this query from a file in BEIR's layout (queries_q2d.jsonl) that holds it",
+      "with --expand: a queries file in BEIR's layout (queries_q2d.jsonl); if it contains the query, its expansions are used",
     )
     .meta({ valueName: 'FILE' }),
-  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what searches; rrf fuses the other two'),
-  top: z.coerce.number().int().positive().default(10).describe('documents shown'),
+  retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method; rrf fuses the other two'),
+  top: z.coerce.number().int().positive().default(10).describe('number of documents to show'),
   ...writing,
   ...searching,
   maxTokens: generatorOptions.maxTokens.default(128),
@@ -39,7 +39,7 @@ const options = z.object({
 });
 type Options = z.output<typeof options>;
 
-/** A document found, and where it stood before expansion (null: beyond the searched depth; undefined: not expanded). */
+/** A document found, and its rank before expansion (null: beyond the searched depth; undefined: not expanded). */
 interface Found extends ScoredDocument {
   rank: number;
   rankBefore?: number | null;
@@ -49,19 +49,19 @@ interface Found extends ScoredDocument {
 
 export const command = defineCommand({
   name: 'search',
-  summary: 'search a corpus of your own, raw or expanded',
+  summary: 'search your own corpus, with or without an expansion',
   description:
-    'Ranks the documents of a corpus for one query. The corpus is embedded once and kept by content, so the next query\nonly takes moments. With --expand the expansion is printed, and for each document the rank it had without it.',
+    'Ranks the documents of a corpus for one query. The corpus is embedded once and cached, so further queries are fast. With\n--expand, the expansion is printed, and for each document the rank that it had without the expansion.',
   options,
   examples: [
     ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key"', 'dense search'],
     [
       'llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand --generator http://localhost:8000',
-      'the same with an expansion by the model of a server',
+      'the same, with an expansion by the model on a server',
     ],
     [
       'llm-qe search --corpus data/scifact --query "is aspirin safe" --expand --expansions data/scifact/queries_q2d.jsonl',
-      'with the passage that `llm-qe expand` wrote for this query',
+      'with the expansion that `llm-qe expand` wrote for this query',
     ],
   ],
   async run(given, context) {
@@ -99,12 +99,12 @@ export const command = defineCommand({
 
 function refuseLoneExpansions({ expand, expansions }: Options): void {
   if (expansions === undefined || expand) return;
-  throw new UsageError('--expansions is for --expand: a raw query has none', {
-    fix: 'Add --expand, or leave it away.',
+  throw new UsageError('--expansions works only with --expand', {
+    fix: 'Add --expand, or omit --expansions.',
   });
 }
 
-/** The passages that a file holds for the very same query; undefined if it holds none. @throws DataError */
+/** Returns the passages that a file holds for the same query text; undefined if it holds none. @throws DataError */
 async function passagesOf({ query, expansions }: Options): Promise<string[] | undefined> {
   if (expansions === undefined) return undefined;
   const wanted = oneLine(query, Number.POSITIVE_INFINITY);
@@ -114,7 +114,7 @@ async function passagesOf({ query, expansions }: Options): Promise<string[] | un
   return undefined;
 }
 
-/** The generator's part of the options: the embedded model needs no more room than there are texts, and threads are the encoder's too. */
+/** Returns the generator's options. It writes as many texts in parallel as there are; --threads also applies to the encoder. */
 function withoutShared(given: Options) {
   const isEmbedded = !given.generator.some(isServerAddress);
   const { samples } = given;
@@ -126,7 +126,7 @@ function withoutShared(given: Options) {
   };
 }
 
-/** The passages for the one query. They are kept in the cache, under a key of all that decides them: the next time costs no LLM. */
+/** Returns the passages for the query. They are cached under a key of everything that determines them. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {
   const prompt = await choosePrompt(given);
   const generator = await openGenerator(withoutShared(given), context);
@@ -146,7 +146,7 @@ async function expand(given: Options, context: CommandContext): Promise<string[]
     const written = [...(await readExpansions(files.expansions)).values()].flat();
     const passages = written.map(({ text }) => text).filter((text) => text !== '');
     for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
-    if (passages.length === 0) context.warn('the LLM wrote nothing: the query is searched as it is');
+    if (passages.length === 0) context.warn('the LLM wrote nothing: the query is searched without an expansion');
     return passages;
   } finally {
     await generator.close();
@@ -189,7 +189,7 @@ function print(
 function describeMove(rank: number, before: number | null | undefined): string {
   if (before === undefined) return '';
   if (before === null) return '  (new)';
-  if (before === rank) return '  (as before)';
+  if (before === rank) return '  (unchanged)';
   return `  (${before > rank ? 'up' : 'down'} from ${before})`;
 }
 

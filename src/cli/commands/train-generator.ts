@@ -23,60 +23,66 @@ import { formatTable } from '../table.ts';
 const options = z.object({
   pairs: z
     .string()
-    .describe("preference pairs (pairs.jsonl of `llm-qe pairs`, TRL's or the published layout)")
+    .describe("preference pairs: pairs.jsonl from `llm-qe pairs`, in TRL's or the published layout")
     .meta({ valueName: 'FILE' }),
-  dev: z.string().optional().describe('held-out pairs; default --dev-size of the queries').meta({ valueName: 'FILE' }),
+  dev: z
+    .string()
+    .optional()
+    .describe('held-out pairs (default: split off as --dev-size says)')
+    .meta({ valueName: 'FILE' }),
   base: z
     .string()
     .default(DEFAULT_GENERATOR)
-    .describe('the chat model to train: a name of the store, a folder or a .gguf file')
+    .describe('chat model to train: a model name, a folder, a .gguf file, or hf:owner/name')
     .meta({ valueName: 'NAME|DIR|FILE' }),
-  out: z.string().describe('folder of the result and its checkpoints').meta({ valueName: 'DIR' }),
+  out: z.string().describe('folder for the result and the checkpoints').meta({ valueName: 'DIR' }),
   ...generatorTrainingShape,
   engine: z
     .enum(['local', 'trl'])
     .default('local')
-    .describe('what trains: this program, or TRL, which must be installed, on several GPUs or machines'),
+    .describe('train in this program, or with TRL (must be installed) on several GPUs or machines'),
   ...trlShape,
   writeOnly: z
     .boolean()
     .default(false)
-    .describe('with --engine trl: write data, configuration and script, and train elsewhere; needs no TRL here'),
-  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
+    .describe(
+      'with --engine trl: only write data, configuration and script, to train elsewhere; TRL is not needed here',
+    ),
+  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
 
-/** Those of the options that are settings of the training. */
+/** The options that are settings of the training. */
 const settings = z.object(generatorTrainingShape);
-/** Those that are settings of TRL's processes. */
+/** The options that are settings of TRL's processes. */
 const trlSettings = z.object(trlShape);
 
 export const command = defineCommand({
   name: 'train generator',
   summary: 'align the language model: DPO on preference pairs, or SFT on the chosen side',
   description:
-    "Writes OUT/adapter in PEFT's layout (OUT/model with --full), metrics.jsonl, checkpoints and manifest.json. The defaults\nare the published settings. The same command goes on where it was stopped, and equal pairs, base and settings end in\nequal bytes.",
+    "Writes OUT/adapter in PEFT's layout (OUT/model with --full), metrics.jsonl, checkpoints and manifest.json. The defaults\nare the published settings. If interrupted, the same command resumes. Equal pairs, base model and settings give a\nbyte-identical result.",
   options,
   renamed: { ...RENAMED_GENERATOR_SETTINGS, ...RENAMED_TRL_SETTINGS },
   examples: [
     ['llm-qe train generator --pairs pairs.jsonl --out runs/dpo', 'the default model, as published'],
     [
       'llm-qe train generator --pairs pairs.jsonl --out runs/both --loss-type sigmoid --loss-type sft --loss-weights 1 --loss-weights 0.5',
-      'DPO that holds on to the chosen answers',
+      'DPO with an SFT term on the chosen side',
     ],
     [
       'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --processes 8 --per-device-train-batch-size 2 --zero2',
-      'the same by TRL on eight GPUs',
+      'the same with TRL on eight GPUs',
     ],
     [
       'llm-qe train generator --pairs pairs.jsonl --out runs/dpo --engine trl --dtype bfloat16 --write-only',
-      'the files for a cluster: TRL need not be here',
+      'only the files, to train on a cluster',
     ],
     [
       'llm-qe train generator --pairs pairs.jsonl --out runs/sft --method sft',
-      'the baseline: learn to write the chosen side',
+      'the SFT baseline: train on the chosen side only',
     ],
   ],
   files: ({ pairs, dev, base, out }) => ({
@@ -88,7 +94,7 @@ export const command = defineCommand({
   async run(given, context) {
     const { signal, progress } = context;
     if (given.writeOnly && given.engine !== 'trl') {
-      throw new UsageError('--write-only is for --engine trl', { fix: 'Add --engine trl.' });
+      throw new UsageError('--write-only works only with --engine trl', { fix: 'Add --engine trl.' });
     }
     const pairs = await readAll(given.pairs, given, context);
     const dev = given.dev === undefined ? undefined : await readAll(given.dev, given, context);
@@ -120,7 +126,7 @@ export const command = defineCommand({
 async function readAll(file: string, { method }: Options, { signal, warn }: CommandContext): Promise<PairReading> {
   const reading = await readPairs(file, { sides: method === 'sft' ? 'chosen' : 'both', signal });
   const skipped = describeSkipped(reading.skipped);
-  if (skipped !== '') warn(`pairs of ${file} are left out (${skipped}), such as ${reading.examples.join('; ')}`);
+  if (skipped !== '') warn(`pairs of ${file} are skipped (${skipped}), for example ${reading.examples.join('; ')}`);
   return reading;
 }
 
@@ -130,7 +136,7 @@ function trainByTrl(
   { say }: CommandContext,
 ): Promise<TrainGeneratorWithTrlResult> {
   const onCommands = (commands: readonly string[]) => {
-    say(`on the other machines, in the folder ${given.out}:`);
+    say(`on the other machines, in the folder ${given.out}, run:`);
     for (const line of commands) say(`  ${line}`);
   };
   return trainGeneratorWithTrl({ ...training, engine: trlSettings.parse(given), onCommands });
@@ -151,23 +157,24 @@ async function printFiles(
   const count = commands.length;
   say(
     count === 1
-      ? 'where TRL is, in that folder:'
-      : `on ${count} machines where TRL is, in that folder, from the first to the last:`,
+      ? 'on a machine with TRL, in that folder, run:'
+      : `on ${count} machines with TRL, in that folder, run (one command per machine, in this order):`,
   );
   for (const rank of commands.keys()) say(`  sh train.sh${count === 1 ? '' : ` ${rank}`}`);
-  if (!plan.model.startsWith('.')) say(`  MODEL=FOLDER before it if the base does not lie at ${plan.model} there`);
-  say('then the same command without --write-only, on the folder as it came back, takes the adapter over');
+  if (!plan.model.startsWith('.'))
+    say(`  (put MODEL=FOLDER before it if the base model is not at ${plan.model} there)`);
+  say('then copy the folder back, and run this command without --write-only to import the adapter');
 }
 
 function printTrl(result: TrainGeneratorWithTrlResult, given: Options, context: CommandContext): void {
   const { adapter, step, steps, best, train, dev, seconds, metricsFile: metrics } = result;
   context.json({ kind: 'adapter', path: adapter, step, steps, best, train, dev, seconds, metrics, engine: 'trl' });
   if (given.json) return;
-  context.say(`${given.method} by TRL on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps`);
+  context.say(`${given.method} with TRL on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps`);
   if (best !== undefined) {
     context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
   }
-  context.say(`${seconds.toFixed(1)} s; the adapter is that of step ${step}`);
+  context.say(`${seconds.toFixed(1)} s; the adapter is from step ${step}`);
   context.say(`wrote ${adapter}`);
   context.say(`wrote ${metrics}`);
 }
@@ -181,7 +188,7 @@ function print(result: TrainGeneratorResult, given: Options, context: CommandCon
   if (best !== undefined) {
     context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
   }
-  context.say(`${seconds.toFixed(1)} s; the ${kind} is that of step ${step}`);
+  context.say(`${seconds.toFixed(1)} s; the ${kind} is from step ${step}`);
   context.say(`wrote ${path}`);
   context.say(`wrote ${result.metricsFile}`);
 }

@@ -74,7 +74,7 @@ describe('try', () => {
       /BM25 \+ expansion against BM25: helped 30 queries, hurt 0 of 30: a real gain|against .*: .* of 30: /,
     );
     expect(printed.out).toMatch(/BM25 \+ expansion against BM25 .*30 \/ 0 \/ 0 .*a real gain/);
-    expect(printed.out).toMatch(/cost of a query: 5 tokens .* ms without, .* ms with its expansion/);
+    expect(printed.out).toMatch(/cost per query: the LLM wrote 5 tokens .* ms without and .* ms with the expansion/);
     expect(printed.out).toContain('chosen by cross-validation');
     expect(printed.out).toMatch(/^advice: /m);
     const page = readFileSync(at('out/report.html'), 'utf8');
@@ -122,10 +122,14 @@ describe('try', () => {
   });
 
   it.each([
-    ['no data', [], /the data is missing/],
-    ['two of three files', ['--corpus', 'docs.jsonl', '--queries', 'asked.jsonl'], /the data is missing/],
-    ['data named twice', ['--dataset', '.', '--corpus', 'docs.jsonl'], /--dataset and --corpus both/],
-    ['a weight beyond 1', ['--dataset', '.', '--alphas', '0,2'], /--alphas: expected weights from 0 to 1/],
+    ['no data', [], /no data given/],
+    ['two of three files', ['--corpus', 'docs.jsonl', '--queries', 'asked.jsonl'], /no data given/],
+    ['data named twice', ['--dataset', '.', '--corpus', 'docs.jsonl'], /--dataset and --corpus cannot be combined/],
+    [
+      'a weight beyond 1',
+      ['--dataset', '.', '--alphas', '0,2'],
+      /--alphas: expected comma-separated weights from 0 to 1/,
+    ],
     ['a measure that is none', ['--dataset', '.', '--measure', 'speed'], /--measure/],
     ['a limit of one query', ['--dataset', '.', '--limit', '1'], /--limit/],
   ])('refuses %s as wrong use', async (_what, words, message) => {

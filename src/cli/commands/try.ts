@@ -22,31 +22,31 @@ const { alpha: _chosenHere, ...searchOptions } = retrievalSettings;
 
 const options = z.object({
   dataset: z.string().optional().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
-  corpus: file('or three files: the corpus, one {"_id", "title"?, "text"} a line'),
-  queries: file('with --corpus: the queries, one {"_id", "text"} a line'),
+  corpus: file('instead of --dataset: the corpus, one {"_id", "title"?, "text"} per line'),
+  queries: file('with --corpus: the queries, one {"_id", "text"} per line'),
   qrels: file('with --corpus: which documents are relevant, as BEIR TSV or TREC qrels'),
-  devQrels: file('with --corpus: judgements of other queries, on which alpha is chosen'),
-  split: z.string().default('test').describe('split whose queries are scored').meta({ valueName: 'NAME' }),
+  devQrels: file('with --corpus: judgements of other queries, to choose alpha on'),
+  split: z.string().default('test').describe('split whose queries are evaluated').meta({ valueName: 'NAME' }),
   devSplit: z
     .string()
     .default('dev')
-    .describe('split on which alpha is chosen, if there is one; otherwise by cross-validation')
+    .describe('split to choose alpha on; if it does not exist, alpha is chosen by cross-validation')
     .meta({ valueName: 'NAME' }),
-  limit: z.coerce.number().int().min(2).default(200).describe('queries of each split at most: a seeded sample'),
+  limit: z.coerce.number().int().min(2).default(200).describe('maximum number of queries per split, sampled at random'),
   retriever: z
     .array(z.enum(RETRIEVERS as ['bm25', 'dense', 'rrf']))
     .min(1)
     .default([...RETRIEVERS])
-    .describe('what searches; repeatable')
+    .describe('search methods')
     .meta({ valueName: 'bm25|dense|rrf' }),
   alphas: numberList({ from: 0, to: 1, what: 'weights' })
     .prefault(TRIAL_ALPHAS.join(','))
-    .describe('weights of the expansion to choose among')
+    .describe('comma-separated values to choose alpha, the weight of the expansion, from')
     .meta({ valueName: 'LIST' }),
   measure: z
     .enum(REPORTED_MEASURES as [string, ...string[]])
     .default('nDCG@10')
-    .describe('what is compared')
+    .describe('measure to compare')
     .meta({ valueName: 'NAME' }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
@@ -54,7 +54,7 @@ const options = z.object({
   out: z
     .string()
     .optional()
-    .describe('folder of the trial (default runs/try-<name of the data>)')
+    .describe('folder of the trial (default: runs/try-<name of the data>)')
     .meta({ valueName: 'DIR' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -64,13 +64,13 @@ export const command = defineCommand({
   name: 'try',
   summary: 'does expansion help on your data, with your LLM? one command, one verdict',
   description:
-    "The LLM writes expansions for your judged queries; BM25, dense search and their fusion search them raw and expanded; alpha is chosen on\ndevelopment queries or by cross-validation, never on the query that is scored; paired tests with Holm's correction compare. Ends with a\nverdict, milliseconds, tokens and a report. The same command goes on where it was stopped. Servers get the key in OPENAI_API_KEY.",
+    "The LLM writes expansions for your judged queries. BM25, dense search and their fusion search for the raw and the expanded\nqueries. Alpha is chosen on development queries or by cross-validation, never on the query it is used for. Paired tests with\nHolm's correction compare the results. Prints a verdict, the times and the tokens, and writes a report. If interrupted, the\nsame command resumes. The key in OPENAI_API_KEY is sent to servers.",
   options,
   examples: [
-    ['llm-qe try --dataset data/scifact --generator http://localhost:8000', 'a data set, and the model of a server'],
+    ['llm-qe try --dataset data/scifact --generator http://localhost:8000', 'a data set, and the model on a server'],
     [
       'llm-qe try --corpus docs.jsonl --queries queries.jsonl --qrels qrels.tsv --generator ./model.gguf',
-      'three files of your own, and any GGUF',
+      'your own files, and any GGUF model',
     ],
     ['llm-qe try --dataset data/scifact --generator llama-3-8b-instruct-gguf --limit 60', 'a quick look on 60 queries'],
   ],
@@ -114,12 +114,12 @@ export const command = defineCommand({
   },
 });
 
-/** Threads are the encoder's, too: a server has none. */
+/** Returns the generator's options. --threads also applies to the encoder, so a server does not refuse it here. */
 function withoutShared(given: Options) {
   return { ...given, threads: given.generator.some(isServerAddress) ? undefined : given.threads };
 }
 
-/** `runs/try-docs` for `docs.jsonl`, `runs/try-scifact` for the folder `scifact`. */
+/** Returns `runs/try-docs` for `docs.jsonl`, `runs/try-scifact` for the folder `scifact`. */
 function folderFor(data: string | undefined): string | undefined {
   return data && join('runs', `try-${basename(resolve(data)).replace(/\.jsonl(\.gz)?$/, '')}`);
 }
@@ -129,16 +129,16 @@ async function openData({ dataset, corpus, queries, qrels, devQrels, split, devS
   const named = Object.entries(loose).filter(([, path]) => path !== undefined);
   if (dataset !== undefined) {
     if (named.length === 0) return BeirDataset.open(dataset);
-    throw new UsageError(`--dataset and --${named[0]![0]} both name the data`, {
-      fix: 'Give the folder, or the files.',
+    throw new UsageError(`--dataset and --${named[0]![0]} cannot be combined`, {
+      fix: 'Pass either the folder or the files.',
     });
   }
   if (corpus !== undefined && queries !== undefined && qrels !== undefined) {
     const judged = { [split]: qrels, ...(devQrels !== undefined && { [devSplit]: devQrels }) };
     return BeirDataset.ofFiles({ corpus, queries, qrels: judged });
   }
-  throw new UsageError('the data is missing', {
-    fix: 'Give --dataset DIR, or the three files --corpus FILE --queries FILE --qrels FILE.',
+  throw new UsageError('no data given', {
+    fix: 'Pass --dataset DIR, or the three files --corpus FILE --queries FILE --qrels FILE.',
   });
 }
 
@@ -186,30 +186,30 @@ function print(result: TrialResult, given: Options, say: (line: string) => void)
   for (const [name, { words, source }] of alphas) say(`${name}: ${describeAlpha(words, source)}`);
   const [before, after] = [latencies.get(main!.baseline) ?? 0, latencies.get(main!.arm) ?? 0];
   say(
-    `\ncost of a query: ${cost.completionTokens.toFixed(0)} tokens written by the LLM (prompt ${cost.promptTokens.toFixed(0)}), ` +
-      `${cost.generationMilliseconds.toFixed(0)} ms with others beside it; search ${before.toFixed(1)} ms without, ${after.toFixed(1)} ms with its expansion`,
+    `\ncost per query: the LLM wrote ${cost.completionTokens.toFixed(0)} tokens (prompt ${cost.promptTokens.toFixed(0)}) in ` +
+      `${cost.generationMilliseconds.toFixed(0)} ms, several queries in parallel; search took ${before.toFixed(1)} ms without and ${after.toFixed(1)} ms with the expansion`,
   );
-  say(`advice: ${adviceOn(result, given)}`);
+  say(`advice: ${adviceOn(result)}`);
   say(`report: ${shortPath(reportFile)}`);
 }
 
-/** What to do with the verdict. */
-function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult, given: Options): string {
+/** Returns what to do next, given the verdict. */
+function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult): string {
   const [main] = comparisons;
   const better = isDefaultWriter(facts)
     ? 'try a larger LLM: --generator llama-3-8b-instruct-gguf, another .gguf file, or a server'
     : 'try another prompt (--task q2e, or --prompt FILE), a larger LLM, or align this one (llm-qe align)';
   switch (verdictOn(main!).kind) {
     case 'few':
-      return `score more queries (--limit, or more judgements) before you decide`;
+      return `evaluate more queries (raise --limit, or add judgements) before you decide`;
     case 'gain': {
       const alpha = [...alphas].find(([name]) => armName(name, true) === main!.arm)?.[1].words;
       const weigh = alpha === undefined ? '' : ` with alpha ${alpha}`;
-      return `use expansions${weigh}; those of this trial are in ${shellWord(shortPath(expansionsFile))}`;
+      return `use expansions${weigh}; this trial's are in ${shellWord(shortPath(expansionsFile))}`;
     }
     case 'loss':
       return `do not use these expansions; ${better}`;
     default:
-      return `not worth ${given.samples === 1 ? 'a passage' : 'its passages'} of LLM time as it is; ${better}`;
+      return `as it is, expansion is not worth the LLM's time; ${better}`;
   }
 }

@@ -4,7 +4,7 @@ import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../../models/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
 import { serverAddressSchema, serverOrNameSchema } from '../../servers/index.ts';
-import type { RenamedSettings } from '../../system/index.ts';
+import { DEFAULT_SEED, type RenamedSettings } from '../../system/index.ts';
 import {
   generatorTrainingShape,
   RENAMED_GENERATOR_SETTINGS,
@@ -68,7 +68,7 @@ export const recipeSchema = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dots, dashes and underscores only')
     .describe('names the run folder'),
   description: z.string().optional(),
-  seed: seed.default(42).describe('of every stage that is given no seed of its own'),
+  seed: seed.default(DEFAULT_SEED).describe('of every stage that is given no seed of its own'),
   rates: z
     .strictObject({
       generation: z.number().positive().optional().describe('tokens that the servers write per second'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_SEED } from '../../system/index.ts';
 
 /** Every setting for choosing pairs: default, help, validation and type. The defaults are the published ones. */
 export const pairSettings = {
@@ -41,7 +42,7 @@ export const pairSettings = {
   dropQuotes: z.boolean().default(false).describe('never choose a candidate that quotes the gold document'),
   pairs: z.number().int().positive().default(30_000).describe('total number of pairs to draw; all if there are fewer'),
   dev: z.number().nonnegative().default(0.1).describe('dev pairs among them: a number, or a fraction below 1'),
-  seed: z.number().int().nonnegative().default(42).describe('seed of the draw'),
+  seed: z.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the draw'),
 };
 
 const schema = z.object(pairSettings);

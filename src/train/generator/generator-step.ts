@@ -27,7 +27,7 @@ export const loraShape = {
     .array(z.string())
     .min(1)
     .default(['q_proj', 'v_proj'])
-    .describe('linear layers with an adapter (repeatable)')
+    .describe('linear layers with an adapter')
     .meta({ valueName: 'NAME' }),
   useRslora: z.boolean().default(false).describe('scale by alpha / sqrt(r) (rank-stabilised LoRA)'),
 };

@@ -17,7 +17,7 @@ export const preferenceLossShape = {
     .array(z.enum(LOSS_TYPES))
     .min(1)
     .default(['sigmoid'])
-    .describe(`losses to sum: ${LOSS_TYPES.join(', ')} (repeatable)`),
+    .describe(`losses to sum: ${LOSS_TYPES.join(', ')}`),
   lossWeights: z
     .array(z.number().nonnegative())
     .optional()

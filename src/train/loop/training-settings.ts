@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSettings, type RenamedSettings } from '../../system/index.ts';
+import { DEFAULT_SEED, parseSettings, type RenamedSettings } from '../../system/index.ts';
 
 /**
  * Settings of a training run, apart from the model and the data. Names and meanings follow Transformers'
@@ -42,7 +42,7 @@ export const trainingSettingsSchema = z.strictObject({
     .describe('stop after this many evaluations in a row without a new best (default: never)'),
   metricForBestModel: z.string().default('loss').describe('evaluation metric that selects the best checkpoint'),
   greaterIsBetter: z.boolean().default(false).describe('the best checkpoint has the greatest value of that metric'),
-  seed: z.number().int().nonnegative().default(42).describe('seed of the example order and of dropout'),
+  seed: z.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the example order and of dropout'),
 });
 
 /** Former names of training settings. */
