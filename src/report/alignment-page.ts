@@ -14,15 +14,15 @@ import { trainingSection, tuningPlot } from './training-section.ts';
 import { verdictCard } from './verdict-card.ts';
 import { type Section, type SettingSections, settingLists, wholePage } from './whole-page.ts';
 
-/** All that the page shows, as plain data. */
+/** Everything that the page shows, as plain data. */
 export interface AlignmentReport {
   title: string;
   recipe: { name: string; hash: string };
   evaluation: EvaluationData;
   audit: RewardAudit | undefined;
-  /** Figures of the trainings by stage. */
+  /** Metrics of the two trainings. */
   training: { dpo: MetricsRecord[]; sft: MetricsRecord[] };
-  /** What each stage left out, cut short and warned of. */
+  /** What each stage skipped, cut short and warned of. */
   passedOver: StageRemarks[];
   stages: { name: string; seconds: number; note: string }[];
   settings: SettingSections;
@@ -36,7 +36,7 @@ const SHOWN_CHARACTERS = 500;
 const QUERY_CHARACTERS = 300;
 const LISTED_QUERIES = 1000;
 
-/** Writes the report as one HTML file that needs nothing else. */
+/** Renders the report as one self-contained HTML file. */
 export function renderAlignmentReport(report: AlignmentReport): string {
   const { evaluation, recipe, audit, remarks } = report;
   const { dataset, main, controls, judges, measure, seeds } = evaluation;
@@ -44,8 +44,8 @@ export function renderAlignmentReport(report: AlignmentReport): string {
   const value = (name: string) => main.arms.find((arm) => arm.name === name)?.measures[measure] ?? 0;
   const lead = html`<p class="soft">${dataset.name}: ${count(dataset.test)} test queries over ${count(dataset.documents)} documents. Recipe ${recipe.name}, hash <code>${recipe.hash.slice(0, 16)}</code>.</p>
 ${claim === undefined ? undefined : verdictCard({ claim, before: value(claim.baseline), after: value(claim.arm), made: howMade(report) })}`;
-  const tests = html`${testTable(main.tests)}<p class="soft">A query's value is its mean over ${count(seeds.length)} generation seed${seeds.length === 1 ? '' : 's'}. p by the paired randomisation test, two-sided; Holm's correction counts all tests of the table.</p>`;
-  const tuning = html`<p class="soft">${measure} on the development queries; the best value is taken to the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`;
+  const tests = html`${testTable(main.tests)}<p class="soft">A query's value is its mean over ${count(seeds.length)} generation seed${seeds.length === 1 ? '' : 's'}. The p values are from the paired randomisation test, two-sided; Holm's correction is for all tests of the table.</p>`;
+  const tuning = html`<p class="soft">${measure} on the development queries. The alpha with the best value is used for the test queries.</p><div class="columns"><section>${tuningPlot(main)}</section></div>`;
   return wholePage({
     title: report.title,
     lead,
@@ -55,10 +55,10 @@ ${claim === undefined ? undefined : verdictCard({ claim, before: value(claim.bas
       ...(claim === undefined ? [] : querySections(claim, evaluation)),
       controls && {
         title: 'Controls',
-        body: html`<p class="soft">What an expansion does by its length or style alone. Each control takes the alpha of the arm that it is made of.</p>${armTable(controls, evaluation)}${testTable(controls.tests)}`,
+        body: html`<p class="soft">Controls show what an expansion does by its length or style alone. Each uses the alpha of the arm that it is derived from.</p>${armTable(controls, evaluation)}${testTable(controls.tests)}`,
       },
       ...judges.map((judgement) => ({
-        title: `The same expansions judged by ${labelOf(judgement.judge)}`,
+        title: `The same expansions, searched with ${labelOf(judgement.judge)}`,
         body: html`${armTable(judgement, evaluation)}${testTable(judgement.tests)}`,
       })),
       dataset.dev === 0 ? undefined : { title: 'Choice of alpha', body: tuning },
@@ -67,14 +67,14 @@ ${claim === undefined ? undefined : verdictCard({ claim, before: value(claim.bas
       leftOutSection(report.passedOver),
       remarks.length === 0
         ? undefined
-        : { title: 'Before you quote a figure', body: remarks.map((remark) => html`<p>${remark}</p>`) },
+        : { title: 'Before you quote these results', body: remarks.map((remark) => html`<p>${remark}</p>`) },
       { title: 'Stages', body: stageTable(report.stages) },
       { title: 'Settings', body: settingLists(report.settings) },
     ],
   });
 }
 
-/** How the expansions were written, how alpha was chosen, and whether the queries are few. */
+/** Describes how the expansions were written, how alpha was chosen, and whether there are few queries. */
 function howMade({ evaluation, writing }: AlignmentReport): string[] {
   const { dataset, main } = evaluation;
   const alphas = main.arms.flatMap(({ name, alpha }) => (alpha === undefined ? [] : [`${alpha} for ${labelOf(name)}`]));
@@ -108,14 +108,14 @@ function querySections(claim: CorrectedComparison, { queries, measure }: Evaluat
   const columns = ['query', ...armsIn(queries).map(labelOf), 'change'];
   return [
     {
-      title: 'What alignment did to each query',
+      title: 'The change of each query',
       body: html`<p class="soft">Change of ${measure} from ${labelOf(claim.baseline)} to ${labelOf(claim.arm)}.</p>${changePlot(plotted, measure)}`,
     },
     { title: 'Most helped', body: helped.length === 0 ? none : helped.map((query) => example(query, change(query))) },
     { title: 'Most hurt', body: hurt.length === 0 ? none : hurt.map((query) => example(query, change(query))) },
     {
       title: 'All queries',
-      body: html`<details><summary>All ${count(queries.length)} queries</summary>${left === 0 ? undefined : html`<p class="soft">Both ends of the list; the other ${count(left)} stand in evaluation.json.</p>`}${dataTable(
+      body: html`<details><summary>All ${count(queries.length)} queries</summary>${left === 0 ? undefined : html`<p class="soft">Both ends of the list; the other ${count(left)} are in evaluation.json.</p>`}${dataTable(
         columns,
         shown.map((query) => queryRow(query, change(query))),
       )}</details>`,
@@ -131,7 +131,7 @@ function armsIn(queries: readonly JudgedQuery[]): string[] {
 function example({ text, relevant, texts, values }: JudgedQuery, change: number): Markup {
   const sides = Object.entries(texts).map(
     ([arm, passages]) =>
-      html`<section><h4>${labelOf(arm)} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">wrote nothing</p>` : passages.map((passage) => html`<blockquote>${shorten(passage, SHOWN_CHARACTERS)}</blockquote>`)}</section>`,
+      html`<section><h4>${labelOf(arm)} <span>${score(values[arm] ?? 0)}</span></h4>${passages.length === 0 ? html`<p class="soft">no expansion</p>` : passages.map((passage) => html`<blockquote>${shorten(passage, SHOWN_CHARACTERS)}</blockquote>`)}</section>`,
   );
   return html`<article class="${change > 0 ? 'gain' : 'loss'}"><h3><span class="${direction(change)}">${signed(change)}</span>${shorten(text, QUERY_CHARACTERS)}</h3>
 <div class="sides">${sides}</div>
@@ -146,7 +146,7 @@ function queryRow({ text, values }: JudgedQuery, change: number) {
 function stageTable(stages: AlignmentReport['stages']): Markup {
   const total = stages.reduce((sum, { seconds }) => sum + seconds, 0);
   const rows = stages.map(({ name, seconds, note }) => [labelOf(name), duration(seconds), note]);
-  return dataTable(['Stage', 'time', { title: 'what it made', kind: 'note' }], [...rows, ['all', duration(total), '']]);
+  return dataTable(['Stage', 'time', { title: 'result', kind: 'note' }], [...rows, ['all', duration(total), '']]);
 }
 
 function duration(seconds: number): string {

@@ -8,59 +8,63 @@ import { type Section, wholePage } from './whole-page.ts';
 
 const SHOWN_CHARACTERS = 700;
 
-/** Writes the audit of rewards and pairs as a page that needs nothing else. */
+/** Writes the audit of rewards and pairs as a self-contained HTML page. */
 export async function writeAuditPage(file: string, audit: RewardAudit): Promise<void> {
   await writeDurably(file, renderAuditPage(audit));
 }
 
-/** The audit of rewards and pairs as one HTML file, in the style of the evaluation's report. */
+/** Renders the audit of rewards and pairs as one HTML file, in the style of the evaluation's report. */
 export function renderAuditPage(audit: RewardAudit): string {
   const { rewarding } = audit;
-  const lead = html`<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; similarities are cosines of ${rewarding.encoder.id}`}.</p>
+  const lead = html`<p class="soft">${count(audit.candidates.count)} candidates of ${count(audit.queries.all)} queries${rewarding === undefined ? '' : `, rewarded by ${describeMixture(rewarding.rewards)}; cosine similarities by ${rewarding.encoder.id}`}.</p>
 ${verdict(audit)}${card(audit)}`;
   return wholePage({ title: 'Rewards and pairs', lead, sections: partsOf(audit) });
 }
 
-/** The same as sections of a larger report. */
+/** Renders the audit as sections of a larger report. */
 export function auditSections(audit: RewardAudit): Section[] {
   return [{ title: 'Rewards and pairs', body: html`${verdict(audit)}${card(audit)}` }, ...partsOf(audit)];
 }
 
 function partsOf(audit: RewardAudit): Section[] {
   return [
-    { title: 'What became of the queries', body: queryTable(audit) },
-    { title: 'What the candidates earned', body: html`${rewardPlots(audit)}${temperatureTable(audit)}` },
+    { title: 'Queries kept and dropped', body: queryTable(audit) },
+    { title: 'Rewards of the candidates', body: html`${rewardPlots(audit)}${temperatureTable(audit)}` },
     { title: 'Chosen against rejected', body: sidePlots(audit) },
     { title: 'Leaks', body: leaks(audit) },
     {
-      title: 'Pairs to look at',
-      body: html`<p class="soft">A sample drawn by a hash of their ids, not the best ones.</p>${audit.examples.map(example)}`,
+      title: 'Sample of pairs',
+      body: html`<p class="soft">Sampled by a hash of their ids, not by quality.</p>${audit.examples.map(example)}`,
     },
   ];
 }
 
-/** Pairs below which a preference training has little to learn from; half of the queries, and a leak in every tenth candidate. */
+/**
+ * Limits of the warnings: fewer pairs than these give preference training little to learn from; fewer kept queries, more
+ * candidates that quote, or more pairs with a longer (shorter) chosen side than these fractions are suspect.
+ */
 const [FEW_PAIRS, FEW_KEPT, MUCH_QUOTED, MUCH_LONGER] = [100, 0.5, 0.1, 0.7];
 
-/** What the audit comes to, in words: the doubts it raises, or that it raises none. */
+/** Sums the audit up: the warnings it gives, or that there are none. */
 function verdict({ pairs, queries, candidates, sides }: RewardAudit): Markup {
   const doubts = [
-    pairs.train < FEW_PAIRS && `only ${count(pairs.train)} pairs to train on`,
+    pairs.train < FEW_PAIRS && `only ${count(pairs.train)} training pairs`,
     queries.kept < FEW_KEPT * queries.all && `fewer than half of the queries give a pair`,
     candidates.quoting > MUCH_QUOTED && `${percent(candidates.quoting)} of the candidates quote the gold document`,
     sides.chosenLonger > MUCH_LONGER && `the chosen side is longer in ${percent(sides.chosenLonger)} of the pairs`,
     sides.chosenShorter > MUCH_LONGER && `the chosen side is shorter in ${percent(sides.chosenShorter)} of the pairs`,
   ].filter((doubt) => doubt !== false);
-  const words = doubts.length === 0 ? 'No warning signs in these pairs' : `Look before you train: ${doubts.join('; ')}`;
-  return html`<p class="verdict ${doubts.length === 0 ? 'gain' : 'loss'}">${words}<b>${count(pairs.train)} pairs to train on, of ${count(queries.kept)} of ${count(queries.all)} queries</b></p>`;
+  const words =
+    doubts.length === 0 ? 'No warning signs in these pairs' : `Check before you train: ${doubts.join('; ')}`;
+  return html`<p class="verdict ${doubts.length === 0 ? 'gain' : 'loss'}">${words}<b>${count(pairs.train)} training pairs from ${count(queries.kept)} of ${count(queries.all)} queries</b></p>`;
 }
 
 function card({ pairs, queries, candidates, agreement, answers }: RewardAudit): Markup {
   return html`<div class="card">
-<div><b>${count(pairs.train)} + ${count(pairs.dev)}</b><span>pairs to train on, and for development</span></div>
+<div><b>${count(pairs.train)} + ${count(pairs.dev)}</b><span>training and development pairs</span></div>
 <div><b>${percent(queries.kept / Math.max(1, queries.all))}</b><span>of the queries give a pair (${count(queries.kept)} of ${count(queries.all)})</span></div>
 <div><b class="${candidates.quoting > 0 ? 'down' : ''}">${percent(candidates.quoting)}</b><span>of the candidates quote the gold document</span></div>
-${agreement === undefined ? undefined : html`<div><b>${tau(agreement.mean)}</b><span>Kendall's tau of the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
+${agreement === undefined ? undefined : html`<div><b>${tau(agreement.mean)}</b><span>Kendall's tau between the rankings by gold document and by answer; ${percent(answers.copied)} of the answers are copied</span></div>`}
 </div>`;
 }
 
@@ -70,14 +74,14 @@ function queryTable({ queries, pairs, threshold, settings }: RewardAudit): Marku
     settings.similarityQuantile === undefined
       ? `The threshold was set to ${threshold}.`
       : `The threshold, ${threshold.toFixed(3)}, drops ${percent(settings.similarityQuantile)} of the queries.`;
-  const notDrawn = pairs.left > 0 ? `, of which ${count(pairs.left)} were not drawn` : '';
-  const shares = rows.map(([reason, number]) => [
+  const notDrawn = pairs.left > 0 ? `, ${count(pairs.left)} of which were not drawn` : '';
+  const cells = rows.map(([reason, number]) => [
     reason === 'kept' ? html`<b>kept</b>` : reason,
     count(number),
     percent(number / Math.max(1, queries.all)),
   ]);
-  return html`${dataTable(['Queries', 'number', 'share'], shares)}
-<p class="soft">${filter} ${count(pairs.built)} pairs were built${notDrawn}. ${pairs.repeated > 0 ? `${count(pairs.repeated)} more were the same as one built before.` : ''}</p>`;
+  return html`${dataTable(['Queries', 'number', 'fraction'], cells)}
+<p class="soft">${filter} ${count(pairs.built)} pairs were built${notDrawn}. ${pairs.repeated > 0 ? `${count(pairs.repeated)} duplicates of them were dropped.` : ''}</p>`;
 }
 
 function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {
@@ -85,10 +89,10 @@ function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {
   const total = rewards.spread.total;
   return html`<div class="columns">
 <section>${histogram([{ distribution: rewards.bestSimilarity, kind: 'same' }], { label: 'best summed similarity of a query', counted: 'queries', mark: { value: threshold, name: 'threshold' } })}</section>
-<section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best less that of the worst candidate', counted: 'queries' })}</section>
+<section>${total && histogram([{ distribution: total, kind: 'same' }], { label: 'reward of the best candidate minus that of the worst', counted: 'queries' })}</section>
 </div>
 ${dataTable(
-  ['Best less worst candidate of a query', 'mean', '10 %', 'median', '90 %'],
+  ['Best minus worst candidate of a query', 'mean', '10 %', 'median', '90 %'],
   spreads.map(([name, one]) => [name, ...[one.mean, one.p10, one.median, one.p90].map((value) => value.toFixed(3))]),
 )}
 ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
@@ -96,7 +100,7 @@ ${agreement === undefined ? undefined : agreementPlot(agreement)}`;
 
 function agreementPlot(agreement: Distribution): Markup {
   return html`<div class="columns"><section>${histogram([{ distribution: agreement, kind: 'same' }], { label: "Kendall's tau within a query", counted: 'queries' })}</section>
-<section><p class="soft">Tau compares the ranking by gold document with the one by answer: 1 where both order the candidates alike, 0 where they have nothing to do with each other. Near 1 the answer adds nothing; near 0 one of the two may be noise. 10 % of the queries lie below ${tau(agreement.p10)}, 10 % above ${tau(agreement.p90)}.</p></section></div>`;
+<section><p class="soft">Tau compares the ranking by gold document with the ranking by answer: it is 1 if both order the candidates in the same way, and 0 if they are unrelated. Near 1, the answer adds nothing; near 0, one of the two may be noise. 10 % of the queries are below ${tau(agreement.p10)}, and 10 % above ${tau(agreement.p90)}.</p></section></div>`;
 }
 
 function temperatureTable({ candidates }: RewardAudit): Markup {
@@ -108,27 +112,27 @@ function temperatureTable({ candidates }: RewardAudit): Markup {
     { content: count(one.rejected), look: 'down' },
   ]);
   return html`${dataTable(['Temperature', 'candidates', 'mean reward', 'chosen', 'rejected'], rows)}
-<p class="soft">${percent(candidates.duplicates)} of the candidates repeat another one of their query to the letter; such texts share a rank.</p>`;
+<p class="soft">${percent(candidates.duplicates)} of the candidates are exact duplicates of another candidate of their query; equal texts share a rank.</p>`;
 }
 
 function sidePlots({ sides }: RewardAudit): Markup {
   const { chosenWords, rejectedWords } = sides;
   return html`<div class="columns">
-<section>${histogram([{ distribution: sides.margin, kind: 'same' }], { label: 'margin: reward of chosen less that of rejected', counted: 'pairs' })}</section>
+<section>${histogram([{ distribution: sides.margin, kind: 'same' }], { label: 'margin: reward of chosen minus that of rejected', counted: 'pairs' })}</section>
 <section>${histogram(
     [
       { distribution: chosenWords, kind: 'gain' },
       { distribution: rejectedWords, kind: 'loss' },
     ],
-    { label: 'words a side', counted: 'pairs' },
+    { label: 'words per side', counted: 'pairs' },
   )}<p class="soft"><span class="up">\u25a0</span> chosen, mean ${chosenWords.mean.toFixed(1)} words; <span class="down">\u25a0</span> rejected, mean ${rejectedWords.mean.toFixed(1)} words.</p></section>
 </div>
-<p>The chosen side is longer in ${percent(sides.chosenLonger)} of the pairs and shorter in ${percent(sides.chosenShorter)}. Where these differ much, the model can learn length instead of content.</p>`;
+<p>The chosen side is longer in ${percent(sides.chosenLonger)} of the pairs and shorter in ${percent(sides.chosenShorter)}. If these differ much, the model can learn length instead of content.</p>`;
 }
 
 function leaks({ candidates, sides, answers, quotes }: RewardAudit): Markup {
-  return html`<p>${percent(candidates.quoting)} of the candidates, of ${count(candidates.queriesQuoting)} queries, quote a gold document; so do ${percent(sides.chosenQuotes)} of the chosen and ${percent(sides.rejectedQuotes)} of the rejected sides. On average ${percent(candidates.overlap)} of a candidate's stretches of four words stand in the gold document. ${answers.count === 0 ? '' : `Of ${count(answers.count)} answers ${percent(answers.copied)} are copied from it.`}</p>
-<p class="soft">A quotation is eight words in a row that the gold document has too and the query has not; of a document of four to seven words, the whole of it. An answer is copied when at least 80 % of its stretches of four words stand in the document.</p>
+  return html`<p>${percent(candidates.quoting)} of the candidates (from ${count(candidates.queriesQuoting)} queries) quote a gold document; so do ${percent(sides.chosenQuotes)} of the chosen and ${percent(sides.rejectedQuotes)} of the rejected sides. On average, ${percent(candidates.overlap)} of a candidate's sequences of four words are also in the gold document. ${answers.count === 0 ? '' : `Of ${count(answers.count)} answers, ${percent(answers.copied)} are copied from it.`}</p>
+<p class="soft">A quotation is a sequence of eight words that is in the gold document but not in the query; for a gold document of four to seven words, it is the complete document. An answer counts as copied if at least 80 % of its sequences of four words are in the document.</p>
 ${quotes.map(quotation)}`;
 }
 

@@ -4,7 +4,7 @@ import { rankHits } from '../measures/index.ts';
 import { shorten } from './figures.ts';
 import type { ReportArm, ReportCost, ReportData, ReportDocument, ReportQuery } from './report-data.ts';
 
-/** How much of a relevant document's text the report keeps. */
+/** Maximum length of a relevant document's text in the report. */
 const SNIPPET_CHARACTERS = 200;
 
 export interface ReportInputs {
@@ -15,17 +15,17 @@ export interface ReportInputs {
   /** The two arms of the main comparison. */
   baseline?: Arm | undefined;
   expanded?: Arm | undefined;
-  /** Read once, for the texts of relevant documents. */
+  /** The corpus, read once for the texts of relevant documents. */
   documents: AsyncIterable<Document>;
   cost?: ReportCost | undefined;
-  /** Median milliseconds of one query, by the names of the arms. */
+  /** Median milliseconds per query, by arm name. */
   latencies?: ReadonlyMap<string, number> | undefined;
   made?: readonly string[] | undefined;
   settings: ReportData['settings'];
   remarks: readonly string[];
 }
 
-/** Gathers what the page shows. */
+/** Gathers the data that the page shows. */
 export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
   const { baseline, expanded, comparisons } = inputs;
   const measure = comparisons[0]?.measure;
@@ -47,7 +47,7 @@ export async function buildReport(inputs: ReportInputs): Promise<ReportData> {
   };
 }
 
-/** What the expansions of these topics cost, as means over the queries. */
+/** Returns what the expansions of these topics cost, as means over the queries. */
 export function describeCost(expansions: readonly Expansion[], expanded: Pick<Arm, 'topics'>): ReportCost {
   const searched = new Set(expanded.topics.queries.map(({ id }) => id));
   const used = expansions.filter(({ query }) => searched.has(query));
@@ -98,7 +98,7 @@ function describeQueries(baseline: Arm, expanded: Arm, measure: string): ReportQ
   });
 }
 
-/** Ranks, from 1, of the documents that one query found. */
+/** Returns the ranks, from 1, of the documents found for one query. */
 function ranksOf({ retrieval }: Arm, query: string): Map<string, number> {
   const hits = rankHits(retrieval.run.get(query) ?? []);
   return new Map(hits.map(({ id }, row) => [id, row + 1]));

@@ -3,10 +3,10 @@ import { html, type Markup } from './markup.ts';
 import { PlotFrame } from './plot-frame.ts';
 import type { ReportQuery } from './report-data.ts';
 
-/** A plot of queries that hardly changed is not blown up further than this. */
+/** Minimum range of the y axis, so that tiny changes do not look large. */
 const LEAST_CHANGE = 0.05;
 
-/** The two sizes that a page holds, of which the reader's screen shows one. With more queries than bars a bar stands for several. */
+/** The page holds the plot in two sizes and shows the one that suits the screen. If there are more queries than bars, a bar stands for several. */
 const SIZES = [
   { kind: 'broad', width: 960, height: 280, bars: 320, axis: 'queries, from the most helped to the most hurt' },
   { kind: 'narrow', width: 360, height: 250, bars: 110, axis: 'queries, most helped to most hurt' },
@@ -14,9 +14,9 @@ const SIZES = [
 
 type Change = Pick<ReportQuery, 'text' | 'before' | 'after'>;
 
-/** A bar: one query, or neighbours in the order of change that changed the same way. */
+/** A bar: one query, or several neighbours in the order of change that have the same sign. */
 interface Bar {
-  /** Place of its first query. */
+  /** Index of its first query. */
   from: number;
   count: number;
   mean: number;
@@ -24,8 +24,8 @@ interface Bar {
 }
 
 /**
- * All queries sorted by how much the measure changed: gains on the left above the line, losses on the right below it. The size of
- * the picture does not grow with the number of queries.
+ * Plots all queries, sorted by the change of the measure: gains on the left above the line, losses on the right below it.
+ * The size of the plot does not grow with the number of queries.
  */
 export function changePlot(queries: readonly Change[], measure: string): Markup {
   const sorted = [...queries].sort((a, b) => changeOf(b) - changeOf(a));
@@ -41,7 +41,7 @@ export function changePlot(queries: readonly Change[], measure: string): Markup 
   })}`;
 }
 
-/** At most about so many bars; gains, losses and the unchanged are never in one bar. */
+/** Groups queries into about `most` bars or fewer. No bar mixes gains, losses and unchanged queries. */
 function barsOf(sorted: readonly Change[], most: number): Bar[] {
   const size = Math.max(1, Math.ceil(sorted.length / most));
   const bars: Bar[] = [];

@@ -2,11 +2,11 @@ import { html, type Markup } from './markup.ts';
 
 export interface Column {
   title: string;
-  /** `note`: words, set to the left; `list`: several values that may break into lines. */
+  /** `note`: text, left-aligned; `list`: several values that may wrap. */
   kind?: 'note' | 'list' | undefined;
 }
 
-/** A cell that is more than its text. */
+/** A cell with a look. */
 export interface Cell {
   content: Markup | string | number;
   /** `up`, `down`, `best`. */
@@ -15,7 +15,7 @@ export interface Cell {
 
 type Given = Cell | Markup | string | number;
 
-/** A table whose cells know their column: on a narrow screen each row becomes a block of labelled values. */
+/** Renders a table. On a narrow screen, each row becomes a block of values labelled by their columns. */
 export function dataTable(columns: readonly (Column | string)[], rows: readonly (readonly Given[])[]): Markup {
   const described = columns.map((column): Column => (typeof column === 'string' ? { title: column } : column));
   const head = described.map(({ title, kind }) => html`<th${classOf(kind)}>${title}</th>`);

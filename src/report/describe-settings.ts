@@ -7,9 +7,9 @@ import type { ReportData } from './report-data.ts';
 type Section = ReportData['settings'][number];
 
 /**
- * What a reader needs to make the same figures again: data, searches, expansions, with their hashes.
+ * Returns what a reader needs to reproduce the results: data, searches and expansions, with their hashes.
  *
- * @param provenance what is known of how the expansions were made
+ * @param provenance what is known about how the expansions were made
  */
 export async function describeSettings(
   dataset: BeirDataset,

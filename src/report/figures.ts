@@ -1,16 +1,16 @@
-/** A measure, as it is quoted. */
+/** Formats the value of a measure. */
 export function score(value: number): string {
   return value.toFixed(4);
 }
 
-/** A change of a measure. */
+/** Formats the change of a measure. */
 export function signed(value: number): string {
   const digits = score(Math.abs(value));
   if (Number(digits) === 0) return digits;
   return `${value < 0 ? '\u2212' : '+'}${digits}`;
 }
 
-/** The class that colours a change. */
+/** Returns the CSS class that colours a change. */
 export function direction(change: number): string {
   return change > 0 ? 'up' : change < 0 ? 'down' : '';
 }
@@ -23,18 +23,18 @@ export function count(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+export function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`;
 }
 
-/** The beginning of a text. @param limit in characters */
+/** Cuts a text after `limit` characters. */
 export function shorten(text: string, limit: number): string {
   if (text.length <= limit) return text;
-  const cut = text.slice(0, limit).replace(/[\ud800-\udbff]$/, ''); // half of a character
+  const cut = text.slice(0, limit).replace(/[\ud800-\udbff]$/, ''); // half a surrogate pair
   return `${cut.trimEnd()} \u2026`;
 }
 
-/** The largest of a list that may be longer than a call can have arguments; 0 of none. */
+/** Returns the largest value, 0 for an empty list. Unlike `Math.max(...values)`, it works for lists of any length. */
 export function largestOf(values: Iterable<number>): number {
   let largest = Number.NEGATIVE_INFINITY;
   for (const value of values) largest = Math.max(largest, value);

@@ -10,15 +10,15 @@ export interface HistogramSeries {
 }
 
 export interface HistogramOptions {
-  /** What the numbers are, under the axis and for readers who hear the page. */
+  /** What the values are: the title of the axis, and the description for screen readers. */
   label: string;
-  /** What has such a number: `queries`, `pairs`. */
+  /** What is counted: `queries`, `pairs`. */
   counted: string;
-  /** A value that is marked by a line, with its name. */
+  /** A value to mark with a line, and its name. */
   mark?: PlotMark | undefined;
 }
 
-/** A place on the axis and how many lie there. */
+/** An interval of the axis, and how many values are in it. */
 interface Bin {
   from: number;
   to: number;
@@ -26,7 +26,7 @@ interface Bin {
   title: string;
 }
 
-/** Bars of one distribution, or of several over the same bins side by side. */
+/** Draws one distribution, or several with the same bins next to each other. */
 export function histogram(series: readonly HistogramSeries[], { label, counted, mark }: HistogramOptions): Markup {
   const { from, to } = series[0]!.distribution.histogram;
   const binned = series.map(({ distribution, kind }) => ({ bins: binsOf(distribution), kind }));
@@ -55,7 +55,7 @@ function binsOf({ histogram: { from, to, counts } }: Distribution): Bin[] {
   });
 }
 
-/** All values are equal: one bar, narrow against the room that the frame leaves around it. */
+/** The one bin of a distribution whose values are all equal: narrow, compared with the axis. */
 function onlyBin(value: number, counts: readonly number[]): Bin {
   const half = (Math.abs(value) || 1) / 40;
   const count = counts.reduce((sum, one) => sum + one, 0);
@@ -64,7 +64,7 @@ function onlyBin(value: number, counts: readonly number[]): Bin {
 
 interface BarPlace {
   kind: HistogramSeries['kind'];
-  /** Which of how many bars that share the bin. */
+  /** Index of the bar among the `of` bars that share the bin. */
   place: number;
   of: number;
   frame: PlotFrame;

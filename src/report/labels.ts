@@ -1,4 +1,4 @@
-/** Names that are not what splitting their words would make of them. */
+/** Labels of names that splitting into words would get wrong. */
 const KNOWN: Record<string, string> = {
   zeroShot: 'zero-shot',
   sft: 'SFT',
@@ -14,7 +14,7 @@ const KNOWN: Record<string, string> = {
   llm: 'LLM',
 };
 
-/** A name of a setting or an arm as people write it: `lowerCase` becomes `lower case`, `dpo.maxLength` `DPO: max length`. */
+/** Returns the label of a setting or an arm: `lower case` for `lowerCase`, `DPO: max length` for `dpo.maxLength`. */
 export function labelOf(name: string): string {
   if (/\s/.test(name)) return name.replace(/\bzeroShot\b/g, 'zero-shot');
   const parts = name.split('.').map((part) => KNOWN[part] ?? spaced(part));
@@ -31,7 +31,7 @@ function spaced(part: string): string {
 
 const BYTES = /(bytes|memory|size on disk)$/i;
 
-/** A setting's value as people write it: yes and no, and sizes in memory or on disk with a unit. */
+/** Formats the value of a setting: yes and no for booleans, and sizes in memory or on disk with a unit. */
 export function valueInWords(name: string, value: string): string {
   if (value === 'true') return 'yes';
   if (value === 'false') return 'no';
@@ -40,7 +40,7 @@ export function valueInWords(name: string, value: string): string {
   return value;
 }
 
-/** Bytes with a unit: `1.5 GB`. */
+/** Formats a number of bytes with a unit: `1.5 GB`. */
 export function byteSize(bytes: number): string {
   if (bytes < 1000) return `${bytes} bytes`;
   const power = Math.min(4, Math.floor(Math.log10(bytes) / 3));

@@ -5,14 +5,14 @@ import type { LeftOut } from './left-out.ts';
 import { html } from './markup.ts';
 import type { Section } from './whole-page.ts';
 
-/** What one stage left out, cut short and warned of. */
+/** What one stage skipped, cut short and warned of. */
 export interface StageRemarks {
   stage: string;
   leftOut: readonly LeftOut[];
   warnings: readonly string[];
 }
 
-/** Everything that a run passed over: a figure that lacks some of its queries or pairs says so. */
+/** Lists everything that a run skipped, because results then lack some queries or pairs. */
 export function leftOutSection(stages: readonly StageRemarks[]): Section {
   const rows = stages.flatMap(({ stage, leftOut, warnings }) => [
     ...leftOut.map(({ what, count: number, of }) => [
@@ -23,12 +23,12 @@ export function leftOutSection(stages: readonly StageRemarks[]): Section {
     ]),
     ...warnings.map((line) => [labelOf(stage), html`<b>warning</b> ${sentence(line)}`, '', '']),
   ]);
-  const title = 'Left out, cut short, and warned of';
+  const title = 'Skipped, cut short, and warnings';
   if (rows.length === 0) return { title, body: html`<p>Nothing.</p>` };
-  const columns = ['Stage', { title: 'what', kind: 'note' as const }, 'how many', 'share'];
+  const columns = ['Stage', { title: 'what', kind: 'note' as const }, 'how many', 'fraction'];
   return {
     title,
-    body: html`<p class="soft">What does not stand here did not occur; only answers do not tell whether they reached the token limit.</p>
+    body: html`<p class="soft">Anything not listed did not occur, with one exception: for answers, reaching the token limit is not recorded.</p>
 ${dataTable(columns, rows)}`,
   };
 }

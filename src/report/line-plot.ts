@@ -1,7 +1,7 @@
 import { html, type Markup } from './markup.ts';
 import { type PlotAxis, PlotFrame } from './plot-frame.ts';
 
-/** Where there are more points, each drawn one is a mean of several. */
+/** Maximum number of points to draw: if there are more, each drawn point is the mean of several. */
 const MOST_POINTS = 80;
 
 export interface Line {
@@ -13,16 +13,16 @@ export interface Line {
 }
 
 export interface LinePlotOptions {
-  /** What is drawn, above the plot and for readers who hear the page. */
+  /** What is drawn: the caption, and the description for screen readers. */
   label: string;
-  /** What runs along the axis. */
+  /** Title of the x axis. */
   axis: string;
 }
 
-/** Lines over one axis, with their names below. */
+/** Draws lines over one axis, with a legend below. */
 export function linePlot(lines: readonly Line[], { label, axis }: LinePlotOptions): Markup {
   const given = lines.filter(({ points }) => points.length > 0);
-  if (given.length === 0) return html`<p class="soft">${label}: no figures.</p>`;
+  if (given.length === 0) return html`<p class="soft">${label}: no data.</p>`;
   const drawn = given.map((line) => ({ ...line, points: thinned(line.points) }));
   const xs = given.flatMap(({ points }) => points.map(([x]) => x));
   const ys = drawn.flatMap(({ points }) => points.map(([, y]) => y));
@@ -35,7 +35,7 @@ export function linePlot(lines: readonly Line[], { label, axis }: LinePlotOption
 <p class="legend">${drawn.map(({ name, kind, dashed }) => html`<span><i class="${kind}${dashed ? ' dashed' : ''}"></i>${name}</span>`)}</p></figure>`;
 }
 
-/** Of lists longer than a call can have arguments. */
+/** Returns the range of the values. Unlike `Math.min(...values)`, it works for lists of any length. */
 function rangeOf(values: readonly number[]): Pick<PlotAxis, 'from' | 'to'> {
   let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of values) [from, to] = [Math.min(from, value), Math.max(to, value)];
@@ -50,7 +50,7 @@ function path({ points, kind, dashed }: Line, frame: PlotFrame): Markup {
   return html`<path class="line ${kind}${dashed ? ' dashed' : ''}" d="${steps}"/>${dot}`;
 }
 
-/** Means of neighbours, so that at most {@link MOST_POINTS} are left. */
+/** Replaces neighbouring points by their means until at most {@link MOST_POINTS} remain. */
 function thinned(points: Line['points']): Line['points'] {
   const width = Math.ceil(points.length / MOST_POINTS);
   if (width <= 1) return points;

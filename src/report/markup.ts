@@ -1,4 +1,4 @@
-/** Text that is known to be HTML; everything else is escaped where it is put in. */
+/** Text that is known to be HTML. All other text is escaped when it is inserted. */
 export class Markup {
   readonly text: string;
   constructor(text: string) {
@@ -8,7 +8,7 @@ export class Markup {
 
 type Part = Markup | string | number | readonly Part[] | undefined;
 
-/** A template tag: its literal parts are HTML, its values are escaped unless they are {@link Markup} themselves. */
+/** Template tag: literal parts are HTML; values are escaped unless they are {@link Markup}. */
 export function html(literals: TemplateStringsArray, ...values: Part[]): Markup {
   let text = literals[0]!;
   values.forEach((value, index) => {
@@ -27,14 +27,14 @@ function render(part: Part): string {
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 /**
- * Escapes for text and for quoted attributes. Control characters that HTML forbids, and those that turn the direction of the text
- * behind them, become a visible mark.
+ * Escapes text for HTML content and quoted attributes. Control characters that HTML forbids, and those that change the
+ * direction of text, become a visible mark.
  */
 export function escapeHtml(text: string): string {
   return (
     text
       .replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for control characters
       .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
   );
 }

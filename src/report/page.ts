@@ -12,10 +12,10 @@ const EXAMPLES = 8;
 const LISTED_DOCUMENTS = 4;
 const SHOWN_CHARACTERS = 700;
 const QUERY_CHARACTERS = 300;
-/** Rows of the table of queries: a page of 100,000 rows opens in no browser. */
+/** Maximum number of rows in the table of queries: browsers cannot open a page of 100,000 rows. */
 const LISTED_QUERIES = 1000;
 
-/** Writes the report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere. */
+/** Renders the report as one self-contained HTML file: no scripts, fonts or images from elsewhere. */
 export function renderReport(data: ReportData): string {
   const main = data.comparisons[0];
   const { dataset, comparisons, cost, remarks } = data;
@@ -30,18 +30,18 @@ ${main === undefined ? alone(data) : verdictCard({ claim: main, ...valuesOf(main
         ? undefined
         : { title: 'Comparisons, query by query', body: comparisonTable(comparisons) },
       ...(main === undefined ? [] : querySections(main, data.queries)),
-      cost === undefined ? undefined : { title: 'What it costs', body: costCard(cost, data, main) },
+      cost === undefined ? undefined : { title: 'Cost', body: costCard(cost, data, main) },
       remarks.length === 0
         ? undefined
-        : { title: 'Before you quote a figure', body: remarks.map((remark) => html`<p>${remark}</p>`) },
+        : { title: 'Before you quote these results', body: remarks.map((remark) => html`<p>${remark}</p>`) },
       { title: 'Settings', body: settingLists(data.settings) },
     ],
   });
 }
 
-/** A report of one search has nothing to judge. */
+/** The lead of a report on a single search, which has no verdict. */
 function alone({ made }: ReportData): Markup {
-  return html`<p>One way of searching was scored; nothing was compared.</p>${made.map((sentence) => html`<p class="soft">${sentence}</p>`)}`;
+  return html`<p>One search was evaluated; there is no comparison.</p>${made.map((sentence) => html`<p class="soft">${sentence}</p>`)}`;
 }
 
 function valuesOf({ baseline, arm, measure }: Comparison, { arms }: ReportData) {
@@ -62,10 +62,10 @@ function scoreTable(arms: readonly ReportArm[]): Markup {
     ...(timed ? [arm.milliseconds === undefined ? '' : arm.milliseconds.toFixed(1)] : []),
   ]);
   const note = timed
-    ? ' Milliseconds: median of queries searched one at a time after a warm-up, embedding and search together, without the LLM.'
+    ? ' Milliseconds per query: median over queries searched one at a time after a warm-up, for embedding and search, without the LLM.'
     : '';
   return html`${dataTable(['Search', ...measures, ...(timed ? ['ms per query'] : [])], rows)}
-<p class="soft">The best of each column is bold.${note}</p>`;
+<p class="soft">The best value of each column is bold.${note}</p>`;
 }
 
 function comparisonTable(comparisons: readonly Comparison[]): Markup {
@@ -87,8 +87,8 @@ function comparisonTable(comparisons: readonly Comparison[]): Markup {
     { content: count(one.hurt), look: 'down' },
     count(one.unchanged),
   ]);
-  const note = corrected ? " Holm's correction counts all comparisons of the table." : '';
-  return html`${dataTable(columns, rows)}<p class="soft">p is of the paired randomisation test, two-sided.${note}</p>`;
+  const note = corrected ? " Holm's correction is for all comparisons of the table." : '';
+  return html`${dataTable(columns, rows)}<p class="soft">p is from the paired randomisation test, two-sided.${note}</p>`;
 }
 
 function querySections(main: Comparison, queries: readonly ReportQuery[]): Section[] {
@@ -122,7 +122,7 @@ ${query.expansions.map((text) => html`<blockquote>${shorten(text, SHOWN_CHARACTE
 <ul>${listed.map((document) => html`<li><span>rank ${rank(document.rankBefore)} \u2192 ${rank(document.rankAfter)}</span><span>${shorten(document.text, 160)}</span></li>`)}${more > 0 ? html`<li><span></span><span class="soft">and ${count(more)} more relevant documents</span></li>` : undefined}</ul></article>`;
 }
 
-/** Both ends of the list where it is too long for a page. */
+/** The table of queries; only both ends of it if it is too long for a page. */
 function queryTable(sorted: readonly ReportQuery[]): Markup {
   const half = LISTED_QUERIES / 2;
   const shown = sorted.length <= LISTED_QUERIES ? sorted : [...sorted.slice(0, half), ...sorted.slice(-half)];
@@ -133,7 +133,7 @@ function queryTable(sorted: readonly ReportQuery[]): Markup {
     { content: signed(after - before), look: direction(after - before) },
   ]);
   const left = sorted.length - shown.length;
-  const note = html`<p class="soft">The ${count(half)} most helped and the ${count(half)} most hurt; the other ${count(left)} stand in the JSON beside this page.</p>`;
+  const note = html`<p class="soft">The ${count(half)} most helped and the ${count(half)} most hurt; the other ${count(left)} are in the JSON file next to this page.</p>`;
   return html`<details><summary>All ${count(sorted.length)} queries</summary>${left > 0 ? note : undefined}${dataTable(['query', 'before', 'after', 'change'], rows)}</details>`;
 }
 
@@ -146,7 +146,7 @@ function costCard(cost: ReportCost, { arms }: ReportData, main: Comparison | und
       : html`<div><b>${raw.toFixed(1)} \u2192 ${expanded.toFixed(1)} ms</b><span>to embed and search one query, without and with its expansion</span></div>`;
   return html`<div class="card">
 <div><b>${cost.completionTokens.toFixed(0)}</b><span>tokens written per query (prompt ${cost.promptTokens.toFixed(0)}); ${(100 * cost.cutAtLimit).toFixed(0)} % of the passages cut at the limit</span></div>
-<div><b>${cost.generationMilliseconds === 0 ? 'not timed' : `${cost.generationMilliseconds.toFixed(0)} ms`}</b><span>LLM time of a query, with other queries under way beside it</span></div>
+<div><b>${cost.generationMilliseconds === 0 ? 'not timed' : `${cost.generationMilliseconds.toFixed(0)} ms`}</b><span>LLM time per query, with other queries in parallel</span></div>
 ${search}</div>`;
 }
 

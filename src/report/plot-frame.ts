@@ -1,45 +1,45 @@
 import { largestOf } from './figures.ts';
 import { html, type Markup } from './markup.ts';
 
-/** What runs along one side of a plot. */
+/** One axis of a plot. */
 export interface PlotAxis {
   from: number;
   to: number;
   title?: string | undefined;
-  /** Things are counted: no tick stands between two whole numbers. */
+  /** The axis counts things: ticks only at whole numbers. */
   whole?: boolean | undefined;
-  /** Changes: those above 0 are written with a plus. */
+  /** The values are changes: positive ones get a plus sign. */
   signed?: boolean | undefined;
 }
 
-/** A value on the x axis that a line crosses the plot at, with its name. */
+/** A value on the x axis to mark with a vertical line, and its name. */
 export interface PlotMark {
   value: number;
   name: string;
 }
 
-/** All lengths in units of the picture, which are pixels where the page has room. */
+/** Lengths are in units of the picture: pixels, unless the page is too narrow. */
 export interface PlotOptions {
   width: number;
   height: number;
-  /** What is drawn, for readers who hear the page. */
+  /** What is drawn, for screen readers. */
   label: string;
-  /** For which screens, if a page holds the plot in two sizes. */
+  /** Which screens the plot is for, if the page holds it in two sizes. */
   kind?: 'broad' | 'narrow' | undefined;
-  /** Drawn from end to end. */
+  /** Drawn exactly from `from` to `to`. */
   x: PlotAxis;
   /** Widened until it begins and ends with a tick. */
   y: PlotAxis;
-  /** Left out where it lies beyond the x axis. */
+  /** Omitted if it is outside the x axis. */
   mark?: PlotMark | undefined;
 }
 
-/** Widths of characters at the axes' 12 px, in the widest of the usual fonts. */
+/** Character widths at the 12 px of the axes, in the widest of the common fonts. */
 const [CHARACTER, SIGN, POINT] = [7.7, 10.2, 3.9];
-/** Between a label and what stands beside it. */
+/** Space between a label and its neighbour. */
 const GAP = 6;
 const RIGHT = 16;
-/** So much of an axis for each tick. */
+/** Length of axis per tick. */
 const X_SPACING = 66;
 const Y_SPACING = 38;
 
@@ -51,8 +51,8 @@ interface Scale {
 }
 
 /**
- * The frame of a plot: margins that hold the labels, linear scales, round ticks, grid lines, titles. A plot places its marks
- * with {@link x} and {@link y} and hands them to {@link draw}.
+ * The frame of a plot: margins for the labels, linear scales, round ticks, grid lines, titles. A plot positions its marks
+ * with {@link x} and {@link y}, and passes them to {@link draw}.
  */
 export class PlotFrame {
   readonly #options: PlotOptions;
@@ -74,19 +74,19 @@ export class PlotFrame {
     this.#x = scaleThatFits(x, this.#right - this.#left);
   }
 
-  /** Where a value of the x axis lies, from the left. */
+  /** Returns the distance of an x value from the left. */
   x(value: number): number {
     const { from, to } = this.#x;
     return this.#left + ((value - from) / (to - from)) * (this.#right - this.#left);
   }
 
-  /** Where a value of the y axis lies, from the top. */
+  /** Returns the distance of a y value from the top. */
   y(value: number): number {
     const { from, to } = this.#y;
     return this.#top + ((to - value) / (to - from)) * (this.#bottom - this.#top);
   }
 
-  /** The whole picture; the marks stand on the grid and below the line of 0. */
+  /** Draws the complete plot. The marks are above the grid and below the zero line. */
   draw(marks: readonly Markup[]): Markup {
     const { width, height, label, kind = 'plot' } = this.#options;
     const grid = this.#y.ticks.map((value) => this.#level(value, 'grid'));
@@ -123,7 +123,7 @@ ${this.#tickLabels()}${this.#titles()}${this.#mark()}
     ];
   }
 
-  /** Its name stands above the plot, behind the title of the y axis. */
+  /** Draws the mark. Its name is above the plot, after the title of the y axis. */
   #mark(): Markup | undefined {
     const { width, mark, y } = this.#options;
     if (mark === undefined || mark.value < this.#x.from || mark.value > this.#x.to) return undefined;
@@ -135,7 +135,7 @@ ${this.#tickLabels()}${this.#titles()}${this.#mark()}
   }
 }
 
-/** A number with as many digits as a step of that size needs; none that say nothing. */
+/** Formats a number with the digits that ticks at this step need. */
 export function stepLabel(value: number, step: number, signed = false): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
@@ -147,12 +147,12 @@ export function stepLabel(value: number, step: number, signed = false): string {
   return `${value < 0 ? '\u2212' : signed ? '+' : ''}${number}`;
 }
 
-/** Digits behind the point. */
+/** Returns the number of digits after the decimal point. */
 function digitsOf(step: number): number {
   return Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
 }
 
-/** 1, 2 or 5 times a power of ten: the smallest such step that cuts the range into at most so many parts. */
+/** Returns the smallest step of 1, 2 or 5 times a power of ten that divides the range into at most `parts` parts. */
 function roundStep({ from, to, whole }: PlotAxis, parts: number): number {
   const least = ((to - from) / parts) * (1 - 1e-9);
   const power = 10 ** Math.floor(Math.log10(least));
@@ -160,7 +160,7 @@ function roundStep({ from, to, whole }: PlotAxis, parts: number): number {
   return whole === true ? Math.max(1, Math.round(step)) : step;
 }
 
-/** The axis with ticks at multiples of a round step, as far as they lie on it. */
+/** Returns the axis with ticks at the multiples of a step that are on it. */
 function ticked(axis: PlotAxis, step: number): Scale {
   const { from, to, signed } = axis;
   const first = Math.ceil(from / step - 1e-9);
@@ -169,7 +169,7 @@ function ticked(axis: PlotAxis, step: number): Scale {
   return { from, to, ticks, labels: ticks.map((value) => stepLabel(value, step, signed)) };
 }
 
-/** The axis widened to whole steps. */
+/** Returns the axis, widened to multiples of a round step. */
 function roundScale(axis: PlotAxis, parts: number): Scale {
   const range = widened(axis);
   const step = roundStep(range, parts);
@@ -178,7 +178,7 @@ function roundScale(axis: PlotAxis, parts: number): Scale {
   return ticked({ ...range, from, to }, step);
 }
 
-/** The axis as it is, with as many ticks as find room side by side. */
+/** Returns the axis as it is, with as many ticks as their labels have room for. */
 function scaleThatFits(axis: PlotAxis, room: number): Scale {
   const range = widened(axis);
   for (let parts = Math.floor(room / X_SPACING); ; parts--) {
@@ -189,7 +189,7 @@ function scaleThatFits(axis: PlotAxis, room: number): Scale {
   }
 }
 
-/** Room around a single value. */
+/** Widens an axis that has a single value. */
 function widened(axis: PlotAxis): PlotAxis {
   const size = Math.max(Math.abs(axis.from), Math.abs(axis.to));
   if (axis.to - axis.from > 1e-9 * size) return axis;

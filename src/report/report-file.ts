@@ -4,7 +4,7 @@ import { systemFault, UsageError, writeDurably } from '../system/index.ts';
 import { renderReport } from './page.ts';
 import type { ReportData } from './report-data.ts';
 
-/** What the JSON beside a report begins with; files of version 0.1 lack it and are told by their parts. */
+/** The `format` of a report's JSON. Files of version 0.1 lack it and are recognised by their structure. */
 const FORMAT = 'llm-qe report 2';
 const unnamed = z.looseObject({
   title: z.string(),
@@ -13,33 +13,34 @@ const unnamed = z.looseObject({
   comparisons: z.array(z.unknown()),
 });
 
-/** The JSON that stands beside a page: `report.html` has `report.json`. */
+/** Returns the JSON file that belongs to a page: `report.json` for `report.html`. */
 export function reportDataFile(page: string): string {
   return `${page.replace(/\.html?$/i, '')}.json`;
 }
 
 /**
- * Refuses a page whose JSON would overwrite a file that is not the JSON of a report. Call it before the work that fills the report.
+ * Refuses a page whose JSON file would overwrite a file that is not the JSON of a report. Call it before the work that
+ * fills the report.
  *
- * @throws UsageError naming the file
+ * @throws UsageError that names the file
  */
 export async function checkReportFile(page: string): Promise<void> {
   const file = reportDataFile(page);
   if (await isReportOrNothing(file)) return;
-  throw new UsageError('the JSON beside the report would overwrite this file, which is not the JSON of a report', {
+  throw new UsageError('the JSON file of the report would overwrite this file, which is not the JSON of a report', {
     file,
-    fix: 'Name another file for the report.',
+    fix: 'Pass another file for the report.',
   });
 }
 
-/** Writes the page, and beside it the same content as JSON (`report.html` and `report.json`). @throws UsageError, ResourceError */
+/** Writes the page, and the same content as JSON next to it (`report.html` and `report.json`). @throws UsageError, ResourceError */
 export async function writeReport(page: string, data: ReportData): Promise<void> {
   await checkReportFile(page);
   await writeDurably(page, renderReport(data));
   await writeDurably(reportDataFile(page), `${JSON.stringify({ format: FORMAT, ...data }, null, 1)}\n`);
 }
 
-/** A report's JSON may be large; whether it is one is told by its first characters where they name the format. */
+/** Checks the first characters before parsing: a report's JSON may be large. */
 async function isReportOrNothing(file: string): Promise<boolean> {
   const head = await firstCharacters(file);
   if (head === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * The style sheet that all pages share. Colours follow the reader's light or dark setting; gain and loss differ in hue for the
- * colour-blind too (blue and orange). On a phone each row of a table becomes a block of labelled values: nothing is cut at the edge.
+ * The style sheet of all pages. Colours follow the reader's light or dark setting. Gain and loss are blue and orange, which
+ * colour-blind readers can tell apart. On a phone, each table row becomes a block of labelled values.
  */
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5c6675; --line: #dfe3ea; --paper: #ffffff; --card: #f6f7f9;

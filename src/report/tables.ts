@@ -10,7 +10,7 @@ import { count, direction, largestOf, pValue, score, signed } from './figures.ts
 import { labelOf } from './labels.ts';
 import { html, type Markup } from './markup.ts';
 
-/** Arms and their measures; the best of each column is bold. */
+/** Renders the arms and their measures. The best value of each column is bold. */
 export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData): Markup {
   const measures = [...new Set([measure, ...TABLE_MEASURES])];
   const best = new Map(measures.map((name) => [name, largestOf(arms.map((arm) => arm.measures[name] ?? -1))]));
@@ -29,7 +29,7 @@ export function armTable({ arms }: Judgement, { measure, seeds }: EvaluationData
   return dataTable(['Arm', ...measures, 'alpha', 'words', ...bySeed], rows);
 }
 
-/** Paired tests, one a row, each with its verdict. */
+/** Renders paired tests, one per row, each with its verdict. */
 export function testTable(tests: readonly CorrectedComparison[]): Markup {
   const rows = tests.map((one) => [
     html`${labelOf(one.arm)}<small>against ${labelOf(one.baseline)}: ${verdictOn(one).name}</small>`,

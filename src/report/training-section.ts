@@ -7,7 +7,7 @@ import type { Section } from './whole-page.ts';
 
 const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
 
-/** The measure on the development queries over alpha, one line an arm. */
+/** Plots the measure on the development queries against alpha, one line per arm. */
 export function tuningPlot({ arms }: Judgement): Markup {
   const lines = arms
     .filter(({ tuning }) => tuning.length > 0)
@@ -21,7 +21,7 @@ export function tuningPlot({ arms }: Judgement): Markup {
   return linePlot(lines, { label: 'Development queries, by weight of the expansion', axis: 'alpha' });
 }
 
-/** Curves of DPO and of the SFT baseline. */
+/** Renders the training curves of DPO and of the SFT baseline. */
 export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly MetricsRecord[]>): Section | undefined {
   if (dpo.length === 0 && sft.length === 0) return undefined;
   const plots = [
@@ -34,7 +34,7 @@ export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly Met
       ],
       { label: 'DPO: rewards of chosen and rejected', axis: 'step' },
     ),
-    both(dpo, 'accuracy', 'DPO: share of pairs ranked right'),
+    both(dpo, 'accuracy', 'DPO: fraction of pairs ranked correctly'),
     linePlot(
       [
         line(dpo, 'train', 'logProbabilityChosen', 'chosen', 'gain'),
@@ -52,20 +52,20 @@ export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly Met
   return { title: 'Training', body };
 }
 
-function both(records: readonly MetricsRecord[], figure: string, label: string): Markup {
-  const dev: Line = { ...line(records, 'dev', figure, 'development', 'loss'), dashed: true };
-  return linePlot([line(records, 'train', figure, 'training', 'gain'), dev], { label, axis: 'step' });
+function both(records: readonly MetricsRecord[], metric: string, label: string): Markup {
+  const dev: Line = { ...line(records, 'dev', metric, 'development', 'loss'), dashed: true };
+  return linePlot([line(records, 'train', metric, 'training', 'gain'), dev], { label, axis: 'step' });
 }
 
 function line(
   records: readonly MetricsRecord[],
   split: MetricsRecord['split'],
-  figure: string,
+  metric: string,
   name: string,
   kind: Line['kind'],
 ): Line {
   const points = records.flatMap((record): [number, number][] => {
-    const value = record.values[figure];
+    const value = record.values[metric];
     return record.split === split && typeof value === 'number' ? [[record.step, value]] : [];
   });
   return { name, kind, points };

@@ -8,11 +8,11 @@ export interface VerdictInputs {
   /** The measure of the baseline and of the arm. */
   before: number;
   after: number;
-  /** Sentences on how the figures were made: the expansions, alpha, a small sample. */
+  /** Sentences on how the results were made: the expansions, alpha, a small sample. */
   made: readonly string[];
 }
 
-/** What heads every comparison: the verdict in words, one card with its figures, and what they mean. */
+/** Renders the head of a comparison: the verdict in words, a card with its numbers, and what they mean. */
 export function verdictCard({ claim, before, after, made }: VerdictInputs): Markup {
   const { kind, words, reason } = verdictOn(claim);
   const [baseline, arm] = [labelOf(claim.baseline), labelOf(claim.arm)];

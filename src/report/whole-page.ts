@@ -11,18 +11,18 @@ export interface Section {
 
 export interface PageContent {
   title: string;
-  /** What stands above the sections: what it is about, the verdict, the card. */
+  /** The part above the sections: subject, verdict, card. */
   lead: Markup;
-  /** Those that are undefined are left out. */
+  /** Undefined sections are skipped. */
   sections: readonly (Section | undefined)[];
 }
 
-/** From so many sections on a page begins with a table of contents. */
+/** A page with at least this many sections begins with a table of contents. */
 const LONG = 5;
 
 /**
- * A page that needs nothing else: no script, no font, no picture from elsewhere. Its policy allows its own style sheet, told by
- * its hash, and nothing besides; whatever texts of models and data hold can neither run nor fetch.
+ * Renders a self-contained page: no scripts, fonts or images from elsewhere. Its content security policy allows only its
+ * own style sheet, identified by its hash. Whatever the texts of models and data contain, they can neither run nor load anything.
  */
 export function wholePage({ title, lead, sections }: PageContent): string {
   const shown = sections.filter((section) => section !== undefined);
@@ -42,13 +42,13 @@ ${shown.map(({ title: heading, body }, at) => html`<h2 id="s${at + 1}">${heading
 
 const POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'`;
 
-/** Settings by section, each with its value. */
+/** Settings by section, as pairs of name and value. */
 export type SettingSections = readonly [
   section: string,
   entries: readonly (readonly [name: string, value: string])[],
 ][];
 
-/** Settings as lists, with their names and values in words. */
+/** Renders settings as lists, with readable names and values. */
 export function settingLists(sections: SettingSections): Markup[] {
   return sections.map(
     ([section, entries]) =>
