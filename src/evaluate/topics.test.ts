@@ -86,7 +86,7 @@ describe('topics', () => {
 
   it.each([
     ['empty', /empty\.tsv: the file holds no judgement/],
-    ['strange', /q9.*split strange judges a query that the queries file does not hold/],
+    ['strange', /q9.*split strange judges a query that the queries file lacks/],
     ['none', /no split "none"/],
   ])('are refused of the split %s', async (split, message) => {
     const refused = loadTopics(dataset, split);

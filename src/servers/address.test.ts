@@ -19,7 +19,7 @@ describe('parseServerAddress', () => {
     ['http://host/v1#part', 'http://host/v1/models'],
     ['http://[::1]:8000', 'http://[::1]:8000/v1/models'],
     ['http://host:80/v1', 'http://host/v1/models'],
-  ])('%j is asked at %s', (address, url) => {
+  ])('%j is called at %s', (address, url) => {
     expect(parseServerAddress(address).at('/models')).toBe(url);
   });
 
@@ -58,18 +58,18 @@ describe('what is secret in an address', () => {
     const parsed = parseServerAddress(address);
     expect(parsed).toMatchObject({ shown, authorization });
     expect(parsed.at('')).toBe(url);
-    // Settings hold what is shown; whoever opens the server has the rest.
+    // Settings hold the shown form. Opening the server needs the secret part, which this process remembers.
     const again = parseServerAddress(shown);
     expect(again.authorization).toBe(authorization);
     expect(again.at('')).toBe(url);
   });
 
-  it('is not known of an address that was never typed here', () => {
+  it('is unknown for an address that was not typed in this process', () => {
     expect(() => parseServerAddress('http://***@elsewhere/v1')).toThrow(/in place of a secret/);
     expect(parseServerAddress('http://host/v1').authorization).toBeUndefined();
   });
 
-  it('is found in messages from then on', () => {
+  it('is hidden in messages from then on', () => {
     parseServerAddress('http://user:open-sesame@host/v1?key=another-secret');
     const said = `no open-sesame, no another-secret, no ${Buffer.from('user:open-sesame').toString('base64')}`;
     expect(redact(said)).toBe('no ***, no ***, no ***');
@@ -89,7 +89,7 @@ it.each([
   ['llama3:8b', false],
   ['./folder/model.gguf', false],
   ['C:\\models\\a.gguf', false],
-])('%s is meant as a server: %s', (name, isServer) => {
+])('%s counts as a server: %s', (name, isServer) => {
   expect(isServerAddress(name)).toBe(isServer);
 });
 

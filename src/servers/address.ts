@@ -1,38 +1,38 @@
 import { z } from 'zod';
 import { HIDDEN, isSecretParameter, takeCredentials, UsageError } from '../system/index.ts';
 
-/** Where an OpenAI-compatible API begins. */
+/** The base address of an OpenAI-compatible API. */
 export interface ServerAddress {
-  /** As it may be shown and stored: what is secret in it reads `***`. */
+  /** The form that may be shown and stored, with `***` in place of secrets. */
   readonly shown: string;
   readonly hostname: string;
-  /** The header that `user:password@` stands for. */
+  /** The header for `user:password@`. */
   readonly authorization: string | undefined;
-  /** The address of a path below it (`/chat/completions`); a query (`?api-version=...`) stays behind the path. */
+  /** Returns the address of a path below it (`/chat/completions`). A query string (`?api-version=...`) stays after the path. */
   at(path: string): string;
 }
 
-/** Secrets of this process's addresses: what is shown, and what was typed. */
+/** The addresses with secrets that this process has read, from the shown form to the typed form. */
 const typedAs = new Map<string, string>();
 
-/** What people copy along with an address from a line that calls it. */
+/** Endpoints that users copy along with an address. */
 const ENDPOINT = /\/(chat\/completions|completions|embeddings|models)$/;
 
 const EXAMPLE = 'Write it as http://HOST:PORT/v1 or https://HOST/v1.';
 
-/** Whether a name (of a generator, an encoder) is meant as the address of a server rather than as a model or a file. */
+/** Returns whether a name (of a generator or an encoder) is the address of a server rather than a model or a file. */
 export function isServerAddress(name: string): boolean {
   return /^\s*(?!hf:)[a-z][a-z0-9+.-]*:\/\//i.test(name) || withoutScheme(name);
 }
 
-/** `localhost:8000`, `10.0.0.7:8000/v1`, `gpu.example.org:8000`: no model or file is called so. */
+/** `localhost:8000`, `10.0.0.7:8000/v1`, `gpu.example.org:8000`: no model or file has such a name. */
 function withoutScheme(name: string): boolean {
   return /^\s*(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-f:.]+\]):\d{1,5}(\/|\s*$)/i.test(name);
 }
 
 /**
- * Reads the address of a server. `/v1` is added to one without a path; slashes and an endpoint at its end are taken off; scheme and host
- * may be in capitals, and blanks may stand around it. `user:password@` becomes a header, and is neither shown nor stored.
+ * Parses the address of a server. Adds `/v1` if there is no path. Accepts trailing slashes, an endpoint at the end, capitals in
+ * scheme and host, and blanks around the address. `user:password@` becomes a header and is neither shown nor stored.
  * @throws UsageError
  */
 export function parseServerAddress(address: string): ServerAddress {
@@ -51,10 +51,13 @@ export function parseServerAddress(address: string): ServerAddress {
   };
 }
 
-/** The address of a server in settings: with `***` in place of what is secret, which {@link parseServerAddress} knows to fill in again. */
+/**
+ * The address of a server in settings, with `***` in place of secrets. {@link parseServerAddress} restores those that it has read
+ * in this process.
+ */
 export const serverAddressSchema = z.string().transform(showServer);
 
-/** The same for settings that name a server, or something else. */
+/** The same for settings that name either a server or something else. */
 export const serverOrNameSchema = z
   .string()
   .transform((name, context) => (isServerAddress(name) ? showServer(name, context) : name));
@@ -74,7 +77,7 @@ function restoreSecrets(address: string): string {
   const typed = typedAs.get(address);
   if (typed !== undefined) return typed;
   throw new UsageError(`${address} has ${HIDDEN} in place of a secret`, {
-    fix: 'Give the address with its password or key: neither is ever stored.',
+    fix: 'Write the address with its password or key. Neither is ever stored.',
   });
 }
 
@@ -83,7 +86,7 @@ function parse(typed: string, address: string): URL {
     throw wrong(address, `lacks http:// or https://`, `Write http://${typed}.`);
   const url = URL.canParse(typed) && !/\s/.test(typed) ? new URL(typed) : undefined;
   if (url !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(typed) && !/^https?:$/.test(url.protocol)) {
-    throw wrong(address, `begins with ${url.protocol}//, and servers are asked over http:// or https://`);
+    throw wrong(address, `begins with ${url.protocol}//, but servers are called over http:// or https://`);
   }
   if (url === undefined || !/^https?:\/\//i.test(typed)) throw wrong(address, 'is not the address of a server');
   return url;

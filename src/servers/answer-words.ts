@@ -1,24 +1,24 @@
-/** What a server says is wrong. */
+/** What a server reports as wrong. */
 export interface Complaint {
-  /** In its own words, on one line; empty if it says nothing. */
+  /** The server's message, on one line; empty if there is none. */
   words: string;
-  /** A status that stands in the body. */
+  /** A status in the body. */
   status: number | undefined;
-  /** What it calls the fault: its fields `code`, `type`, `status`, `error_type`. */
+  /** The server's names for the fault: its fields `code`, `type`, `status`, `error_type`. */
   names: string[];
-  /** The setting that it names. */
+  /** The setting that the server names. */
   parameter: string | undefined;
 }
 
 type Fields = Record<string, unknown>;
 
-/** Longest quotation of a server. */
+/** Maximum length of a quotation, in characters. */
 const LONGEST_WORDS = 300;
 
 /**
- * Reads what a server complains of, in whatever form it does: an `error` that is an object or a text (OpenAI, Ollama,
- * text-embeddings-inference), `message` (vLLM, Mistral), `detail` as a text or as a list of places (FastAPI), a list, plain
- * text, or a page of HTML.
+ * Extracts a server's complaint from any of the usual forms: an `error` that is an object or a text (OpenAI, Ollama,
+ * text-embeddings-inference), `message` (vLLM, Mistral), `detail` as a text or as a list of places (FastAPI), a list, plain text,
+ * or a page of HTML.
  *
  * @param body parsed JSON, or a text
  */
@@ -36,7 +36,7 @@ export function readComplaint(body: unknown): Complaint {
   };
 }
 
-/** The body, and the errors that it holds. */
+/** Returns the body and the error objects inside it. */
 function fieldsOf(body: unknown, depth = 0): Fields[] {
   if (Array.isArray(body)) return body.slice(0, 1).flatMap((one) => fieldsOf(one, depth));
   if (body === null || typeof body !== 'object' || depth > 3) return [];
@@ -44,7 +44,7 @@ function fieldsOf(body: unknown, depth = 0): Fields[] {
   return [...fieldsOf(fields.error, depth + 1), ...fieldsOf(fields.message, depth + 1), fields];
 }
 
-/** Fields that hold words, in the order in which one is believed. */
+/** Fields that hold the message, by priority. */
 const SPEAKING = [
   'error',
   'message',
@@ -73,7 +73,7 @@ function wordsOf(said: unknown, depth = 0): string {
   return `${place}${wordsOf(fields[field], depth + 1)}${more}`;
 }
 
-/** A text may be a page, or JSON that was packed once more. */
+/** A text may be an HTML page, or JSON that was serialised twice. */
 function textOf(text: string, depth: number): string {
   const trimmed = text.trim();
   if (/^[{[]/.test(trimmed) && depth <= 5) {
@@ -88,7 +88,7 @@ function textOf(text: string, depth: number): string {
   return title || trimmed.replace(/<(style|script)[\s\S]*?<\/\1>/gi, ' ').replace(/<[^>]*>/g, ' ');
 }
 
-/** Shortens what a server wrote to a line that can be quoted. */
+/** Shortens a server's message to one line that can be quoted. */
 export function oneLine(text: string, longest = LONGEST_WORDS): string {
   const line = text
     .slice(0, 20 * longest)

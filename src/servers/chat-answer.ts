@@ -4,27 +4,27 @@ import { ServerFault } from './server-fault.ts';
 /** One text of a chat completion. */
 export interface ChatChoice {
   text: string;
-  /** What the model thought before it wrote, where the server keeps that apart. */
+  /** The model's thoughts, if the server returns them apart from the text. */
   reasoning: string;
   finish: 'stop' | 'length';
 }
 
 export interface ChatAnswer {
-  /** In the order of their index; at least one. */
+  /** Ordered by index; at least one. */
   choices: ChatChoice[];
-  /** 0 where the server does not say, or says what is no count. */
+  /** 0 if the server does not report it, or reports something that is not a count. */
   promptTokens: number;
   completionTokens: number;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What servers call an end at the limit on tokens: OpenAI, Mistral, TGI, Gemini. */
+/** Finish reasons for the token limit: OpenAI, Mistral, TGI, Gemini. */
 const CUT = new Set(['length', 'model_length', 'max_tokens', 'max_output_tokens', 'max_length']);
 
 /**
- * Reads a chat completion. Text that is there is taken, whatever is missing around it.
- * @throws ServerFault for an answer that holds no choice, with what the server says of it
+ * Reads a chat completion. A usable text is accepted, whatever else is missing.
+ * @throws ServerFault if the answer holds no choice; it quotes the server
  */
 export function readChatAnswer(body: unknown): ChatAnswer {
   const { choices: given, usage } = isFields(body) ? body : {};
@@ -38,7 +38,7 @@ export function readChatAnswer(body: unknown): ChatAnswer {
   };
 }
 
-/** A choice that ended in an error: what it holds, if anything, was cut by that. */
+/** Returns whether a choice ended in an error, which cut its text, if it has any. */
 function failed(choice: Fields): boolean {
   return Boolean(choice.error) && (choice.finish_reason === 'error' || readChoice(choice).text.trim() === '');
 }
@@ -48,18 +48,18 @@ function withoutChoice(body: unknown, choices: unknown): ServerFault {
   if (broken !== undefined) return new ServerFault('refused', 'a choice with an error', { status: 200, body: broken });
   const saysWhy = isFields(body) && (body.error || body.object === 'error' || body.type === 'error' || body.detail);
   const inList = Array.isArray(body) && isFields(body[0]) && body[0].error;
-  // `message` alone says something, but so does a model's own format.
+  // `message` alone is an error report, but a model's own format may have it too.
   const words = isFields(body) && choices == null && typeof body.message === 'string' && !('done' in body);
   if (saysWhy || inList || words) return new ServerFault('refused', 'an error under status 200', { status: 200, body });
   const shown = oneLine(JSON.stringify(body)?.slice(0, 300) ?? 'nothing', 160);
   if (Array.isArray(choices))
     throw new ServerFault('broken', `the server answered without a text: ${shown}`, { status: 200 });
-  return new ServerFault('foreign', `answered something that is no chat completion: ${shown}`, {
+  return new ServerFault('foreign', `answered something that is not a chat completion: ${shown}`, {
     status: 200,
   });
 }
 
-/** By their index where each has one of its own. */
+/** Sorts choices by index if each has a distinct one. */
 function inOrder(choices: Fields[]): Fields[] {
   const places = choices.map(({ index }) => index);
   const usable =
@@ -82,7 +82,7 @@ function readChoice(choice: Fields): ChatChoice {
 const isThought = ({ type }: Fields): boolean => type === 'thinking' || type === 'reasoning';
 const isText = (part: Fields): boolean => !isThought(part);
 
-/** Content is a text, or a list of parts, some of which hold lists of their own. */
+/** Content is a text, or a list of parts, some of which hold lists themselves. */
 function textOf(content: unknown, wanted: (part: Fields) => boolean): string {
   if (typeof content === 'string') return wanted({ type: 'text' }) ? content : '';
   const parts = Array.isArray(content) ? content : isFields(content) ? [content] : [];
@@ -95,12 +95,12 @@ function partText(part: unknown, wanted: (part: Fields) => boolean): string {
   return typeof inner === 'string' ? inner : textOf(inner, () => true);
 }
 
-/** Half a surrogate pair cannot be written as UTF-8. */
+/** Replaces halves of surrogate pairs, which UTF-8 cannot represent. */
 function wellFormed(text: string): string {
   return text.replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, '\uFFFD');
 }
 
-/** A count that cannot be one is not known. */
+/** Returns 0 (unknown) for a value that is not a count. */
 function countOf(value: unknown): number {
   return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : 0;
 }

@@ -3,16 +3,16 @@ import { ServerFault } from './server-fault.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Characters of a text that a message quotes. */
+/** Maximum number of characters quoted from a text. */
 const QUOTED = 60;
 
 /**
- * Reads an answer of `/embeddings`: one vector for each text, in the order of the texts, whatever the order of the answer. Numbers may
- * be written out or packed as base64.
+ * Reads an answer of `/embeddings`: one vector for each text, in the order of the texts, whatever the order in the answer. Numbers
+ * may be written as JSON numbers or packed as base64.
  *
- * @param dimensions that each must have; undefined where the first decides
+ * @param dimensions the expected width of every vector; if undefined, the first vector decides
  * @returns row-major vectors // [texts, dimensions]
- * @throws ServerFault that says which text has no vector, or a wrong one
+ * @throws ServerFault that names the text whose vector is missing or wrong
  */
 export function readEmbeddings(body: unknown, texts: readonly string[], dimensions?: number): Float32Array {
   const items = itemsOf(body);
@@ -45,7 +45,7 @@ function refuse(body: unknown): never {
   throw new ServerFault('refused', 'an error under status 200', { status: 200, body });
 }
 
-/** Where in the answer the vector of each text stands. */
+/** Returns the position of each text's vector in the answer. */
 function placesOf(items: readonly Fields[], texts: readonly string[]): number[] {
   const indexed = items.some(({ index }) => index !== undefined && index !== null);
   const places = new Array<number>(texts.length).fill(-1);
@@ -69,10 +69,10 @@ function placesOf(items: readonly Fields[], texts: readonly string[]): number[] 
 
 function decode({ embedding }: Fields, row: number, texts: readonly string[]): Float32Array {
   if (typeof embedding === 'string') return check(unpack(embedding, row, texts), row, texts);
-  // llama-server puts the one pooled vector of a text into a list of its own.
+  // llama-server wraps the one pooled vector of a text in another list.
   const numbers =
     Array.isArray(embedding) && embedding.length === 1 && Array.isArray(embedding[0]) ? embedding[0] : embedding;
-  if (!Array.isArray(numbers) || numbers.length === 0) throw broken(row, texts, `is no list of numbers`);
+  if (!Array.isArray(numbers) || numbers.length === 0) throw broken(row, texts, `is not a list of numbers`);
   const wrong = numbers.findIndex((one) => typeof one !== 'number');
   if (wrong >= 0) {
     const count = numbers.filter((one) => typeof one !== 'number').length;
@@ -88,11 +88,11 @@ function decode({ embedding }: Fields, row: number, texts: readonly string[]): F
 
 function unpack(packed: string, row: number, texts: readonly string[]): Float32Array {
   const bytes = Buffer.from(packed, 'base64');
-  if (bytes.length === 0 || bytes.length % 4 !== 0) throw broken(row, texts, 'is no list of numbers');
+  if (bytes.length === 0 || bytes.length % 4 !== 0) throw broken(row, texts, 'is not a list of numbers');
   return Float32Array.from({ length: bytes.length / 4 }, (_, place) => bytes.readFloatLE(4 * place));
 }
 
-/** A number beyond what 32 bits hold is infinite here. */
+/** A number beyond the range of 32 bits is infinite here. */
 function check(vector: Float32Array, row: number, texts: readonly string[]): Float32Array {
   const wrong = vector.findIndex((one) => !Number.isFinite(one));
   if (wrong >= 0) throw broken(row, texts, `holds ${vector[wrong]} at place ${wrong}`);

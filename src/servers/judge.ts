@@ -3,34 +3,34 @@ import { EXTRAS, isNamed, PARAMETERS, type Parameter } from './parameters.ts';
 import type { Server } from './server.ts';
 import { isNothingThere, type ServerFault } from './server-fault.ts';
 
-/** What a failed call means for the next step. */
+/** What to do after a failed call. */
 export type Verdict =
-  /** The server can take the request once it is put otherwise; that was just learnt. */
+  /** Repeat the request in another form: the server's refusal showed which form it accepts. */
   | { kind: 'adapt'; notice?: string }
-  /** Worth another attempt: here after the time that the server asks for, or on another server. */
+  /** Try again: on this server after the time that it requests, or on another server. */
   | { kind: 'again'; afterSeconds: number | undefined; mostRetries?: number; error: NetworkError }
-  /** A text is longer than the model can read. */
+  /** Give up or cut: a text is longer than the model's context. */
   | { kind: 'tooLong'; error: NetworkError }
-  /** More texts than the server takes in one call, or more than together may be so long. */
+  /** Split: there are more texts, or more tokens in total, than the server accepts in one call. */
   | { kind: 'tooMany'; most: number | undefined; error: NetworkError }
-  /** Asking again would bring the same. */
+  /** Fail: another attempt would have the same result. */
   | { kind: 'final'; error: Error };
 
-/** What of the request matters to the verdict. */
+/** The parts of a request that matter to the verdict. */
 export interface FailedCall {
   server: Server;
   model: string;
-  /** Id of the request, for messages. */
+  /** Id of the request, for error messages. */
   id?: string | undefined;
-  /** What was sent; other calls may have learnt more since. */
+  /** The body that was sent. Other calls may have learnt more about the server since. */
   body: Readonly<Record<string, unknown>>;
-  /** Texts that were sent to be embedded; undefined for a chat. */
+  /** Number of texts sent for embedding; undefined for a chat. */
   inputs?: number | undefined;
 }
 
 const TOO_LONG =
   /context[ _-]?(length|size|window)|maximum context|(prompt|input|inputs|message|messages|sequence|text|query)\b.{0,60}\b(too long|too large|exceed|longer|must have less than)|too many (input |prompt )?tokens|maximum.{0,40}\btokens|tokens?\b.{0,60}\bexceed|exceed.{0,60}\b(tokens?|context|sequence length)|larger than the (max|maximum|physical batch)|too large to process/i;
-/** The limit on new tokens alone, whatever the prompt. */
+/** Complaints about the limit on new tokens alone, whatever the prompt. */
 const LIMIT_TOO_LARGE =
   /max_(completion_)?tokens.{0,40}(too large|at most|less than|must be|maximum)|completion tokens/i;
 const TOO_MANY =
@@ -42,8 +42,8 @@ const PASSING =
 const OUT_OF_CREDIT = /insufficient[_ ](quota|credits?|balance|funds)|billing[_ ](hard|limit|not)|payment required/i;
 
 /**
- * Judges a call that failed: the one table of servers' faults, for generators and encoders. Learns from refusals: what a server
- * does not take is noted on {@link Server}.
+ * Decides what to do after a failed call. This is the one table of servers' faults, for generators and encoders. Settings that a
+ * server refuses are recorded on {@link Server}.
  */
 export function judgeFailure(fault: ServerFault, call: FailedCall): Verdict {
   switch (fault.kind) {
@@ -53,7 +53,7 @@ export function judgeFailure(fault: ServerFault, call: FailedCall): Verdict {
     case 'cut':
       return again(fault, cutShort(fault, call));
     case 'broken':
-      // A fault of the moment is gone by then; a model that cannot embed a text never will.
+      // A momentary fault has passed by then. A model that cannot embed a text never will.
       return { ...again(fault, broken(fault, call)), mostRetries: 2 };
     case 'foreign':
       return { kind: 'final', error: foreign(fault, call) };
@@ -66,7 +66,7 @@ function again(fault: ServerFault, error: NetworkError): Extract<Verdict, { kind
   return { kind: 'again', afterSeconds: fault.retryAfterSeconds, error };
 }
 
-/** Statuses under which servers complain of the request itself; some say 500 where a text is too long. */
+/** Statuses under which servers complain about the request itself. Some send 500 if a text is too long. */
 const COMPLAINTS = new Set([400, 404, 413, 422, 500]);
 
 function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
@@ -86,7 +86,7 @@ function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
   return { kind: 'final', error: refused(fault, call, status) };
 }
 
-/** The answer's status; of an error under status 200, the one that its body means. */
+/** Returns the answer's status; for an error under status 200, the status that its body implies. */
 function statusOf({ status, complaint }: ServerFault, said: string): number | undefined {
   if (status !== undefined && status >= 300) return status;
   if (complaint.status !== undefined) return complaint.status;
@@ -95,7 +95,7 @@ function statusOf({ status, complaint }: ServerFault, said: string): number | un
   return /invalid|BadRequest|context_length/i.test(said) ? 400 : undefined;
 }
 
-/** Undefined if the words name nothing that could be put otherwise. */
+/** Returns undefined if the message names nothing that could be changed in the request. */
 function judgeComplaint(
   fault: ServerFault,
   call: FailedCall,
@@ -120,7 +120,7 @@ function isTooLong(words: string): boolean {
   return !LIMIT_TOO_LARGE.test(words) || /context/i.test(words);
 }
 
-/** `batch size 70 > maximum allowed batch size 32`: the size that the server itself names. */
+/** `batch size 70 > maximum allowed batch size 32`: returns the size that the server names. */
 function statedMost(words: string, inputs: number): number | undefined {
   if (!TOO_MANY.test(words) || /token/i.test(words)) return undefined;
   const most = [...words.matchAll(/\b\d+\b/g)]
@@ -158,10 +158,10 @@ const UNKNOWN_OR_LIMITED = new RegExp(
   'i',
 );
 
-/** What every call holds, and what its own rules are about. */
+/** Fields of every call, which have rules of their own. */
 const KNOWN = new Set(['model', 'messages', 'input', 'n', 'max_tokens', 'max_completion_tokens']);
 
-/** Newer models know the limit by another name; some servers know the old one alone. */
+/** Newer models have another name for the limit; some servers know only the old one. */
 function judgeLimit(fault: ServerFault, { server, body }: FailedCall, said: string): Verdict | undefined {
   const name = (['max_tokens', 'max_completion_tokens'] as const).find((one) => one in body);
   if (name === undefined) return undefined;
@@ -175,28 +175,28 @@ function judgeLimit(fault: ServerFault, { server, body }: FailedCall, said: stri
     server.limitName = other;
     return { kind: 'adapt' };
   }
-  const reason = `${server.shown} does not take this limit on new tokens${quote(fault)}`;
-  return { kind: 'final', error: new UsageError(reason, { fix: 'Give a smaller --max-tokens.' }) };
+  const reason = `${server.shown} does not accept this limit on new tokens${quote(fault)}`;
+  return { kind: 'final', error: new UsageError(reason, { fix: 'Lower --max-tokens.' }) };
 }
 
-/** Leaves out what changes nothing by its absence; names the option of what would. */
+/** Omits settings whose absence changes nothing. For any other setting, returns an error that names its option. */
 function leaveOut(refusedOnes: readonly Parameter[], fault: ServerFault, call: FailedCall): Verdict {
   const { server, body } = call;
-  // Another call may have learnt of one of them since this one was sent.
+  // Another call may have learnt about one of them since this one was sent.
   if (refusedOnes.some(({ name }) => server.leftOut.has(name))) return { kind: 'adapt' };
-  // Who refuses one extra refuses the next.
+  // A server that refuses one extra refuses the others too.
   const extras = refusedOnes.some(({ name }) => EXTRAS.includes(name)) ? extrasOf(body) : [];
   const neutral = [...new Set([...refusedOnes, ...extras])].filter((parameter) => parameter.isNeutral(body));
   if (neutral.length === 0) {
     const [decisive] = refusedOnes;
     return { kind: 'final', error: notTaken(decisive!.name, decisive, fault, call) };
   }
-  // Some are refused only together: what is left may be taken now.
+  // Some settings are refused only together: the remaining one may be accepted now.
   for (const { name } of neutral) server.leftOut.add(name);
   const told = neutral.filter(({ consequence }) => consequence !== undefined);
   if (told.length === 0) return { kind: 'adapt' };
   const notice = told.map(
-    ({ name, consequence }) => `${server.shown} does not take ${name}, which is left out: ${consequence}`,
+    ({ name, consequence }) => `${server.shown} does not support ${name}, which is omitted: ${consequence}`,
   );
   return { kind: 'adapt', notice: notice.join('; ') };
 }
@@ -213,9 +213,9 @@ function notTaken(
   const neutral = parameter?.neutralValue;
   const fix =
     option === undefined
-      ? `Leave ${name} away, or use a server that knows it.`
-      : `Give ${option} ${neutral ?? 'a value that it takes'}${neutral === undefined ? '' : ', which is then left out'}, or use a server that knows it, such as vLLM or llama-server.`;
-  return new UsageError(`${server.shown} does not take ${shown}${quote(fault)}`, { id, fix, cause: fault });
+      ? `Omit ${name}, or use a server that supports it.`
+      : `Pass ${option} ${neutral ?? 'with a value that the server accepts'}${neutral === undefined ? '' : ', which is then omitted'}, or use a server that supports it, such as vLLM or llama-server.`;
+  return new UsageError(`${server.shown} does not support ${shown}${quote(fault)}`, { id, fix, cause: fault });
 }
 
 function unreachable(fault: ServerFault, { server, id, inputs }: FailedCall): NetworkError {
@@ -226,12 +226,12 @@ function unreachable(fault: ServerFault, { server, id, inputs }: FailedCall): Ne
     id,
     fix: late
       ? `Check whether the server is overloaded; ${inputs === undefined ? 'lower --concurrency, or raise --timeout' : 'lower --batch-size'}.`
-      : `Check that the server runs and that the address is right; what is written so far is kept.${proxied}`,
+      : `Check that the server runs and that the address is right. Finished work is kept.${proxied}`,
     cause: fault,
   });
 }
 
-/** What the connection's own error says of a proxy. */
+/** Returns the hint about a proxy from the connection's own error. */
 function proxyFix({ cause }: ServerFault): string {
   return cause instanceof NetworkError ? (/ \S+_PROXY is set:.*$/.exec(cause.fix)?.[0] ?? '') : '';
 }
@@ -239,7 +239,7 @@ function proxyFix({ cause }: ServerFault): string {
 function cutShort(fault: ServerFault, { server, id }: FailedCall): NetworkError {
   return new NetworkError(`${server.shown} ${fault.message}`, {
     id,
-    fix: 'Run the same command again: it goes on where it stopped. If it happens each time, look into the log of the server, or of a proxy before it.',
+    fix: 'Run the same command again: it resumes where it stopped. If this happens every time, check the log of the server, or of a proxy in front of it.',
     cause: fault,
   });
 }
@@ -247,15 +247,15 @@ function cutShort(fault: ServerFault, { server, id }: FailedCall): NetworkError 
 function broken(fault: ServerFault, { server, id, inputs }: FailedCall): NetworkError {
   const fix =
     inputs === undefined
-      ? "Look into the server's log."
-      : "Look into the server's log: a model in half precision may overflow on some texts (serve it in float32), and a server of another model answers in other widths.";
+      ? "Check the server's log."
+      : "Check the server's log. A model in half precision may overflow on some texts (serve it in float32). A server with another model returns vectors of another width.";
   return new NetworkError(`${server.shown}: ${fault.message}`, { id, fix, cause: fault });
 }
 
 function foreign(fault: ServerFault, { server, id }: FailedCall): NetworkError {
   return new NetworkError(`${server.shown} ${fault.message}`, {
     id,
-    fix: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
+    fix: 'Check the address: it must be that of an OpenAI-compatible server and usually ends in /v1.',
     cause: fault,
   });
 }
@@ -264,15 +264,15 @@ function tooLong(fault: ServerFault, { server, id, inputs }: FailedCall): Networ
   const what = inputs === undefined ? 'prompt and new tokens do not fit' : 'a text does not fit';
   const fix =
     inputs === undefined
-      ? 'Give fewer new tokens (--max-tokens), shorten the query, or serve the model with a longer context.'
-      : 'Lower --batch-size, or serve the model so that it takes longer texts.';
+      ? 'Lower --max-tokens, shorten the query, or serve the model with a longer context.'
+      : 'Lower --batch-size, or serve the model with a larger limit on texts.';
   return new NetworkError(`${server.shown}: ${what} the model's context${quote(fault)}`, { id, fix, cause: fault });
 }
 
 function busy(fault: ServerFault, { server, id, inputs }: FailedCall): NetworkError {
-  return new NetworkError(`${server.shown} refuses for too many requests (429)${quote(fault)}`, {
+  return new NetworkError(`${server.shown} received too many requests (429)${quote(fault)}`, {
     id,
-    fix: `${inputs === undefined ? 'Lower --concurrency, or run' : 'Run'} the same command again later: it goes on where it stopped.`,
+    fix: `${inputs === undefined ? 'Lower --concurrency, or run' : 'Run'} the same command again later: it resumes where it stopped.`,
     cause: fault,
   });
 }
@@ -280,7 +280,7 @@ function busy(fault: ServerFault, { server, id, inputs }: FailedCall): NetworkEr
 function failed(fault: ServerFault, { server, id }: FailedCall, status: number | undefined): NetworkError {
   return new NetworkError(`${server.shown} failed ${withStatus(fault, status)}${quote(fault)}`, {
     id,
-    fix: "Look into the server's log, then run the same command again: it goes on where it stopped.",
+    fix: "Check the server's log, then run the same command again: it resumes where it stopped.",
     cause: fault,
   });
 }
@@ -290,16 +290,16 @@ function refused(fault: ServerFault, { server, id, model, inputs }: FailedCall, 
   const versioned = /\/v\d+\w*$/.test(server.shown.split('?')[0]!);
   const fixes: Record<number, string> = {
     401: 'Set OPENAI_API_KEY to a valid key of this server.',
-    402: 'The quota or credit of this key is used up; add to it, or use another key.',
-    403: 'Set OPENAI_API_KEY to a key that may use this model.',
-    404: `Check the address (it usually ends in /v1${versioned ? '' : ', which this one does not'}) and that the server ${what} ${JSON.stringify(model)}.`,
-    405: 'Check the address: it names an OpenAI-compatible server and usually ends in /v1.',
-    413: 'Send less in one call: shorter texts, fewer new tokens.',
+    402: 'The quota or credit of this key is used up. Increase it, or use another key.',
+    403: 'Set OPENAI_API_KEY to a key with access to this model.',
+    404: `Check the address (it usually ends in /v1${versioned ? '' : ', but this one does not'}) and that the server ${what} ${JSON.stringify(model)}.`,
+    405: 'Check the address: it must be that of an OpenAI-compatible server and usually ends in /v1.',
+    413: 'Send less per call: shorter texts, fewer new tokens.',
   };
   const other =
     inputs === undefined
-      ? 'Change the settings that the server complains of.'
-      : `Check that the server ${what} ${JSON.stringify(model)}, and change what it complains of.`;
+      ? 'Change the settings that the server complains about.'
+      : `Check that the server ${what} ${JSON.stringify(model)}, and change what it complains about.`;
   return new NetworkError(`${server.shown} refuses ${withStatus(fault, status)}${quote(fault)}`, {
     id,
     fix: fixes[status ?? 0] ?? other,

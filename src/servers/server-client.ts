@@ -21,22 +21,22 @@ import { ServerFault } from './server-fault.ts';
 export interface ClientOptions {
   /** Default: OPENAI_API_KEY. */
   apiKey?: string | undefined;
-  /** Limit on one call, from the request to the answer's last byte. */
+  /** Time limit for one call, from the request to the answer's last byte. */
   timeoutSeconds: number;
-  /** Limit on an answer. Default 64 MiB. */
+  /** Size limit for an answer. Default 64 MiB. */
   maxBytes?: number | undefined;
 }
 
-/** Of an error page no more than this is read. */
+/** Maximum number of bytes read from an error page. */
 const LARGEST_ERROR = 64 * 1024;
 
-/** Speaks JSON with one OpenAI-compatible server. */
+/** A JSON client for one OpenAI-compatible server. */
 export class ServerClient {
   readonly #address: ServerAddress;
   readonly #headers: Record<string, string>;
   readonly #options: ClientOptions;
 
-  /** @throws UsageError for a key that cannot be sent */
+  /** @throws UsageError if the key cannot be sent */
   constructor(address: ServerAddress, options: ClientOptions) {
     this.#address = address;
     this.#options = options;
@@ -60,7 +60,7 @@ export class ServerClient {
   }
 
   async #exchange(path: string, body: string | undefined, stop: AbortSignal | undefined): Promise<unknown> {
-    // A signal of its own for each call: listeners on one that lives as long as the run would add up.
+    // Each call has its own signal: listeners on a signal that lives as long as the run would accumulate.
     const own = new AbortController();
     const onStop = () => own.abort();
     stop?.addEventListener('abort', onStop, { once: true });
@@ -88,7 +88,7 @@ export class ServerClient {
     });
     const seconds = Math.max(0.001, timeoutSeconds - (performance.now() - startedAt) / 1000);
     if (!response.ok) {
-      // The status is known: an error page that does not end changes nothing.
+      // The status is known, so an error page that breaks off changes nothing.
       const limits = { maxBytes: LARGEST_ERROR, seconds: Math.min(10, seconds), signal };
       const page = await readBeginning(response, url, limits).catch((error: unknown) => {
         if (isAbort(error)) throw error;
@@ -98,7 +98,7 @@ export class ServerClient {
     }
     const { maxBytes } = this.#options;
     const { text, whole } = await readBeginning(response, url, { maxBytes, seconds, signal });
-    if (!whole) throw new ServerFault('foreign', 'sent more than any answer takes', { status: response.status });
+    if (!whole) throw new ServerFault('foreign', 'sent more bytes than any answer needs', { status: response.status });
     return parseAnswer(redactData(text), response);
   }
 }
@@ -111,7 +111,7 @@ function refusal(response: Response, page: string): ServerFault {
   });
 }
 
-/** @throws ServerFault for what is not JSON */
+/** @throws ServerFault if the text is not JSON */
 function parseAnswer(text: string, { status, headers }: Response): unknown {
   const trimmed = text.trim();
   if (trimmed === '') throw new ServerFault('cut', 'sent an empty answer', { status });
@@ -119,10 +119,13 @@ function parseAnswer(text: string, { status, headers }: Response): unknown {
   if (parsed !== undefined) return parsed;
   const meantAsJson = /^[{[]/.test(trimmed) || /json/.test(headers.get('content-type') ?? '');
   if (meantAsJson) throw new ServerFault('cut', 'sent JSON that breaks off, or is damaged', { status });
-  throw new ServerFault('foreign', `answered something that is no JSON: ${oneLine(text, 120)}`, { status });
+  throw new ServerFault('foreign', `answered something that is not JSON: ${oneLine(text, 120)}`, { status });
 }
 
-/** Python's JSON writes NaN and Infinity, which JSON lacks: null stands for them. Undefined for what is not JSON at all. */
+/**
+ * Parses JSON, with null in place of NaN and Infinity, which Python's JSON writes but JSON lacks. Undefined if the text is not JSON
+ * at all.
+ */
 function parseLeniently(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -155,7 +158,7 @@ function bearer(given: string | undefined): string | undefined {
   return key === undefined ? undefined : `Bearer ${key}`;
 }
 
-/** What OpenAI's own clients send where the environment names an account. */
+/** The headers that OpenAI's own clients send if the environment names an account. */
 function accountHeaders(): Record<string, string> {
   const headerOf = (setting: 'serverOrganization' | 'serverProject') =>
     checkHeader(chooseSetting(undefined, setting), ENVIRONMENT_VARIABLES[setting][0]);

@@ -1,27 +1,27 @@
 import { type Complaint, readComplaint } from './answer-words.ts';
 
-/** What went wrong with a call, before anyone judged what it means. */
+/** What went wrong with a call. What to do about it is decided later. */
 export type FaultKind =
-  /** No connection, or one that broke off. */
+  /** There was no connection, or it was lost. */
   | 'unreachable'
-  /** It took too long. */
+  /** The call took too long. */
   | 'late'
-  /** The answer's end is missing, or it is empty. */
+  /** The answer is empty, or its end is missing. */
   | 'cut'
-  /** The server says no, with an error status or, in the body, under status 200. */
+  /** The server refuses, with an error status or with an error in the body under status 200. */
   | 'refused'
-  /** The answer is of another kind than the API's. */
+  /** The answer is not one of this API. */
   | 'foreign'
-  /** The answer is of the right kind, and what it holds cannot be right. */
+  /** The answer has the right form, but an impossible content. */
   | 'broken';
 
-/** A call to a server that brought no usable answer. Never leaves this package: `judgeFailure` makes an error for people of it. */
+/** A call to a server without a usable answer. It never leaves this room: `judgeFailure` turns it into an error for users. */
 export class ServerFault extends Error {
   readonly kind: FaultKind;
-  /** The answer's own status; undefined if there was no answer. */
+  /** The status of the answer; undefined if there was no answer. */
   readonly status: number | undefined;
   readonly complaint: Complaint;
-  /** What the server asks to wait. */
+  /** The wait that the server requests. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -38,14 +38,14 @@ export class ServerFault extends Error {
   }
 }
 
-/** What the system says when nothing listens at an address, or the address names nothing. */
+/** Error codes of the system if nothing listens at an address, or if the address names no host. */
 const NOTHING_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
-/** Whether a call failed because nothing is at the server's address, or a proxy lets nobody there. */
+/** Returns whether a call failed because there is nothing at the server's address, or because a proxy refuses all calls. */
 export function isNothingThere(error: unknown): boolean {
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
     if ('code' in inner && NOTHING_THERE.has(String(inner.code))) return true;
-    // The fetch standard has ports that nothing may be asked on, 9 among them.
+    // The fetch standard blocks some ports, 9 among them.
     if (inner.message === 'bad port') return true;
     if (/^Proxy (response \(4|Authentication)/.test(inner.message)) return true;
   }

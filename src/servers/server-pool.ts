@@ -17,61 +17,61 @@ import { isNothingThere, ServerFault } from './server-fault.ts';
 
 export interface PoolOptions {
   baseUrls: readonly string[];
-  /** Name of the model, for messages. */
+  /** Name of the model, for error messages. */
   model: string;
   /** Default: OPENAI_API_KEY, or none. */
   apiKey?: string | undefined;
-  /** Limit on one call. */
+  /** Time limit for one call. */
   timeoutSeconds: number;
-  /** Further attempts after the first; two while nothing was ever found at any of the addresses. */
+  /** Number of retries; two if no server has ever answered at any of the addresses. */
   retries: number;
-  /** Longest wait that a server may ask for. Default 120. */
+  /** Maximum wait that a server may request. Default 120. */
   maxWaitSeconds?: number | undefined;
-  /** Limit on an answer. Default 64 MiB. */
+  /** Size limit for an answer. Default 64 MiB. */
   maxBytes?: number | undefined;
-  /** Shows waits, and says what a server does not take. */
+  /** Shows waits, and reports what a server does not support. */
   progress?: Progress | undefined;
 }
 
-/** One request, as it is put to whichever server has room. */
+/** One request, to be sent to any server that has room. */
 export interface Ask<T> {
-  /** Asks one server. @throws ServerFault */
+  /** Calls one server. @throws ServerFault */
   call(server: Server, body: Readonly<Record<string, unknown>>): Promise<T>;
-  /** What that server is sent. */
+  /** Returns the body for that server. */
   body(server: Server): Record<string, unknown>;
-  /** Names the request in messages. */
+  /** Names the request in error messages. */
   id?: string | undefined;
-  /** Texts that are embedded; undefined for a chat. */
+  /** Number of texts to embed; undefined for a chat. */
   inputs?: number | undefined;
-  /** This server alone. */
+  /** Restricts the request to this server. */
   only?: Server | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What a request cannot be answered for, as it is put: the caller puts it otherwise. */
+/** Why a request cannot be answered in its present form: the caller changes it. */
 export type Unfit = Extract<Verdict, { kind: 'tooLong' | 'tooMany' }>;
 
-/** First pause after a failure, in seconds; it doubles from attempt to attempt up to {@link LONGEST_PAUSE}. */
+/** First pause after a failure, in seconds. It doubles with each attempt, up to {@link LONGEST_PAUSE}. */
 const FIRST_PAUSE = 0.5;
 const LONGEST_PAUSE = 30;
 
-/** Further attempts while nothing was ever found at any address: that is a wrong address rather than a server that died. */
+/** Number of retries if no server has ever answered: the address is probably wrong. */
 const RETRIES_UNANSWERED = 2;
 
-/** Shorter waits are not worth a line. */
+/** Shorter waits are not shown. */
 const SHOWN_WAIT_SECONDS = 2;
 
-/** Several servers of one model that share the load. One that failed rests for a while and is then tried again. */
+/** Several servers of one model that share the load. A server that failed is set aside for a while, then tried again. */
 export class ServerPool {
   readonly servers: readonly Server[];
   model: string;
   readonly #options: PoolOptions;
   readonly #told = new Set<string>();
   #waitIsShown = false;
-  /** Whether a request failed for good. */
+  /** Whether a request has failed after all its retries. */
   #gaveUp = false;
 
-  /** @throws UsageError for an address that is none, or a key that cannot be sent */
+  /** @throws UsageError if an address is not valid, or if a key cannot be sent */
   constructor(options: PoolOptions) {
     this.#options = options;
     this.model = options.model;
@@ -81,7 +81,7 @@ export class ServerPool {
         return [address.shown, address];
       }),
     );
-    if (addresses.size === 0) throw new UsageError('no server is named', { fix: 'Name at least one address.' });
+    if (addresses.size === 0) throw new UsageError('there is no server', { fix: 'Pass at least one address.' });
     this.servers = [...addresses.values()].map((address) => ({
       shown: address.shown,
       client: new ServerClient(address, options),
@@ -96,15 +96,15 @@ export class ServerPool {
     }));
   }
 
-  /** Begins anew: what failed before says nothing of the requests to come. */
+  /** Starts a new round of requests: earlier failures do not count for it. */
   begin(): void {
     this.#gaveUp = false;
   }
 
   /**
-   * Asks until there is an answer, here or there, or until the request must be put otherwise. What a server turns out not to
-   * know takes nothing from the retries.
-   * @throws NetworkError, UsageError for a setting that is not taken, AbortedError
+   * Calls servers until one answers, or until the request must be changed. Learning what a server does not support does not count
+   * as a retry.
+   * @throws NetworkError, AbortedError; UsageError if a setting is not supported
    */
   async ask<T>(ask: Ask<T>): Promise<{ answer: T } | Unfit> {
     for (let failures = 0; ; ) {
@@ -119,14 +119,14 @@ export class ServerPool {
     }
   }
 
-  /** Says once what a user should know of a server. */
+  /** Reports something about a server to the user, once. */
   tell(notice: string): void {
     if (this.#told.has(notice)) return;
     this.#told.add(notice);
     this.#options.progress?.warn?.(notice);
   }
 
-  /** Asks one server once; a failure that is not final comes back with what it means. */
+  /** Calls one server once. Returns the verdict on a failure that is not final. */
   async #attempt<T>(ask: Ask<T>, failures: number): Promise<{ answer: T } | Exclude<Verdict, { kind: 'final' }>> {
     const server = await this.#choose(ask);
     const body = ask.body(server);
@@ -149,20 +149,20 @@ export class ServerPool {
     }
   }
 
-  /** Sets a server aside. @throws NetworkError if every server would have to be waited for longer than is allowed */
+  /** Sets a server aside. @throws NetworkError if the wait for every server would be longer than allowed */
   #rest(server: Server, verdict: Extract<Verdict, { kind: 'again' }>, failures: number, { only }: Ask<unknown>): void {
     const growth = this.#deserted ? 1 : 2 ** failures;
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
     const now = performance.now();
     server.restUntil = Math.max(server.restUntil, now + (verdict.afterSeconds ?? pause) * 1000);
     const earliest = Math.min(...(only === undefined ? this.servers : [only]).map(({ restUntil }) => restUntil));
-    // Sums of times are rounded.
+    // Sums of times have rounding errors.
     const seconds = Math.round(earliest - now) / 1000;
     const most = this.#options.maxWaitSeconds ?? LONGEST_WAIT_SECONDS;
     if (verdict.afterSeconds === undefined || seconds <= most) return;
     const asked = Math.ceil(verdict.afterSeconds);
-    throw new NetworkError(`${verdict.error.message}; it asks to wait ${asked.toLocaleString('en-US')} s`, {
-      fix: `Run the same command again after that time: it goes on where it stopped. --max-wait ${asked} waits for it (now ${most}).`,
+    throw new NetworkError(`${verdict.error.message}; it requests a wait of ${asked.toLocaleString('en-US')} s`, {
+      fix: `Run the same command again after that time: it resumes where it stopped. Or wait for the server: --max-wait ${asked} (now ${most}).`,
       cause: verdict.error,
     });
   }
@@ -172,12 +172,12 @@ export class ServerPool {
     return this.#gaveUp ? 0 : Math.min(RETRIES_UNANSWERED, this.#options.retries);
   }
 
-  /** Whether each server was tried and there was never anything at its address. */
+  /** Whether each server was tried and none has ever answered. */
   get #deserted(): boolean {
     return this.servers.every(({ contact }) => contact === 'none');
   }
 
-  /** The server with the fewest calls under way; waits while all of them rest. @throws AbortedError */
+  /** Returns the server with the fewest calls in progress; waits while all of them are set aside. @throws AbortedError */
   async #choose({ only, signal }: Ask<unknown>): Promise<Server> {
     const all = only === undefined ? this.servers : [only];
     for (;;) {
@@ -203,7 +203,7 @@ export class ServerPool {
     if (this.#waitIsShown || seconds < SHOWN_WAIT_SECONDS) return undefined;
     this.#waitIsShown = true;
     const task = (this.#options.progress ?? SILENT).task(
-      `waiting for ${shown}, which had no room or failed`,
+      `waiting for ${shown}, which was busy or failed`,
       seconds,
       'seconds',
     );

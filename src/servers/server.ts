@@ -3,20 +3,20 @@ import type { ServerClient } from './server-client.ts';
 
 /** One server, and what was learnt about it. */
 export interface Server {
-  /** Its address, without what is secret in it. */
+  /** Its address, without secrets. */
   readonly shown: string;
   readonly client: ServerClient;
-  /** Calls under way. */
+  /** Number of calls in progress. */
   pending: number;
-  /** Set aside until then, in milliseconds of `performance.now()`. */
+  /** Time until which it is set aside, in milliseconds of `performance.now()`. */
   restUntil: number;
-  /** Whether anything ever came back from it; undefined before the first call ended. */
+  /** Whether it has ever answered; undefined before the first call ended. */
   contact: 'none' | 'answered' | undefined;
-  /** Settings that it does not take, and that change nothing by their absence. */
+  /** Settings that it does not support and whose absence changes nothing. */
   readonly leftOut: Set<string>;
-  /** Whether it writes several texts in one call (`n`); some take one and leave the others out, some refuse. */
+  /** Whether it writes several texts in one call (`n`). Some servers write only one, others refuse. */
   takesN: boolean;
-  /** How often in a row it gave one text where several were asked for. */
+  /** How many times in a row it returned one text when several were requested. */
   singles: number;
   limitName: LimitName;
   readonly limitNamesTried: Set<LimitName>;

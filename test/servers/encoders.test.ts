@@ -22,7 +22,7 @@ const refuse = (status: number, body: unknown, headers: Record<string, string> =
 });
 
 const scenarios: Record<string, Scenario> = {};
-/** Registers a scenario and gives it a name. */
+/** Registers a scenario and returns its name. */
 function scenario(behaviour: Scenario): string {
   const name = `s${Object.keys(scenarios).length}`;
   scenarios[name] = behaviour;
@@ -67,12 +67,12 @@ async function faultOf(name: string, texts: readonly string[] = ['one', 'two', '
   return error as LlmQeError;
 }
 
-/** Answers well while the call is as a server wants it. */
+/** Answers if the call satisfies the server's limits, and refuses otherwise. */
 function takes(fits: (call: ScenarioCall) => boolean, refusal: (call: ScenarioCall) => ScenarioReply): string {
   return scenario((call) => (fits(call) ? embeddings(call) : refusal(call)));
 }
 
-describe('limits on a batch are noticed and remembered', () => {
+describe('limits on a batch are detected and remembered', () => {
   const few = (most: number) => (call: ScenarioCall) => call.body.input.length <= most;
   it.each<[string, number, ScenarioReply | ((call: ScenarioCall) => ScenarioReply), number]>([
     [
@@ -139,12 +139,12 @@ describe('limits on a batch are noticed and remembered', () => {
     expect(sizes).toHaveLength(Math.ceil(70 / learnt));
   });
 
-  it('holds to what the caller says', async () => {
+  it("obeys the caller's limit", async () => {
     const name = takes(few(7), () => refuse(500, 'no'));
     expect((await encode(name, TEXTS, { batchSize: 7 })).rows).toEqual(TEXTS.map(vectorOf));
   });
 
-  it('quotes a refusal that no smaller batch helps', async () => {
+  it('quotes a refusal that a smaller batch does not avoid', async () => {
     const name = scenario((call) =>
       isProbe(call) ? embeddings(call) : refuse(400, { detail: 'model m is not an embedding model' }),
     );
@@ -152,14 +152,14 @@ describe('limits on a batch are noticed and remembered', () => {
   });
 });
 
-describe('a text that is longer than the server takes', () => {
+describe('a text that is longer than the server accepts', () => {
   const short = ({ body }: ScenarioCall) => body.input.every((text) => text.length <= 100);
   it.each([
     [400, { error: { message: "This model's maximum context length is 512 tokens" } }],
     [413, { error: '`inputs` must have less than 512 tokens. Given: 1000', error_type: 'Validation' }],
     [500, { error: 'the input length exceeds the context length' }],
     [500, { error: { message: 'input is too large to process. increase the physical batch size' } }],
-  ])('loses its end, and no other text does (%i %j)', async (status, body) => {
+  ])('is cut at its end, and no other text is (%i %j)', async (status, body) => {
     const name = takes(short, () => refuse(status, body));
     const long = 'x'.repeat(400);
     warnings.length = 0;
@@ -195,7 +195,7 @@ describe('vectors', () => {
         () => refuse(422, { detail: [{ loc: ['body', 'encoding_format'], msg: 'Extra inputs are not permitted' }] }),
       ),
     ],
-  ])('%s are taken', async (_name, name) => {
+  ])('%s are accepted', async (_name, name) => {
     expect((await encode(name, TEXTS)).rows).toEqual(TEXTS.map(vectorOf));
   });
 
@@ -229,7 +229,7 @@ describe('vectors', () => {
       all((_, index) => (index === 2 ? [1, 2] : [1, 2, 3, 4])),
       /text 3 of 3 \("three"\) has 2 dimensions, and the model had before 4/,
     ],
-    ['no numbers', all(() => []), /is no list of numbers/],
+    ['no numbers', all(() => []), /is not a list of numbers/],
     [
       'one vector too few',
       answer((input) => input.slice(1).map((text, index) => ({ index, embedding: vectorOf(text) }))),
@@ -246,7 +246,7 @@ describe('vectors', () => {
       /text 1 of 3 \("one"\) was sent twice/,
     ],
     [
-      'an index that is none',
+      'an index that is not valid',
       answer((input) => input.map((text) => ({ index: 1.5, embedding: vectorOf(text) }))),
       /at index 1\.5/,
     ],
@@ -265,7 +265,7 @@ describe('vectors', () => {
       scenario((call) =>
         isProbe(call) ? embeddings(call) : refuse(429, { error: 'full' }, { 'retry-after': '3600' }),
       ),
-      /asks to wait 3,600 s/,
+      /requests a wait of 3,600 s/,
     ],
   ])('of %s: one line says which text and what is wrong', async (_name, name, reason) => {
     const error = await faultOf(name);
@@ -273,7 +273,7 @@ describe('vectors', () => {
     expect(error.message).toMatch(reason);
   });
 
-  it('that were wrong for a moment are asked for again', async () => {
+  it('that were wrong for a moment are requested again', async () => {
     const name = scenario((call) =>
       call.number === 1 ? { body: '{"data":[{"ind' } : call.number === 2 ? { body: { data: [] } } : embeddings(call),
     );
@@ -281,12 +281,12 @@ describe('vectors', () => {
   });
 });
 
-describe('what a remote encoder is', () => {
+describe('the identity of a remote encoder', () => {
   const plain = scenario((call) => embeddings(call));
   const moved = scenario((call) => embeddings(call, (text) => vectorOf(text).map((one) => one * 1.0001 + 1e-6)));
   const other = scenario((call) => embeddings(call, (text) => vectorOf(text).reverse()));
 
-  it('does not depend on where it stands, but on model, prefixes and what it answers', async () => {
+  it('depends on model, prefixes and answers, but not on the address', async () => {
     const { fingerprint } = await connect(plain);
     expect((await connect(moved)).fingerprint).toBe(fingerprint);
     expect((await connect(plain, { batchSize: 3, concurrency: 1 })).fingerprint).toBe(fingerprint);

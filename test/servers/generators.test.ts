@@ -19,7 +19,7 @@ const choice = (more: object): ScenarioReply => ({ body: { choices: [more] } });
 const WORDS = "This model's maximum context length is 512 tokens. However, you requested 2723 tokens.";
 const isLong = (content: string) => content.length > 300;
 
-/** The same words in the forms in which servers wrap them. */
+/** The same message in the forms in which servers wrap it. */
 const FORMS: Record<string, (words: string) => unknown> = {
   'an error object': (message) => ({ error: { message, type: 'BadRequestError', code: 400 } }),
   'a message (vLLM before .10)': (message) => ({ object: 'error', message, type: 'BadRequestError', code: 400 }),
@@ -35,7 +35,7 @@ const FORMS: Record<string, (words: string) => unknown> = {
 };
 
 const scenarios: Record<string, Scenario> = {};
-/** Registers a scenario and gives it a name. */
+/** Registers a scenario and returns its name. */
 function scenario(behaviour: Scenario): string {
   const name = `s${Object.keys(scenarios).length}`;
   scenarios[name] = behaviour;
@@ -109,7 +109,7 @@ describe.each(Object.entries(FORMS))('a refusal as %s', (form, wrap) => {
     if (form === 'a page') expect(message).not.toContain('<');
   });
 
-  it('has a document cut, one sample asked for a call, extras left out, the option named', async () => {
+  it('leads to a cut document, one sample per call, omitted extras, and an error that names the option', async () => {
     const [cut] = await ask(long, {}, requestFor('x'.repeat(1000)));
     expect(cut).toMatchObject({ text: TEXT, promptCut: true });
     const two = ['r0', 'r1'].map((id) => ({ ...requestFor('?'), id }));
@@ -124,7 +124,7 @@ describe.each(Object.entries(FORMS))('a refusal as %s', (form, wrap) => {
   });
 });
 
-describe('text that is there is taken', () => {
+describe('a usable text is accepted', () => {
   const parts = (...content: unknown[]) => choice({ message: { content } });
   it.each<[string, ScenarioReply, Partial<Generation>]>([
     ['no usage', choice({ message: { content: TEXT } }), { promptTokens: 0, completionTokens: 0 }],
@@ -136,7 +136,7 @@ describe('text that is there is taken', () => {
       { promptTokens: 0, completionTokens: 4 },
     ],
     [
-      'counts that are none',
+      'counts that are not valid',
       chat(TEXT, { usage: { prompt_tokens: -1, completion_tokens: '7' } }),
       { promptTokens: 0, completionTokens: 0 },
     ],
@@ -146,7 +146,7 @@ describe('text that is there is taken', () => {
       { body: JSON.stringify({ choices: [{ message: { content: TEXT } }], usage: 'X' }).replace('"X"', 'NaN') },
       {},
     ],
-    ['an error beside it', chat(TEXT, { error: { message: 'a note', code: 500 } }), {}],
+    ['an error next to it', chat(TEXT, { error: { message: 'a note', code: 500 } }), {}],
     ['an error that is null', chat(TEXT, { error: null, object: 'chat.completion' }), {}],
     [
       'content in parts',
@@ -168,7 +168,7 @@ describe('text that is there is taken', () => {
       choice({ message: { content: TEXT }, finish_reason: 'MAX_TOKENS' }),
       { finish: 'length' },
     ],
-    ['an index that is none', choice({ index: -1, message: { content: TEXT } }), {}],
+    ['an index that is not valid', choice({ index: -1, message: { content: TEXT } }), {}],
     [
       'another content type',
       { body: JSON.stringify({ choices: [{ message: { content: TEXT } }] }), type: 'text/plain' },
@@ -178,13 +178,13 @@ describe('text that is there is taken', () => {
     expect(await ask(scenarioOf(reply))).toMatchObject([{ text: TEXT, ...expected }]);
   });
 
-  it('with half a surrogate pair, which no file holds', async () => {
+  it('with half a surrogate pair, which UTF-8 cannot represent', async () => {
     const name = scenarioOf({ body: '{"choices":[{"message":{"content":"A tower \\ud83d and \\ud83d\\ude00"}}]}' });
     expect(await ask(name)).toMatchObject([{ text: 'A tower \uFFFD and 😀' }]);
   });
 });
 
-/** A scenario for a reply of a table, registered while the server runs. */
+/** Registers a scenario for a reply of a table while the server runs. */
 function scenarioOf(...replies: ScenarioReply[]): string {
   return scenario(({ number }) => replies[Math.min(number, replies.length - 1)]!);
 }
@@ -200,7 +200,7 @@ describe.concurrent('an error under status 200', () => {
       'a choice that failed',
       { choices: [{ error: { code: 502, message: 'gone' }, finish_reason: 'error', message: { content: 'A to' } }] },
     ],
-  ])('is asked again: %s', async (_name, body) => {
+  ])('is repeated: %s', async (_name, body) => {
     expect(await ask(scenarioOf({ body, headers: soon }, ok))).toMatchObject([{ text: TEXT }]);
   });
 
@@ -222,10 +222,10 @@ describe.concurrent('an error under status 200', () => {
 
   it.each<[string, unknown, RegExp]>([
     ['no choice', { choices: [] }, /without a text/],
-    ['another kind of answer', { hello: 'world' }, /no chat completion: \{"hello":"world"\}/],
-    ['a page', '<html><body>Log in</body></html>', /no JSON/],
-    ['a bare text', 'It works!', /no JSON: It works!/],
-  ])('says what came: %s', async (_name, body, words) => {
+    ['another kind of answer', { hello: 'world' }, /not a chat completion: \{"hello":"world"\}/],
+    ['a page', '<html><body>Log in</body></html>', /not JSON/],
+    ['a bare text', 'It works!', /not JSON: It works!/],
+  ])('quotes what came: %s', async (_name, body, words) => {
     expect((await faultOf(scenarioOf({ body }))).message).toMatch(words);
   });
 });
@@ -248,7 +248,7 @@ describe.concurrent('an answer that breaks off', () => {
     },
     'no answer at all': (response) => void response.destroy(),
   };
-  it.each(Object.entries(cut))('%s: is asked for again, and is a fault of the network', async (_name, reply) => {
+  it.each(Object.entries(cut))('%s: is requested again, and is a network error', async (_name, reply) => {
     expect(await ask(scenarioOf(reply, ok))).toMatchObject([{ text: TEXT }]);
     expect(await faultOf(scenarioOf(reply))).toMatchObject({ name: 'NetworkError', id: 'r0' });
   });
@@ -264,49 +264,46 @@ describe.concurrent('an answer that breaks off', () => {
     ],
     ['hangs in the middle', (response) => void response.writeHead(200, { 'content-length': '100' }).write('{')],
     ['says nothing', () => {}],
-  ])('one that %s is left after --timeout', async (_name, reply) => {
+  ])('one that %s is given up after --timeout', async (_name, reply) => {
     const startedAt = performance.now();
     const { message } = await faultOf(scenarioOf(reply), { timeoutSeconds: 0.3, retries: 0 });
     expect(message).toMatch(/did not answer in time/);
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
-  it.each([200, 500])(
-    'one that never ends is read no further than an answer can be long (status %i)',
-    async (status) => {
-      let sent = 0;
-      const name = scenarioOf((response) => {
-        response.writeHead(status, { 'content-type': 'application/json' });
-        const block = Buffer.alloc(1 << 20, 'x');
-        const more = () => {
-          while (!response.destroyed && sent < 5e9) {
-            sent += block.length;
-            if (!response.write(block)) return void response.once('drain', more);
-          }
-        };
-        more();
-      });
-      await faultOf(name, { retries: 0 });
-      expect(sent).toBeLessThan(200e6);
-    },
-  );
+  it.each([200, 500])('one that never ends is read only up to the size limit (status %i)', async (status) => {
+    let sent = 0;
+    const name = scenarioOf((response) => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      const block = Buffer.alloc(1 << 20, 'x');
+      const more = () => {
+        while (!response.destroyed && sent < 5e9) {
+          sent += block.length;
+          if (!response.write(block)) return void response.once('drain', more);
+        }
+      };
+      more();
+    });
+    await faultOf(name, { retries: 0 });
+    expect(sent).toBeLessThan(200e6);
+  });
 });
 
-describe.concurrent('waiting as a server asks', () => {
+describe.concurrent('waiting as a server requests', () => {
   const limit = { error: { message: 'Rate limit reached' } };
   it.each(['3600', new Date(Date.now() + 3600e3).toUTCString(), '99999999999'])(
     'Retry-After: %s is not slept through',
     async (wait) => {
       const name = scenarioOf(refuse(429, limit, { 'retry-after': wait }));
       const error = await faultOf(name, { retries: 5 });
-      expect(error.message).toMatch(/Rate limit reached; it asks to wait [\d,]+ s/);
+      expect(error.message).toMatch(/Rate limit reached; it requests a wait of [\d,]+ s/);
       expect(error.fix).toMatch(/--max-wait \d+/);
       expect(server.calls(name)).toHaveLength(1);
     },
   );
 
   it.each(['soon', '-5', '', '1e9', 'Thu, 01 Jan 1970 00:00:00 GMT', 'NaN'])(
-    'Retry-After: %s is none',
+    'Retry-After: %s is ignored',
     async (wait) => {
       const startedAt = performance.now();
       await ask(scenarioOf(refuse(429, limit, { 'retry-after': wait }), ok));
@@ -316,15 +313,15 @@ describe.concurrent('waiting as a server asks', () => {
     },
   );
 
-  it('has its limit from the caller, and shows the wait', async () => {
+  it("obeys the caller's limit and shows the wait", async () => {
     const name = scenarioOf(refuse(503, limit, { 'retry-after': '3' }), ok);
-    expect((await faultOf(name, { maxWaitSeconds: 2 })).message).toMatch(/asks to wait 3 s/);
+    expect((await faultOf(name, { maxWaitSeconds: 2 })).message).toMatch(/requests a wait of 3 s/);
     waits.length = 0;
     await ask(scenarioOf(refuse(503, limit, { 'retry-after': '2' }), ok), { maxWaitSeconds: 2 });
     expect(waits).toEqual([expect.stringMatching(/^waiting for http.*: 2$/)]);
   });
 
-  it('leaves the server for another that has room', async () => {
+  it('uses another server that has room', async () => {
     const full = scenarioOf(refuse(429, limit, { 'retry-after': '3600' }));
     const free = scenarioOf(ok);
     const baseUrls = [server.at(full), server.at(free)];
@@ -335,19 +332,19 @@ describe.concurrent('waiting as a server asks', () => {
   });
 });
 
-describe('settings that a model forbids', () => {
+describe('settings that a model does not support', () => {
   const forbid = (name: string, words = `Unsupported parameter: '${name}' is not supported with this model.`) =>
     scenario(({ body }) => (name in body ? refuse(400, { error: { message: words, param: name } }) : ok));
 
   it.each<[string, string, Partial<GenerationRequest['sampling']>, RegExp | undefined]>([
-    ['top_p at 1', forbid('top_p'), { topP: 1 }, /does not take top_p, which is left out/],
-    ['top_p where the likeliest token is taken', forbid('top_p'), { temperature: 0 }, /top_p/],
-    ['temperature at 1', forbid('temperature'), {}, /does not take temperature/],
-    ['seed', forbid('seed'), {}, /seed.*cannot be repeated/],
-    ['min_p, of our own accord', forbid('min_p'), {}, undefined],
+    ['top_p at 1', forbid('top_p'), { topP: 1 }, /does not support top_p, which is omitted/],
+    ['top_p if the most likely token is always taken', forbid('top_p'), { temperature: 0 }, /top_p/],
+    ['temperature at 1', forbid('temperature'), {}, /does not support temperature/],
+    ['seed', forbid('seed'), {}, /seed.*cannot be reproduced/],
+    ['min_p, which only this package sends', forbid('min_p'), {}, undefined],
     ['top_k at 0', forbid('top_k', 'top_k: must be -1 or positive'), {}, undefined],
     ['max_tokens', forbid('max_tokens', "Unsupported parameter: use 'max_completion_tokens' instead."), {}, undefined],
-  ])('%s is left out, with a word where it matters', async (_name, name, sampling, words) => {
+  ])('%s is omitted, with a warning if it matters', async (_name, name, sampling, words) => {
     warnings.length = 0;
     const requests = ['a', 'b'].map((id) => ({ ...requestFor('?', sampling), id }));
     expect(await ask(name, { concurrency: 1 }, ...requests)).toHaveLength(2);
@@ -369,13 +366,13 @@ describe('settings that a model forbids', () => {
       ),
       {},
     ],
-  ])('else the error names the option: %s', async (option, name, sampling) => {
+  ])('otherwise the error names the option: %s', async (option, name, sampling) => {
     const error = await faultOf(name, { retries: 5 }, requestFor('?', sampling));
     expect(error.name).toBe('UsageError');
     expect(`${error.message} ${error.fix}`).toContain(option);
   });
 
-  it('two that are forbidden only together lose the neutral one', async () => {
+  it('of two that are refused only together, the neutral one is omitted', async () => {
     const name = scenario(({ body }) =>
       'top_p' in body && 'temperature' in body
         ? refuse(400, { error: { message: '`temperature` and `top_p` cannot both be specified for this model.' } })
@@ -385,7 +382,7 @@ describe('settings that a model forbids', () => {
     expect(server.calls(name).at(-1)!.body).toMatchObject({ top_p: 0.9 });
   });
 
-  it('a field of the user is named', async () => {
+  it('an extra field of the user is named', async () => {
     const name = forbid('chat_template_kwargs');
     const extraBody = { chat_template_kwargs: { enable_thinking: false } };
     expect((await faultOf(name, { extraBody })).message).toContain('chat_template_kwargs');

@@ -10,7 +10,7 @@ import { connectEncoder } from '../../src/embed/index.ts';
 import { UsageError } from '../../src/system/index.ts';
 import { chat, embeddings, ScenarioServer } from '../support/scenario-server.ts';
 
-/** The built program, as a user starts it; `npm test` builds first. */
+/** The built program, as a user starts it. `npm test` builds it first. */
 const MAIN = join(import.meta.dirname, '../../dist/cli/main.js');
 
 const SECRETS = ['sk-the-key-of-a-test', 'the-password', 'the-query-key', 'hf_the_token_of_a_test'];
@@ -74,7 +74,7 @@ const evaluate = (address: string) => [
   'm',
 ];
 
-/** Every file under the folder, and every text, that holds a secret in any form. */
+/** Returns every file in the folder and every given text that holds a secret in any form. */
 async function leaks(...texts: string[]): Promise<string[]> {
   const basic = Buffer.from(`user:${PASSWORD}`).toString('base64');
   const holds = (text: string) => [...SECRETS, basic].some((secret) => text.includes(secret));
@@ -85,12 +85,12 @@ async function leaks(...texts: string[]): Promise<string[]> {
 }
 
 describe('no secret is printed or stored', () => {
-  it('by runs that work, with a server that echoes what it was sent', async () => {
+  it('by runs that succeed, with a server that echoes what it receives', async () => {
     const wrote = await run([...expand(secretly('works')), '--json'], { OPENAI_LOG: 'debug' });
     expect(wrote).toMatchObject({ code: 0 });
     expect(JSON.parse(wrote.out)).toMatchObject({ expansions: 1 });
     const { expansions } = JSON.parse(wrote.out).files;
-    // The password of the address outweighs the key of the environment.
+    // The password in the address takes precedence over the key in the environment.
     expect(server.calls('works').at(-1)!.headers.authorization).toMatch(/^Basic /);
     expect(server.calls('works').at(-1)!.path).toBe(`/v1/chat/completions?api-key=${QUERY_KEY}`);
     const files = ['--report', join(folder, 'report.html'), '--run-out', join(folder, 'run.txt')];
@@ -142,7 +142,7 @@ describe('keys', () => {
     ['a character that is not ASCII', '“sk-quoted-by-a-word-processor”'],
     ['a blank', `${KEY} x`],
     ['a control character', `${KEY}\u0007x`],
-  ])('with %s inside are refused by name, without the value', async (what, key) => {
+  ])('with %s inside are refused by name, without showing the value', async (what, key) => {
     vi.stubEnv('OPENAI_API_KEY', key);
     for (const given of [key, undefined]) {
       const error = await connect(given).then(
@@ -159,7 +159,7 @@ describe('keys', () => {
     [` ${KEY}\r\n`, `Bearer ${KEY}`],
     ['', undefined],
     [' \n', undefined],
-  ])('%j is as good as one without blanks', async (key, authorization) => {
+  ])('%j is sent without its blanks', async (key, authorization) => {
     vi.stubEnv('OPENAI_API_KEY', key);
     await connect();
     expect(server.calls('works').at(-1)!.headers.authorization).toBe(authorization);
@@ -167,7 +167,7 @@ describe('keys', () => {
 });
 
 describe('proxies of the environment', () => {
-  it('carry calls, but for the hosts of NO_PROXY', async () => {
+  it('are used for calls, except to the hosts in NO_PROXY', async () => {
     const asked: string[] = [];
     const proxy = createServer((request, response) => {
       asked.push(`${request.headers['proxy-authorization']} ${request.url}`);

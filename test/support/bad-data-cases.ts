@@ -29,7 +29,7 @@ export const dataCases: Case[] = [
     words: EVALUATE,
     files: { 'set/corpus.jsonl': '' },
     says: /corpus\.jsonl: the corpus holds no document/,
-    fix: /one document a line/,
+    fix: /one document per line/,
   },
   {
     what: 'a document id given twice',
@@ -211,7 +211,7 @@ export const dataCases: Case[] = [
     what: 'Echo files that are missing',
     words: 'data merge {set} --out {kept.trec}',
     says: /8 of the 8 Echo files are missing/,
-    fix: /Put them there/,
+    fix: /Put them into this folder/,
   },
   {
     what: 'expansions of other queries',

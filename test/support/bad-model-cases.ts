@@ -139,7 +139,7 @@ export const networkCases: Case[] = [
     what: 'an archive of other bytes',
     words: `data beir evil --base-url {zip} --md5 ${'0'.repeat(32)} --out {fetched}`,
     zip: zipArchive([{ name: 'evil/corpus.jsonl', content: 'x' }]),
-    says: /has MD5 [0-9a-f]{32}, and 0{32} was expected/,
+    says: /has MD5 [0-9a-f]{32}, but 0{32} was expected/,
     fix: /--md5/,
   },
   {

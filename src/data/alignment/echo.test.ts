@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true }));
 const row = (query: unknown, positive: unknown = 'p', negative: unknown = 'n') =>
   `${JSON.stringify({ query, positive, negative })}\n`;
 
-/** Two rows in each file, under the published spelling of the MS MARCO passages. */
+/** Puts two rows into each file, with the published spelling of the MS MARCO passages. */
 async function putAll(): Promise<void> {
   for (const spellings of ECHO_FILES) {
     await writeFile(join(folder, `${spellings.at(-1)}.jsonl`), row(`${spellings[0]} 1`) + row(`${spellings[0]} 2`));
@@ -33,7 +33,7 @@ async function mergeFault(): Promise<DataError> {
 }
 
 describe('mergeEcho', () => {
-  it('puts the eight files one after the other, with an id for each row', async () => {
+  it('concatenates the eight files, with an id for each row', async () => {
     await putAll();
     await expect(readdir(folder)).resolves.toContain('msmaroc_passage.jsonl');
     const summary = await mergeEcho(folder, output);
@@ -56,7 +56,7 @@ describe('mergeEcho', () => {
     expect(await readFile(output, 'utf8')).toBe(published);
   });
 
-  it('takes the first of several passages, and the query behind an instruction', async () => {
+  it('takes the first of several passages, and the query after an instruction', async () => {
     await putAll();
     const rows = row(['Given a question, find the answer', 'who?'], ['p1', 'p2'], ['n1']) + row(['alone'], '', 'n');
     await writeFile(join(folder, 'nq.jsonl'), rows);
@@ -79,7 +79,7 @@ describe('mergeEcho', () => {
     expect(error.file).toBe(folder);
   });
 
-  it('refuses the same file twice, as it would count double', async () => {
+  it('refuses the same file twice, because its rows would count twice', async () => {
     await putAll();
     await writeFile(join(folder, 'msmarco_passage.jsonl'), row('q'));
     expect((await mergeFault()).message).toMatch(/twice, as .*msmarco_passage\.jsonl and .*msmaroc_passage\.jsonl/);

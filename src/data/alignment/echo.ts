@@ -5,7 +5,7 @@ import { idSchema, readJsonl, writeJsonl } from '../../files/index.ts';
 import { DataError, isThere, type Progress, refuseOverwriting, SILENT, systemFault } from '../../system/index.ts';
 import type { Triple } from '../beir/records.ts';
 
-/** The eight files of the Echo data, each with the spellings it is published under; the first is used in ids. */
+/** The eight files of the Echo data with their published spellings. The first spelling is used in ids. */
 export const ECHO_FILES: readonly (readonly string[])[] = [
   ['eli5_question_answer'],
   ['fever'],
@@ -19,12 +19,12 @@ export const ECHO_FILES: readonly (readonly string[])[] = [
 
 const ENDINGS = ['.jsonl', '.jsonl.gz'];
 
-/** A passage, or a list of passages of which the first is taken (the training uses one for each query). */
+/** A passage, or a list of passages, of which the first is used (training uses one per query). */
 const passageSchema = z.union([z.string(), z.tuple([z.string()], z.string()).transform(([first]) => first)], {
   error: 'expected a string, or a list of strings',
 });
 
-/** A query, or `[instruction, query]`; the instruction is left out, as LLM-QE's prompts bring their own. */
+/** A query, or `[instruction, query]`. The instruction is dropped because LLM-QE's prompts have their own. */
 const querySchema = z.union(
   [
     z.string(),
@@ -41,7 +41,7 @@ export const echoRowSchema = z.object({
   negative: passageSchema,
 });
 
-/** A training triple as written by {@link mergeEcho}. */
+/** A training triple as {@link mergeEcho} writes it. */
 export const tripleSchema = z.object({
   id: idSchema,
   query: z.string(),
@@ -51,17 +51,17 @@ export const tripleSchema = z.object({
 
 export interface MergeSummary {
   rows: number;
-  /** Rows of each file, by the file's name without its ending. */
+  /** Number of rows in each file, by the file's name without its extension. */
   files: Record<string, number>;
-  /** Rows in which query, positive or negative is blank; they are kept. */
+  /** Number of rows in which query, positive or negative is blank. They are kept. */
   blank: number;
 }
 
 /**
- * Merges the eight Echo files of a folder (each `.jsonl` or `.jsonl.gz`) into one file of triples, in the order of
- * {@link ECHO_FILES}, as a stream. A row's id is `<file>-<line>`.
+ * Merges the eight Echo files of a folder (each `.jsonl` or `.jsonl.gz`) into one file of triples, in the order of {@link
+ * ECHO_FILES}, as a stream. The id of a row is `<file>-<line>`.
  *
- * @throws DataError naming every file that is missing, or the file, line and reason of a broken row
+ * @throws DataError that names every missing file, or the file, line and reason of a broken row
  */
 export async function mergeEcho(
   folder: string,
@@ -85,7 +85,7 @@ export async function mergeEcho(
         yield { id: `${name}-${line}`, query, positive, negative };
       }
       if (summary.files[name] === 0) {
-        throw new DataError('the file holds no row', { file, fix: 'Fetch it again.' });
+        throw new DataError('the file holds no row', { file, fix: 'Download it again.' });
       }
     }
   }
@@ -107,7 +107,7 @@ async function findEchoFiles(folder: string): Promise<{ name: string; file: stri
     const candidates = spellings.flatMap((spelling) => ENDINGS.map((ending) => join(folder, spelling + ending)));
     const existing = await filterExisting(candidates);
     if (existing.length > 1) {
-      throw new DataError(`the same data are there twice, as ${existing.join(' and ')}`, {
+      throw new DataError(`the folder holds the same data twice, as ${existing.join(' and ')}`, {
         file: folder,
         fix: 'Remove one of the two.',
       });
@@ -119,7 +119,7 @@ async function findEchoFiles(folder: string): Promise<{ name: string; file: stri
   if (missing.length === 0) return found;
   throw new DataError(`${missing.length} of the ${ECHO_FILES.length} Echo files are missing: ${missing.join(', ')}`, {
     file: folder,
-    fix: 'Put them there as NAME.jsonl or NAME.jsonl.gz.',
+    fix: 'Put them into this folder as NAME.jsonl or NAME.jsonl.gz.',
   });
 }
 

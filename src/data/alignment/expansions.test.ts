@@ -33,7 +33,7 @@ describe('readExpansions', () => {
     ]);
   });
 
-  it('refuses a sample given twice', async () => {
+  it('refuses a duplicate sample', async () => {
     const error = await readBack(expansion('a', 0), expansion('a', 0)).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DataError);
     expect(error).toMatchObject({ line: 2, id: 'a' });

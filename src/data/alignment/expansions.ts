@@ -5,7 +5,7 @@ import { writtenFacts } from './alignment-records.ts';
 
 const count = z.number().int().nonnegative();
 
-/** One line of `expansions.jsonl`; see {@link Expansion}. */
+/** One line of `expansions.jsonl`. See {@link Expansion}. */
 export const expansionSchema = z.object({
   query: idSchema,
   sample: count,
@@ -19,9 +19,9 @@ export const expansionSchema = z.object({
 }) satisfies z.ZodType<Expansion>;
 
 /**
- * Reads `expansions.jsonl`: the expansions of each query, in the order of their samples.
+ * Reads `expansions.jsonl`: the expansions of each query, ordered by sample.
  *
- * @throws DataError for a broken line and for a sample of a query that is given twice
+ * @throws DataError if a line is broken, or if a sample of a query occurs twice
  */
 export async function readExpansions(file: string, signal?: AbortSignal): Promise<Map<string, Expansion[]>> {
   const byQuery = new Map<string, Map<number, Expansion>>();

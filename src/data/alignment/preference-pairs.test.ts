@@ -31,14 +31,14 @@ const published = {
 };
 
 describe('readPairs', () => {
-  it('reads both layouts alike', async () => {
+  it('reads both layouts in the same way', async () => {
     const ours = await readPairs(await fileOf(trl()));
     const theirs = await readPairs(await fileOf(published));
     expect(ours.pairs).toEqual([{ ...trl(), id: 'some-pairs-1', queryId: 'some-pairs-1' }]);
     expect(theirs).toEqual(ours);
   });
 
-  it('reads a JSON array, as the authors of other trainers publish theirs', async () => {
+  it('reads a JSON array, as other trainers publish their data', async () => {
     const file = join(folder, 'array.json');
     await writeFile(file, JSON.stringify([published, published], undefined, 2));
     const { pairs } = await readPairs(file);
@@ -65,7 +65,7 @@ describe('readPairs', () => {
     expect('conversations' in written).toBe(layout === 'conversations');
   });
 
-  it('leaves out and counts pairs that teach nothing, or refuses them', async () => {
+  it('skips and counts pairs that teach nothing, or refuses them', async () => {
     const file = await fileOf(
       trl({ prompt: turn('user', ' ') }),
       trl({ chosen: turn('assistant', '') }),
@@ -85,7 +85,7 @@ describe('readPairs', () => {
     await expect(readPairs(file, { faults: 'refuse' })).rejects.toThrow(/:1: empty prompt/);
   });
 
-  it('asks nothing of the rejected side where only the chosen one is read', async () => {
+  it('ignores the rejected side if only the chosen one is read', async () => {
     const file = await fileOf(
       trl({ chosen: turn('assistant', ' ') }),
       trl({ rejected: turn('assistant', '\n') }),
@@ -120,7 +120,7 @@ describe('readPairs', () => {
     ['two layouts in a row', [{ ...published, prompt: [] }], /both `prompt` and `conversations`/],
     ['a missing side', [{ prompt: turn('user', 'x'), chosen: turn('assistant', 'y') }], /rejected/],
     ['ids for some', [trl({ id: 'a' }), trl()], /:2: some pairs of the file have an id/],
-    ['an id twice', [trl({ id: 'a' }), trl({ id: 'a' })], /:2, id "a": this pair was given/],
+    ['an id twice', [trl({ id: 'a' }), trl({ id: 'a' })], /:2, id "a": this pair's id occurs/],
     [
       'ids of different queries',
       [trl({ id: 'a', queryId: 'q1', chosenId: 'q1#0', rejectedId: 'q2#1' })],

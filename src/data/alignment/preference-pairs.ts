@@ -5,8 +5,8 @@ import { DataError, type FaultOptions } from '../../system/index.ts';
 import { type Message, type PairRecord, pairSchema } from './alignment-records.ts';
 
 /**
- * How a file of pairs is laid out: `trl` is TRL's conversational preference format, `conversations` the layout in which the
- * method's authors publish theirs, `{conversations: [{from: "human", value}], chosen: {from: "gpt", value}, rejected}`.
+ * Layout of a file of pairs: `trl` is TRL's conversational preference format; `conversations` is the layout in which the method's
+ * authors publish their data, `{conversations: [{from: "human", value}], chosen: {from: "gpt", value}, rejected}`.
  */
 export const PAIR_LAYOUTS = ['trl', 'conversations'] as const;
 export type PairLayout = (typeof PAIR_LAYOUTS)[number];
@@ -15,46 +15,46 @@ export type PairLayout = (typeof PAIR_LAYOUTS)[number];
 export const PAIR_FAULTS = ['empty prompt', 'empty chosen', 'empty rejected', 'chosen equals rejected'] as const;
 export type PairFault = (typeof PAIR_FAULTS)[number];
 
-/** Which completions a trainer reads: preferences need both, fine-tuning (SFT) the chosen one alone. */
+/** Which completions a trainer reads: preference training needs both, supervised fine-tuning (SFT) only the chosen one. */
 export type PairSides = 'both' | 'chosen';
 
 export interface PairReading {
   pairs: PairRecord[];
-  /** How many pairs were left out, by reason. */
+  /** Number of skipped pairs, by reason. */
   skipped: Record<PairFault, number>;
-  /** The first few of them, as file, line (row in a JSON array) and id. */
+  /** The first few skipped pairs, as file, line (row in a JSON array) and id. */
   examples: string[];
 }
 
 export interface ReadPairsOptions {
-  /** What to do about a pair that teaches nothing: leave it out and count it (the default), or refuse the file. */
+  /** What to do with a pair that teaches nothing: skip and count it (the default), or refuse the file. */
   faults?: 'skip' | 'refuse' | undefined;
-  /** With `chosen`, a rejected side that is empty or equal to the chosen one is no fault. Default `both`. */
+  /** With `chosen`, a rejected side may be empty or equal to the chosen one. Default `both`. */
   sides?: PairSides | undefined;
   signal?: AbortSignal | undefined;
 }
 
 const EXAMPLES = 5;
 
-/** Where a pair stands: on a line of a JSONL file, or in a row of a JSON array. Both count from 1. */
+/** The position of a pair: a line of a JSONL file or a row of a JSON array. Both count from 1. */
 interface PairPlace {
   file: string;
   unit: 'line' | 'row';
   number: number;
 }
 
-/** The place is said as the file has it: in an array a line number would mislead. */
+/** Gives the position in the file's own unit: in an array, a line number would mislead. */
 function faultAt({ file, unit, number }: PairPlace, reason: string, more: Pick<FaultOptions, 'fix' | 'id'>): DataError {
   if (unit === 'line') return new DataError(reason, { file, line: number, ...more });
   return new DataError(`row ${number}: ${reason}`, { file, ...more });
 }
 
 /**
- * Reads preference pairs in either layout, as JSONL or as one JSON array, gzip allowed. Where no row has an id, a row's
- * id is `<file>-<row>`.
+ * Reads preference pairs in either layout, as JSONL or as one JSON array, possibly gzipped. If no row has an id, a row's id is
+ * `<file>-<row>`.
  *
- * @throws DataError for a row of neither layout, a role that is not known, ids that are doubled, that only some rows
- *   have, or that belong to different queries; with `faults: 'refuse'` also for a pair that teaches nothing
+ * @throws DataError if a row has neither layout, if a role is unknown, or if ids are duplicates, are missing in some rows, or
+ * belong to different queries; with `faults: 'refuse'` also if a pair teaches nothing
  */
 export async function readPairs(file: string, options: ReadPairsOptions = {}): Promise<PairReading> {
   const reading: PairReading = { pairs: [], skipped: noFaults(), examples: [] };
@@ -77,9 +77,9 @@ export async function readPairs(file: string, options: ReadPairsOptions = {}): P
 }
 
 /**
- * Why a pair teaches nothing, or undefined where it does teach something.
+ * Returns why a pair teaches nothing; undefined if it teaches something.
  *
- * @param sides what is read of it
+ * @param sides which completions are read
  */
 export function findFault(
   { prompt, chosen, rejected }: Pick<PairRecord, 'prompt' | 'chosen' | 'rejected'>,
@@ -92,7 +92,7 @@ export function findFault(
   return textOf(chosen) === textOf(rejected) ? 'chosen equals rejected' : undefined;
 }
 
-/** A count of zero for each fault. */
+/** Returns a count of zero for each fault. */
 export function noFaults(): Record<PairFault, number> {
   return { 'empty prompt': 0, 'empty chosen': 0, 'empty rejected': 0, 'chosen equals rejected': 0 };
 }
@@ -110,7 +110,7 @@ async function* inConversations(pairs: Iterable<PairRecord> | AsyncIterable<Pair
   for await (const pair of pairs) yield toConversations(pair);
 }
 
-/** A pair in the published layout; what that layout does not know stands beside it. */
+/** Returns a pair in the published layout. Fields that this layout lacks are added to it. */
 export function toConversations({ prompt, chosen, rejected, ...rest }: PairRecord): Record<string, unknown> {
   const [turn, other] = [chosen, rejected].map((side) => ({ from: 'gpt', value: textOf(side) }));
   return { ...rest, conversations: prompt.map(toTurn), chosen: turn, rejected: other };
@@ -156,7 +156,7 @@ const ROLES: Record<string, Message['role']> = {
 const turnSchema = z.object({ from: z.string(), value: z.string() });
 const chatSchema = z.array(z.object({ role: z.string(), content: z.string() })).min(1, 'is empty');
 
-/** The fields that both layouts share, ids still open. */
+/** The fields of both layouts, with unchecked ids. */
 const auditShape = {
   id: idSchema.optional(),
   queryId: idSchema.optional(),
@@ -218,7 +218,7 @@ function checkRoles(pair: LoosePair, place: PairPlace): OpenPair {
     const found = side.map(({ role }) => role).join(', ');
     throw faultAt(place, `${name} holds messages of ${found}, and should be one message of the assistant`, {
       id: pair.id,
-      fix: 'Move all that stands before the last message of the assistant into `prompt`.',
+      fix: 'Move everything before the last message of the assistant into `prompt`.',
     });
   }
   return { ...pair, prompt: prompt!, chosen: chosen!, rejected: rejected! };
@@ -233,7 +233,7 @@ function knownRoles(side: LooseMessages, place: PairPlace): Message[] {
   });
 }
 
-/** Gives ids to the rows of a file where none has one, and refuses ids that cannot be right. */
+/** Assigns ids to the rows of a file that has none, and refuses ids that cannot be right. */
 class PairIds {
   readonly #stem: string;
   readonly #seen = new IdSet();
@@ -246,16 +246,16 @@ class PairIds {
   complete(pair: OpenPair, place: PairPlace): PairRecord {
     this.#given ??= pair.id !== undefined;
     if (this.#given !== (pair.id !== undefined)) {
-      throw faultAt(place, 'some pairs of the file have an id and some have none', {
+      throw faultAt(place, 'some pairs of the file have an id and others do not', {
         id: pair.id,
-        fix: 'Give each pair an id of its own, or none of them.',
+        fix: 'Give every pair a unique id, or remove all ids.',
       });
     }
     const id = pair.id ?? `${this.#stem}-${place.number}`;
     if (!this.#seen.add(id)) {
-      throw faultAt(place, 'this pair was given before', {
+      throw faultAt(place, "this pair's id occurs earlier in the file", {
         id,
-        fix: 'Remove one of the two, or give one another id.',
+        fix: 'Remove one of the two, or give one a different id.',
       });
     }
     const queryId = pair.queryId ?? id;

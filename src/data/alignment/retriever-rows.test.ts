@@ -65,7 +65,7 @@ describe('rows to train a retriever on', () => {
   it.each([
     ['no document at all', { query: 'who' }, /positives/],
     ['a score too few', { ...own, scores: { positives: [], negatives: [1] } }, /0 scores for 1 documents/],
-    ['a score that is no number', { ...own, scores: { positives: [null], negatives: [1] } }, /scores\.positives\.0/],
+    ['a score that is not a number', { ...own, scores: { positives: [null], negatives: [1] } }, /scores\.positives\.0/],
     ['a number for a text', { query: 'who', pos: [7] }, /pos/],
     ['a list', [1], /object/],
   ])('refuses %s, naming file and line', async (_what, row, message) => {

@@ -3,21 +3,21 @@ import { idSchema, readJsonl } from '../../files/index.ts';
 import { contentKey } from '../../system/index.ts';
 import { tripleSchema } from './echo.ts';
 
-/** A document of a training row. Its id, where it has one, is that of the corpus it was taken from. */
+/** A document of a training row. The id, if there is one, is the document's id in its corpus. */
 export interface RetrieverPassage {
   id?: string | undefined;
   text: string;
 }
 
-/** One line of `retriever.jsonl`: a query, what an LLM wrote for it, and documents that are relevant to it or are not. */
+/** One line of `retriever.jsonl`: a query, what an LLM wrote for it, and relevant and irrelevant documents. */
 export interface RetrieverRow {
   id: string;
-  /** Empty if the row holds the pseudo-document alone. */
+  /** Empty if the row holds only the pseudo-document. */
   query: string;
   expansions: string[];
   positives: RetrieverPassage[];
   negatives: RetrieverPassage[];
-  /** A teacher's score of each document, for distillation. */
+  /** A teacher's score for each document, for distillation. */
   scores?: { positives: number[]; negatives: number[] } | undefined;
 }
 
@@ -31,7 +31,7 @@ const texts = z.union([z.string().transform((text) => [text]), z.array(z.string(
   error: 'expected a text, or a list of texts',
 });
 
-/** A row in the layout of this project, which is the one that is written. */
+/** A row in this project's own layout, which is the one that is written. */
 export const retrieverRowSchema: z.ZodType<RetrieverRow> = z
   .object({
     id: idSchema.optional(),
@@ -51,12 +51,12 @@ export const retrieverRowSchema: z.ZodType<RetrieverRow> = z
     return { ...row, id: row.id ?? idOf(row.query, row.expansions, row.positives, row.negatives) };
   });
 
-/** LLM-QE's published rows: `query` is the pseudo-document alone. */
+/** LLM-QE's published rows: `query` is only the pseudo-document. */
 const llmQeSchema = z.object({ query: z.string(), pos: texts, neg: texts.default([]) }).transform((row) => {
   return rowOf({ query: '', expansions: [row.query] }, row.pos, row.neg);
 });
 
-/** ExpandR's: query and pseudo-document apart. */
+/** ExpandR's rows: query and pseudo-document are separate. */
 const expandrSchema = z
   .object({ query: z.string(), pseudo_doc: texts, pos: texts, neg: texts.default([]) })
   .transform((row) => rowOf({ query: row.query, expansions: row.pseudo_doc }, row.pos, row.neg));
@@ -75,7 +75,7 @@ const SCHEMAS: Record<RetrieverLayout, z.ZodType<RetrieverRow>> = {
   triples: anyTripleSchema,
 };
 
-/** Any of the layouts: told by the fields that only one of them has. */
+/** A row in any layout, which is recognised by fields that only that layout has. */
 const anyRowSchema = z.looseObject({}).transform((row, context): RetrieverRow => {
   const parsed = SCHEMAS[layoutOf(row)].safeParse(row);
   if (parsed.success) return parsed.data;
@@ -83,7 +83,7 @@ const anyRowSchema = z.looseObject({}).transform((row, context): RetrieverRow =>
   return z.NEVER;
 });
 
-/** The layout that a row is in, by its fields; a row of no known fields is taken for this project's own. */
+/** Returns a row's layout, recognised by its fields. Unknown fields count as this project's own layout. */
 export function layoutOf(row: Readonly<Record<string, unknown>>): RetrieverLayout {
   if ('positives' in row) return 'llm-qe';
   if ('pseudo_doc' in row) return 'ExpandR';
@@ -92,10 +92,10 @@ export function layoutOf(row: Readonly<Record<string, unknown>>): RetrieverLayou
 }
 
 /**
- * Reads training rows as a stream, in the layout of this project, LLM-QE's, ExpandR's, or triples: each row by itself, told by its
- * fields. A row without an id gets one that follows from its content.
+ * Reads training rows as a stream. Each row may have this project's layout, LLM-QE's, ExpandR's, or be a triple: its fields decide.
+ * A row without an id gets one derived from its content.
  *
- * @throws DataError naming the line for a row that is of none of them
+ * @throws DataError that names the line of a row without a known layout
  */
 export async function* readRetrieverRows(
   file: string,

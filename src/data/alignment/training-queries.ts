@@ -7,16 +7,16 @@ import { documentText } from '../beir/records.ts';
 import type { TrainingQuery } from './alignment-records.ts';
 import { tripleSchema } from './echo.ts';
 
-/** What the gold document of a triple is called: a triple names its texts by its own id alone. */
+/** Returns the id of a triple's gold document: a triple has only one id, its own. */
 export function goldIdOfTriple(tripleId: string): string {
   return `${tripleId}/positive`;
 }
 
 /**
- * The queries that a split judges, in the order of the queries file, each with its relevant documents: the highest grade
- * first, equal grades by id. Queries without a relevant document are left out; nothing can be learnt from them.
+ * Returns the queries that a split judges, in the order of the queries file, each with its relevant documents: the highest grade
+ * first, equal grades by id. Queries without a relevant document are omitted because nothing can be learnt from them.
  *
- * @throws DataError when the split judges a query that the data set does not hold, or no query at all
+ * @throws DataError if the split judges a query that the data set lacks, or judges no query
  */
 export async function readTrainingQueries(
   dataset: BeirDataset,
@@ -37,15 +37,15 @@ export async function readTrainingQueries(
   if (judged.length > 0) return judged;
   throw new DataError(`split ${split} has no query with a relevant document`, {
     file: dataset.folder,
-    fix: 'Name another split.',
+    fix: 'Choose another split.',
   });
 }
 
 /**
- * Training queries out of a file of triples (`llm-qe data merge` writes one), as a stream: each brings the text of its one
- * gold document along.
+ * Reads training queries from a file of triples (as `llm-qe data merge` writes it) as a stream. Each comes with the text of its one
+ * gold document.
  *
- * @throws DataError for a broken row and an id given twice
+ * @throws DataError if a row is broken or an id occurs twice
  */
 export async function* readTripleQueries(file: string, signal?: AbortSignal): AsyncGenerator<TrainingQuery> {
   const seen = new IdSet();
@@ -57,9 +57,9 @@ export async function* readTripleQueries(file: string, signal?: AbortSignal): As
 }
 
 /**
- * Texts of the documents named, by id, read from the corpus in one pass.
+ * Returns the texts of the given documents, by id, read from the corpus in one pass.
  *
- * @throws DataError naming the first document that the corpus does not hold
+ * @throws DataError that names the first document that the corpus lacks
  */
 export async function readDocumentTexts(
   dataset: BeirDataset,
@@ -76,13 +76,13 @@ export async function readDocumentTexts(
     throw new DataError('a gold document is not in the corpus', {
       file: dataset.corpusFile,
       id,
-      fix: 'Take corpus and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+      fix: 'Use corpus and judgements of the same release of the data set. `llm-qe data check` lists all such ids.',
     });
   }
   return texts;
 }
 
-/** Texts of all gold documents of these queries, by id; see {@link readDocumentTexts}. */
+/** Returns the texts of all gold documents of these queries, by id. See {@link readDocumentTexts}. */
 export async function readGoldTexts(
   dataset: BeirDataset,
   queries: Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>,

@@ -38,7 +38,7 @@ async function read(options: Partial<TrainingSourceOptions>): Promise<[TrainingQ
 }
 
 describe('openTrainingSource', () => {
-  it.each(['dataset', 'triples'])('reads all queries of a %s, as often as wanted', async (kind) => {
+  it.each(['dataset', 'triples'])('reads all queries of a %s any number of times', async (kind) => {
     const place = kind === 'dataset' ? { dataset: folder } : { triples: join(folder, 'triples.jsonl') };
     const [first, second] = await read(place);
     expect(first).toHaveLength(20);
@@ -63,7 +63,7 @@ describe('openTrainingSource', () => {
     expect(await idsOf(100)).toHaveLength(20);
   });
 
-  it('brings the text of the gold document along where it is wanted', async () => {
+  it('adds the text of the gold document if requested', async () => {
     const [[query]] = await read({ dataset: folder, limit: 1, withGold: true });
     expect(query!.goldText).toBe(`T of ${query!.id}`);
     const [[plain]] = await read({ dataset: folder, limit: 1 });
@@ -72,7 +72,7 @@ describe('openTrainingSource', () => {
     expect(triple!.goldText).toBe(`of ${triple!.id}`);
   });
 
-  it('wants one place, and one that is there', async () => {
+  it('requires one source, which must exist', async () => {
     await expect(read({})).rejects.toThrow(UsageError);
     await expect(read({ dataset: folder, triples: 'x' })).rejects.toThrow(UsageError);
     await expect(read({ dataset: folder, split: 'dev' })).rejects.toThrow(DataError);

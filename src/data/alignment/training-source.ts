@@ -5,33 +5,33 @@ import type { TrainingQuery } from './alignment-records.ts';
 import { readDocumentTexts, readTrainingQueries, readTripleQueries } from './training-queries.ts';
 
 export interface TrainingSourceOptions {
-  /** Folder of a data set in BEIR's layout; or else `triples`. */
+  /** Folder of a data set in BEIR's layout. Alternative to `triples`. */
   dataset?: string | undefined;
   /** The split of the data set. */
   split: string;
   /** A JSONL file of triples, as `llm-qe data merge` writes it. */
   triples?: string | undefined;
-  /** A seeded sample of this many queries, in their order. A smaller sample of the same seed is part of a larger one. */
+  /** Size of a seeded sample of the queries, in their order. With the same seed, a smaller sample is part of a larger one. */
   limit?: number | undefined;
   sampleSeed: number;
-  /** Whether each query brings the text of its (first) gold document. */
+  /** Whether each query comes with the text of its (first) gold document. */
   withGold: boolean;
   signal?: AbortSignal | undefined;
 }
 
-/** Queries to train on, with their gold documents, to be read as often as wanted. */
+/** Training queries with their gold documents. They can be read any number of times. */
 export type TrainingSource = () => Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>;
 
 /**
- * Opens the training queries of a split, or of a file of triples; the latter is read as a stream.
+ * Opens the training queries of a split, or of a file of triples, which is read as a stream.
  *
- * @throws UsageError unless one of the two is named; DataError for what is wrong with it
+ * @throws UsageError unless exactly one of the two is given; DataError if it is faulty
  */
 export async function openTrainingSource(options: TrainingSourceOptions): Promise<TrainingSource> {
   const { dataset, triples } = options;
   if ((dataset === undefined) === (triples === undefined)) {
-    throw new UsageError('the training queries come from a data set or from triples', {
-      fix: 'Name one of the two: --dataset DIR or --triples FILE.',
+    throw new UsageError('the training queries need exactly one source: a data set or triples', {
+      fix: 'Pass either --dataset DIR or --triples FILE.',
     });
   }
   return triples === undefined ? openSplit(dataset!, options) : openTriples(triples, options);

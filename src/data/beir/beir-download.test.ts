@@ -13,11 +13,11 @@ import { BEIR_DATASETS } from './beir-table.ts';
 let folder: string;
 let server: Server;
 let baseUrl: string;
-/** What the server holds, by path. */
+/** The files on the server, by path. */
 let served: Map<string, Buffer>;
 /** Requests so far: path and range. */
 let requests: string[];
-/** Bytes after which the server breaks the connection off, once. */
+/** Number of bytes after which the server drops the connection, once. */
 let breakAfter: number | undefined;
 
 beforeEach(async () => {
@@ -96,7 +96,7 @@ async function fault(work: Promise<unknown>): Promise<Error> {
 }
 
 describe('downloadBeir', () => {
-  it('fetches, checks and unpacks a data set, and does so once', async () => {
+  it('downloads, checks and unpacks a data set, and does so only once', async () => {
     const md5 = serve('scifact', { ...dataset('scifact'), '__MACOSX/scifact/._corpus.jsonl': 'junk' });
     const [found, ...others] = await downloadBeir('scifact', { folder, baseUrl, md5 });
     expect(others).toEqual([]);
@@ -115,13 +115,13 @@ describe('downloadBeir', () => {
     expect(found.map(({ name }) => name)).toEqual(forums);
   });
 
-  it('takes the address from the environment, with or without a slash at its end', async () => {
+  it('reads the address from the environment, with or without a trailing slash', async () => {
     const md5 = serve('nq', dataset('nq'));
     await downloadBeir('nq', { folder, md5, environment: { LLM_QE_BEIR_URL: baseUrl.slice(0, -1) } });
     expect(requests).toEqual(['/beir/nq.zip']);
   });
 
-  it('goes on with a transfer that broke off', async () => {
+  it('resumes an interrupted transfer', async () => {
     const md5 = serve('fiqa', dataset('fiqa'));
     breakAfter = 5000;
     await downloadBeir('fiqa', { folder, baseUrl, md5 });
@@ -130,7 +130,7 @@ describe('downloadBeir', () => {
     expect(await readdir(folder)).toEqual(['fiqa']);
   });
 
-  it('uses an archive that an earlier, interrupted call has fetched', async () => {
+  it('uses an archive that an earlier, interrupted call downloaded', async () => {
     const md5 = serve('nfcorpus', dataset('nfcorpus'));
     await writeFile(join(folder, 'nfcorpus.zip'), served.get('/beir/nfcorpus.zip')!);
     await downloadBeir('nfcorpus', { folder, baseUrl, md5 });
@@ -138,7 +138,7 @@ describe('downloadBeir', () => {
     expect(await readdir(folder)).toEqual(['nfcorpus']);
   });
 
-  it('refuses other bytes than the published ones and keeps none of them', async () => {
+  it('refuses bytes that differ from the published ones, and keeps none of them', async () => {
     serve('scifact', dataset('scifact'));
     const error = await fault(downloadBeir('scifact', { folder, baseUrl }));
     expect(error).toBeInstanceOf(DataError);
@@ -176,12 +176,12 @@ describe('downloadBeir', () => {
     expect(error.message).toContain('not a whole zip archive');
   });
 
-  it('says so when the server has no such file', async () => {
+  it('reports that the server has no such file', async () => {
     expect(await fault(downloadBeir('scifact', { folder, baseUrl }))).toBeInstanceOf(NetworkError);
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('knows the fifteen names, takes another with its MD5, and no path for a name', async () => {
+  it('knows the fifteen names, accepts another name with its MD5, and refuses a path', async () => {
     expect(Object.keys(BEIR_DATASETS)).toHaveLength(15);
     expect(new Set(Object.values(BEIR_DATASETS).map(({ md5 }) => md5)).size).toBe(15);
     const error = await fault(downloadBeir('germanquad', { folder, baseUrl }));
@@ -195,7 +195,7 @@ describe('downloadBeir', () => {
     expect(await fault(downloadBeir('constructor', { folder, baseUrl }))).toBeInstanceOf(UsageError);
   });
 
-  it('stops when asked, and two calls at once fetch once', async () => {
+  it('stops on request, and downloads once for two simultaneous calls', async () => {
     const md5 = serve('hotpotqa', dataset('hotpotqa'));
     const stopped = downloadBeir('hotpotqa', { folder, baseUrl, md5, signal: AbortSignal.abort() });
     expect(await fault(stopped)).toBeInstanceOf(AbortedError);

@@ -25,13 +25,13 @@ import { BeirDataset } from './beir.ts';
 import { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
 
 export interface BeirDownloadOptions {
-  /** The data set's folder is made inside this one. */
+  /** The data set's folder is created inside this one. */
   folder: string;
-  /** Where `NAME.zip` lies. Default: `LLM_QE_BEIR_URL`, or the place where BEIR is published. */
+  /** Address of the folder that holds `NAME.zip`. Default: `LLM_QE_BEIR_URL`, or else BEIR's own server. */
   baseUrl?: string | undefined;
-  /** What the zip must hash to instead of the published MD5; needed for a data set that is not in the table. */
+  /** Expected MD5 of the zip instead of the published one; required for a data set that is not in the table. */
   md5?: string | undefined;
-  /** True: never connect; undefined: as the environment says. */
+  /** True: never connect. Undefined: the environment decides. */
   offline?: boolean | undefined;
   environment?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
@@ -39,12 +39,12 @@ export interface BeirDownloadOptions {
 }
 
 /**
- * Fetches a BEIR data set and unpacks it to `FOLDER/NAME`, which appears only when it is whole. An interrupted transfer
- * is continued; a data set that is there already is left as it is.
+ * Downloads a BEIR data set and unpacks it to `FOLDER/NAME`, which appears only when it is complete. An interrupted transfer is
+ * resumed. An existing data set is left as it is.
  *
  * @returns the data sets inside: one, or the twelve forums of `cqadupstack`
- * @throws UsageError for an unknown name
- * @throws DataError for a wrong checksum, an archive that would write outside the folder, or one without the data set
+ * @throws UsageError if the name is unknown
+ * @throws DataError if the checksum is wrong, if the archive would write outside the folder, or if it lacks the data set
  * @throws NetworkError, ResourceError, AbortedError
  */
 export async function downloadBeir(name: string, options: BeirDownloadOptions): Promise<BeirDataset[]> {
@@ -71,7 +71,7 @@ function findSource(name: string, md5: string | undefined): BeirSource {
   if (known !== undefined) return { ...known, md5: md5?.toLowerCase() ?? known.md5 };
   if (md5 !== undefined && /^[a-z0-9][\w.-]*$/i.test(name)) return { md5: md5.toLowerCase(), split: 'test' };
   throw new UsageError(`${JSON.stringify(name)} is not one of BEIR's data sets`, {
-    fix: `Choose one of ${Object.keys(BEIR_DATASETS).join(', ')}; for another, give the MD5 of its zip as well.`,
+    fix: `Choose one of ${Object.keys(BEIR_DATASETS).join(', ')}. For another data set, also pass the MD5 of its zip (--md5).`,
   });
 }
 
@@ -92,7 +92,7 @@ async function fetchTo(
     await checkMd5(zip, source.md5, signal);
     await unpackTo(target, zip, name, source, signal);
   } catch (error) {
-    // A bad archive would be bad again; one that the disk had no room for is unpacked by the next call.
+    // A bad archive would be bad again, so it is removed. One for which the disk had no room is unpacked by the next call.
     if (error instanceof DataError) await rm(zip, { force: true });
     throw error;
   }
@@ -102,12 +102,12 @@ async function fetchTo(
 function refuseDownload(name: string, offline: boolean | undefined, environment: NodeJS.ProcessEnv): void {
   const forbids = whatForbids('downloads', offline, environment);
   if (forbids === undefined) return;
-  throw new DataError(`${name} is not there yet, and connections are switched off by ${forbids}`, {
-    fix: `${allowAgain(forbids)}, or name the folder of a data set that you have.`,
+  throw new DataError(`${name} is not downloaded yet, and connections are switched off by ${forbids}`, {
+    fix: `${allowAgain(forbids)}, or use the folder of a data set that you have.`,
   });
 }
 
-/** Unpacks beside the target and moves the whole data set into place. */
+/** Unpacks into a temporary folder and moves the complete data set into place. */
 async function unpackTo(
   target: string,
   zip: string,
@@ -127,7 +127,7 @@ async function unpackTo(
   }
 }
 
-/** MD5 tells a damaged transfer here, not a forged one; it is what BEIR publishes. */
+/** BEIR publishes MD5 sums. They detect a damaged transfer, not a forged one. */
 async function checkMd5(zip: string, expected: string, signal: AbortSignal | undefined): Promise<void> {
   const hash = createHash('md5');
   for await (const chunk of createReadStream(zip, { highWaterMark: 1 << 20 })) {
@@ -136,9 +136,9 @@ async function checkMd5(zip: string, expected: string, signal: AbortSignal | und
   }
   const found = hash.digest('hex');
   if (found === expected) return;
-  throw new DataError(`the archive has MD5 ${found}, and ${expected} was expected`, {
+  throw new DataError(`the archive has MD5 ${found}, but ${expected} was expected`, {
     file: zip,
-    fix: 'It was removed. Run the same command again; if the source really serves other bytes, give their MD5 (--md5).',
+    fix: 'The archive was removed. Run the same command again. If the source has really changed, pass its MD5 (--md5).',
   });
 }
 

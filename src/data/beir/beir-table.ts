@@ -7,7 +7,7 @@ export interface BeirSource {
   md5: string;
   /** The split on which results are reported. */
   split: 'test' | 'dev';
-  /** The data sets inside, where it holds several. */
+  /** The data sets inside, if there are several. */
   parts?: readonly string[];
 }
 

@@ -44,7 +44,7 @@ async function fault(work: Promise<unknown>): Promise<DataError> {
 }
 
 describe('readCorpus', () => {
-  it('takes titles that are missing or null, numeric ids and further fields', async () => {
+  it('accepts missing or null titles, numeric ids and further fields', async () => {
     const lines = [
       '{"_id":"a","title":"T","text":"x","metadata":{"url":"u"}}',
       '{"_id":7,"text":"y"}',
@@ -57,7 +57,7 @@ describe('readCorpus', () => {
     ]);
   });
 
-  it('hands on further fields, those of an object `metadata` among them', async () => {
+  it('passes further fields on, including those of an object `metadata`', async () => {
     const lines = [
       '{"_id":"a","text":"x","url":"u","year":1999,"tags":["t"]}',
       '{"_id":"b","text":"x","metadata":{"url":"v","year":1},"year":2}',
@@ -75,7 +75,7 @@ describe('readCorpus', () => {
     expect(({} as { x?: number }).x).toBeUndefined();
   });
 
-  it('keeps ids of any characters but white space', async () => {
+  it('keeps ids of any characters except white space', async () => {
     const ids = ['"', '__proto__', '\u3042', '\u{1f600}', '<a>#1/2', 'e\u0301', '\u200b'];
     const documents = await corpusOf(ids.map((_id) => JSON.stringify({ _id, text: 't' })).join('\n'));
     expect(documents.map(({ id }) => id)).toEqual(ids);
@@ -113,7 +113,7 @@ describe('readCorpus', () => {
 });
 
 describe('readQueries', () => {
-  it('takes a text, or the text followed by its expansions', async () => {
+  it('accepts a text, or the text followed by its expansions', async () => {
     const file = await put(
       'queries.jsonl',
       '{"_id":"2","text":"a"}\n{"_id":"1","text":["b","e1","e2"]}\n{"_id":3,"text":["c"]}\n',
@@ -157,16 +157,16 @@ describe('BeirDataset', () => {
     expect(await dataset.qrels('test')).toEqual(new Map([['q', new Map([['d', 1]])]]));
   });
 
-  it('says what is missing, and what is there instead', async () => {
+  it('reports what is missing, and what is there instead', async () => {
     expect((await fault(BeirDataset.open(join(root, 'none')))).message).toContain('no such folder');
     expect((await fault(BeirDataset.open(folder))).message).toContain('no corpus.jsonl');
     await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
     expect((await fault(BeirDataset.open(join(folder, 'corpus.jsonl')))).message).toContain('not a folder');
-    expect((await fault(BeirDataset.open(root))).fix).toBe('Name one of the data sets inside it: tiny.');
+    expect((await fault(BeirDataset.open(root))).fix).toBe('Use one of the data sets inside it: tiny.');
     await put('qrels/dev.tsv', 'q\td\t1\n');
     const dataset = await BeirDataset.open(folder);
     expect((await fault(dataset.queries())).message).toContain('queries.jsonl: no such file');
-    expect((await fault(dataset.qrels('test'))).fix).toBe('Choose one that it has: dev.');
+    expect((await fault(dataset.qrels('test'))).fix).toBe('Choose one of these: dev.');
     await expect(dataset.qrels('../dev')).rejects.toThrow(UsageError);
   });
 
@@ -184,7 +184,7 @@ describe('BeirDataset', () => {
     expect(await dataset.corpusHash()).toBe(sha256(other));
   });
 
-  it('reads the remembered hash instead of the file', async () => {
+  it('reads the stored hash instead of the file', async () => {
     const file = await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
     const old = new Date(Date.now() - 60_000);
     await utimes(file, old, old);
@@ -196,7 +196,7 @@ describe('BeirDataset', () => {
     expect(await dataset.corpusHash()).toBe(first);
   });
 
-  it('does not remember the hash of a file that was changed a moment ago, nor mind a cache it cannot write', async () => {
+  it('does not store the hash of a file that was changed a moment ago, and works without a writable cache', async () => {
     await put('corpus.jsonl', '{"_id":"d","text":"x"}\n');
     const dataset = await BeirDataset.open(folder);
     await dataset.corpusHash();

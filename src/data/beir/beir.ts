@@ -9,7 +9,7 @@ import { readQrels } from './trec.ts';
 
 const USUAL_SPLITS = ['train', 'dev', 'test'];
 
-/** Queries and judgements that lie apart: the judgements by the name of their split. */
+/** Queries and judgements that are not in a data set's folder; the judgements by the name of their split. */
 interface LooseFiles {
   queries: string;
   qrels: Readonly<Record<string, string>>;
@@ -24,7 +24,7 @@ export class BeirDataset {
   /** Last part of the path. */
   readonly name: string;
   readonly corpusFile: string;
-  /** Of a data set whose files lie apart. */
+  /** Set if the data set's files are not in one folder. */
   readonly #loose: LooseFiles | undefined;
 
   private constructor(folder: string, corpusFile: string, loose?: LooseFiles) {
@@ -34,7 +34,7 @@ export class BeirDataset {
     this.#loose = loose;
   }
 
-  /** A data set out of files that lie anywhere. @throws DataError for one that is not there */
+  /** Makes a data set of files in any place. @throws DataError if one does not exist */
   static async ofFiles({ corpus, queries, qrels }: LooseFiles & { corpus: string }): Promise<BeirDataset> {
     const files = { queries: resolve(queries), qrels: mapValues(qrels, (file) => resolve(file)) };
     for (const file of [resolve(corpus), files.queries, ...Object.values(files.qrels)]) {
@@ -43,14 +43,14 @@ export class BeirDataset {
     return new BeirDataset(dirname(resolve(corpus)), resolve(corpus), files);
   }
 
-  /** Opens a data set; nothing but the folder's listing is read. @throws DataError when it holds no corpus */
+  /** Opens a data set. Only the folder's listing is read. @throws DataError if it has no corpus */
   static async open(folder: string): Promise<BeirDataset> {
     const absolute = resolve(folder);
     const found = await stat(absolute).catch(() => undefined);
     if (!found?.isDirectory()) {
       throw new DataError(found ? 'is not a folder' : 'no such folder', {
         file: absolute,
-        fix: "Name the folder of a data set in BEIR's layout, or get one with `llm-qe data beir NAME`.",
+        fix: "Pass the folder of a data set in BEIR's layout, or download one with `llm-qe data beir NAME`.",
       });
     }
     const corpus = await plainOrGzip(join(absolute, 'corpus.jsonl'));
@@ -61,7 +61,7 @@ export class BeirDataset {
     });
   }
 
-  /** Names of the splits that have judgements: train, dev and test first, then the others by name. */
+  /** Returns the names of the splits with judgements: train, dev and test first, then the others by name. */
   async splits(): Promise<string[]> {
     if (this.#loose !== undefined) return Object.keys(this.#loose.qrels);
     const files = await readdir(join(this.folder, 'qrels')).catch(() => []);
@@ -70,18 +70,18 @@ export class BeirDataset {
     return [...usual, ...names.filter((name) => !USUAL_SPLITS.includes(name)).sort()];
   }
 
-  /** The documents as a stream; see {@link readCorpus}. */
+  /** Streams the documents. See {@link readCorpus}. */
   documents(signal?: AbortSignal): AsyncGenerator<Document> {
     return readCorpus(this.corpusFile, signal);
   }
 
-  /** Number of documents, told by the file's lines; see {@link countDocuments}. */
+  /** Returns the number of documents, counted by lines. See {@link countDocuments}. */
   count(signal?: AbortSignal): Promise<number> {
     return countDocuments(this.corpusFile, signal);
   }
 
   /**
-   * The queries by id.
+   * Returns the queries by id.
    *
    * @param options.file another file than `queries.jsonl`: a name inside the folder (`queries_q2d.jsonl`), or a path
    * @throws DataError
@@ -92,37 +92,37 @@ export class BeirDataset {
     return readQueries(await this.queriesFile(options.file), options.signal);
   }
 
-  /** Path of the file that {@link queries} reads. @throws DataError when it is missing */
+  /** Returns the path of the file that {@link queries} reads. @throws DataError if it is missing */
   async queriesFile(name = this.#loose?.queries ?? 'queries.jsonl'): Promise<string> {
     const inside = isAbsolute(name) ? name : join(this.folder, name);
     const found = (await plainOrGzip(inside)) ?? (await plainOrGzip(resolve(name)));
     if (found !== undefined) return found;
     throw new DataError('no such file', {
       file: inside,
-      fix: 'A data set has its queries in queries.jsonl; name another file as it stands in the folder.',
+      fix: 'A data set has its queries in queries.jsonl. For another file, pass its name inside the folder.',
     });
   }
 
-  /** The judgements of one split. @throws DataError when there are none, naming the splits that exist */
+  /** Returns the judgements of one split. @throws DataError if there are none; it lists the existing splits */
   async qrels(split: string, signal?: AbortSignal): Promise<Qrels> {
     return readQrels(await this.qrelsFile(split), signal);
   }
 
-  /** Path of a split's judgements. @throws DataError when it is missing */
+  /** Returns the path of a split's judgements. @throws DataError if it is missing */
   async qrelsFile(split: string): Promise<string> {
     if (split === '' || /[/\\]/.test(split)) {
-      throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { fix: 'Name train, dev or test.' });
+      throw new UsageError(`${JSON.stringify(split)} is not the name of a split`, { fix: 'Use train, dev or test.' });
     }
     const file = this.#loose?.qrels[split] ?? join(this.folder, 'qrels', `${split}.tsv`);
     if ((this.#loose === undefined || Object.hasOwn(this.#loose.qrels, split)) && (await isThere(file))) return file;
     const splits = await this.splits();
     throw new DataError(`the data set has no split ${JSON.stringify(split)}`, {
       file,
-      fix: splits.length === 0 ? 'Put the judgements there.' : `Choose one that it has: ${splits.join(', ')}.`,
+      fix: splits.length === 0 ? 'Put the judgements into this file.' : `Choose one of these: ${splits.join(', ')}.`,
     });
   }
 
-  /** SHA-256 of the corpus file's bytes; remembered while its size and time of change stay the same. */
+  /** Returns the SHA-256 of the corpus file's bytes. It is stored, and reused while the file's size and modification time stay the same. */
   async corpusHash(signal?: AbortSignal): Promise<string> {
     return cachedSha256(this.corpusFile, signal);
   }
@@ -139,13 +139,13 @@ async function plainOrGzip(file: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** CQADupStack and hand-made collections hold the data sets one level down. */
+/** CQADupStack and many collections made by hand hold their data sets one level down. */
 async function fixForMissingCorpus(folder: string): Promise<string> {
   const entries = await readdir(folder, { withFileTypes: true });
   const inside: string[] = [];
   for (const entry of entries.filter((candidate) => candidate.isDirectory())) {
     if ((await plainOrGzip(join(folder, entry.name, 'corpus.jsonl'))) !== undefined) inside.push(entry.name);
   }
-  if (inside.length === 0) return 'Name the folder that holds corpus.jsonl, queries.jsonl and qrels/.';
-  return `Name one of the data sets inside it: ${inside.sort().join(', ')}.`;
+  if (inside.length === 0) return 'Pass the folder that holds corpus.jsonl, queries.jsonl and qrels/.';
+  return `Use one of the data sets inside it: ${inside.sort().join(', ')}.`;
 }

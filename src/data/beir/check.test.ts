@@ -27,7 +27,7 @@ async function problems(): Promise<string[]> {
 }
 
 describe('checkBeir', () => {
-  it('counts what is there', async () => {
+  it('counts documents, queries and judgements', async () => {
     const { documents, queries, splits, problems: found } = await checkBeir(folder);
     expect(documents).toEqual({ count: 2, empty: 0, meanCharacters: 10, meanWords: 2.5 });
     expect(queries).toEqual({ count: 2, empty: 0, meanCharacters: 2, meanWords: 1.5, withExpansions: 1 });
@@ -35,7 +35,7 @@ describe('checkBeir', () => {
     expect(found).toEqual([]);
   });
 
-  it('finds everything in one reading, errors first', async () => {
+  it('finds every problem in one pass, errors first', async () => {
     await put(
       'corpus.jsonl',
       [
@@ -76,7 +76,7 @@ describe('checkBeir', () => {
     ]);
   });
 
-  it('names the place of the first few of each kind', async () => {
+  it('names the position of the first few of each kind', async () => {
     await put('qrels/test.tsv', Array.from({ length: 12 }, (_, at) => `q1\tgone${at}\t1\n`).join(''));
     const [problem] = (await checkBeir(folder)).problems;
     expect(problem?.count).toBe(12);
@@ -84,7 +84,7 @@ describe('checkBeir', () => {
     expect(problem?.examples[1]).toBe(`${join(folder, 'qrels/test.tsv')}:2 query "q1", document "gone1"`);
   });
 
-  it('goes on in other files where one is damaged', async () => {
+  it('continues with other files if one is damaged', async () => {
     const whole = gzipSync(Array.from({ length: 3000 }, (_, at) => `{"_id":"${at * 7919}","text":"x"}\n`).join(''));
     await rm(join(folder, 'corpus.jsonl'));
     await put('corpus.jsonl.gz', whole.subarray(0, whole.length - 100));
@@ -113,7 +113,7 @@ describe('checkBeir', () => {
     ]);
   });
 
-  it('refuses a folder without a corpus, and stops when asked', async () => {
+  it('refuses a folder without a corpus, and stops on request', async () => {
     await expect(checkBeir(folder, { signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
     await rm(join(folder, 'corpus.jsonl'));
     await expect(checkBeir(folder)).rejects.toThrow(DataError);
@@ -139,7 +139,7 @@ describe('checkBeir counts ids that queries and documents share', () => {
     expect(check.collisions).toEqual({ queries: 2, relevant: 1 });
     expect(check.long).toEqual({ documents: 1, tokens: 256 });
     expect(check.notes).toEqual([
-      expect.stringMatching(/^2 ids are of a query and of a document.* but for 1 queries/),
+      expect.stringMatching(/^2 ids belong to a query and to a document.* except for 1 queries/),
       expect.stringMatching(/^1 documents \(33 %\) or more are longer than 256 tokens/),
     ]);
     expect(check.problems.map(({ what }) => what)).toEqual(['query without a relevant document']);

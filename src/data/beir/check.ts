@@ -9,21 +9,21 @@ import { type Judgement, JudgementParser } from './trec.ts';
 /** Number and mean length of the texts of a file. */
 export interface TextCounts {
   count: number;
-  /** Texts of nothing but white space. */
+  /** Number of texts that are blank. */
   empty: number;
   meanCharacters: number;
-  /** Words are what stands between white space. */
+  /** Words are separated by white space. */
   meanWords: number;
 }
 
-/** What the judgements of one split hold. */
+/** Counts of one split's judgements. */
 export interface SplitCounts {
   judgements: number;
-  /** Judgements with a grade of 1 or more. */
+  /** Judgements with a grade of at least 1. */
   relevant: number;
   /** Queries with at least one judgement. */
   queries: number;
-  /** Queries with judgements, none of them relevant. */
+  /** Queries with judgements, but without a relevant one. */
   withoutRelevant: number;
 }
 
@@ -33,22 +33,22 @@ export interface DatasetCheck {
   documents: TextCounts;
   queries: TextCounts & { withExpansions: number };
   splits: Record<string, SplitCounts>;
-  /** Queries whose id is a document's, and those of them that judge that document relevant (in any split). */
+  /** Number of queries whose id is also a document's, and of those among them that judge that document relevant (in any split). */
   collisions: { queries: number; relevant: number };
-  /** Documents of so many words that an encoder of {@link LENGTH_LIMIT} tokens cannot hold them: a word is a token or more. */
+  /** Documents with so many words that an encoder of {@link LENGTH_LIMIT} tokens cannot hold them: a word is at least one token. */
   long: { documents: number; tokens: number };
   problems: Problem[];
-  /** What is no problem, but worth knowing before a figure is quoted. */
+  /** Remarks that are not problems, but that matter before a score is quoted. */
   notes: string[];
 }
 
-/** Tokens that the default encoder reads of a document, two of them special. */
+/** Number of tokens that the default encoder reads of a document, two of them special. */
 const LENGTH_LIMIT = 256;
 
 /**
- * Reads a data set in BEIR's layout wholly and lists everything that is wrong with it, going on after each problem.
+ * Reads a data set in BEIR's layout completely and lists every problem, continuing after each one.
  *
- * @throws DataError when there is no corpus at all; AbortedError
+ * @throws DataError if there is no corpus; AbortedError
  */
 export async function checkBeir(
   folder: string,
@@ -149,7 +149,7 @@ class Checker {
     await this.#eachLine(file, (text, line) => use(parseJsonLine(text, schema, file, line), line));
   }
 
-  /** Goes on after a line that does not parse; ends where the bytes themselves are broken. */
+  /** Continues after a line that does not parse; ends if the bytes themselves are damaged. */
   async #eachLine(file: string, use: (text: string, line: number) => void): Promise<void> {
     try {
       for await (const { text, line } of readLines(file, { signal: this.#signal })) {
@@ -173,7 +173,7 @@ class Checker {
   }
 }
 
-/** A text may be one line of hundreds of megabytes: its words are counted one by one, and none is kept. */
+/** Counts words one by one without keeping them: a text may be a line of hundreds of megabytes. */
 function countWords(text: string): number {
   const word = /\S+/g;
   let count = 0;
@@ -183,14 +183,14 @@ function countWords(text: string): number {
 
 function* noteCollisions({ queries, relevant }: DatasetCheck['collisions']): Generator<string> {
   if (queries === 0) return;
-  yield `${queries} ids are of a query and of a document: the document is left out of the results of that query, but for ${relevant} queries ` +
+  yield `${queries} ids belong to a query and to a document: the document is omitted from the results of that query, except for ${relevant} queries ` +
     'that judge it relevant (`--keep-self` keeps all)';
 }
 
 function* noteLong({ documents, tokens }: DatasetCheck['long'], count: number): Generator<string> {
   if (documents === 0) return;
   yield `${documents} documents (${Math.floor((100 * documents) / count)} %) or more are longer than ${tokens} tokens, the limit of the default ` +
-    'encoder: dense search does not see the rest of their text';
+    'encoder: dense search ignores the rest of their text';
 }
 
 class TextCounter {
@@ -220,7 +220,7 @@ class TextCounter {
   }
 }
 
-/** Compares the judgements of one split with the documents and queries there are. */
+/** Compares the judgements of one split with the existing documents and queries. */
 class SplitCounter {
   readonly #file: string;
   readonly #log: ProblemLog;

@@ -5,21 +5,21 @@ import { CacheKind, sha256, sha256File, systemFault, writeDurably } from '../../
 
 const entrySchema = z.object({ path: z.string(), size: z.string(), modified: z.string(), sha256: z.string() });
 
-/** Raise it if the same file would get another hash. */
+/** Raise it whenever the same file would get another hash. */
 const FORMAT = 1;
 
 export const FILE_HASH_CACHE = new CacheKind({
   ...{ name: 'file-hashes', format: FORMAT, what: 'hashes of data files', isSmall: true },
 });
 
-/** A file changed within this time may change again under the same time stamp, in milliseconds. */
+/** A file modified more recently than this, in milliseconds, may change again under the same time stamp. */
 const SETTLED = 2000;
 
 /**
- * SHA-256 of a file's bytes, remembered under the cache folder for as long as the file's size and time of change stay
- * the same.
+ * Returns the SHA-256 of a file's bytes. It is stored in the cache folder and reused while the file's size and modification time
+ * stay the same.
  *
- * @throws DataError for a missing file
+ * @throws DataError if the file is missing
  */
 export async function cachedSha256(file: string, signal?: AbortSignal): Promise<string> {
   const state = await fileState(file);

@@ -3,7 +3,7 @@ import { duplicateId, IdSet, idSchema, readJsonl } from '../../files/index.ts';
 import { DataError } from '../../system/index.ts';
 import type { Document, Query } from './records.ts';
 
-/** A line of BEIR's `corpus.jsonl`. The title may be missing; other fields are handed on as they are, and never searched. */
+/** A line of BEIR's `corpus.jsonl`. The title may be missing. Other fields are passed on unchanged and never searched. */
 export const documentSchema = z
   .looseObject({ _id: idSchema, title: z.string().nullish(), text: z.string() })
   .transform(({ _id, title, text, ...others }): Document => {
@@ -12,7 +12,7 @@ export const documentSchema = z
     return Object.keys(metadata).length === 0 ? document : { ...document, metadata };
   });
 
-/** BEIR puts further fields into an object `metadata`: they and those of the line itself are one. */
+/** Merges the fields of BEIR's object `metadata` with the other fields of the line. */
 function metadataOf({ metadata: nested, ...others }: Record<string, unknown>): Record<string, unknown> {
   if (nested === undefined) return others;
   const isObject = typeof nested === 'object' && nested !== null && !Array.isArray(nested);
@@ -34,9 +34,9 @@ export const querySchema = z
   });
 
 /**
- * Reads a corpus (BEIR's JSONL, gzip allowed) as a stream.
+ * Reads a corpus (BEIR's JSONL, possibly gzipped) as a stream.
  *
- * @throws DataError for a broken line, an identifier given twice, and a corpus without documents
+ * @throws DataError if a line is broken, if an id occurs twice, or if there are no documents
  */
 export async function* readCorpus(file: string, signal?: AbortSignal): AsyncGenerator<Document> {
   const seen = new IdSet();
@@ -47,14 +47,14 @@ export async function* readCorpus(file: string, signal?: AbortSignal): AsyncGene
   if (seen.size === 0) {
     throw new DataError('the corpus holds no document', {
       file,
-      fix: 'Give a file with one document a line: {"_id": "...", "title": "...", "text": "..."}.',
+      fix: 'Use a file with one document per line: {"_id": "...", "title": "...", "text": "..."}.',
     });
   }
 }
 
 /**
- * Number of documents in a corpus file. Every line is checked as {@link readCorpus} checks it, so that a broken one near the end
- * is found before hours of embedding and not behind them.
+ * Returns the number of documents in a corpus file. Every line is checked as in {@link readCorpus}, so a broken line near the end
+ * is found before hours of embedding.
  *
  * @throws DataError
  */
@@ -65,9 +65,9 @@ export async function countDocuments(file: string, signal?: AbortSignal): Promis
 }
 
 /**
- * Reads queries (BEIR's JSONL, gzip allowed), in the file's order.
+ * Reads queries (BEIR's JSONL, possibly gzipped), in the file's order.
  *
- * @throws DataError for a broken line, an identifier given twice, and a file without queries
+ * @throws DataError if a line is broken, if an id occurs twice, or if there are no queries
  */
 export async function readQueries(file: string, signal?: AbortSignal): Promise<Map<string, Query>> {
   const queries = new Map<string, Query>();
@@ -78,6 +78,6 @@ export async function readQueries(file: string, signal?: AbortSignal): Promise<M
   if (queries.size > 0) return queries;
   throw new DataError('the file holds no query', {
     file,
-    fix: 'Give a file with one query a line: {"_id": "...", "text": "..."}.',
+    fix: 'Use a file with one query per line: {"_id": "...", "text": "..."}.',
   });
 }

@@ -3,7 +3,7 @@ import { DataError, Random } from '../../system/index.ts';
 import type { BeirDataset } from './beir.ts';
 import type { Query } from './records.ts';
 
-/** Checks that the data set holds every query that a split judges. @throws DataError naming one that it lacks */
+/** Checks that the data set holds every query that a split judges. @throws DataError that names a missing one */
 export function checkJudgedQueries(
   dataset: BeirDataset,
   split: string,
@@ -12,15 +12,15 @@ export function checkJudgedQueries(
 ): void {
   for (const id of qrels.keys()) {
     if (queries.has(id)) continue;
-    throw new DataError(`split ${split} judges a query that the queries file does not hold`, {
+    throw new DataError(`split ${split} judges a query that the queries file lacks`, {
       file: dataset.folder,
       id,
-      fix: 'Take queries and judgements from the same release of the data set; `llm-qe data check` lists all such ids.',
+      fix: 'Use queries and judgements of the same release of the data set. `llm-qe data check` lists all such ids.',
     });
   }
 }
 
-/** The rows of a seeded sample of `limit` out of `count`; undefined for all. A smaller sample is part of a larger one. */
+/** Returns the rows of a seeded sample of `limit` out of `count`; undefined for all. A smaller sample is part of a larger one. */
 export function sampleRows(count: number, limit: number | undefined, seed: number): ReadonlySet<number> | undefined {
   if (limit === undefined || limit >= count) return undefined;
   const rows = Array.from({ length: count }, (_none, row) => row);

@@ -1,8 +1,8 @@
-/** A query of a data set, with the expansions that its file may already hold. */
+/** A query of a data set, with the expansions that its file holds, if any. */
 export interface Query {
   id: string;
   text: string;
-  /** Passages that stand for the query; BEIR's `text: [query, e1, ..., eN]`. */
+  /** Expansions of the query, from BEIR's `text: [query, e1, ..., eN]`. */
   expansions?: string[];
 }
 
@@ -11,11 +11,11 @@ export interface Document {
   id: string;
   title: string;
   text: string;
-  /** The other fields of its line, as they stand there; missing if there are none. */
+  /** The other fields of its line, unchanged; missing if there are none. */
   metadata?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The text that is indexed: title, a blank, text; the text alone where there is no title (method, stage 12). */
+/** Returns the text that is indexed: title, blank, text; without a title, the text alone (method, stage 12). */
 export function documentText({ title, text }: Document): string {
   return title === '' ? text : `${title} ${text}`.trim();
 }
@@ -34,11 +34,11 @@ export interface Expansion {
   query: string;
   /** 0-based number of the sample. */
   sample: number;
-  /** The passage, thoughts and boilerplate opening cut off. */
+  /** The passage, without thoughts and boilerplate opening. */
   text: string;
-  /** The passage as the LLM wrote it, where that differs. */
+  /** Everything that the LLM wrote, if it differs from the text. */
   raw?: string | undefined;
-  /** Why there is no text, where that is known. */
+  /** Why there is no text, if that is known. */
   emptyBecause?: 'blankQuery' | 'promptTooLong' | 'unfinishedThought' | undefined;
   /** `stop`: the LLM ended the passage; `length`: it was cut at the token limit. */
   finish: 'stop' | 'length';

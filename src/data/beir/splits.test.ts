@@ -31,7 +31,7 @@ async function linesOf(path: string): Promise<string[]> {
 const split = (size: number, seed = 42) => splitRows(file, { chosen, rest, size, seed });
 
 describe('splitRows', () => {
-  it('chooses exactly as many rows as asked, and keeps every row byte for byte in its order', async () => {
+  it('chooses exactly the requested number of rows, and keeps order and bytes of every row', async () => {
     const rows = await putRows(5000);
     expect(await split(1234)).toEqual({ chosen: 1234, rest: 3766 });
     const parts = [await linesOf(chosen), await linesOf(rest)];
@@ -41,7 +41,7 @@ describe('splitRows', () => {
     expect(rows.filter((row) => !inFirst.has(row))).toEqual(parts[1]);
   });
 
-  it('depends on the seed alone', async () => {
+  it('depends only on the seed', async () => {
     await putRows(1000);
     await split(100, 7);
     const first = await readFile(chosen, 'utf8');
@@ -51,7 +51,7 @@ describe('splitRows', () => {
     expect(await readFile(chosen, 'utf8')).not.toBe(first);
   });
 
-  it('takes a share, all rows, and gzip', async () => {
+  it('accepts a fraction, all rows, and gzip', async () => {
     await putRows(10);
     expect(await split(0.25)).toEqual({ chosen: 3, rest: 7 });
     expect(await split(10)).toEqual({ chosen: 10, rest: 0 });
@@ -60,7 +60,7 @@ describe('splitRows', () => {
     expect(await split(1)).toEqual({ chosen: 1, rest: 9 });
   });
 
-  it('gives rows without an id one from file and line', async () => {
+  it('gives rows without an id one made of file and line', async () => {
     await writeFile(file, '{"query":"a"}\n\n{"query":"b"}\n{"_id":"own","query":"c"}\n');
     await split(3);
     expect((await linesOf(chosen)).map((line) => JSON.parse(line))).toEqual([
@@ -74,7 +74,7 @@ describe('splitRows', () => {
     ['more rows than there are', 11, UsageError, /cannot take 11 of 10 rows/],
     ['half a row', 2.5, UsageError, /cannot take 2.5/],
     ['a negative number', -1, UsageError, /cannot take -1/],
-    ['no number', Number.NaN, UsageError, /cannot take NaN/],
+    ['not a number', Number.NaN, UsageError, /cannot take NaN/],
   ])('refuses %s', async (_, size, kind, reason) => {
     await putRows(10);
     const error = await split(size).catch((thrown: unknown) => thrown);
@@ -85,7 +85,7 @@ describe('splitRows', () => {
 
   it.each([
     ['an id given twice', '{"id":"a"}\n{"id":"b"}\n{"id":"a"}\n', /rows\.jsonl:3, id "a"/],
-    ['a row that is no object', '{"id":"a"}\n[1]\n', /rows\.jsonl:2: /],
+    ['a row that is not an object', '{"id":"a"}\n[1]\n', /rows\.jsonl:2: /],
     ['an empty file', '\n', /holds no row/],
   ])('refuses %s and leaves no part behind', async (_, content, reason) => {
     await writeFile(file, content);
@@ -95,7 +95,7 @@ describe('splitRows', () => {
     expect(await readdir(join(folder, 'parts')).catch(() => [])).toEqual([]);
   });
 
-  it('refuses to overwrite the file it reads, or one part with the other', async () => {
+  it('refuses to overwrite its input, or one part with the other', async () => {
     const rows = await putRows(10);
     await expect(splitRows(file, { chosen, rest: file, size: 1, seed: 1 })).rejects.toThrow(UsageError);
     await expect(splitRows(file, { chosen: rest, rest, size: 1, seed: 1 })).rejects.toThrow(UsageError);
@@ -116,14 +116,14 @@ describe('splitRows', () => {
 describe('splitIds', () => {
   const ids = Array.from({ length: 20 }, (_, at) => `q${at}`);
 
-  it('divides without loss, in the given order', () => {
+  it('divides without loss and keeps the order', () => {
     const { train, dev } = splitIds(ids, 0.2, 3);
     expect(dev).toHaveLength(4);
     expect(ids.filter((id) => !dev.includes(id))).toEqual(train);
     expect(splitIds(new Set(ids), 4, 3)).toEqual({ train, dev });
   });
 
-  it('chooses every identifier equally often', () => {
+  it('chooses every id equally often', () => {
     const times = new Map(ids.map((id) => [id, 0]));
     const rounds = 4000;
     for (let seed = 0; seed < rounds; seed++) {
@@ -137,7 +137,7 @@ describe('splitIds', () => {
 });
 
 describe('resolveSize', () => {
-  it('takes numbers and shares', () => {
+  it('accepts numbers and fractions', () => {
     expect([resolveSize(0, 10), resolveSize(0.5, 10), resolveSize(1, 10), resolveSize(10, 10)]).toEqual([0, 5, 1, 10]);
     expect(() => resolveSize(Number.POSITIVE_INFINITY, 10)).toThrow(UsageError);
   });

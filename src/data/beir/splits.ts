@@ -12,23 +12,24 @@ import {
 } from '../../system/index.ts';
 
 /**
- * How many of `total` a size stands for: a whole number of 1 or more is itself, a number below 1 is a share (rounded).
+ * Returns how many of `total` a size means: a whole number of at least 1 is a count, a number below 1 is a fraction (the result is
+ * rounded).
  *
- * @throws UsageError for a size that is negative, broken, or more than there is
+ * @throws UsageError if the size is negative, not a whole number, or more than `total`
  */
 export function resolveSize(size: number, total: number): number {
   const count = size < 1 ? Math.round(size * total) : size;
   if (size >= 0 && Number.isInteger(count) && count <= total) return count;
   throw new UsageError(`cannot take ${size} of ${total} rows`, {
-    fix: `Give a whole number up to ${total}, or a share between 0 and 1.`,
+    fix: `Use a whole number up to ${total}, or a fraction between 0 and 1.`,
   });
 }
 
 /**
- * Splits identifiers at random into two parts, each in the given order.
+ * Splits ids at random into two parts, each in the given order.
  *
- * @param size of the development part: a number, or a share below 1
- * @throws UsageError when there are fewer identifiers than asked for
+ * @param size of the development part: a number, or a fraction below 1
+ * @throws UsageError if there are fewer ids than requested
  */
 export function splitIds(ids: Iterable<string>, size: number, seed: number): { train: string[]; dev: string[] } {
   const all = [...ids];
@@ -40,8 +41,8 @@ export function splitIds(ids: Iterable<string>, size: number, seed: number): { t
 }
 
 /**
- * Says for one row after the other whether it is chosen, so that exactly `count` of `total` rows are, each set of that
- * size with the same probability (selection sampling: Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S).
+ * Decides for one row after another whether it is chosen, so that exactly `count` of `total` rows are. Each set of that size has
+ * the same probability (selection sampling: Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S).
  */
 function chooser(count: number, total: number, seed: number): () => boolean {
   const random = new Random(deriveSeed(seed, 'split'));
@@ -56,11 +57,11 @@ function chooser(count: number, total: number, seed: number): () => boolean {
 }
 
 export interface SplitOptions {
-  /** Where the chosen rows go. */
+  /** File of the chosen rows. */
   chosen: string;
-  /** Where all others go. */
+  /** File of all other rows. */
   rest: string;
-  /** Number of chosen rows, or their share (below 1). */
+  /** Number of chosen rows, or their fraction (below 1). */
   size: number;
   seed: number;
   signal?: AbortSignal | undefined;
@@ -68,21 +69,21 @@ export interface SplitOptions {
 }
 
 /**
- * Splits a JSONL file (gzip allowed) at random into two, exactly, as a stream: the rows are counted in a first pass and
- * chosen in a second, both parts in the file's order. A row without an id gets `<file>-<line>`.
+ * Splits a JSONL file (possibly gzipped) at random into two, as a stream: a first pass counts the rows, a second one chooses
+ * exactly as many as requested. Both parts keep the file's order. A row without an id gets `<file>-<line>`.
  *
  * @returns the number of rows in each part
- * @throws DataError for a broken row and for an id given twice; UsageError for a size beyond the file's and for parts that
- * would overwrite the file
+ * @throws DataError if a row is broken or an id occurs twice; UsageError if the size is larger than the file, or if a part would
+ * overwrite the file
  */
 export async function splitRows(file: string, options: SplitOptions): Promise<{ chosen: number; rest: number }> {
   await refuseOverwriting({
     inputs: { 'the file to split': file },
     outputs: { 'the first part': options.chosen, 'the second part': options.rest },
-    fix: 'Name another folder for the parts (--out).',
+    fix: 'Choose another folder for the parts (--out).',
   });
   const total = await countLines(file, options.signal);
-  if (total === 0) throw new DataError('the file holds no row', { file, fix: 'Name a JSONL file with rows.' });
+  if (total === 0) throw new DataError('the file holds no row', { file, fix: 'Use a JSONL file with rows.' });
   const count = resolveSize(options.size, total);
   const choose = chooser(count, total, options.seed);
   const chosen = await RowFile.create(options.chosen);
@@ -116,7 +117,7 @@ async function countLines(file: string, signal: AbortSignal | undefined): Promis
 
 const rowSchema = z.looseObject({ id: idSchema.optional(), _id: idSchema.optional() });
 
-/** The rows as they stand in the file; the id is written into those that have none. */
+/** Yields the rows unchanged, with an id added to those that have none. */
 async function* rowsWithId(file: string, signal: AbortSignal | undefined): AsyncGenerator<string> {
   const stem = basename(file).replace(/(\.jsonl)?(\.gz)?$/, '');
   const seen = new IdSet();
@@ -129,7 +130,7 @@ async function* rowsWithId(file: string, signal: AbortSignal | undefined): Async
   }
 }
 
-/** Written into the text, so that all else of the row stays as it is, to the digits of its numbers. */
+/** Inserts the id into the text of the row, so that everything else stays the same, including the digits of numbers. */
 function withId(text: string, id: string): string {
   const open = text.trimEnd().slice(0, -1).trimEnd();
   return `${open}${open.endsWith('{') ? '' : ','}"id":${JSON.stringify(id)}}`;

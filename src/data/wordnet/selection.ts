@@ -9,13 +9,13 @@ export const SPLITS = ['train', 'dev', 'test'] as const;
 
 export type Split = (typeof SPLITS)[number];
 
-/** A question and the documents that answer it. */
+/** A question and its relevant documents. */
 export interface AskedTerm {
-  /** `q` and the digits of the first relevant document: never the id of a document. */
+  /** `q` and the digits of the first relevant document; never equal to the id of a document. */
   id: string;
   term: Term;
   question: string;
-  /** Relevant documents with a sibling that is not relevant: hard negatives, drawn for training queries only. */
+  /** Relevant documents, each with an irrelevant sibling as a hard negative; drawn only for training queries. */
   negatives: { positive: GlossDocument; negative: GlossDocument }[];
 }
 
@@ -26,13 +26,13 @@ interface Materials {
 }
 
 /**
- * Draws the queries of all splits. Documents are visited in a seeded order; a term joins the split that owns the
- * subtrees and the synonyms of all its documents. Those without an owner are claimed by the first term that joins, whose
- * split, where nothing decides it, is the one furthest from full. So no term (not even as a synonym), gloss or sibling
- * group is in two splits, and no document is asked for twice.
+ * Draws the queries of all splits. Documents are visited in a seeded order. A term joins the split that owns the subtrees and the
+ * synonyms of all its documents. Those without an owner become property of that split. If nothing decides the split, the one
+ * furthest from its size is chosen. So no term (not even as a synonym), gloss or sibling group is in two splits, and no document
+ * has two queries.
  *
  * @param sizes number of queries of each split
- * @throws UsageError when WordNet does not hold as many
+ * @throws UsageError if WordNet does not hold that many
  */
 export function drawQueries(
   materials: Materials,
@@ -62,7 +62,7 @@ export function drawQueries(
   return refuseShortage(chosen, sizes);
 }
 
-/** What a split must own to ask for these documents; empty where one of them stands in no subtree. */
+/** Returns what a split must own to use these documents; empty if one of them is in no subtree. */
 function claimsOf(documents: readonly GlossDocument[], taxonomy: Taxonomy): string[] {
   const synsets = documents.flatMap((document) => document.synsets);
   if (synsets.some(({ id }) => taxonomy.parents(id).length === 0)) return [];
@@ -71,7 +71,7 @@ function claimsOf(documents: readonly GlossDocument[], taxonomy: Taxonomy): stri
   return [...new Set([...subtrees, ...synonyms])];
 }
 
-/** The split that may own all these claims; undefined where two own some, or the only owner is full. */
+/** Returns the split that may own all these claims; undefined if two splits own some, or if the only owner is full. */
 function findSplit(
   claims: readonly string[],
   owners: ReadonlyMap<string, Split>,
@@ -88,7 +88,7 @@ function findSplit(
   return [...open].sort((a, b) => fullness(a) - fullness(b))[0];
 }
 
-/** For each relevant document one sibling's gloss, drawn among those that are not relevant to the term. */
+/** Returns, for each relevant document, one sibling's gloss, drawn among those that are not relevant to the term. */
 function drawNegatives(term: Term, { taxonomy, glosses }: Materials, seed: number): AskedTerm['negatives'] {
   const random = new Random(deriveSeed(seed, 'negatives', term.key));
   return term.documents.flatMap((positive) => {
@@ -100,7 +100,7 @@ function drawNegatives(term: Term, { taxonomy, glosses }: Materials, seed: numbe
   });
 }
 
-/** Documents of the synsets that share a hypernym with one of this document's. */
+/** Returns the documents of the synsets that share a hypernym with one of this document's synsets. */
 export function siblingDocuments(
   { synsets }: GlossDocument,
   taxonomy: Taxonomy,
@@ -122,19 +122,19 @@ function refuseShortage(chosen: Record<Split, AskedTerm[]>, sizes: Record<Split,
   if (short.length === 0) return chosen;
   const found = SPLITS.map((split) => `${chosen[split].length} of ${sizes[split]} ${split}`).join(', ');
   throw new UsageError(`WordNet does not hold that many queries: found ${found}`, {
-    fix: `Ask for at most ${short.map((split) => `--${split} ${chosen[split].length}`).join(' ')}, or for fewer of the other splits.`,
+    fix: `Use at most ${short.map((split) => `--${split} ${chosen[split].length}`).join(' ')}, or fewer for the other splits.`,
   });
 }
 
-/** At most this many siblings of each relevant document are taken as distractors before others are. */
+/** Maximum number of siblings of each relevant document that are distractors before other documents are. */
 const SIBLINGS = 1;
 
 /**
- * Draws the corpus: every relevant document and every hard negative; then, up to half of what is left, siblings of
- * relevant documents; then any others.
+ * Draws the corpus: every relevant document and every hard negative; then siblings of relevant documents, up to half of what is
+ * left; then any others.
  *
  * @returns documents in ascending order of id
- * @throws UsageError when the size is too small or too large
+ * @throws UsageError if the size is too small or too large
  */
 export function drawCorpus(
   queries: Record<Split, AskedTerm[]>,
@@ -165,12 +165,12 @@ function addUpTo(corpus: Set<GlossDocument>, documents: readonly GlossDocument[]
 function refuseSize(size: number, needed: number, available: number): void {
   if (size < needed) {
     throw new UsageError(`a corpus of ${size} documents cannot hold the ${needed} that the queries need`, {
-      fix: `Ask for --corpus ${needed} or more, or for fewer queries.`,
+      fix: `Use --corpus ${needed} or more, or fewer queries.`,
     });
   }
   if (size > available) {
     throw new UsageError(`a corpus of ${size} documents is more than WordNet's ${available} distinct noun glosses`, {
-      fix: `Ask for --corpus ${available} or less.`,
+      fix: `Use --corpus ${available} or less.`,
     });
   }
 }

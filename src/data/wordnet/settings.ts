@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CacheKind } from '../../system/index.ts';
 
-/** Options of {@link buildWordnetDataset}, as the command line names them. */
+/** Options of {@link buildWordnetDataset}, with the names of the command line. */
 export const wordnetOptions = z.object({
   out: z.string().min(1).describe('folder of the data set').meta({ valueName: 'DIR' }),
   corpus: size(20_000).describe('documents in the corpus'),
@@ -12,7 +12,7 @@ export const wordnetOptions = z.object({
   dict: z
     .string()
     .optional()
-    .describe('folder with data.noun and index.adj of another WordNet release than the one installed')
+    .describe('folder with data.noun and index.adj of a WordNet release other than the installed one')
     .meta({ valueName: 'DIR' }),
   force: z.boolean().default(false).describe('replace a data set that was made with other settings'),
 });
@@ -23,21 +23,21 @@ function size(usual: number) {
   return z.coerce.number().int().min(0).max(1_000_000).default(usual);
 }
 
-/** Counts up when the way the data set is made changes. */
+/** Raise it whenever the same settings would make another data set. */
 export const WORDNET_FORMAT = 1;
 
-/** Data sets that no folder was named for. */
+/** Data sets for which no folder was given. */
 export const WORDNET_CACHE = new CacheKind({
   name: 'datasets',
   format: WORDNET_FORMAT,
-  what: 'data sets made of WordNet',
+  what: 'data sets made from WordNet',
 });
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().min(0);
 const perSplit = z.object({ train: count, dev: count, test: count });
 
-/** What the data set was made of, and how; equal for equal settings, so it names no date and no path. */
+/** What the data set was made from, and how. It is equal for equal settings, so it contains no date and no path. */
 export const wordnetManifest = z.object({
   kind: z.literal('wordnet'),
   version: z.literal(WORDNET_FORMAT),
@@ -54,10 +54,10 @@ export const wordnetManifest = z.object({
   }),
   synsets: z.object({
     all: count,
-    /** Synsets that share the document of an earlier one with the identical gloss. */
+    /** Number of synsets that share the document of an earlier one with an identical gloss. */
     merged: count,
     dropped: z.object({ empty: count, offensive: count, nearDuplicate: count }),
-    /** Distinct glosses, of which the corpus is a part. */
+    /** Number of distinct glosses, of which the corpus is a part. */
     documents: count,
   }),
   terms: z.object({ all: count, askable: count, rejected: z.record(z.string(), count) }),

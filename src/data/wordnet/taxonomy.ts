@@ -1,20 +1,20 @@
 import { DataError } from '../../system/index.ts';
 import type { Synset } from './lexicon.ts';
 
-/** Subtrees of at most this many synsets stay whole when the taxonomy is divided among the splits. */
+/** Subtrees of at most this many synsets are not divided among the splits. */
 export const SUBTREE_SIZE = 100;
 
-/** No chain of hypernyms in WordNet is near this long; a longer one runs in a circle. */
+/** No chain of hypernyms in WordNet is nearly this long. A longer one is circular. */
 const LONGEST_CHAIN = 100;
 
 /** The hypernym relation (with instances) of all nouns. */
 export class Taxonomy {
   readonly #parents = new Map<string, string[]>();
   readonly #children = new Map<string, string[]>();
-  /** Synsets below each one, itself counted, in the tree of first parents. */
+  /** Number of synsets below each one, including itself, in the tree of first parents. */
   readonly #sizes = new Map<string, number>();
 
-  /** @throws DataError when hypernyms run in a circle */
+  /** @throws DataError if hypernyms are circular */
   constructor(synsets: ReadonlyMap<string, Synset>) {
     for (const { id, hypernyms, instanceOf } of synsets.values()) {
       const parents = [...new Set([...hypernyms, ...instanceOf])];
@@ -30,24 +30,24 @@ export class Taxonomy {
     }
   }
 
-  /** Ids of the synsets directly above. */
+  /** Returns the ids of the direct hypernyms. */
   parents(id: string): readonly string[] {
     return this.#parents.get(id) ?? [];
   }
 
-  /** Ids of the synsets directly below. */
+  /** Returns the ids of the direct hyponyms. */
   children(id: string): readonly string[] {
     return this.#children.get(id) ?? [];
   }
 
-  /** Ids of the other synsets under a parent of this one. */
+  /** Returns the ids of the other synsets under a parent of this one. */
   siblings(id: string): string[] {
     const all = new Set(this.parents(id).flatMap((parent) => this.children(parent)));
     all.delete(id);
     return [...all];
   }
 
-  /** Ids of the given synsets and of everything below them. */
+  /** Returns the ids of the given synsets and of everything below them. */
   below(roots: Iterable<string>): Set<string> {
     const found = new Set(roots);
     for (const id of found) for (const child of this.children(id)) found.add(child);
@@ -55,9 +55,9 @@ export class Taxonomy {
   }
 
   /**
-   * The subtrees that a synset's sibling groups belong to. A sibling group is named by its parent; it belongs to the
-   * largest subtree of at most {@link SUBTREE_SIZE} synsets that holds the parent, or, above all such subtrees, stands
-   * for itself. Whoever keeps subtrees apart thus keeps sibling groups apart.
+   * Returns the subtrees to which a synset's sibling groups belong. A sibling group is named by its parent. It belongs to the
+   * largest subtree of at most {@link SUBTREE_SIZE} synsets that holds the parent; above all such subtrees it is a subtree of its
+   * own. Keeping subtrees apart therefore keeps sibling groups apart.
    */
   subtrees(id: string): string[] {
     return [...new Set(this.parents(id).map((parent) => this.#subtree(parent)))];
@@ -72,12 +72,12 @@ export class Taxonomy {
     return largest;
   }
 
-  /** The synset and its ancestors by first parents, up to the root. */
+  /** Returns the synset and its ancestors by first parents, up to the root. */
   #chain(id: string): string[] {
     const chain = [id];
     for (let parent = this.parents(id)[0]; parent !== undefined; parent = this.parents(parent)[0]) {
       if (chain.push(parent) > LONGEST_CHAIN) {
-        throw new DataError('its hypernyms run in a circle', { id, fix: 'Take an unchanged WordNet database.' });
+        throw new DataError('its hypernyms are circular', { id, fix: 'Use an unchanged WordNet database.' });
       }
     }
     return chain;

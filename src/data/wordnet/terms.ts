@@ -5,18 +5,18 @@ import { type NounKind, NounKinds } from './questions.ts';
 import type { Taxonomy } from './taxonomy.ts';
 import { countUses } from './usage.ts';
 
-/** A term that can be asked about. */
+/** A term that a query can ask about. */
 export interface Term {
-  /** The term without case, blanks and punctuation: the spellings of one term share it. */
+  /** The term without case, blanks and punctuation, which is equal for all its spellings. */
   key: string;
-  /** The term as it is written in a question. */
+  /** The term as a question spells it. */
   text: string;
   kind: NounKind;
   /** The documents of all its senses. */
   documents: GlossDocument[];
 }
 
-/** Why a term is not asked about, in the order in which the reasons are looked at. */
+/** Why a term is rejected, in the order of the checks. */
 export const REJECTIONS = [
   'oddSpelling',
   'sometimesCapitalised',
@@ -33,7 +33,7 @@ export const REJECTIONS = [
 export type Rejection = (typeof REJECTIONS)[number];
 
 export interface TermList {
-  /** Terms that can be asked about, by document, the best first: a person's first and last name, the most frequent synonym. */
+  /** Usable terms by document, the best first: a person's first and last name, or the most frequent synonym. */
   byDocument: Map<string, Term[]>;
   asked: number;
   rejected: Record<Rejection, number>;
@@ -44,16 +44,16 @@ interface Spelling {
   synset: Synset;
 }
 
-/** Words of a term that say nothing by themselves; a gloss may hold them. */
+/** Function words of a term; a gloss may contain them. */
 const FUNCTION_WORDS = new Set('a an and as at by de for from in la of on or the to von with'.split(' '));
 
-/** A term that the definitions and examples of all nouns use less often than this is too rare to be asked about. */
+/** A term must occur at least this often in the definitions and examples of all nouns; otherwise it is too rare. */
 const FAMILIAR_USES = 4;
 
-/** A term with more documents than this is too ambiguous for a question by itself. */
+/** A term with more documents than this is too ambiguous for a question. */
 const MOST_SENSES = 3;
 
-/** Sorts all terms of the lexicon into those that can be asked about and those that cannot. */
+/** Sorts all terms of the lexicon into usable and rejected ones. */
 export function listTerms(lexicon: Lexicon, taxonomy: Taxonomy, glosses: GlossDocuments): TermList {
   const kinds = new NounKinds(lexicon.synsets, taxonomy);
   const judge = new TermJudge(lexicon, kinds, glosses);
@@ -84,13 +84,13 @@ function sortTerms(terms: Term[], synsets: readonly Synset[]): void {
   terms.sort((a, b) => order(a) - order(b));
 }
 
-/** First and last name are asked for rather than a last name alone, or all names. */
+/** First and last name are preferred to a last name alone or to all names. */
 function nameLength(name: string): number {
   const words = name.split(' ').length;
   return words === 1 ? 2.5 : words;
 }
 
-/** The key that spellings of one term share: "hack saw", "hack-saw" and "hacksaw" are one. */
+/** Returns the common key of a term's spellings: "hack saw", "hack-saw" and "hacksaw" have one key. */
 export function termKey(text: string): string {
   return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
 }
@@ -107,12 +107,12 @@ function spellingsByKey(synsets: Iterable<Synset>): Map<string, Spelling[]> {
   return byKey;
 }
 
-/** Decides whether a term can be asked about. */
+/** Decides whether a query can ask about a term. */
 class TermJudge {
   readonly #stems = new StemCache();
   readonly #kinds: NounKinds;
   readonly #glosses: GlossDocuments;
-  /** A noun that is an adjective too ("extreme") would be asked for in the wrong sense. */
+  /** A noun that is also an adjective ("extreme") would be understood in the wrong sense. */
   readonly #adjectives: ReadonlySet<string>;
   readonly #uses: ReadonlyMap<string, number>;
 
@@ -142,14 +142,14 @@ class TermJudge {
     return named ? 'namedInGloss' : { kind, documents: [...documents] };
   }
 
-  /** A person is spoken of by the last name. */
+  /** Persons are usually mentioned by their last name. */
   #usesOf(text: string, kind: NounKind): number {
     const spoken = kind === 'person' ? (text.split(' ').at(-1) ?? text) : text;
     return this.#uses.get(termKey(spoken)) ?? 0;
   }
 }
 
-/** One question must suit all senses: common nouns of several kinds are asked for as words; names must agree. */
+/** One question must suit all senses. Common nouns of several kinds get a question about the word; names must agree. */
 function commonKind(kinds: readonly (NounKind | undefined)[]): NounKind | 'otherName' | 'mixedKinds' {
   const [first] = kinds;
   if (kinds.includes(undefined)) return 'otherName';
@@ -157,11 +157,11 @@ function commonKind(kinds: readonly (NounKind | undefined)[]): NounKind | 'other
   return kinds.includes('person') || kinds.includes('place') ? 'mixedKinds' : 'word';
 }
 
-/** Porter stems of words, each worked out once. */
+/** Porter stems of words, each computed once. */
 export class StemCache {
   readonly #stems = new Map<string, string>();
 
-  /** Whether a text gives a term away: it holds a word with the stem of one of the term's words. */
+  /** Returns whether a text reveals a term: whether it holds a word with the stem of one of the term's words. */
   share(term: string, text: string): boolean {
     const asked = new Set(this.#of(term).filter((stem) => !FUNCTION_WORDS.has(stem) && stem.length > 1));
     return this.#of(text).some((stem) => asked.has(stem));

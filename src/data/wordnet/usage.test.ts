@@ -3,7 +3,7 @@ import type { Synset } from './lexicon.ts';
 import { termKey } from './terms.ts';
 import { countUses } from './usage.ts';
 
-it('counts terms of one and of several words, in singular and plural, in definitions and examples', () => {
+it('counts terms of one or several words, in singular and plural, in definitions and examples', () => {
   const noun = (id: string, words: string[], definition: string, examples: string[] = []): [string, Synset] => [
     id,
     { id, category: 6, words, hypernyms: [], instanceOf: [], definition, examples },

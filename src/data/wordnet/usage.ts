@@ -1,10 +1,10 @@
 import type { Synset } from './lexicon.ts';
 
 /**
- * Counts how often each term is used in the database's own definitions and examples: a measure of how familiar it is,
- * for the lexicographers explain with words that people know.
+ * Counts how often each term is used in the database's own definitions and examples. This measures how familiar a term is, because
+ * lexicographers use well-known words in their explanations.
  *
- * @param keyOf what the spellings of one term share: its words without blanks, in lower case
+ * @param keyOf returns the common key of a term's spellings: its words without blanks, in lower case
  * @returns key → number of uses, in the singular or with a plural s
  */
 export function countUses(synsets: ReadonlyMap<string, Synset>, keyOf: (text: string) => string): Map<string, number> {
