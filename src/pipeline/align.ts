@@ -17,35 +17,38 @@ export interface AlignOptions extends InputOptions {
   /** Folder of the run. */
   folder: string;
   engine?: Engine | undefined;
-  /** Do this stage alone; those before it must be finished. */
+  /** Run only this stage; those before it must be finished. */
   only?: string | undefined;
-  /** Default: those of an alignment. */
+  /** Default: the stages of an alignment. */
   stages?: readonly AlignmentStage[] | undefined;
-  /** Whether modules that the recipe names may run (rewards of one's own). Default false: such a recipe is refused. */
+  /** Whether modules named in the recipe (custom rewards) may run. Default false: such a recipe is refused. */
   allowCode?: boolean | undefined;
-  /** Before the first stage, load every model that a stage loads and reach every server; all faults are told at once. */
+  /**
+   * Before the first stage, load every model and contact every server that a stage needs, and report all faults at
+   * once.
+   */
   checkAll?: boolean | undefined;
   warn?: ((line: string) => void) | undefined;
-  /** Told of each stage as it is finished or found finished. */
+  /** Receives each stage when it finishes or is found finished. */
   onStage?: ((name: string, stage: FinishedStage) => void) | undefined;
 }
 
 export interface AlignResult {
   folder: string;
-  /** Undefined if the run ended before its evaluation, in a folder that holds an earlier one. */
+  /** Undefined if the run ended before its evaluation in a folder with an earlier evaluation. */
   manifestFile: string | undefined;
-  /** Undefined if the run ended before it. */
+  /** Undefined if the run ended before the evaluation. */
   evaluation: EvaluationData | undefined;
   reportFile: string | undefined;
   stages: ReadonlyMap<string, FinishedStage>;
 }
 
 /**
- * Aligns a generator to a retriever and shows whether it helped (Yao et al., arXiv 2502.17057): candidates, answers, rewards,
- * pairs, training, expansions of all arms, evaluation, report. Each stage keeps what it made under a key of its settings and
- * inputs ({@link RunFolder}): the same call goes on where it was cut off, and repeats nothing that is finished.
+ * Aligns a generator to a retriever and shows whether it helped (Yao et al., arXiv 2502.17057): candidates, answers,
+ * rewards, pairs, training, expansions of all arms, evaluation, report. Each stage stores its outputs under a key of
+ * its settings and inputs ({@link RunFolder}). The same call resumes an interrupted run and repeats no finished stage.
  *
- * @throws UsageError, DataError, ModelError, NetworkError, ResourceError; AbortedError behind the signal
+ * @throws UsageError, DataError, ModelError, NetworkError, ResourceError; AbortedError after the signal
  */
 export async function align(recipe: Recipe, options: AlignOptions): Promise<AlignResult> {
   const { folder, signal, progress = SILENT } = options;
@@ -74,16 +77,18 @@ async function run(recipe: Recipe, options: AlignOptions & { progress: Progress 
   return { folder: options.folder, manifestFile, evaluation, reportFile, stages: done };
 }
 
-/** A recipe may come from anybody, and modules that it names run with all that this process may do. @throws UsageError */
+/** Recipes may come from strangers, and modules in them run with all rights of this process. @throws UsageError */
 function refuseCode(recipe: Recipe, { allowCode = false }: AlignOptions): void {
   const modules = codeIn(recipe);
   if (modules.length === 0 || allowCode) return;
   throw new UsageError(`the recipe runs code: ${modules.join(', ')}`, {
-    fix: 'Read it, and give --allow-code if you trust it.',
+    fix: 'Read the code, and pass --allow-code if you trust it.',
   });
 }
 
-/** Opens data, resolves models and looks at rewards; nothing is loaded before it is needed, and no code of others is run. */
+/**
+ * Opens data, resolves models and inspects rewards. Nothing is loaded before it is needed, and no custom code is run.
+ */
 export async function openContext(
   recipe: Recipe,
   {
@@ -106,7 +111,7 @@ export async function openContext(
   return { ...opened, options: { ...inputs, engine, warn }, stages, done: new Map() };
 }
 
-/** Stages that are finished: the key of one is known as soon as those before it are done. */
+/** Finds the finished stages. The key of a stage is known when all stages before it are finished. */
 export async function findFinished(context: AlignmentContext, runFolder: RunFolder): Promise<AlignmentContext['done']> {
   const done: AlignmentContext['done'] = new Map();
   for (const stage of stagesOf(context)) {
@@ -117,7 +122,7 @@ export async function findFinished(context: AlignmentContext, runFolder: RunFold
   return done;
 }
 
-/** What would stop a stage that is still to do is found before the stages that come before it. */
+/** Finds what would stop an unfinished stage before any earlier stage runs. */
 async function checkRest(context: AlignmentContext, runFolder: RunFolder, { only, checkAll }: AlignOptions) {
   const done = await findFinished(context, runFolder);
   const { engine, signal } = context.options;
@@ -133,7 +138,7 @@ async function runStages(context: AlignmentContext, runFolder: RunFolder, { only
     const settings = keyedSettings(stage, context);
     if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
       throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {
-        fix: `Run it first (--only ${stage.name}), or all of them (without --only).`,
+        fix: `Run it first (--only ${stage.name}), or run all stages (without --only).`,
       });
     }
     const work = { stage: stage.name, settings, run: (folder: string) => stage.run(context, folder) };
@@ -144,5 +149,5 @@ async function runStages(context: AlignmentContext, runFolder: RunFolder, { only
     if (stage.name === only) return;
   }
   if (only === undefined || context.done.has(only)) return;
-  throw new UsageError(`the recipe has no stage ${only}`, { fix: 'Enable it in the recipe.' });
+  throw new UsageError(`the recipe has no stage ${only}`, { fix: 'Enable the stage in the recipe.' });
 }

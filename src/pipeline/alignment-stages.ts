@@ -10,7 +10,7 @@ import { pairsStage } from './stages/pairs-stage.ts';
 import { rewardStage } from './stages/reward-stage.ts';
 import { dpoStage, sftStage } from './stages/training-stages.ts';
 
-/** All stages, in the order in which they run. A new one is a file under `stages` and a place in this list. */
+/** All stages, in the order in which they run. A new stage is a file in `stages` and an entry in this list. */
 export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
   ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],
   ...expansionStages,
@@ -21,11 +21,11 @@ export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
 export const STAGES: readonly string[] = ALIGNMENT_STAGES.map(({ name }) => name);
 
 /**
- * Reads a recipe: a YAML file, or the name of one that comes with the package (`demo`, `paper`, `smoke`).
+ * Reads a recipe: a YAML file, or the name of a packaged one (`demo`, `paper`, `smoke`).
  *
- * @param overrides `key.key=value` each, the value written as in YAML; they replace what the file says
- * @param stages whose sections the recipe may have; default: those of an alignment
- * @throws DataError naming file, line and key; UsageError for an override that cannot be
+ * @param overrides each `key.key=value`, with the value in YAML; they replace values of the file
+ * @param stages the stages whose sections the recipe may have; default: those of an alignment
+ * @throws DataError naming file, line and key; UsageError for an invalid override
  */
 export function readRecipe(
   fileOrName: string,
@@ -35,7 +35,7 @@ export function readRecipe(
   return readBy(fileOrName, overrides, schemaOf(stages));
 }
 
-/** As {@link readRecipe}, of a text. @param file named by errors */
+/** Like {@link readRecipe}, for a text. @param file name for errors */
 export function parseRecipe(
   text: string,
   file: string,
@@ -45,15 +45,15 @@ export function parseRecipe(
   return parseBy(text, file, overrides, schemaOf(stages));
 }
 
-/** The schema of a recipe, with the sections that stages bring along. @throws UsageError for a section that two have */
+/** The schema of a recipe, with the sections that stages add. @throws UsageError if a section exists twice */
 function schemaOf(stages: readonly AlignmentStage[]): typeof recipeSchema {
   let schema = recipeSchema;
   for (const { name, sections } of stages) {
     if (sections === undefined) continue;
     const twice = Object.keys(sections).find((key) => Object.hasOwn(schema.shape, key));
     if (twice !== undefined) {
-      throw new UsageError(`stage ${name} brings section ${twice}, which there is already`, {
-        fix: 'Name it otherwise.',
+      throw new UsageError(`stage ${name} adds the section ${twice}, which already exists`, {
+        fix: 'Rename the section.',
       });
     }
     schema = schema.extend(sections) as typeof recipeSchema;

@@ -51,10 +51,10 @@ describe('the settings of a recipe', () => {
     ['reward.weights={rank-gold: 0, rank-answer: 0}', /^reward\.weights: no reward has a weight other than 0/],
     ['answers.enabled=false', /^reward\.weights: reward rank-answer reads answers/],
     ['dpo.lossWeights=[1, 2]', /^dpo: lossWeights: 2 weights for 1 loss types/],
-    ['answers.prompt=q2d', /^answers\.prompt: q2d does not read the document/],
+    ['answers.prompt=q2d', /^answers\.prompt: prompt q2d does not read the document/],
     ['encoder.model=http://127.0.0.1:9', /^encoder: an embedding server needs the name of its model/],
     ['evaluation.judges=[bm25, http://127.0.0.1:9]', /^evaluation\.judges: .* is a server/],
-    ['prompt=q2a', /^prompt: q2a reads a gold document/],
+    ['prompt=q2a', /^prompt: prompt q2a reads a gold document/],
   ])('are found wrong before the run: %s', async (set, message) => {
     const fault = checkRecipe(recipe(set));
     await expect(fault).rejects.toBeInstanceOf(UsageError);
@@ -63,9 +63,9 @@ describe('the settings of a recipe', () => {
 
   it.each([
     ['dpo.earlyStoppingPatience=2', /^dpo: earlyStoppingPatience: TRL's command line cannot stop early/],
-    ['sft.full=true', /^sft: full: only adapters are trained by TRL/],
+    ['sft.full=true', /^sft: full: TRL is used to train adapters only/],
     ['trl.perDeviceTrainBatchSize=3', /^sft: batchSize: 16 examples per step cannot be divided/],
-    ['dpo.metricForBestModel=logProbabilityEnd', /^dpo: metricForBestModel: TRL reports no/],
+    ['dpo.metricForBestModel=logProbabilityEnd', /^dpo: metricForBestModel: TRL does not report/],
   ])('are found wrong where TRL trains: %s', async (set, message) => {
     await expect(checkRecipe(recipe(set), { engine: 'trl' })).rejects.toThrow(message);
     await expect(checkRecipe(recipe(set))).resolves.toBeUndefined();
@@ -84,6 +84,67 @@ describe('the settings of a recipe', () => {
     await expect(checkRecipe(served)).resolves.toBeUndefined();
     await expect(checkRecipe(served, { offline: true })).rejects.toBeInstanceOf(UsageError);
   });
+
+  it.each([
+    ['generator.servers=[http://127.0.0.1:9]'],
+    ['answerGenerator.servers=[http://127.0.0.1:9]'],
+    ['expansion.servers=[http://127.0.0.1:9]', 'expansion.serverModels={zeroShot: a, sft: b, aligned: c}'],
+    ['encoder.model=http://127.0.0.1:9', 'encoder.encoderModel=e'],
+  ])('refuse servers where connections are switched off, by option and by environment: %s', async (...set) => {
+    await expect(checkRecipe(recipe(...set))).resolves.toBeUndefined();
+    await expect(checkRecipe(recipe(...set), { offline: true })).rejects.toThrow(
+      /^servers: http:\/\/127\.0\.0\.1:9.* is a server, and connections are switched off by --offline/,
+    );
+    vi.stubEnv('LLM_QE_OFFLINE', '1');
+    try {
+      await expect(checkRecipe(recipe(...set))).rejects.toThrow(/switched off by LLM_QE_OFFLINE/);
+      await expect(checkRecipe(recipe(...set), { offline: false })).resolves.toBeUndefined();
+    } finally {
+      vi.stubEnv('LLM_QE_OFFLINE', undefined);
+    }
+  });
+
+  const [served, armsServed] = [
+    'generator.servers=[http://127.0.0.1:9]',
+    'expansion={servers: ["http://127.0.0.1:9"], serverModels: {zeroShot: a, sft: b, aligned: c}}',
+  ];
+  const answersServed = 'answerGenerator.servers=[http://127.0.0.1:9]';
+  const embedderServed = 'encoder={model: "http://127.0.0.1:9", encoderModel: e}';
+  it.each<[set: string[], message: RegExp]>([
+    [
+      [answersServed, 'answerGenerator.gpu=true'],
+      /^answerGenerator: gpu has no effect, because the writer is a server/,
+    ],
+    [[answersServed, 'answerGenerator.context=1024'], /^answerGenerator: context has no effect/],
+    [
+      [answersServed, 'answerGenerator.sequences=4', 'answerGenerator.context=9'],
+      /^answerGenerator: sequences and context have no effect/,
+    ],
+    [[served, armsServed, 'generator.gpu=true'], /^generator: gpu has no effect/],
+    [[served, armsServed, 'generator.sequences=4'], /^generator: sequences has no effect/],
+    [['generator.serverModel=x'], /^generator: serverModel has no effect, because the writer is no/],
+    [['generator.concurrency=4'], /^generator: concurrency has no effect/],
+    [['answerGenerator={model: x, concurrency: 4}'], /^answerGenerator: concurrency has no effect/],
+    [['expansion.serverModels.sft=x'], /^expansion: serverModels\.sft has no effect/],
+    [[embedderServed, 'encoder.precision=int8'], /^encoder: precision has no effect/],
+    [[embedderServed, 'encoder.maxLength=64'], /^encoder: maxLength has no effect/],
+    [['encoder.encoderModel=x'], /^encoder: encoderModel has no effect/],
+  ])('refuse settings without effect: %j', async (set, message) => {
+    await expect(checkRecipe(recipe(...set))).rejects.toThrow(message);
+  });
+
+  it.each<[set: string[]]>([
+    // The arms are expanded by the embedded runtime.
+    [[served, 'generator.gpu=true', 'generator.context=1024', 'generator.sequences=4']],
+    [[served, 'generator.serverModel=x', 'generator.concurrency=4']],
+    // Candidates are sampled by the embedded runtime, and the arms' servers are called with this concurrency.
+    [[armsServed, 'generator.gpu=true', 'generator.concurrency=4']],
+    [[answersServed, 'answerGenerator.serverModel=x', 'answerGenerator.concurrency=4']],
+    [['answerGenerator={model: x, gpu: true, context: 1024}']],
+    [[embedderServed, 'encoder.batchSize=8']],
+  ])('accept settings that have an effect: %j', async (set) => {
+    await expect(checkRecipe(recipe(...set))).resolves.toBeUndefined();
+  });
 });
 
 describe('the trainings of a recipe', () => {
@@ -95,7 +156,7 @@ describe('the trainings of a recipe', () => {
   it('are held against the model', async () => {
     await expect(check([])).resolves.toBeUndefined();
     await expect(check(['dpo.loraTargetModules=[nope]'])).rejects.toThrow(/no linear layer "nope"/);
-    await expect(check(['sft.maxLength=100000'])).rejects.toThrow(/maxLength: 100000 tokens are more than/);
+    await expect(check(['sft.maxLength=100000'])).rejects.toThrow(/maxLength: 100000 tokens exceed/);
   });
 
   it('by TRL need TRL on the machine that trains', async () => {
@@ -113,7 +174,7 @@ describe('what is found', () => {
     const found = Object.fromEntries(plan.inputs.map(({ input, state, detail }) => [input, `${state}: ${detail}`]));
     expect(found['data set (beir)']).toMatch(/^missing: .*no such folder/);
     expect(found[`generator ${MODEL}`]).toBe(`ready: ${MODEL}`);
-    expect(found['encoder smollm2-135m-instruct']).toMatch(/^missing: .*is a generator.*Name one of/);
+    expect(found['encoder smollm2-135m-instruct']).toMatch(/^missing: .*is a generator.*one of/);
     expect(found['evaluation.measure']).toMatch(/^bad: there is no measure.*Known are/);
     expect(found['answers.prompt']).toMatch(/^missing: \/nope.txt/);
     expect(found['reward.weights']).toBe('ready: rank-gold=1, rank-answer=1');

@@ -1,6 +1,6 @@
-import { isServerAddress } from '../servers/index.ts';
-import { UsageError } from '../system/index.ts';
-import type { Recipe } from './recipe/recipe-schema.ts';
+import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
+import { refuseServerOffline, UsageError } from '../system/index.ts';
+import { type Recipe, WRITER_DEFAULTS } from './recipe/recipe-schema.ts';
 import { check, passChecks, type RecipeCheck } from './run/recipe-checks.ts';
 import {
   type AlignmentContext,
@@ -10,7 +10,10 @@ import {
   stagesOf,
 } from './run/stage.ts';
 
-/** Runs all checks that need neither data nor models. @throws UsageError naming the key, DataError for a file that is not there */
+/**
+ * Runs all checks that need neither data nor models.
+ * @throws UsageError naming the key, DataError if a file does not exist
+ */
 export async function checkRecipe(
   recipe: Recipe,
   stages: readonly AlignmentStage[],
@@ -19,7 +22,7 @@ export async function checkRecipe(
   await passChecks(settingsChecks(recipe, stages, options));
 }
 
-/** What can be told from the recipe alone; files that it names are read. */
+/** The checks that need only the recipe; files that it names are read. */
 export function settingsChecks(
   recipe: Recipe,
   stages: readonly AlignmentStage[],
@@ -28,11 +31,12 @@ export function settingsChecks(
   return [
     ...stagesOf({ stages, recipe }).flatMap((stage) => stage.checks?.(recipe, options) ?? []),
     check('encoder', () => checkEncoder(recipe)),
-    ...(options.offline === true ? [check('servers', () => checkOffline(recipe))] : []),
+    ...writerChecks(recipe),
+    ...serverChecks(recipe, options),
   ];
 }
 
-/** What only this machine can tell of the stages that are still to be done. */
+/** The checks of unfinished stages that depend on this machine. */
 export function machineChecks(
   { recipe, stages, done }: Pick<AlignmentContext, 'recipe' | 'stages' | 'done'>,
   { only, ...facts }: Omit<MachineFacts, 'isElsewhere'> & { only?: string | undefined },
@@ -46,7 +50,7 @@ export function machineChecks(
   return [...new Map(all.map((one) => [one.input, one])).values()];
 }
 
-/** What the data, and on demand the models, tell of the stages that are still to be done here. */
+/** The checks of unfinished stages on this machine that need the data, and on request the models. */
 export function contentChecks(
   context: AlignmentContext,
   { only, loadsModels = false }: { only?: string | undefined; loadsModels?: boolean | undefined },
@@ -60,16 +64,76 @@ export function contentChecks(
 }
 
 function checkEncoder({ encoder }: Recipe): string {
-  if (!isServerAddress(encoder.model) || encoder.encoderModel !== undefined) return encoder.model;
+  const { model, encoderModel, precision, pooling, maxLength, batchSize } = encoder;
+  if (!isServerAddress(model)) {
+    refuseServerOptions('the encoder', { encoderModel, batchSize });
+    return model;
+  }
+  refuseIdleOptions('the encoder', { precision: unlessDefault(precision, 'f32'), pooling, maxLength });
+  if (encoderModel !== undefined) return model;
   throw new UsageError('an embedding server needs the name of its model', {
-    fix: 'Set encoder.encoderModel, as the server lists it under /models.',
+    fix: 'Set encoder.encoderModel to the name that the server lists under /models.',
   });
 }
 
-function checkOffline({ generator, answerGenerator }: Recipe): string {
-  const count = generator.servers.length + (answerGenerator?.servers.length ?? 0);
-  if (count === 0) return 'none';
-  throw new UsageError('the recipe names servers, and --offline forbids connections', {
-    fix: 'Leave --offline, or the servers, away.',
-  });
+/** Settings that have no effect because a server writes, or because none does. */
+function writerChecks({ generator, answerGenerator, expansion }: Recipe): RecipeCheck[] {
+  const hasArmServers = expansion.servers.length > 0;
+  const { serverModels } = expansion;
+  return [
+    // The embedded runtime expands the arms with the generator's settings, unless servers do.
+    check('generator', () => checkWriter(generator, { runs: !hasArmServers, calls: hasArmServers })),
+    ...(answerGenerator === undefined
+      ? []
+      : [check('answerGenerator', () => checkWriter(answerGenerator, { runs: false, calls: false }))]),
+    check('expansion', () => {
+      if (!hasArmServers) refuseServerOptions('the writer of the arms', armNames(serverModels));
+      return hasArmServers ? expansion.servers.join(', ') : 'the embedded runtime';
+    }),
+  ];
+}
+
+/**
+ * @param elsewhere whether the embedded runtime also runs with these settings, and servers are also called with them, outside
+ * this writer's own work
+ */
+function checkWriter(
+  { servers, serverModel, concurrency, sequences, context, gpu }: Recipe['generator'] | AnswerGenerator,
+  elsewhere: { runs: boolean; calls: boolean },
+): string {
+  const isServed = servers.length > 0;
+  if (isServed && !elsewhere.runs) {
+    refuseIdleOptions('the writer', { sequences: unlessDefault(sequences, WRITER_DEFAULTS.sequences), context, gpu });
+  }
+  if (!isServed) {
+    const calls = elsewhere.calls ? undefined : unlessDefault(concurrency, WRITER_DEFAULTS.concurrency);
+    refuseServerOptions('the writer', { serverModel, concurrency: calls });
+  }
+  return isServed ? servers.join(', ') : 'the embedded runtime';
+}
+
+type AnswerGenerator = NonNullable<Recipe['answerGenerator']>;
+
+/** A setting that has its default may not have been set at all. */
+function unlessDefault<T>(value: T, ofDefault: T): T | undefined {
+  return value === ofDefault ? undefined : value;
+}
+
+function armNames(serverModels: Recipe['expansion']['serverModels']): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(serverModels).map(([arm, name]) => [`serverModels.${arm}`, name]));
+}
+
+/** Whether connections to the servers of the recipe are allowed. */
+function serverChecks(
+  { generator, answerGenerator, expansion, encoder }: Recipe,
+  options: CheckOptions,
+): RecipeCheck[] {
+  const writers = [...generator.servers, ...(answerGenerator?.servers ?? []), ...expansion.servers];
+  const servers = [...new Set(isServerAddress(encoder.model) ? [...writers, encoder.model] : writers)];
+  if (servers.length === 0) return [];
+  const find = () => {
+    for (const server of servers) refuseServerOffline(server, options.offline);
+    return servers.join(', ');
+  };
+  return [check('servers', find)];
 }

@@ -107,7 +107,11 @@ describe('a plan', () => {
     expect(await inputsOf(recipeOf())).toEqual([]);
     const [disk, ...others] = await inputsOf(recipeOf('evaluation.depth=9000000000000000'));
     expect(others).toEqual([]);
-    expect(disk).toMatchObject({ input: 'disk', state: 'missing', detail: expect.stringContaining('too little room') });
+    expect(disk).toMatchObject({
+      input: 'disk',
+      state: 'missing',
+      detail: expect.stringContaining('not enough disk space'),
+    });
     expect(disk!.detail).toContain(join(folder, 'none'));
   });
 });
@@ -129,7 +133,7 @@ describe('on demand', () => {
       const error = await result.catch((thrown: unknown) => thrown as UsageError);
       expect(error).toBeInstanceOf(UsageError);
       expect((error as UsageError).message).toMatch(
-        /^3 things stop the run: generator: .*"other".*encoder: .*tokenizer/,
+        /^3 faults stop the run: generator: .*"other".*encoder: .*tokenizer/,
       );
       expect((error as UsageError).fix).toContain('toy');
       expect(onStage).not.toHaveBeenCalled();
@@ -144,7 +148,7 @@ describe('arms that servers write', () => {
 
   it('need a name each', async () => {
     const { result } = run([SERVED[0]!, 'expansion.serverModels={zeroShot: base}']);
-    await expect(result).rejects.toThrow(/expand-aligned: servers write the arms, and aligned has no name there/);
+    await expect(result).rejects.toThrow(/expand-aligned: servers write the arms, but aligned has no model name there/);
   });
 
   it('are known by their names and by the adapter that belongs there', async () => {

@@ -7,17 +7,18 @@ import type { RunFolder } from './run/run-folder.ts';
 import type { AlignmentContext } from './run/stage.ts';
 import { generationSeeds } from './stages/expansion-stages.ts';
 
-/** What a rerun may differ in. */
+/** How reruns may differ. */
 const REPRODUCIBLE =
-  'Given the same sampled texts, rewards, pairs, training and evaluation are reproduced to the last bit. The texts themselves (candidates, answers, expansions) are not where the LLM runs on more than one thread, or on a server: seeds are fixed, rounding is not.';
+  'Given the same sampled texts, rewards, pairs, training and evaluation are reproduced to the last bit. The texts themselves (candidates, answers, expansions) are not reproduced if the LLM runs on more than one thread or on a server: seeds are fixed, but rounding is not.';
 
 const REPORT = 'report.html';
 
 /**
- * Writes `manifest.json`: recipe, versions, seeds, hashes of models, data and prompts, host, and what each stage made and took. It stays
- * beside the report that it belongs to: a run that is not evaluated, or not yet, leaves those of an earlier one as they are.
+ * Writes `manifest.json`: recipe, versions, seeds, hashes of models, data and prompts, host, and the outputs and time
+ * of each stage. It must match the report: a run without an evaluation, or before it, leaves the manifest and report of
+ * an earlier run unchanged.
  *
- * @returns its path; undefined if that of an earlier run was left
+ * @returns its path; undefined if that of an earlier run was kept
  */
 export async function writeManifest(context: AlignmentContext, run: RunFolder): Promise<string | undefined> {
   if (!context.done.has('evaluate') && (await isThere(join(run.path, REPORT)))) return undefined;
@@ -30,7 +31,8 @@ export function writeReportPage(context: AlignmentContext, run: RunFolder, page:
 }
 
 /**
- * Writes a file into the folder of the run, where the next run replaces it, and into that of its evaluation, where it stays.
+ * Writes a file into the folder of the run, where the next run replaces it, and into the folder of its evaluation,
+ * where it stays.
  * @returns its path in the folder of the run
  */
 async function writeForRun({ done }: AlignmentContext, run: RunFolder, name: string, text: string): Promise<string> {
@@ -79,7 +81,7 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
   };
 }
 
-/** As the evaluation used it; before, as far as it is known without being opened. */
+/** The encoder as the evaluation used it; before the evaluation, what is known without opening it. */
 function encoderFacts(context: AlignmentContext): Record<string, unknown> {
   const { name, key } = encoderOf(context);
   const used = context.done.get('evaluate')?.record.result.encoder as Record<string, unknown> | undefined;

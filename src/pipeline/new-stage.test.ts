@@ -112,7 +112,7 @@ describe('a new stage', { timeout: 60_000 }, () => {
     );
     expect(() => parseRecipe(RECIPE, 'tiny.yaml', ['countWords.least=2'])).toThrow(/countWords: there is no such key/);
     const thief = { ...countWords, sections: { dpo: sectionSchema } };
-    expect(() => parseRecipe(RECIPE, 'tiny.yaml', [], [thief])).toThrow(/brings section dpo, which there is already/);
+    expect(() => parseRecipe(RECIPE, 'tiny.yaml', [], [thief])).toThrow(/adds the section dpo, which already exists/);
   });
 
   it('is done once, and anew when its settings, its inputs or its code change, which it says', async () => {

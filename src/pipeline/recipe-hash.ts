@@ -3,10 +3,11 @@ import { contentKey } from '../system/index.ts';
 import { type AlignmentContext, keyedSettings, stagesOf } from './run/stage.ts';
 
 /**
- * Names a recipe by all that decides its results, for a recipe that is frozen before the test queries are seen: the settings of its
- * stages and the versions of their code, with data, models, prompts and own rewards by their content. Its name, where its files lie,
- * and what only the computing is about (threads, sequences, concurrency, memory, how often is saved, rates) are no part of it. It is
- * what the stages' own keys are made of, before any of them is run.
+ * Hashes everything that determines a recipe's results. It serves to freeze a recipe before the test queries are seen.
+ * The hash covers the settings of the stages, the versions of their code, and the content of data, models, prompts and
+ * custom rewards. It does not cover the recipe's name, the location of files, and settings that only affect computation
+ * (threads, sequences, concurrency, memory, saving interval, rates). It consists of the stages' own keys before any
+ * stage has run.
  */
 export function recipeHash(context: AlignmentContext): string {
   const unrun = { ...context, done: new Map() };

@@ -134,7 +134,7 @@ describe('the key of the rewards', () => {
   it('is not asked for with a search of triples, whose queries nobody judged', async () => {
     const data = `data.triples=${at('triples.jsonl')}`;
     const opened = open(data, 'reward.weights={change-nDCG@10: 1}');
-    await expect(opened).rejects.toThrow(/searches a corpus with judgements, and triples have none/);
+    await expect(opened).rejects.toThrow(/searches a corpus with judgements, but triples have none/);
     await expect(opened).rejects.toBeInstanceOf(UsageError);
     await expect(open(data, 'reward.weights={change-nDCG@10: 0, rank-gold: 1}')).resolves.toBeDefined();
   });

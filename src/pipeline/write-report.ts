@@ -10,14 +10,14 @@ import { encoderOf } from './run/encoders.ts';
 import type { RunFolder } from './run/run-folder.ts';
 import { type AlignmentContext, outputOf } from './run/stage.ts';
 
-/** What the evaluation stage found. @throws DataError */
+/** Reads the result of the evaluation stage. @throws DataError */
 export async function readEvaluation(context: AlignmentContext): Promise<EvaluationData> {
   const file = outputOf(context, 'evaluate', 'evaluation')!;
   const parsed = evaluationSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
   throw new DataError('is not an evaluation', {
     file,
-    fix: 'Remove its folder: it is made again.',
+    fix: 'Remove its folder. The stage will run again.',
     cause: parsed.error,
   });
 }
@@ -50,7 +50,7 @@ async function metricsOf(context: AlignmentContext, stage: string): Promise<Metr
   return file === undefined ? [] : readMetrics(dirname(file));
 }
 
-/** How the expansions of all arms were written; what differs is the adapter. */
+/** How the expansions of all arms were written; only the adapter differs. */
 function writingOf({ recipe, models, prompt }: AlignmentContext, { seeds }: EvaluationData): ExpansionFacts {
   const { samples, temperature, topP, topK, maxTokens } = recipe.expansion;
   const { name, text } = prompt;
@@ -58,7 +58,7 @@ function writingOf({ recipe, models, prompt }: AlignmentContext, { seeds }: Eval
   return { generator, prompt: { name, text }, samples, temperature, topP, topK, maxTokens, seed: seeds[0] };
 }
 
-/** The few facts of a stage's result that people look for. */
+/** A few facts of a stage's result for the report. */
 function noteOf(result: Record<string, unknown>): string {
   const named: [key: string, unit: string][] = [
     ['queries', 'queries'],
@@ -79,7 +79,7 @@ function noteOf(result: Record<string, unknown>): string {
 
 type Section = [section: string, entries: [name: string, value: string][]];
 
-/** Everything that a reader needs to make the same figures again. */
+/** Everything that a reader needs to reproduce the results. */
 function settingsOf(manifest: ReturnType<typeof describeRun>): Section[] {
   const { recipe, models, data, prompts, host } = manifest;
   return [
@@ -88,7 +88,7 @@ function settingsOf(manifest: ReturnType<typeof describeRun>): Section[] {
     ['Data', flatten(data)],
     ['Prompts', flatten(prompts)],
     ['Host', [['llm-qe', manifest.version], ['engine', manifest.engine], ...flatten(host)]],
-    ['Reproducing', [['what holds', manifest.reproducibility]]],
+    ['Reproducing', [['what is reproducible', manifest.reproducibility]]],
   ];
 }
 
@@ -104,15 +104,15 @@ function flatten(value: unknown, path = ''): [string, string][] {
 function remarksOf(context: AlignmentContext, { seeds, main }: EvaluationData): string[] {
   const { recipe } = context;
   const remarks = [
-    `The encoder that rewards the candidates (${encoderOf(context).name}) also judges the arms: a gain by it may be a gain by it alone.${recipe.evaluation.judges.length > 0 ? ' The other judges above were not trained for.' : ''}`,
-    `One training seed. ${seeds.length === 1 ? 'One generation seed: another gives other passages, so the scores themselves are noisy.' : `Scores are means over ${seeds.length} generation seeds.`}`,
+    `The encoder that rewards the candidates (${encoderOf(context).name}) also judges the arms, so the gain may be specific to this encoder.${recipe.evaluation.judges.length > 0 ? ' The training did not use the other judges above.' : ''}`,
+    `One training seed. ${seeds.length === 1 ? 'One generation seed: another seed gives other passages, so the scores are noisy.' : `Scores are means over ${seeds.length} generation seeds.`}`,
   ];
   const edges = main.arms
     .filter(({ alpha }) => alpha === 0 || alpha === 1)
     .map(({ name, alpha }) => `${labelOf(name)} ${alpha}`);
   if (edges.length > 0) {
     remarks.push(
-      `The tuned alpha lies at the edge (${edges.join(', ')}): at 0 the expansion is not used at all, at 1 the query is not.`,
+      `The tuned alpha is at the edge (${edges.join(', ')}): at 0 the expansion is not used at all, at 1 the query is not.`,
     );
   }
   return remarks;
@@ -123,6 +123,6 @@ async function readJson(file: string): Promise<unknown> {
     return JSON.parse(await readFile(file, 'utf8')) as unknown;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw systemFault(error, file);
-    throw new DataError('is not JSON', { file, fix: 'Remove its folder: it is made again.', cause: error });
+    throw new DataError('is not JSON', { file, fix: 'Remove its folder. The stage will run again.', cause: error });
   }
 }

@@ -35,7 +35,7 @@ describe('llm-qe align --plan', () => {
   it('prints inputs, estimates and what is unknown, and exits with 1 if an input is missing', async () => {
     expect(await plan()).toBe(1);
     expect(printed.out).toMatch(/^missing {3}data set \(beir\): /m);
-    expect(printed.out).toMatch(/^to fetch {2}generator llama-3-8b-instruct: /m);
+    expect(printed.out).toMatch(/^to download {2}generator llama-3-8b-instruct: /m);
     expect(printed.out).toContain('16.1 GB');
     expect(printed.out).toMatch(/not included, because unknown: expand-zeroShot/);
     expect(printed.out).toContain('600 (stated by the recipe) by the embedded runtime');
@@ -50,7 +50,7 @@ describe('llm-qe align --plan', () => {
 
   it('lets another LLM write the answers', async () => {
     await plan('--answer-generator', 'smollm2-135m-instruct');
-    expect(printed.out).toMatch(/^to fetch {2}generator smollm2-135m-instruct: /m);
+    expect(printed.out).toMatch(/^to download {2}generator smollm2-135m-instruct: /m);
     await plan('--answer-generator', 'http://127.0.0.1:9', '--answer-generator', 'http://127.0.0.1:10', '--json');
     const { stages } = JSON.parse(printed.out);
     const { tokens, seconds } = stages.find(({ stage }: { stage: string }) => stage === 'answers');

@@ -42,7 +42,7 @@ export interface DemoSettings {
   corpus: number;
   /** Queries in the train, dev and test splits. */
   splits: { train: number; dev: number; test: number };
-  /** How many of the test queries are expanded and searched. */
+  /** Number of test queries that are expanded and searched. */
   evaluated: number;
   generator: string;
   /** LoRA adapters of the generator: PEFT's folders, GGUF, or hf:owner/name. */
@@ -50,11 +50,11 @@ export interface DemoSettings {
   encoder: string;
   maxTokens: number;
   alpha: number;
-  /** Where alpha comes from, for the report. */
+  /** The origin of alpha, for the report. */
   alphaSource: AlphaSource;
   seed: number;
   threads: number | undefined;
-  /** Undefined: as the environment says. */
+  /** Undefined: taken from the environment. */
   offline: boolean | undefined;
 }
 
@@ -73,7 +73,7 @@ export interface DemoResult {
   next: NextSearch;
 }
 
-/** A search that shows what the report shows: a query that expansion helped, by the settings of the run. */
+/** A search that reproduces an example of the report: a query that expansion helped, with the settings of the run. */
 export interface NextSearch {
   query: string;
   /** The queries with their expansions, in BEIR's layout. */
@@ -83,9 +83,9 @@ export interface NextSearch {
 }
 
 /**
- * The whole inference side on the WordNet data set: expands the queries of a seeded sample, searches raw and expanded
- * with BM25 and with the encoder, compares query by query, and writes runs, metrics and a report. Each step keeps what
- * it made, so that a second run repeats nothing.
+ * Runs all of inference on the WordNet data set: expands the queries of a seeded sample, searches raw and expanded
+ * queries with BM25 and with the encoder, compares them query by query, and writes runs, metrics and a report. Each
+ * step keeps its results, so a second run repeats nothing.
  */
 export async function runDemo(settings: DemoSettings, options: DemoOptions = {}): Promise<DemoResult> {
   const { signal, progress = SILENT } = options;
@@ -141,7 +141,7 @@ interface Writing {
   sampling: Sampling;
 }
 
-/** Prompt and sampling of the recipe demo: its unaligned arm is what is shown here. */
+/** Prompt and sampling of the recipe demo, whose unaligned arm the demo shows. */
 async function writingOf({ maxTokens }: DemoSettings): Promise<Writing> {
   const { prompt, expansion } = await readRecipe('demo');
   const { temperature, topP, topK } = expansion;
@@ -217,7 +217,7 @@ async function writeResults(results: Results): Promise<DemoResult> {
   return { arms, comparisons, reportFile, dataFolder: dataset.folder, expansionsFile, next };
 }
 
-/** What the run was made of, so that it can be made again: no dates, so that equal runs have equal manifests. */
+/** Records the inputs of the run, to reproduce it. It contains no dates, so equal runs have equal manifests. */
 async function writeManifest(settings: DemoSettings, sections: ReportData['settings']): Promise<void> {
   const host = { node: process.version, platform: process.platform, arch: process.arch, cores: availableParallelism() };
   const described = Object.fromEntries(sections.map(([name, entries]) => [name, Object.fromEntries(entries)]));
@@ -225,7 +225,7 @@ async function writeManifest(settings: DemoSettings, sections: ReportData['setti
   await writeDurably(join(settings.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
-/** The text of the query that expansion helped most; of any query where it helped none. */
+/** The text of the query that expansion helped most; any query if it helped none. */
 function mostHelped(queries: ReportData['queries']): string {
   let best = queries[0]!;
   for (const one of queries) if (one.after - one.before > best.after - best.before) best = one;
@@ -256,7 +256,7 @@ function remarksOn(settings: DemoSettings, writing: Writing): string[] {
     `The LLM is ${llm}.`,
     describeNoise(factsOf(settings, writing)),
     `The prompt was chosen on other questions (the development split) for the default LLM${settings.alphaSource === 'other queries' ? ', and so was alpha' : ''}; see docs/study-alignment.md.`,
-    'Queries are questions about WordNet terms whose gloss does not hold the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 finds next to nothing by itself: that is how the data set is made, not what BM25 is worth.',
+    'Queries are questions about WordNet terms whose gloss does not contain the term; every noun sense of the term counts as relevant. A question shares no word with its answers, so BM25 alone finds almost nothing. This is a property of the data set and does not show the quality of BM25.',
   ];
   return remarks.filter((remark) => remark !== undefined);
 }

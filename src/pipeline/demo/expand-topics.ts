@@ -26,7 +26,7 @@ export interface ExpandedTopics {
   provenance: [name: string, value: string][];
 }
 
-/** Writes one passage for each query into the run's `expansions.jsonl`, and joins them to the topics. */
+/** Writes one passage per query into the run's `expansions.jsonl`, and joins the passages to the topics. */
 export async function expandTopics(
   topics: Topics,
   model: ResolvedModel,
@@ -45,7 +45,7 @@ export async function expandTopics(
       sampling,
       seed,
       out: join(folder, 'expansions.jsonl'),
-      // The folder is this demonstration's; texts with other settings stay in the journal.
+      // The folder belongs to this demo; texts with other settings stay in the journal.
       force: true,
       signal,
       progress,

@@ -3,15 +3,15 @@ import { dirname, resolve } from 'node:path';
 import { cacheHome, ResourceError } from '../../system/index.ts';
 import type { RecipeCheck } from '../run/recipe-checks.ts';
 
-/** Bytes that a place is to take. */
+/** The bytes that a folder will need. */
 interface Wanted {
   place: string;
   bytes: number;
 }
 
 /**
- * Whether what the stages leave in the run's folder, and the models and their copies in the cache, find room. What is not known
- * counts for nothing.
+ * Checks whether there is space for the stages' outputs in the run's folder, and for the models and their copies in the
+ * cache. Unknown sizes count as 0.
  */
 export function diskChecks(folder: string, { stages, files }: { stages: number; files: number }): RecipeCheck[] {
   const wanted = [
@@ -34,8 +34,8 @@ async function checkRoom(wanted: readonly Wanted[]): Promise<string> {
   const described = [...disks.values()].map((disk) => ({ ...disk, words: describe(disk) }));
   const small = described.filter(({ bytes, free }) => bytes > free);
   if (small.length === 0) return described.map(({ words }) => words).join('; ');
-  throw new ResourceError(`too little room: ${small.map(({ words }) => words).join('; ')}`, {
-    fix: 'Free some space, or name another folder (--out; LLM_QE_HOME for models and their copies).',
+  throw new ResourceError(`not enough disk space: ${small.map(({ words }) => words).join('; ')}`, {
+    fix: 'Free some space, or use another folder (--out; LLM_QE_HOME for models and their copies).',
   });
 }
 
@@ -44,7 +44,7 @@ function describe({ places, bytes, free }: { places: readonly string[]; bytes: n
   return `${places.join(' and ')}: ${gigabytes(bytes)} at most, ${gigabytes(free)} free`;
 }
 
-/** The nearest folder above a place that is there already. */
+/** The nearest parent folder that exists. */
 async function nearestThere(place: string): Promise<string> {
   for (let at = place; ; at = dirname(at)) {
     const isThere = await stat(at).then(

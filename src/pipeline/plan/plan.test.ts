@@ -48,9 +48,9 @@ describe('the plan of the published settings', () => {
   it('counts the models, and the copies that are made of them', async () => {
     const plan = await planOf('paper', DATA);
     const states = plan.inputs.map(({ input, state }) => `${state} ${input}`);
-    expect(states).toContain('to fetch generator llama-3-8b-instruct');
-    expect(states).toContain('to fetch encoder contriever');
-    expect(fileOf(plan, /^llama-3-8b-instruct$/)).toMatchObject({ state: 'to fetch', bytes: 16_069_800_000 });
+    expect(states).toContain('to download generator llama-3-8b-instruct');
+    expect(states).toContain('to download encoder contriever');
+    expect(fileOf(plan, /^llama-3-8b-instruct$/)).toMatchObject({ state: 'to download', bytes: 16_069_800_000 });
     expect(fileOf(plan, /GGUF in F16/)).toMatchObject({ state: 'to make', bytes: 2 * LLAMA });
     expect(fileOf(plan, /training engine/)).toMatchObject({ state: 'at most', bytes: 4 * LLAMA });
     expect(plan.total.bytes).toBeGreaterThan(16e9 + 6 * LLAMA);
@@ -82,7 +82,7 @@ describe('the plan of the published settings', () => {
     expect(stageOf(plan, 'candidates').tokens).toBe(100_000 * 32 * 512);
     expect(stageOf(plan, 'expand-aligned')).toMatchObject({ tokens: null, seconds: null });
     expect(stageOf(plan, 'evaluate').bytes).toBeNull();
-    expect(fileOf(plan, /^hf:some\/model$/)).toMatchObject({ state: 'to fetch', bytes: null });
+    expect(fileOf(plan, /^hf:some\/model$/)).toMatchObject({ state: 'to download', bytes: null });
     expect(plan.total.unknown).toContain('evaluate');
     expect(plan.total.unknown).toContain('hf:some/model');
     const { rates } = await planOf('demo', [SMALL, SERVER]);

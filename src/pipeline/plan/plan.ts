@@ -31,40 +31,40 @@ import { diskChecks } from './disk-space.ts';
 import { plannedFiles } from './planned-files.ts';
 import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
 
-/** One input that a recipe names, or a part of its settings. */
+/** An input that the recipe names, or a part of its settings. */
 export interface PlannedInput {
   input: string;
-  /** Bad is a setting that the run would refuse. */
-  state: 'ready' | 'to fetch' | 'missing' | 'bad';
+  /** `bad`: a setting that the run would refuse. */
+  state: 'ready' | 'to download' | 'missing' | 'bad';
   detail: string;
 }
 
-/** What one stage would take at most: every text is reckoned at its token limit. Null is not known. */
+/** The maximum cost of a stage, counting every text at its token limit. Null is unknown. */
 export interface PlannedStage {
   stage: string;
   state: 'finished' | 'to do';
-  /** Queries, or pairs, and what is made of them. */
+  /** The work in words: queries or pairs, and what is made of them. */
   work: string;
   tokens: number | null;
-  /** Bytes it leaves on the disk. */
+  /** Bytes that it writes to disk. */
   bytes: number | null;
   seconds: number | null;
 }
 
 export interface AlignmentPlan {
   recipe: string;
-  /** Known once all inputs are ready: it is made of their content. */
+  /** Known when all inputs are ready, because it covers their content. */
   recipeHash: string | undefined;
   inputs: PlannedInput[];
-  /** Models to fetch, and the copies of models that are made of them once. */
+  /** Models to download, and copies of models that are made once. */
   files: PlannedFile[];
   stages: PlannedStage[];
-  /** Of what is still to do, as far as it is known. */
+  /** The known cost of the unfinished stages. */
   total: {
     tokens: number;
     bytes: number;
     seconds: number;
-    /** Stages and files that lack a figure, and so in part count for nothing here. */
+    /** Stages and files with an unknown cost, which the total does not include. */
     unknown: string[];
   };
   rates: Record<keyof Rates, PlannedRate>;
@@ -74,18 +74,18 @@ export interface PlanOptions extends InputOptions {
   folder: string;
   engine: Engine;
   progress: Progress;
-  /** The one stage that is to be done here: TRL is not asked for if it does not train. */
+  /** The only stage to run here: TRL is not required if that stage does not train. */
   only?: string | undefined;
-  /** Default: those of an alignment. */
+  /** Default: the stages of an alignment. */
   stages?: readonly AlignmentStage[] | undefined;
 }
 
-/** Tokens of a prompt that is not known yet, and of a query. */
+/** Assumed tokens of a prompt that is not known yet, and of a query. */
 const [PROMPT_TOKENS, QUERY_TOKENS] = [60, 20];
 
 /**
- * Says what a recipe would take, and what of it would stop the run, before anything is run. Nothing is fetched; what stands in the
- * folder already is not counted.
+ * Reports the cost of a recipe, and everything that would stop the run, without running anything. Nothing is
+ * downloaded. Finished stages in the folder are not counted.
  */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
   const { engine, folder, stages: all = ALIGNMENT_STAGES } = options;
@@ -121,7 +121,7 @@ function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[])
   };
 }
 
-/** Looks at data, models and settings, and at what is finished. */
+/** Inspects data, models and settings, and finds the finished stages. */
 async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
   const inputs: PlannedInput[] = [];
   const counted = await checked(inputs, `data set (${recipe.data.kind})`, async () => {
@@ -139,7 +139,7 @@ async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options
   return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
 }
 
-/** @param options.only notes nothing that is ready, or that was noted before */
+/** @param options.only with `faults`, records only new faults */
 async function runChecks(
   inputs: PlannedInput[],
   checks: readonly RecipeCheck[],
@@ -154,7 +154,7 @@ async function runChecks(
   }
 }
 
-/** Opens an input, or notes what is wrong with it. */
+/** Opens an input, or records what is wrong with it. */
 async function checked<T>(
   inputs: PlannedInput[],
   input: string,
@@ -191,10 +191,13 @@ async function lookAtModels(recipe: Recipe, inputs: PlannedInput[], options: Pla
 
 function describeFetching(name: string): string {
   const isGated = knownModelAt(name)?.sources.some((source) => source.kind === 'hub' && source.gated);
-  return `is not in the store; the run fetches it${isGated ? ', once its owner has granted access' : ''}`;
+  return `is not in the store; the run downloads it${isGated ? ' after its owner has granted access' : ''}`;
 }
 
-/** Looks without fetching: what the store lacks and could fetch is to be fetched, all else is missing or no model of the kind. */
+/**
+ * Checks a model without downloading. A model that the store lacks but can download is `to download`; any other fault
+ * is `missing`.
+ */
 async function checkModel(
   inputs: PlannedInput[],
   name: string,
@@ -211,12 +214,12 @@ async function checkModel(
     if (isAbort(error) || !(error instanceof LlmQeError)) throw error;
     const isFetched = error instanceof ModelNotThereError && whatForbids('downloads', options.offline) === undefined;
     const detail = isFetched ? describeFetching(name) : describeFault(error);
-    inputs.push({ input, state: isFetched ? 'to fetch' : 'missing', detail });
+    inputs.push({ input, state: isFetched ? 'to download' : 'missing', detail });
     return undefined;
   }
 }
 
-/** Counts if the data is there; else what the recipe says, which may be nothing. */
+/** Counts the queries if the data exists; otherwise returns the numbers in the recipe, which may be unknown. */
 async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Promise<QueryCounts> {
   const { candidates, evaluation, data: source } = recipe;
   const unknown = Number.POSITIVE_INFINITY;
@@ -235,7 +238,7 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
 
 const UNKNOWN = { hash: undefined, finished: new Map() as AlignmentContext['done'], checks: [] as RecipeCheck[] };
 
-/** The hash of the recipe, and the stages that are finished in its folder. */
+/** The hash of the recipe, and the finished stages in its folder. */
 async function known(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
   const context = await openContext(recipe, { ...options, stages, offline: true });
   try {
@@ -246,7 +249,7 @@ async function known(recipe: Recipe, stages: readonly AlignmentStage[], options:
   }
 }
 
-/** Tokens of the prompt with a query in it, at four characters each. */
+/** Tokens of the prompt including a query, at four characters per token. */
 function promptTokens({ prompt }: Recipe): Promise<number> {
   return openPrompt(prompt).then(
     ({ text }) => Math.ceil(text.length / 4) + QUERY_TOKENS,

@@ -3,7 +3,7 @@ import type { Engine } from '../run/engines.ts';
 import { finite, type PlannedFile, type RecipeModels } from '../run/estimates.ts';
 import { type AlignmentStage, stagesOf } from '../run/stage.ts';
 
-/** The models that are fetched, and the copies that the stages still to be done work from, each once. */
+/** The models to download, and the copies that unfinished stages work from, each once. */
 export async function plannedFiles(
   recipe: Recipe,
   models: RecipeModels,
@@ -20,5 +20,5 @@ function downloads({ generator, answerGenerator, encoder, judges }: RecipeModels
   const all = [generator, ...(answerGenerator === undefined ? [] : [answerGenerator]), encoder, ...judges];
   return all
     .filter(({ model, isServer }) => model === undefined && !isServer)
-    .map(({ name, download }) => ({ file: name, state: 'to fetch', bytes: finite(download) }));
+    .map(({ name, download }) => ({ file: name, state: 'to download', bytes: finite(download) }));
 }

@@ -3,20 +3,23 @@ import { finite, type Rates } from '../run/estimates.ts';
 import type { ModelFacts } from '../run/model-facts.ts';
 import type { FinishedStage } from '../run/run-folder.ts';
 
-/** Tokens per second, and who says so. */
+/** Tokens per second, and the source of the value. */
 export interface PlannedRate {
-  /** Null if nobody knows. */
+  /** Null if unknown. */
   tokensPerSecond: number | null;
   source: string;
 }
 
 /**
- * The default generator on two cores, tokens per second: 135 million parameters, 32 texts side by side, prompts of 60 tokens.
- * Larger models are slower about as their parameters are more.
+ * Tokens per second of the default generator on two cores: 135 million parameters, 32 texts in parallel, prompts of 60
+ * tokens. The speed of other models is about inversely proportional to their parameters.
  */
 const STATED = { embedded: 150, training: 250, parameters: 134_515_008 };
 
-/** Measured in the folder, else as the recipe states them, else by the size of the model; of servers nobody else can tell. */
+/**
+ * Rates measured in the folder, otherwise those in the recipe, otherwise estimates from the model's size. Rates of
+ * servers are not estimated.
+ */
 export function ratesOf(
   { rates, generator: { servers } }: Recipe,
   finished: ReadonlyMap<string, FinishedStage>,
@@ -43,7 +46,7 @@ export function ratesOf(
   };
 }
 
-/** The numbers alone, NaN for what nobody knows. */
+/** The numbers only; NaN if unknown. */
 export function valuesOf(rates: Record<keyof Rates, PlannedRate>): Rates {
   const numberOf = ({ tokensPerSecond }: PlannedRate) => tokensPerSecond ?? Number.NaN;
   const { generation, embedded, training } = rates;
@@ -55,13 +58,13 @@ function rateFrom(measured: number | undefined, stated: number | undefined, fold
   return stated === undefined ? undefined : { tokensPerSecond: stated, source: 'stated by the recipe' };
 }
 
-/** What a stage says of itself; 0 if all was there before. */
+/** The rate that a stage reports. It is 0, and ignored, if everything existed before. */
 function measuredIn(result: unknown): number | undefined {
   const rate = (result as { tokensPerSecond?: unknown } | undefined)?.tokensPerSecond;
   return typeof rate === 'number' && rate > 0 ? rate : undefined;
 }
 
-/** Expansions are measured split by split, seed by seed. */
+/** Expansions are measured per split and seed. */
 function measuredInParts(result: Record<string, unknown> | undefined): number | undefined {
   return Object.values(result ?? {})
     .map(measuredIn)

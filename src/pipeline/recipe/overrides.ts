@@ -10,28 +10,30 @@ export interface Override {
   value: unknown;
 }
 
-/** Longest text that a message quotes. */
+/** Maximum length of a quoted text in a message. */
 const SHOWN_CHARACTERS = 200;
 
-/** @throws UsageError for what is not KEY=VALUE, or a value that is not YAML */
+/** @throws UsageError if the text is not KEY=VALUE or the value is not YAML */
 export function parseOverride(words: string): Override {
   const at = words.indexOf('=');
   const path = words.slice(0, Math.max(0, at)).split('.');
   if (at < 1 || path.some((key) => key.trim() === '')) {
-    throw new UsageError(`--set ${shown(words)}: is not KEY=VALUE`, { fix: 'Write --set pairs.minMargin=0.5, say.' });
+    throw new UsageError(`--set ${shown(words)}: is not KEY=VALUE`, {
+      fix: 'Write it like --set pairs.minMargin=0.5.',
+    });
   }
   try {
     return { words: shown(words), path, value: parse(words.slice(at + 1), { logLevel: 'error' }) as unknown };
   } catch (cause) {
-    const fix = 'Quote it: --set key="value".';
+    const fix = 'Quote the value: --set key="value".';
     throw new UsageError(`--set ${shown(words)}: the value is not YAML`, { fix, cause });
   }
 }
 
 /**
- * Sets a key in the content of a recipe. Where the key tells the shape of its section (`data.kind`), what the file says there and
- * the new shape does not know goes away.
- * @throws UsageError for a key that the schema does not know
+ * Sets a key in the content of a recipe. If the key selects the kind of its section (`data.kind`), keys that the new
+ * kind does not know are removed.
+ * @throws UsageError if the schema does not know the key
  */
 export function setIn(content: Record<string, unknown>, { words, path, value }: Override, schema: z.ZodObject): void {
   const fault = checkPath(path, content, schema);

@@ -2,24 +2,24 @@ import type { z } from 'zod';
 import { type RenamedSettings, renamedSetting } from '../../system/index.ts';
 import { RENAMED_KEYS } from './recipe-schema.ts';
 
-/** A key of a recipe, as the names on the way to it. */
+/** The path to a key of a recipe, as a list of names. */
 export type KeyPath = readonly PropertyKey[];
 
-/** Keys that JavaScript reads as an object's own machinery: nobody may set one, whatever the schema says. */
+/** Keys with a special meaning in JavaScript, which are never allowed, whatever the schema says. */
 const FORBIDDEN: readonly string[] = ['__proto__', 'constructor', 'prototype'];
 
-/** A key that cannot be, and what may have been meant. */
+/** An invalid key, and what may have been meant. */
 export interface KeyFault {
-  /** Up to the first key that cannot be. */
+  /** The path up to the first invalid key. */
   path: KeyPath;
   message: string;
   fix: string;
 }
 
 /**
- * Holds a path against the schema of a recipe.
- * @param content what is known of the recipe: it tells which keys a section with a `kind` has
- * @returns undefined for a key that there is
+ * Checks a path against the schema of a recipe.
+ * @param content the known content of the recipe, which determines the keys of a section with a `kind`
+ * @returns undefined if the key exists
  */
 export function checkPath(path: KeyPath, content: unknown, recipe: z.ZodType): KeyFault | undefined {
   let schema = recipe;
@@ -28,10 +28,11 @@ export function checkPath(path: KeyPath, content: unknown, recipe: z.ZodType): K
     const key = String(part);
     const here = path.slice(0, depth + 1);
     const keys = keysOf(schema, value);
-    if (FORBIDDEN.includes(key)) return { path: here, message: 'is no name for a key', fix: fixOf(here, keys, recipe) };
+    if (FORBIDDEN.includes(key))
+      return { path: here, message: 'is not allowed as a key', fix: fixOf(here, keys, recipe) };
     if (keys === undefined) {
       const of = path.slice(0, depth).map(String).join('.');
-      return { path: here, message: `${of} holds no keys`, fix: 'Set it as a whole.' };
+      return { path: here, message: `${of} has no keys`, fix: `Set ${of} itself.` };
     }
     if (keys !== 'any' && !Object.hasOwn(keys, key)) return unknownKey(here, keys, recipe);
     schema = keys === 'any' ? valueSchema(schema) : keys[key]!;
@@ -40,15 +41,15 @@ export function checkPath(path: KeyPath, content: unknown, recipe: z.ZodType): K
   return undefined;
 }
 
-/** What to say of a key that the schema does not know. @param content as in {@link checkPath} */
+/** Describes a key that the schema does not know. @param content as in {@link checkPath} */
 export function describeUnknown(path: KeyPath, content: unknown, recipe: z.ZodType): KeyFault {
   return checkPath(path, content, recipe) ?? { path, message: 'there is no such key', fix: fixOf(path, {}, recipe) };
 }
 
-/** Deeper than any recipe; an alias to what it stands in goes on for ever. */
+/** Deeper than any recipe. An alias to its own parent would never end. */
 const MOST_LEVELS = 32;
 
-/** Finds a key or a value that no recipe may hold, whatever its place. */
+/** Finds a key or a value that is not allowed anywhere in a recipe. */
 export function findForbidden(content: unknown, path: KeyPath = []): Pick<KeyFault, 'path' | 'message'> | undefined {
   if (content === null || content === undefined) return { path, message: 'has no value' };
   if (typeof content === 'string') {
@@ -58,7 +59,7 @@ export function findForbidden(content: unknown, path: KeyPath = []): Pick<KeyFau
   if (path.length > MOST_LEVELS) return { path: path.slice(0, 1), message: 'is nested too deeply' };
   for (const key of Object.keys(content)) {
     const here = [...path, key];
-    if (FORBIDDEN.includes(key)) return { path: here, message: 'is no name for a key' };
+    if (FORBIDDEN.includes(key)) return { path: here, message: 'is not allowed as a key' };
     if (key.includes('\0')) return { path: here, message: 'holds a NUL character' };
     const found = findForbidden((content as Record<string, unknown>)[key], here);
     if (found !== undefined) return found;
@@ -66,7 +67,7 @@ export function findForbidden(content: unknown, path: KeyPath = []): Pick<KeyFau
   return undefined;
 }
 
-/** The key that tells the shape of the section at a path, such as `kind` of `data`; undefined if there is none. */
+/** The key that selects the kind of the section at a path, such as `kind` of `data`; undefined if there is none. */
 export function discriminatorAt(path: KeyPath, recipe: z.ZodType): string | undefined {
   let schema = recipe;
   for (const key of path) {
@@ -77,7 +78,7 @@ export function discriminatorAt(path: KeyPath, recipe: z.ZodType): string | unde
   return (core(schema).def as { discriminator?: string }).discriminator;
 }
 
-/** The keys of the section at a path, if its discriminator has a certain value. */
+/** The keys of the section at a path, given the value of its discriminator in `content`. */
 export function keysOfVariant(path: KeyPath, content: unknown, recipe: z.ZodType): readonly string[] {
   let schema = recipe;
   for (const key of path) {
@@ -91,7 +92,7 @@ export function keysOfVariant(path: KeyPath, content: unknown, recipe: z.ZodType
 
 type Shape = Readonly<Record<string, z.ZodType>>;
 
-/** The keys of a section: `any` of a record; undefined of what holds no keys. */
+/** The keys of a section: `any` for a record; undefined if it has no keys. */
 function keysOf(schema: z.ZodType, content: unknown): Shape | 'any' | undefined {
   const inner = core(schema);
   const { type, options, discriminator } = inner.def as {
@@ -115,7 +116,7 @@ function valuesOf(literal: z.ZodType | undefined): readonly unknown[] {
   return literal === undefined ? [] : ((core(literal).def as { values?: unknown[] }).values ?? []);
 }
 
-/** Without defaults, options and descriptions around it. */
+/** Strips wrappers such as defaults and optional. */
 function core(schema: z.ZodType): z.ZodType {
   const { innerType } = schema.def as { innerType?: z.ZodType };
   return innerType === undefined ? schema : core(innerType);
@@ -135,9 +136,9 @@ function unknownKey(path: KeyPath, keys: Shape, recipe: z.ZodType): KeyFault {
   return { path, message: 'there is no such key', fix: fixOf(path, keys, recipe) };
 }
 
-/** What may have been meant: a like key here, the same key elsewhere, and all keys that there are here. */
+/** Suggests a fix: a similar key here, or the same key elsewhere, and the list of keys here. */
 function fixOf(path: KeyPath, keys: Shape | 'any' | undefined, recipe: z.ZodType): string {
-  if (keys === undefined || keys === 'any') return 'Choose another name.';
+  if (keys === undefined || keys === 'any') return 'Use another name.';
   const names = Object.keys(keys);
   const key = String(path.at(-1));
   const near = nearest(key, names);
@@ -156,14 +157,14 @@ function placesOf(key: string, recipe: z.ZodType): string[] {
   });
 }
 
-/** The name that differs least, if it differs by less than half of its letters. */
+/** The most similar name, if at most a third of its letters differ. */
 function nearest(key: string, names: readonly string[]): string | undefined {
   const measured = names.map((name) => ({ name, edits: editsBetween(key.toLowerCase(), name.toLowerCase()) }));
   const best = measured.sort((a, b) => a.edits - b.edits)[0];
   return best !== undefined && best.edits <= Math.max(1, Math.floor(best.name.length / 3)) ? best.name : undefined;
 }
 
-/** Insertions, deletions and changes of letters that make one word of another (Levenshtein). */
+/** The number of insertions, deletions and changes of letters between two words (Levenshtein). */
 function editsBetween(a: string, b: string): number {
   const long = 64;
   if (a.length > long || b.length > long) return Number.POSITIVE_INFINITY;

@@ -13,8 +13,8 @@ import {
 } from '../../train/index.ts';
 
 /**
- * A recipe: every setting of an alignment, once. Names and defaults are those of the commands that run its stages; the
- * defaults are the published ones if the paper states one.
+ * A recipe holds every setting of an alignment. Names and defaults are those of the commands that run its stages;
+ * defaults are the published ones if the paper states them.
  */
 
 const share = z.number().min(0).max(1);
@@ -22,7 +22,7 @@ const positive = z.number().int().positive();
 const seed = z.number().int().min(0).max(0x7fffffff);
 
 const wordnet = z.strictObject({
-  kind: z.literal('wordnet').describe('questions about WordNet nouns, glosses as documents; made on the spot'),
+  kind: z.literal('wordnet').describe('questions about WordNet nouns, with glosses as documents; built when needed'),
   corpus: positive.default(20_000).describe('documents'),
   train: positive.default(400).describe('training queries'),
   dev: positive.default(300).describe('development queries'),
@@ -33,22 +33,25 @@ const wordnet = z.strictObject({
 const beir = z.strictObject({
   kind: z.literal('beir').describe("a data set in BEIR's layout"),
   folder: z.string().min(1).describe('its folder'),
-  triples: z.string().optional().describe('JSONL of triples to train on, in place of the train split'),
-  trainSplit: z.string().default('train').describe('split whose queries are trained on'),
+  triples: z.string().optional().describe('JSONL file of training triples, replaces the train split'),
+  trainSplit: z.string().default('train').describe('split of the training queries'),
   devSplit: z.string().default('dev').describe('split that alpha is tuned on'),
   testSplit: z.string().default('test').describe('split that is reported'),
 });
 
+/** Defaults of a writer of texts, for checks whether a setting was changed. */
+export const WRITER_DEFAULTS = { concurrency: 16, sequences: 32 };
+
 const writer = {
-  servers: z.array(serverAddressSchema).default([]).describe('OpenAI-compatible servers that write in its place'),
-  serverModel: z.string().optional().describe("the model's name on these servers"),
-  concurrency: positive.default(16).describe('calls to servers at once'),
-  sequences: positive.default(32).describe('texts the embedded runtime writes side by side'),
-  gpu: z
-    .boolean()
-    .default(false)
-    .describe('let the embedded runtime use the graphics card; without one it stays on the processor'),
-  context: positive.optional().describe('tokens of prompt and text together (default: 512 more than maxTokens)'),
+  servers: z
+    .array(serverAddressSchema)
+    .default([])
+    .describe('OpenAI-compatible servers that write instead of the embedded runtime'),
+  serverModel: z.string().optional().describe('name of the model on these servers'),
+  concurrency: positive.default(WRITER_DEFAULTS.concurrency).describe('maximum number of concurrent calls to servers'),
+  sequences: positive.default(WRITER_DEFAULTS.sequences).describe('texts that the embedded runtime writes in parallel'),
+  gpu: z.boolean().default(false).describe('run the embedded runtime on the GPU; without a GPU it uses the CPU'),
+  context: positive.optional().describe('context size: tokens of prompt and text together (default: maxTokens + 512)'),
 };
 
 const { temperature: _varies, ...drawing } = samplingSchema.shape;
@@ -66,33 +69,31 @@ export const recipeSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, dots, dashes and underscores only')
-    .describe('names the run folder'),
+    .describe('name of the recipe and of the run folder'),
   description: z.string().optional(),
-  seed: seed.default(DEFAULT_SEED).describe('of every stage that is given no seed of its own'),
+  seed: seed.default(DEFAULT_SEED).describe('seed of every stage without its own seed'),
   rates: z
     .strictObject({
-      generation: z.number().positive().optional().describe('tokens that the servers write per second'),
-      embedded: z.number().positive().optional().describe('tokens that the embedded runtime writes per second'),
-      training: z
-        .number()
-        .positive()
-        .optional()
-        .describe('tokens trained on per second, forward and backward together'),
+      generation: z.number().positive().optional().describe('tokens per second of the servers'),
+      embedded: z.number().positive().optional().describe('tokens per second of the embedded runtime'),
+      training: z.number().positive().optional().describe('training tokens per second, forward and backward together'),
     })
     .prefault({})
-    .describe('what the machines do; only --plan reads it, and it is no part of the hash'),
+    .describe('speed of the machines; used by --plan only and not part of the hash'),
   data: z.discriminatedUnion('kind', [wordnet, beir]),
   generator: z
-    .strictObject({ model: z.string().default(DEFAULT_GENERATOR).describe('the LLM that is aligned'), ...writer })
+    .strictObject({ model: z.string().default(DEFAULT_GENERATOR).describe('the LLM to align'), ...writer })
     .prefault({}),
   answerGenerator: z
-    .strictObject({ model: z.string().optional().describe('its name; servers need none'), ...writer })
-    .refine(({ model, servers }) => model !== undefined || servers.length > 0, 'names neither a model nor servers')
+    .strictObject({ model: z.string().optional().describe('name of the model; not needed with servers'), ...writer })
+    .refine(({ model, servers }) => model !== undefined || servers.length > 0, 'has neither a model nor servers')
     .optional()
-    .describe('another LLM that writes the answers (default: the same)'),
+    .describe('another LLM that writes the answers (default: the generator)'),
   encoder: z
     .strictObject({
-      model: serverOrNameSchema.default(DEFAULT_ENCODER).describe('rewards and judges'),
+      model: serverOrNameSchema
+        .default(DEFAULT_ENCODER)
+        .describe('encoder that rewards the candidates and judges the arms'),
       ...{ queryPrefix, documentPrefix, batchSize, maxWait },
       ...{ encoderModel, precision, pooling, maxLength, similarity, expansionRole },
     })
@@ -100,10 +101,10 @@ export const recipeSchema = z.strictObject({
   prompt: z
     .string()
     .default('q2d')
-    .describe('a published prompt (q2d, q2q, q2e, q2c), a text that holds {query}, or a file with one'),
+    .describe('a published prompt (q2d, q2q, q2e, q2c), a text that contains {query}, or a file with such a text'),
   candidates: z
     .strictObject({
-      queries: positive.optional().describe('training queries, a seeded sample (default: all)'),
+      queries: positive.optional().describe('number of training queries, a seeded sample (default: all)'),
       sampleSeed: seed.optional().describe('seed of that sample'),
       samples: positive.default(CANDIDATE_SAMPLES).describe('candidates at each temperature'),
       temperatures: z
@@ -116,16 +117,19 @@ export const recipeSchema = z.strictObject({
     .prefault({}),
   answers: z
     .strictObject({
-      enabled: z.boolean().default(true).describe('without them only rewards that read no answer can be used'),
-      prompt: z.string().default('q2a').describe('q2a, or a file that holds {query} and {document}'),
+      enabled: z
+        .boolean()
+        .default(true)
+        .describe('write answers; without them, only rewards that read no answer can be used'),
+      prompt: z.string().default('q2a').describe('q2a, or a file that contains {query} and {document}'),
       ...samplingSchema.shape,
       seed: seed.optional(),
     })
     .prefault({}),
   reward: z
     .strictObject({
-      weights: z.record(z.string(), z.number()).default(published).describe('weight of each reward; 0 leaves it out'),
-      retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('what change-MEASURE searches with'),
+      weights: z.record(z.string(), z.number()).default(published).describe('weight of each reward; 0 disables it'),
+      retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('retriever of change-MEASURE rewards'),
       alpha: z.number().min(0).max(1).default(0.5).describe('weight of the candidate in that search'),
     })
     .prefault({}),
@@ -133,25 +137,25 @@ export const recipeSchema = z.strictObject({
   dpo: z.strictObject({ ...training, seed: seed.optional() }).prefault({}),
   sft: z
     .strictObject({
-      enabled: z.boolean().default(true).describe('the baseline: learn to write what was chosen'),
+      enabled: z.boolean().default(true).describe('train the SFT baseline, which imitates the chosen answers'),
       ...supervised,
       seed: seed.optional(),
     })
     .prefault({}),
-  trl: z.strictObject(trlShape).prefault({}).describe('what TRL computes on, where it trains (--engine trl)'),
+  trl: z.strictObject(trlShape).prefault({}).describe('hardware and precision of TRL (--engine trl)'),
   expansion: z
     .strictObject({
       ...samplingSchema.shape,
-      samples: positive.default(1).describe('expansions a query (N); their vectors are averaged'),
+      samples: positive.default(1).describe('expansions per query (N); their vectors are averaged'),
       seeds: z.array(seed).min(1).optional().describe('generation seeds; scores are means over them'),
       servers: z
         .array(z.url())
         .default([])
-        .describe('OpenAI-compatible servers that write all arms in place of the embedded runtime'),
+        .describe('OpenAI-compatible servers that write all arms instead of the embedded runtime'),
       serverModels: z
         .strictObject({ zeroShot: z.string().optional(), sft: z.string().optional(), aligned: z.string().optional() })
         .prefault({})
-        .describe('the name of each arm there: that of the base, and those of its adapters'),
+        .describe('model name of each arm on these servers: the base, and its adapters'),
     })
     .prefault({}),
   evaluation: z
@@ -163,36 +167,36 @@ export const recipeSchema = z.strictObject({
           testSplit: z.string().default('test'),
         })
         .optional()
-        .describe("another data set in BEIR's layout to tune and test on"),
-      dev: positive.optional().describe('development queries, a seeded sample (default: all)'),
-      test: positive.optional().describe('test queries, a seeded sample (default: all)'),
-      seed: seed.optional().describe('of these samples and of the randomised tests'),
+        .describe("another data set in BEIR's layout for tuning and testing"),
+      dev: positive.optional().describe('number of dev queries, a seeded sample (default: all)'),
+      test: positive.optional().describe('number of test queries, a seeded sample (default: all)'),
+      seed: seed.optional().describe('seed of these samples and of the randomisation tests'),
       alphas: z
         .array(share)
         .min(1)
         .default([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
-        .describe('weights of the expansion that each arm is tuned over, on dev'),
+        .describe('weights of the expansion among which each arm is tuned on dev'),
       armAlphas: z
         .strictObject({ zeroShot: share.optional(), sft: share.optional(), aligned: share.optional() })
         .prefault({})
-        .describe('alphas that were tuned before: such an arm is not tuned again'),
-      measure: z.string().default('nDCG@10').describe('tuned and tested'),
+        .describe('fixed alphas; these arms are not tuned'),
+      measure: z.string().default('nDCG@10').describe('measure for tuning and testing'),
       ...{ depth, keepSelf, k1, b, queryRepeats },
-      controls: z.boolean().default(false).describe('arms that tell style and length from content'),
+      controls: z.boolean().default(false).describe('add control arms that separate style and length from content'),
       judges: z
         .array(z.string())
         .default([])
-        .describe('other searches that score the same expansions: bm25, or an encoder'),
+        .describe('further judges that score the same expansions: bm25, or an encoder'),
     })
     .prefault({}),
 });
 
-/** Names that keys had before, by section. */
+/** Former names of keys, by section. */
 export const RENAMED_KEYS: Readonly<Record<string, RenamedSettings>> = {
   dpo: RENAMED_GENERATOR_SETTINGS,
   sft: RENAMED_GENERATOR_SETTINGS,
   trl: RENAMED_TRL_SETTINGS,
 };
 
-/** A recipe with nothing left open but what a default would have to know the data for. */
+/** A recipe with all defaults filled in, except those that depend on the data. */
 export type Recipe = z.output<typeof recipeSchema>;

@@ -66,7 +66,7 @@ describe('a recipe', () => {
   it.each([
     [`${SMALL}dpo:\n  betta: 0.2\n`, 'mine.yaml:5: dpo.betta: there is no such key'],
     [`${SMALL}# a comment\n\ndpo:\n  beta: high\n`, 'mine.yaml:7: dpo.beta'],
-    [`${SMALL}dpo:\n  warmupSteps: 1.5\n`, 'dpo.warmupSteps: a number of steps is whole, a share is below 1'],
+    [`${SMALL}dpo:\n  warmupSteps: 1.5\n`, 'dpo.warmupSteps: must be a whole number of steps, or a fraction below 1'],
     [`${SMALL}dpo:\n  beta:\n`, 'mine.yaml:5: dpo.beta: has no value'],
     [`${SMALL}candidates:\n  temperatures:\n    - 1\n    - 99\n`, 'mine.yaml:7: candidates.temperatures.1'],
     ['name: small\n', 'mine.yaml: data'],
@@ -113,7 +113,7 @@ describe('a recipe', () => {
     expect(answerGenerator!.model).toBeUndefined();
     const secret = parse(SMALL, 'generator.servers=["http://u:pass-word@host/v1?api-key=abcdefgh"]');
     expect(secret.generator.servers).toEqual(['http://***@host/v1?api-key=***']);
-    expect(faultOf(SMALL, 'answerGenerator={sequences: 4}').message).toContain('names neither a model nor servers');
+    expect(faultOf(SMALL, 'answerGenerator={sequences: 4}').message).toContain('has neither a model nor servers');
   });
 });
 
@@ -148,7 +148,7 @@ describe('keys that cannot be', () => {
     'stand in no file either: %j',
     (text) => {
       expect(fault(text)).toBeInstanceOf(DataError);
-      expect(fault(text).message).toMatch(/is no name for a key/);
+      expect(fault(text).message).toMatch(/is not allowed as a key/);
     },
   );
 
@@ -215,7 +215,7 @@ describe('YAML that is none, or too much', () => {
     ['lists without end', `name: ${'['.repeat(20_000)}`, /is not YAML|nested too deeply/],
     ['a NUL in a path', `${SMALL}prompt: "a\\0b"\n`, /prompt: holds a NUL character/],
     ['a NUL in a key', `${SMALL}reward: {weights: {"./a\\0.mjs": 1}}\n`, /holds a NUL character/],
-    ['a list', '- name\n', /is no mapping of keys/],
+    ['a list', '- name\n', /is not a mapping of keys/],
     ['a section that is a text', 'name: x\ndata: wordnet\n', /data/],
   ])('is a typed error: %s', (_what, text, message) => {
     let found: unknown;

@@ -9,17 +9,17 @@ import { type Override, parseOverride, setIn } from './overrides.ts';
 import { describeUnknown, findForbidden, type KeyPath } from './recipe-keys.ts';
 import { type Recipe, recipeSchema } from './recipe-schema.ts';
 
-/** The recipes that come with the package. */
+/** Folder of the packaged recipes. */
 const PACKAGED = fileURLToPath(new URL('../../../recipes/', import.meta.url));
 
-/** Larger than any recipe: what is larger is another file, and would fill the memory. */
+/** Maximum size of a recipe. A larger file is not a recipe and could fill the memory. */
 const MOST_BYTES = 2 ** 20;
 
 /**
- * Reads a recipe: a YAML file, or the name of one that comes with the package (`demo`, `paper`, `smoke`).
+ * Reads a recipe: a YAML file, or the name of a packaged one (`demo`, `paper`, `smoke`).
  *
- * @param overrides `key.key=value` each, the value written as in YAML; they replace what the file says
- * @throws DataError naming file, line and key; UsageError for an override that cannot be
+ * @param overrides each `key.key=value`, with the value in YAML; they replace values of the file
+ * @throws DataError naming file, line and key; UsageError for an invalid override
  */
 export async function readRecipe(
   fileOrName: string,
@@ -27,15 +27,18 @@ export async function readRecipe(
   schema: typeof recipeSchema = recipeSchema,
 ): Promise<Recipe> {
   if (fileOrName.includes('\0')) {
-    throw new UsageError('the name of the recipe holds a NUL character', {
-      fix: 'Name a file, or demo, paper or smoke.',
+    throw new UsageError('the name of the recipe contains a NUL character', {
+      fix: 'Pass a recipe file or one of: demo, paper, smoke.',
     });
   }
   const file = await findRecipe(fileOrName);
   try {
     const { size } = await stat(file);
     if (size > MOST_BYTES) {
-      throw new DataError(`has ${size} bytes, and a recipe has at most ${MOST_BYTES}`, { file, fix: 'Name a recipe.' });
+      throw new DataError(`has ${size} bytes, but a recipe has at most ${MOST_BYTES}`, {
+        file,
+        fix: 'Pass a recipe file or one of: demo, paper, smoke.',
+      });
     }
     return parseRecipe(await readTextFile(file), file, overrides, schema);
   } catch (error) {
@@ -43,7 +46,7 @@ export async function readRecipe(
   }
 }
 
-/** As {@link readRecipe}, of a text. @param file named by errors */
+/** Like {@link readRecipe}, for a text. @param file name for errors */
 export function parseRecipe(
   text: string,
   file: string,
@@ -56,7 +59,7 @@ export function parseRecipe(
   const forbidden = findForbidden(content);
   if (forbidden !== undefined) throw faultOf(forbidden, source);
   if (content === null || typeof content !== 'object' || Array.isArray(content)) {
-    throw faultOf({ path: [], message: 'is no mapping of keys to values' }, source);
+    throw faultOf({ path: [], message: 'is not a mapping of keys to values' }, source);
   }
   for (const override of given) {
     setIn(content as Record<string, unknown>, override, schema);
@@ -68,7 +71,7 @@ export function parseRecipe(
   throw faultOf(toIssue(parsed.error.issues[0]!, content, schema), source);
 }
 
-/** Whether development queries are needed: not if there is one alpha to choose among, or each arm has its own. */
+/** Whether dev queries are needed. They are not if there is only one alpha, or each arm has a fixed one. */
 export function isTuned({ evaluation, sft }: Recipe): boolean {
   const { zeroShot, sft: ofSft, aligned } = evaluation.armAlphas;
   const given = [zeroShot, aligned, ...(sft.enabled ? [ofSft] : [])];
@@ -85,7 +88,8 @@ async function findRecipe(fileOrName: string): Promise<string> {
 }
 
 /**
- * The content of a YAML file. Aliases are followed a hundred times at most: a few lines of aliases of aliases would fill the memory.
+ * Reads the content of a YAML file. Aliases are followed at most a hundred times, because a few lines of nested aliases
+ * could fill the memory.
  * @throws DataError naming the line
  */
 function readYaml(text: string, file: string): { content: unknown; document: Document; lines: LineCounter } {
@@ -103,11 +107,18 @@ function readYaml(text: string, file: string): { content: unknown; document: Doc
   } catch (cause) {
     const reason = reasonOf(cause);
     if (reason === undefined) throw cause;
-    throw new DataError(`is not YAML: ${reason}`, { file, fix: 'Write the values out.', cause });
+    throw new DataError(`is not YAML: ${reason}`, {
+      file,
+      fix: 'Write the values out without aliases or deep nesting.',
+      cause,
+    });
   }
 }
 
-/** What the YAML reader throws for aliases without an anchor, or too many of them, and for lists within lists beyond its stack. */
+/**
+ * The reason of an error of the YAML reader: an alias without an anchor, too many aliases, or nesting that overflows
+ * its stack.
+ */
 function reasonOf(error: unknown): string | undefined {
   if (error instanceof RangeError) return 'it is nested too deeply';
   return error instanceof ReferenceError ? error.message : undefined;
@@ -141,13 +152,13 @@ interface Source {
 function faultOf(issue: Issue, { file, document, lines, overrides }: Source): DataError | UsageError {
   const key = issue.path.map(String).join('.');
   const reason = key === '' ? issue.message : `${key}: ${issue.message}`;
-  const fix = issue.fix ?? 'See docs/alignment.md for what each key takes.';
+  const fix = issue.fix ?? 'See docs/alignment.md for the values of each key.';
   const guilty = overrides.find((override) => isGuilty(override, issue.path, document));
   if (guilty !== undefined) return new UsageError(`--set ${guilty.words}: ${reason}`, { fix });
   return new DataError(reason, { file, line: lineOf(issue.path, document, lines), fix });
 }
 
-/** Whether an override set the value that is the fault, or asks for a key beside it that the file does not hold. */
+/** Whether an override caused the fault: it set the faulty value, or another key of a section that the file lacks. */
 function isGuilty({ path }: Override, fault: KeyPath, document: Document): boolean {
   const isWithin = path.every((part, at) => String(fault[at] ?? part) === part);
   const isBeside =
@@ -157,7 +168,7 @@ function isGuilty({ path }: Override, fault: KeyPath, document: Document): boole
   return isWithin || isBeside;
 }
 
-/** The line of a key, or of the nearest one above it that the file holds. */
+/** The line of a key, or of its nearest parent in the file. */
 function lineOf(path: KeyPath, document: Document, lines: LineCounter): number | undefined {
   for (let depth = path.length; depth > 0; depth--) {
     const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);

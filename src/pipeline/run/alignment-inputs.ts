@@ -24,16 +24,16 @@ export interface InputOptions {
   progress?: Progress | undefined;
 }
 
-/** The data of a recipe, and what names its content. */
+/** The data of a recipe, and the hashes of its content. */
 export interface AlignmentData {
-  /** What is trained on. */
+  /** The data set of the training queries. */
   dataset: BeirDataset;
   trainSplit: string;
-  /** Training queries with or without the text of their gold document. */
+  /** Opens the training queries, with or without the text of their gold document. */
   training(withGold: boolean): Promise<TrainingSource>;
-  /** SHA-256 of what is trained on. */
+  /** SHA-256 of the training data. */
   hashes: { corpus: string; queries: string; qrels?: string | undefined; triples?: string | undefined };
-  /** What the arms are tuned and tested on: the same data set, as a rule. */
+  /** The data for tuning and testing the arms: usually the same data set. */
   judged: JudgedData;
 }
 
@@ -43,11 +43,11 @@ export interface JudgedData {
   name: string;
   dataset: BeirDataset;
   splits: { dev: string; test: string };
-  /** SHA-256; that of the development queries only if something is tuned on them. */
+  /** SHA-256; that of the dev queries only if something is tuned on them. */
   hashes: { corpus: string; queries: string; dev?: string | undefined; test: string };
 }
 
-/** Opens the data; WordNet's is made in the cache folder if it is missing. @throws DataError, UsageError */
+/** Opens the data. WordNet's is built in the cache folder if it is missing. @throws DataError, UsageError */
 export async function openData(recipe: Recipe, options: InputOptions = {}): Promise<AlignmentData> {
   const { data, candidates } = recipe;
   const { signal } = options;
@@ -74,7 +74,7 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
   };
 }
 
-/** Each file of the data by itself: {@link openData} ends at the first that is missing, and a plan names them all. */
+/** Checks each file of the data separately: {@link openData} stops at the first missing file, but a plan lists all. */
 export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
   const { data, evaluation } = recipe;
   const files = (input: string, folder: string, splits: readonly string[]): RecipeCheck[] => {
@@ -98,7 +98,9 @@ export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
   return checks;
 }
 
-/** Another data set if the evaluation names one: the adapter is then judged on what it was not trained for. */
+/**
+ * Opens the data set of the evaluation if it names one: the adapter is then judged on data that it was not trained for.
+ */
 async function openJudged(recipe: Recipe, own: BeirDataset, signal: AbortSignal | undefined): Promise<JudgedData> {
   const { data, evaluation } = recipe;
   const other = evaluation.dataset ?? (data.kind === 'beir' ? data : undefined);
@@ -114,7 +116,7 @@ async function openJudged(recipe: Recipe, own: BeirDataset, signal: AbortSignal 
   return { name: other === undefined ? 'WordNet' : dataset.name, dataset, splits, hashes };
 }
 
-/** The same settings always give the same bytes, so that all runs share one copy. */
+/** The folder of the WordNet data. Equal settings give equal bytes, so all runs share one copy. */
 async function wordnetFolder(
   data: Extract<Recipe['data'], { kind: 'wordnet' }>,
   { signal, progress }: InputOptions,
@@ -125,7 +127,7 @@ async function wordnetFolder(
   return out;
 }
 
-/** What names the training queries in a key. */
+/** The part of a key that identifies the training queries. */
 export function trainingQueriesKey({ hashes }: AlignmentData, recipe: Recipe): Record<string, unknown> {
   const { corpus, queries, qrels, triples } = hashes;
   const sample = { limit: recipe.candidates.queries, seed: recipe.candidates.sampleSeed ?? recipe.seed };
@@ -138,9 +140,9 @@ export interface AlignmentModels {
   store: ModelStore;
   generator: ResolvedModel;
   answerGenerator: ResolvedModel | undefined;
-  /** Opened when they are asked for (`encoderOf`). */
+  /** Opened when first used (`encoderOf`). */
   encoders: Encoders;
-  /** Fingerprints of the other encoders that judge, by name; a server has none. */
+  /** Fingerprints of the other judging encoders, by name; a server has none. */
   judges: Record<string, string>;
 }
 
@@ -166,12 +168,12 @@ export async function openModels(recipe: Recipe, options: InputOptions = {}): Pr
   return { store, generator, answerGenerator, encoders, judges };
 }
 
-/** The models among the other judges: neither BM25 nor a server. */
+/** The encoders among the other judges that are neither BM25 nor a server. */
 export function judgingEncoders({ evaluation }: Recipe): string[] {
   return evaluation.judges.filter((name) => name !== 'bm25' && !isServerAddress(name));
 }
 
-/** The settings of a search with one encoder; what the recipe says of its own encoder is not said of another. */
+/** The settings of a search with an encoder. Settings of the recipe's own encoder do not apply to another one. */
 export function retrievalOf(recipe: Recipe, encoder: string, { threads, offline }: InputOptions): RetrievalSettings {
   const { model, ...own } = recipe.encoder;
   const { depth, keepSelf, k1, b, queryRepeats } = recipe.evaluation;
@@ -180,7 +182,10 @@ export function retrievalOf(recipe: Recipe, encoder: string, { threads, offline 
   return defaultRetrievalSettings({ ...about, encoder, depth, keepSelf, k1, b, queryRepeats, threads, offline });
 }
 
-/** The prompt that a recipe holds (it says {query}) or names: a published one, or a file. @throws DataError, UsageError */
+/**
+ * Opens the prompt that a recipe contains (a text with {query}) or names: a published one, or a file.
+ * @throws DataError, UsageError
+ */
 export async function openPrompt(name: string): Promise<PromptTemplate> {
   if (name.includes('{query}')) return new PromptTemplate('own', name.trimEnd());
   const isTask = (TASKS as readonly string[]).includes(name);

@@ -5,19 +5,19 @@ import { openEncoder, type RetrievalSettings, rememberingEncoder } from '../../r
 import type { Progress } from '../../system/index.ts';
 import type { FinishedStage } from './run-folder.ts';
 
-/** An encoder that is known before it is opened, and opened when it is first used. */
+/** An encoder whose identity is known before it is opened. It is opened at first use. */
 export interface EncoderSource {
-  /** For people. */
+  /** Name for display. */
   readonly name: string;
-  /** What names it in keys: its weights, or server and model, and how they are used. */
+  /** Its identity in keys: its weights, or the server's model, and how they are used. */
   readonly key: Readonly<Record<string, unknown>>;
-  /** How it searches; `alpha` is each arm's own. */
+  /** Its search settings; each arm has its own `alpha`. */
   readonly retrieval: RetrievalSettings;
-  /** The same encoder each time; it stays open until the run ends. */
+  /** Returns the same encoder each time; it stays open until the run ends. */
   open(): Promise<Encoder>;
 }
 
-/** The encoders of a run: that of the recipe, and those that its stages train. Each is opened once, and only if it is asked for. */
+/** The encoders of a run: that of the recipe, and those that its stages train. Each is opened once, at first use. */
 export class Encoders {
   readonly #store: ModelStore;
   readonly #retrieval: RetrievalSettings;
@@ -27,8 +27,8 @@ export class Encoders {
   readonly #opened = new Map<string, Promise<Encoder>>();
 
   /**
-   * @param model the recipe's own, resolved but not loaded; undefined of a server
-   * @param retrieval how it searches
+   * @param model the recipe's encoder, resolved but not loaded; undefined for a server
+   * @param retrieval its search settings
    */
   constructor(
     store: ModelStore,
@@ -44,7 +44,7 @@ export class Encoders {
     this.#progress = progress;
   }
 
-  /** The encoder as it stands behind the stages that are done: the last one that a stage made, else the recipe's. */
+  /** The encoder after the finished stages: the last one that a stage produced, otherwise the recipe's. */
   at(done: ReadonlyMap<string, FinishedStage>): EncoderSource {
     const { encoder, encoderModel, precision, pooling, maxLength, queryPrefix, documentPrefix } = this.#retrieval;
     const prefixes = { queryPrefix, documentPrefix };
@@ -58,7 +58,7 @@ export class Encoders {
     }
     const own =
       this.#model === undefined
-        ? // Not where it stands: a server may move.
+        ? // The address is not part of the key: a server may move.
           { server: encoderModel, ...prefixes }
         : { model: this.#model.fingerprint, ...used };
     return this.#source(this.#model?.name ?? encoderModel ?? encoder, own, this.#retrieval);
@@ -74,7 +74,7 @@ export class Encoders {
     return { name, key, retrieval, open: () => this.#open(retrieval) };
   }
 
-  /** An encoder that could not be opened is tried again when it is next asked for. */
+  /** If an encoder cannot be opened, the next use tries again. */
   #open(retrieval: RetrievalSettings): Promise<Encoder> {
     const { encoder } = retrieval;
     const opened =
@@ -86,7 +86,7 @@ export class Encoders {
   }
 }
 
-/** The encoder that a stage is to use. @param context of the stage */
+/** The encoder that a stage must use. @param context the context of the stage */
 export function encoderOf({
   models,
   done,

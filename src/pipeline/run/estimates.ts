@@ -2,7 +2,7 @@ import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { Engine } from './engines.ts';
 import type { ModelCopy, ModelFacts } from './model-facts.ts';
 
-/** Queries of each split and documents of the corpus; Infinity if nobody knows. */
+/** Queries per split and documents in the corpus; Infinity if unknown. */
 export interface QueryCounts {
   train: number;
   dev: number;
@@ -10,11 +10,11 @@ export interface QueryCounts {
   corpus: number;
 }
 
-/** Tokens per second; NaN if nobody knows. */
+/** Tokens per second; NaN if unknown. */
 export interface Rates {
   /** Of the servers. */
   generation: number;
-  /** Of the embedded runtime, with the LLM that is aligned. */
+  /** Of the embedded runtime, with the LLM to align. */
   embedded: number;
   training: number;
 }
@@ -24,58 +24,58 @@ export interface RecipeModels {
   generator: ModelFacts;
   answerGenerator: ModelFacts | undefined;
   encoder: ModelFacts;
-  /** The other encoders that judge. */
+  /** The other judging encoders. */
   judges: readonly ModelFacts[];
 }
 
-/** All that the figures of the stages are reckoned from. */
+/** Everything that the estimates of the stages depend on. */
 export interface Known extends RecipeModels {
   engine: Engine;
   counts: QueryCounts;
   rates: Rates;
-  /** Tokens of the prompt, with a query in it. */
+  /** Tokens of the prompt including a query. */
   prompt: number;
 }
 
-/** What a stage takes at most: every text is reckoned at its token limit. Not finite if it is not known. */
+/** The maximum cost of a stage, counting every text at its token limit. A value that is not finite is unknown. */
 export interface Estimate {
-  /** Queries, or pairs, and what is made of them. */
+  /** The work in words: queries or pairs, and what is made of them. */
   work: string;
   tokens: number;
-  /** Bytes it leaves on the disk. */
+  /** Bytes that it writes to disk. */
   bytes: number;
   seconds: number;
 }
 
-/** A file that the run puts on the disk beside what its stages leave: a model, or a copy of one. */
+/** A file that the run writes in addition to the outputs of its stages: a model, or a copy of one. */
 export interface PlannedFile {
   file: string;
-  /** `at most`: whether it stands in the cache already is found out only when it is needed. */
-  state: 'ready' | 'to fetch' | 'to make' | 'at most';
-  /** Null if it is not known. */
+  /** `at most`: it may already be in the cache, which is checked only when it is needed. */
+  state: 'ready' | 'to download' | 'to make' | 'at most';
+  /** Null if unknown. */
   bytes: number | null;
 }
 
-/** A token of English in bytes of JSON. */
+/** Bytes of JSON per English token. */
 export const TOKEN_BYTES = 4.6;
-/** What a record holds beside its text. */
+/** Bytes of a record in addition to its text. */
 const RECORD_BYTES = 240;
-/** A number in f32. */
+/** Bytes of a number in f32. */
 export const NUMBER_BYTES = 4;
-/** Texts per second that the default encoder embeds on two cores, and its size: 6 layers of 384 dimensions. */
+/** Texts per second of the default encoder on two cores, and its size: 6 layers of 384 dimensions. */
 const [ENCODED, ENCODER_SIZE] = [300, 6 * 384 ** 2];
 
-/** A number of a plan; null if it is not known. */
+/** A number for the plan; null if unknown. */
 export function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-/** A count for people. */
+/** A count for display. */
 export function many(count: number): string {
   return Number.isFinite(count) ? String(count) : 'unknown';
 }
 
-/** Texts that an LLM writes, each at its token limit. @param rate tokens per second */
+/** The cost of texts that an LLM writes, each at its token limit. @param rate tokens per second */
 export function written(
   work: string,
   { texts, limit, rate }: { texts: number; limit: number; rate: number },
@@ -84,12 +84,12 @@ export function written(
   return { work, tokens, bytes: texts * (limit * TOKEN_BYTES + RECORD_BYTES), seconds: tokens / rate };
 }
 
-/** Seconds that an encoder takes, by its size: layers · dimensions². */
+/** Seconds that an encoder needs, estimated from its size: layers · dimensions². */
 export function encodingSeconds(texts: number, { layers, dimensions }: ModelFacts): number {
   return (texts / ENCODED) * ((layers * dimensions ** 2) / ENCODER_SIZE);
 }
 
-/** Pairs that are drawn at most. */
+/** The maximum number of drawn pairs. */
 export function pairsAtMost({ pairs }: Recipe, { counts }: Known): number {
   return Math.min(pairs.pairs, counts.train * pairs.pairsPerQuery);
 }
@@ -101,7 +101,7 @@ export function copiesToMake(copies: readonly ModelCopy[]): PlannedFile[] {
   }));
 }
 
-/** An encoder's weights as it reads them; none of a server. */
+/** The copy of an encoder's weights in the form that it reads; none for a server. */
 export function encoderWeights(
   { name, parameters, isServer }: ModelFacts,
   { encoder }: Pick<Recipe, 'encoder'>,

@@ -5,38 +5,41 @@ import { isThere } from '../../system/index.ts';
 import { isTarget } from '../../train/index.ts';
 import { ggufFile } from './open-writer.ts';
 
-/** What is known of a model before it is run, or fetched: NaN is not known. */
+/** What is known about a model before it is run or downloaded. NaN is unknown. */
 export interface ModelFacts {
   name: string;
   parameters: number;
   layers: number;
-  /** Of a hidden state, and of an encoder's vectors. */
+  /** Dimensions of a hidden state, and of an encoder's vectors. */
   dimensions: number;
-  /** Bytes of the files that are still to be fetched. */
+  /** Bytes of the files that must still be downloaded. */
   download: number;
-  /** Whether it is one GGUF file; undefined if that is not known. */
+  /** Whether it is one GGUF file; undefined if unknown. */
   isGguf: boolean | undefined;
-  /** Whether most of its weights are of a type that is run from a quicker copy. */
+  /** Whether most of its weights have a type that is run from a faster copy. */
   isSlow: boolean;
-  /** Whether it is the address of a server, of whose model nothing is known. */
+  /** Whether it is the address of a server, whose model is unknown. */
   isServer: boolean;
-  /** Of a model that is there. */
+  /** Tensors of an available model. */
   tensors: readonly TensorInfo[] | undefined;
   model: ResolvedModel | undefined;
 }
 
-/** A file that is made of a model once, and kept in the cache folder. */
+/** A file that is made from a model once and kept in the cache folder. */
 export interface ModelCopy {
   copy: string;
   isThere: boolean;
-  /** NaN if it is not known. */
+  /** NaN if unknown. */
   bytes: number;
 }
 
-/** Q8_0 keeps 32 weights in 34 bytes. */
+/** Q8_0 stores 32 weights in 34 bytes. */
 const Q8_BYTES = 34 / 32;
 
-/** @param model undefined if it is not there: then what the table of known models says of it */
+/**
+ * Collects the facts of a model.
+ * @param model undefined if it is not available; then the table of known models is used
+ */
 export async function modelFacts(name: string, model: ResolvedModel | undefined): Promise<ModelFacts> {
   if (model === undefined) return factsOfName(name);
   const { architecture, parameters, layers, dimensions, tensors, format } = await summarizeModel(model.path);
@@ -61,7 +64,7 @@ function factsOfName(name: string): ModelFacts {
   };
 }
 
-/** The files that the embedded runtime makes of a model before it runs it. */
+/** The files that the embedded runtime makes from a model before running it. */
 export async function runtimeCopies(facts: ModelFacts, gpu: boolean): Promise<ModelCopy[]> {
   const { name, parameters, isGguf, isSlow, model } = facts;
   const copies: ModelCopy[] = [];
@@ -74,13 +77,16 @@ export async function runtimeCopies(facts: ModelFacts, gpu: boolean): Promise<Mo
   return copies;
 }
 
-/** Numbers of a LoRA adapter: rank · (in + out) for each layer that it adapts; of a model that is not there, at most. */
+/**
+ * The number of parameters of a LoRA adapter: rank · (in + out) per adapted layer. For a model that is not available,
+ * an upper bound.
+ */
 export function adapterParameters(
   { tensors, layers, dimensions }: ModelFacts,
   { loraR, loraTargetModules }: { loraR: number; loraTargetModules: readonly string[] },
 ): number {
   if (tensors === undefined) {
-    // Attention projects from the hidden size to it or to less, the MLP to four times as much at most.
+    // Attention projects from the hidden size to at most the hidden size, the MLP to at most four times as much.
     const widths = loraTargetModules.map((target) => (/(gate|up|down)_proj$/.test(target) ? 5 : 2) * dimensions);
     return layers * loraR * widths.reduce((sum, width) => sum + width, 0);
   }

@@ -7,13 +7,16 @@ import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { InputOptions } from './alignment-inputs.ts';
 import { loadCheck, type RecipeCheck } from './recipe-checks.ts';
 
-/** A model, or servers, that write; see `generator` and `answerGenerator` of a recipe. */
+/** A model, or servers, that write texts; see `generator` and `answerGenerator` in a recipe. */
 type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;
 
-/** Tokens of a prompt that are reckoned with if the recipe does not say. */
+/** Tokens reserved for a prompt if the recipe does not set the context. */
 const PROMPT_ROOM = 512;
 
-/** Opens what writes texts of at most `maxTokens` tokens: the servers if there are some, else the embedded runtime. */
+/**
+ * Opens the writer of texts of at most `maxTokens` tokens: the servers if there are any, otherwise the embedded
+ * runtime.
+ */
 export async function openWriter(
   writer: Writer,
   model: ResolvedModel | undefined,
@@ -28,7 +31,7 @@ export async function openWriter(
   return openEmbedded(writer, model!, maxTokens, { signal, progress, threads });
 }
 
-/** Whether a writer can be opened: servers are reached and asked for their models, a model is loaded and closed again. */
+/** Checks whether a writer can be opened: servers must list the model; an embedded model is loaded and closed again. */
 export function writerCheck(
   input: string,
   writer: Writer,
@@ -45,7 +48,7 @@ export function writerCheck(
       for (const [url, names] of await servedModels({ baseUrls, signal: options.signal })) {
         if (serverModel === undefined || names.includes(serverModel)) continue;
         throw new UsageError(`${url} serves no model ${JSON.stringify(serverModel)}`, {
-          fix: `Load it there, or set serverModel to what it lists: ${names.slice(0, 20).join(', ')}.`,
+          fix: `Load the model there, or set serverModel to one that it lists: ${names.slice(0, 20).join(', ')}.`,
         });
       }
       return baseUrls.join(', ');
@@ -53,7 +56,7 @@ export function writerCheck(
   };
 }
 
-/** Opens the embedded runtime, with an adapter if one is given. */
+/** Opens the embedded runtime, optionally with an adapter. */
 export async function openEmbedded(
   { sequences, context, gpu }: Pick<Writer, 'sequences' | 'context' | 'gpu'>,
   model: ResolvedModel,
@@ -75,22 +78,25 @@ export async function openEmbedded(
   );
 }
 
-/** Tokens that prompt and text may have together in the embedded runtime: documents and texts are cut to it. */
+/**
+ * Context size of the embedded runtime: the tokens of prompt and text together. Documents and texts are truncated to
+ * it.
+ */
 export function contextOf({ context }: Pick<Writer, 'context'>, maxTokens: number): number {
   return context ?? maxTokens + PROMPT_ROOM;
 }
 
-/** Raise it if the same model would give another file. */
+/** Increase it when the same model would give another file. */
 const FORMAT = 1;
 
 export const GGUF_CACHE = new CacheKind({ name: 'gguf', format: FORMAT, what: 'LLMs converted to GGUF' });
 
-/** The GGUF file of a model: its own, or where one stands, or will, for a model in Transformers' layout. */
+/** The GGUF file of a model: its own, or the path of the converted copy of a model in Transformers' layout. */
 export function ggufFile({ path, fingerprint }: Pick<ResolvedModel, 'path' | 'fingerprint'>): string {
   return path.endsWith('.gguf') ? path : join(GGUF_CACHE.folder(), `${fingerprint}.gguf`);
 }
 
-/** The same, written if it is missing. */
+/** Returns the same file, after writing it if it is missing. */
 async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions): Promise<string> {
   const file = ggufFile(model);
   if (file === model.path) return file;
@@ -100,8 +106,8 @@ async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions):
 }
 
 /**
- * What names a writer in a key. A server is known by its model's name alone, or by its address if none is given: nobody can
- * tell its weights and its context.
+ * The part of a key that identifies a writer. A server is identified by the name of its model, or by its address if
+ * there is none: its weights and context are unknown.
  */
 export function writerKey(
   writer: Pick<NonNullable<Recipe['answerGenerator']>, 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,

@@ -1,14 +1,14 @@
 import { AbortedError, LlmQeError, UsageError } from '../../system/index.ts';
 
-/** A part of a recipe that can be found wrong before anything is run. */
+/** A check of a part of a recipe before anything is run. */
 export interface RecipeCheck {
-  /** The part: a key or a section of the recipe. */
+  /** The checked part: a key or a section of the recipe. */
   input: string;
-  /** Says what was found. @throws LlmQeError if the run would fail */
+  /** Describes what was found. @throws LlmQeError if the run would fail */
   find(): Promise<string>;
 }
 
-/** A check whose answer is there at once. */
+/** A synchronous check. */
 export function check(input: string, find: () => string): RecipeCheck {
   return { input, find: async () => find() };
 }
@@ -25,7 +25,7 @@ export function loadCheck(input: string, open: () => Promise<{ id: string; close
   };
 }
 
-/** @throws the first fault, naming the part; files that are not there name themselves */
+/** Runs the checks in order. @throws the first fault; usage errors name the checked part */
 export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> {
   for (const { input, find } of checks) {
     await find().catch((error: unknown) => {
@@ -35,7 +35,7 @@ export async function passChecks(checks: readonly RecipeCheck[]): Promise<void> 
   }
 }
 
-/** Passes all checks, and tells all faults at once. @throws the fault; of several an error that lists them */
+/** Runs all checks and reports all faults at once. @throws the fault, or an error that lists several */
 export async function passAllChecks(checks: readonly RecipeCheck[]): Promise<void> {
   const faults: { input: string; fault: LlmQeError }[] = [];
   for (const { input, find } of checks) {
@@ -49,5 +49,5 @@ export async function passAllChecks(checks: readonly RecipeCheck[]): Promise<voi
   if (faults.length === 1) throw first;
   const listed = faults.map(({ input, fault }) => `${input}: ${fault.message}`).join('; ');
   const fixes = [...new Set(faults.map(({ fault }) => fault.fix))].join(' ');
-  throw new UsageError(`${faults.length} things stop the run: ${listed}`, { fix: fixes, cause: first });
+  throw new UsageError(`${faults.length} faults stop the run: ${listed}`, { fix: fixes, cause: first });
 }

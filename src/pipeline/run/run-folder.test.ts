@@ -77,7 +77,7 @@ describe('the folder of a run', () => {
     writeFileSync(join(place, 'out.txt'), 'other words');
     const again = run.stage(work({}));
     await expect(again).rejects.toBeInstanceOf(DataError);
-    await expect(again).rejects.toThrow(/out\.txt: is not what stage pairs wrote/);
+    await expect(again).rejects.toThrow(/out\.txt: was changed since stage pairs wrote it/);
   });
 
   it('refuses a broken record', async () => {

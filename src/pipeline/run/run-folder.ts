@@ -16,28 +16,28 @@ const outputSchema = z.object({ file: z.string(), bytes: z.number(), sha256: z.s
 
 const recordSchema = z.object({
   stage: z.string(),
-  /** Content key of the settings, inputs by their hashes among them. */
+  /** Content key of the settings, which include the hashes of the inputs. */
   key: z.string(),
   version: z.string(),
   settings: z.record(z.string(), z.unknown()),
   /** Wall time of all attempts, in seconds. */
   seconds: z.number(),
   finished: z.boolean(),
-  /** Files by what they are, relative to the stage's folder. */
+  /** Output files by name, relative to the stage's folder. */
   outputs: z.record(z.string(), outputSchema),
   /** Facts that later stages and the report read. */
   result: z.record(z.string(), z.unknown()),
 });
 
-/** `stage.json`: what a stage was made from, and what it made. */
+/** `stage.json`: the inputs and outputs of a stage. */
 export type StageRecord = z.output<typeof recordSchema>;
 
-/** What is to be done. */
+/** The work of a stage. */
 export interface StageWork {
   stage: string;
-  /** All that decides the outputs. Plain JSON. */
+  /** Everything that determines the outputs. Plain JSON. */
   settings: Record<string, unknown>;
-  /** Does the work in the folder; goes on where it finds its own traces. */
+  /** Does the work in the folder; resumes from its own partial results there. */
   run(folder: string): Promise<{ outputs: Record<string, string>; result: Record<string, unknown> }>;
 }
 
@@ -45,20 +45,20 @@ export interface StageWork {
 export interface FinishedStage {
   record: StageRecord;
   folder: string;
-  /** Whether nothing had to be done. */
+  /** Whether it was already finished. */
   reused: boolean;
-  /** What differs from the same stage of an earlier run in this folder; empty for the first. */
+  /** Differences from the same stage of an earlier run in this folder; empty for the first run. */
   changes: string[];
 }
 
 const RECORD = 'stage.json';
-/** Enough of the key that two never meet in one run folder. */
+/** Enough digits of the key to avoid collisions in one run folder. */
 const KEY_LENGTH = 10;
 
 /**
- * The folder of a run. Each stage works in a sub-folder that is named by the content key of its settings and inputs: what is
- * finished is never done again, what was cut off goes on, and a changed setting gets a sub-folder of its own, so that nothing is
- * mixed. Runs that share stages (ablations of one recipe) can share the folder.
+ * The folder of a run. Each stage works in a sub-folder named by the content key of its settings and inputs. Finished
+ * work is never repeated, interrupted work resumes, and a changed setting gets its own sub-folder, so nothing is mixed.
+ * Runs that share stages (ablations of one recipe) can share the folder.
  */
 export class RunFolder {
   readonly path: string;
@@ -68,8 +68,8 @@ export class RunFolder {
   }
 
   /**
-   * Does a stage, or finds it done.
-   * @throws DataError if an output was changed behind its back
+   * Runs a stage, or finds it finished.
+   * @throws DataError if an output was changed after the stage had finished
    */
   async stage(work: StageWork): Promise<FinishedStage> {
     const settings = asRecorded(work.settings);
@@ -90,24 +90,24 @@ export class RunFolder {
     return { record, folder, reused: false, changes };
   }
 
-  /** The stage with these settings if it is finished; undefined if it is not. */
+  /** Returns the stage with these settings if it is finished, otherwise undefined. */
   async find(stage: string, settings: Record<string, unknown>): Promise<StageRecord | undefined> {
     const key = contentKey({ stage, settings: asRecorded(settings) });
     const found = await readRecord(this.folderOf(stage, key));
     return found?.finished === true ? found : undefined;
   }
 
-  /** A path as it stands in the manifest. */
+  /** A path as written in the manifest. */
   relative(path: string): string {
     return relative(this.path, path).replaceAll('\\', '/');
   }
 
-  /** Where the stage of that key works. */
+  /** The folder of the stage with that key. */
   folderOf(stage: string, key: string): string {
     return join(this.path, `${stage}-${key.slice(0, KEY_LENGTH)}`);
   }
 
-  /** What differs from the stage's nearest other attempt. */
+  /** The differences from the most similar other attempt of the stage. */
   async #changesOf(stage: string, settings: Record<string, unknown>): Promise<string[]> {
     const names = await readdir(this.path).catch((): string[] => []);
     const isOfStage = (name: string) => name.startsWith(`${stage}-`) && name.length === stage.length + 1 + KEY_LENGTH;
@@ -120,12 +120,12 @@ export class RunFolder {
   }
 }
 
-/** A hash that changed means other content; nobody reads its digits. */
+/** Replaces changed hashes by words: readers need to know that the content differs, not the digits. */
 function readable(changes: readonly string[]): string[] {
   return changes.map((change) => change.replace(/: "[0-9a-f]{40,}.*$/, ': other content'));
 }
 
-/** Runs a stage, and keeps its time however it ends. */
+/** Runs a stage, and records its time however it ends. */
 async function timed(folder: string, begun: StageRecord, work: StageWork): Promise<StageRecord> {
   const started = performance.now();
   const seconds = () => Number((begun.seconds + (performance.now() - started) / 1000).toFixed(3));
@@ -156,16 +156,16 @@ async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Pr
   for (const { file, sha256 } of Object.values(outputs)) {
     const path = join(folder, file);
     if ((await cachedSha256(path)) === sha256) continue;
-    throw new DataError(`is not what stage ${stage} wrote: it was changed since`, {
+    throw new DataError(`was changed since stage ${stage} wrote it`, {
       file: path,
-      fix: `Restore it, or remove ${folder} to have the stage done again.`,
+      fix: `Restore the file, or remove ${folder} to run the stage again.`,
     });
   }
 }
 
 async function readRecord(folder: string): Promise<StageRecord | undefined> {
   const file = join(folder, RECORD);
-  const fix = 'Remove the folder it stands in.';
+  const fix = 'Remove its folder. The stage will run again.';
   return readJsonFileIfThere(
     file,
     recordSchema,

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemFault } from '../../system/index.ts';
 
-/** Warnings of a stage. They stand in its folder, so that one that goes on after an interruption still has those from before. */
+/** The warnings of a stage. They are kept in its folder, so a resumed stage still has the earlier ones. */
 export class StageWarnings {
   readonly #file: string;
   readonly #lines: Set<string>;
@@ -13,7 +13,7 @@ export class StageWarnings {
     this.#lines = new Set(lines);
   }
 
-  /** @param folder of the stage */
+  /** @param folder folder of the stage */
   static async open(folder: string): Promise<StageWarnings> {
     const file = join(folder, 'warnings.txt');
     try {
@@ -25,7 +25,7 @@ export class StageWarnings {
     }
   }
 
-  /** In the order in which they were given, each once. */
+  /** The warnings in the order in which they were added, each once. */
   get lines(): string[] {
     return [...this.#lines];
   }
@@ -34,7 +34,7 @@ export class StageWarnings {
     const line = words.replaceAll(/\s*\n\s*/g, ' ');
     if (this.#lines.has(line)) return;
     this.#lines.add(line);
-    // At once: nobody waits for a warning, and the process may be killed after it.
+    // Synchronous, because the process may be killed right after a warning.
     appendFileSync(this.#file, `${line}\n`);
   }
 }

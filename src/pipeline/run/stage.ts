@@ -11,7 +11,7 @@ import type { Estimate, Known, PlannedFile, RecipeModels } from './estimates.ts'
 import type { RecipeCheck } from './recipe-checks.ts';
 import type { FinishedStage } from './run-folder.ts';
 
-/** The ways of searching that are compared: queries as they are, and with the texts of three generators. */
+/** The compared arms: raw queries, and queries expanded by three generators. */
 export const ARMS = ['raw', 'zeroShot', 'sft', 'aligned'] as const;
 export type ArmName = (typeof ARMS)[number];
 export type WritingArm = Exclude<ArmName, 'raw'>;
@@ -22,85 +22,85 @@ export interface StageOptions extends InputOptions {
   warn: (line: string) => void;
 }
 
-/** All that a stage may read. */
+/** Everything that a stage may read. */
 export interface AlignmentContext {
   recipe: Recipe;
   data: AlignmentData;
   models: AlignmentModels;
   prompt: PromptTemplate;
   answerPrompt: PromptTemplate;
-  /** Those that count. */
+  /** The rewards with a weight other than 0. */
   rewards: readonly NamedReward[];
   options: StageOptions;
   /** All stages of the run, in order. */
   stages: readonly AlignmentStage[];
-  /** The stages before. */
+  /** The finished stages before this one. */
   done: Map<string, FinishedStage>;
 }
 
-/** What a check may know before anything runs. */
+/** What a check knows before anything runs. */
 export interface CheckOptions {
   engine?: Engine | undefined;
   offline?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Whether modules of one's own may be loaded, which runs their code; else it is only seen whether they are there. */
+  /** Whether custom modules may be loaded, which runs their code. Otherwise only their existence is checked. */
   loadsCode?: boolean | undefined;
 }
 
-/** What a check of a stage that is still to be done may know of this machine. */
+/** What a check of an unfinished stage knows about this machine. */
 export interface MachineFacts extends CheckOptions {
-  /** The LLM that is aligned; undefined if it is still to be fetched. */
+  /** The LLM to align; undefined if it must still be downloaded. */
   base: ResolvedModel | undefined;
   /** Whether the stage runs on another machine. */
   isElsewhere?: boolean | undefined;
 }
 
-/** What a stage made. */
+/** The results of a stage. */
 export interface StageOutcome {
-  /** Files by what they are, in the stage's folder. */
+  /** Output files by name, in the stage's folder. */
   outputs: Record<string, string>;
   /** Facts that later stages and the report read. */
   result: Record<string, unknown>;
 }
 
 /**
- * One stage of an alignment, whole: what names its work, what can be known before, and the work. Stages stand in a list
- * ({@link AlignmentContext.stages}); nothing else knows of one.
+ * One complete stage of an alignment: its identity, its checks and estimate before a run, and its work. Stages are
+ * entries of a list ({@link AlignmentContext.stages}); no other code knows a particular stage.
  *
- * An output that is named `encoder` is the file of weights in the folder of an encoder: from then on all stages that ask for the
- * encoder (`encoderOf`) get this one.
+ * An output named `encoder` is the weights file in the folder of an encoder. All later stages that use the encoder
+ * (`encoderOf`) get this one.
  */
 export interface AlignmentStage {
   readonly name: string;
-  /** Format number of its code, a part of its key: raised when equal settings and inputs give other outputs. */
+  /** Version of its code, a part of its key. Increase it when equal settings and inputs give other outputs. */
   readonly version: number;
-  /** Sections of the recipe that this stage alone reads, by key; an optional one should have a default. */
+  /** Recipe sections that only this stage reads, by key; an optional one should have a default. */
   readonly sections?: Readonly<Record<string, z.ZodType>>;
-  /** Whether the recipe wants it. */
+  /** Whether the recipe includes the stage. */
   wanted(recipe: Recipe): boolean;
-  /** The part of the recipe that decides its outputs, and the format numbers of other code that does. Plain JSON. */
+  /** The part of the recipe that determines its outputs, and the versions of other code that does. Plain JSON. */
   settings(context: AlignmentContext): Record<string, unknown>;
-  /** What it reads, by content: hashes of data, models and outputs of stages before. Plain JSON. */
+  /** Its inputs by content: hashes of data, models and outputs of earlier stages. Plain JSON. */
   inputs(context: AlignmentContext): Record<string, unknown>;
-  /** What can be found wrong with the recipe alone. */
+  /** Checks that need only the recipe. */
   checks?(recipe: Recipe, options: CheckOptions): RecipeCheck[];
-  /** What only this machine can tell, of a stage that is still to be done. */
+  /** Checks that depend on this machine, if the stage is unfinished. */
   machineChecks?(recipe: Recipe, facts: MachineFacts): RecipeCheck[];
-  /** What the data can tell, of a stage that is still to be done. */
+  /** Checks that need the data, if the stage is unfinished. */
   dataChecks?(context: AlignmentContext): RecipeCheck[];
-  /** Whether what it loads can be loaded, by loading it; asked only on demand. */
+  /** Checks that load the stage's models; run only on request. */
   modelChecks?(context: AlignmentContext): RecipeCheck[];
-  /** What it takes at most. */
+  /** Its maximum cost. */
   estimate(recipe: Recipe, known: Known): Estimate;
-  /** Copies of models that it works from, which are made once. */
+  /** Copies of models that it works from, made once. */
   files?(recipe: Recipe, models: RecipeModels, engine: Engine): Promise<PlannedFile[]> | PlannedFile[];
-  /** Does the work; goes on where it finds its own traces in the folder. */
+  /** Does the work; resumes from its own partial results in the folder. */
   run(context: AlignmentContext, folder: string): Promise<StageOutcome>;
 }
 
 /**
- * All that a stage's key is made of: its version, its settings and its inputs.
- * @throws Error for a stage whose settings and inputs share a name, of which one would be lost
+ * Everything that a stage's key consists of: its version, its settings and its inputs.
+ * @throws Error if a name occurs in both settings and inputs, because one value would be lost
  */
 export function keyedSettings(stage: AlignmentStage, context: AlignmentContext): Record<string, unknown> {
   const [settings, inputs] = [stage.settings(context), stage.inputs(context)];
@@ -109,24 +109,24 @@ export function keyedSettings(stage: AlignmentStage, context: AlignmentContext):
   return { version: stage.version, ...settings, ...inputs };
 }
 
-/** The stages that a recipe wants, in order. */
+/** The stages that a recipe includes, in order. */
 export function stagesOf({ stages, recipe }: Pick<AlignmentContext, 'stages' | 'recipe'>): AlignmentStage[] {
   return stages.filter((stage) => stage.wanted(recipe));
 }
 
-/** A section of the recipe that belongs to one stage, as its schema gives it. */
+/** A section of the recipe that belongs to one stage, parsed by its schema. */
 export function sectionOf<S extends z.ZodType>(recipe: Recipe, name: string, schema: S): z.output<S> {
   return schema.parse((recipe as Record<string, unknown>)[name]);
 }
 
-/** Path of what an earlier stage made; undefined if it was not wanted or made no such thing. */
+/** Path of an output of an earlier stage; undefined if the stage did not run or has no such output. */
 export function outputOf({ done }: Pick<AlignmentContext, 'done'>, stage: string, name: string): string | undefined {
   const finished = done.get(stage);
   const output = finished?.record.outputs[name];
   return output === undefined ? undefined : join(finished!.folder, output.file);
 }
 
-/** SHA-256 of it, for keys. */
+/** SHA-256 of such an output, for keys. */
 export function hashOf({ done }: Pick<AlignmentContext, 'done'>, stage: string, name: string): string | undefined {
   return done.get(stage)?.record.outputs[name]?.sha256;
 }

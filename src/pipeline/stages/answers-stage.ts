@@ -9,7 +9,7 @@ import { openWriter, writerCheck, writerKey } from '../run/open-writer.ts';
 import { promptCheck } from '../run/prompt-checks.ts';
 import type { AlignmentContext, AlignmentStage } from '../run/stage.ts';
 
-/** Lets an LLM answer each training query while it reads the gold document. */
+/** Lets an LLM answer each training query from its gold document. */
 export const answersStage: AlignmentStage = {
   name: 'answers',
   version: 1,
@@ -54,10 +54,10 @@ export const answersStage: AlignmentStage = {
       });
       const { queries, reused, skipped, shortened } = result;
       const leftOut = [
-        ...leftOutOf(queries, { 'queries whose answer is empty, asked for twice': skipped }),
-        // Answers from before an interruption do not say it.
+        ...leftOutOf(queries, { 'queries whose answer was empty twice': skipped }),
+        // Answers from before an interruption do not record this.
         ...leftOutOf(queries - reused, {
-          [`documents cut at their end to fit the context${reused > 0 ? ', since the interruption' : ''}`]: shortened,
+          [`documents truncated to fit the context${reused > 0 ? ' (since the interruption)' : ''}`]: shortened,
         }),
       ];
       return { outputs: { answers: file }, result: { generator: generator.id, ...result, leftOut } };
@@ -73,7 +73,7 @@ function answeringWriter({ recipe, models }: Pick<AlignmentContext, 'recipe' | '
   return { writer: other, model: models.answerGenerator };
 }
 
-/** Tokens per second of what writes the answers. */
+/** Tokens per second of the LLM that writes the answers. */
 function rateOf(
   { generator, answerGenerator: other }: Recipe,
   { rates, generator: own, answerGenerator }: Known,

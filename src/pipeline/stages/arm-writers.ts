@@ -7,7 +7,7 @@ import { contextOf, openEmbedded } from '../run/open-writer.ts';
 import { type AlignmentContext, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
 import { TRAINED_BY } from './training-stages.ts';
 
-/** How expansions are drawn, whatever writes them. */
+/** The sampling settings of expansions, whatever writes them. */
 export function armSampling({ expansion }: Recipe) {
   const { seeds: _parts, servers: _where, serverModels: _names, ...sampling } = expansion;
   return sampling;
@@ -18,7 +18,10 @@ export function isServed({ expansion }: Pick<Recipe, 'expansion'>): boolean {
   return expansion.servers.length > 0;
 }
 
-/** The weights that write, and the room that they have, whatever the queries and the seed. A server is known by its model's name. */
+/**
+ * The weights that write an arm and their context, independent of queries and seed. A server is identified by the name
+ * of its model.
+ */
 export function armInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
   const { recipe, models } = context;
   const trained = arm === 'zeroShot' ? undefined : trainedHash(context, arm);
@@ -32,8 +35,8 @@ export function armInputs(context: AlignmentContext, arm: WritingArm): Record<st
 }
 
 /**
- * Opens what writes the texts of an arm: the embedded runtime with the arm's weights, or servers that hold them under a name.
- * @throws UsageError if a server does not list the name, saying which weights belong there
+ * Opens the writer of an arm: the embedded runtime with the arm's weights, or servers that serve them under a name.
+ * @throws UsageError if a server does not list the name; the fix names the weights to load
  */
 export async function openArmWriter(context: AlignmentContext, arm: WritingArm): Promise<Generator> {
   const { recipe, options } = context;
@@ -51,13 +54,13 @@ export async function openArmWriter(context: AlignmentContext, arm: WritingArm):
   return connectGenerator({ baseUrls, model: name, concurrency: recipe.generator.concurrency, useN: true, signal });
 }
 
-/** Whether each arm has a name on the servers, if there are servers. @throws UsageError */
+/** Checks that the arm has a model name on the servers, if there are servers. @throws UsageError */
 export function checkServedArm({ expansion }: Recipe, arm: WritingArm): string {
   if (!isServed({ expansion })) return 'the embedded runtime';
   const name = expansion.serverModels[arm];
   if (name !== undefined) return `${name} on ${expansion.servers.join(', ')}`;
-  throw new UsageError(`servers write the arms, and ${arm} has no name there`, {
-    fix: `Set expansion.serverModels.${arm}: the base, or its adapter, as the server lists it under /models.`,
+  throw new UsageError(`servers write the arms, but ${arm} has no model name there`, {
+    fix: `Set expansion.serverModels.${arm} to the name of the base or its adapter, as the server lists it under /models.`,
   });
 }
 
@@ -76,7 +79,7 @@ function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
   return { adapter: hashOf(context, stage, 'adapter'), model: hashOf(context, stage, 'model') };
 }
 
-/** The base, with an adapter, or a model of its own. */
+/** The weights of an arm: the base, the base with an adapter, or a fully trained model. */
 function weightsOf(context: AlignmentContext, arm: WritingArm): { model: ResolvedModel; adapter?: string } {
   const base = context.models.generator;
   if (arm === 'zeroShot') return { model: base };

@@ -60,10 +60,10 @@ export const candidatesStage: AlignmentStage = {
       });
       const leftOut = leftOutOf(result.candidates, {
         'candidates cut at the token limit': result.cutByLength,
-        'candidates cut where the context was full': result.cutByContext,
+        'candidates cut because the context was full': result.cutByContext,
         'candidates without text': result.empty,
-        'candidates without text, since the LLM was still thinking': result.unfinishedThought,
-        'candidates without text, since the prompt is longer than the context': result.promptTooLong,
+        'candidates without text because the LLM was still thinking': result.unfinishedThought,
+        'candidates without text because the prompt is longer than the context': result.promptTooLong,
       });
       return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {

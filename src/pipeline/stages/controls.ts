@@ -3,23 +3,23 @@ import { analyzeEnglish } from '../../search/index.ts';
 import { Random } from '../../system/index.ts';
 import type { ArmName } from '../run/stage.ts';
 
-/** An arm that a gain has to be told from: what an expansion does by its length or its style alone, whatever it says. */
+/** A control arm: it shows what the length or the style of an expansion does by itself, whatever its content. */
 export interface ControlPlan {
   name: string;
-  /** The arm whose alpha it takes. */
+  /** The arm whose alpha it uses. */
   like: ArmName;
   description: string;
-  /** Made when they are searched, and forgotten: six arms more would stand in memory beside the three they are made of. */
+  /** Makes the topics when they are searched. They are not kept, to avoid six more arms in memory. */
   test: () => Topics[];
 }
 
 /**
- * Control arms: what stands beside the query is changed, all else stays as it was. A lone query has no other one's
- * expansions, and that control is left out.
+ * Plans the control arms: the expansion is changed, everything else stays the same. If there is only one query, the
+ * control with another query's expansions is omitted.
  */
 export function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: number): ControlPlan[] {
   const cut = (arm: 0 | 1) => aligned.test.map((topics, at) => equalLengths(topics, zeroShot.test[at]!)[arm]);
-  const equal = 'cut to the words of the shorter of zeroShot and aligned';
+  const equal = 'cut to the number of words of the shorter of zeroShot and aligned';
   const foreign: ControlPlan = {
     ...{ name: "another query's", like: 'aligned' },
     description: 'the aligned expansion of another query',
@@ -48,7 +48,7 @@ export function planControls(zeroShot: ArmTopics, aligned: ArmTopics, seed: numb
   ];
 }
 
-/** What is tested among them and the main arms. */
+/** The tests among the controls and the main arms. */
 export const CONTROL_TESTS: readonly (readonly [string, string])[] = [
   ['aligned', 'query repeated'],
   ['aligned', "another query's"],
@@ -57,7 +57,7 @@ export const CONTROL_TESTS: readonly (readonly [string, string])[] = [
   ['aligned, own terms deleted', 'raw'],
 ];
 
-/** The query itself in place of each expansion, repeated to the same number of words. */
+/** Replaces each expansion by the query, repeated to the same number of words. */
 export function repeatedQuery(topics: Topics): Topics {
   return mapExpansions(topics, ({ text }, passage) => {
     const words = wordsOf(text);
@@ -67,8 +67,8 @@ export function repeatedQuery(topics: Topics): Topics {
 }
 
 /**
- * The expansions of another query: style and length as they are, content foreign. No query keeps its own, so there must be
- * two at least.
+ * Gives each query the expansions of another query: same style and length, other content. There must be at least two
+ * queries, because none keeps its own.
  */
 export function foreignExpansions(topics: Topics, seed: number): Topics {
   const { queries } = topics;
@@ -80,7 +80,7 @@ export function foreignExpansions(topics: Topics, seed: number): Topics {
   };
 }
 
-/** The expansions of two arms, each cut to as many words as the shorter of the two has for the same query. */
+/** Cuts the expansions of two arms to the number of words of the shorter one, query by query. */
 export function equalLengths(a: Topics, b: Topics): [Topics, Topics] {
   const others = new Map(b.queries.map(({ id, expansions }) => [id, expansions]));
   const limit = (id: string, mine: readonly string[]) => {
@@ -97,7 +97,7 @@ export function equalLengths(a: Topics, b: Topics): [Topics, Topics] {
   return [cut(a), cut(b)];
 }
 
-/** The expansions without the query's own words (by stem; function words stay). */
+/** Removes the query's own words from the expansions (by stem; function words stay). */
 export function withoutQueryTerms(topics: Topics): Topics {
   const stems = new Map(topics.queries.map(({ id, text }) => [id, new Set(analyzeEnglish(text))]));
   return mapExpansions(topics, ({ id }, passage) => {
@@ -108,7 +108,7 @@ export function withoutQueryTerms(topics: Topics): Topics {
   });
 }
 
-/** Mean number of words of all expansions. */
+/** The mean number of words of all expansions. */
 export function meanWords({ queries }: Topics): number {
   const counts = queries.flatMap(({ expansions }) => expansions.map((text) => wordsOf(text).length));
   return counts.reduce((sum, count) => sum + count, 0) / Math.max(1, counts.length);

@@ -23,12 +23,12 @@ import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } fr
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
 import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
 
-/** The arms that a recipe has, in the order of the tables. */
+/** The arms of a recipe, in the order of the tables. */
 function armsOf(recipe: Recipe): ArmName[] {
   return recipe.sft.enabled ? ['raw', 'zeroShot', 'sft', 'aligned'] : ['raw', 'zeroShot', 'aligned'];
 }
 
-/** Tunes alpha per arm on the development queries, and scores all arms on the test queries. */
+/** Tunes alpha per arm on the dev queries, and scores all arms on the test queries. */
 export const evaluateStage: AlignmentStage = {
   name: 'evaluate',
   version: 1,
@@ -106,16 +106,16 @@ export const evaluateStage: AlignmentStage = {
   },
 };
 
-/** The name of a server's model is known of the main encoder alone. */
+/** Only the main encoder can be a server: a recipe holds the name of one server's model only. */
 function checkJudges({ encoder, evaluation }: Recipe): string {
   const server = evaluation.judges.find((name) => isServerAddress(name) && name !== encoder.model);
   if (server === undefined) return evaluation.judges.join(', ');
-  throw new UsageError(`${server} is a server, and only the main encoder can be one`, {
-    fix: 'Name bm25, or an encoder of the store, or its folder.',
+  throw new UsageError(`${server} is a server, but only the main encoder can be a server`, {
+    fix: 'Use bm25, an encoder in the store, or the folder of an encoder.',
   });
 }
 
-/** Each document is read, so that a broken one, or an id that a run file cannot carry, is found before hours of work. */
+/** Reads each document, to find damaged documents, and ids that a run file cannot hold, before hours of work. */
 async function checkJudged(context: AlignmentContext): Promise<string> {
   const { data, recipe, options } = context;
   const test = await loadArmTopics(context, 'test');
@@ -129,12 +129,15 @@ function judgeCheck({ recipe, models, options }: AlignmentContext, name: string)
   return loadCheck(`judge ${name}`, () => openEncoder(settings, models.store, options.signal));
 }
 
-/** A line of a run file. */
+/** Bytes of a line of a run file. */
 const HIT_BYTES = 40;
-/** Products of a query with a document of 384 dimensions per second, and what a search takes beside them. */
+/** Dot products of 384 dimensions per second, the fixed seconds of a search, and these dimensions. */
 const [SEARCHED, SEARCH_SECONDS, SEARCHED_WIDTH] = [2e8, 2, 384];
 
-/** Each encoder embeds the corpus; each arm is searched once per alpha on dev, and once per seed on test. */
+/**
+ * Estimates the evaluation. Each encoder embeds the corpus; each arm is searched once per alpha on dev, and once per
+ * seed on test.
+ */
 function estimateEvaluation(recipe: Recipe, { counts, encoder, judges }: Known): Estimate {
   const { corpus, test } = counts;
   const { alphas, depth, judges: named } = recipe.evaluation;
@@ -150,7 +153,7 @@ function estimateEvaluation(recipe: Recipe, { counts, encoder, judges }: Known):
   };
 }
 
-/** Arms with their expansions joined by query id. */
+/** Loads the arms, with their expansions joined by query id. */
 async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {
   const { recipe } = context;
   const seeds = generationSeeds(recipe);
@@ -168,7 +171,7 @@ async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {
   return arms;
 }
 
-/** The evaluation as plain data, with the texts of what is shown. */
+/** The evaluation as plain data, with the texts that the report shows. */
 async function gather(
   context: AlignmentContext,
   arms: readonly ArmTopics[],
@@ -204,7 +207,7 @@ async function gather(
 const SHOWN_DOCUMENTS = 3;
 const SHOWN_CHARACTERS = 300;
 
-/** Texts of a few relevant documents of each query. */
+/** The texts of a few relevant documents per query. */
 async function relevantTexts(documents: AsyncIterable<Document>, { queries, qrels }: Topics) {
   const wanted = new Map<string, string[]>();
   for (const { id } of queries) {
@@ -222,11 +225,11 @@ async function relevantTexts(documents: AsyncIterable<Document>, { queries, qrel
   return texts;
 }
 
-/** TREC run files of the main judge, one an arm and seed, each written when it was searched. */
+/** TREC run files of the main judge, one per arm and seed, each written after its search. */
 class RunFiles {
   readonly #folder: string;
   readonly #seeds: readonly number[];
-  /** Paths by what they are. */
+  /** Paths by output name. */
   readonly outputs: Record<string, string> = {};
 
   constructor(folder: string, seeds: readonly number[]) {

@@ -12,15 +12,15 @@ import { RunFolder } from '../run/run-folder.ts';
 import type { AlignmentContext, AlignmentStage, WritingArm } from '../run/stage.ts';
 import { armInputs, armSampling, checkServedArm, isServed, openArmWriter } from './arm-writers.ts';
 
-/** Format number of the code that writes expansions; each part of an arm has a key of its own. */
+/** Version of the code that writes expansions; it is also in the key of each part of an arm. */
 const VERSION = 1;
 
-/** Seeds of the expansions: scores are means over them. */
+/** Seeds of the expansions; scores are means over them. */
 export function generationSeeds({ expansion, seed }: Recipe): number[] {
   return expansion.seeds ?? [seed];
 }
 
-/** The development or test queries of a recipe, without expansions. */
+/** Loads the dev or test queries of a recipe, without expansions. */
 export async function loadArmTopics({ recipe, data }: AlignmentContext, split: 'dev' | 'test'): Promise<Topics> {
   const { evaluation } = recipe;
   return loadTopics(data.judged.dataset, data.judged.splits[split], {
@@ -29,12 +29,12 @@ export async function loadArmTopics({ recipe, data }: AlignmentContext, split: '
   });
 }
 
-/** Name of the output that holds the expansions of one split under one seed. */
+/** Name of the output that holds the expansions of one split and seed. */
 export function expansionsName(split: 'dev' | 'test', seed: number): string {
   return `${split}-${seed}`;
 }
 
-/** All that decides the texts of a part of an arm but its queries and its seed. */
+/** Everything that determines the texts of a part of an arm, except its queries and its seed. */
 function partSettings(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
   const sampling = armSampling(context.recipe);
   return { version: VERSION, prompt: context.prompt.text, ...sampling, ...armInputs(context, arm) };
@@ -48,7 +48,7 @@ function estimateExpansion(recipe: Recipe, { counts: { dev, test }, rates }: Kno
   return written(work, { texts, limit, rate: isServed(recipe) ? rates.generation : rates.embedded });
 }
 
-/** What decides which queries of a split are expanded. */
+/** What determines the expanded queries of a split. */
 function querySettings({ recipe, data }: AlignmentContext, split: 'dev' | 'test'): Record<string, unknown> {
   const { evaluation, seed } = recipe;
   const { hashes } = data.judged;
@@ -56,7 +56,7 @@ function querySettings({ recipe, data }: AlignmentContext, split: 'dev' | 'test'
   return { split, queries: hashes.queries, qrels: hashes[split], sample };
 }
 
-/** The test queries under each seed, and before them the development queries under the first one, for alpha. */
+/** The parts of an arm: the dev queries with the first seed, for tuning alpha, then the test queries with each seed. */
 function partsOf(recipe: Recipe): { split: 'dev' | 'test'; seed: number }[] {
   const seeds = generationSeeds(recipe);
   const test = seeds.map((seed) => ({ split: 'test' as const, seed }));
@@ -64,7 +64,8 @@ function partsOf(recipe: Recipe): { split: 'dev' | 'test'; seed: number }[] {
 }
 
 /**
- * Writes the expansions of one arm. All arms share prompt, sampling, token limit and number of samples; only the weights differ.
+ * The stage that writes the expansions of one arm. All arms share prompt, sampling, token limit and number of samples;
+ * only the weights differ.
  */
 function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): AlignmentStage {
   return {
@@ -93,8 +94,8 @@ export const expansionStages: AlignmentStage[] = [
 ];
 
 /**
- * Each part (a split under a seed) is a stage of its own beneath `expansions/`: what one run wrote serves every other that asks
- * for the same texts, so that a further seed costs only itself.
+ * Writes the expansions of an arm. Each part (a split with a seed) is a separate stage in `expansions/`. Other runs
+ * reuse it if they need the same texts, so a further seed costs only itself.
  */
 async function expandArm(context: AlignmentContext, arm: WritingArm, folder: string) {
   const { recipe } = context;
@@ -131,16 +132,16 @@ const partSchema = z.object({
   promptTooLong: z.number().default(0),
 });
 
-/** Of all parts of an arm. */
+/** Counts over all parts of an arm. */
 function unwritten(parts: readonly unknown[]): LeftOut[] {
   const counts = parts.map((part) => partSchema.parse(part));
   const sum = (name: keyof (typeof counts)[number]) => counts.reduce((total, part) => total + part[name], 0);
   return leftOutOf(sum('expansions'), {
     'expansions cut at the token limit': sum('cutByLength'),
-    'expansions cut where the context was full': sum('cutByContext'),
-    'expansions without text: the query is searched as it is': sum('empty'),
-    'expansions without text, since the LLM was still thinking': sum('unfinishedThought'),
-    'expansions without text, since the prompt is longer than the context': sum('promptTooLong'),
+    'expansions cut because the context was full': sum('cutByContext'),
+    'expansions without text (the raw query is searched)': sum('empty'),
+    'expansions without text because the LLM was still thinking': sum('unfinishedThought'),
+    'expansions without text because the prompt is longer than the context': sum('promptTooLong'),
   });
 }
 
@@ -156,7 +157,7 @@ async function writePart(
   const { queries } = await loadArmTopics(context, split);
   const { files, statistics } = await expandQueries({
     ...{ queries, generator, prompt, sampling, samples, seed, out: join(folder, 'expansions.jsonl') },
-    // Wall times would make equal texts unequal files.
+    // With wall times, equal texts would give unequal files.
     timings: false,
     signal: options.signal,
     progress: options.progress,

@@ -2,12 +2,12 @@ import { readGoldTexts } from '../../data/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { AlignmentContext } from '../run/stage.ts';
 
-/** Whether the training queries come as triples, which bring the text of their gold document along and have no judgements. */
+/** Whether the training queries are triples, which include the text of their gold document and have no judgements. */
 export function readsTriples({ data }: Recipe): boolean {
   return data.kind === 'beir' && data.triples !== undefined;
 }
 
-/** Texts of gold documents; undefined if the queries bring theirs along. */
+/** Reads the texts of gold documents; undefined if the queries include them. */
 export async function goldTexts({ data, recipe, options }: AlignmentContext) {
   if (readsTriples(recipe)) return undefined;
   return readGoldTexts(data.dataset, (await data.training(false))(), options.signal);

@@ -8,13 +8,13 @@ import type { AlignmentContext, ArmName } from '../run/stage.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
 
 const DESCRIPTIONS: Record<ArmName, string> = {
-  raw: 'queries as they are',
-  zeroShot: 'expansions of the model as it came',
-  sft: 'expansions of the model trained to write the best candidates',
+  raw: 'raw queries',
+  zeroShot: 'expansions of the base model',
+  sft: 'expansions of the model fine-tuned on the best candidates',
   aligned: 'expansions of the model aligned by DPO',
 };
 
-/** What is tested, the primary claim first. */
+/** The paired tests, the primary claim first. */
 const TESTS: readonly (readonly [ArmName, ArmName])[] = [
   ['aligned', 'zeroShot'],
   ['aligned', 'raw'],
@@ -22,22 +22,22 @@ const TESTS: readonly (readonly [ArmName, ArmName])[] = [
   ['sft', 'zeroShot'],
 ];
 
-/** Arms as plain data, and with all that was found. */
+/** The judgement of arms as plain data, and their full scores. */
 export interface Judged {
   judgement: Judgement;
   scored: ScoredArm[];
 }
 
 export interface JudgeArmsOptions {
-  /** Of arms that are not to be tuned. */
+  /** Fixed alphas of arms that are not tuned. */
   alphas?: Partial<Record<ArmName, number | undefined>>;
-  /** Gets each run of the test queries; `at` is the place of its seed. */
+  /** Receives each run of the test queries; `at` is the index of its seed. */
   onRun?: (arm: ArmTopics, run: Run, at: number) => Promise<void>;
-  /** Told of each arm that is scored. */
+  /** Called after each scored arm. */
   onArm: () => void;
 }
 
-/** Tunes, searches and scores arms, and tests them against each other. */
+/** Tunes, searches and scores arms, and compares them by paired tests. */
 export async function judgeArms(
   context: AlignmentContext,
   search: CorpusSearch,
@@ -76,7 +76,7 @@ function judgeOptions({ recipe, options }: AlignmentContext, kind: 'dense' | 'bm
   return { kind, measure: displayName(measure), alphas, depth, keepSelf, signal: options.signal };
 }
 
-/** The tests of those pairs of which both arms are there. */
+/** The tests of pairs whose arms are both present. */
 function testsOf(
   { recipe }: AlignmentContext,
   scored: readonly ScoredArm[],
@@ -97,7 +97,7 @@ function describe(
   return { name, description, ...(alpha !== undefined && { alpha }), tuning, measures, bySeed, words };
 }
 
-/** The same expansions by another search: BM25 as Query2doc has it, or another encoder. */
+/** Judges the same expansions by another search: BM25 as in Query2doc, or another encoder. */
 export async function judgeElsewhere(
   context: AlignmentContext,
   search: CorpusSearch,
@@ -119,7 +119,7 @@ export async function judgeElsewhere(
   }
 }
 
-/** Scores the control arms, each under the alpha of the arm that it is made of. */
+/** Scores the control arms, each with the alpha of the arm it is derived from. */
 export async function judgeControls(
   context: AlignmentContext,
   search: CorpusSearch,

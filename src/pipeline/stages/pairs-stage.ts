@@ -7,7 +7,7 @@ import { many, pairsAtMost } from '../run/estimates.ts';
 import { type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
 import { goldTexts } from './gold-texts.ts';
 
-/** A pair with its texts and ids, in bytes of JSON. */
+/** Bytes of JSON per pair. */
 const PAIR_BYTES = 1500;
 /** Queries per second. */
 const PAIRED = 500;
@@ -53,7 +53,7 @@ export const pairsStage: AlignmentStage = {
   },
 };
 
-/** Queries without rewards stand in the result of the stage that gave none. */
+/** Skipped queries and pairs. Queries without rewards are in the result of the reward stage. */
 function unpaired({ queries, pairs, rewarding }: RewardAudit): LeftOut[] {
   const own = Object.entries(queries.dropped).filter(([reason]) => !Object.hasOwn(rewarding?.dropped ?? {}, reason));
   return [

@@ -16,7 +16,7 @@ import { encoderWeights, encodingSeconds, many } from '../run/estimates.ts';
 import { type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
 import { goldTexts, readsTriples } from './gold-texts.ts';
 
-/** A candidate's rewards in bytes of JSON. */
+/** Bytes of JSON per rewarded candidate. */
 const REWARD_BYTES = 700;
 
 /** Rewards every candidate. */
@@ -55,7 +55,7 @@ export const rewardStage: AlignmentStage = {
     },
   ],
   modelChecks: (context) => [{ input: 'encoder', find: async () => (await encoderOf(context).open()).id }],
-  /** Candidates are embedded, and with them the query, its gold document and its answer. */
+  /** The candidates are embedded, and for each query the query, its gold document and its answer. */
   estimate({ candidates: { samples, temperatures } }, { counts: { train }, encoder }) {
     const candidates = train * samples * temperatures.length;
     return {
@@ -99,14 +99,14 @@ export const rewardStage: AlignmentStage = {
   },
 };
 
-/** Rewards that count, as `NAME=WEIGHT`; a weight of 0 leaves one out. */
+/** The rewards with a weight other than 0, as `NAME=WEIGHT`. */
 function weighted({ reward }: Recipe): string[] {
   return Object.entries(reward.weights).flatMap(([name, weight]) => (weight === 0 ? [] : [`${name}=${weight}`]));
 }
 
 /**
- * The rewards of a recipe that count.
- * @param options.loadsCode whether modules of one's own are loaded, which runs their code
+ * The rewards of a recipe with a weight other than 0.
+ * @param options.loadsCode whether custom modules are loaded, which runs their code
  * @throws UsageError, DataError
  */
 export function namedRewards(recipe: Recipe, { loadsCode }: { loadsCode: boolean }): Promise<NamedReward[]> {
@@ -114,7 +114,7 @@ export function namedRewards(recipe: Recipe, { loadsCode }: { loadsCode: boolean
   return checkRewards(weighted(recipe), { isJudged: !readsTriples(recipe), isAnswered, loadsCode });
 }
 
-/** The modules of a recipe whose code a run executes. */
+/** The custom modules of a recipe, whose code a run executes. */
 export function codeIn(recipe: Recipe): string[] {
   return modulesAmong(weighted(recipe));
 }

@@ -37,16 +37,16 @@ import {
 } from '../run/stage.ts';
 import { StageWarnings } from '../run/stage-warnings.ts';
 
-/** A number in f32 with the two means that AdamW keeps of it. */
+/** Bytes of a parameter in f32 with AdamW's two running means. */
 const TRAINED_BYTES = 12;
-/** Checkpoints that both engines keep: the last and the best. */
+/** Number of checkpoints that both engines keep: the last and the best. */
 const CHECKPOINTS = 2;
-/** Bytes of a number that is not trained, by how it is kept. */
+/** Bytes per frozen weight, by storage. */
 const STORAGE_BYTES: Readonly<Record<Recipe['dpo']['storage'], number>> = { f32: 4, f16: 2, int8: 1, int4: 0.64 };
 
 type Method = 'sft' | 'dpo';
 
-/** The training of one arm: DPO, or SFT on what was chosen. */
+/** The training stage of one arm: DPO, or SFT on the chosen answers. */
 function trainingStage(name: Method, wanted: AlignmentStage['wanted']): AlignmentStage {
   return {
     name,
@@ -83,14 +83,14 @@ function describeTraining({ learningRate, loraR, full }: GeneratorTrainingSettin
   return `${full ? 'all weights' : `LoRA of rank ${loraR}`}, learning rate ${learningRate}`;
 }
 
-/** Whether the training suits the model, and whether TRL is installed where it trains. */
+/** Checks whether the training fits the model, and whether TRL is installed if it trains here. */
 function machineChecks(recipe: Recipe, facts: MachineFacts, method: Method): RecipeCheck[] {
   const { base, engine, isElsewhere = false, signal } = facts;
-  const suits = base && {
+  const fits = base && {
     input: `${method} of ${base.name}`,
     async find() {
       await checkGeneratorBase(base, [parsedTraining(recipe, facts, method)]);
-      return `lengths and layers suit ${base.name}`;
+      return `lengths and layers fit ${base.name}`;
     },
   };
   const trl = {
@@ -100,7 +100,7 @@ function machineChecks(recipe: Recipe, facts: MachineFacts, method: Method): Rec
       return `${versions.trl} in ${python}`;
     },
   };
-  return [...(suits === undefined ? [] : [suits]), ...(engine === 'trl' && !isElsewhere ? [trl] : [])];
+  return [...(fits === undefined ? [] : [fits]), ...(engine === 'trl' && !isElsewhere ? [trl] : [])];
 }
 
 function estimateTraining(recipe: Recipe, known: Known, method: Method): Estimate {
@@ -113,7 +113,7 @@ function estimateTraining(recipe: Recipe, known: Known, method: Method): Estimat
   return { work: `${many(pairs)} pairs, ${epochs} epochs`, tokens, bytes, seconds: tokens / rates.training };
 }
 
-/** The result and its checkpoints; of TRL also its examples, and the base as it reads it. */
+/** Bytes of the result and its checkpoints; with TRL also of its examples and of its copy of the base. */
 function trainedBytes(settings: Recipe[Method], { engine, generator }: Known, examples: number): number {
   const { parameters, isGguf } = generator;
   if (settings.full) {
@@ -126,7 +126,7 @@ function trainedBytes(settings: Recipe[Method], { engine, generator }: Known, ex
   return adapter + examples + base;
 }
 
-/** What the training engine maps into memory: SFT and DPO share it if they keep it alike. */
+/** The weights that the training engine maps into memory. SFT and DPO share them if their storage is the same. */
 function frozenWeights({ full, storage }: Recipe[Method], { name, parameters }: ModelFacts): PlannedFile[] {
   if (full) return [];
   const file = `${name} as the training engine reads it, in ${storage}`;
@@ -177,12 +177,12 @@ async function trainHere(given: GivenTraining, context: AlignmentContext) {
   };
 }
 
-/** By TRL: the same data, settings and layout of the adapter; on several machines, their commands are told. */
+/** Trains with TRL: same data, settings and adapter layout. With several machines, a warning lists their commands. */
 async function trainWithOthers(given: GivenTraining, { recipe, options }: AlignmentContext) {
   const result = await trainGeneratorWithTrl({
     ...given,
     engine: recipe.trl,
-    onCommands: (commands) => options.warn(`start on the other machines, in ${given.out}:\n${commands.join('\n')}`),
+    onCommands: (commands) => options.warn(`run on the other machines, in ${given.out}:\n${commands.join('\n')}`),
   });
   const { steps, best, train, dev, seconds } = result;
   return {
@@ -195,7 +195,7 @@ function adapterFiles(folder: string): Record<string, string> {
   return { adapter: join(folder, 'adapter_model.safetensors'), adapterConfig: join(folder, 'adapter_config.json') };
 }
 
-/** Where all weights were trained: the model as the embedded runtime reads it. */
+/** If all weights were trained: converts the model for the embedded runtime. */
 async function runtimeFile(
   model: string,
   folder: string,
@@ -206,7 +206,7 @@ async function runtimeFile(
   return { model: file };
 }
 
-/** What the file held and taught nothing, and what its tokens do not let be learnt. */
+/** Pairs skipped when the file was read, and pairs skipped or truncated because of their tokens. */
 function untrained(
   what: string,
   { pairs, skipped: read }: PairReading,
@@ -226,21 +226,21 @@ async function readKnownPairs(
 ): Promise<PairReading> {
   const reading = await readPairs(file, { signal: options.signal });
   const skipped = describeSkipped(reading.skipped);
-  if (skipped !== '') warn(`pairs are left out (${skipped}), such as ${reading.examples.join('; ')}`);
+  if (skipped !== '') warn(`pairs are skipped (${skipped}), such as ${reading.examples.join('; ')}`);
   return reading;
 }
 
-/** What the trainer is given. */
+/** The settings for the trainer. */
 export function trainingSettings(recipe: Recipe, method: 'sft' | 'dpo'): GeneratorTrainingInput {
   if (method === 'dpo') return { ...recipe.dpo, method, seed: recipe.dpo.seed ?? recipe.seed };
   const { enabled: _wanted, ...settings } = recipe.sft;
   return { ...settings, method, seed: settings.seed ?? recipe.seed };
 }
 
-/** How often is saved, and how much memory is used, changes nothing. */
+/** The settings without those that do not affect the result: the saving interval and the memory. */
 function decisiveSettings({ saveSteps: _saved, memory: _held, ...settings }: GeneratorTrainingInput) {
   return settings;
 }
 
-/** Names of the training stages by the arm that they make. */
+/** Names of the training stages, by the arm that they produce. */
 export const TRAINED_BY: Record<'sft' | 'aligned', string> = { sft: 'sft', aligned: 'dpo' };

@@ -34,31 +34,31 @@ import { type Progress, SILENT } from '../../system/index.ts';
 
 export type RetrieverName = Retriever['name'];
 
-/** The weights that are tried if none are named. */
+/** The default alphas to try. */
 export const TRIAL_ALPHAS: readonly number[] = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 
 export interface TrialSettings {
   dataset: BeirDataset;
   split: string;
-  /** Where alpha is chosen, if the data set has it and it is not the split that is scored. */
+  /** The split on which alpha is chosen, if it exists and is not the scored split. */
   devSplit: string;
-  /** Queries of either split at most: a seeded sample. */
+  /** Maximum number of queries per split, a seeded sample. */
   limit: number | undefined;
-  /** Where expansions, runs and the report go. */
+  /** Folder of expansions, runs and the report. */
   folder: string;
   retrievers: readonly RetrieverName[];
   retrieval: RetrievalSettings;
   alphas: readonly number[];
-  /** What comparisons and the choice of alpha go by: nDCG@10. */
+  /** The measure for comparisons and the choice of alpha: nDCG@10. */
   measure: string;
   prompt: PromptTemplate;
   sampling: Sampling;
-  /** Expansions a query. */
+  /** Expansions per query. */
   samples: number;
   seed: number;
   /** LoRA adapters of the LLM, for the report. */
   adapters: readonly string[];
-  /** Opens the LLM; closed once all is written. */
+  /** Opens the LLM, which is closed when all texts are written. */
   openGenerator(): Promise<Generator>;
 }
 
@@ -69,7 +69,7 @@ export interface TrialOptions {
 
 export interface TrialResult {
   arms: Arm[];
-  /** Expanded against raw by each retriever, the one that is best without expansions first. */
+  /** Expanded against raw per retriever, starting with the one that is best without expansions. */
   comparisons: CorrectedComparison[];
   /** By retriever; BM25 has none. */
   alphas: Map<RetrieverName, AlphaChoice>;
@@ -83,9 +83,10 @@ export interface TrialResult {
 }
 
 /**
- * Answers whether expansion by this LLM helps on this data: the LLM writes for the queries, all retrievers search them raw and
- * expanded, alpha is chosen on development queries or by cross-validation, paired tests with Holm's correction compare, and a
- * report tells. Expansions are journalled and vectors are kept, so that a trial that was stopped goes on.
+ * Answers whether expansion with this LLM helps on this data. The LLM expands the queries, all retrievers search them
+ * raw and expanded, alpha is chosen on dev queries or by cross-validation, paired tests with Holm's correction compare
+ * the arms, and a report shows the result. Expansions are journalled and vectors are cached, so a stopped trial
+ * resumes.
  */
 export async function runTrial(settings: TrialSettings, options: TrialOptions = {}): Promise<TrialResult> {
   const { dataset, retrieval, folder } = settings;
@@ -131,7 +132,7 @@ async function devTopics(settings: TrialSettings): Promise<Topics | undefined> {
   return withoutExpansions(await topicsOf(settings, devSplit));
 }
 
-/** Lets the LLM write for both splits; what the journals hold is not written again. */
+/** Lets the LLM expand both splits; texts in the journals are not written again. */
 async function write(settings: TrialSettings, test: Topics, dev: Topics | undefined, options: TrialOptions) {
   const { prompt, sampling, samples, seed, folder } = settings;
   const generator = await settings.openGenerator();
@@ -140,7 +141,7 @@ async function write(settings: TrialSettings, test: Topics, dev: Topics | undefi
       const out = join(folder, name, 'expansions.jsonl');
       const { files } = await expandQueries({
         ...{ queries: topics.queries, generator, prompt, sampling, samples, seed, out },
-        // The folder is the trial's own; the journal in it keeps the texts of other settings.
+        // The folder belongs to the trial; its journal keeps the texts of other settings.
         force: true,
         ...options,
       });
@@ -163,7 +164,7 @@ function armOptions({ retrieval }: TrialSettings, { signal }: TrialOptions) {
   return { depth: retrieval.depth, dropSelf: !retrieval.keepSelf, signal };
 }
 
-/** Searches and scores each retriever, raw and expanded. */
+/** Searches and scores with each retriever, raw and expanded. */
 async function searchAll(
   search: CorpusSearch,
   { raw, test, dev }: { raw: Topics; test: Topics; dev: Topics | undefined },
@@ -182,7 +183,7 @@ async function searchAll(
       arms.push(await runArm(plan, armOptions(settings, options)));
       task.advance();
     };
-    await add(plain, raw, 'queries as they are');
+    await add(plain, raw, 'raw queries');
     if (name === 'bm25') {
       await add(plain, test, 'query repeated, then the expansion');
       continue;
@@ -243,7 +244,7 @@ async function reportOf(
     ),
     remarks: [
       describeNoise(facts),
-      'The main comparison is of the search that scores best without expansions: it is what one would use otherwise.',
+      'The main comparison uses the retriever that scores best without expansions, because it is the best alternative to expansion.',
     ].filter((remark) => remark !== undefined),
   });
 }
