@@ -56,7 +56,7 @@ describe('options from a schema', () => {
     expect(options).toMatchObject({ alpha: 0.25, measure: ['P@1', 'MAP'], dropSelf: false, json: true });
   });
 
-  it('shows the default that holds, and none where there is nothing to show', () => {
+  it('shows the outermost default, and none if it is empty', () => {
     const shared = z.coerce.number().default(512).describe('limit');
     const options = z.object({
       limit: shared.default(128),
@@ -78,7 +78,7 @@ describe('options from a schema', () => {
     expect(() => type('a.run', '--alpha', 'half')).toThrow(/--alpha/);
   });
 
-  it('suggests the option that was meant', () => {
+  it('suggests the closest option', () => {
     expect(() => type('a.run', '--alhpa', '1')).toThrow(/Did you mean --alpha/);
     expect(() => type('a.run', '--retriever', 'bm52')).toThrow(/Allowed values: dense, bm25/);
   });
@@ -121,7 +121,7 @@ describe('numbers and former names', () => {
     return parseOptions(trains, target.opts());
   };
 
-  it('reads numbers, lists and tuples of them by the schema alone, and leaves texts as they are', () => {
+  it('reads numbers, lists and tuples of numbers by the schema, and leaves texts unchanged', () => {
     const words = ['--rate', '2e-5', '--betas', '.8', '--betas', '0.95', '--weights', '1', '--weights', '2'];
     expect(typed(...words, '--name', '7')).toEqual({
       ...{ rate: 2e-5, betas: [0.8, 0.95], weights: [1, 2], name: '7', full: false },

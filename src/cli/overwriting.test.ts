@@ -110,7 +110,7 @@ describe('an output onto an input or another output', () => {
   });
 });
 
-it('every command with a file or folder to write says which files it reads and writes', async () => {
+it('every command that writes files declares which files it reads and writes', async () => {
   const silent: string[] = [];
   for (const [name, load] of Object.entries(CATALOGUE)) {
     const { command } = await load();
@@ -121,7 +121,7 @@ it('every command with a file or folder to write says which files it reads and w
   expect(silent).toEqual(['demo', 'align', 'data wordnet', 'data beir', 'data merge', 'data split']);
 });
 
-it('an output that has another name beside an input is no fault', async () => {
+it('an output with another name in the folder of an input is allowed', async () => {
   rmSync(at('data/corpus.jsonl'));
   writeFileSync(at('data/corpus.jsonl'), '{"_id":"d","text":"light of a house"}\n');
   writeFileSync(at('data/queries.jsonl'), '{"_id":"q","text":"light"}\n');

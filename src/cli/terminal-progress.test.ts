@@ -24,7 +24,7 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toBe('  encoding documents: 1,000 texts in 4.0 s, 2 shards\n');
   });
 
-  it('prints a whole line every five seconds where nobody can see a redraw', () => {
+  it('prints a complete line every five seconds if the stream is not a terminal', () => {
     const { written, progress, wait } = recorder(false);
     const task = progress.task('writing expansions', 10, 'passages');
     for (let i = 0; i < 6; i++) {
@@ -34,7 +34,7 @@ describe('terminal progress', () => {
     expect(written).toEqual(['  writing expansions: 5 of 10 passages  50 %  1 passages/s  5.0 s left\n']);
   });
 
-  it('tells of slow work what one unit takes', () => {
+  it('shows the time per unit for slow work', () => {
     const { written, progress, wait } = recorder(true);
     const task = progress.task('training', 100, 'steps');
     wait(50_000);
@@ -42,7 +42,7 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toContain('training: 2 of 100 steps  2 %  25 s each  40:50 min left');
   });
 
-  it('tells the speed of what is done now, and not of what was there before', () => {
+  it('shows the speed of the current run, without reused units', () => {
     const { written, progress, wait } = recorder(true);
     const task = progress.task('encoding documents', 1000, 'texts');
     task.skip(600);
@@ -53,7 +53,7 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toBe('  encoding documents: 700 texts (600 from before) in 2.0 s\n');
   });
 
-  it('names no speed of what took no time', () => {
+  it('shows no speed for work that took no time', () => {
     const { written, progress, wait } = recorder(true);
     const task = progress.task('reading', 1000, 'texts');
     wait(150);
@@ -61,14 +61,14 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toBe('\r\u001b[K  reading: 999 of 1,000 texts  99 %');
   });
 
-  it('takes a terminal of no width for one that does not tell its width', () => {
+  it('treats a width of 0 as unknown', () => {
     const written: string[] = [];
     const progress = new TerminalProgress({ write: (text) => written.push(text), isTTY: true, columns: 0 }, () => 500);
     progress.task('encoding the documents of a corpus', 1000, 'texts').advance(1);
     expect(written.at(-1)).toContain('1 of 1,000 texts');
   });
 
-  it('writes times as people say them', () => {
+  it('formats times', () => {
     expect([0.42, 12.3, 125, 3725].map(formatSeconds)).toEqual(['0.4 s', '12 s', '2:05 min', '1:02 h']);
   });
 });

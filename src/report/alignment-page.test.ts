@@ -56,7 +56,7 @@ const REPORT: AlignmentReport = {
 describe('the report of an alignment', () => {
   const page = renderAlignmentReport(REPORT);
 
-  it('needs nothing from elsewhere and runs nothing', () => {
+  it('loads and runs nothing', () => {
     expect(page).not.toMatch(/<script|<link|<img|src=|https?:\/\//);
   });
 
@@ -65,15 +65,15 @@ describe('the report of an alignment', () => {
     expect(page).toContain('A saw &amp; &quot;more&quot;');
   });
 
-  it('is headed by a verdict, says how alpha was chosen, and that the queries are few', () => {
+  it('begins with a verdict, how alpha was chosen, and a warning of few queries', () => {
     expect(page).toMatch(
       /class="verdict few">Helped 1 query, hurt 1 of 3: too few queries to tell<b>aligned against zero-shot</,
     );
     expect(page).toContain('is 0.5 for zero-shot, 0.5 for aligned; it was chosen on the development queries');
-    expect(page).toContain('Only 3 queries were scored');
+    expect(page).toContain('Only 3 queries were evaluated');
   });
 
-  it('has words where the code has names', () => {
+  it('shows labels instead of names from the code', () => {
     expect(page.slice(page.indexOf('<body>'))).not.toMatch(/zeroShot|: true|: false/);
   });
 
@@ -86,37 +86,37 @@ describe('the report of an alignment', () => {
     expect(page.match(/<rect class="loss"/g)).toHaveLength(2);
   });
 
-  it('puts the texts of the arms side by side, with gains before losses', () => {
+  it('shows the texts of all arms together, gains before losses', () => {
     const helped = page.slice(page.indexOf('Most helped</h2>'), page.indexOf('Most hurt</h2>'));
     expect(helped).toMatch(/zero-shot <span>0\.0000<\/span>.*A saw.*aligned <span>1\.0000<\/span>.*The saw/s);
     expect(helped).toContain('gloss of saw');
     expect(helped).not.toContain('boat');
   });
 
-  it('has a line for each figure that there is, and says so where there is none', () => {
+  it('plots each metric that was recorded, and says so if there is none', () => {
     const training = page.slice(page.indexOf('Training</h2>'));
     expect(training.match(/<path class="line/g)).toHaveLength(4);
-    expect(training).toContain('DPO: share of pairs ranked right: no figures');
+    expect(training).toContain('DPO: fraction of pairs ranked correctly: no data');
     expect(page).not.toContain('NaN');
   });
 
-  it('names what was left out with how many of how many, and what was warned of', () => {
-    const section = page.slice(page.indexOf('warned of</h2>'), page.indexOf('Before you quote a figure</h2>'));
+  it('lists what was skipped, with counts and totals, and the warnings', () => {
+    const section = page.slice(page.indexOf('and warnings</h2>'), page.indexOf('Before you quote these results</h2>'));
     expect(section).toMatch(
       /candidates<\/td><td[^>]*>candidates &lt;cut&gt;<\/td><td[^>]*>1,200 of 4,800<\/td><td[^>]*>25\.0 %/,
     );
     expect(section).toMatch(/DPO<\/td>.*warning<\/b> the margin falls\.</);
-    expect(renderAlignmentReport({ ...REPORT, passedOver: [] })).toContain('warned of</h2><p>Nothing.</p>');
+    expect(renderAlignmentReport({ ...REPORT, passedOver: [] })).toContain('and warnings</h2><p>Nothing.</p>');
   });
 
-  it('leaves out what there is nothing of', () => {
+  it('omits sections without content', () => {
     const { controls: _none, ...evaluation } = REPORT.evaluation;
     const bare = renderAlignmentReport({
       ...REPORT,
       evaluation: { ...evaluation, judges: [], queries: [], dataset: { ...evaluation.dataset, dev: 0 } },
       training: { dpo: [], sft: [] },
     });
-    for (const title of ['Controls', 'judged by', 'Choice of alpha', 'Training</h2>'])
+    for (const title of ['Controls', 'searched with', 'Choice of alpha', 'Training</h2>'])
       expect(bare).not.toContain(title);
   });
 });

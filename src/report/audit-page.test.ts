@@ -73,15 +73,15 @@ const AUDIT: RewardAudit = {
 describe('the page of the audit', () => {
   const page = renderAuditPage(AUDIT);
 
-  it('names every reason for which a query was dropped, with its share', () => {
+  it('names every reason why queries were dropped, with its fraction', () => {
     expect(page).toMatch(/>similarity below the threshold<\/td><td[^>]*>2<\/td><td[^>]*>20\.0 %<\/td>/);
     expect(page).toMatch(/>no answer<\/td><td[^>]*>1<\/td><td[^>]*>10\.0 %<\/td>/);
-    expect(page).toContain('7 pairs were built, of which 1 were not drawn. 1 more were the same');
+    expect(page).toContain('7 pairs were built, 1 of which were not drawn. 1 duplicates of them were dropped');
   });
 
-  it('is headed by what the audit comes to, before the card and the tables', () => {
+  it('begins with a summary, then the card and the tables', () => {
     const places = [
-      'Look before you train: only 5 pairs to train on; 12.5 % of the candidates quote the gold document<',
+      'Check before you train: only 5 training pairs; 12.5 % of the candidates quote the gold document<',
       'class="card"',
       '<table>',
     ].map((place) => page.indexOf(place));
@@ -97,21 +97,21 @@ describe('the page of the audit', () => {
   });
 
   it('shows leaks, copied answers, lengths and both sides of examples', () => {
-    expect(page).toContain('12.5 % of the candidates, of 3 queries, quote a gold document');
-    expect(page).toContain('Of 9 answers 50.0 % are copied from it.');
+    expect(page).toContain('12.5 % of the candidates (from 3 queries) quote a gold document');
+    expect(page).toContain('Of 9 answers, 50.0 % are copied from it.');
     expect(page).toContain('longer in 70.0 % of the pairs and shorter in 30.0 %');
     expect(page).toContain('chosen, 2.000, quotes the gold document');
     expect(page).toContain('rank-gold + 0.5 \u00d7 margin-answer');
   });
 
-  it('escapes what models and data wrote, and needs nothing from elsewhere', () => {
+  it('escapes texts of models and data, and loads nothing', () => {
     expect(page).toContain('good &lt;script&gt;');
     expect(page).toContain('What is &lt;b&gt;?');
     expect(page).not.toMatch(/<script|<link|https?:\/\/| style="/);
     expect(page).toContain('http-equiv="Content-Security-Policy"');
   });
 
-  it('does without answers and without a summary of the rewards', () => {
+  it('works without answers and without a summary of the rewards', () => {
     const bare = renderAuditPage({
       ...AUDIT,
       rewarding: undefined,
@@ -126,7 +126,7 @@ describe('the page of the audit', () => {
 });
 
 describe('a histogram', () => {
-  it('draws a bar for each bin, and the mark where it lies', () => {
+  it('draws a bar for each bin, and the mark at its value', () => {
     const { text } = histogram([{ distribution: distribution([0, 4, 2], 0, 3), kind: 'gain' }], {
       ...{ label: 'size', counted: 'queries' },
       mark: { value: 1.5, name: 'half' },
@@ -144,7 +144,7 @@ describe('a histogram', () => {
     expect(text).toContain('>half</text>');
   });
 
-  it('leaves out a mark outside the range, and draws a single value', () => {
+  it('omits a mark outside the range, and draws a single value', () => {
     const { text } = histogram([{ distribution: distribution([3], 2, 2), kind: 'same' }], {
       ...{ label: 'size', counted: 'queries' },
       mark: { value: 9, name: 'far' },

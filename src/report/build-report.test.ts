@@ -44,7 +44,7 @@ function inputs(changes: Partial<ReportInputs> = {}): ReportInputs {
 }
 
 describe('a report', () => {
-  it('tells each query before and after by the measure of the main comparison', async () => {
+  it('holds each query before and after, by the measure of the main comparison', async () => {
     const { queries } = await buildReport(inputs());
     // q0: d1 second before, d4 second after. q1: d1 second before, not among the four after.
     expect(queries.map(({ id, before, after }) => [id, before, after])).toEqual([
@@ -60,7 +60,7 @@ describe('a report', () => {
     ]);
   });
 
-  it('tells the ranks of relevant documents before and after, the best grade first, then the best rank', async () => {
+  it('holds the ranks of relevant documents before and after, sorted by grade, then by rank', async () => {
     const { queries } = await buildReport(inputs());
     expect(queries[0]!.relevant).toEqual([
       { id: 'd2', text: 'saw wood', grade: 2, rankBefore: 3, rankAfter: 3 },
@@ -72,7 +72,7 @@ describe('a report', () => {
     ]);
   });
 
-  it('holds the arms with the measures of the tables, and what else it was given', async () => {
+  it('holds the arms with the measures of the tables, and the other inputs', async () => {
     const report = await buildReport(inputs());
     expect(report.arms.map(({ name, description }) => [name, description])).toEqual([
       ['raw', 'raw queries'],
@@ -88,7 +88,7 @@ describe('a report', () => {
     });
   });
 
-  it('tells of no query without two arms and a comparison, and then reads no document', async () => {
+  it('holds no query without two arms and a comparison, and then reads no document', async () => {
     for (const changes of [{ baseline: undefined }, { expanded: undefined }, { comparisons: [] }]) {
       const corpus = new FiveCorpus();
       expect((await buildReport(inputs({ ...changes, documents: corpus.documents() }))).queries).toEqual([]);
@@ -96,7 +96,7 @@ describe('a report', () => {
     }
   });
 
-  it('keeps the beginning of a long document', async () => {
+  it('cuts long documents', async () => {
     async function* documents() {
       yield { id: 'd2', title: 'Title', text: 'x'.repeat(300) };
     }

@@ -51,7 +51,7 @@ const DATA: ReportData = {
 describe('report page', () => {
   const page = renderReport(DATA);
 
-  it('needs nothing from elsewhere and runs nothing', () => {
+  it('loads and runs nothing', () => {
     expect(page).not.toMatch(/<script|<link|<img|src=|https?:\/\//);
   });
 
@@ -71,7 +71,7 @@ describe('report page', () => {
       expect(page.match(new RegExp(`<rect class="${kind}"`, 'g'))).toHaveLength(twice);
   });
 
-  it('puts losses beside gains', () => {
+  it('shows losses as well as gains', () => {
     expect(page.indexOf('Most helped</h2>')).toBeLessThan(page.indexOf('What is &lt;hacksaw&gt;?</h3>'));
     expect(page).toMatch(/Most hurt<\/h2><div class="columns"><article class="loss">/);
   });
@@ -80,17 +80,17 @@ describe('report page', () => {
     const bare = renderReport({ ...DATA, comparisons: [], queries: [], cost: undefined, remarks: [] });
     expect(bare).toContain('<table>');
     expect(bare).not.toContain('<svg');
-    expect(bare).toContain('nothing was compared');
+    expect(bare).toContain('there is no comparison');
   });
 
-  it('is headed by the verdict, then the card, then the tables', () => {
+  it('begins with the verdict, then the card, then the tables', () => {
     const places = ['class="verdict few"', 'too few queries to tell', 'class="card"', 'seed 42', '<table>'];
     const found = places.map((place) => page.indexOf(place));
     expect(found).toEqual([...found].sort((a, b) => a - b));
     expect(found[0]).toBeGreaterThan(0);
   });
 
-  it('explains the measure and p to a reader who has met neither', () => {
+  it('explains the measure and p', () => {
     expect(page).toContain('nDCG@10 is how high the relevant documents stand');
     expect(page).toContain('p is the chance of');
   });
@@ -115,7 +115,7 @@ describe('report page', () => {
     expect(page.match(/<td/g)!.length).toBe(page.match(/data-label=/g)!.length);
   });
 
-  it('lets hostile texts do nothing, in every field', () => {
+  it('makes hostile texts harmless in every field', () => {
     const hostile = `</title></style><script>alert(1)</script><img src=x onerror="a()">\u202e'"&`;
     const turned = (value: unknown): unknown => {
       if (typeof value === 'string') return hostile;
@@ -131,13 +131,13 @@ describe('report page', () => {
     expect(attacked.match(/<\/title>/g)!.length).toBe(1 + attacked.match(/<title>/g)!.length - 1);
   });
 
-  it('holds any number of queries: bars stand for several, and the table shows both ends', () => {
+  it('works for any number of queries: a bar stands for several, and the table shows both ends', () => {
     const many = Array.from({ length: 130_000 }, (_, at) => query(`q${at}`, 0.5, 0.5 + Math.sin(at) / 2));
     const large = renderReport({ ...DATA, queries: many });
     expect(large.match(/<rect/g)!.length).toBeLessThan(1000);
     expect(large.length).toBeLessThan(1e6);
     expect(large).toContain('All 130,000 queries');
-    expect(large).toContain('the other 129,000 stand in the JSON');
+    expect(large).toContain('the other 129,000 are in the JSON');
   });
 });
 

@@ -34,7 +34,7 @@ describe('the frame of a plot', () => {
     expect(frame.x(236)).toBe(420 - 16);
   });
 
-  it('counts things in whole numbers', () => {
+  it('uses whole numbers for counts', () => {
     expect(ticks({ from: 0, to: 3, whole: true }, { from: 0, to: 2, whole: true })).toEqual({
       beside: ['0', '1', '2'],
       below: ['0', '1', '2', '3'],
@@ -69,7 +69,7 @@ describe('the frame of a plot', () => {
     }
   });
 
-  it('sets labels below the plot apart', () => {
+  it('keeps labels below the plot apart', () => {
     const below = labelsOf({ x: { from: 1_000_000, to: 1_000_350 }, y: UNIT }).filter(
       ({ anchor }) => anchor === 'middle',
     );

@@ -15,7 +15,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-describe('a report and the JSON beside it', () => {
+describe('a report and its JSON', () => {
   it.each([
     ['report.html', 'report.json'],
     ['report.HTM', 'report.json'],
@@ -25,7 +25,7 @@ describe('a report and the JSON beside it', () => {
     expect(reportDataFile(page)).toBe(json);
   });
 
-  it('are written, and written again over what they were', async () => {
+  it('are written, and replaced when written again', async () => {
     const page = join(folder, 'report.html');
     await writeReport(page, DATA);
     await writeReport(page, { ...DATA, title: 'Another run' });

@@ -42,7 +42,7 @@ describe('llm-qe align --plan', () => {
     expect(printed.err).toContain('missing: data set (beir)');
   });
 
-  it('ends with 2 where a setting is bad', async () => {
+  it('exits with 2 if a setting is bad', async () => {
     expect(await plan('--set', 'evaluation.measure=nDGC@10')).toBe(2);
     expect(printed.out).toMatch(/^bad {7}evaluation\.measure: there is no measure "nDGC@10"\. Known are/m);
     expect(printed.err).toContain('bad: evaluation.measure');
@@ -66,7 +66,7 @@ describe('llm-qe demo', () => {
     [['--align', '--adapter', 'runs/dpo/adapter'], /--adapter does not work with --align/],
     [['--align', '--max-tokens', '48'], /--max-tokens does not work with --align/],
     [['--answer-generator', 'smollm2-135m-instruct'], /--answer-generator works only with --align/],
-  ])('refuses what it would not read: %j', async (words, message) => {
+  ])('refuses options without effect: %j', async (words, message) => {
     expect(await run('demo', ...words, '--out', join(folder, 'run'))).toBe(2);
     expect(printed.err).toMatch(message);
   });

@@ -32,7 +32,7 @@ describe('cache list and cache clean', () => {
     expect(printed.out).toContain(`1.5 KB in ${home}`);
   });
 
-  it('says what it would remove, and removes it', async () => {
+  it('lists what it would remove, and removes it', async () => {
     expect(await runCommandLine(['cache', 'clean', '--dry-run', '--json'])).toBe(0);
     const plan = JSON.parse(printed.out);
     expect(plan.removed.map(({ kind }: { kind: string }) => kind).sort()).toEqual(['file-hashes', 'vectors']);

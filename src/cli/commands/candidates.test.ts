@@ -47,7 +47,7 @@ async function linesOf(name: string): Promise<Record<string, unknown>[]> {
 }
 
 describe('llm-qe candidates and answers', { timeout: 60_000 }, () => {
-  it('write beside the triples, go on, and refuse other settings', async () => {
+  it('write next to the triples, resume, and refuse other settings', async () => {
     const settings = ['--samples', '2', '--temperatures', '0.7, 1'];
     const first = await run('candidates', ...settings);
     expect(first).toMatchObject({ code: 0, document: { queries: 3, candidates: 12, reused: 0 } });
@@ -66,7 +66,7 @@ describe('llm-qe candidates and answers', { timeout: 60_000 }, () => {
     expect(server.calls.at(-1)!.messages[0]!.content).toMatch(/Related Document: document of [abc]\nAnswer:$/);
   });
 
-  it('refuse what cannot be', async () => {
+  it('refuse impossible settings', async () => {
     for (const words of [
       ['--temperatures', '1,x'],
       ['--temperatures', ','],

@@ -34,7 +34,7 @@ async function putDataset(qrels: string): Promise<void> {
 }
 
 describe('llm-qe data check', () => {
-  it('prints the counts and ends with 0 where all is well', async () => {
+  it('prints the counts and exits with 0 if there is no error', async () => {
     await putDataset('q\td\t1\n');
     expect(await run('data', 'check', folder)).toBe(0);
     expect(printed.out).toContain('documents: 1, on average 1 words');
@@ -42,7 +42,7 @@ describe('llm-qe data check', () => {
     expect(printed.out).toContain('no problems found');
   });
 
-  it('ends with 1 where judgements name missing documents, and says what to do', async () => {
+  it('exits with 1 if judgements name missing documents, and prints a fix', async () => {
     await putDataset('q\tgone\t1\n');
     expect(await run('data', 'check', folder)).toBe(1);
     expect(printed.out).toContain('error: relevant document that is missing from the corpus: 1');
@@ -80,7 +80,7 @@ describe('llm-qe data merge and split', () => {
     expect((await readFile(join(folder, 'dev.jsonl'), 'utf8')).split('\n')).toHaveLength(6);
   });
 
-  it('ends with 1 for missing files and 2 for a size that cannot be', async () => {
+  it('exits with 1 for missing files and with 2 for an impossible size', async () => {
     expect(await run('data', 'merge', folder)).toBe(1);
     expect(printed.err).toContain('8 of the 8 Echo files are missing');
     await writeFile(join(folder, 'rows.jsonl'), '{"id":"a"}\n');
@@ -92,7 +92,7 @@ describe('llm-qe data merge and split', () => {
 });
 
 describe('llm-qe data beir', () => {
-  it('ends with 2 for an unknown data set, a broken address and a broken hash', async () => {
+  it('exits with 2 for an unknown data set, a malformed address and a malformed hash', async () => {
     expect(await run('data', 'beir', 'scifcat')).toBe(2);
     expect(printed.err).toContain('scifact');
     expect(await run('data', 'beir', 'scifact', '--base-url', 'ftp://example.org')).toBe(2);
@@ -101,7 +101,7 @@ describe('llm-qe data beir', () => {
     expect(printed.err).toContain('--md5: expected 32 hexadecimal digits');
   });
 
-  it('ends with 1 where the server has no such file', async () => {
+  it('exits with 1 if the server lacks the file', async () => {
     const server = createServer((_, response) => response.writeHead(404).end());
     await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -69,7 +69,7 @@ describe('evaluate with expansions', () => {
     );
   });
 
-  it('says that expansions which find nothing show no difference, and that few queries tell nothing', async () => {
+  it('reports no difference for expansions that change nothing, and too few queries', async () => {
     expect(await bm25('--expansions', at('bad.jsonl'), '--json'), printed.err).toBe(0);
     expect(JSON.parse(printed.out).comparison).toMatchObject({ helped: 0, hurt: 0, verdict: { kind: 'none' } });
     printed.out = '';
@@ -77,7 +77,7 @@ describe('evaluate with expansions', () => {
     expect(JSON.parse(printed.out).comparison.verdict.kind).toBe('few');
   });
 
-  it('writes both runs, and says where', async () => {
+  it('writes both runs, and prints their paths', async () => {
     expect(await bm25('--expansions', at('good.jsonl'), '--run-out', at('run.trec')), printed.err).toBe(0);
     expect(printed.out).toContain(`expanded run: ${at('run.trec')}\nraw run: ${at('run-raw.trec')}\n`);
     expect(readFileSync(at('run.trec'), 'utf8')).toMatch(/ llm-qe-bm25\n/);
@@ -88,7 +88,7 @@ describe('evaluate with expansions', () => {
     ['run.trec', 'run-raw.trec', 'q1 Q0 d1 1 2.0 another-system\n', ['--run-out']],
     ['run.trec', 'run-raw.trec', 'notes\n', ['--run-out']],
     ['page.html', 'page.json', '{"mine": 1}', ['--report']],
-  ])('never overwrites what stands beside %s', async (named, beside, content, option) => {
+  ])('never overwrites the neighbour of %s', async (named, beside, content, option) => {
     writeFileSync(at(beside), content);
     expect(await bm25('--expansions', at('good.jsonl'), ...option, at(named))).toBe(2);
     expect(printed.err).toContain(beside);
@@ -96,12 +96,12 @@ describe('evaluate with expansions', () => {
     expect(existsSync(at(named))).toBe(false);
   });
 
-  it('tells in the report who wrote the expansions, by their manifest', async () => {
+  it('reports who wrote the expansions, from their manifest', async () => {
     const page = async () => {
       expect(await bm25('--expansions', at('good.jsonl'), '--report', at('page.html')), printed.err).toBe(0);
       return readFileSync(at('page.html'), 'utf8');
     };
-    expect(await page()).toContain('No manifest stands beside the expansions');
+    expect(await page()).toContain('The expansions have no manifest');
     const settings = {
       prompt: { name: 'q2d', text: 'Write: {query}' },
       temperature: 1,
@@ -119,13 +119,13 @@ describe('evaluate with expansions', () => {
     };
     writeFileSync(at('good.manifest.json'), JSON.stringify(manifest));
     expect(await page()).toContain(
-      'Expansions by big-llm, prompt q2d, 1 a query, temperature 1, top-p 0.9, at most 64 tokens, seed 7.',
+      'Expansions by big-llm, prompt q2d, 1 per query, temperature 1, top-p 0.9, at most 64 tokens, seed 7.',
     );
   });
 });
 
 describe('the default LLM', () => {
-  it('is warned of on other data than the demo, with what to use', async () => {
+  it('causes a warning on other data than WordNet, with alternatives', async () => {
     const manifest = {
       stage: 'expansions',
       version: '1',
@@ -142,7 +142,7 @@ describe('the default LLM', () => {
 });
 
 describe('--alphas', () => {
-  it('chooses on the development queries if their expansions are there, else by cross-validation', async () => {
+  it('chooses on the development queries if they have expansions, otherwise by cross-validation', async () => {
     expect(await dense('--expansions', at('good.jsonl'), '--alphas', '0,.5,1', '--json'), printed.err).toBe(0);
     expect(JSON.parse(printed.out).alpha).toMatchObject({ chosenBy: 'dev', value: expect.any(String) });
     printed.out = '';
@@ -170,7 +170,7 @@ describe('--alphas', () => {
   });
 });
 
-it('compare and evaluate, and all else that draws, have one default seed', async () => {
+it('all commands that draw at random have one default seed', async () => {
   const seeds = await Promise.all(
     ['compare', 'evaluate', 'expand', 'demo', 'try', 'data split', 'candidates'].map(async (name) => {
       const { CATALOGUE } = await import('../catalogue.ts');

@@ -48,7 +48,7 @@ describe('a collection numbered from 1', () => {
     expect(found.selfRetrieval).toEqual({ dropped: true, kept, queries: queries.length });
   });
 
-  it('says so beside the score, and in the report', async () => {
+  it('states it next to the score and in the report', async () => {
     const report = join(folder, 'report.html');
     expect(await evaluate(await put('1\t1\t1\n', '1'), '--report', report)).toBe(0);
     const rule =
@@ -59,7 +59,7 @@ describe('a collection numbered from 1', () => {
 });
 
 describe('an output that fails', () => {
-  it('costs neither the table nor the report', async () => {
+  it('does not prevent the table and the report', async () => {
     const set = await put('1\t1\t1\n', '1');
     await writeFile(join(folder, 'file'), '');
     const report = join(folder, 'report.html');

@@ -32,7 +32,7 @@ async function linesOf(file: string): Promise<number> {
 }
 
 describe('llm-qe expand with the default model', () => {
-  it('goes on after kill -9 and ends with the files of an uninterrupted run, byte for byte', async () => {
+  it('resumes after kill -9, and gives the files of an uninterrupted run, byte for byte', async () => {
     const out = join(folder, 'killed', 'expansions.jsonl');
     const killed = start(out);
     while ((await linesOf(`${out}.journal`)) < 5) await sleep(20);

@@ -63,7 +63,7 @@ async function untilCalls(count: number): Promise<void> {
 }
 
 describe('llm-qe expand', () => {
-  it('goes on after kill -9: nothing is repeated, and the files equal an uninterrupted run', async () => {
+  it('resumes after kill -9: nothing is repeated, and the files equal those of an uninterrupted run', async () => {
     const out = join(folder, 'killed', 'expansions.jsonl');
     const killed = start(out);
     await untilCalls(15);

@@ -68,7 +68,7 @@ describe('llm-qe models export', () => {
 });
 
 describe('llm-qe models merge', () => {
-  it('writes a whole model, and nothing over another', async () => {
+  it('writes a complete model, and overwrites nothing', async () => {
     const words = [
       'models',
       'merge',

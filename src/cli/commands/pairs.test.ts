@@ -62,7 +62,7 @@ function run(...words: string[]): Promise<{ code: number; out: string; log: stri
 }
 
 describe('llm-qe pairs', () => {
-  it('writes pairs, the audit and its page, and says what was dropped', async () => {
+  it('writes pairs, the audit and its page, and reports what was dropped', async () => {
     const { code, out } = await run('--dev', '1', '--report', join(folder, 'audit.html'));
     expect(code).toBe(0);
     expect(out).toContain('2 pairs for training, 1 for development, from 3 of 4 queries');
@@ -75,13 +75,13 @@ describe('llm-qe pairs', () => {
       /^Please write a passage to answer the question\.\nQuestion: what is q/,
     );
     expect((await readPairs(join(folder, 'pairs-dev.jsonl'))).pairs).toHaveLength(1);
-    expect(await readFile(join(folder, 'audit.html'), 'utf8')).toContain('What became of the queries');
+    expect(await readFile(join(folder, 'audit.html'), 'utf8')).toContain('Queries kept and dropped');
     expect(JSON.parse(await readFile(join(folder, 'audit.json'), 'utf8'))).toMatchObject({
       queries: { all: 4, kept: 3 },
     });
   });
 
-  it('prints one JSON document, and obeys the policy', async () => {
+  it('prints one JSON document, and follows the policy', async () => {
     const { out } = await run(
       '--json',
       '--dev',

@@ -75,7 +75,7 @@ const words = (out: string, ...more: string[]) => [
 ];
 
 describe('llm-qe reward with the default encoder', () => {
-  it('puts the gold document first, and lets duplicates earn the same', async () => {
+  it('ranks the gold document first, and gives duplicates equal rewards', async () => {
     await run(process.execPath, words('rewards.jsonl'));
     const rewards = await rewardsIn('rewards.jsonl');
     expect(rewards.size).toBe(queries.length * 5);
@@ -89,7 +89,7 @@ describe('llm-qe reward with the default encoder', () => {
     }
   });
 
-  it('builds pairs out of them, and finds the leak', async () => {
+  it('builds pairs from them, and finds the leak', async () => {
     await run(process.execPath, [MAIN, 'pairs', '--dataset', folder, '--task', 'q2d', '--dev', '0']);
     const audit = JSON.parse(await readFile(join(folder, 'audit.json'), 'utf8')) as RewardAudit;
     expect(audit.pairs.train).toBe(queries.length);
@@ -155,7 +155,7 @@ describe('llm-qe reward with the default encoder', () => {
     await expect(refused).rejects.toMatchObject({ code, stderr: expect.stringMatching(says) });
   });
 
-  it('goes on after kill -9 and ends with the file of an uninterrupted run', async () => {
+  it('resumes after kill -9, and gives the file of an uninterrupted run', async () => {
     const killed = spawn(process.execPath, words('killed.jsonl', '--batch', '1'), { stdio: 'ignore' });
     const journal = join(folder, 'killed.jsonl.journal');
     const lines = async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length - 1;

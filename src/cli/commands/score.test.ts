@@ -60,7 +60,7 @@ describe('llm-qe score', () => {
     });
   });
 
-  it('gives the values of each query when asked', async () => {
+  it('prints the values of each query on request', async () => {
     const { documents, lines } = await runScore({ perQuery: true, measure: ['MRR@10', 'map'] });
     expect(documents[0]).toMatchObject({
       all: { recip_rank_cut_10: 0.75, map: 0.75 },
@@ -70,14 +70,14 @@ describe('llm-qe score', () => {
     expect(lines).toContain(`${'map'.padEnd(22)}\tall\t0.7500`);
   });
 
-  it('counts missing queries as 0 when asked, and says so', async () => {
+  it('counts missing queries as 0 on request, and reports it', async () => {
     const { documents, lines } = await runScore({ complete: true, measure: ['map'] });
     expect(documents[0]).toMatchObject({ all: { map: 0.5 }, queries: 3, complete: true });
     expect(lines[0]).toBe('3 queries (1 judged but not in the run: counted as 0)');
     expect((await runScore({})).lines[0]).toBe('2 queries (1 judged but not in the run: skipped)');
   });
 
-  it('draws a grid of families and cut-offs', async () => {
+  it('prints a grid of families and cutoffs', async () => {
     const { lines } = await runScore({});
     expect(lines[1]!.trim().split(/\s+/)).toEqual(['@1', '@3', '@5', '@10', '@100', '@1000', 'all']);
     expect(
@@ -121,7 +121,7 @@ describe('llm-qe compare', () => {
     });
   });
 
-  it('takes several runs for a system', async () => {
+  it('accepts several runs per system', async () => {
     const { documents, lines } = await runCompare({ alsoA: [file('b.trec')], measure: ['MRR'] });
     expect(documents[0]).toMatchObject({ alsoA: [file('b.trec')], comparisons: [{ meanA: 0.875, meanB: 1 }] });
     expect(lines.join('\n')).toContain('a.trec and 1 more');
@@ -136,7 +136,7 @@ describe('llm-qe compare', () => {
     expect(text).not.toContain('Holm');
   });
 
-  it('refuses different queries unless told what they mean', async () => {
+  it('refuses runs over different queries without --missing', async () => {
     const runB = file('short.trec');
     await expect(runCompare({ runB })).rejects.toThrow(/the runs hold different queries/);
     const { documents, lines } = await runCompare({ runB, missing: 'zero', measure: ['MRR'] });

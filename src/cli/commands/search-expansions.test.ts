@@ -69,7 +69,7 @@ describe('search --expansions', () => {
   });
 });
 
-describe('the line after the demo', () => {
+describe('the command line printed after the demo', () => {
   const sampling = { temperature: 1, topP: 0.9, topK: 0, maxTokens: 32 };
   const next = {
     query: 'Who is "Kuan Yin"?',

@@ -32,7 +32,7 @@ describe('llm-qe search', () => {
     { _id: 'b', text: 'Bücher' },
   ];
 
-  it('gives further fields of a document back, and reads other languages', async () => {
+  it('returns further fields of a document, and analyses other languages', async () => {
     const german = await search(houses, '--retriever', 'bm25', '--analyzer', 'german', '--query', 'Haus Buch');
     expect(german).toMatchObject({
       notes: [],

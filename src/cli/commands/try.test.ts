@@ -90,7 +90,7 @@ describe('try', () => {
     ]);
   });
 
-  it('asks the LLM nothing twice, and gives the same figures again', async () => {
+  it('repeats no LLM call, and gives the same results again', async () => {
     const documents: Record<string, unknown>[] = [];
     for (let time = 0; time < 2; time++) {
       printed.out = '';
@@ -145,7 +145,7 @@ describe('try', () => {
     expect(printed.err).toMatch(/nothing\.tsv.*no such file|no such file.*nothing\.tsv/);
   });
 
-  it('never overwrites a file of yours beside the report', async () => {
+  it('never overwrites your files next to the report', async () => {
     mkdirSync(at('out'));
     writeFileSync(at('out/report.json'), '{"mine": true}');
     expect(await run(...files(), '--retriever', 'bm25')).toBe(2);
