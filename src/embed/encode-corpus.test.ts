@@ -130,7 +130,7 @@ describe('encodeCorpus', () => {
     expect(await allRows(file, 4)).toEqual(documents.flatMap(({ text }) => vectorOf(text)));
   });
 
-  test('another encoder never takes these vectors', async () => {
+  test('another encoder never gets these vectors', async () => {
     const first = await run(new CountingEncoder(), corpus(4));
     const otherModel = new CountingEncoder('f2');
     const second = await run(otherModel, corpus(4));
@@ -187,7 +187,7 @@ describe('encodeCorpus', () => {
   });
 });
 
-describe('what is damaged', () => {
+describe('damage', () => {
   const damages: [string, (stem: string, inside: string) => Promise<void>, RegExp][] = [
     ['truncated vectors', (_stem, inside) => truncate(join(inside, 'vectors.f32'), 50), /lacks the vector of/],
     [

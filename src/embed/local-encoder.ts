@@ -119,18 +119,18 @@ async function readRecipe(model: ResolvedModel, options: z.output<typeof encoder
 
 async function chooseMaxLength(
   { path }: ResolvedModel,
-  { max_position_embeddings: most }: BertConfig,
+  { max_position_embeddings: positions }: BertConfig,
   { maxLength: stated }: FolderSettings,
-  asked: number | undefined,
+  wanted: number | undefined,
 ): Promise<number> {
-  if (asked !== undefined && asked > most) {
-    throw new UsageError(`a maximum length of ${asked} tokens, but the model has ${most} positions`, {
+  if (wanted !== undefined && wanted > positions) {
+    throw new UsageError(`a maximum length of ${wanted} tokens, but the model has ${positions} positions`, {
       file: path,
-      fix: `Use at most ${most}.`,
+      fix: `Use at most ${positions}.`,
     });
   }
   const tokenizer = await readSettings(join(path, 'tokenizer_config.json'), tokenizerLimitSchema);
-  return asked ?? Math.min(stated ?? tokenizer?.model_max_length ?? most, most);
+  return wanted ?? Math.min(stated ?? tokenizer?.model_max_length ?? positions, positions);
 }
 
 function checkVocabulary({ model, config }: Recipe, { vocabularySize }: TextTokenizer): void {

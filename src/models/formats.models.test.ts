@@ -16,7 +16,7 @@ beforeAll(async () => {
 }, 600_000);
 
 test.each(['smollm2-135m-instruct', 'all-minilm-l6-v2'])(
-  'tensors of %s are what its own library reads',
+  'tensors of %s equal what the reference library reads',
   async (name) => {
     const digests: Record<string, string> = (await goldens('real-models.json'))[name];
     const checkpoint = await openCheckpoint(paths[name]!);

@@ -3,41 +3,41 @@ import type { TensorFile } from './tensor-file.ts';
 
 /** The bounds of a number that a file states about its network. */
 interface Bounds {
-  least: number;
-  most: number;
+  min: number;
+  max: number;
   /** Default: an integer. */
   isReal?: boolean;
   /** Whether 0 ("none") is allowed, in single layers and in recurrent networks: both can lack attention. */
   mayBeNone?: boolean;
 }
 
-const EPSILON: Bounds = { least: Number.MIN_VALUE, most: 1, isReal: true };
-const POSITIVE: Bounds = { least: 1e-6, most: BOUNDS.rotary, isReal: true };
+const EPSILON: Bounds = { min: Number.MIN_VALUE, max: 1, isReal: true };
+const POSITIVE: Bounds = { min: 1e-6, max: BOUNDS.rotary, isReal: true };
 
 /**
  * Every number from which llama.cpp sizes a network, by its key without the architecture. llama.cpp trusts them, and
  * absurd ones crash the whole process.
  */
 const STATED: Readonly<Record<string, Bounds>> = {
-  block_count: { least: 1, most: BOUNDS.layers },
-  embedding_length: { least: 1, most: BOUNDS.width },
-  context_length: { least: 1, most: BOUNDS.tokens },
-  vocab_size: { least: 1, most: BOUNDS.vocabulary },
-  feed_forward_length: { least: 2, most: BOUNDS.innerWidth, mayBeNone: true },
-  expert_feed_forward_length: { least: 0, most: BOUNDS.innerWidth },
-  expert_count: { least: 0, most: BOUNDS.experts },
-  expert_used_count: { least: 0, most: BOUNDS.experts },
-  'attention.head_count': { least: 1, most: BOUNDS.heads, mayBeNone: true },
-  'attention.head_count_kv': { least: 1, most: BOUNDS.heads, mayBeNone: true },
-  'attention.key_length': { least: 1, most: BOUNDS.headWidth },
-  'attention.value_length': { least: 1, most: BOUNDS.headWidth },
-  'attention.sliding_window': { least: 0, most: BOUNDS.tokens },
+  block_count: { min: 1, max: BOUNDS.layers },
+  embedding_length: { min: 1, max: BOUNDS.width },
+  context_length: { min: 1, max: BOUNDS.tokens },
+  vocab_size: { min: 1, max: BOUNDS.vocabulary },
+  feed_forward_length: { min: 2, max: BOUNDS.innerWidth, mayBeNone: true },
+  expert_feed_forward_length: { min: 0, max: BOUNDS.innerWidth },
+  expert_count: { min: 0, max: BOUNDS.experts },
+  expert_used_count: { min: 0, max: BOUNDS.experts },
+  'attention.head_count': { min: 1, max: BOUNDS.heads, mayBeNone: true },
+  'attention.head_count_kv': { min: 1, max: BOUNDS.heads, mayBeNone: true },
+  'attention.key_length': { min: 1, max: BOUNDS.headWidth },
+  'attention.value_length': { min: 1, max: BOUNDS.headWidth },
+  'attention.sliding_window': { min: 0, max: BOUNDS.tokens },
   'attention.layer_norm_epsilon': EPSILON,
   'attention.layer_norm_rms_epsilon': EPSILON,
-  'rope.dimension_count': { least: 0, most: BOUNDS.headWidth },
+  'rope.dimension_count': { min: 0, max: BOUNDS.headWidth },
   'rope.freq_base': POSITIVE,
   'rope.scaling.factor': POSITIVE,
-  'rope.scaling.original_context_length': { least: 1, most: BOUNDS.tokens },
+  'rope.scaling.original_context_length': { min: 1, max: BOUNDS.tokens },
 };
 
 /**
@@ -52,17 +52,17 @@ export function checkStatedSizes(file: TensorFile, metadata: ReadonlyMap<string,
     const key = `${architecture}.${name}`;
     const stated = metadata.get(key);
     if (stated === undefined) continue;
-    const least = bounds.mayBeNone && (isRecurrent || Array.isArray(stated)) ? 0 : bounds.least;
+    const min = bounds.mayBeNone && (isRecurrent || Array.isArray(stated)) ? 0 : bounds.min;
     // Newer models state some sizes per layer.
-    for (const value of Array.isArray(stated) ? stated : [stated]) checkNumber(file, key, value, { ...bounds, least });
+    for (const value of Array.isArray(stated) ? stated : [stated]) checkNumber(file, key, value, { ...bounds, min });
   }
   checkHeads(file, architecture, metadata);
 }
 
-function checkNumber(file: TensorFile, key: string, value: unknown, { least, most, isReal = false }: Bounds): void {
+function checkNumber(file: TensorFile, key: string, value: unknown, { min, max, isReal = false }: Bounds): void {
   const isKind = isReal ? Number.isFinite(value) : Number.isInteger(value);
-  if (isKind && Number(value) >= least && Number(value) <= most) return;
-  const range = least === Number.MIN_VALUE ? `above 0 and up to ${most}` : `from ${least} to ${most}`;
+  if (isKind && Number(value) >= min && Number(value) <= max) return;
+  const range = min === Number.MIN_VALUE ? `above 0 and up to ${max}` : `from ${min} to ${max}`;
   file.fail(`states ${String(value).slice(0, 40)}, not a ${isReal ? '' : 'whole '}number ${range}`, key);
 }
 

@@ -132,7 +132,7 @@ describe('tokenizer.json', () => {
       expect(new Set(rows.map((row) => row.length))).toEqual(new Set([limits[i]]));
   });
 
-  test('half surrogate pairs, NUL and an empty batch', async () => {
+  test('unpaired surrogates, NUL and an empty batch', async () => {
     expect(await encode('the\ud800 quick')).toEqual(await encode('the\ufffd quick'));
     expect(await encode('\udc00')).toEqual([2, 3]);
     expect(await encode('the\0 quick')).toEqual(await encode('the quick'));

@@ -68,7 +68,7 @@ describe('in chunks, over a table outside the graph', () => {
     expectClose((await run(inChunks(false), false)).result!, (await run(atOnce, false)).result!);
   });
 
-  test('and so are the gradients', async () => {
+  test('and so do the gradients', async () => {
     const [found, expected] = [await run(inChunks(true), true), await run(atOnce, true)];
     expectClose(found.result!, expected.result!);
     expectClose(found.slope!, expected.slope!);
