@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import type { CommandFiles } from '../system/index.ts';
 
 /** What a command reads from a data set in BEIR's layout. No output may overwrite these files. */
@@ -13,16 +13,49 @@ export function datasetFiles(folder: string | undefined): Required<Pick<CommandF
   };
 }
 
-/** The files that make up each adapter in PEFT's layout. */
-export function adapterFiles(...adapters: (string | undefined)[]): Record<string, string> {
-  const names = ['adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'];
-  const entries = adapters
-    .filter((adapter) => adapter !== undefined)
-    .flatMap((adapter) => [
-      [`--adapter ${adapter}`, adapter],
-      ...names.map((name) => [`${name} of --adapter ${adapter}`, join(adapter, name)]),
+/** Files that make up a model's or an adapter's folder: others in it may be a user's own. */
+const MODEL_FILE =
+  /\.(safetensors|bin|gguf|pt|pth|onnx|model|tiktoken|jinja|index\.json)$|^(tokenizer|config|vocab|merges|special_tokens|added_tokens|generation_config|modules|sentence_bert|adapter_config|preprocessor)[^/]*\.(json|txt)$/;
+
+/**
+ * What a command reads of models and adapters on this machine: nothing may be written onto it. Names of known models and
+ * addresses of servers have no files.
+ * @param option such as `--encoder`
+ */
+export function modelFiles(option: string, ...models: (string | undefined)[]): Record<string, string> {
+  const entries = models
+    .filter((model) => model !== undefined)
+    .filter((model) => statOf(model) !== undefined)
+    .flatMap((model) => [
+      [`${option} ${model}`, model],
+      ...partsOf(model).map((part) => [`${relative(dirname(model), part)} of ${option} ${model}`, part]),
     ]);
   return Object.fromEntries(entries);
+}
+
+/** The model files of a folder and its modules (`1_Pooling`), or the parts of a GGUF file that is split. */
+function partsOf(model: string): string[] {
+  if (!statOf(model)?.isDirectory()) {
+    const [, stem] = /^(.*)-\d{5}-of-\d{5}\.gguf$/.exec(basename(model)) ?? [];
+    const isPart = (name: string) => stem !== undefined && name.startsWith(`${stem}-`) && name.endsWith('.gguf');
+    return filesIn(dirname(model))
+      .filter(isPart)
+      .map((name) => join(dirname(model), name));
+  }
+  const modules = filesIn(model).filter((name) => /^\d+_/.test(name));
+  return ['', ...modules].flatMap((module) =>
+    filesIn(join(model, module))
+      .filter((name) => MODEL_FILE.test(name))
+      .map((name) => join(model, module, name)),
+  );
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A file of records, with the manifest and the journal that belong to it. */

@@ -25,6 +25,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'overwriting-'));
   mkdirSync(at('data/qrels'), { recursive: true });
   mkdirSync(at('adapter'));
+  mkdirSync(at('encoder/1_Pooling'), { recursive: true });
   for (const name of FILES) writeFileSync(at(name), `what ${name} holds\n`);
   symlinkSync('data', at('other'));
   symlinkSync('data/corpus.jsonl', at('link.jsonl'));
@@ -37,7 +38,8 @@ const FILES = [
   ...['data/corpus.jsonl', 'data/queries.jsonl', 'data/qrels/test.tsv', 'data/expansions.jsonl', 'prompt.txt'],
   ...['data/candidates.jsonl', 'data/candidates.manifest.json', 'data/rewards.jsonl', 'data/answers.jsonl'],
   ...['triples.jsonl', 'adapter/adapter_config.json', 'adapter/adapter_model.safetensors', 'model.gguf', 'pairs.jsonl'],
-  ...['base.safetensors', 'report.json'],
+  ...['base.safetensors', 'report.json', 'encoder/model.safetensors', 'encoder/1_Pooling/config.json'],
+  ...['x-00001-of-00002.gguf', 'x-00002-of-00002.gguf'],
 ];
 const EVALUATE = ['evaluate', '--dataset', 'data', '--retriever', 'bm25'];
 const EXPAND = ['expand', '--dataset', 'data', '--generator', 'http://127.0.0.1:1/v1', '--model', 'm'];
@@ -78,6 +80,14 @@ describe('an output onto an input or another output', () => {
       [...PAIRS, '--out', 'x.jsonl', '--dev-out', 'x.jsonl'],
       [...PAIRS, '--report', 'data/audit.json'],
       [...PAIRS, '--prompt', 'prompt.txt', '--out', 'prompt.txt'],
+      [...EXPAND.slice(0, 3), '--generator', 'model.gguf', '--out', 'model.gguf'],
+      [...EXPAND.slice(0, 3), '--generator', 'x-00001-of-00002.gguf', '--out', 'x-00002-of-00002.gguf'],
+      [...EXPAND, '--adapter', 'adapter', '--out', 'adapter/adapter_config.json'],
+      ['candidates', '--dataset', 'data', '--generator', 'model.gguf', '--out', 'model.gguf'],
+      ['answers', '--dataset', 'data', '--generator', 'model.gguf', '--out', 'model.gguf'],
+      [...EVALUATE, '--encoder', 'encoder', '--run-out', 'encoder/model.safetensors'],
+      [...EVALUATE, '--encoder', 'encoder', '--report', 'encoder/1_Pooling/config.json'],
+      ['reward', '--dataset', 'data', '--encoder', 'encoder', '--out', 'encoder/model.safetensors'],
       ['models', 'merge', '--base', 'model.gguf', '--adapter', 'adapter', '--out', 'adapter'],
       ['models', 'export', '--base', 'model.gguf', '--to', 'gguf', '--out', 'model.gguf'],
       ['models', 'export', '--base', 'model.gguf', '--adapter', 'adapter', '--to', 'peft', '--out', 'adapter'],

@@ -37,7 +37,7 @@ import {
 import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles } from '../command-files.ts';
+import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { numberList } from '../number-list.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
@@ -108,11 +108,14 @@ export const command = defineCommand({
       'the same, with alpha chosen for this data, never on the query it is used for',
     ],
   ],
-  files({ dataset, expansions, devExpansions, queries, runOut, report }) {
+  files({ dataset, expansions, devExpansions, queries, encoder, runOut, report }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
     const expands = expansions !== undefined || queries !== undefined;
     return {
-      inputs: { ...inputs, '--expansions': expansions, '--dev-expansions': devExpansions, '--queries': queries },
+      inputs: {
+        ...{ ...inputs, '--expansions': expansions, '--dev-expansions': devExpansions, '--queries': queries },
+        ...modelFiles('--encoder', encoder),
+      },
       inputFolders,
       outputs: {
         '--run-out': runOut,

@@ -13,7 +13,7 @@ import {
 } from '../../generate/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles, recordFiles } from '../command-files.ts';
+import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
@@ -56,11 +56,15 @@ export const command = defineCommand({
     ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
   ],
-  files({ dataset, queries, prompt, task, out = join(dataset, 'expansions.jsonl') }) {
+  files({ dataset, queries, prompt, task, generator, adapter, out = join(dataset, 'expansions.jsonl') }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
     const name = prompt === undefined ? task : promptName(prompt);
     return {
-      inputs: { ...inputs, '--queries': queries, '--prompt': prompt },
+      inputs: {
+        ...{ ...inputs, '--queries': queries, '--prompt': prompt },
+        ...modelFiles('--generator', ...generator),
+        ...modelFiles('--adapter', ...(adapter ?? [])),
+      },
       inputFolders,
       outputs: { ...recordFiles('--out', out), 'the expanded queries': join(dirname(out), `queries_${name}.jsonl`) },
     };

@@ -18,7 +18,7 @@ import { exportOnnx } from '../../nn/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
-import { adapterFiles } from '../command-files.ts';
+import { modelFiles } from '../command-files.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
 const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx'] as const;
@@ -57,7 +57,7 @@ export const command = defineCommand({
     ['llm-qe models export --base ./llama --to gguf --out llama.gguf', 'convert a Transformers folder to GGUF, in F16'],
   ],
   files({ base, adapter, to, out }) {
-    const inputs = { '--base': base, ...adapterFiles(adapter) };
+    const inputs = { '--base': base, ...modelFiles('--base', base), ...modelFiles('--adapter', adapter) };
     const isFile = to === 'gguf' || to === 'gguf-adapter';
     return isFile ? { inputs, outputs: { '--out': out } } : { inputs, outputFolders: { '--out': out } };
   },

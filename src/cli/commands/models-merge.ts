@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EXPORT_DTYPES, exportSafetensors, readAdapter, resolveAdapter } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
-import { adapterFiles } from '../command-files.ts';
+import { modelFiles } from '../command-files.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
 const options = z.object({
@@ -40,7 +40,7 @@ export const command = defineCommand({
     ],
   ],
   files: ({ base, adapter, out }) => ({
-    inputs: { '--base': base, ...adapterFiles(adapter) },
+    inputs: { '--base': base, ...modelFiles('--base', base), ...modelFiles('--adapter', adapter) },
     outputFolders: { '--out': out },
   }),
   async run({ base, adapter, out, dtype, maxShard, offline }, { signal, progress, say, json }) {

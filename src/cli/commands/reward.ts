@@ -5,7 +5,7 @@ import { ModelStore } from '../../models/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
 import { openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles, recordFiles } from '../command-files.ts';
+import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
@@ -61,7 +61,7 @@ export const command = defineCommand({
     ['llm-qe reward --triples echo/dpo.jsonl --encoder hf:facebook/contriever', 'as published, on triples'],
     ['llm-qe reward --dataset data/wordnet --reward ./brevity.mjs --reward rank-gold', 'with a custom reward'],
   ],
-  files({ dataset, triples, candidates, answers, reward, out }) {
+  files({ dataset, triples, candidates, answers, reward, encoder, out }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
     const base = dataset ?? dirname(triples ?? '.');
     const rewarded = candidates ?? join(base, 'candidates.jsonl');
@@ -70,6 +70,7 @@ export const command = defineCommand({
         ...inputs,
         ...recordFiles('--candidates', rewarded),
         ...Object.fromEntries(reward.map((name) => [`--reward ${name}`, name])),
+        ...modelFiles('--encoder', encoder),
         ...{ '--triples': triples, '--answers': answers ?? join(base, 'answers.jsonl') },
       },
       inputFolders,
