@@ -123,7 +123,9 @@ test('vectors of another length than before are refused', async () => {
     json(response, { data: input.map((_, index) => ({ index, embedding })) });
   });
   const encoder = await connectEncoder({ baseUrl, model: 'm' });
-  await expect(encoder.encode(['a', 'b'], 'query')).rejects.toThrow(/2 dimensions, and the model had before 3/);
+  await expect(encoder.encode(['a', 'b'], 'query')).rejects.toThrow(
+    /2 dimensions, and the first vector of the model has 3/,
+  );
 });
 
 test('an unreachable server is a NetworkError that names the address', async () => {

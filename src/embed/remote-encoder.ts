@@ -198,30 +198,43 @@ class RemoteEncoder implements Encoder {
     this.#closed.abort();
   }
 
-  /** Embeds a batch; splits one that is too large for the server. */
+  /** Embeds a batch; splits one that is too large for the server. Returns whether the server accepted it whole. */
   async #embed(
     batch: readonly Row[],
     store: (batch: readonly Row[], found: Float32Array) => void,
     signal: AbortSignal,
-  ): Promise<void> {
-    if (batch.length === 1) return store(batch, await this.#embedOne(batch[0]!.text, signal));
+  ): Promise<boolean> {
+    if (batch.length === 1) {
+      const { vector, cut } = await this.#embedOne(batch[0]!.text, signal);
+      store(batch, vector);
+      return !cut;
+    }
     const texts = batch.map(({ text }) => text);
     const outcome = await askForVectors(this.#pool, texts, { dimensions: this.dimensions, signal });
-    if ('answer' in outcome) return store(batch, outcome.answer);
-    const half = Math.ceil(batch.length / 2);
-    const size = outcome.kind === 'tooMany' ? Math.min(outcome.most ?? half, batch.length - 1) : half;
-    if (outcome.kind === 'tooMany') this.#batchSize = Math.min(this.#batchSize, size);
-    for (let start = 0; start < batch.length; start += size) {
-      await this.#embed(batch.slice(start, start + size), store, signal);
+    if ('answer' in outcome) {
+      store(batch, outcome.answer);
+      return true;
     }
+    const stated = outcome.kind === 'tooMany' ? outcome.most : undefined;
+    const size = Math.min(stated ?? Math.ceil(batch.length / 2), batch.length - 1);
+    if (stated !== undefined) this.#batchSize = Math.min(this.#batchSize, size);
+    let partsWereTaken = true;
+    for (let rest = batch; rest.length > 0; ) {
+      const part = rest.slice(0, Math.min(size, this.#batchSize));
+      rest = rest.slice(part.length);
+      if (!(await this.#embed(part, store, signal))) partsWereTaken = false;
+    }
+    // Only their number was too large then, and no single text among them.
+    if (partsWereTaken) this.#batchSize = Math.min(this.#batchSize, size);
+    return false;
   }
 
   /** Embeds a single text; truncates one that is too long for the server. */
-  async #embedOne(text: string, signal: AbortSignal): Promise<Float32Array> {
+  async #embedOne(text: string, signal: AbortSignal): Promise<{ vector: Float32Array; cut: boolean }> {
     for (let share = 1; ; share *= CUT) {
       const sent = text.slice(0, Math.ceil(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
       const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal });
-      if ('answer' in outcome) return outcome.answer;
+      if ('answer' in outcome) return { vector: outcome.answer, cut: share < 1 };
       if (share < LEAST_SHARE) throw outcome.error;
       this.#pool.tell(`${this.id}: texts that are longer than its server accepts are truncated`);
     }

@@ -228,6 +228,7 @@ class ServerGenerator implements Generator {
       ...Object.fromEntries(Object.entries(settings).filter(([name]) => !server.leftOut.has(name))),
       [server.limitName]: sampling.maxTokens,
       ...(group.length > 1 && server.takesN && { n: group.length }),
+      ...(server.streams && { stream: true, stream_options: { include_usage: true } }),
       ...this.#settings.extraBody,
     };
   }

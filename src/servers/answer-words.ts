@@ -1,3 +1,5 @@
+import { redact } from '../system/index.ts';
+
 /** What a server reports as wrong. */
 export interface Complaint {
   /** The server's message, on one line; empty if there is none. */
@@ -8,6 +10,8 @@ export interface Complaint {
   names: string[];
   /** The setting that the server names. */
   parameter: string | undefined;
+  /** The wait that it asks for in its body. */
+  retryAfterSeconds: number | undefined;
 }
 
 type Fields = Record<string, unknown>;
@@ -28,12 +32,48 @@ export function readComplaint(body: unknown): Complaint {
   const status = codes.map(Number).find((code) => Number.isInteger(code) && code >= 400 && code < 600);
   const names = levels.flatMap(({ code, type, status: named, error_type }) => [code, type, named, error_type]);
   const parameter = levels.map(({ param }) => param).find((param) => typeof param === 'string' && param !== '');
+  const words = wordsOf(body);
   return {
-    words: oneLine(wordsOf(body)),
+    words: oneLine(words),
     status,
     names: names.filter((name) => typeof name === 'string'),
     parameter: parameter as string | undefined,
+    retryAfterSeconds: statedWait(levels, words),
   };
+}
+
+/** Whether an answer that is not the expected one reports an error, whatever its status. */
+export function isComplaint(body: unknown): boolean {
+  if (typeof body === 'string') return true;
+  if (Array.isArray(body)) return body.length > 0 && isFields(body[0]) && Boolean(body[0].error);
+  if (!isFields(body)) return false;
+  const { object, type, status, success } = body;
+  return (
+    Boolean(body.error || body.detail || body.errors || body.base_resp || body.promptFeedback) ||
+    [object, type, status].includes('error') ||
+    success === false ||
+    typeof body.msg === 'string' ||
+    // `message` alone is an error report, but a model's own format may have it too.
+    (typeof body.message === 'string' && !('done' in body))
+  );
+}
+
+/** The wait that a body requests: Google's `retryDelay: "37s"`, or "try again in 20s". */
+function statedWait(levels: readonly Fields[], words: string): number | undefined {
+  const details = levels.flatMap(({ details }) => (Array.isArray(details) ? details : [])).filter(isFields);
+  const delay = details.map(({ retryDelay }) => retryDelay).find((one) => typeof one === 'string');
+  const google = /^(\d+(?:\.\d+)?)s$/.exec(String(delay))?.[1];
+  if (google !== undefined) return Number(google);
+  const said = /\b(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s|sec(?:ond)?s?|m(?:in(?:ute)?s?)?)\b/i.exec(
+    words,
+  );
+  if (said === null) return undefined;
+  const unit = said[2]!.toLowerCase();
+  return (Number(said[1]) * (unit === 'ms' ? 1 : unit.startsWith('m') ? 60_000 : 1000)) / 1000;
+}
+
+function isFields(value: unknown): value is Fields {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 /** Returns the body and the error objects inside it. */
@@ -51,6 +91,8 @@ const SPEAKING = [
   'detail',
   'errors',
   'msg',
+  'status_msg',
+  'base_resp',
   'error_message',
   'error_description',
   'description',
@@ -67,7 +109,7 @@ function wordsOf(said: unknown, depth = 0): string {
   const fields = said as Fields;
   const place = Array.isArray(fields.loc) ? `${fields.loc.join('.')}: ` : '';
   const field = SPEAKING.find((name) => fields[name] != null && fields[name] !== '');
-  if (field === undefined) return JSON.stringify(said).slice(0, LONGEST_WORDS);
+  if (field === undefined) return JSON.stringify(said).slice(0, 20 * LONGEST_WORDS);
   const raw = (fields.metadata as Fields | null | undefined)?.raw;
   const more = typeof raw === 'string' ? ` (${textOf(raw, depth + 1)})` : '';
   return `${place}${wordsOf(fields[field], depth + 1)}${more}`;
@@ -90,8 +132,8 @@ function textOf(text: string, depth: number): string {
 
 /** Shortens a server's message to one line that can be quoted. */
 export function oneLine(text: string, longest = LONGEST_WORDS): string {
-  const line = text
-    .slice(0, 20 * longest)
+  // A secret that was cut in two would not be found any more.
+  const line = redact(text.slice(0, 20 * longest))
     .replace(/\s+/g, ' ')
     .trim();
   return line.length <= longest ? line : `${line.slice(0, longest).replace(/[\uD800-\uDBFF]$/, '')}...`;

@@ -1,4 +1,4 @@
-import { oneLine } from './answer-words.ts';
+import { isComplaint, oneLine } from './answer-words.ts';
 import { ServerFault } from './server-fault.ts';
 
 /** One text of a chat completion. */
@@ -46,11 +46,7 @@ function failed(choice: Fields): boolean {
 function withoutChoice(body: unknown, choices: unknown): ServerFault {
   const broken = Array.isArray(choices) ? choices.find((choice) => isFields(choice) && choice.error) : undefined;
   if (broken !== undefined) return new ServerFault('refused', 'a choice with an error', { status: 200, body: broken });
-  const saysWhy = isFields(body) && (body.error || body.object === 'error' || body.type === 'error' || body.detail);
-  const inList = Array.isArray(body) && isFields(body[0]) && body[0].error;
-  // `message` alone is an error report, but a model's own format may have it too.
-  const words = isFields(body) && choices == null && typeof body.message === 'string' && !('done' in body);
-  if (saysWhy || inList || words) return new ServerFault('refused', 'an error under status 200', { status: 200, body });
+  if (isComplaint(body)) return new ServerFault('refused', 'an error under status 200', { status: 200, body });
   const shown = oneLine(JSON.stringify(body)?.slice(0, 300) ?? 'nothing', 160);
   if (Array.isArray(choices))
     throw new ServerFault('broken', `the server answered without a text: ${shown}`, { status: 200 });
@@ -71,7 +67,9 @@ function readChoice(choice: Fields): ChatChoice {
   const message = [choice.message, choice.delta].find(isFields) ?? {};
   const content = message.content ?? choice.text;
   const reason = String(choice.finish_reason ?? choice.stop_reason ?? '').toLowerCase();
-  const reasoning = [message.reasoning_content, message.reasoning].find((one) => typeof one === 'string' && one !== '');
+  const reasoning = [message.reasoning_content, message.reasoning, message.thinking].find(
+    (one) => typeof one === 'string' && one !== '',
+  );
   return {
     text: wellFormed(textOf(content, isText)),
     reasoning: wellFormed(typeof reasoning === 'string' ? reasoning : textOf(content, isThought)),

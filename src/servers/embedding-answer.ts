@@ -1,4 +1,4 @@
-import { oneLine } from './answer-words.ts';
+import { isComplaint, oneLine } from './answer-words.ts';
 import { ServerFault } from './server-fault.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -22,7 +22,7 @@ export function readEmbeddings(body: unknown, texts: readonly string[], dimensio
   places.forEach((place, row) => {
     const vector = decode(items[place]!, row, texts);
     if (vector.length !== first) {
-      const wanted = dimensions === undefined ? 'the first of the batch has' : 'the model had before';
+      const wanted = dimensions === undefined ? 'the first of the batch has' : 'the first vector of the model has';
       throw broken(row, texts, `has ${vector.length} dimensions, and ${wanted} ${first}`);
     }
     vectors.set(vector, row * first);
@@ -32,11 +32,9 @@ export function readEmbeddings(body: unknown, texts: readonly string[], dimensio
 
 function itemsOf(body: unknown): Fields[] {
   const data = isFields(body) ? body.data : undefined;
-  if (Array.isArray(data) && data.every(isFields)) return data;
-  const saysWhy =
-    isFields(body) && (body.error || body.object === 'error' || body.detail || typeof body.message === 'string');
-  const inList = Array.isArray(body) && isFields(body[0]) && body[0].error;
-  if (saysWhy || inList) return refuse(body);
+  // What is null has no vector, and the text that lacks it is named later on.
+  if (Array.isArray(data) && data.every((one) => one === null || isFields(one))) return data.map((one) => one ?? {});
+  if (isComplaint(body)) return refuse(body);
   const shown = oneLine(JSON.stringify(body)?.slice(0, 300) ?? 'nothing', 120);
   throw new ServerFault('foreign', `answered something that holds no embeddings: ${shown}`, { status: 200 });
 }
@@ -50,7 +48,7 @@ function placesOf(items: readonly Fields[], texts: readonly string[]): number[] 
   const indexed = items.some(({ index }) => index !== undefined && index !== null);
   const places = new Array<number>(texts.length).fill(-1);
   items.forEach(({ index }, place) => {
-    const row = indexed ? index : place;
+    const row = placeOf(indexed ? index : place, place);
     if (typeof row !== 'number' || !Number.isInteger(row) || row < 0 || row >= texts.length) {
       const counted = `${items.length} vectors for ${texts.length} texts`;
       throw new ServerFault(
@@ -65,6 +63,11 @@ function placesOf(items: readonly Fields[], texts: readonly string[]): number[] 
   const missing = places.indexOf(-1);
   if (missing >= 0) throw broken(missing, texts, `is missing (${items.length} vectors for ${texts.length} texts)`);
   return places;
+}
+
+/** Some servers write an index as a text, and some none for a text that failed. */
+function placeOf(index: unknown, place: number): unknown {
+  return typeof index === 'string' && /^\d+$/.test(index) ? Number(index) : (index ?? place);
 }
 
 function decode({ embedding }: Fields, row: number, texts: readonly string[]): Float32Array {
@@ -96,6 +99,7 @@ function unpack(packed: string, row: number, texts: readonly string[]): Float32A
 function check(vector: Float32Array, row: number, texts: readonly string[]): Float32Array {
   const wrong = vector.findIndex((one) => !Number.isFinite(one));
   if (wrong >= 0) throw broken(row, texts, `holds ${vector[wrong]} at place ${wrong}`);
+  if (vector.every((one) => one === 0)) throw broken(row, texts, 'is zero throughout');
   return vector;
 }
 

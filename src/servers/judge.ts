@@ -1,4 +1,4 @@
-import { NetworkError, UsageError } from '../system/index.ts';
+import { ConnectionError, NetworkError, UsageError } from '../system/index.ts';
 import { EXTRAS, isNamed, PARAMETERS, type Parameter } from './parameters.ts';
 import type { Server } from './server.ts';
 import { isNothingThere, type ServerFault } from './server-fault.ts';
@@ -29,14 +29,20 @@ export interface FailedCall {
 }
 
 const TOO_LONG =
-  /context[ _-]?(length|size|window)|maximum context|(prompt|input|inputs|message|messages|sequence|text|query)\b.{0,60}\b(too long|too large|exceed|longer|must have less than)|too many (input |prompt )?tokens|maximum.{0,40}\btokens|tokens?\b.{0,60}\bexceed|exceed.{0,60}\b(tokens?|context|sequence length)|larger than the (max|maximum|physical batch)|too large to process/i;
+  /context[ _-]?(length|size|window)|max_seq_len|(prompt|input|message)s?[ _]length|inputs?`? tokens \+|max_tokens.{0,40}got -\d|(at most|more than|maximum of|up to) [\d,]+ (characters|chars)\b|maximum context|(prompt|input|inputs|message|messages|sequence|text|query)\b.{0,60}\b(too long|too large|exceed|longer|must have less than)|too many (input |prompt )?tokens|maximum.{0,40}\btokens|tokens?\b.{0,60}\bexceed|exceed.{0,60}\b(tokens?|context|sequence length)|larger than the (max|maximum|physical batch)|too large to process/i;
 /** Complaints about the limit on new tokens alone, whatever the prompt. */
 const LIMIT_TOO_LARGE =
   /max_(completion_)?tokens.{0,40}(too large|at most|less than|must be|maximum)|completion tokens/i;
 const TOO_MANY =
-  /batch[ _]?size|(maximum|max|limit|at most|no more than|fewer than|too many|exceed\w*|number of).{0,50}\b(inputs?|items?|texts?|strings?|documents?|sequences|elements|entries|instances)\b|\b(inputs?|items?|texts?|array|list)\b.{0,40}\b(at most|too many|too large|no more than|exceed)|tokens per (request|batch)|total (number of )?tokens|request too large|payload too large|entity too large|body.{0,20}too large/i;
+  /batch[ _]?size|(maximum|max|limit|at most|no more than|fewer than|too many|exceed\w*|number of).{0,50}\b(inputs?|items?|texts?|strings?|documents?|sequences|elements|entries|instances)\b|\b(inputs?|items?|texts?|array|list)\b.{0,40}\b(at most|too many|too large|no more than|exceed)|tokens per (request|batch)|out of memory|failed to allocate|total (number of )?tokens|request too large|payload too large|entity too large|body.{0,20}too large/i;
 const UNKNOWN_SETTING =
   /unrecognized|unrecognised|unknown|unexpected|unsupported|not supported|does not support|not permitted|not allowed|extra|forbidden|deprecated/i;
+/** How servers speak of `n` without its name. */
+const SEVERAL =
+  /\b(one|single|multiple|several)\b.{0,20}\b(completion|choice|candidate|generation|sample|response|output|sequence)s?\b/i;
+/** That answers come in a stream or not at all. */
+const STREAM_ONLY =
+  /\bstream(ing)?\b.{0,40}\b(only|must|required|enable|true|mode)\b|\b(only|must|requires?|enable)\b.{0,40}\bstream|non-?streaming/i;
 const PASSING =
   /rate.?limit|too many requests|overload|temporar|try again|timed? ?out|unavailable|loading|capacity|busy|slow down|throttl|resource.?exhausted/i;
 const OUT_OF_CREDIT = /insufficient[_ ](quota|credits?|balance|funds)|billing[_ ](hard|limit|not)|payment required/i;
@@ -48,6 +54,8 @@ const OUT_OF_CREDIT = /insufficient[_ ](quota|credits?|balance|funds)|billing[_ 
 export function judgeFailure(fault: ServerFault, call: FailedCall): Verdict {
   switch (fault.kind) {
     case 'unreachable':
+      if (isLasting(fault)) return { kind: 'final', error: unreachable(fault, call) };
+      return again(fault, unreachable(fault, call));
     case 'late':
       return again(fault, unreachable(fault, call));
     case 'cut':
@@ -66,8 +74,13 @@ function again(fault: ServerFault, error: NetworkError): Extract<Verdict, { kind
   return { kind: 'again', afterSeconds: fault.retryAfterSeconds, error };
 }
 
+/** Whether another attempt would fail in the same way: a redirect that leads nowhere, an invalid certificate. */
+function isLasting({ cause }: ServerFault): boolean {
+  return cause instanceof NetworkError && !(cause instanceof ConnectionError);
+}
+
 /** Statuses under which servers complain about the request itself. Some send 500 if a text is too long. */
-const COMPLAINTS = new Set([400, 404, 413, 422, 500]);
+const COMPLAINTS = new Set([400, 404, 413, 422, 500, 501]);
 
 function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
   const { words, names } = fault.complaint;
@@ -79,7 +92,6 @@ function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
     if (verdict !== undefined) return verdict;
   }
   if (status === 402 || OUT_OF_CREDIT.test(said)) return { kind: 'final', error: refused(fault, call, 402) };
-  if (tooLarge) return { kind: 'final', error: refused(fault, call, 413) };
   if (status === 429) return again(fault, busy(fault, call));
   const passes = status === undefined ? PASSING.test(said) : status >= 500 || [408, 409, 425].includes(status);
   if (passes && status !== 501) return again(fault, failed(fault, call, status));
@@ -109,20 +121,24 @@ function judgeComplaint(
   if (/context_length_exceeded|exceed_context_size/.test(said) || isTooLong(words)) {
     return { kind: 'tooLong', error: tooLong(fault, call) };
   }
-  if (call.inputs !== undefined && (status === 413 || (TOO_MANY.test(words) && /token/i.test(words)))) {
+  if (call.inputs !== undefined && TOO_MANY.test(words) && /token/i.test(words)) {
     return { kind: 'tooLong', error: tooLong(fault, call) };
   }
-  return judgeSettings(fault, call, status);
+  if (status === 413 || status === 429) return { kind: 'tooLong', error: refused(fault, call, 413) };
+  const verdict = judgeSettings(fault, call, status);
+  if (verdict !== undefined || (call.inputs ?? 1) === 1 || ![400, 422].includes(fault.status ?? 0)) return verdict;
+  // It took one text when it was connected to: fewer may do, and of one alone it says what is wrong with it.
+  return { kind: 'tooMany', most: undefined, error: tooLong(fault, call) };
 }
 
 function isTooLong(words: string): boolean {
   if (!TOO_LONG.test(words)) return false;
-  return !LIMIT_TOO_LARGE.test(words) || /context/i.test(words);
+  return !LIMIT_TOO_LARGE.test(words) || /context|max_seq_len|got -\d/i.test(words);
 }
 
 /** `batch size 70 > maximum allowed batch size 32`: returns the size that the server names. */
 function statedMost(words: string, inputs: number): number | undefined {
-  if (!TOO_MANY.test(words) || /token/i.test(words)) return undefined;
+  if (!TOO_MANY.test(words) || /token|memory|allocat/i.test(words)) return undefined;
   const most = [...words.matchAll(/\b\d+\b/g)]
     .map(([number]) => Number(number))
     .filter((one) => one >= 1 && one < inputs);
@@ -130,13 +146,14 @@ function statedMost(words: string, inputs: number): number | undefined {
 }
 
 function judgeSettings(fault: ServerFault, call: FailedCall, status: number | undefined): Verdict | undefined {
-  if (status !== undefined && ![400, 404, 422].includes(status)) return undefined;
   const { server, body } = call;
   const { words, parameter, names } = fault.complaint;
   const said = [parameter ?? '', ...names, words].join(' ');
   const named = (name: string) => name in body && (parameter === name || isNamed(name, words));
-  if (named('n') && UNKNOWN_OR_LIMITED.test(said)) {
-    server.takesN = false;
+  if (named('n') || ('n' in body && SEVERAL.test(words))) return oneEach(server);
+  if (status !== undefined && ![400, 404, 422].includes(status)) return undefined;
+  if (call.inputs === undefined && !('stream' in body) && STREAM_ONLY.test(said)) {
+    server.streams = true;
     return { kind: 'adapt' };
   }
   const limit = judgeLimit(fault, call, said);
@@ -146,17 +163,26 @@ function judgeSettings(fault: ServerFault, call: FailedCall, status: number | un
   const extra = Object.keys(body).find((name) => !KNOWN.has(name) && named(name));
   if (extra !== undefined) return { kind: 'final', error: notTaken(extra, undefined, fault, call) };
   const extras = extrasOf(body);
-  return extras.length > 0 && status !== 404 && UNKNOWN_SETTING.test(said) ? leaveOut(extras, fault, call) : undefined;
+  if (extras.length > 0 && status !== 404 && UNKNOWN_SETTING.test(said)) return leaveOut(extras, fault, call);
+  return [400, 422].includes(fault.status ?? 0) ? leaveOutUntried(call) : undefined;
+}
+
+function oneEach(server: Server): Verdict {
+  server.takesN = false;
+  return { kind: 'adapt' };
+}
+
+/** A refusal that explains nothing may be about what this server was never seen to take. */
+function leaveOutUntried({ server, body }: FailedCall): Verdict | undefined {
+  if ('n' in body && !server.taken.has('n')) return oneEach(server);
+  const extras = extrasOf(body).filter((extra) => extra.isNeutral(body) && !server.taken.has(extra.name));
+  for (const { name } of extras) server.leftOut.add(name);
+  return extras.length > 0 ? { kind: 'adapt' } : undefined;
 }
 
 function extrasOf(body: FailedCall['body']): Parameter[] {
   return PARAMETERS.filter(({ name }) => EXTRAS.includes(name) && name in body);
 }
-
-const UNKNOWN_OR_LIMITED = new RegExp(
-  `${UNKNOWN_SETTING.source}|must|at most|only|less than|greater|maximum|>|not`,
-  'i',
-);
 
 /** Fields of every call, which have rules of their own. */
 const KNOWN = new Set(['model', 'messages', 'input', 'n', 'max_tokens', 'max_completion_tokens']);

@@ -15,7 +15,8 @@ import {
   UsageError,
 } from '../system/index.ts';
 import type { ServerAddress } from './address.ts';
-import { oneLine } from './answer-words.ts';
+import { oneLine, readComplaint } from './answer-words.ts';
+import { isEventStream, readEventStream } from './event-stream.ts';
 import { ServerFault } from './server-fault.ts';
 
 export interface ClientOptions {
@@ -115,11 +116,13 @@ function refusal(response: Response, page: string): ServerFault {
 function parseAnswer(text: string, { status, headers }: Response): unknown {
   const trimmed = text.trim();
   if (trimmed === '') throw new ServerFault('cut', 'sent an empty answer', { status });
+  if (isEventStream(trimmed)) return readEventStream(trimmed);
   const parsed = parseLeniently(trimmed);
   if (parsed !== undefined) return parsed;
   const meantAsJson = /^[{[]/.test(trimmed) || /json/.test(headers.get('content-type') ?? '');
   if (meantAsJson) throw new ServerFault('cut', 'sent JSON that breaks off, or is damaged', { status });
-  throw new ServerFault('foreign', `answered something that is not JSON: ${oneLine(text, 120)}`, { status });
+  const { words } = readComplaint(trimmed);
+  throw new ServerFault('foreign', `answered something that is not JSON: ${oneLine(words, 120)}`, { status });
 }
 
 /**
@@ -145,7 +148,7 @@ function asFault(error: unknown): unknown {
   if (error instanceof ServerFault || error instanceof UsageError) return error;
   if (error instanceof TimeoutError) return new ServerFault('late', error.message, { cause: error });
   if (error instanceof ConnectionError) {
-    const isCut = /terminated|other side closed|UND_ERR_(SOCKET|RES_CONTENT_LENGTH)|aborted/i.test(error.message);
+    const isCut = /terminated|other side closed|UND_ERR_(SOCKET|RES_CONTENT_LENGTH)|aborted|\(Z_/i.test(error.message);
     const reason = isCut ? 'broke off in the middle of its answer' : error.message;
     return new ServerFault(isCut ? 'cut' : 'unreachable', reason, { cause: error });
   }

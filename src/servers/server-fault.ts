@@ -34,7 +34,7 @@ export class ServerFault extends Error {
     this.kind = kind;
     this.status = more.status;
     this.complaint = readComplaint(more.body);
-    this.retryAfterSeconds = more.retryAfterSeconds;
+    this.retryAfterSeconds = more.retryAfterSeconds ?? this.complaint.retryAfterSeconds;
   }
 }
 

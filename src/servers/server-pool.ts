@@ -89,6 +89,8 @@ export class ServerPool {
       restUntil: 0,
       contact: undefined,
       leftOut: new Set(address.hostname === 'api.openai.com' ? EXTRAS : []),
+      taken: new Set<string>(),
+      streams: false,
       takesN: true,
       singles: 0,
       limitName: 'max_tokens',
@@ -134,6 +136,7 @@ export class ServerPool {
     try {
       const answer = await ask.call(server, body);
       server.contact = 'answered';
+      for (const name of Object.keys(body)) server.taken.add(name);
       return { answer };
     } catch (error) {
       if (!(error instanceof ServerFault)) throw error;
@@ -154,7 +157,7 @@ export class ServerPool {
     const growth = this.#deserted ? 1 : 2 ** failures;
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * growth) * (0.75 + Math.random() / 2);
     const now = performance.now();
-    server.restUntil = Math.max(server.restUntil, now + (verdict.afterSeconds ?? pause) * 1000);
+    server.restUntil = Math.max(server.restUntil, now + (verdict.afterSeconds || pause) * 1000);
     const earliest = Math.min(...(only === undefined ? this.servers : [only]).map(({ restUntil }) => restUntil));
     // Sums of times have rounding errors.
     const seconds = Math.round(earliest - now) / 1000;

@@ -12,6 +12,10 @@ export interface Server {
   restUntil: number;
   /** Whether it has ever answered; undefined before the first call ended. */
   contact: 'none' | 'answered' | undefined;
+  /** Fields of the calls that it has answered. */
+  readonly taken: Set<string>;
+  /** Whether it answers only in a stream of events. */
+  streams: boolean;
   /** Settings that it does not support and whose absence changes nothing. */
   readonly leftOut: Set<string>;
   /** Whether it writes several texts in one call (`n`). Some servers write only one, others refuse. */

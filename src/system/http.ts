@@ -57,7 +57,7 @@ export async function request(url: string, options: RequestOptions = {}): Promis
     if (left === 0) {
       throw new NetworkError(`${address(url)} redirects without end`, { fix: 'Check the address.' });
     }
-    const next = parseAddress(new URL(location, place).href);
+    const next = parseAddress(URL.canParse(location, place.href) ? new URL(location, place.href).href : location);
     if (place.protocol === 'https:' && next.protocol === 'http:') {
       const reason = `${address(place.href)} redirects from HTTPS to plain HTTP`;
       throw new NetworkError(reason, { fix: 'Name an address that stays on HTTPS.' });
@@ -167,7 +167,7 @@ export function connectionFault(error: unknown, url: string): Error {
   if (error instanceof NetworkError || error instanceof AbortedError) return error;
   if (isAbort(error)) return new AbortedError('stopped', { cause: error });
   const cause = innermost(error);
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+  const code = cause instanceof Error && 'code' in cause && cause.code != null ? String(cause.code) : undefined;
   const message = cause instanceof Error ? cause.message : String(cause);
   const words = code === undefined || /proxy/i.test(message) ? message : code;
   const reason = `the connection to ${new URL(url).host} failed (${words})`;

@@ -24,7 +24,8 @@ const secrets = new Set<string>();
 /** Remembers a secret so that {@link redact} finds it wherever it turns up. */
 export function keepSecret(value: string): void {
   if (NO_SECRETS.has(value.toLowerCase())) return;
-  for (const form of [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1)]) {
+  const packed = Buffer.from(value).toString('base64');
+  for (const form of [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1), packed]) {
     if (form.length >= SHORTEST_IN_MESSAGES) secrets.add(form);
   }
 }

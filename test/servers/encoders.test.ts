@@ -111,6 +111,9 @@ describe('limits on a batch are detected and remembered', () => {
       }),
       10,
     ],
+    ["OpenAI's words for more than it takes", 16, refuse(400, { error: { message: "'$.input' is invalid." } }), 16],
+    ['Gemini', 16, refuse(400, { error: { message: 'at most 100 requests can be in one batch' } }), 16],
+    ['memory', 8, refuse(500, { error: { message: 'CUDA out of memory. Tried to allocate 2 GiB' } }), 8],
     ['OpenAI', 16, refuse(400, { error: { message: "'$.input' is too long. Maximum number of items is 16." } }), 16],
     [
       'a sum of tokens',
@@ -153,6 +156,15 @@ describe('limits on a batch are detected and remembered', () => {
 });
 
 describe('a text that is longer than the server accepts', () => {
+  const sizesAfter = async (name: string) => {
+    const { encoder } = await encode(name, ['x'.repeat(400), ...TEXTS], { concurrency: 1 });
+    const before = server.calls(name).length;
+    await encoder.encode(TEXTS, 'document');
+    return server
+      .calls(name)
+      .slice(before)
+      .map(({ body }) => body.input.length);
+  };
   const short = ({ body }: ScenarioCall) => body.input.every((text) => text.length <= 100);
   it.each([
     [400, { error: { message: "This model's maximum context length is 512 tokens" } }],
@@ -167,6 +179,8 @@ describe('a text that is longer than the server accepts', () => {
     expect(rows.slice(0, 9)).toEqual(TEXTS.slice(0, 9).map(vectorOf));
     expect(rows[9]).toEqual(vectorOf('x'.repeat(95)));
     expect(warnings).toEqual([expect.stringMatching(/longer than its server accepts are truncated/)]);
+    // One such text says nothing of how many others fit into a call.
+    expect(Math.max(...(await sizesAfter(name)))).toBe(64);
   });
 });
 
@@ -187,6 +201,10 @@ describe('vectors', () => {
       answer((input) => input.map((text) => ({ index: null, embedding: vectorOf(text) }))),
     ],
     ['as base64', all((text) => Buffer.from(new Float32Array(vectorOf(text)).buffer).toString('base64'))],
+    [
+      'with an index in quotes',
+      answer((input) => input.map((text, index) => ({ index: `${index}`, embedding: vectorOf(text) })).reverse()),
+    ],
     ['in a list of their own', all((text) => [vectorOf(text)])],
     [
       'without encoding_format',
@@ -227,7 +245,7 @@ describe('vectors', () => {
     [
       'another width in the middle of the work',
       all((_, index) => (index === 2 ? [1, 2] : [1, 2, 3, 4])),
-      /text 3 of 3 \("three"\) has 2 dimensions, and the model had before 4/,
+      /text 3 of 3 \("three"\) has 2 dimensions, and the first vector of the model has 4/,
     ],
     ['no numbers', all(() => []), /is not a list of numbers/],
     [
@@ -235,6 +253,12 @@ describe('vectors', () => {
       answer((input) => input.slice(1).map((text, index) => ({ index, embedding: vectorOf(text) }))),
       /text 3 of 3 \("three"\) is missing \(2 vectors for 3 texts\)/,
     ],
+    [
+      'null for one of them',
+      answer((input) => input.map((text, index) => (index === 1 ? null : { index, embedding: vectorOf(text) }))),
+      /text 2 of 3 \("two"\) is not a list/,
+    ],
+    ['zero alone', all(() => [0, 0, 0, 0]), /text 1 of 3 \("one"\) is zero throughout/],
     [
       'one too many',
       answer((input) => [...input, 'x'].map((text, index) => ({ index, embedding: vectorOf(text) }))),

@@ -106,9 +106,7 @@ describe('llm-qe expand', () => {
     const out = join(folder, 'expansions.jsonl');
     const first = await finish(start(out));
     expect(JSON.parse(first.out)).toMatchObject({ unfinishedThought: QUERIES, empty: QUERIES });
-    expect(first.log).toMatch(
-      /40 expansions are empty because the model used all its tokens for thinking: raise --max-tokens/,
-    );
+    expect(first.log).toMatch(/40 expansions are empty because the model wrote only thoughts: raise --max-tokens/);
     thought = '<think>The user wants</think>';
     const kwargs = ['--chat-template-kwargs', '{"enable_thinking": false}'];
     const refused = await finish(start(out, ...kwargs));

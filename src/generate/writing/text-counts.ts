@@ -53,7 +53,7 @@ export function textWarnings(counts: TextCounts, unit: string): string[] {
     [cutByContext, 'were cut because the context was full: raise --context'],
     [
       unfinishedThought,
-      'are empty because the model used all its tokens for thinking: raise --max-tokens or switch thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
+      'are empty because the model wrote only thoughts: raise --max-tokens or switch thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
     ],
     [
       promptTooLong,

@@ -22,6 +22,12 @@ describe('cutThoughts', () => {
     ['Magistral without its opening', `hm[/THINK]${ANSWER}`],
     ['Kimi', `◁think▷hm◁/think▷${ANSWER}`],
     ['Command A', `<|START_THINKING|>hm<|END_THINKING|>${ANSWER}`],
+    ['Command A, whole', `<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>${ANSWER}<|END_RESPONSE|>`],
+    ['Gemma', `<|channel>thought\nhm<channel|>${ANSWER}<turn|>`],
+    ['an answer in tags', `<think>hm</think>\n<answer>${ANSWER}</answer>`],
+    ['<reflection>', `<reflection>hm</reflection>${ANSWER}`],
+    ['the end of a turn', `<think>hm</think>${ANSWER}<|im_end|>\n`],
+    ['the end of a turn without a thought', `${ANSWER}<|eot_id|></s>`],
     ['a solution', `<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>${ANSWER}<|end_of_solution|>`],
     [
       'gpt-oss',
@@ -87,7 +93,9 @@ describe('readWrittenText', () => {
     expect(reasonOf({ text: '<think>hm' })).toBe('unfinishedThought');
     expect(reasonOf({ reasoning: 'hm' })).toBe('unfinishedThought');
     expect(reasonOf({ promptTooLong: true })).toBe('promptTooLong');
-    expect(reasonOf({ text: ' ' })).toBeUndefined();
+    // Such as OpenAI's models do, which keep their thoughts to themselves.
+    expect(reasonOf({ text: ' ' })).toBe('unfinishedThought');
+    expect(reasonOf({ text: ' ', finish: 'stop' })).toBeUndefined();
     expect(reasonOf({ text: ANSWER, reasoning: 'hm' })).toBeUndefined();
   });
 });

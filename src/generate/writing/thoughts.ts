@@ -7,7 +7,7 @@ interface ThoughtMarks {
 }
 
 /** `<think>` and its variants: DeepSeek-R1, Qwen3, GLM, Phi-4, EXAONE Deep, Seed-OSS, and prompts that request such tags. */
-const TAGS = '(?:seed:)?(?:think|thinking|thought|reasoning)';
+const TAGS = '(?:seed:)?(?:think|thinking|thought|reasoning|reflection|scratchpad)';
 
 const MARKS: readonly ThoughtMarks[] = [
   { closing: new RegExp(`<\\s*/\\s*${TAGS}\\s*>`, 'gi'), opening: new RegExp(`<\\s*${TAGS}(?:\\s[^<>]*)?>`, 'gi') },
@@ -18,6 +18,8 @@ const MARKS: readonly ThoughtMarks[] = [
   // Cohere's Command A Reasoning.
   { closing: /<\|END_THINKING\|>/gi, opening: /<\|START_THINKING\|>/gi },
   { closing: /<\|end_of_thought\|>/gi, opening: /<\|begin_of_thought\|>/gi },
+  // Gemma.
+  { closing: /<channel\|>/gi, opening: /<\|channel>\s*thought\b/gi },
   // gpt-oss: the answer follows the last header of the channel `final`.
   {
     closing: /<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>/gi,
@@ -29,7 +31,16 @@ const MARKS: readonly ThoughtMarks[] = [
 const GLUED = { opening: /^\s*analysis(?=[A-Z"'`])/, closing: /assistant\s*final(?=\S)/g };
 
 /** Marks around an answer that remain when its thoughts are gone. */
-const WRAPPING = [/^\s*<\|begin_of_solution\|>/i, /<\|(?:end_of_solution|return|end|call)\|>\s*$/i];
+const WRAPPING = [
+  /^\s*(?:<\|begin_of_solution\|>|<\|START_(?:RESPONSE|TEXT)\|>|<(?:answer|response)>)\s*/i,
+  /(?:<\|(?:end_of_solution|call)\|>|<\|END_(?:RESPONSE|TEXT)\|>|<\/(?:answer|response)>)\s*$/i,
+];
+
+/** Marks of the end of a turn, which some servers leave in a text. */
+const END_OF_TURN =
+  /(?:(?:<\|(?:im_end|eot_id|end_of_text|endoftext|end|return|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<\/s>)\s*)+$/i;
+/** Only this much of the end is searched for them: a long text of nothing but marks would take minutes. */
+const LONGEST_END = 200;
 
 /** A text without the thoughts of a reasoning model. */
 export interface ThoughtlessText {
@@ -42,7 +53,12 @@ export interface ThoughtlessText {
  * Cuts the thoughts of a reasoning model: the answer is what follows the last closing mark. If a thought was opened and never
  * closed, there is no answer, and the text is empty. A passage that only mentions such a tag is kept, unless it begins with it.
  */
-export function cutThoughts(written: string): ThoughtlessText {
+export function cutThoughts(raw: string): ThoughtlessText {
+  const end = Math.max(0, raw.length - LONGEST_END);
+  return cut(raw.slice(0, end) + raw.slice(end).replace(END_OF_TURN, ''));
+}
+
+function cut(written: string): ThoughtlessText {
   const glued = GLUED.opening.test(written);
   const ends = MARKS.map(({ closing }) => endOfLast(closing, written));
   if (glued) ends.push(endOfLast(GLUED.closing, written));

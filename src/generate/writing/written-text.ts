@@ -27,8 +27,9 @@ export function readWrittenText(generation: Generation, attempts: number): Writt
   const { text: written, reasoning, promptTooLong, promptCut, finish, promptTokens, completionTokens } = generation;
   const { text: answer, unfinished } = cutThoughts(written);
   const text = cutOpening(answer);
-  // A server that returns thoughts apart from texts.
-  const isThought = unfinished || (text === '' && (reasoning ?? '').trim() !== '');
+  // A server returns thoughts apart from texts, or keeps them to itself. In the second case, an empty text at the limit on tokens reveals them.
+  const isThought =
+    unfinished || (text.trim() === '' && ((reasoning ?? '').trim() !== '' || (finish === 'length' && !promptTooLong)));
   const raw = text === '' && written.trim() === '' ? (reasoning ?? written) : written;
   const emptyBecause = promptTooLong ? 'promptTooLong' : isThought ? 'unfinishedThought' : undefined;
   return {

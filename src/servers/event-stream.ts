@@ -1,0 +1,75 @@
+import { ServerFault } from './server-fault.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+interface Growing {
+  index: number;
+  finish_reason: unknown;
+  message: { content: unknown[]; reasoning_content: string };
+}
+
+/** Whether an answer is a stream of events. Some servers send one whatever they were asked for. */
+export function isEventStream(text: string): boolean {
+  return /^(data:|event:|:|id:|retry:)/.test(text);
+}
+
+/**
+ * Puts the events of a streamed chat completion together, as if it had come in one piece. An event that tells of an error stands for
+ * the whole.
+ * @throws ServerFault for a stream that breaks off
+ */
+export function readEventStream(text: string): unknown {
+  const choices = new Map<number, Growing>();
+  let usage: unknown;
+  let ended = false;
+  for (const data of dataOf(text)) {
+    if (data === '[DONE]') {
+      ended = true;
+      break;
+    }
+    const event = parse(data);
+    if (event.error || !('choices' in event)) return event;
+    usage = event.usage ?? usage;
+    for (const choice of Array.isArray(event.choices) ? event.choices : []) add(choice, choices);
+  }
+  const all = [...choices.values()];
+  if (!ended && !(all.length > 0 && all.every(({ finish_reason }) => finish_reason != null))) throw broken();
+  return { choices: all, usage };
+}
+
+/** What the events carry. Comments, which keep a connection open, are left out. */
+function* dataOf(text: string): Generator<string> {
+  for (const event of text.split(/\r?\n\r?\n/)) {
+    const lines = event.split(/\r?\n/).filter((line) => line.startsWith('data:'));
+    const data = lines.map((line) => line.slice(5).trimStart()).join('\n');
+    if (data.trim() !== '') yield data.trim();
+  }
+}
+
+function parse(data: string): Fields {
+  try {
+    const event: unknown = JSON.parse(data);
+    return event !== null && typeof event === 'object' ? (event as Fields) : { error: event };
+  } catch {
+    throw broken();
+  }
+}
+
+function add(choice: unknown, choices: Map<number, Growing>): void {
+  if (choice === null || typeof choice !== 'object') return;
+  const { index, delta, message, text, finish_reason } = choice as Fields;
+  const place = typeof index === 'number' ? index : 0;
+  const whole = choices.get(place) ?? {
+    ...{ index: place, finish_reason: null, message: { content: [], reasoning_content: '' } },
+  };
+  choices.set(place, whole);
+  whole.finish_reason = finish_reason ?? whole.finish_reason;
+  const piece = (delta ?? message ?? { content: text }) as Fields;
+  const reasoning = piece.reasoning_content ?? piece.reasoning;
+  if (typeof reasoning === 'string') whole.message.reasoning_content += reasoning;
+  if (piece.content != null) whole.message.content.push(...[piece.content].flat());
+}
+
+function broken(): ServerFault {
+  return new ServerFault('cut', 'sent a stream that breaks off, or is damaged', { status: 200 });
+}
