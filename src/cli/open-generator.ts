@@ -9,7 +9,7 @@ import {
   readPrompt,
   TASKS,
 } from '../generate/index.ts';
-import { DEFAULT_GENERATOR, ModelStore, resolveAdapter } from '../models/index.ts';
+import { DEFAULT_GENERATOR, ModelStore, resolveAdapter, templateVariablesSchema } from '../models/index.ts';
 import { offlineOption, retrievalSettings } from '../retrieve/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions, serverOrNameSchema } from '../servers/index.ts';
 import { DEFAULT_SEED, inGroup, refuseServerOffline, UsageError } from '../system/index.ts';
@@ -39,8 +39,8 @@ export const generatorOptions = inGroup('Language model:', {
     .string()
     .transform((text, context) => {
       const kwargs = parseKwargs(text);
-      if (kwargs !== undefined) return kwargs;
-      context.addIssue(`expected a JSON object, such as '{"enable_thinking": false}'`);
+      if (typeof kwargs === 'object') return kwargs;
+      context.addIssue(kwargs);
       return z.NEVER;
     })
     .optional()
@@ -78,12 +78,15 @@ export const generatorOptions = inGroup('Language model:', {
   offline: offlineOption,
 });
 
-/** Parses an object of variables by name. Returns undefined for any other text. */
-function parseKwargs(text: string): Record<string, unknown> | undefined {
+/** Returns the variables by name, or a message if the text is not valid. */
+function parseKwargs(text: string): Record<string, unknown> | string {
+  const expected = `expected a JSON object, such as '{"enable_thinking": false}'`;
   try {
-    return z.record(z.string().regex(/^[A-Za-z]\w*$/), z.unknown()).parse(JSON.parse(text));
+    const parsed = templateVariablesSchema.safeParse(JSON.parse(text));
+    if (parsed.success) return parsed.data;
+    return parsed.error.issues.find(({ code }) => code === 'custom')?.message ?? expected;
   } catch {
-    return undefined;
+    return expected;
   }
 }
 

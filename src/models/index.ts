@@ -79,4 +79,5 @@ export {
   tokenizePrompt,
 } from './tokenizer/chat-template.ts';
 export { TOKENIZER_TRIAL_CACHE } from './tokenizer/native-trial.ts';
+export { templateVariablesSchema } from './tokenizer/template-variables.ts';
 export { loadTokenizer, type TextTokenizer } from './tokenizer/tokenizer.ts';

@@ -18,6 +18,7 @@ import { candidatesStage } from './stages/candidates-stage.ts';
 import { evaluateStage } from './stages/evaluation-stage.ts';
 import { expansionStages } from './stages/expansion-stages.ts';
 import { rewardStage } from './stages/reward-stage.ts';
+import { dpoStage, sftStage } from './stages/training-stages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-keys-'));
 const at = (...names: string[]) => join(folder, ...names);
@@ -69,6 +70,38 @@ describe('the key of what an LLM writes', () => {
     for (const stage of [candidatesStage, answersStage]) {
       expect(key(stage, 'servedSmaller')).toBe(key(stage, 'served'));
     }
+  });
+});
+
+describe('variables of the chat template', () => {
+  const thinking = (value: boolean, section = 'generator') =>
+    `${section}.chatTemplateKwargs={enable_thinking: ${value}}`;
+  const served = ['generator.servers=[http://127.0.0.1:9]', 'expansion.servers=[http://127.0.0.1:9]'];
+
+  it.each([
+    ['the embedded runtime', []],
+    ['servers', [...served, 'expansion.serverModels={zeroShot: a, sft: b, aligned: c}']],
+  ])('are in the key of every stage that writes or trains: %s', async (_name, set) => {
+    for (const stage of [candidatesStage, answersStage, ...expansionStages, sftStage, dpoStage]) {
+      const keys = await Promise.all([
+        keyOf(stage, ...set),
+        keyOf(stage, ...set, thinking(true)),
+        keyOf(stage, ...set, thinking(false)),
+      ]);
+      expect(new Set(keys).size, stage.name).toBe(3);
+    }
+  });
+
+  it('of another LLM that answers are in the key of the answers alone', async () => {
+    const other = `answerGenerator.model=${resolve('src/generate/goldens/tiny-llama.gguf')}`;
+    const set = [other, thinking(false, 'answerGenerator')];
+    expect(await keyOf(answersStage, ...set)).not.toBe(await keyOf(answersStage, other));
+    expect(await keyOf(candidatesStage, ...set)).toBe(await keyOf(candidatesStage, other));
+  });
+
+  it('have no reserved names', () => {
+    const parse = () => parseRecipe(RECIPE, 'tiny.yaml', ['generator.chatTemplateKwargs={range: 1}']);
+    expect(parse).toThrow(/range is a reserved name/);
   });
 });
 

@@ -43,6 +43,7 @@ export {
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 export {
   prepareGeneratorForTrl,
+  refuseTemplateVariables,
   type TrainGeneratorWithTrlOptions,
   type TrainGeneratorWithTrlResult,
   trainGeneratorWithTrl,

@@ -127,6 +127,10 @@ describe('llm-qe expand', () => {
       expect(() => chatTemplateKwargs.parse(json)).toThrow(/expected a JSON object/);
     }
     expect(chatTemplateKwargs.parse('{"__proto__": {"x": 1}}')).toEqual({});
+    for (const name of ['range', 'messages', 'add_generation_prompt', 'bos_token', 'namespace', 'True']) {
+      const parse = () => chatTemplateKwargs.parse(JSON.stringify({ [name]: 1, enable_thinking: false }));
+      expect(parse).toThrow(`${name} is a reserved name in chat templates and cannot be set`);
+    }
   });
 
   it('keeps the expansions of a search', async () => {

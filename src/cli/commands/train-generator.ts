@@ -18,6 +18,7 @@ import {
   trlShape,
 } from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
+import { generatorOptions } from '../open-generator.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
@@ -37,6 +38,7 @@ const options = z.object({
     .meta({ valueName: 'NAME|DIR|FILE' }),
   out: z.string().describe('folder for the result and the checkpoints').meta({ valueName: 'DIR' }),
   ...generatorTrainingShape,
+  chatTemplateKwargs: generatorOptions.chatTemplateKwargs,
   engine: z
     .enum(['local', 'trl'])
     .default('local')
@@ -104,6 +106,7 @@ export const command = defineCommand({
       base,
       pairs: pairs.pairs,
       devPairs: dev?.pairs,
+      chatTemplateKwargs: given.chatTemplateKwargs,
       out: given.out,
       settings: settings.parse(given),
       threads: given.threads,

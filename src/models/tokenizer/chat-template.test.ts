@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ModelError } from '../../system/index.ts';
+import { ModelError, UsageError } from '../../system/index.ts';
 import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import { ChatTemplate, ggufChatTemplate, loadChatTemplate, type TemplateMessage } from './chat-template.ts';
 
@@ -37,6 +37,18 @@ test.each(goldens.cases)('renders as Transformers does: $template, $messages, $a
     expect(rendering).toThrow(ModelError);
     expect(rendering).toThrow(golden.refused);
   }
+});
+
+test.each([
+  ...['messages', 'add_generation_prompt', 'bos_token', 'eos_token', 'raise_exception', 'strftime_now'],
+  ...['range', 'namespace', 'true', 'False', 'none'],
+])('refuses a variable with the reserved name %s', (name) => {
+  const template = new ChatTemplate('{{ messages[0].content }} {{ mine }}', {});
+  const render = (variables: Record<string, unknown>) =>
+    template.render(question, { addGenerationPrompt: true, variables });
+  expect(() => render({ mine: 'yes', [name]: 'x' })).toThrow(UsageError);
+  expect(() => render({ mine: 'yes', [name]: 'x' })).toThrow(`${name} is a reserved name`);
+  expect(render({ mine: 'yes', [`my_${name}`]: 'x' })).toBe('What is a hacksaw? yes');
 });
 
 describe('a prompt begins with BOS once', () => {

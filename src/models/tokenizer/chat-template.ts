@@ -6,6 +6,7 @@ import type { Checkpoint } from '../formats/checkpoint-contract.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
 import { runBounded } from './bounded-work.ts';
 import { REPLACEMENTS, replaceFunctions } from './template-functions.ts';
+import { checkTemplateVariables } from './template-variables.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
 /** Longer than any published template; the longest have about 20,000 characters. */
@@ -65,9 +66,11 @@ export class ChatTemplate {
 
   /**
    * Renders the messages, exactly as the template writes them.
-   * @throws ModelError if the template refuses them (`raise_exception`: an unknown role, two user messages in a row)
+   * @throws ModelError if the template refuses them (`raise_exception`: an unknown role, two user messages in a row);
+   * UsageError if a variable has a reserved name
    */
   render(messages: readonly TemplateMessage[], { addGenerationPrompt, variables }: RenderOptions): string {
+    checkTemplateVariables(variables ?? {});
     const longest = MAX_PROMPT_LENGTH + 2 * messages.reduce((sum, { content }) => sum + content.length, 0);
     return attempt(this.tokens.file, 'the chat template refuses the messages', () => {
       const text = this.#template.render({

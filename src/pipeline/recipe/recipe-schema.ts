@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../../generate/index.ts';
-import { DEFAULT_ENCODER, DEFAULT_GENERATOR } from '../../models/index.ts';
+import { DEFAULT_ENCODER, DEFAULT_GENERATOR, templateVariablesSchema } from '../../models/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
 import { serverAddressSchema, serverOrNameSchema } from '../../servers/index.ts';
@@ -52,6 +52,9 @@ const writer = {
   sequences: positive.default(WRITER_DEFAULTS.sequences).describe('texts that the embedded runtime writes in parallel'),
   gpu: z.boolean().default(false).describe('run the embedded runtime on the GPU; without a GPU it uses the CPU'),
   context: positive.optional().describe('context size: tokens of prompt and text together (default: maxTokens + 512)'),
+  chatTemplateKwargs: templateVariablesSchema
+    .optional()
+    .describe('variables of the chat template, such as enable_thinking: false; training uses those of the generator'),
 };
 
 const { temperature: _varies, ...drawing } = samplingSchema.shape;

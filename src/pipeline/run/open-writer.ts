@@ -8,7 +8,10 @@ import type { InputOptions } from './alignment-inputs.ts';
 import { loadCheck, type RecipeCheck } from './recipe-checks.ts';
 
 /** A model, or servers, that write texts; see `generator` and `answerGenerator` in a recipe. */
-type Writer = Pick<Recipe['generator'], 'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu'>;
+type Writer = Pick<
+  Recipe['generator'],
+  'servers' | 'serverModel' | 'concurrency' | 'sequences' | 'context' | 'gpu' | 'chatTemplateKwargs'
+>;
 
 /** Tokens reserved for a prompt if the recipe does not set the context. */
 const PROMPT_ROOM = 512;
@@ -26,9 +29,15 @@ export async function openWriter(
   if (writer.servers.length > 0) {
     refuseServerOffline(writer.servers[0]!, offline);
     const { servers: baseUrls, serverModel, concurrency } = writer;
-    return connectGenerator({ baseUrls, model: serverModel, concurrency, useN: true, progress, signal });
+    const extraBody = templateBody(writer);
+    return connectGenerator({ baseUrls, model: serverModel, concurrency, extraBody, useN: true, progress, signal });
   }
   return openEmbedded(writer, model!, maxTokens, { signal, progress, threads });
+}
+
+/** The variables of the chat template, in the form in which servers accept them. */
+export function templateBody({ chatTemplateKwargs }: Pick<Writer, 'chatTemplateKwargs'>) {
+  return chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
 }
 
 /** Checks whether a writer can be opened: servers must list the model; an embedded model is loaded and closed again. */
@@ -58,7 +67,7 @@ export function writerCheck(
 
 /** Opens the embedded runtime, optionally with an adapter. */
 export async function openEmbedded(
-  { sequences, context, gpu }: Pick<Writer, 'sequences' | 'context' | 'gpu'>,
+  { sequences, context, gpu, chatTemplateKwargs }: Pick<Writer, 'sequences' | 'context' | 'gpu' | 'chatTemplateKwargs'>,
   model: ResolvedModel,
   maxTokens: number,
   { signal, progress, threads = availableParallelism() }: InputOptions,
@@ -69,7 +78,7 @@ export async function openEmbedded(
   return loadGenerator(
     { name, fingerprint, path },
     {
-      ...{ sequences, threads, signal },
+      ...{ sequences, threads, chatTemplateKwargs, signal },
       contextSize: contextOf({ context }, maxTokens),
       adapters: adapter === undefined ? [] : [{ path: adapter }],
       gpu: gpu ? 'auto' : false,
@@ -110,11 +119,15 @@ async function ggufOf(model: ResolvedModel, { signal, progress }: InputOptions):
  * there is none: its weights and context are unknown.
  */
 export function writerKey(
-  writer: Pick<NonNullable<Recipe['answerGenerator']>, 'servers' | 'serverModel' | 'model' | 'context' | 'gpu'>,
+  writer: Pick<
+    NonNullable<Recipe['answerGenerator']>,
+    'servers' | 'serverModel' | 'model' | 'context' | 'gpu' | 'chatTemplateKwargs'
+  >,
   model: ResolvedModel | undefined,
   maxTokens: number,
 ): Record<string, unknown> {
-  const writers = WRITERS_FORMAT;
-  if (writer.servers.length > 0) return { writers, served: writer.serverModel ?? writer.model ?? writer.servers };
-  return { writers, model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
+  const { chatTemplateKwargs } = writer;
+  const common = { writers: WRITERS_FORMAT, chatTemplateKwargs };
+  if (writer.servers.length > 0) return { ...common, served: writer.serverModel ?? writer.model ?? writer.servers };
+  return { ...common, model: model?.fingerprint, context: contextOf(writer, maxTokens), gpu: writer.gpu || undefined };
 }

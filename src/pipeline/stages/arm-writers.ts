@@ -3,7 +3,7 @@ import { connectGenerator, type Generator, servedModels, WRITERS_FORMAT } from '
 import type { ResolvedModel } from '../../models/index.ts';
 import { refuseServerOffline, UsageError } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import { contextOf, openEmbedded } from '../run/open-writer.ts';
+import { contextOf, openEmbedded, templateBody } from '../run/open-writer.ts';
 import { type AlignmentContext, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
 import { TRAINED_BY } from './training-stages.ts';
 
@@ -26,9 +26,11 @@ export function armInputs(context: AlignmentContext, arm: WritingArm): Record<st
   const { recipe, models } = context;
   const trained = arm === 'zeroShot' ? undefined : trainedHash(context, arm);
   const generator = models.generator.fingerprint;
-  if (isServed(recipe)) return { writers: WRITERS_FORMAT, generator, served: serverModel(recipe, arm), trained };
+  const { chatTemplateKwargs } = recipe.generator;
+  const common = { writers: WRITERS_FORMAT, generator, trained, chatTemplateKwargs };
+  if (isServed(recipe)) return { ...common, served: serverModel(recipe, arm) };
   return {
-    ...{ writers: WRITERS_FORMAT, generator, trained },
+    ...common,
     context: contextOf(recipe.generator, recipe.expansion.maxTokens),
     gpu: recipe.generator.gpu || undefined,
   };
@@ -51,7 +53,9 @@ export async function openArmWriter(context: AlignmentContext, arm: WritingArm):
   for (const [url, names] of await servedModels({ baseUrls, signal })) {
     if (!names.includes(name)) throw notServed(url, name, adapter ?? model.path);
   }
-  return connectGenerator({ baseUrls, model: name, concurrency: recipe.generator.concurrency, useN: true, signal });
+  const { concurrency } = recipe.generator;
+  const extraBody = templateBody(recipe.generator);
+  return connectGenerator({ baseUrls, model: name, concurrency, extraBody, useN: true, signal });
 }
 
 /** Checks that the arm has a model name on the servers, if there are servers. @throws UsageError */

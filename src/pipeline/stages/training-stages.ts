@@ -10,6 +10,7 @@ import {
   type GeneratorTrainingInput,
   type GeneratorTrainingSettings,
   type PairCounts,
+  refuseTemplateVariables,
   type TrainGeneratorOptions,
   trainGenerator,
   trainGeneratorWithTrl,
@@ -59,6 +60,7 @@ function trainingStage(name: Method, wanted: AlignmentStage['wanted']): Alignmen
     inputs(context) {
       return {
         base: context.models.generator.fingerprint,
+        chatTemplateKwargs: context.recipe.generator.chatTemplateKwargs,
         pairs: hashOf(context, 'pairs', 'pairs'),
         devPairs: hashOf(context, 'pairs', 'dev'),
       };
@@ -76,6 +78,7 @@ export const dpoStage = trainingStage('dpo', () => true);
 
 function parsedTraining(recipe: Recipe, { engine }: CheckOptions, method: Method): GeneratorTrainingSettings {
   const trl = engine === 'trl' ? recipe.trl : undefined;
+  if (trl !== undefined) refuseTemplateVariables(recipe.generator.chatTemplateKwargs);
   return checkGeneratorSettings(trainingSettings(recipe, method), { trl, hasDev: recipe.pairs.dev > 0 });
 }
 
@@ -149,6 +152,7 @@ async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: 
     devPairs: dev?.pairs ?? [],
     out: folder,
     settings: trainingSettings(recipe, name),
+    chatTemplateKwargs: recipe.generator.chatTemplateKwargs,
     warn,
     signal: options.signal,
     progress: options.progress,

@@ -108,6 +108,21 @@ describe('the maximum length', () => {
   });
 });
 
+test('variables of the chat template are part of prompt and answer', async () => {
+  const source = (mode: string) =>
+    `{% for m in messages %}{{ m.content }}{% endfor %}{{ ${mode} }}{% if add_generation_prompt %}: {% endif %}`;
+  const template = new ChatTemplate(source('mode'), {});
+  const given = [pairOf('Why? ', 'A saw.', 'A ship.')];
+  const idsOf = async (variables?: Record<string, unknown>, of = template) => {
+    const { pairs } = await tokenizePairs(given, { tokenizer, template: of, variables, maxLength: 1024 });
+    return pairs.map(({ prompt, chosen, rejected }) => [[...prompt], [...chosen], [...rejected]]);
+  };
+  const printed = await idsOf({ mode: ' no thoughts' });
+  expect(printed).toEqual(await idsOf(undefined, new ChatTemplate(source("' no thoughts'"), {})));
+  expect(printed).not.toEqual(await idsOf());
+  await expect(idsOf({ messages: [] })).rejects.toThrow(/messages is a reserved name/);
+});
+
 test('if only the chosen side is read, a fault of the rejected one does not matter', async () => {
   const pairs = [pairOf('Why?', 'A saw.', 'A saw.', 'equal'), pairOf('Why?', 'A saw.', '', 'empty')];
   const template = templateOf('smollm2');

@@ -1,5 +1,5 @@
 import type { PairRecord, PairSides } from '../../data/index.ts';
-import type { ChatTemplate, TemplateMessage, TextTokenizer } from '../../models/index.ts';
+import type { ChatTemplate, TextTokenizer } from '../../models/index.ts';
 import { DataError, type Progress, SILENT, throwIfAborted } from '../../system/index.ts';
 
 /** Token ids of a preference pair. Both completions continue the prompt and include the tokens that end an answer. */
@@ -27,6 +27,8 @@ export interface TokenizedPairs {
 export interface ChatTokensOptions {
   tokenizer: TextTokenizer;
   template: ChatTemplate;
+  /** Extra variables for the template. */
+  variables?: Readonly<Record<string, unknown>> | undefined;
   /** Maximum number of tokens of prompt and completion together. */
   maxLength: number;
   /**
@@ -88,21 +90,17 @@ function noFaults(): TokenizedPairs['skipped'] {
 /** Ids of each pair's prompt and of its complete chats: chosen, and rejected unless ignored // [pairs][2 or 3] */
 async function idsOf(
   pairs: readonly Texts[],
-  { tokenizer, template, sides }: ChatTokensOptions,
+  { tokenizer, template, variables = {}, sides }: ChatTokensOptions,
 ): Promise<Int32Array[][]> {
   const texts = pairs.flatMap(({ prompt, chosen, rejected }) => [
-    beginText(template, template.render(prompt, { addGenerationPrompt: true })),
+    beginText(template, template.render(prompt, { addGenerationPrompt: true, variables })),
     ...(sides === 'chosen' ? [chosen] : [chosen, rejected]).map((side) =>
-      beginText(template, renderChat(template, [...prompt, ...side])),
+      beginText(template, template.render([...prompt, ...side], { addGenerationPrompt: false, variables })),
     ),
   ]);
   const ids = await tokenizer.encodeBatch(texts, { maxLength: WHOLE, addSpecialTokens: false });
   const each = texts.length / pairs.length;
   return pairs.map((_, index) => ids.slice(each * index, each * (index + 1)));
-}
-
-function renderChat(template: ChatTemplate, messages: readonly TemplateMessage[]): string {
-  return template.render(messages, { addGenerationPrompt: false });
 }
 
 /** Adds BOS once if the model uses one ({@link ChatTemplate.renderPrompt} does so for generation). */

@@ -10,6 +10,8 @@ export interface GeneratorPairsOptions {
   pairs: readonly PairRecord[];
   /** Held-out pairs. If omitted, some of `pairs` are held out. */
   devPairs?: readonly PairRecord[] | undefined;
+  /** Extra variables for the chat template, such as `enable_thinking`. Use those with which the model will write. */
+  chatTemplateKwargs?: Readonly<Record<string, unknown>> | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Receives warnings. */
@@ -105,11 +107,13 @@ async function tokenize(
   { tokenizer, template }: GeneratorBase,
   pairs: readonly PairRecord[],
   { method, maxLength }: GeneratorTrainingSettings,
-  { signal, progress, warn }: GeneratorPairsOptions,
+  { chatTemplateKwargs, signal, progress, warn }: GeneratorPairsOptions,
   split: string,
 ): Promise<TokenizedPairs> {
   const sides = method === 'sft' ? 'chosen' : 'both';
-  const result = await tokenizePairs(pairs, { tokenizer, template, maxLength, sides, signal, progress });
+  const result = await tokenizePairs(pairs, {
+    ...{ tokenizer, template, variables: chatTemplateKwargs, maxLength, sides, signal, progress },
+  });
   const { skipped, cut, examples } = result;
   const left = pairs.length - result.pairs.length;
   if (left > 0)
@@ -126,8 +130,8 @@ export function countsOf({ tokenized: { pairs, skipped, cut, examples } }: Given
   return { pairs: pairs.length, skipped, cut, examples };
 }
 
-/** The hashes of the pairs for the manifest. */
-export function pairHashes({ pairs, devPairs }: GeneratorPairsOptions) {
+/** The hashes of the pairs, and the variables of their chat template, for the manifest. */
+export function pairHashes({ pairs, devPairs, chatTemplateKwargs }: GeneratorPairsOptions) {
   const hashOf = (some: readonly PairRecord[]) => hashList(some, canonicalJson);
-  return { pairs: hashOf(pairs), devPairs: devPairs && hashOf(devPairs) };
+  return { pairs: hashOf(pairs), devPairs: devPairs && hashOf(devPairs), chatTemplateKwargs };
 }

@@ -290,7 +290,7 @@ export function manifestFile(out: string): string {
 /** @param result undefined while the run is in progress */
 async function writeManifest(
   { settings, counts, mode }: PreparedRun,
-  { base, pairs, devPairs, out, threads, about }: TrainGeneratorOptions,
+  { base, pairs, devPairs, chatTemplateKwargs, out, threads, about }: TrainGeneratorOptions,
   result: TrainGeneratorResult | undefined,
 ): Promise<void> {
   const { name, fingerprint, source } = base;
@@ -299,7 +299,7 @@ async function writeManifest(
     version: packageVersion(),
     settings,
     base: { name, fingerprint, source },
-    inputs: { ...pairHashes({ pairs, devPairs }), ...about },
+    inputs: { ...pairHashes({ pairs, devPairs, chatTemplateKwargs }), ...about },
     counts,
     mode,
     host: { name: hostname(), platform: process.platform, threads: threads ?? availableParallelism() },

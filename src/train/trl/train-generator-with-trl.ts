@@ -93,11 +93,23 @@ function refuseFull({ full }: GeneratorTrainingSettings): void {
   });
 }
 
+/**
+ * Refuses extra variables of the chat template: TRL renders the template itself and does not receive them.
+ * @throws UsageError
+ */
+export function refuseTemplateVariables(variables: Readonly<Record<string, unknown>> | undefined): void {
+  if (variables === undefined || Object.keys(variables).length === 0) return;
+  throw new UsageError('chatTemplateKwargs: TRL renders chat templates without extra variables', {
+    fix: 'Train with the local engine, or omit chatTemplateKwargs.',
+  });
+}
+
 /** The pairs that can be trained on, judged by their tokens as the local engine does. */
 async function choosePairs(
   settings: GeneratorTrainingSettings,
   options: TrainGeneratorWithTrlOptions,
 ): Promise<{ pairs: TrlJob['pairs']; train: PairCounts; dev: PairCounts }> {
+  refuseTemplateVariables(options.chatTemplateKwargs);
   const base = await openGeneratorBase(options.base);
   try {
     const { train, dev } = await openGeneratorPairs(base, settings, options);

@@ -278,6 +278,13 @@ describe('a generator that is trained elsewhere', () => {
     ...{ engine: { hardware: 'cpu', dtype: 'bfloat16' }, environment: { PATH: '' } },
   });
 
+  test('refuses variables of the chat template, which TRL would not receive', async () => {
+    const chatTemplateKwargs = { enable_thinking: false };
+    await expect(prepareGeneratorForTrl({ ...options(), chatTemplateKwargs })).rejects.toThrow(
+      /chatTemplateKwargs: TRL/,
+    );
+  });
+
   test('needs no TRL here: files and a script are written, and the result is read back', async () => {
     const { script, commands, plan, train } = await prepareGeneratorForTrl(options());
     expect(commands).toEqual(['trl dpo --config trl.yaml --accelerate_config accelerate-0.yaml']);
