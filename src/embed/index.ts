@@ -1,7 +1,14 @@
+export type { CuttingTokenizer } from './cutting-tokenizer.ts';
 export { type EncodeCorpusOptions, encodeCorpus } from './encode-corpus.ts';
 export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 export { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
-export { ENCODER_FORMAT, loadEncoder } from './local-encoder.ts';
+export {
+  ENCODER_FORMAT,
+  type EncoderRecipe,
+  loadEncoder,
+  loadEncoderTokenizer,
+  readEncoderRecipe,
+} from './local-encoder.ts';
 export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
 export { PROBE_CACHE } from './remote-identity.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

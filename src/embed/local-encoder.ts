@@ -34,7 +34,8 @@ const SHARED_WEIGHTS = 200e6;
 const tokenizerLimitSchema = z.object({ model_max_length: z.number().positive().nullish() });
 const configNameSchema = z.object({ _name_or_path: z.string().optional() });
 
-interface Recipe {
+/** What a folder says of how texts become vectors. */
+export interface EncoderRecipe {
   model: ResolvedModel;
   config: BertConfig;
   pooling: Pooling;
@@ -59,8 +60,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
   const { signal, ...rest } = options;
   const settings = parseOptions(rest);
   const recipe = await readRecipe(model, settings);
-  const tokenizer = await loadTokenizer(model.path, recipe);
-  checkVocabulary(recipe, tokenizer);
+  const { tokenizer, cutting } = await loadEncoderTokenizer(recipe);
   const checkpoint = await openCheckpoint(model.path);
   try {
     const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, recipe);
@@ -75,7 +75,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
       threads: Math.floor(threads / workers),
       prepack: recipe.precision === 'int8' || compiled.weightBytes < SHARED_WEIGHTS,
     });
-    return new LocalEncoder(recipe, tokenizer, await CuttingTokenizer.create(tokenizer, recipe.maxLength), runtime);
+    return new LocalEncoder(recipe, tokenizer, cutting, runtime);
   } finally {
     await checkpoint.close();
   }
@@ -88,7 +88,27 @@ function parseOptions(options: Omit<EncoderOptions, 'signal'>) {
   throw new UsageError(`encoder options: ${why}`, { fix: 'Correct the option.' });
 }
 
-async function readRecipe(model: ResolvedModel, options: z.output<typeof encoderOptionsSchema>): Promise<Recipe> {
+/** How a text becomes tokens, by a recipe: its prefixes, its limit. @throws ModelError if the tokenizer is another model's */
+export async function loadEncoderTokenizer(
+  recipe: EncoderRecipe,
+): Promise<{ tokenizer: TextTokenizer; cutting: CuttingTokenizer }> {
+  const tokenizer = await loadTokenizer(recipe.model.path, recipe);
+  checkVocabulary(recipe, tokenizer);
+  return { tokenizer, cutting: await CuttingTokenizer.create(tokenizer, recipe.maxLength) };
+}
+
+/** Reads the recipe of a model folder. @throws ModelError, UsageError as {@link loadEncoder} */
+export function readEncoderRecipe(
+  model: ResolvedModel,
+  options: Omit<EncoderOptions, 'signal'> = {},
+): Promise<EncoderRecipe> {
+  return readRecipe(model, parseOptions(options));
+}
+
+async function readRecipe(
+  model: ResolvedModel,
+  options: z.output<typeof encoderOptionsSchema>,
+): Promise<EncoderRecipe> {
   if (model.format === 'gguf') {
     throw new ModelError('is a GGUF file, but encoders are loaded from model folders', {
       file: model.path,
@@ -133,7 +153,7 @@ async function chooseMaxLength(
   return wanted ?? Math.min(stated ?? tokenizer?.model_max_length ?? positions, positions);
 }
 
-function checkVocabulary({ model, config }: Recipe, { vocabularySize }: TextTokenizer): void {
+function checkVocabulary({ model, config }: EncoderRecipe, { vocabularySize }: TextTokenizer): void {
   if (vocabularySize <= config.vocab_size) return;
   throw new ModelError(`the tokenizer has ${vocabularySize} tokens, but the model has ${config.vocab_size}`, {
     file: model.path,
@@ -146,12 +166,12 @@ class LocalEncoder implements Encoder {
   readonly fingerprint: string;
   readonly dimensions: number;
   readonly settings: Readonly<Record<string, string | number | boolean>>;
-  readonly #recipe: Recipe;
+  readonly #recipe: EncoderRecipe;
   readonly #padId: number;
   readonly #tokenizer: CuttingTokenizer;
   readonly #runtime: Runtime;
 
-  constructor(recipe: Recipe, { padId }: TextTokenizer, tokenizer: CuttingTokenizer, runtime: Runtime) {
+  constructor(recipe: EncoderRecipe, { padId }: TextTokenizer, tokenizer: CuttingTokenizer, runtime: Runtime) {
     const { model, config, pooling, normalize, maxLength, lowerCase, precision, prefixes, similarity } = recipe;
     this.#recipe = recipe;
     this.#padId = padId;

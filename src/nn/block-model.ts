@@ -36,10 +36,10 @@ export const GRADIENT = 'gradient/';
 export const LOSS = 'loss';
 const ONE = 1;
 
-/** Builds a graph of loss and outputs only, without dropout. No intermediate result outlives its last use. */
-export function evaluationGraph(model: BlockModel, head: Head): StepGraphs {
+/** Builds a graph of loss and outputs only; `training` says whether dropout is on. No intermediate result outlives its last use. */
+export function evaluationGraph(model: BlockModel, head: Head, training = false): StepGraphs {
   const graph = new Graph();
-  const weights = model.plan(graph, false);
+  const weights = model.plan(graph, training);
   finish(graph, head(weights, chain(model.blocks, weights)));
   return { graphs: { evaluate: graph }, loaders: weights.loaders, parameters: weights.parameters };
 }

@@ -1,6 +1,6 @@
 export { type BertEncoder, type BertEncoderOptions, buildBertEncoder } from './architectures/bert.ts';
 export { type BertConfig, bertConfigSchema } from './architectures/bert-config.ts';
-export { bertModel, bertVectors } from './architectures/bert-model.ts';
+export { type BertModelOptions, bertModel, bertVectors } from './architectures/bert-model.ts';
 export { llamaLogits, llamaLogProbabilities, llamaModel } from './architectures/llama.ts';
 export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-config.ts';
 export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
@@ -23,5 +23,11 @@ export { type Parameter, Parameters } from './parameters.ts';
 export { peakBytes } from './peak-memory.ts';
 export { Runtime, type RuntimeOptions } from './runtime.ts';
 export { DEVICES, type Device, type Value, type Values } from './runtime-messages.ts';
-export { type StepMode, type StepResult, TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export {
+  type DropoutSeed,
+  type StepMode,
+  type StepResult,
+  TrainingStep,
+  type TrainingStepOptions,
+} from './training-step.ts';
 export { type LowRank, type PlanOptions, type TensorSource, WeightPlan } from './weight-plan.ts';

@@ -16,6 +16,8 @@ import { peakBytes, sizeOf } from './peak-memory.ts';
 import { Runtime } from './runtime.ts';
 import type { Device, Value, Values } from './runtime-messages.ts';
 
+const REPLAY = 'replay';
+
 /** `whole`: every activation in memory at once. `blocks`: the activations of one block, each computed twice. */
 export type StepMode = 'whole' | 'blocks';
 
@@ -28,6 +30,18 @@ export interface TrainingStepOptions extends CompileOptions {
   largest: Readonly<Record<string, number>>;
   threads: number;
   device: Device;
+  /** Whether {@link TrainingStep.forward} will be asked for. Default no. */
+  replays?: boolean;
+}
+
+/** What decides the masks of dropout. */
+export interface DropoutSeed {
+  seed: number;
+  /**
+   * A number for each text of the batch. With them a text's masks depend on its number alone, not on what stands beside it nor on
+   * how far it is padded; without, the masks of a batch are drawn as one.
+   */
+  rows?: readonly number[];
 }
 
 export interface StepResult {
@@ -64,7 +78,8 @@ export class TrainingStep {
   ): Promise<{ step: TrainingStep; parameters: Parameters }> {
     const evaluation = evaluationGraph(model, head);
     const { mode, parts } = choose(model, head, options);
-    const graphs = { ...parts.graphs, ...evaluation.graphs };
+    const replay = options.replays ? evaluationGraph(model, head, true).graphs.evaluate : undefined;
+    const graphs = { ...parts.graphs, ...evaluation.graphs, ...(replay?.masks.size && { [REPLAY]: replay }) };
     const { files } = await compileGraphs(graphs, new Map([...evaluation.loaders, ...parts.loaders]), options);
     const parameters: Parameter[] = [];
     for (const [name, { shape, load }] of parts.parameters) parameters.push({ name, shape, data: await load() });
@@ -76,15 +91,22 @@ export class TrainingStep {
 
   /** Computes loss and outputs, without dropout. */
   async evaluate(batch: Values, parameters: Parameters): Promise<Omit<StepResult, 'gradients'>> {
-    const outputs = await this.#run('evaluate', batch, parameters, 0);
+    const outputs = await this.#run('evaluate', batch, parameters, { seed: 0 });
+    return { loss: lossOf(outputs), outputs };
+  }
+
+  /** Computes loss and outputs with dropout on; the masks are those that {@link differentiate} draws with the same seed. */
+  async forward(batch: Values, parameters: Parameters, seed: DropoutSeed): Promise<Omit<StepResult, 'gradients'>> {
+    const outputs = await this.#run(this.#graphs[REPLAY] ? REPLAY : 'evaluate', batch, parameters, seed);
     return { loss: lossOf(outputs), outputs };
   }
 
   /**
    * Computes loss, outputs, and the gradient of the loss with respect to every parameter.
-   * @param seed the seed of dropout
+   * @param given the seed of dropout
    */
-  async differentiate(batch: Values, parameters: Parameters, seed: number): Promise<StepResult> {
+  async differentiate(batch: Values, parameters: Parameters, given: number | DropoutSeed): Promise<StepResult> {
+    const seed = typeof given === 'number' ? { seed: given } : given;
     const gradients = new Map<string, Float32Array>();
     if (this.mode === 'whole') {
       const outputs = this.#collect(await this.#run('train', batch, parameters, seed), gradients);
@@ -121,7 +143,13 @@ export class TrainingStep {
   }
 
   /** Feeds a graph its inputs. Batch and parameters are lent, and hold the same memory again afterwards. */
-  async #run(name: string, batch: Values, parameters: Parameters, seed: number, between: Values = {}): Promise<Values> {
+  async #run(
+    name: string,
+    batch: Values,
+    parameters: Parameters,
+    { seed, rows }: DropoutSeed,
+    between: Values = {},
+  ): Promise<Values> {
     const graph = this.#graphs[name]!;
     const sizes = namedSizes(graph.inputs, { ...batch, ...between });
     const feeds: Values = {};
@@ -132,7 +160,7 @@ export class TrainingStep {
         batch[input] ??
         (rate === undefined
           ? { dtype: 'float32', shape: parameters.shape(input), data: parameters.get(input) }
-          : drawMask(shape, sizes, rate, deriveSeed(seed, input)));
+          : drawMask(shape, sizes, rate, seedsOf(deriveSeed(seed, input), rows)));
     }
     try {
       return await this.#runtime.lend(name, feeds);
@@ -177,17 +205,35 @@ function namedSizes(inputs: readonly Tensor[], values: Values): Record<string, n
   return sizes;
 }
 
-/** Draws a mask: bytes of 1, with a fraction of 0; each draw uses 16 random bits. */
-function drawMask(shape: Shape, sizes: Readonly<Record<string, number>>, rate: number, seed: number): Value {
+/** One seed for all that is drawn, or one for each text. */
+function seedsOf(seed: number, rows: readonly number[] | undefined): readonly number[] {
+  return rows?.map((row) => deriveSeed(seed, row)) ?? [seed];
+}
+
+/**
+ * Draws a mask: bytes of 1, with a fraction of 0; each draw uses 16 random bits.
+ * @param seeds one for each of as many equal parts, in their order
+ */
+function drawMask(
+  shape: Shape,
+  sizes: Readonly<Record<string, number>>,
+  rate: number,
+  seeds: readonly number[],
+): Value {
   const known = shape.map((dimension) => sizeOf(dimension, sizes));
   const data = new Uint8Array(known.reduce((product, size) => product * size, 1));
-  const [random, limit] = [new Random(seed), Math.round(rate * 65536)];
+  const [part, limit] = [data.length / seeds.length, Math.round(rate * 65536)];
+  for (const [index, seed] of seeds.entries()) drawPart(data.subarray(index * part, (index + 1) * part), limit, seed);
+  return { dtype: 'uint8', shape: known, data };
+}
+
+function drawPart(data: Uint8Array, limit: number, seed: number): void {
+  const random = new Random(seed);
   for (let index = 0; index < data.length; index += 2) {
     const bits = random.bits();
     data[index] = (bits & 0xffff) >= limit ? 1 : 0;
     data[index + 1] = bits >>> 16 >= limit ? 1 : 0;
   }
-  return { dtype: 'uint8', shape: known, data };
 }
 
 function choose(model: BlockModel, head: Head, options: TrainingStepOptions): { mode: StepMode; parts: StepGraphs } {

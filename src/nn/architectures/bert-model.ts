@@ -1,10 +1,15 @@
 import type { Block, BlockModel } from '../block-model.ts';
 import type { Tensor } from '../graph.ts';
-import { add, attend, layerNorm, paddingMask, reshape, transpose } from '../operations/index.ts';
+import { add, attend, dropout, layerNorm, paddingMask, reshape, transpose } from '../operations/index.ts';
 import { type PlanOptions, type TensorSource, WeightPlan } from '../weight-plan.ts';
 import { type BertConfig, bertHeadSize, bertPrefix } from './bert-config.ts';
 import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
 import { type PoolingOptions, pool } from './pooling.ts';
+
+export interface BertModelOptions extends PlanOptions {
+  /** Share of the hidden states that are dropped in training, as BERT's hidden_dropout_prob; default 0. */
+  hiddenDropout?: number;
+}
 
 /**
  * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs, both int32:
@@ -15,19 +20,23 @@ import { type PoolingOptions, pool } from './pooling.ts';
  * @throws ModelError if the hidden size is not a multiple of the heads; when a graph is planned, if a tensor is missing
  * or its shape contradicts the configuration
  */
-export function bertModel(source: TensorSource, config: BertConfig, options: PlanOptions = {}): BlockModel {
+export function bertModel(source: TensorSource, config: BertConfig, options: BertModelOptions = {}): BlockModel {
+  const { hiddenDropout = 0, ...planned } = options;
   const head = bertHeadSize(source, config);
   const embeddings: Block = {
     name: 'embeddings',
-    build: (weights) => bertEmbeddings(weights, config, weights.graph.input('ids', 'int32', ['batch', 'sequence'])),
+    build: (weights) => {
+      const ids = weights.graph.input('ids', 'int32', ['batch', 'sequence']);
+      return dropped(weights, bertEmbeddings(weights, config, ids), 'embeddings', hiddenDropout);
+    },
   };
   const layers = Array.from({ length: config.num_hidden_layers }, (_, index): Block => {
     return {
       name: `layer.${index}`,
-      build: (weights, x) => layer(weights, config, head, x!, `encoder.layer.${index}`),
+      build: (weights, x) => layer(weights, config, { head, hiddenDropout }, x!, `encoder.layer.${index}`),
     };
   });
-  const plan = { ...options, prefix: options.prefix ?? bertPrefix(source) };
+  const plan = { ...planned, prefix: options.prefix ?? bertPrefix(source) };
   return {
     blocks: [embeddings, ...layers],
     plan: (graph, training) => new WeightPlan(graph, source, { ...plan, training }),
@@ -39,19 +48,33 @@ export function bertVectors(weights: WeightPlan, x: Tensor, options: PoolingOpti
   return pool(x, lengthsOf(weights), options);
 }
 
+/** Dropout of hidden states, in training // [batch, sequence, hidden] */
+function dropped(weights: WeightPlan, x: Tensor, name: string, rate: number): Tensor {
+  if (!weights.training || rate === 0) return x;
+  return dropout(x, weights.graph.mask(`dropout/${name}`, x.shape, rate), rate);
+}
+
 /** Attention and feed-forward, each followed by a residual connection and normalisation // [batch, sequence, hidden] */
-function layer(weights: WeightPlan, config: BertConfig, head: number, x: Tensor, name: string): Tensor {
+function layer(
+  weights: WeightPlan,
+  config: BertConfig,
+  { head, hiddenDropout }: { head: number; hiddenDropout: number },
+  x: Tensor,
+  name: string,
+): Tensor {
   const { hidden_size: hidden, intermediate_size: inner } = config;
   const { graph } = weights;
   const attended = graph.scope('attention', () => {
     const context = attention(weights, config, head, x, `${name}.attention.self`);
     const output = weights.linear(context, `${name}.attention.output.dense`, [hidden, hidden], true);
-    return layerNorm(add(output, x), bertNorm(weights, config, `${name}.attention.output.LayerNorm`));
+    const kept = dropped(weights, output, `${name}.attention.output`, hiddenDropout);
+    return layerNorm(add(kept, x), bertNorm(weights, config, `${name}.attention.output.LayerNorm`));
   });
   return graph.scope('feed-forward', () => {
     const wide = weights.linear(attended, `${name}.intermediate.dense`, [inner, hidden], true);
     const output = weights.linear(bertActivation(config, wide), `${name}.output.dense`, [hidden, inner], true);
-    return layerNorm(add(output, attended), bertNorm(weights, config, `${name}.output.LayerNorm`));
+    const kept = dropped(weights, output, `${name}.output`, hiddenDropout);
+    return layerNorm(add(kept, attended), bertNorm(weights, config, `${name}.output.LayerNorm`));
   });
 }
 

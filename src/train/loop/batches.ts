@@ -8,16 +8,25 @@ export function totalSteps(
   return maxSteps ?? Math.ceil(epochs * Math.ceil(examples / batchSize));
 }
 
+/** Puts the shuffled examples of an epoch, by their numbers, into another order; a function of its arguments alone. */
+export type ArrangeEpoch = (order: Uint32Array, batchSize: number) => Uint32Array;
+
 /** Assigns examples to the steps of a run. The order depends only on the seed, so a run can resume at any step. */
 export class BatchPlan {
   readonly #examples: number;
   readonly #batchSize: number;
   readonly #seed: number;
+  readonly #arrange: ArrangeEpoch;
   #order: { epoch: number; indices: Uint32Array } | undefined;
 
   /** @param examples number of examples; each epoch visits each one once, in its own order */
-  constructor(examples: number, { batchSize, seed }: { batchSize: number; seed: number }) {
+  constructor(
+    examples: number,
+    { batchSize, seed }: { batchSize: number; seed: number },
+    arrange: ArrangeEpoch = (order) => order,
+  ) {
     this.#examples = examples;
+    this.#arrange = arrange;
     this.#batchSize = batchSize;
     this.#seed = seed;
   }
@@ -37,7 +46,8 @@ export class BatchPlan {
 
   #shuffled(epoch: number): Uint32Array {
     const indices = Array.from({ length: this.#examples }, (_, index) => index);
-    return Uint32Array.from(new Random(deriveSeed(this.#seed, 'order', epoch)).shuffle(indices));
+    const order = Uint32Array.from(new Random(deriveSeed(this.#seed, 'order', epoch)).shuffle(indices));
+    return this.#arrange(order, this.#batchSize);
   }
 }
 

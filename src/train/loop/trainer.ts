@@ -9,7 +9,7 @@ import {
   UsageError,
   withFileLock,
 } from '../../system/index.ts';
-import { BatchPlan, totalSteps } from './batches.ts';
+import { type ArrangeEpoch, BatchPlan, totalSteps } from './batches.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { evaluateTask, type Figures, figureForBest } from './evaluation.ts';
 import { MetricsLog, type MetricsRecord, metricsFile } from './metrics.ts';
@@ -36,6 +36,10 @@ export interface TrainOptions {
   identity?: unknown;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
+  /** Puts the examples of an epoch into another order, to choose what shares a batch; named in `identity` by the caller. */
+  arrange?: ArrangeEpoch | undefined;
+  /** Further figures of every evaluation, by the parameters as they stand then. */
+  evaluate?: ((signal?: AbortSignal) => Promise<Figures>) | undefined;
   /** Receives the metrics of each step. */
   onStep?: ((record: MetricsRecord) => void) | undefined;
   /** Receives the metrics of each evaluation. */
@@ -74,7 +78,7 @@ export async function train<Example>(
       fix: 'Check the file of examples and the filters applied to it.',
     });
   }
-  if (settings.earlyStoppingPatience !== undefined && examples.dev.length === 0) {
+  if (settings.earlyStoppingPatience !== undefined && !evaluates(examples, options)) {
     throw new UsageError('earlyStoppingPatience: there are no dev examples to evaluate on', {
       fix: 'Pass dev examples, or omit earlyStoppingPatience.',
     });
@@ -83,6 +87,10 @@ export async function train<Example>(
   await makeFolder(folder);
   const work = () => run(task, examples, settings, options);
   return withFileLock(join(folder, '.lock'), work, { what: 'trains in the same folder', signal, progress });
+}
+
+function evaluates({ dev }: TrainingExamples<unknown>, { evaluate }: TrainOptions): boolean {
+  return dev.length > 0 || evaluate !== undefined;
 }
 
 async function run<Example>(
@@ -95,7 +103,7 @@ async function run<Example>(
   const folder = await TrainingFolder.open(options.folder, identity);
   const optimizer = new AdamW(task.parameters, settings);
   const state = (await folder.resume({ parameters: task.parameters, optimizer })) ?? freshState(settings);
-  if (state.evaluated === 0) await checkMetric(task, examples.dev, settings);
+  if (state.evaluated === 0 && options.evaluate === undefined) await checkMetric(task, examples.dev, settings);
   const log = await MetricsLog.open(options.folder, state);
   try {
     return await new TrainingRun({ task, examples, settings, options, folder, optimizer, log, state }).run();
@@ -148,7 +156,7 @@ class TrainingRun<Example> {
   constructor(parts: RunParts<Example>) {
     const { settings, examples, state, folder } = parts;
     this.#parts = parts;
-    this.#plan = new BatchPlan(examples.train.length, settings);
+    this.#plan = new BatchPlan(examples.train.length, settings, parts.options.arrange);
     this.#steps = totalSteps(examples.train.length, settings);
     this.#evalSteps = settings.evalSteps ?? this.#plan.stepsPerEpoch;
     this.#state = state;
@@ -206,13 +214,13 @@ class TrainingRun<Example> {
    * repeated.
    */
   async #closeStep(): Promise<void> {
-    const { settings, examples } = this.#parts;
+    const { settings, examples, options } = this.#parts;
     const { step, evaluated, stopped } = this.#state;
     if (step === 0 || stopped !== null) return;
     const isLast = step >= this.#steps;
     const isDue = isLast || step % this.#evalSteps === 0;
     const before = this.#state.best?.step;
-    if (isDue && evaluated < step && examples.dev.length > 0) await this.#evaluate();
+    if (isDue && evaluated < step && evaluates(examples, options)) await this.#evaluate();
     if (settings.earlyStoppingPatience !== undefined && this.#state.stale >= settings.earlyStoppingPatience)
       this.#stop('patience');
     else if (isLast) this.#stop('finished');
@@ -227,7 +235,9 @@ class TrainingRun<Example> {
   async #evaluate(): Promise<void> {
     const { task, examples, settings, options, log } = this.#parts;
     const { signal, progress = SILENT } = options;
-    const figures = await evaluateTask(task, examples.dev, settings, { signal, progress });
+    const figures: Figures =
+      examples.dev.length === 0 ? {} : await evaluateTask(task, examples.dev, settings, { signal, progress });
+    Object.assign(figures, await options.evaluate?.(signal));
     const value = figureForBest(figures, settings.metricForBestModel);
     const record = this.#record('dev', figures);
     await log.append(record);

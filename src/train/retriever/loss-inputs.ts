@@ -1,0 +1,101 @@
+import type { Value, Values } from '../../nn/index.ts';
+import type { BatchQuery, ContrastiveBatch } from './contrastive-batch.ts';
+import type { RetrieverTrainingSettings } from './retriever-settings.ts';
+
+const FORBIDDEN = -1e9;
+
+export type LossInputSettings = Pick<RetrieverTrainingSettings, 'method' | 'teacherTemperature'>;
+
+/**
+ * Everything that the loss needs beside vectors. A document is no negative of a query if it is relevant to it by any judgement: told
+ * by its id, or by its text.
+ * @param texts rows of the vectors that the queries are made of, of all rows
+ * @param total what the loss is a mean over
+ */
+export function lossInputs(
+  batch: ContrastiveBatch,
+  { texts, total }: { texts: number; total: number },
+  settings: LossInputSettings,
+): { values: Values; negatives: number } {
+  const { queries, documents } = batch;
+  const table = (columns: number, fill: (row: Float32Array, query: BatchQuery, index: number) => void): Value => {
+    const data = new Float32Array(queries.length * columns);
+    for (const [index, query] of queries.entries()) {
+      fill(data.subarray(index * columns, (index + 1) * columns), query, index);
+    }
+    return { dtype: 'float32', shape: [queries.length, columns], data };
+  };
+  const square = (fill: (row: Float32Array, query: BatchQuery) => void) => table(documents.length, fill);
+  let negatives = 0;
+  const bias = square((row, query) => {
+    const judged = new Set(query.example.judged);
+    for (const [column, { key, id }] of documents.entries()) {
+      if (column === query.target) continue;
+      if (judged.has(key) || (id !== undefined && judged.has(idKey(id)))) row[column] = FORBIDDEN;
+      else negatives++;
+    }
+  });
+  const values: Values = {
+    mix: table(texts, (row, query) => {
+      for (const { row: at, weight } of query.texts) row[at] = row[at]! + weight;
+    }),
+    targets: int32(queries.map(({ target }) => target)),
+    share: scalar(1 / total),
+    bias,
+    own: square((row, { target }) => row.fill(1, target, target + 1)),
+  };
+  if (settings.method === 'margin-mse') Object.assign(values, marginInputs(queries, square, queries.length / total));
+  if (settings.method === 'kl') Object.assign(values, listInputs(square, settings.teacherTemperature));
+  return { values, negatives };
+}
+
+/** How the id of a document stands among what is judged, where hashes of texts stand too. */
+export function idKey(id: string): string {
+  return `id ${id}`;
+}
+
+type Square = (fill: (row: Float32Array, query: BatchQuery) => void) => Value;
+
+/** Each pair of a query with one of its negatives counts alike. */
+function marginInputs(queries: readonly BatchQuery[], square: Square, part: number): Values {
+  const pairs = queries.reduce((sum, { negatives }) => sum + negatives.length, 0);
+  return {
+    pairs: square((row, { negatives }) => {
+      for (const { column } of negatives) row[column] = row[column]! + part / Math.max(1, pairs);
+    }),
+    margins: square((row, { negatives, positiveScore }) => {
+      for (const { column, score } of negatives) row[column] = positiveScore! - score!;
+    }),
+  };
+}
+
+function listInputs(square: Square, temperature: number): Values {
+  let entropy = 0;
+  const group = square((row, { target, negatives }) => {
+    row.fill(FORBIDDEN);
+    for (const column of [target, ...negatives.map((one) => one.column)]) row[column] = 0;
+  });
+  const probabilities = square((row, { target, negatives, positiveScore }) => {
+    const members = new Map([
+      ...negatives.map(({ column, score }) => [column, score!] as const),
+      [target, positiveScore!],
+    ]);
+    const top = Math.max(...members.values());
+    const odds = [...members.values()].map((score) => Math.exp((score - top) / temperature));
+    const sum = odds.reduce((one, other) => one + other);
+    [...members.keys()].forEach((column, index) => {
+      const share = odds[index]! / sum;
+      row[column] = share;
+      if (share > 0) entropy += share * Math.log(share);
+    });
+  });
+  return { group, probabilities, entropy: scalar(entropy) };
+}
+
+export function int32(data: readonly number[]): Value {
+  return { dtype: 'int32', shape: [data.length], data: Int32Array.from(data) };
+}
+
+function scalar(value: number): Value {
+  return { dtype: 'float32', shape: [], data: Float32Array.of(value) };
+}

@@ -1,0 +1,52 @@
+import {
+  type CuttingTokenizer,
+  type EncoderRecipe,
+  loadEncoderTokenizer,
+  readEncoderRecipe,
+} from '../../embed/index.ts';
+import { type Checkpoint, openCheckpoint, type ResolvedModel } from '../../models/index.ts';
+import type { Pooling } from '../../nn/index.ts';
+import { ModelError } from '../../system/index.ts';
+import type { RetrieverTrainingSettings } from './retriever-settings.ts';
+
+/** An encoder to be trained: its weights as they came, and how it turns texts into tokens. */
+export interface RetrieverBase {
+  recipe: EncoderRecipe;
+  checkpoint: Checkpoint;
+  tokenizer: CuttingTokenizer;
+  padId: number;
+  /** Tokens of a text without a word, the special ones. */
+  emptyTokens: { query: string; document: string };
+  close(): Promise<void>;
+}
+
+/**
+ * Opens an encoder of the BERT family. Vectors that are compared by cosine have length 1 by themselves, too, so that a search
+ * averages what training averaged.
+ * @throws ModelError if it is broken or of another family; UsageError if the model knows no texts of that length
+ */
+export async function openRetrieverBase(
+  model: ResolvedModel,
+  { similarity, maxLength }: Pick<RetrieverTrainingSettings, 'similarity' | 'maxLength'>,
+): Promise<RetrieverBase> {
+  const own = await readEncoderRecipe(model);
+  if ((own.pooling as Pooling) === 'max') {
+    throw new ModelError('pools by max, which is not trained here', {
+      file: model.path,
+      fix: 'Take one that pools by mean or CLS.',
+    });
+  }
+  const recipe = {
+    ...own,
+    maxLength: Math.min(own.maxLength, maxLength),
+    normalize: own.normalize || similarity === 'cosine',
+  };
+  const { tokenizer, cutting } = await loadEncoderTokenizer(recipe);
+  const checkpoint = await openCheckpoint(model.path);
+  const [query, document] = await cutting.encode([recipe.prefixes.query, recipe.prefixes.document]);
+  return {
+    ...{ recipe, checkpoint, tokenizer: cutting, padId: tokenizer.padId },
+    emptyTokens: { query: query!.ids.join(), document: document!.ids.join() },
+    close: () => checkpoint.close(),
+  };
+}

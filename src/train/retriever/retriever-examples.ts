@@ -1,0 +1,226 @@
+import type { RetrieverPassage, RetrieverRow } from '../../data/index.ts';
+import { contentKey, DataError, throwIfAborted } from '../../system/index.ts';
+import { sideOf, sidesOf } from './contrastive-batch.ts';
+import { idKey } from './loss-inputs.ts';
+import type { RetrieverBase } from './retriever-base.ts';
+import type { ExampleDocument, RetrieverExample } from './retriever-example.ts';
+import type { RetrieverTrainingSettings } from './retriever-settings.ts';
+
+/** Why a row, or one of its documents, is left out. */
+export const ROW_FAULTS = ['noPositive', 'noQuerySide', 'noScores', 'noNegatives'] as const;
+export type RowFault = (typeof ROW_FAULTS)[number];
+
+const IN_WORDS: Record<RowFault, string> = {
+  noPositive: 'without a positive that has text',
+  noQuerySide: 'without the texts that the query side is made of',
+  noScores: "without a teacher's scores",
+  noNegatives: 'without negatives',
+};
+
+/** What of the rows is learnt from. */
+export interface ExampleCounts {
+  rows: number;
+  examples: number;
+  /** Rows that are left out. */
+  skipped: Record<RowFault, number>;
+  /** Ids of some of them. */
+  skippedIds: string[];
+  /** Negatives that are equal to a positive of their query by text or id, and are left out. */
+  negativesThatArePositives: number;
+  /** Documents and expansions without a word, at all or before they are cut, which are left out. */
+  emptyTexts: number;
+  /** Texts longer than the encoder reads. */
+  cutTexts: number;
+}
+
+const ROWS_AT_A_TIME = 256;
+const SHOWN_IDS = 5;
+
+/**
+ * Turns rows into examples.
+ * @throws DataError if none is left
+ */
+export async function readExamples(
+  base: RetrieverBase,
+  rows: Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>,
+  settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<{ examples: RetrieverExample[]; counts: ExampleCounts }> {
+  const reader = new ExampleReader(base, settings);
+  let open: RetrieverRow[] = [];
+  for await (const row of rows) {
+    open.push(row);
+    if (open.length < ROWS_AT_A_TIME) continue;
+    throwIfAborted(signal);
+    await reader.add(open);
+    open = [];
+  }
+  await reader.add(open);
+  return reader.finish();
+}
+
+/** `3 without negatives, ...`; nothing if no row is left out. */
+export function describeSkippedRows({ skipped }: ExampleCounts): string {
+  return ROW_FAULTS.filter((fault) => skipped[fault] > 0)
+    .map((fault) => `${skipped[fault]} ${IN_WORDS[fault]}`)
+    .join(', ');
+}
+
+class ExampleReader {
+  readonly #base: RetrieverBase;
+  readonly #settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>;
+  readonly #examples: RetrieverExample[] = [];
+  /** Everything that is relevant, by query. */
+  readonly #judged = new Map<string, Set<string>>();
+  readonly #counts: ExampleCounts = {
+    ...{ rows: 0, examples: 0, skipped: { noPositive: 0, noQuerySide: 0, noScores: 0, noNegatives: 0 } },
+    ...{ skippedIds: [], negativesThatArePositives: 0, emptyTexts: 0, cutTexts: 0 },
+  };
+
+  constructor(base: RetrieverBase, settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>) {
+    this.#base = base;
+    this.#settings = settings;
+  }
+
+  async add(rows: readonly RetrieverRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const queries = new Pieces();
+    const documents = new Pieces();
+    for (const row of rows) {
+      queries.add([row.query, joined(row), ...row.expansions]);
+      documents.add([...row.positives, ...row.negatives].map(({ text }) => text));
+    }
+    const ofQueries = queries.cut(await this.#tokens(queries.texts, 'query'));
+    const ofDocuments = documents.cut(await this.#tokens(documents.texts, 'document'));
+    for (const [index, row] of rows.entries()) this.#addRow(row, ofQueries[index]!, ofDocuments[index]!);
+  }
+
+  finish(): { examples: RetrieverExample[]; counts: ExampleCounts } {
+    const lists = new Map([...this.#judged].map(([key, judged]) => [key, [...judged].sort()]));
+    const examples = this.#examples.map((example) => {
+      const judged = lists.get(example.queryKey)!;
+      return { ...example, judged, ...this.#withoutPositives(example, new Set(judged)) };
+    });
+    const kept = examples.filter((example) => this.#lack(example, true));
+    this.#counts.examples = kept.length;
+    if (kept.length > 0) return { examples: kept, counts: this.#counts };
+    const why = describeSkippedRows(this.#counts) || 'there are no rows';
+    throw new DataError(`no row is left to train on: ${why}`, {
+      id: this.#counts.skippedIds[0],
+      fix: 'Check the file, --query-side and --method: a row needs a positive, and the texts that its query is made of.',
+    });
+  }
+
+  /** Negatives that another row, or this one, holds to be relevant to the same query are left out. */
+  #withoutPositives({ negatives, scores }: RetrieverExample, judged: ReadonlySet<string>) {
+    const kept = [...negatives.keys()].filter((at) => {
+      const { key, id } = negatives[at]!;
+      return !judged.has(key) && (id === undefined || !judged.has(idKey(id)));
+    });
+    this.#counts.negativesThatArePositives += negatives.length - kept.length;
+    return {
+      negatives: kept.map((at) => negatives[at]!),
+      scores: scores && { positives: scores.positives, negatives: kept.map((at) => scores.negatives[at]!) },
+    };
+  }
+
+  #addRow(row: RetrieverRow, ofQuery: readonly Tokens[], ofDocuments: readonly Tokens[]): void {
+    this.#counts.rows++;
+    const [query, joinedTokens, ...expansions] = ofQuery;
+    const written = expansions.filter((tokens) => tokens !== undefined);
+    this.#counts.emptyTexts += expansions.length - written.length;
+    const side = {
+      query,
+      expansions: written,
+      joined: written.length > 0 && query !== undefined ? joinedTokens : undefined,
+    };
+    const positives = this.#documents(row.positives, ofDocuments.slice(0, row.positives.length), row.scores?.positives);
+    const negatives = this.#documents(row.negatives, ofDocuments.slice(row.positives.length), row.scores?.negatives);
+    const queryKey = keyOf(row.query.trim() === '' ? row.expansions.join('\n') : row.query);
+    const example: RetrieverExample = {
+      ...{ id: row.id, queryKey, ...side, judged: [] },
+      ...{ positives: positives.documents, negatives: negatives.documents },
+      scores: row.scores && { positives: positives.scores, negatives: negatives.scores },
+    };
+    if (!this.#lack(example, false)) return;
+    const judged = this.#judged.get(queryKey) ?? new Set<string>();
+    this.#judged.set(queryKey, judged);
+    for (const { key, id } of example.positives) {
+      judged.add(key);
+      if (id !== undefined) judged.add(idKey(id));
+    }
+    this.#examples.push(example);
+  }
+
+  /** Whether an example can be learnt from; one that cannot is counted. @param whole its negatives are final */
+  #lack(example: RetrieverExample, whole: boolean): boolean {
+    const fault = this.#faultOf(example, whole);
+    if (fault === undefined) return true;
+    this.#counts.skipped[fault]++;
+    if (this.#counts.skippedIds.length < SHOWN_IDS) this.#counts.skippedIds.push(example.id);
+    return false;
+  }
+
+  #faultOf(example: RetrieverExample, whole: boolean): RowFault | undefined {
+    const { method } = this.#settings;
+    if (example.positives.length === 0) return 'noPositive';
+    const sides = sidesOf(example);
+    const side = sideOf(this.#settings);
+    if (side === 'mixed' ? sides.length === 0 : !sides.includes(side)) return 'noQuerySide';
+    if ((method === 'distil' || method === 'ridge') && !sides.includes('mean')) return 'noQuerySide';
+    if (method !== 'margin-mse' && method !== 'kl') return undefined;
+    if (example.scores === undefined) return 'noScores';
+    return whole && example.negatives.length === 0 ? 'noNegatives' : undefined;
+  }
+
+  #documents(passages: readonly RetrieverPassage[], tokens: readonly Tokens[], scores: readonly number[] | undefined) {
+    const documents: ExampleDocument[] = [];
+    const kept: number[] = [];
+    for (const [at, { id, text }] of passages.entries()) {
+      const found = tokens[at];
+      if (found === undefined) {
+        this.#counts.emptyTexts++;
+        continue;
+      }
+      documents.push({ key: keyOf(text), ...(id !== undefined && { id }), tokens: found });
+      kept.push(scores?.[at] ?? 0);
+    }
+    return { documents, scores: kept };
+  }
+
+  /** Tokens of texts; none of a text without a word before it is cut. */
+  async #tokens(texts: readonly string[], role: 'query' | 'document'): Promise<Tokens[]> {
+    const { tokenizer, recipe, emptyTokens } = this.#base;
+    const cut = await tokenizer.encode(texts.map((text) => recipe.prefixes[role] + text));
+    return cut.map(({ ids, isCut }) => {
+      if (isCut) this.#counts.cutTexts++;
+      return ids.join() === emptyTokens[role] ? undefined : ids;
+    });
+  }
+}
+
+type Tokens = Int32Array | undefined;
+
+/** Query and expansions as one text. */
+function joined({ query, expansions }: RetrieverRow): string {
+  return [query, ...expansions].join(' ');
+}
+
+function keyOf(text: string): string {
+  return contentKey(text.trim()).slice(0, 24);
+}
+
+/** Texts of several rows as one list, and their results by row again. */
+class Pieces {
+  readonly texts: string[] = [];
+  readonly #ends: number[] = [];
+
+  add(texts: readonly string[]): void {
+    for (const text of texts) this.texts.push(text);
+    this.#ends.push(this.texts.length);
+  }
+
+  cut<T>(results: readonly T[]): T[][] {
+    return this.#ends.map((end, index) => results.slice(this.#ends[index - 1] ?? 0, end));
+  }
+}
