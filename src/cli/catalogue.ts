@@ -14,6 +14,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   reward: load(() => import('./commands/reward.ts')),
   pairs: load(() => import('./commands/pairs.ts')),
   'train generator': load(() => import('./commands/train-generator.ts')),
+  'train retriever': load(() => import('./commands/train-retriever.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   search: load(() => import('./commands/search.ts')),
   score: load(() => import('./commands/score.ts')),

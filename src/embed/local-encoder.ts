@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { loadTokenizer, openCheckpoint, type ResolvedModel, type TextTokenizer } from '../models/index.ts';
 import {
@@ -19,7 +19,9 @@ import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
 import { refuseBrokenVectors } from './finite-vectors.ts';
 import { choosePrefixes, type Prefixes } from './prefixes.ts';
-import { type FolderSettings, readFolderSettings, readSettings } from './sentence-transformers.ts';
+import { RoutedEncoder } from './routed-encoder.ts';
+import { type RouteSettings, readRoutes } from './router.ts';
+import { type FolderSettings, readFolderSettings, readPrompts, readSettings } from './sentence-transformers.ts';
 
 /** Increase this if the same model and text would give other vectors than before. */
 export const ENCODER_FORMAT = 2;
@@ -45,6 +47,8 @@ export interface EncoderRecipe {
   prefixes: Prefixes;
   precision: 'f32' | 'int8';
   similarity: string;
+  /** Folder of a linear map between pooling and normalisation. */
+  dense?: string | undefined;
 }
 
 /**
@@ -59,11 +63,31 @@ export interface EncoderRecipe {
 export async function loadEncoder(model: ResolvedModel, options: EncoderOptions = {}): Promise<Encoder> {
   const { signal, ...rest } = options;
   const settings = parseOptions(rest);
-  const recipe = await readRecipe(model, settings);
+  const routes = await readRoutes(model.path);
+  const open = async (route?: RouteSettings) => openLocal(await readRecipe(model, settings, route), settings, signal);
+  if (routes === undefined) return open();
+  const query = await open(routes.query);
+  try {
+    return new RoutedEncoder(model.name, query, await open(routes.document));
+  } catch (error) {
+    await query.close();
+    throw error;
+  }
+}
+
+type ParsedOptions = z.output<typeof encoderOptionsSchema>;
+
+async function openLocal(
+  recipe: EncoderRecipe,
+  settings: ParsedOptions,
+  signal: AbortSignal | undefined,
+): Promise<LocalEncoder> {
+  const { model } = recipe;
   const { tokenizer, cutting } = await loadEncoderTokenizer(recipe);
   const checkpoint = await openCheckpoint(model.path);
+  const dense = recipe.dense === undefined ? undefined : await openCheckpoint(recipe.dense);
   try {
-    const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, recipe);
+    const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, { ...recipe, dense });
     const cache = settings.cache ?? GRAPH_CACHE.folder();
     const compiled = await compileModel(graph, weights.loaders, {
       ...{ cache, fingerprint: model.fingerprint, about: model.name, signal },
@@ -77,7 +101,7 @@ export async function loadEncoder(model: ResolvedModel, options: EncoderOptions 
     });
     return new LocalEncoder(recipe, tokenizer, cutting, runtime);
   } finally {
-    await checkpoint.close();
+    await Promise.all([checkpoint.close(), dense?.close()]);
   }
 }
 
@@ -105,10 +129,9 @@ export function readEncoderRecipe(
   return readRecipe(model, parseOptions(options));
 }
 
-async function readRecipe(
-  model: ResolvedModel,
-  options: z.output<typeof encoderOptionsSchema>,
-): Promise<EncoderRecipe> {
+/** @param route of a Router, which has the files of one role's encoder in a folder of its own */
+async function readRecipe(whole: ResolvedModel, options: ParsedOptions, route?: RouteSettings): Promise<EncoderRecipe> {
+  const model = route === undefined ? whole : modelOfRoute(whole, route);
   if (model.format === 'gguf') {
     throw new ModelError('is a GGUF file, but encoders are loaded from model folders', {
       file: model.path,
@@ -119,7 +142,7 @@ async function readRecipe(
   const config = await readSettings(file, bertConfigSchema);
   if (config === undefined) throw new ModelError('is missing', { file, fix: 'Download the model again.' });
   const names = await readSettings(file, configNameSchema);
-  const folder = await readFolderSettings(model.path);
+  const folder = await settingsOf(model.path, whole.path, route);
   const known = choosePrefixes(folder, [model.name, model.path, model.source, names?._name_or_path ?? '']);
   return {
     model,
@@ -134,7 +157,23 @@ async function readRecipe(
     },
     precision: options.precision,
     similarity: folder.similarity ?? (folder.normalize ? 'cosine' : 'dot'),
+    dense: route?.dense,
   };
+}
+
+/** The encoder of one role, by a fingerprint of its own: the weights of both have the same names. */
+function modelOfRoute(whole: ResolvedModel, { folder, dense }: RouteSettings): ResolvedModel {
+  const place = relative(whole.path, folder);
+  const fingerprint = contentKey([whole.fingerprint, place, dense && relative(whole.path, dense)]);
+  return { ...whole, path: folder, fingerprint };
+}
+
+/** Prompts stand in the Router's folder, limits in that of the role. */
+async function settingsOf(path: string, whole: string, route: RouteSettings | undefined): Promise<FolderSettings> {
+  const own = await readFolderSettings(path);
+  if (route === undefined) return own;
+  const { prompts, defaultPrompt, similarity } = await readPrompts(whole);
+  return { ...own, prompts, defaultPrompt, similarity, pooling: route.pooling, normalize: route.normalize };
 }
 
 async function chooseMaxLength(

@@ -20,7 +20,7 @@ export interface FolderSettings {
   similarity: string | undefined;
 }
 
-const modulesSchema = z.array(z.object({ path: z.string().default(''), type: z.string() }));
+export const modulesSchema = z.array(z.object({ path: z.string().default(''), type: z.string() }));
 
 const poolingSchema = z.looseObject({ include_prompt: z.boolean().default(true), pooling_mode: z.string().optional() });
 
@@ -51,14 +51,24 @@ const POOLING_FLAGS: Record<string, Pooling> = {
 export async function readFolderSettings(folder: string): Promise<FolderSettings> {
   const modules = await readSettings(join(folder, 'modules.json'), modulesSchema);
   const transformer = await readSettings(join(folder, 'sentence_bert_config.json'), transformerSchema);
-  const named = await readSettings(join(folder, 'config_sentence_transformers.json'), promptsSchema);
-  const prompts = Object.entries(named?.prompts ?? {}).filter((entry): entry is [string, string] => entry[1] !== null);
-  const { pooling, normalize } = await readModules(folder, modules, prompts.length > 0);
+  const named = await readPrompts(folder);
+  const { pooling, normalize } = await readModules(folder, modules, Object.keys(named.prompts).length > 0);
   return {
     pooling,
     normalize,
     maxLength: transformer?.max_seq_length ?? undefined,
     lowerCase: transformer?.do_lower_case ?? false,
+    ...named,
+  };
+}
+
+/** What `config_sentence_transformers.json` says; nothing where there is none. @throws ModelError where it is broken */
+export async function readPrompts(
+  folder: string,
+): Promise<Pick<FolderSettings, 'prompts' | 'defaultPrompt' | 'similarity'>> {
+  const named = await readSettings(join(folder, 'config_sentence_transformers.json'), promptsSchema);
+  const prompts = Object.entries(named?.prompts ?? {}).filter((entry): entry is [string, string] => entry[1] !== null);
+  return {
     prompts: Object.fromEntries(prompts),
     defaultPrompt: named?.default_prompt_name ?? undefined,
     similarity: named?.similarity_fn_name ?? undefined,
@@ -101,7 +111,8 @@ async function readModules(
   return { pooling: pooling ?? 'mean', normalize };
 }
 
-async function readPooling(file: string, hasPrompts: boolean): Promise<Pooling> {
+/** Which pooling the configuration of a Pooling module names. @throws ModelError for one that is not offered */
+export async function readPooling(file: string, hasPrompts: boolean): Promise<Pooling> {
   const config = await readSettings(file, poolingSchema);
   const fix =
     'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and pass the URL of the server.';

@@ -42,6 +42,18 @@ export {
 } from './loop/training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 export {
+  parseRetrieverSettings,
+  QUERY_SIDES,
+  type QuerySide,
+  RETRIEVER_METHODS,
+  type RetrieverMethod,
+  type RetrieverTrainingInput,
+  type RetrieverTrainingSettings,
+  retrieverTrainingSchema,
+  retrieverTrainingShape,
+} from './retriever/retriever-settings.ts';
+export { type TrainRetrieverOptions, type TrainRetrieverResult, trainRetriever } from './retriever/train-retriever.ts';
+export {
   prepareGeneratorForTrl,
   refuseTemplateVariables,
   type TrainGeneratorWithTrlOptions,

@@ -17,10 +17,12 @@ const COMPANIONS = new Set([
   'modules.json',
   'sentence_bert_config.json',
   'config_sentence_transformers.json',
+  'router_config.json',
 ]);
 
-/** A file of a sentence-transformers module, such as `1_Pooling` or `2_Dense`. */
-const MODULE_FILE = /^\d+_[A-Za-z]+\/(config\.json|model\.safetensors|pytorch_model\.bin)$/;
+/** A file of a sentence-transformers module, such as `1_Pooling`, or `query_0_Transformer` of a Router. */
+const MODULE_FILE = /^([a-z]+_)?\d+_[A-Za-z]+\/(?<name>[^/]+)$/;
+const MODULE_WEIGHTS = new Set(['model.safetensors', 'pytorch_model.bin']);
 
 /** The files of a folder or repository that are needed to run a model. */
 export interface Selection {
@@ -59,7 +61,8 @@ export async function selectAt(path: string): Promise<Selection & { folder: stri
 export function selectCompanions(names: readonly string[]): string[] {
   return names.filter((name) => {
     if (COMPANIONS.has(name)) return true;
-    if (!MODULE_FILE.test(name)) return false;
+    const file = MODULE_FILE.exec(name)?.groups?.name;
+    if (file === undefined || !(COMPANIONS.has(file) || MODULE_WEIGHTS.has(file))) return false;
     const twin = name.replace('pytorch_model.bin', 'model.safetensors');
     return twin === name || !names.includes(twin);
   });

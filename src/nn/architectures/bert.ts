@@ -2,6 +2,7 @@ import { Graph, type Tensor } from '../graph.ts';
 import {
   add,
   type LayerNormParameters,
+  l2Normalize,
   layerNorm,
   linear,
   quantizedLinear,
@@ -16,6 +17,8 @@ import { type PoolingOptions, pool } from './pooling.ts';
 export interface BertEncoderOptions extends PoolingOptions {
   /** `int8`: products with weights use bytes, with dynamic quantisation; everything else is in f32. */
   precision: 'f32' | 'int8';
+  /** A linear map between pooling and normalisation: `linear.weight` // [hidden, hidden], without a bias */
+  dense?: TensorSource | undefined;
 }
 
 /** A text encoder: ids // [batch, sequence] and lengths // [batch], both int32 → vectors // [batch, hidden] */
@@ -39,8 +42,23 @@ export function buildBertEncoder(source: TensorSource, config: BertConfig, optio
   for (let index = 0; index < config.num_hidden_layers; index++) {
     hidden = graph.scope(`layer.${index}`, () => layers.layer(hidden, lengths, `encoder.layer.${index}`));
   }
-  graph.output('vectors', pool(hidden, lengths, options));
+  graph.output('vectors', textVectors(hidden, lengths, weights, config, options));
   return { graph, weights };
+}
+
+function textVectors(
+  hidden: Tensor,
+  lengths: Tensor,
+  weights: WeightPlan,
+  { hidden_size: size }: BertConfig,
+  { dense, ...pooling }: BertEncoderOptions,
+): Tensor {
+  if (dense === undefined) return pool(hidden, lengths, pooling);
+  const pooled = pool(hidden, lengths, { ...pooling, normalize: false });
+  const plan = new WeightPlan(hidden.graph, dense);
+  const mapped = linear(pooled, plan.matrix('dense', ['linear.weight'], size, size), undefined);
+  for (const [name, load] of plan.loaders) weights.loaders.set(name, load);
+  return pooling.normalize ? l2Normalize(mapped) : mapped;
 }
 
 /** The layers of a BERT; hidden states are // [batch, sequence, hidden] */

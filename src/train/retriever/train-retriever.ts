@@ -1,0 +1,307 @@
+import { rm } from 'node:fs/promises';
+import { availableParallelism, hostname } from 'node:os';
+import { join } from 'node:path';
+import type { RetrieverRow } from '../../data/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { GRAPH_CACHE } from '../../nn/index.ts';
+import { isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { loadParameters } from '../loop/checkpoint.ts';
+import type { Figures } from '../loop/evaluation.ts';
+import type { MetricsRecord } from '../loop/metrics.ts';
+import { readMetrics } from '../loop/metrics.ts';
+import { type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
+import { loopSettingsOf, type TrainingSettingsInput } from '../loop/training-settings.ts';
+import { ContrastiveTask } from './contrastive-task.ts';
+import { DistinctBatches } from './distinct-batches.ts';
+import { openRetrieverBase, type RetrieverBase } from './retriever-base.ts';
+import type { RetrieverExample } from './retriever-example.ts';
+import { describeSkippedRows, type ExampleCounts, readExamples } from './retriever-examples.ts';
+import { writeRetriever, writeRetrieverInto } from './retriever-folder.ts';
+import {
+  parseRetrieverSettings,
+  type RetrieverTrainingInput,
+  type RetrieverTrainingSettings,
+} from './retriever-settings.ts';
+import { fitRidge } from './ridge-map.ts';
+
+type Rows = Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>;
+
+export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
+  /** The encoder to train, of the BERT family. */
+  encoder: ResolvedModel;
+  rows: Rows;
+  /** Held out: their loss is a figure of each evaluation. */
+  devRows?: Rows | undefined;
+  /** Becomes the folder of the encoder, and takes checkpoints, metrics.jsonl and manifest.json. A run that was cut off goes on in its folder. */
+  out: string;
+  settings?: RetrieverTrainingInput | undefined;
+  /** Figures of the encoder in a folder, such as `nDCG@10` on development queries. The first one chooses the best checkpoint. */
+  evaluate?: ((folder: string, signal?: AbortSignal) => Promise<Figures>) | undefined;
+  /** What `evaluate` does, as plain JSON: another evaluation is another run. */
+  evaluation?: unknown;
+  /** Default: one a core. */
+  threads?: number | undefined;
+  /** Folder of what can be computed again. Default: the store's. */
+  cache?: string | undefined;
+  /** Facts for the manifest, such as where the rows came from. */
+  about?: Record<string, unknown> | undefined;
+  /** Told what deserves a second look. */
+  warn?: ((line: string) => void) | undefined;
+}
+
+export interface TrainRetrieverResult {
+  /** Folder of the encoder. */
+  model: string;
+  steps: number;
+  /** The step whose weights these are. */
+  step: number;
+  stopped: TrainingResult['stopped'];
+  /** Of the first and the last step; of the map in closed form, before and after. */
+  loss: { first: number; last: number };
+  /** Figures of the encoder as it came, and of the best checkpoint, if there is an evaluation. */
+  dev: { before: Figures; best: Figures & { step?: number } } | undefined;
+  counts: { train: ExampleCounts; dev: ExampleCounts | undefined };
+  /** Rows that share a batch with a duplicate, which is masked there. */
+  duplicatesInBatch: number;
+  metricsFile: string | undefined;
+  manifestFile: string;
+  seconds: number;
+  /** Most memory that the process had, in bytes. */
+  peakBytes: number;
+}
+
+/**
+ * Trains an encoder on rows of queries, expansions and documents. Writes the encoder, in the layout of sentence-transformers, into
+ * `out`, beside metrics.jsonl, checkpoints and manifest.json. Equal rows, encoder and settings end in equal bytes, whether or not
+ * the run was cut off on the way.
+ * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError behind the signal
+ */
+export async function trainRetriever(options: TrainRetrieverOptions): Promise<TrainRetrieverResult> {
+  const started = performance.now();
+  const settings = parseRetrieverSettings(options.settings ?? {});
+  const base = await openRetrieverBase(options.encoder, settings);
+  try {
+    const examples = await readAll(base, settings, options);
+    await makeFolder(options.out);
+    if (!(await isThere(manifestFile(options.out)))) await writeManifest(settings, examples, options, undefined);
+    const found = await (settings.method === 'ridge' ? ridge : trained)(base, settings, examples, options);
+    const result: TrainRetrieverResult = {
+      ...found,
+      counts: { train: examples.train.counts, dev: examples.dev?.counts },
+      manifestFile: manifestFile(options.out),
+      seconds: (performance.now() - started) / 1000,
+      peakBytes: process.resourceUsage().maxRSS * 1024,
+    };
+    await writeManifest(settings, examples, options, result);
+    return result;
+  } finally {
+    await base.close();
+  }
+}
+
+interface Given {
+  examples: RetrieverExample[];
+  counts: ExampleCounts;
+}
+
+interface GivenSides {
+  train: Given;
+  dev: Given | undefined;
+}
+
+type Found = Omit<TrainRetrieverResult, 'counts' | 'manifestFile' | 'seconds' | 'peakBytes'>;
+
+async function readAll(
+  base: RetrieverBase,
+  settings: RetrieverTrainingSettings,
+  { rows, devRows, signal, warn }: TrainRetrieverOptions,
+): Promise<GivenSides> {
+  const read = async (some: Rows, split: string): Promise<Given> => {
+    const given = await readExamples(base, some, settings, { signal });
+    for (const line of remarks(given.counts, split, base)) warn?.(line);
+    return given;
+  };
+  return { train: await read(rows, 'train'), dev: devRows === undefined ? undefined : await read(devRows, 'dev') };
+}
+
+function remarks(counts: ExampleCounts, split: string, { recipe }: RetrieverBase): string[] {
+  const { rows, examples, skippedIds, negativesThatArePositives, emptyTexts, cutTexts } = counts;
+  return [
+    ...(rows > examples
+      ? [
+          `${rows - examples} ${split} rows are left out (${describeSkippedRows(counts)}), such as ${skippedIds.join(', ')}`,
+        ]
+      : []),
+    ...(negativesThatArePositives > 0
+      ? [`${negativesThatArePositives} negatives of ${split} rows are relevant to their query, and are left out`]
+      : []),
+    ...(emptyTexts > 0
+      ? [`${emptyTexts} texts of ${split} rows have no word that the encoder reads, and are left out`]
+      : []),
+    ...(cutTexts > 0 ? [`${cutTexts} texts of ${split} rows are cut at ${recipe.maxLength} tokens`] : []),
+  ];
+}
+
+async function trained(
+  base: RetrieverBase,
+  settings: RetrieverTrainingSettings,
+  { train: given, dev }: GivenSides,
+  options: TrainRetrieverOptions,
+): Promise<Found> {
+  const { out, signal, progress, onStep, onEvaluation, warn } = options;
+  const task = await ContrastiveTask.open(base, { settings, ...computeOf(options) });
+  try {
+    const distinct = new DistinctBatches(given.examples);
+    const evaluation = new ModelEvaluation(base, task, settings, options);
+    const before = await evaluation.before();
+    const metric = Object.keys(before ?? {})[0];
+    const loop = loopOf(settings, metric);
+    const training = await train(task, { train: given.examples, dev: dev?.examples ?? [] }, loop, {
+      folder: out,
+      identity: identityOf(base, settings, task.mode, options),
+      arrange: distinct.arrange,
+      ...(before !== undefined && { evaluate: (stop) => evaluation.figures(stop) }),
+      ...{ signal, progress, onStep, onEvaluation },
+    });
+    if (distinct.fallbacks > 0) {
+      warn?.(
+        `${distinct.fallbacks} rows of an epoch share a batch with a row of the same text; such texts are masked there`,
+      );
+    }
+    const kept = training.best ?? training.last;
+    await loadParameters(kept.folder, task.parameters);
+    await writeRetrieverInto(out, base, task.parameters, settings, signal);
+    const metrics = await readMetrics(out);
+    return {
+      ...{ model: out, steps: training.steps, step: kept.step, stopped: training.stopped, loss: lossesOf(metrics) },
+      dev: before && { before, best: bestFigures(metrics, training, before) },
+      duplicatesInBatch: distinct.fallbacks,
+      metricsFile: training.metricsFile,
+    };
+  } finally {
+    await task.close();
+  }
+}
+
+async function ridge(
+  base: RetrieverBase,
+  settings: RetrieverTrainingSettings,
+  { train: given }: GivenSides,
+  options: TrainRetrieverOptions,
+): Promise<Found> {
+  const { parameters, loss } = await fitRidge(base, given.examples, { settings, ...computeOf(options) });
+  const { out, evaluate, encoder, signal } = options;
+  const before = await evaluate?.(encoder.path, signal);
+  await writeRetrieverInto(out, base, parameters, { ...settings, train: 'projection', loraR: undefined }, signal);
+  const best = await evaluate?.(out, signal);
+  return {
+    ...{ model: out, steps: 1, step: 1, stopped: 'finished', loss, duplicatesInBatch: 0, metricsFile: undefined },
+    dev: before && best && { before, best },
+  };
+}
+
+function computeOf({ threads = availableParallelism(), cache, signal }: TrainRetrieverOptions) {
+  return { threads, cache: GRAPH_CACHE.folder(cache), signal };
+}
+
+/** Evaluates the encoder as it stands by writing it into a folder that is removed again. */
+class ModelEvaluation {
+  readonly #base: RetrieverBase;
+  readonly #task: ContrastiveTask;
+  readonly #settings: RetrieverTrainingSettings;
+  readonly #options: TrainRetrieverOptions;
+
+  constructor(
+    base: RetrieverBase,
+    task: ContrastiveTask,
+    settings: RetrieverTrainingSettings,
+    options: TrainRetrieverOptions,
+  ) {
+    this.#base = base;
+    this.#task = task;
+    this.#settings = settings;
+    this.#options = options;
+  }
+
+  /** Figures of the encoder as it came; undefined if there is nothing to evaluate by. */
+  async before(): Promise<Figures | undefined> {
+    return this.#options.evaluate?.(this.#options.encoder.path, this.#options.signal);
+  }
+
+  async figures(signal: AbortSignal | undefined): Promise<Figures> {
+    const folder = join(this.#options.out, '.evaluated');
+    try {
+      await writeRetriever(folder, this.#base, this.#task.parameters, this.#settings, signal);
+      return await this.#options.evaluate!(folder, signal);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+/** The loop's own settings; the best checkpoint is that of the greatest figure, or of the least loss on held-out rows. */
+function loopOf(settings: RetrieverTrainingSettings, metric: string | undefined): TrainingSettingsInput {
+  const own = loopSettingsOf(settings);
+  return metric === undefined || settings.metricForBestModel !== 'loss'
+    ? own
+    : { ...own, metricForBestModel: metric, greaterIsBetter: true };
+}
+
+/** What decides the outcome beside examples, first values and the loop's own settings. */
+function identityOf(
+  { recipe }: RetrieverBase,
+  settings: RetrieverTrainingSettings,
+  mode: string,
+  { evaluation }: TrainRetrieverOptions,
+): unknown {
+  const loop = Object.keys(loopSettingsOf(settings));
+  const decides = Object.entries(settings).filter(([name]) => !loop.includes(name) && !NOT_DECISIVE.has(name));
+  const { pooling, normalize, maxLength, prefixes, model } = recipe;
+  const encoder = { fingerprint: model.fingerprint, pooling, normalize, maxLength, prefixes };
+  return { encoder, ...Object.fromEntries(decides), mode, evaluation: evaluation ?? null };
+}
+
+const NOT_DECISIVE = new Set(['memory', 'mode']);
+
+function lossesOf(metrics: readonly MetricsRecord[]): { first: number; last: number } {
+  const losses = metrics.filter(({ split }) => split === 'train').map(({ values }) => values.loss ?? Number.NaN);
+  return { first: losses[0] ?? Number.NaN, last: losses.at(-1) ?? Number.NaN };
+}
+
+function bestFigures(
+  metrics: readonly MetricsRecord[],
+  { best }: TrainingResult,
+  before: Figures,
+): Figures & { step?: number } {
+  const record = metrics.find(({ split, step }) => split === 'dev' && step === best?.step);
+  const figures = Object.keys(before).map((name) => [name, record?.values[name] ?? Number.NaN] as const);
+  return { ...Object.fromEntries(figures), ...(best && { step: best.step }) };
+}
+
+function manifestFile(out: string): string {
+  return join(out, 'manifest.json');
+}
+
+/** @param result undefined while the run is under way */
+async function writeManifest(
+  settings: RetrieverTrainingSettings,
+  { train: given, dev }: GivenSides,
+  { encoder, out, threads, about }: TrainRetrieverOptions,
+  result: TrainRetrieverResult | undefined,
+): Promise<void> {
+  const { name, fingerprint, source } = encoder;
+  const document = {
+    stage: 'train retriever',
+    version: packageVersion(),
+    settings,
+    encoder: { name, fingerprint, source },
+    inputs: about ?? {},
+    counts: { train: given.counts, dev: dev?.counts },
+    host: { name: hostname(), platform: process.platform, threads: threads ?? availableParallelism() },
+    result: result && {
+      ...{ steps: result.steps, step: result.step, stopped: result.stopped, loss: result.loss, dev: result.dev },
+      ...{ duplicatesInBatch: result.duplicatesInBatch, seconds: Math.round(result.seconds) },
+    },
+  };
+  await writeDurably(manifestFile(out), `${JSON.stringify(document, null, 2)}\n`);
+}
