@@ -67,6 +67,7 @@ const COMMANDS = [
   'reward --dataset DATA',
   'train generator --pairs TMP/pairs.jsonl --out TMP/run',
   'align TMP/recipe.yaml --out TMP/align',
+  'align demo --out TMP/align-demo',
   'demo --fast --out TMP/demo',
   'models pull hf:owner/name',
   'models inspect hf:owner/name',

@@ -116,7 +116,9 @@ export async function readPooling(file: string, hasPrompts: boolean): Promise<Po
   const config = await readSettings(file, poolingSchema);
   const fix =
     'Use an encoder that pools by mean, cls, max or mean_sqrt_len, or serve this one and pass the URL of the server.';
-  if (config === undefined) throw new ModelError('is missing, but modules.json names it', { file, fix });
+  if (config === undefined) {
+    throw new ModelError('is missing, but modules.json names it', { file, fix: 'Download the model again.' });
+  }
   if (!config.include_prompt && hasPrompts) {
     throw new ModelError('excludes the prompt from the pooling, which is not supported', { file, fix });
   }

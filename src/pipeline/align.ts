@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { EvaluationData } from '../evaluate/index.ts';
-import { makeFolder, type Progress, SILENT, UsageError, withFileLock } from '../system/index.ts';
+import { makeFolder, type Progress, SILENT, UsageError, whatForbids, withFileLock } from '../system/index.ts';
 import { ALIGNMENT_STAGES } from './alignment-stages.ts';
 import { checkRecipe, contentChecks, machineChecks } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
@@ -105,8 +105,10 @@ export async function openContext(
   const prompt = await openPrompt(recipe.prompt);
   const answerPrompt = await openPrompt(recipe.answers.prompt);
   const rewards = await namedRewards(recipe, { loadsCode: false });
+  // Without connections, a missing model must end the command before a data set is built for minutes.
+  const present = whatForbids('downloads', offline) === undefined ? undefined : await openModels(recipe, inputs);
   const data = await openData(recipe, inputs);
-  const models = await openModels(recipe, inputs);
+  const models = present ?? (await openModels(recipe, inputs));
   const opened = { recipe, data, models, prompt, answerPrompt, rewards };
   return { ...opened, options: { ...inputs, engine, warn }, stages, done: new Map() };
 }

@@ -83,6 +83,13 @@ describe('the files of a model', () => {
       'no such file: x-00003-of-00003.gguf',
     ],
     ['the first part missing', ['x-00002-of-00002.gguf'], '', 'x-00001-of-00002.gguf'],
+    ['shards without their index', SHARDS, '', 'but no model.safetensors.index.json'],
+    [
+      'torch shards without their index',
+      ['pytorch_model-00001-of-00002.bin'],
+      '',
+      'but no pytorch_model.bin.index.json',
+    ],
     ['two models', ['x-00001-of-00002.gguf', 'x-00002-of-00002.gguf', 'y.gguf'], '', '2 GGUF files'],
   ])('%s is an error', async (_what, names, text, reason) => {
     const finding = findWeightFiles(listing(names, text));

@@ -95,6 +95,8 @@ function onlyGguf({ place, names }: FileListing): string {
   const [first] = models;
   const old = names.find((name) => /^0_[A-Za-z]+\/(model\.safetensors|pytorch_model\.bin)$/.test(name));
   if (first === undefined && old !== undefined) throw oldLayout(place, old);
+  const shard = names.find((name) => /^[^/]*-\d{5}-of-\d{5}\.(safetensors|bin)$/.test(name));
+  if (first === undefined && shard !== undefined) throw withoutIndex(place, shard);
   if (first === undefined)
     throw new ModelError(
       `${place} holds no checkpoint: no readable weights (model.safetensors, pytorch_model.bin or .gguf)`,
@@ -110,6 +112,13 @@ function oldLayout(place: string, name: string): ModelError {
   const folder = name.slice(0, name.indexOf('/'));
   return new ModelError(`${place} has the old layout of sentence-transformers, with the network in ${folder}`, {
     fix: `Load it with a current sentence-transformers and save it again. Or move the files of ${folder} up one level and set its "path" in modules.json to "".`,
+  });
+}
+
+function withoutIndex(place: string, shard: string): ModelError {
+  const [, stem, ending] = INDEXED[shard.endsWith('.bin') ? 1 : 0];
+  return new ModelError(`${place} holds shards of weights (${shard}) but no ${stem}.${ending}.index.json`, {
+    fix: 'Download the index as well, from the same version: it says which shard holds which weight.',
   });
 }
 
