@@ -1,4 +1,4 @@
-"""LoRA adapters as PEFT writes them, on the tiny llama of reference/architectures.py, and the logits they give.
+"""LoRA adapters as written by PEFT, on the tiny llama of reference/architectures.py, and the logits they give.
 
     python reference/adapters.py
 
@@ -57,7 +57,7 @@ def make_adapter(name: str, settings: dict, seed: int) -> None:
     source = torch.Generator().manual_seed(seed)
     for parameter in (parameter for _, parameter in model.named_parameters() if parameter.requires_grad):
         parameter.data = torch.randn(parameter.shape, generator=source) * 0.25
-    # What PEFT would write down is this machine's folder.
+    # PEFT would record a folder of this machine.
     model.peft_config["default"].base_model_name_or_path = "tiny-llama"
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)

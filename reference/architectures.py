@@ -58,7 +58,7 @@ CONFIGS = {
 
 
 def draw_weights(model: torch.nn.Module, seed: int) -> None:
-    """Wide enough that an error would show: matrices and biases of deviation 0.25, norms of 1 +- 0.2."""
+    """Large enough to show an error: matrices and biases with deviation 0.25, norms of 1 +- 0.2."""
     source = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=source)
@@ -67,7 +67,7 @@ def draw_weights(model: torch.nn.Module, seed: int) -> None:
 
 
 def older_config(file, name: str) -> None:
-    """Rewrites config.json with the keys that published checkpoints of the time have."""
+    """Rewrites config.json with the keys of published checkpoints of that time."""
     config = json.loads(file.read_text())
     rotary = config.pop("rope_parameters")
     config["rope_theta"] = rotary.pop("rope_theta")
@@ -77,7 +77,7 @@ def older_config(file, name: str) -> None:
 
 
 def make_checkpoint(name: str, seed: int):
-    """Saved, and loaded again, so that what is expected is what the files say."""
+    """Saves and reloads the model, so the expected values match the files."""
     config, folder = CONFIGS[name], OUT / name
     maker = transformers.AutoModel if name == "bert" else transformers.AutoModelForCausalLM
     model = maker.from_config(config, dtype=torch.float32)

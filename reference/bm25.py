@@ -1,6 +1,6 @@
 """Golden terms and BM25 scores of Lucene, for src/search/goldens/bm25.json.
 
-Runs LuceneReference.java (Java 17, Maven; see there) on texts that try the rules of word division, and on a small
+Runs LuceneReference.java (Java 17, Maven; see there) on texts that test the rules of word division, and on a small
 seeded corpus. Lucene orders equal scores by its own numbers, so the hits are sorted here as trec_eval does.
 
     mvn -q -f reference/lucene/pom.xml dependency:copy-dependencies -DoutputDirectory=JARS

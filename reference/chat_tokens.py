@@ -1,15 +1,15 @@
-"""Ids of prompt and completions as TRL's DPOTrainer makes them, for src/train/goldens/chat-tokens.json.
+"""Ids of prompt and completions as made by TRL's DPOTrainer, for src/train/goldens/chat-tokens.json.
 
     python reference/chat_tokens.py
 
 For the chat templates of Llama 3, SmolLM2, Qwen 2.5 and Qwen 3 (the latter two without their parts for tools; TRL's own copies
 of them must give the same ids here) and for plain text. One small tokenizer serves all: byte-level BPE that divides as
-Llama 3's does, with all special tokens, and with "\n\n" and ".\n" as tokens, so that the seam of prompt and completion is tried.
+Llama 3's does, with all special tokens, and with "\n\n" and ".\n" as tokens, to test the seam of prompt and completion.
 Its post-processor puts <|begin_of_text|> first, as Llama 3's does: a rendered chat must not get a second one.
 
-A case: {template, pair, promptIds, chosenIds, rejectedIds}. Seen here: where a completion starts with a line break, "\n" and it
+A case: {template, pair, promptIds, chosenIds, rejectedIds}. Observed: if a completion starts with a line break, "\n" and it
 become one token, so the prompt loses its last token to the completion. Qwen 3 writes an empty block of thought before the last
-answer, which is part of the completion, for its generation prompt has none. Needs torch, transformers, trl, peft; no network.
+answer, which is part of the completion, because its generation prompt has none. Needs torch, transformers, trl, peft; no network.
 """
 
 import json
@@ -104,7 +104,7 @@ def templates() -> dict[str, dict]:
 
 
 def ids(made: tokenizers.Tokenizer, kind: dict, pairs: list[dict]) -> list[dict]:
-    """What the trainer made of the pairs before training, which never starts."""
+    """The pairs as prepared by the trainer before training, which never starts."""
     tokens = {f"{name}_token": kind[name] for name in ("bos", "eos", "pad")}
     wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=made, chat_template=kind["template"], **tokens)
     size = {"vocab_size": made.get_vocab_size(), "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}

@@ -1,10 +1,10 @@
-"""Whether PEFT, with an adapter that this project wrote, computes the logits that this project computed.
+"""Checks that PEFT, with an adapter written by this project, computes the same logits as this project.
 
     python reference/check_adapter.py ADAPTER BASE EXPECTED.json
 
 ADAPTER is a folder with adapter_config.json and adapter_model.safetensors, BASE the checkpoint it belongs to. EXPECTED.json holds
-`ids`, one text's, and `logits`, one row a token (as src/models/goldens/adapters/*/expected.json does). Fails where a logit is off
-by more than 1e-4, and where PEFT finds tensors missing or beyond what it expects. Needs torch, transformers, peft; no network.
+`ids` of one text and `logits`, one row per token (as src/models/goldens/adapters/*/expected.json does). Fails if a logit is off
+by more than 1e-4, or if PEFT finds missing or unexpected tensors. Needs torch, transformers, peft; no network.
 """
 
 import json

@@ -4,23 +4,23 @@
     python reference/dpo.py
 
 writes src/train/goldens/dpo/: golden.json, initial.safetensors (the adapter that every run starts from) and one
-<run>.safetensors each (the adapter after 10 steps). What TRL 1.16.0 does, as read in its source and seen in these runs:
+one <run>.safetensors per run (the adapter after 10 steps). What TRL 1.16.0 does, according to its source and these runs:
 
 - Conversational pairs: ids of the rendered prompt (with generation prompt), and of prompt + answer rendered as one chat. The
   prompt ends where the first differs from either of the other two; what follows is the completion. So a completion holds whatever
   the template writes after the answer ("<|im_end|>\n" in ChatML), and no EOS is added. Plain text gets EOS where it is missing.
 - A pair is cut at the end to max_length (default 1024; the EOS goes first); one whose prompt alone is as long as that is
-  dropped without a word. There is no option for the prompt's length.
+  dropped silently. There is no option for the prompt's length.
 - log p of an answer is the SUM over its tokens. sigmoid: -log s(beta * d), where d is the difference of the two sums' changes
   from the reference; hinge: max(0, 1 - beta * d); ipo: (d' - 1 / (2 beta))^2 and sigmoid_norm: -log s(beta * d'), where each
   change in d' is divided by its number of completion tokens; robust: with label smoothing e,
   (-(1 - e) log s(beta * d) + e log s(-beta * d)) / (1 - 2 e); sft: -log p of chosen, the MEAN over the completion tokens of
   the micro-batch. Types are summed by weight.
 - A loss is a mean over the pairs of its micro-batch, then over the micro-batches of a step, equal weights (so the sft part
-  is no mean over the tokens of the whole batch). SFTTrainer divides by the completion tokens of the whole batch instead.
+  is not a mean over the tokens of the complete batch). SFTTrainer divides by the completion tokens of the whole batch instead.
 - Rewards are beta times the change of the sum, for every loss type; a pair of equal rewards counts as wrong, so the accuracy
   of the first step of a new adapter is 0. The log of a step averages its micro-batches; grad_norm is before clipping,
-  learning_rate the one the step took, num_tokens all real tokens (prompts too) since the start.
+  learning_rate the one used in the step, num_tokens all real tokens (prompts too) since the start.
 - The reference is the model with the adapter off; disable_dropout is on by default, which sets LoRA's dropout to 0 as
   well; bf16 and gradient checkpointing are on by default; AdamW (0.9, 0.999, 1e-8) has no weight decay, its rate falls
   linearly, without warm-up.
@@ -60,7 +60,7 @@ DPO_RUNS = {
     "robust": {"loss_type": ["robust"], "label_smoothing": 0.1},
     "sigmoid-norm": {"loss_type": ["sigmoid_norm"]},
     "sigmoid-sft": {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]},
-    # Weight decay, warm-up and clipping at work, two micro-batches a step.
+    # Weight decay, warm-up and clipping have an effect; two micro-batches per step.
     "accumulated": {
         "loss_type": ["sigmoid"], "gradient_accumulation_steps": 2, "warmup_steps": 3, "weight_decay": 0.1,
         "max_grad_norm": 0.5, "learning_rate": 1e-2,
@@ -92,7 +92,7 @@ def pairs() -> list[dict]:
 
 
 class Log(transformers.TrainerCallback):
-    """What the trainer logs of every step."""
+    """The trainer's log of every step."""
 
     KEYS = {
         "loss": "loss", "grad_norm": "gradientNorm", "learning_rate": "learningRate",
@@ -177,7 +177,7 @@ def tokens_and_reference(folder: str) -> list[dict]:
 
 
 def full_fine_tuning(folder: str) -> dict:
-    """No adapter: every weight is trained. Of each, the sum and the sum of squares after the steps."""
+    """No adapter: every weight is trained. Returns the sum and the sum of squares of each after the steps."""
     trainer, steps, _ = trained(lambda at: sft_trainer(FULL_SFT, at, lora=False), folder, "full")
     weights = {name: weight.detach().double() for name, weight in trainer.model.named_parameters()}
     sums = {name: rounded([weight.sum().item(), weight.square().sum().item()]) for name, weight in weights.items()}

@@ -3,8 +3,8 @@
     python reference/encoder_goldens.py tiny FOLDER          makes a tiny random encoder in FOLDER (fixture)
     python reference/encoder_goldens.py goldens MODEL OUT    encodes the golden texts with the encoder in MODEL
 
-OUT.npy holds the vectors // [texts, dimensions], 16-bit floats: every text as a document, and then, where the encoder
-has a prompt for queries, every text as a query. Beside it encoder-texts.json holds the texts and what made the vectors. Needs torch, sentence-transformers and numpy; no network.
+OUT.npy holds the vectors // [texts, dimensions], 16-bit floats: every text as a document, and then, if the encoder
+has a prompt for queries, every text as a query. encoder-texts.json next to it holds the texts and the origin of the vectors. Needs torch, sentence-transformers and numpy; no network.
 """
 
 import json
@@ -46,7 +46,7 @@ PIECES = [
 
 
 def golden_texts() -> list[str]:
-    """200 texts: the pieces above, then sentences of one word to beyond the longest that a BERT takes."""
+    """200 texts: the pieces above, then sentences from one word to beyond BERT's maximum length."""
     draw = random.Random(20250217)
     texts = list(PIECES)
     lengths = [1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 200, 256, 300, 520, 700, 1500]
@@ -75,7 +75,7 @@ def make_goldens(model_folder: str, out: str) -> None:
 
 
 def make_tiny(folder: str) -> None:
-    """A random BERT in the shape of bge: 2 layers of 32, first token, normalised, a prompt for queries."""
+    """A random BERT with bge's settings: 2 layers of 32, first token, normalised, a prompt for queries."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()] + list("日本語中文éßаб")

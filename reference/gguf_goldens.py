@@ -1,4 +1,4 @@
-"""Values as llama.cpp's own Python package and PyTorch store them, to hold our encoders against.
+"""Values as stored by llama.cpp's own Python package and by PyTorch, to compare our encoders with.
 
     python reference/gguf_goldens.py
 
@@ -21,7 +21,7 @@ def rows() -> numpy.ndarray:
     random = numpy.random.default_rng(3)
     sizes = (1e-9, 1e-7, 3e-6, 6e-5, 1e-3, 0.02, 1.0, 40.0, 3e4)
     drawn = [random.normal(0, size, 32) for size in sizes]
-    # Halves of a step, on both sides of the largest half-precision number and of the smallest.
+    # Half steps on both sides of the largest and of the smallest half-precision number.
     steps = numpy.arange(-16, 16) * 0.5
     steps[0] = 127
     edges = numpy.resize([65504, 65519.9, 65520, -65536, 2.0**-24, 2.0**-25, 1.5 * 2.0**-25, 2.0**-14, 2.0**-14 - 2.0**-25, 1 + 2.0**-11, 1 + 3 * 2.0**-11, 0.0, -0.0, 1 + 2.0**-8, 1 + 3 * 2.0**-8], 32)

@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: numbers of 7 significant digits, JSON with one entry a line, safetensors files."""
+"""Shared code of these scripts: numbers with 7 significant digits, JSON with one entry per line, safetensors files."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def rounded(values):
 
 
 def write_json(file: Path, document: dict | list, depth: int = 1) -> None:
-    """Entries down to `depth` stand on lines of their own."""
+    """Entries down to `depth` are on separate lines."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_lines(document, depth, "") + "\n")
 

@@ -2,7 +2,7 @@
 
 Writes into src/generate/goldens:
 
-- tiny-llama.gguf, a model of random 32-bit floats with two layers of width 32, and tiny-lora.gguf for it. All is exact
+- tiny-llama.gguf, a model of random 32-bit floats with two layers of width 32, and tiny-lora.gguf for it. Everything is exact
   but the cache of 16-bit floats, so that numbers can be compared closely.
 - lora-smollm2.gguf for SmolLM2-135M-Instruct: rank 2, q and v of two layers. Its 4-bit weights make llama.cpp round
   activations to 8 bits; another rounding anywhere (a cache of 32 bits, another batch) then moves log-probabilities by 0.1 to
@@ -54,7 +54,7 @@ def write_adapter(file: Path, pairs: dict[str, tuple[int, int]], kind: type, spr
 
 
 def byte_letters() -> list[str]:
-    """GPT-2's letter for each byte: itself where it can be printed, one from 256 on where not."""
+    """GPT-2's letter for each byte: itself if printable, otherwise one from 256 on."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = iter(range(256, 512))
     return [chr(byte if byte in plain else next(others)) for byte in range(256)]
@@ -104,7 +104,7 @@ def write_tiny_model(file: Path) -> None:
 
 
 def log_probabilities(model: Path, prompt: str, adapter: Path, scale: float | None) -> numpy.ndarray:
-    """Of the token after the prompt, over the whole vocabulary."""
+    """Log-probabilities of the token after the prompt, over the complete vocabulary."""
     settings = {} if scale is None else {"lora_path": str(adapter), "lora_scale": scale}
     llm = Llama(str(model), n_ctx=256, n_threads=1, n_threads_batch=1, logits_all=True, verbose=False, **settings)
     tokens = llm.tokenize(prompt.encode(), add_bos=False, special=True)
@@ -116,7 +116,7 @@ def log_probabilities(model: Path, prompt: str, adapter: Path, scale: float | No
 def golden(model: Path, prompt: str, adapter: Path) -> dict:
     plain = log_probabilities(model, prompt, adapter, None)
     adapted = {scale: log_probabilities(model, prompt, adapter, scale) for scale in SCALES}
-    # The likeliest tokens without the adapter and with it.
+    # The most likely tokens without the adapter and with it.
     tokens = sorted({int(t) for row in (plain, adapted[1.0]) for t in numpy.argsort(-row)[:12]})
     pick = lambda row: [round(float(row[t]), 5) for t in tokens]  # noqa: E731
     print(adapter.name, [float(numpy.abs(row - plain)[tokens].mean()) for row in adapted.values()])

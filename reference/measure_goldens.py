@@ -2,13 +2,13 @@
 
     python reference/measure_goldens.py
 
-writes src/measures/goldens/measures.json and src/measures/goldens/tests.json beside this repository's sources.
+writes src/measures/goldens/measures.json and src/measures/goldens/tests.json next to this repository's sources.
 Made with pytrec_eval-terrier 0.5.11, scipy 1.17.1, numpy 2.4.6.
 
-Two things pytrec_eval cannot say are taken from it in a roundabout way:
+Two values that pytrec_eval does not report are derived from it:
 - reciprocal rank within the top k: its recip_rank of the run cut to the k best (cut in trec_eval's order);
 - averages: its own sums, divided by the queries in both run and qrels, or by all judged queries (trec_eval's -c).
-R_cap and Hole are BEIR's, written here a second time and independently, since pytrec_eval has neither.
+R_cap and Hole are BEIR's, implemented here again, independently, because pytrec_eval has neither.
 """
 
 import json
@@ -29,7 +29,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / 'src' / 'measures' / '
 
 
 def ranked(hits):
-    """Ids in trec_eval's order: 32-bit score down, then the bytes of the id down."""
+    """Ids in trec_eval's order: 32-bit score descending, then the bytes of the id descending."""
     return sorted(hits, key=lambda d: (np.float32(hits[d]), d.encode()), reverse=True)
 
 
@@ -83,7 +83,7 @@ def measure_cases():
     rng = random.Random(20250217)
     real = lambda r: round(r.gauss(0, 5), 5)  # noqa: E731
     tied = lambda r: r.choice([1.0, 2.0, 3.0])  # noqa: E731
-    # Apart as 64-bit numbers, equal as 32-bit ones (spacing near 16 is 1.9e-6).
+    # Different as 64-bit numbers, equal as 32-bit ones (spacing near 16 is 1.9e-6).
     near = lambda r: r.choice([16.0, 17.0]) + r.randrange(9) * 1e-8  # noqa: E731
 
     yield case('binary', *draw(rng, 10, 30, 8, [1], real))
@@ -93,7 +93,7 @@ def measure_cases():
     yield case('tied as 32-bit numbers only', *draw(rng, 10, 40, 20, [0, 1, 2], near))
     yield case('tied, numbers as ids', *draw(rng, 8, 40, 20, [0, 1], tied, ids='{}', prefix=''))
 
-    # UTF-8 bytes and UTF-16 code units order these differently: U+FF5A lies below U+1F600.
+    # UTF-8 bytes and UTF-16 code units order these differently: U+FF5A is below U+1F600.
     letters = ['a', 'z', '\u00e9', '\u0416', '\u6f22', '\uff5a', '\ufffd', '\U0001f600', '\U00010348']
     documents = [a + b for a in letters for b in letters]
     qrels = {f'q\u00fc{i}': {d: rng.choice([0, 1, 2]) for d in rng.sample(documents, 40)} for i in range(5)}

@@ -1,4 +1,4 @@
-"""Golden renderings of chat templates, as Transformers makes them.
+"""Golden renderings of chat templates, made by Transformers.
 
 Usage: python reference/models_chat_templates.py OUTPUT.json
 Needs transformers. The output is committed as src/models/goldens/chat-templates.json.
@@ -21,7 +21,7 @@ SMOLLM_2 = (
     "+ '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' "
     "}}{% endif %}"
 )
-# In the manner of Llama 3.1: blocks on their own lines, tools that are none, a date that can be given.
+# Like Llama 3.1: blocks on their own lines, tools set to none, an optional date.
 DATED = """{{- bos_token }}
 {%- if not date_string is defined %}
     {%- if strftime_now is defined %}
@@ -52,7 +52,7 @@ DATED = """{{- bos_token }}
     {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
 {%- endif %}
 """
-# In the manner of Mistral and Gemma: turns alternate, or an exception is raised.
+# Like Mistral and Gemma: turns alternate, or an exception is raised.
 STRICT = (
     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"

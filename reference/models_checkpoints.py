@@ -1,4 +1,4 @@
-"""Golden checkpoints: small files as PyTorch, safetensors and gguf write them, and what their tensors hold.
+"""Golden checkpoints: small files written by PyTorch, safetensors and gguf, and the values of their tensors.
 
 Usage: python reference/models_checkpoints.py OUTPUT.json
 Needs torch, safetensors, gguf, numpy. The output is committed as src/models/goldens/checkpoints.json.

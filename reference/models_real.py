@@ -21,7 +21,7 @@ def main(gguf_file, safetensors_file, output):
     reader = gguf.GGUFReader(gguf_file)
     generator = {tensor.name: digest(gguf.dequantize(tensor.data, tensor.tensor_type)) for tensor in reader.tensors}
     encoder = {name: digest(values) for name, values in load_file(safetensors_file).items()}
-    # One layer of each is enough: the others differ in nothing but their numbers.
+    # One layer of each is enough: the others differ only in their numbers.
     generator = {name: value for name, value in generator.items() if not name.startswith("blk.") or name.startswith("blk.7.")}
     encoder = {name: value for name, value in encoder.items() if "layer." not in name or "layer.3." in name}
     with open(output, "w") as file:

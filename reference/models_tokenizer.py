@@ -1,4 +1,4 @@
-"""Golden token ids, as Transformers' BERT tokenizer gives them.
+"""Golden token ids, made by Transformers' BERT tokenizer.
 
 Usage: python reference/models_tokenizer.py MINILM_FOLDER OUTPUT_FOLDER
 Needs transformers. Writes tokenizer-small.json (a small vocabulary, held in the file) and tokenizer-minilm.json (ids of the

@@ -3,7 +3,7 @@
     python reference/operations.py
 
 A list of cases {operation, name, attributes, inputs, output, seed, gradients}. A tensor is {shape, data}, of 32-bit floats, or
-with `dtype` "int64" of whole numbers. `gradients` holds one tensor an input (null for whole numbers and masks): those of
+with `dtype` "int64" of whole numbers. `gradients` holds one tensor per input (null for whole numbers and masks): those of
 sum(output * seed). Computed in 64-bit floats from inputs of few digits. Needs torch; no network.
 """
 

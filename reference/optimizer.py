@@ -3,14 +3,12 @@
     python reference/optimizer.py
 
 Three tensors take 20 steps of AdamW after their gradients were clipped by global norm, under the linear schedule with
-warm-up. The parameters at the start and the gradients follow formulas of whole numbers over powers of 2, exact in 32 bits, so
-that a reader can make them again; with n the number of a tensor, i of an element and s of the step, all from 0:
+warm-up. The parameters at the start and the gradients follow formulas of whole numbers over powers of 2, exact in 32 bits, so they can be reproduced; with n the number of a tensor, i of an element and s of the step, all from 0:
 
     parameter[n][i]   = ((i * 7 + n * 5) % 17 - 8) / 16
     gradient[s][n][i] = ((i * 5 + n * 3 + s * 11) % 23 - 11) * 2 ** (n - 4 - s % 4)
 
-Tensors 0 and 1 decay, tensor 2 does not. The schedule's factor for step s is that of s steps already taken, as Transformers'
-Trainer has it: with warm-up the first step has rate 0. The norm of a step is that before clipping. Schedules are factors of
+Tensors 0 and 1 decay, tensor 2 does not. The schedule's factor for step s is that of s steps already taken, as in Transformers' Trainer: with warm-up the first step has rate 0. The norm of a step is that before clipping. Schedules are factors of
 the peak rate. Needs torch, transformers; no network.
 """
 
@@ -41,7 +39,7 @@ def flat(parameters: list[torch.nn.Parameter]) -> list:
 
 
 def rounded_fully(tensor: torch.Tensor) -> list[float]:
-    """All 9 digits that tell 32-bit floats apart, since the aim is 1e-6."""
+    """All 9 digits that distinguish 32-bit floats, because the tolerance is 1e-6."""
     return [float(f"{value:.9g}") for value in tensor.detach().reshape(-1).tolist()]
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer of 96 tokens with a chat template, beside the tiny llama of reference/architectures.py.
+"""A tokenizer of 96 tokens with a chat template, for the tiny llama of reference/architectures.py.
 
     python reference/tiny_tokenizer.py
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
-/** `llm-qe align smoke` on the default models, as a program meets it: every stage, then the JSON document. */
+/** `llm-qe align smoke` on the default models, as a program uses it: every stage, then the JSON document. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-smoke-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -46,7 +46,7 @@ describe('the smoke recipe', { timeout: 1_800_000 }, () => {
     expect(JSON.parse(readFileSync(manifest, 'utf8')).recipe.name).toBe('smoke');
   });
 
-  it('learns: the adapter prefers what was chosen more than the base did', () => {
+  it('learns: the adapter prefers chosen answers more than the base', () => {
     const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
     const dpo = manifest.stages.find(({ stage }: { stage: string }) => stage === 'dpo');
     const lines = readFileSync(join(folder, dpo.folder, 'metrics.jsonl'), 'utf8')

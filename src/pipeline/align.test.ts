@@ -7,7 +7,7 @@ import { type AlignOptions, type AlignResult, align } from './align.ts';
 import { parseRecipe, STAGES } from './alignment-stages.ts';
 import { planAlignment } from './plan/plan.ts';
 
-/** All stages for real, on models of some thousand weights: what they write is noise, how it is kept is not. */
+/** All real stages, on models with a few thousand weights: their texts are noise, but storage and resuming are real. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));
 const WORDS = ['saw', 'boat', 'bird', 'tree', 'cat', 'cup', 'hat', 'sun'];
 
@@ -62,7 +62,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     await expect(run({ signal: stop.signal, onStage })).rejects.toBeInstanceOf(AbortedError);
   });
 
-  it('goes on where it stopped, and ends with all arms and their tests', async () => {
+  it('resumes where it stopped, and ends with all arms and their tests', async () => {
     const result = await run();
     expect(reusedIn(result)).toEqual(['candidates', 'answers', 'reward', 'pairs']);
     expect([...result.stages.keys()]).toEqual([...STAGES]);
@@ -101,7 +101,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(page).toMatch(/candidates cut at the token limit<\/td><td[^>]*>\d+ of 16</);
   });
 
-  it('says in the manifest what it was made of', async () => {
+  it('records its inputs in the manifest', async () => {
     const { manifestFile } = await run();
     const manifest = JSON.parse(readFileSync(manifestFile!, 'utf8'));
     expect(manifest.recipe.name).toBe('tiny');
@@ -112,7 +112,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     }
   });
 
-  it('repeats nothing that is finished, and plans nothing either', async () => {
+  it('repeats no finished stage, and plans none', async () => {
     expect(reusedIn(await run())).toEqual([...STAGES]);
     const recipe = parseRecipe(RECIPE, 'tiny.yaml');
     const plan = await planAlignment(recipe, { folder: join(folder, 'run'), engine: 'local', progress: SILENT });
@@ -121,7 +121,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(plan.inputs.map(({ state }) => state)).toEqual(plan.inputs.map(() => 'ready'));
   });
 
-  it('does anew what a changed setting touches, and nothing else', async () => {
+  it('repeats what a changed setting affects, and nothing else', async () => {
     const changes = new Map<string, string[]>();
     const result = await run({ set: ['dpo.beta=0.3'], onStage: (name, stage) => changes.set(name, stage.changes) });
     const touched = ['dpo', 'expand-aligned', 'evaluate'];
@@ -167,7 +167,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(main.arms.flatMap(({ tuning }) => tuning)).toEqual([]);
   });
 
-  it('judges by another encoder as its folder says, and anew when the folder says otherwise', async () => {
+  it('judges by another encoder with the settings of its folder, and again if they change', async () => {
     const judge = join(folder, 'judge');
     cpSync('src/embed/goldens/tiny-encoder', judge, { recursive: true });
     const set = [`evaluation.judges=[${JSON.stringify(judge)}]`];
@@ -178,14 +178,14 @@ describe('an alignment', { timeout: 240_000 }, () => {
     expect(reusedIn(await run({ set }))).toEqual([...STAGES]);
   });
 
-  it('misses a judge before it works, not after', async () => {
+  it('reports a missing judge before the work, not after', async () => {
     const set = ['candidates.seed=9', 'evaluation.judges=[./no-judge]'];
     const onStage = vi.fn();
     await expect(run({ set, onStage })).rejects.toThrow(/no-judge/);
     expect(onStage).not.toHaveBeenCalled();
   });
 
-  it('does one stage alone, when those before it are finished', async () => {
+  it('runs a single stage if those before it are finished', async () => {
     const set = ['candidates.seed=7'];
     await expect(run({ set, only: 'reward' })).rejects.toThrow(/stage reward needs stage candidates/);
     const papers = () =>
@@ -200,7 +200,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     await expect(without).rejects.toBeInstanceOf(UsageError);
   });
 
-  it('ends in the same adapter from the same pairs, wherever it runs', async () => {
+  it('gives the same adapter from the same pairs in any folder', async () => {
     const first = await run();
     const pairs = first.stages.get('pairs')!.record.outputs.pairs!.sha256;
     const second = await run({ folder: join(folder, 'elsewhere') });
@@ -211,7 +211,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
 });
 
 describe('a plan', () => {
-  it('says of each input whether it is there, and of each stage what it takes', async () => {
+  it('reports the state of each input and the cost of each stage', async () => {
     const recipe = parseRecipe(RECIPE, 'tiny.yaml', ['data.folder=nowhere', 'encoder.model=./no-encoder']);
     const plan = await planAlignment(recipe, { folder: join(folder, 'none'), engine: 'local', progress: SILENT });
     const missing = plan.inputs.filter(({ state }) => state !== 'ready').map(({ input }) => input);

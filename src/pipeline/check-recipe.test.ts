@@ -38,7 +38,7 @@ afterAll(() => {
 });
 
 describe('the settings of a recipe', () => {
-  it('are right as they come', async () => {
+  it('are valid by default', async () => {
     await expect(checkRecipe(recipe())).resolves.toBeUndefined();
     await expect(checkRecipe(recipe(), { engine: 'trl' })).resolves.toBeUndefined();
   });
@@ -55,7 +55,7 @@ describe('the settings of a recipe', () => {
     ['encoder.model=http://127.0.0.1:9', /^encoder: an embedding server needs the name of its model/],
     ['evaluation.judges=[bm25, http://127.0.0.1:9]', /^evaluation\.judges: .* is a server/],
     ['prompt=q2a', /^prompt: prompt q2a reads a gold document/],
-  ])('are found wrong before the run: %s', async (set, message) => {
+  ])('are refused before the run: %s', async (set, message) => {
     const fault = checkRecipe(recipe(set));
     await expect(fault).rejects.toBeInstanceOf(UsageError);
     await expect(fault).rejects.toThrow(message);
@@ -66,12 +66,12 @@ describe('the settings of a recipe', () => {
     ['sft.full=true', /^sft: full: TRL is used to train adapters only/],
     ['trl.perDeviceTrainBatchSize=3', /^sft: batchSize: 16 examples per step cannot be divided/],
     ['dpo.metricForBestModel=logProbabilityEnd', /^dpo: metricForBestModel: TRL does not report/],
-  ])('are found wrong where TRL trains: %s', async (set, message) => {
+  ])('are refused if TRL trains: %s', async (set, message) => {
     await expect(checkRecipe(recipe(set), { engine: 'trl' })).rejects.toThrow(message);
     await expect(checkRecipe(recipe(set))).resolves.toBeUndefined();
   });
 
-  it('may name files that are not there', async () => {
+  it('report files that do not exist', async () => {
     const fileFault = (key: string, name: string) => checkRecipe(recipe(`${key}=${JSON.stringify(name)}`));
     await expect(fileFault('answers.prompt', '/nope.txt')).rejects.toBeInstanceOf(DataError);
     const module = (name: string) => checkRecipe(recipe(`reward.weights={${JSON.stringify(join(folder, name))}: 1}`));
@@ -79,7 +79,7 @@ describe('the settings of a recipe', () => {
     await expect(module('no-reward.mjs')).rejects.toThrow(/exports no reward function/);
   });
 
-  it('may name servers, but not offline', async () => {
+  it('may name servers, unless offline', async () => {
     const served = recipe('generator.servers=[http://127.0.0.1:9]');
     await expect(checkRecipe(served)).resolves.toBeUndefined();
     await expect(checkRecipe(served, { offline: true })).rejects.toBeInstanceOf(UsageError);
@@ -90,7 +90,7 @@ describe('the settings of a recipe', () => {
     ['answerGenerator.servers=[http://127.0.0.1:9]'],
     ['expansion.servers=[http://127.0.0.1:9]', 'expansion.serverModels={zeroShot: a, sft: b, aligned: c}'],
     ['encoder.model=http://127.0.0.1:9', 'encoder.encoderModel=e'],
-  ])('refuse servers where connections are switched off, by option and by environment: %s', async (...set) => {
+  ])('refuse servers if connections are switched off, by option and by environment: %s', async (...set) => {
     await expect(checkRecipe(recipe(...set))).resolves.toBeUndefined();
     await expect(checkRecipe(recipe(...set), { offline: true })).rejects.toThrow(
       /^servers: http:\/\/127\.0\.0\.1:9.* is a server, and connections are switched off by --offline/,
@@ -153,7 +153,7 @@ describe('the trainings of a recipe', () => {
       machineChecks({ recipe: recipe(...set), stages: ALIGNMENT_STAGES, done: new Map() }, { base, ...options }),
     );
 
-  it('are held against the model', async () => {
+  it('are checked against the model', async () => {
     await expect(check([])).resolves.toBeUndefined();
     await expect(check(['dpo.loraTargetModules=[nope]'])).rejects.toThrow(/no linear layer "nope"/);
     await expect(check(['sft.maxLength=100000'])).rejects.toThrow(/maxLength: 100000 tokens exceed/);
@@ -165,8 +165,8 @@ describe('the trainings of a recipe', () => {
   });
 });
 
-describe('what is found', () => {
-  it('stands in the plan, with what fixes it', async () => {
+describe('a fault', () => {
+  it('is in the plan, with its fix', async () => {
     const set = ['evaluation.measure=nDGC@10', 'answers.prompt=/nope.txt', 'encoder.model=smollm2-135m-instruct'];
     const plan = await planAlignment(recipe(...set, 'dpo.loraTargetModules=[nope]'), {
       ...{ folder: join(folder, 'run'), engine: 'trl' as const, progress: SILENT },
@@ -183,7 +183,7 @@ describe('what is found', () => {
     expect(found.TRL).toMatch(/^missing: TRL is not installed.*pip install/);
   });
 
-  it('ends a run before anything is fetched or read', async () => {
+  it('ends a run before anything is downloaded or read', async () => {
     const run = align(recipe('evaluation.measure=nDGC@10'), { folder: join(folder, 'run') });
     await expect(run).rejects.toThrow(/there is no measure/);
   });

@@ -51,7 +51,7 @@ function run(overrides: string[], options: Partial<AlignOptions> = {}) {
   return { result, onStage };
 }
 
-describe('what the data would stop hours later', () => {
+describe('faults of the data that would stop a run hours later', () => {
   it.each([
     ['a document with a space in its id', ['d1', 'd 2', 'd3'], ['q1']],
     ['a document with a tab in its id, that nobody judged', ['d1', 'd2', 'd\t3'], ['q1', 'q2']],
@@ -71,7 +71,7 @@ describe('what the data would stop hours later', () => {
     expect(plan.inputs.filter(({ state }) => state !== 'ready')).toHaveLength(1);
   });
 
-  it('is not asked of a stage on another machine', async () => {
+  it('are not checked for a stage on another machine', async () => {
     const place = join(folder, 'elsewhere');
     writeSet(place, ['d 1'], ['q1']);
     const { result, onStage } = run([`evaluation.dataset={folder: ${JSON.stringify(place)}}`], { only: 'candidates' });
@@ -86,7 +86,7 @@ describe('a plan', () => {
     return plan.inputs.filter(({ state }) => state !== 'ready');
   };
 
-  it('names all that is missing at once: folders, splits, triples, models', async () => {
+  it('lists everything that is missing at once: folders, splits, triples, models', async () => {
     const missing = await inputsOf(
       recipeOf(
         'data.folder=nowhere',
@@ -103,7 +103,7 @@ describe('a plan', () => {
     expect(missing[2]!.detail).toContain('no split "hidden"');
   });
 
-  it('tells when the disk is too small', async () => {
+  it('reports a disk that is too small', async () => {
     expect(await inputsOf(recipeOf())).toEqual([]);
     const [disk, ...others] = await inputsOf(recipeOf('evaluation.depth=9000000000000000'));
     expect(others).toEqual([]);
@@ -117,7 +117,7 @@ describe('a plan', () => {
 });
 
 describe('on demand', () => {
-  it('every model is loaded and every server reached, and all faults are told at once', async () => {
+  it('every model is loaded and every server contacted, and all faults are reported at once', async () => {
     const broken = join(folder, 'broken-encoder');
     cpSync(ENCODER, broken, { recursive: true });
     writeFileSync(join(broken, 'tokenizer.json'), '{}');
@@ -146,12 +146,12 @@ describe('on demand', () => {
 describe('arms that servers write', () => {
   const SERVED = ['expansion.servers=[http://127.0.0.1:9]', 'expansion.serverModels={zeroShot: base, aligned: mine}'];
 
-  it('need a name each', async () => {
+  it('each need a model name', async () => {
     const { result } = run([SERVED[0]!, 'expansion.serverModels={zeroShot: base}']);
     await expect(result).rejects.toThrow(/expand-aligned: servers write the arms, but aligned has no model name there/);
   });
 
-  it('are known by their names and by the adapter that belongs there', async () => {
+  it('are identified by their names and the adapter to load', async () => {
     const keys = async (...overrides: string[]) => {
       const context = await openContext(recipeOf(...overrides), { threads: 1 });
       const keyOf = (stage: AlignmentStage) => JSON.stringify(keyedSettings(stage, context));
@@ -165,7 +165,7 @@ describe('arms that servers write', () => {
     expect([renamed[0] === served[0], renamed[1] === served[1]]).toEqual([true, false]);
   });
 
-  it('are written there under their names, once the server lists them', async () => {
+  it('are written by the servers once these list the names', async () => {
     const names = ['base'];
     const server = await ChatServer.start(undefined, names);
     const stages = ALIGNMENT_STAGES.filter(({ name }) => name === 'expand-zeroShot');

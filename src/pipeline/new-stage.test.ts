@@ -32,7 +32,7 @@ const countWords: AlignmentStage = {
   },
 };
 
-/** A stage that trains the encoder: here it writes another query prefix beside the same weights. */
+/** A stage that trains the encoder: here it writes another query prefix with the same weights. */
 const trainRetriever: AlignmentStage = {
   name: 'train-retriever',
   version: 1,
@@ -106,7 +106,7 @@ describe('a new stage', { timeout: 60_000 }, () => {
     expect(manifest.stages[1]).toMatchObject({ stage: 'count-words', outputs: { words: { file: 'words.txt' } } });
   });
 
-  it('has keys of its own in the recipe, and in no other', () => {
+  it('has its own keys in its recipe, and in no other', () => {
     expect(() => parseRecipe(RECIPE, 'tiny.yaml', ['countWords.most=2'], stages)).toThrow(
       /countWords\.most: there is no/,
     );
@@ -115,7 +115,7 @@ describe('a new stage', { timeout: 60_000 }, () => {
     expect(() => parseRecipe(RECIPE, 'tiny.yaml', [], [thief])).toThrow(/adds the section dpo, which already exists/);
   });
 
-  it('is done once, and anew when its settings, its inputs or its code change, which it says', async () => {
+  it('runs once, and again if its settings, inputs or code change, which it reports', async () => {
     const changes: string[][] = [];
     const again = async (stage: AlignmentStage, set: string[]) => {
       const onStage: AlignOptions['onStage'] = (name, one) => name === stage.name && changes.push(one.changes);
@@ -131,14 +131,14 @@ describe('a new stage', { timeout: 60_000 }, () => {
     expect(changes).toEqual([[], ['version: 1, now 2'], [], [], ['least: 2, now 3'], ['candidates: other content']]);
   });
 
-  it('cannot name one thing as setting and as input', async () => {
+  it('cannot use one name for a setting and an input', async () => {
     const careless = { ...countWords, inputs: () => ({ least: 'hash' }) };
     await expect(run([...named('candidates'), careless])).rejects.toThrow(/names least twice/);
   });
 });
 
 describe('a stage that makes an encoder', { timeout: 60_000 }, () => {
-  it('gives it to all stages behind it, and no encoder is opened before one is asked for', async () => {
+  it('passes it to all later stages, and no encoder is opened before it is used', async () => {
     const [candidates, reward] = named('candidates', 'reward');
     const opened: string[] = [];
     const spy = (stage: AlignmentStage): AlignmentStage => ({

@@ -112,7 +112,7 @@ describe('the hash of a recipe', () => {
     plain = await hash();
   });
 
-  it('is the same wherever files lie, whatever it is called, and however it is computed', async () => {
+  it('does not depend on the location of files, its name, or how it is computed', async () => {
     cpSync(at('set'), at('moved'), { recursive: true });
     writeFileSync(at('q2d.txt'), PROMPTS.q2d.text);
     const computed = ['generator.sequences=4', 'generator.concurrency=2', 'dpo.saveSteps=7', 'dpo.memory=2'];
@@ -120,7 +120,7 @@ describe('the hash of a recipe', () => {
     expect(await hash(...computed, ...named)).toBe(plain);
   });
 
-  it('knows a judge by its content too', async () => {
+  it('also identifies a judge by its content', async () => {
     const judges = [at('judge'), at('other-judge')];
     for (const judge of judges) cpSync('src/embed/goldens/tiny-encoder', judge, { recursive: true });
     const judgedBy = (judge: string) => hash(`evaluation.judges=[bm25, ${JSON.stringify(judge)}]`);
@@ -131,7 +131,7 @@ describe('the hash of a recipe', () => {
     expect(await judgedBy(judges[1]!)).not.toBe(first);
   });
 
-  it('is another one for another setting, prompt or document', async () => {
+  it('changes with a setting, a prompt or a document', async () => {
     writeFileSync(at('q2d.txt'), `${PROMPTS.q2d.text} Write!`);
     expect(await hash(`prompt=${at('q2d.txt')}`)).not.toBe(plain);
     expect(await hash('dpo.beta=0.2')).not.toBe(plain);
@@ -145,7 +145,7 @@ describe('the hash of a recipe', () => {
 });
 
 describe('the key of the rewards', () => {
-  it('knows an own reward by what its module says, not by where it stands', async () => {
+  it('identifies a custom reward by the content of its module, not by its location', async () => {
     const source = 'export default ({ candidates }) => candidates.map(() => 1);\n';
     mkdirSync(at('elsewhere'));
     for (const file of [at('mine.mjs'), at('elsewhere', 'mine.mjs')]) writeFileSync(file, source);
@@ -164,7 +164,7 @@ describe('the key of the rewards', () => {
     await expect(open(set)).rejects.toThrow(words);
   });
 
-  it('is not asked for with a search of triples, whose queries nobody judged', async () => {
+  it('refuses a search with triples, whose queries have no judgements', async () => {
     const data = `data.triples=${at('triples.jsonl')}`;
     const opened = open(data, 'reward.weights={change-nDCG@10: 1}');
     await expect(opened).rejects.toThrow(/searches a corpus with judgements, but triples have none/);
@@ -174,7 +174,7 @@ describe('the key of the rewards', () => {
 });
 
 describe('the code', () => {
-  it('stands in the key of every stage by a version', async () => {
+  it('is in the key of every stage as a version', async () => {
     const context = await open();
     for (const stage of ALIGNMENT_STAGES) {
       const keyed = keyedSettings(stage, context);
@@ -183,7 +183,7 @@ describe('the code', () => {
     }
   });
 
-  it('of rewards, measures and evaluation stands there too', async () => {
+  it('of rewards, measures and evaluation is there too', async () => {
     const weights = 'reward.weights={rank-gold: 1, zScore-answer: 1, change-nDCG@10: 1}';
     const context = await open(weights);
     expect(rewardStage.settings(context)).toMatchObject({
@@ -220,7 +220,7 @@ describe('modules that a recipe names', () => {
     writeFileSync(at('loud-lib.mjs'), 'export const one = 1;\n');
   });
 
-  it('are run by no plan, no key and no run without leave', async () => {
+  it('are not run by a plan, a key, or a run without permission', async () => {
     const plan = await planAlignment(recipe(), { folder: at('run'), engine: 'local', progress: SILENT });
     expect(plan.inputs).toContainEqual({
       input: 'reward.weights',
@@ -235,13 +235,13 @@ describe('modules that a recipe names', () => {
     expect(ran()).toBe(false);
   });
 
-  it('are another reward when a file changes that they import', async () => {
+  it('are another reward if an imported file changes', async () => {
     const before = await keyOf(rewardStage, set);
     writeFileSync(at('loud-lib.mjs'), 'export const one = 2;\n');
     expect(await keyOf(rewardStage, set)).not.toBe(before);
   });
 
-  it('run with leave', async () => {
+  it('run with permission', async () => {
     writeFileSync(at('no-reward.mjs'), 'globalThis.loudRan = true;\n');
     const other = parseRecipe(RECIPE, 'tiny.yaml', [`reward.weights={${JSON.stringify(at('no-reward.mjs'))}: 1}`]);
     const run = align(other, { folder: at('run'), allowCode: true });

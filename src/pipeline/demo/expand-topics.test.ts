@@ -14,7 +14,7 @@ const MODEL = {
   ...{ fingerprint: 'tiny', source: 'goldens' },
 };
 
-it('writes by the adapters that it is given, and names them', async () => {
+it('writes with the given adapters, and names them', async () => {
   const topics = {
     ...{ dataset: 'none', split: 'test' },
     queries: [{ id: 'q1', text: 'saw', expansions: [] }],

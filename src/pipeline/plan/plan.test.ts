@@ -12,7 +12,7 @@ import { ratesOf } from './planned-rates.ts';
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-plan-'));
 const set = join(folder, 'set');
 
-/** 3 documents, one query of each split; none of the models is there. */
+/** 3 documents, one query per split; none of the models is available. */
 beforeAll(() => {
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
   vi.stubEnv('HF_HOME', join(folder, 'hub'));
@@ -64,7 +64,7 @@ describe('the plan of the published settings', () => {
     expect(stageOf(plan, 'dpo').bytes).toBe(28 * 32 * 8 * 2 * 2 * 4096);
   });
 
-  it('takes each text at the rate of what writes it', async () => {
+  it('counts each text at the rate of its writer', async () => {
     const alone = await planOf('paper', DATA);
     expect(stageOf(alone, 'candidates')).toMatchObject({ tokens: 2 * 32 * 512, seconds: (2 * 32 * 512) / 600 });
     const served = await planOf('paper', [...DATA, SERVER]);
@@ -77,7 +77,7 @@ describe('the plan of the published settings', () => {
     expect(slower).toBeCloseTo(LLAMA / 134_515_008, 6);
   });
 
-  it('says what nobody knows', async () => {
+  it('reports what is unknown', async () => {
     const plan = await planOf('paper', ['data.folder=nowhere', 'generator.model=hf:some/model', SERVER]);
     expect(stageOf(plan, 'candidates').tokens).toBe(100_000 * 32 * 512);
     expect(stageOf(plan, 'expand-aligned')).toMatchObject({ tokens: null, seconds: null });
@@ -89,7 +89,7 @@ describe('the plan of the published settings', () => {
     expect(rates.generation).toEqual({ tokensPerSecond: null, source: 'not stated' });
   });
 
-  it('counts what TRL reads: the base as a folder, where it is GGUF', async () => {
+  it('counts what TRL reads: the base as a folder if it is GGUF', async () => {
     const tiny = resolve('src/generate/goldens/tiny-llama.gguf');
     const gguf = `generator.model=${tiny}`;
     const small = ['sft.maxLength=64', 'dpo.maxLength=64'];
@@ -99,7 +99,7 @@ describe('the plan of the published settings', () => {
     expect((await bytes('trl')) - (await bytes('local'))).toBeGreaterThan(4 * parameters);
   });
 
-  it('counts whole models where all weights are trained', async () => {
+  it('counts complete models if all weights are trained', async () => {
     const plan = await planOf('paper', [...DATA, 'dpo.full=true', 'sft.enabled=false']);
     expect(stageOf(plan, 'dpo').bytes).toBe((2 * 12 + 4 + 2) * LLAMA);
     expect(fileOf(plan, /training engine/)).toBeUndefined();
@@ -107,7 +107,7 @@ describe('the plan of the published settings', () => {
 });
 
 describe('data that cannot be read', () => {
-  it('stands in the plan by its line', async () => {
+  it('is in the plan with its line', async () => {
     writeFileSync(join(folder, 'broken.jsonl'), '{"id":"t1"}\n');
     const plan = await planOf('paper', [`data.folder=${set}`, `data.triples=${join(folder, 'broken.jsonl')}`]);
     expect(plan.inputs[0]).toMatchObject({ state: 'missing' });
@@ -116,14 +116,14 @@ describe('data that cannot be read', () => {
 });
 
 describe('the default model', () => {
-  it('is run from a quicker copy, but not on a graphics card', async () => {
+  it('is run from a faster copy, but not on a GPU', async () => {
     expect(fileOf(await planOf('demo', [SMALL]), /Q8_0/)?.bytes).toBe((134_515_008 * 34) / 32);
     expect(fileOf(await planOf('demo', [SMALL, 'generator.gpu=true']), /Q8_0/)).toBeUndefined();
   });
 });
 
 describe('rates', () => {
-  it('are those that were measured in the folder, each of its own runtime', async () => {
+  it('are those measured in the folder, per runtime', async () => {
     const finished = (result: Record<string, unknown>) => ({ record: { result } }) as unknown as FinishedStage;
     const stages = new Map([
       ['candidates', finished({ tokensPerSecond: 900 })],

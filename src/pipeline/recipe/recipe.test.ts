@@ -7,7 +7,7 @@ import { isTuned, parseRecipe, readRecipe } from './recipe.ts';
 
 const SMALL = 'name: small\ndata:\n  kind: wordnet\n';
 
-describe('recipes that come along', () => {
+describe('packaged recipes', () => {
   it('hold the published settings', async () => {
     const paper = await readRecipe('paper');
     expect(paper.candidates).toMatchObject({ samples: 8, temperatures: [0.8, 0.9, 1, 1.1], topP: 0.9, maxTokens: 512 });
@@ -56,7 +56,7 @@ describe('a recipe', () => {
     throw new Error('was accepted');
   };
 
-  it('takes the published settings where it says nothing', () => {
+  it('has the published settings by default', () => {
     const recipe = parse(SMALL);
     expect(recipe.candidates.samples * recipe.candidates.temperatures.length).toBe(32);
     expect(recipe.pairs.minSimilarity).toBe(0.6);
@@ -82,7 +82,7 @@ describe('a recipe', () => {
     expect(fault.message).toContain(message);
   });
 
-  it('lists the keys that an unknown one may have meant', () => {
+  it('suggests keys for an unknown one', () => {
     expect((faultOf(`${SMALL}pairs:\n  minmargin: 1\n`) as DataError).fix).toContain('minMargin');
   });
 
@@ -107,7 +107,7 @@ describe('a recipe', () => {
     },
   );
 
-  it('may have answers written by servers whose model it does not name', () => {
+  it('may have answers written by servers without a model name', () => {
     const { answerGenerator } = parse(SMALL, 'answerGenerator={servers: [http://127.0.0.1:9]}');
     expect(answerGenerator).toMatchObject({ servers: ['http://127.0.0.1:9/v1'] });
     expect(answerGenerator!.model).toBeUndefined();
@@ -117,7 +117,7 @@ describe('a recipe', () => {
   });
 });
 
-describe('keys that cannot be', () => {
+describe('invalid keys', () => {
   const parse = (text: string, ...overrides: string[]) => parseRecipe(text, 'mine.yaml', overrides);
   const fault = (text: string, ...overrides: string[]): LlmQeError => {
     try {

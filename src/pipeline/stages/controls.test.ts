@@ -43,7 +43,7 @@ describe('controls', () => {
     expect(texts(foreignExpansions(SAWS, 7))).toEqual(texts(foreign));
   });
 
-  it('leave the texts of another query out where there is no other', () => {
+  it('omit the texts of another query if there is no other', () => {
     const planned = (...all: Topics[]) => {
       const arm = (name: string) => ({ name, dev: undefined, test: all });
       return planControls(arm('zeroShot'), arm('aligned'), 7).map(({ name }) => name);
@@ -67,7 +67,7 @@ describe('controls', () => {
     expect(texts(withoutQueryTerms(topics(['saws', 'A saw'])))).toEqual([['A']]);
   });
 
-  it('leave out an expansion of which nothing is left', () => {
+  it('omit an expansion if nothing is left of it', () => {
     expect(texts(withoutQueryTerms(topics(['saw', 'saw saws'])))).toEqual([[]]);
   });
 

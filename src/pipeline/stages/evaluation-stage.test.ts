@@ -190,7 +190,7 @@ describe('the evaluation of an alignment', () => {
     expect(readFileSync(outputs['run aligned-2']!, 'utf8')).toMatch(/^q0 Q0 d4 1 \S+ llm-qe-aligned-2\n/);
   });
 
-  it('scores the controls under the alpha of their arm, by hand', async () => {
+  it('scores the controls with the alpha of their arm, by hand', async () => {
     const { controls } = (await evaluate()).data;
     // aligned: alpha 1; zeroShot: alpha 0, so that what its controls write changes nothing.
     const asQueries = [mean(1 / 5, 1 / 3), mean(1 / 5, 1 / 3)];
@@ -247,7 +247,7 @@ describe('the evaluation of an alignment', () => {
     ]);
   });
 
-  it('has no sft arm, no controls and no other judges unless the recipe asks for them', async () => {
+  it('has no sft arm, controls or other judges unless the recipe enables them', async () => {
     const { data } = await evaluate(
       ...['sft.enabled=false', 'evaluation.controls=false', 'evaluation.judges=[]', 'evaluation.keepSelf=true'],
     );
@@ -279,14 +279,14 @@ describe('the evaluation of an alignment', () => {
     expect(Object.keys(outputs).sort()).toEqual(['evaluation', 'run aligned', 'run raw', 'run sft', 'run zeroShot']);
   });
 
-  it('keeps the best documents of each query, three at most, and the beginning of each', async () => {
+  it('keeps at most three of the best documents of each query, and the beginning of each', async () => {
     writeFileSync(at('set', 'qrels', 'many.tsv'), 'q0\td1\t1\nq0\td2\t3\nq0\td3\t2\nq0\td4\t4\nq0\td5\t0\nq1\td5\t0\n');
     const { data } = await evaluate('data.testSplit=many', 'evaluation.controls=false', 'evaluation.judges=[]');
     // In the order of the corpus.
     expect(data.queries.map(({ relevant }) => relevant)).toEqual([['saw wood', 'ship ship ship', 'ship ship sea'], []]);
   });
 
-  it('tells its progress, an arm of a judge at a time', async () => {
+  it('reports its progress per arm and judge', async () => {
     let [total, advanced, finished] = [0, 0, 0];
     const task: ProgressTask = { ...SILENT.task('', 0, ''), advance: () => advanced++, done: () => finished++ };
     const progress: Progress = {
@@ -323,7 +323,7 @@ describe('the key of an evaluation', () => {
     return contentKey(keyedSettings(evaluateStage, withRecipe(await opened, parseRecipe(RECIPE, 'five.yaml', set))));
   }
 
-  it('changes with all that decides a figure', async () => {
+  it('changes with everything that determines a score', async () => {
     const usual = await key();
     expect(await key()).toBe(usual);
     const changes = [
@@ -333,7 +333,7 @@ describe('the key of an evaluation', () => {
     ];
     const keys = await Promise.all(changes.map((change) => key(change)));
     expect(new Set([usual, ...keys]).size).toBe(changes.length + 1);
-    // The recipe's seed counts where the evaluation has none of its own.
+    // The recipe's seed counts if the evaluation has none.
     expect(await key('seed=6')).toBe(await key('evaluation.seed=6'));
   });
 
@@ -349,7 +349,7 @@ describe('the key of an evaluation', () => {
     expect(inputs).toMatchObject({ judges: ['bm25'], qrels: [dev, test] });
   });
 
-  it('names another encoder by its weights', async () => {
+  it('identifies another encoder by its weights', async () => {
     const name = resolve('src/embed/goldens/tiny-encoder');
     const context = await open([`evaluation.judges=[${JSON.stringify(name)}, bm25]`]);
     const { judges } = evaluateStage.inputs(context) as { judges: string[] };
