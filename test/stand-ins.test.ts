@@ -13,10 +13,10 @@ const STAND_INS = {
     'git lfs pull',
   ],
   page: ['<!doctype html><title>Log in</title>', ', but a web page', 'log in'],
-  answer: ['Entry not found', 'what a server said instead', 'revision'],
+  answer: ['Entry not found', "a server's message", 'revision'],
   object: ['{"error":{"message":"Invalid credentials","type":"auth"}}', '"Invalid credentials"', 'access'],
   utf16: [Buffer.from('\ufeff{"_id":"d1"}\n', 'utf16le'), ', but text in UTF-16', 'Save the file in UTF-8'],
-  zeros: [Buffer.alloc(64), ', but nothing but zero bytes', 'fetch the file again'],
+  zeros: [Buffer.alloc(64), ', but nothing but zero bytes', 'download the file again'],
 } as const;
 
 let folder: string;

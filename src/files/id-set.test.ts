@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { IdSet } from './id-set.ts';
 
 describe('IdSet', () => {
-  it('tells new ids from old ones, over many growths', () => {
+  it('distinguishes new ids from known ones while it grows', () => {
     const set = new IdSet();
     const count = 300_000;
     for (let at = 0; at < count; at++) if (!set.add(`doc-${at}`)) expect.fail(`doc-${at} is new`);
@@ -12,7 +12,7 @@ describe('IdSet', () => {
     expect(set.size).toBe(count);
   });
 
-  it('tells ids apart that differ in one character, in order, in case or in length', () => {
+  it('distinguishes ids that differ in one character, in order, in case or in length', () => {
     const ids = ['', ' ', 'a', 'b', 'ab', 'ba', 'aa', 'aaa', 'A', 'a\0', '\0a', 'é', 'e\u0301', '\u{1f600}', '0', '00'];
     const set = new IdSet();
     expect(ids.map((id) => set.add(id))).toEqual(ids.map(() => true));

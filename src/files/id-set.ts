@@ -2,9 +2,8 @@ const START_SLOTS = 1 << 12;
 const FULLEST = 0.6;
 
 /**
- * A set of identifiers that keeps 64 bits of hash for each instead of the text: 13 to 27 bytes an identifier however
- * long it is, and no limit at 2^24 entries as `Set` has. Two among ten million different identifiers are taken for
- * equal with a probability of 3e-6.
+ * A set of ids that stores 64 bits of hash for each instead of the text: 13 to 27 bytes per id, however long it is, without `Set`'s
+ * limit of 2^24 entries. The probability that two among ten million different ids count as equal is 3e-6.
  */
 export class IdSet {
   #low = new Uint32Array(START_SLOTS);
@@ -15,7 +14,7 @@ export class IdSet {
     return this.#size;
   }
 
-  /** Whether the identifier was new. */
+  /** Adds an id. Returns whether it was new. */
   add(id: string): boolean {
     const [low, high] = hash64(id);
     const slot = this.#find(low, high);
@@ -32,7 +31,7 @@ export class IdSet {
     return this.#high[this.#find(low, high)] !== 0;
   }
 
-  /** The slot that holds the hash, or the free one where it belongs. A free slot has 0 in its high half. */
+  /** Returns the slot that holds the hash, or the free slot for it. A free slot has 0 in its high half. */
   #find(low: number, high: number): number {
     const mask = this.#low.length - 1;
     let slot = low & mask;
@@ -54,7 +53,7 @@ export class IdSet {
   }
 }
 
-/** Two 32-bit halves, the second never 0. Mixing as in cyrb53, with MurmurHash3's finalisation across both halves. */
+/** Returns two 32-bit halves, the second never 0. Mixes as in cyrb53, with MurmurHash3's finalisation across both halves. */
 export function hash64(text: string): [low: number, high: number] {
   let a = 0xdeadbeef ^ text.length;
   let b = 0x41c6ce57 ^ text.length;

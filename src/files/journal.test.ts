@@ -38,7 +38,7 @@ describe('Journal', () => {
     expect(await readdir(folder)).toEqual(['done.jsonl']);
   });
 
-  it('goes on after what is there', async () => {
+  it('continues after the existing records', async () => {
     for (let n = 0; n < 3; n++) {
       const journal = await Journal.open(file, schema);
       expect(journal.records).toHaveLength(n);
@@ -48,7 +48,7 @@ describe('Journal', () => {
     expect(await readFile(file, 'utf8')).toBe('{"n":0}\n{"n":1}\n{"n":2}\n');
   });
 
-  it('hands each line to the system before append resolves', async () => {
+  it('passes each line to the system before append resolves', async () => {
     const journal = await Journal.open(file, schema);
     await journal.append({ n: 1 });
     expect(await readFile(file, 'utf8')).toBe('{"n":1}\n');
@@ -81,7 +81,7 @@ describe('Journal', () => {
     ['kind', '{"n":1}\n{"n":"2"}\n', /done\.jsonl:2: n: /],
     ['UTF-8', Buffer.from([0x7b, 0xff, 0x7d, 0x0a]), /done\.jsonl:1: .*UTF-8/],
   ])(
-    'refuses a broken line before the last (%s), leaves the file alone and gives the lock back',
+    'refuses a broken line before the last (%s), leaves the file unchanged and releases the lock',
     async (_, content, reason) => {
       await writeFile(file, content);
       const error = await Journal.open(file, schema).catch((thrown: unknown) => thrown);
@@ -92,7 +92,7 @@ describe('Journal', () => {
     },
   );
 
-  it('takes back what a full disk left of a line, and goes on when there is room again', async () => {
+  it('removes what a full disk left of a line, and continues when there is room again', async () => {
     const journal = await Journal.open(file, schema);
     await journal.append({ n: 1 });
     const handle = await open(file, 'r');
@@ -117,7 +117,7 @@ describe('Journal', () => {
     expect(await recordsIn(file)).toEqual([{ n: 1 }, { n: 3 }]);
   });
 
-  it('refuses a second writer at once, in this process or another', async () => {
+  it('refuses a second writer immediately, in this process or another', async () => {
     const journal = await Journal.open(file, schema);
     const error = await Journal.open(file, schema).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ResourceError);
@@ -130,7 +130,7 @@ describe('Journal', () => {
     await expect(Journal.open(file, schema)).rejects.toThrow(/process 1 on another-machine/);
   });
 
-  it('takes the lock of a process that has ended', async () => {
+  it('takes over the lock of a process that has ended', async () => {
     const child = spawn(process.execPath, ['-e', '']);
     await once(child, 'exit');
     await writeFile(`${file}.lock`, `${child.pid} ${hostname()}\n`);
@@ -194,7 +194,7 @@ describe('Journal', () => {
       await journal.close();
     }
 
-    it('hands over what is whole', async () => {
+    it('passes complete groups on', async () => {
       await write(['a', 'b']);
       await write(['c']);
       expect(await groupsIn(file)).toEqual([

@@ -13,17 +13,17 @@ import {
 import { parseJsonLine } from './jsonl.ts';
 import { decodeLine, LineCutter } from './lines.ts';
 
-/** Lines that wait longer than this are flushed to the disk, in milliseconds. */
+/** Maximum time before lines are flushed to disk, in milliseconds. */
 const SYNC_INTERVAL = 3000;
 
-/** How the records of a {@link Journal} belong together. */
+/** How the records of a {@link Journal} form groups. */
 export interface JournalGroups<T> {
-  /** Records of one group stand together. */
+  /** Returns the key of a record's group. Records of one group are next to one another. */
   keyOf(record: T): string;
-  /** Whether these records are all of their group. */
+  /** Returns whether these records are the complete group. */
   isWhole(records: readonly T[]): boolean;
   /**
-   * Gets each whole group that the file holds, once; the journal itself keeps nothing.
+   * Receives each complete group in the file, once. The journal itself keeps nothing.
    * @param line of its last record
    * @param start where its first record begins, in bytes
    * @throws DataError to refuse it
@@ -31,7 +31,7 @@ export interface JournalGroups<T> {
   onGroup(records: readonly T[], line: number, start: number): void;
 }
 
-/** A group of which the journal's reader has not seen the end yet. */
+/** A group whose end has not been read yet. */
 interface OpenGroup<T> {
   key: string;
   records: T[];
@@ -40,19 +40,19 @@ interface OpenGroup<T> {
 }
 
 /**
- * Finished work as an append-only JSONL file. A line is handed to the operating system before {@link append} resolves,
- * so that `kill -9` loses at most the line being written; the disk is flushed every few seconds and on
- * {@link close}. A last line that was cut in half is dropped when the journal is opened again.
+ * Finished work as an append-only JSONL file. A line is passed to the operating system before {@link append} resolves, so `kill -9`
+ * loses at most the line being written. The disk is flushed every few seconds and on {@link close}. If the last line was cut in
+ * half, it is dropped when the journal is opened again.
  */
 export class Journal<T> {
   readonly file: string;
-  /** Every record of the journal: those found on opening, then those appended. Empty for a journal of groups. */
+  /** Every record of the journal: the existing ones, then the appended ones. Empty for a journal of groups. */
   readonly records: T[] = [];
   readonly #keep: boolean;
   readonly #handle: FileHandle;
   readonly #unlock: () => Promise<void>;
   readonly #timer: NodeJS.Timeout;
-  /** Length of the whole lines, in bytes. */
+  /** Length of the complete lines, in bytes. */
   #length = 0;
   #dirty = false;
   #closed = false;
@@ -72,10 +72,10 @@ export class Journal<T> {
   /**
    * Opens or creates a journal and reads its records.
    *
-   * @param groups makes it a journal of groups, for files that do not fit into memory: each whole group is handed over and
-   *   forgotten, and a last group that was cut is dropped whole
-   * @throws DataError for a broken line before the last, and for a group before the last that is not whole; ResourceError
-   *   when another process writes this journal
+   * @param groups makes it a journal of groups, for files that do not fit into memory: each complete group is passed on and
+   * forgotten, and a last group that was cut is dropped completely
+   * @throws DataError if a line before the last is broken, or if a group before the last is incomplete; ResourceError if another
+   * process writes this journal
    */
   static async open<T>(file: string, schema: z.ZodType<T>, groups?: JournalGroups<T>): Promise<Journal<T>> {
     let unlock: (() => Promise<void>) | undefined;
@@ -99,16 +99,16 @@ export class Journal<T> {
   }
 
   /**
-   * Writes one record as one line. Appends may overlap; they are written in the order of the calls.
-   * When it throws, the record is not in the journal and the lines before it are whole.
+   * Writes one record as one line. Appends may overlap; they are written in the order of the calls. If it throws, the record is not
+   * in the journal and the lines before it are complete.
    *
-   * @throws ResourceError when the disk is full
+   * @throws ResourceError if the disk is full
    */
   async append(record: T): Promise<void> {
     return this.appendAll([record]);
   }
 
-  /** Writes the records of one group in one go; see {@link append}. */
+  /** Writes the records of one group at once. See {@link append}. */
   async appendAll(records: readonly T[]): Promise<void> {
     const lines = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
     return this.#enqueue(async () => {
@@ -118,7 +118,7 @@ export class Journal<T> {
     });
   }
 
-  /** Flushes to the disk and gives the lock back. Closing twice does nothing. */
+  /** Flushes to disk and releases the lock. A second call does nothing. */
   async close(): Promise<void> {
     if (this.#closed) return;
     clearInterval(this.#timer);
@@ -150,7 +150,7 @@ export class Journal<T> {
     if (size > this.#length) await this.#handle.truncate(this.#length);
   }
 
-  /** Adds a record to the open group, or opens one; hands it over where it is whole. */
+  /** Adds a record to the open group, or opens one. Passes the group on when it is complete. */
   #joinGroup(
     groups: JournalGroups<T>,
     before: OpenGroup<T> | undefined,
@@ -159,11 +159,11 @@ export class Journal<T> {
   ): OpenGroup<T> | undefined {
     const key = groups.keyOf(record);
     if (before !== undefined && before.key !== key) {
-      throw new DataError('the records before this line are not whole', {
+      throw new DataError('the group of records before this line is incomplete', {
         file: this.file,
         line,
         id: before.key,
-        fix: 'The file was changed by hand: remove the records of this id, or start with another file.',
+        fix: 'The file was edited by hand. Remove the records of this id, or choose another file.',
       });
     }
     const open = before ?? { key, records: [], start };
@@ -187,7 +187,7 @@ export class Journal<T> {
         done += bytesWritten;
       }
     } catch (error) {
-      // What was written of them goes again; if even that fails, opening the journal drops it.
+      // The part that was written is removed. If even that fails, the next opening of the journal drops it.
       await this.#handle.truncate(this.#length).catch(() => {});
       throw systemFault(error, this.file);
     }
@@ -213,7 +213,7 @@ export class Journal<T> {
     }
   }
 
-  /** A flush that failed in the background is reported by the next call. */
+  /** If a flush fails in the background, the next call reports it. */
   #throwFault(): void {
     const fault = this.#fault;
     this.#fault = undefined;
@@ -226,13 +226,13 @@ export class Journal<T> {
   }
 }
 
-/** A journal is read again and goes on: its own file behind all links, so that each name of it has the same lock. */
+/** Returns the journal's file after resolving all links, so that every name of it has the same lock. */
 async function regularFile(file: string): Promise<string> {
   const { path, isStream } = await outputTarget(file);
   if (!isStream) return path;
-  throw new DataError('is a device or a pipe, and this output must be a file that can be continued', {
+  throw new DataError('is a device or a pipe, but this output must be a file that can be resumed', {
     file,
-    fix: 'Name a file.',
+    fix: 'Use a file.',
   });
 }
 
@@ -247,7 +247,7 @@ async function openOrCreate(file: string): Promise<FileHandle> {
   return handle;
 }
 
-/** Takes the journal's lock, or refuses at once where another holds it. Returns what gives it back. */
+/** Acquires the journal's lock, or refuses immediately if another process holds it. Returns a function that releases it. */
 function lock(file: string): Promise<() => Promise<void>> {
   const path = `${resolve(file)}.lock`;
   const refusal = new AbortController();
@@ -267,7 +267,7 @@ function lock(file: string): Promise<() => Promise<void>> {
           refused(
             new ResourceError(`another command writes this file: ${holder}`, {
               file,
-              fix: `Wait until it is done, or name another output; if no such process runs, delete ${path}.`,
+              fix: `Wait until it is done, or choose another output. If no such process runs, delete ${path}.`,
             }),
           );
           refusal.abort();

@@ -5,7 +5,7 @@ import { readLines } from './lines.ts';
 /**
  * Reads a JSONL file as a stream, in constant memory. Gzip, a byte order mark, CR LF and blank lines are accepted.
  *
- * @throws DataError naming file, line and reason for a line that is not JSON or does not fit the schema
+ * @throws DataError that names file, line and reason if a line is not JSON or does not match the schema
  */
 export async function* readJsonl<T>(
   file: string,
@@ -17,18 +17,18 @@ export async function* readJsonl<T>(
   }
 }
 
-/** One record out of the text of one line. @throws DataError */
+/** Parses one record from the text of one line. @throws DataError */
 export function parseJsonLine<T>(text: string, schema: z.ZodType<T>, file: string, line: number): T {
   const result = checkRecord(parseJson(text, file, line), schema, file, line);
   if (result.success) return result.data;
   throw new DataError(describeIssues(result.error), {
     file,
     line,
-    fix: 'Give this line the fields named, each with a value of the kind expected.',
+    fix: 'Correct the named fields of this line.',
   });
 }
 
-/** A schema that follows every level of a record comes to the end of the stack on one that is made for that. */
+/** A recursive schema overflows the stack on a record that was made for that. */
 function checkRecord<T>(record: unknown, schema: z.ZodType<T>, file: string, line: number) {
   try {
     return schema.safeParse(record);
@@ -38,7 +38,7 @@ function checkRecord<T>(record: unknown, schema: z.ZodType<T>, file: string, lin
   }
 }
 
-/** What the text of one line says. @throws DataError where it is not JSON */
+/** Parses the text of one line. @throws DataError if it is not JSON */
 export function parseJson(text: string, file: string, line: number): unknown {
   try {
     return JSON.parse(text);
@@ -46,13 +46,13 @@ export function parseJson(text: string, file: string, line: number): unknown {
     throw new DataError(`not valid JSON: ${(error as Error).message}`, {
       file,
       line,
-      fix: 'Fix or remove this line; a JSONL file holds one whole JSON object a line.',
+      fix: 'Fix or remove this line. A JSONL file holds one complete JSON object per line.',
       cause: error,
     });
   }
 }
 
-/** A schema's complaints in one line, each with the field that it is about. */
+/** Returns a schema's complaints on one line, each with its field. */
 export function describeIssues(error: z.ZodError): string {
   const issues = error.issues.map(({ path, message }) => {
     const field = path.map(String).join('.');
@@ -61,14 +61,14 @@ export function describeIssues(error: z.ZodError): string {
   return issues.join('; ');
 }
 
-/** Text is handed to the file in pieces of about this many characters. */
+/** Text is written to the file in pieces of about this many characters. */
 const WRITE_PIECE = 1 << 18;
 
 /**
- * Writes one JSON object a line; the file appears under its name only when it is whole.
+ * Writes one JSON object per line. The file appears under its name only when it is complete.
  *
  * @returns the number of lines
- * @throws ResourceError when the disk is full or the place cannot be written
+ * @throws ResourceError if the disk is full or the path cannot be written
  */
 export async function writeJsonl(file: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<number> {
   return writeLines(file, jsonTexts(records));
@@ -78,7 +78,7 @@ async function* jsonTexts(records: Iterable<unknown> | AsyncIterable<unknown>): 
   for await (const record of records) yield JSON.stringify(record);
 }
 
-/** Writes lines of text (given without their ends) durably, as {@link writeJsonl} does. */
+/** Writes lines of text (without their line ends) durably, as {@link writeJsonl} does. */
 export async function writeLines(file: string, lines: Iterable<string> | AsyncIterable<string>): Promise<number> {
   const output = await DurableFile.create(file);
   let count = 0;

@@ -11,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('LineIndex and LineReader', () => {
-  it('find every line of every identifier again, in order, however long the lines are', async () => {
+  it('find every line of every id, in order, whatever the length of the lines', async () => {
     const index = new LineIndex();
     const lines = Array.from({ length: 9000 }, (_none, row) => `${row % 1500}:é${'x'.repeat(row % 97)}`);
     lines.push(`7:${'y'.repeat(300_000)}`, '8:last');
@@ -32,7 +32,7 @@ describe('LineIndex and LineReader', () => {
     await reader.close();
   });
 
-  it('says which file is missing', async () => {
+  it('names the missing file', async () => {
     await expect(new LineReader(join(folder, 'none')).read(0)).rejects.toThrow(/none: no such file/);
   });
 });

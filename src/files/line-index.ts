@@ -7,17 +7,17 @@ const START_LINES = 1 << 12;
 const FULLEST = 0.6;
 
 /**
- * Where the lines of each identifier stand in a file: 12 bytes a line and some 30 an identifier, instead of the lines themselves.
- * Identifiers are told apart by 64 bits of hash: whoever reads a line checks whose it is.
+ * The positions of each id's lines in a file: 12 bytes per line and about 30 per id, instead of the lines themselves. Ids are
+ * distinguished by 64 bits of hash, so readers must check the id of a line.
  */
 export class LineIndex {
   #low = new Uint32Array(START_SLOTS);
   #high = new Uint32Array(START_SLOTS);
-  /** By slot: number of the identifier's last line, plus 1; 0 where it has none. */
+  /** By slot: number of the id's last line, plus 1; 0 if it has none. */
   #last = new Uint32Array(START_SLOTS);
   #ids = 0;
   #starts = new Float64Array(START_LINES);
-  /** By line: number of the line before it of the same identifier, plus 1. */
+  /** By line: number of the previous line of the same id, plus 1. */
   #before = new Uint32Array(START_LINES);
   #lines = 0;
 
@@ -34,7 +34,7 @@ export class LineIndex {
     if (isNew && ++this.#ids > FULLEST * this.#low.length) this.#growSlots();
   }
 
-  /** Where the lines of an identifier begin, in the order in which they were added. */
+  /** Returns the positions of an id's lines, in the order in which they were added. */
   startsOf(id: string): number[] {
     const starts: number[] = [];
     for (let line = this.#last[this.#find(...hash64(id))]!; line > 0; line = this.#before[line - 1]!) {
@@ -43,7 +43,7 @@ export class LineIndex {
     return starts.reverse();
   }
 
-  /** The slot that holds the hash, or the free one where it belongs. A free slot has 0 in its high half. */
+  /** Returns the slot that holds the hash, or the free slot for it. A free slot has 0 in its high half. */
   #find(low: number, high: number): number {
     const mask = this.#low.length - 1;
     let slot = low & mask;
@@ -74,11 +74,11 @@ export class LineIndex {
   }
 }
 
-/** Bytes that are read at once: lines that stand near one another cost one call. */
+/** Number of bytes read at once: neighbouring lines cost one call. */
 const WINDOW = 1 << 16;
 const LINE_END = 0x0a;
 
-/** Reads single lines of a file, by where they begin. */
+/** Reads single lines of a file by their position. */
 export class LineReader {
   readonly #file: string;
   #handle: FileHandle | undefined;
@@ -89,7 +89,7 @@ export class LineReader {
     this.#file = file;
   }
 
-  /** The line that begins there, without its end. @throws ResourceError, DataError */
+  /** Returns the line that begins there, without its end. @throws ResourceError, DataError */
   async read(start: number): Promise<string> {
     for (let size = WINDOW; ; size *= 4) {
       const from = start - this.#start;
@@ -105,7 +105,7 @@ export class LineReader {
     this.#handle = undefined;
   }
 
-  /** @returns how many bytes there were */
+  /** @returns the number of bytes read */
   async #load(start: number, size: number): Promise<number> {
     try {
       this.#handle ??= await open(this.#file, 'r');

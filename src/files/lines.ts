@@ -14,7 +14,7 @@ export interface TextLine {
 
 export interface ReadLinesOptions {
   signal?: AbortSignal | undefined;
-  /** A longer line is an error, so that no file can use up the memory. Counted after decompression. */
+  /** A longer line is an error, so that no file can exhaust memory. Counted after decompression. */
   maxLineBytes?: number | undefined;
 }
 
@@ -24,11 +24,11 @@ const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
- * Reads a UTF-8 text file line by line in constant memory. Gzip is told by its first bytes and read transparently, a
- * byte order mark is dropped, lines may end in LF or CR LF. Lines of nothing but white space are left out (and
- * counted).
+ * Reads a UTF-8 text file line by line in constant memory. Gzip is recognised by its first bytes and decompressed, a byte order
+ * mark is dropped, and lines may end in LF or CR LF. Blank lines are omitted, but counted.
  *
- * @throws DataError for a missing file, something else in its place, bytes that are not UTF-8, broken or cut gzip, and an overlong line
+ * @throws DataError if the file is missing or something else, if bytes are not UTF-8, if gzip is damaged or cut, or if a line is
+ * too long
  */
 export async function* readLines(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine> {
   for await (const lines of readLineBatches(file, options)) {
@@ -36,7 +36,7 @@ export async function* readLines(file: string, options: ReadLinesOptions = {}): 
   }
 }
 
-/** As {@link readLines}, some hundred lines at a time: for files of short lines, where the wait for each one counts. */
+/** Like {@link readLines}, but some hundred lines at a time: for files of short lines, in which waiting for each one takes too long. */
 export async function* readLineBatches(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine[]> {
   const cutter = new LineCutter(file, options.maxLineBytes);
   const stream = await openPlain(file);
@@ -57,7 +57,7 @@ export async function* readLineBatches(file: string, options: ReadLinesOptions =
   if (fault !== undefined) throw fault;
 }
 
-/** The lines up to the first fault, so that what stands before it is not lost. */
+/** Returns the lines before the first fault, so that they are not lost. */
 function decodeLines(parts: Iterable<Buffer>, cutter: LineCutter, file: string): { lines: TextLine[]; fault: unknown } {
   const lines: TextLine[] = [];
   try {
@@ -71,7 +71,7 @@ function decodeLines(parts: Iterable<Buffer>, cutter: LineCutter, file: string):
   return { lines, fault: undefined };
 }
 
-/** A stream of the file's bytes, decompressed where they are gzip. Pipes can be read too. */
+/** Opens a stream of the file's bytes, decompressed if they are gzip. Works with pipes too. */
 async function openPlain(file: string): Promise<Readable> {
   let bytes: ReadStream;
   try {
@@ -93,7 +93,7 @@ async function openPlain(file: string): Promise<Readable> {
   return refuseStandInOf(plain, file);
 }
 
-/** The first bytes of a stream that is readable, which stay in it. */
+/** Returns the first bytes of a readable stream without consuming them. */
 function peek(stream: Readable): Buffer {
   const start: Buffer | null = stream.read();
   if (start !== null) stream.unshift(start);
@@ -117,18 +117,18 @@ function readFault(error: unknown, file: string, line: number): unknown {
   return new DataError(cut ? 'the gzip data end too early' : 'the gzip data are broken', {
     file,
     line,
-    fix: 'Fetch or compress the file again: it is damaged from about this line on.',
+    fix: 'Download or compress the file again: it is damaged from about this line on.',
     cause: error,
   });
 }
 
-/** Cuts chunks of bytes into lines at the line feeds, and keeps the unfinished rest. */
+/** Splits chunks of bytes into lines at the line feeds, and keeps the unfinished rest. */
 export class LineCutter {
   readonly #file: string;
   readonly #limit: number;
   #rest: Buffer[] = [];
   #restBytes = 0;
-  /** Number of the line that was given last, or that is being read; 1-based. */
+  /** Number of the line that was returned last, or that is being read; 1-based. */
   line = 1;
 
   constructor(file: string, limit = MAX_LINE_BYTES) {
@@ -136,7 +136,7 @@ export class LineCutter {
     this.#limit = limit;
   }
 
-  /** The lines that this chunk ends, without their line feeds. @throws DataError for an overlong line */
+  /** Yields the lines that this chunk completes, without their line feeds. @throws DataError if a line is too long */
   *push(chunk: Buffer): Generator<Buffer> {
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
@@ -148,7 +148,7 @@ export class LineCutter {
     if (start < chunk.length) this.#keep(chunk.subarray(start));
   }
 
-  /** Takes the bytes after the last line feed. */
+  /** Returns and removes the bytes after the last line feed. */
   rest(): Buffer {
     const [first = Buffer.alloc(0)] = this.#rest;
     const whole = this.#rest.length > 1 ? Buffer.concat(this.#rest) : first;
@@ -164,14 +164,14 @@ export class LineCutter {
     throw new DataError(`the line is longer than ${this.#limit} bytes`, {
       file: this.#file,
       line: this.line,
-      fix: 'Check that this is the right file, with one record a line.',
+      fix: 'Check that this is the right file, with one record per line.',
     });
   }
 }
 
 /**
- * Text of one line: a carriage return at its end is dropped, and a byte order mark before the first line.
- * @throws DataError when the bytes are not UTF-8
+ * Returns the text of one line, without a carriage return at its end and without a byte order mark before the first line.
+ * @throws DataError if the bytes are not UTF-8
  */
 export function decodeLine(bytes: Buffer, file: string, line: number): string {
   const start = line === 1 && bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;

@@ -1,16 +1,16 @@
-/** A kind of problem that {@link checkBeir} found, with the first places it was found at. */
+/** A kind of problem in a data set, with the first places where it was found. */
 export interface Problem {
-  /** An error makes results wrong or a command fail; a warning is worth knowing. */
+  /** An error makes results wrong or a command fail; a warning is only worth knowing. */
   level: 'error' | 'warning';
   what: string;
   count: number;
-  /** The first few, each naming file, line and id. */
+  /** The first few places, each with file, line and id. */
   examples: string[];
 }
 
 const MAX_EXAMPLES = 5;
 
-/** Gathers problems by kind, in the order in which each kind was first met. */
+/** Collects problems by kind, in order of first occurrence. */
 export class ProblemLog {
   readonly #problems = new Map<string, Problem>();
 
@@ -24,7 +24,7 @@ export class ProblemLog {
     if (example !== undefined && problem.examples.length < MAX_EXAMPLES) problem.examples.push(example);
   }
 
-  /** Errors first. */
+  /** Returns the problems, errors first. */
   list(): Problem[] {
     const all = [...this.#problems.values()];
     return [...all.filter(({ level }) => level === 'error'), ...all.filter(({ level }) => level === 'warning')];

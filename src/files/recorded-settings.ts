@@ -1,6 +1,6 @@
 import { describeChanges, UsageError } from '../system/index.ts';
 
-/** Work stands here that was begun with other settings: to go on would mix two. */
+/** The work was begun with other settings: continuing would mix two. */
 export class OtherSettingsError extends UsageError {
   /** Each as `sampling.topP: 0.9, now 0.8`. */
   readonly changes: readonly string[];
@@ -12,24 +12,24 @@ export class OtherSettingsError extends UsageError {
   constructor(
     path: string,
     changes: readonly string[],
-    fix = 'Give the settings, models and data it was begun with, name another place, or remove it.',
+    fix = 'Use the settings, models and data it was begun with, choose another path, or remove it.',
   ) {
     super(`was begun with other settings (${changes.join('; ')})`, { file: path, fix });
     this.changes = changes;
   }
 }
 
-/** Settings as they come back from a file: plain JSON, without what is undefined. */
+/** Returns settings as they would be read back from a file: plain JSON, without undefined values. */
 export function asRecorded(settings: object): Record<string, unknown> {
   return JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
 }
 
 /**
- * Lets work go on only with the settings it was begun with.
+ * Allows work to continue only with the settings it was begun with.
  *
  * @param path the file or folder of the work
  * @param recorded read from there
- * @throws OtherSettingsError saying what changed
+ * @throws OtherSettingsError that names the changes
  */
 export function refuseOtherSettings(path: string, recorded: Record<string, unknown>, present: object): void {
   const changes = describeChanges(recorded, asRecorded(present));

@@ -1,9 +1,9 @@
 import { DurableFile } from '../system/index.ts';
 
-/** Text is handed to the file in pieces of about this many characters. */
+/** Text is written to the file in pieces of about this many characters. */
 const WRITE_PIECE = 1 << 18;
 
-/** One of several JSONL files that grow side by side; each appears under its name only when it is committed. */
+/** One of several JSONL files that grow side by side. Each appears under its name only when it is committed. */
 export class RowFile {
   readonly #file: DurableFile;
   #piece = '';
@@ -17,7 +17,7 @@ export class RowFile {
     return new RowFile(await DurableFile.create(path));
   }
 
-  /** Appends one row, given as JSON without a line end. */
+  /** Appends one row: JSON without a line end. */
   async write(row: string): Promise<void> {
     this.#piece += `${row}\n`;
     this.rows++;

@@ -4,32 +4,32 @@ import { contentKey, DataError, describeChanges, packageVersion, writeDurably } 
 import { readJsonFileIfThere } from './json-file.ts';
 import { asRecorded, OtherSettingsError } from './recorded-settings.ts';
 
-/** What a growing file of records was made from: all that decides its content, beside the file. */
+/** The manifest next to a growing file of records: everything that decides the file's content. */
 const manifestSchema = z.object({
-  /** What made the file: `candidates`, `answers`. */
+  /** The kind of work: `candidates`, `answers`. */
   stage: z.string(),
   /** Version of this package that began it. */
   version: z.string(),
   /** Content key of the settings. */
   key: z.string(),
-  /** All that decides the content of the file, inputs by their hashes. */
+  /** Everything that decides the content of the file; inputs by their hashes. */
   settings: z.record(z.string(), z.unknown()),
-  /** Facts for people, which decide nothing. */
+  /** Facts for readers that decide nothing. */
   about: z.record(z.string(), z.unknown()),
-  /** What the finished file holds; missing while it grows. */
+  /** What the finished file holds; missing while the file grows. */
   result: z.record(z.string(), z.unknown()).optional(),
 });
 export type StageManifest = z.output<typeof manifestSchema>;
 
-/** Where the manifest of `candidates.jsonl` stands: `candidates.manifest.json` beside it. */
+/** Returns the path of a file's manifest: `candidates.manifest.json` for `candidates.jsonl`. */
 export function manifestFileOf(file: string): string {
   return `${file.replace(/\.jsonl$/, '')}.manifest.json`;
 }
 
-/** The manifest of a file of records; undefined where there is none. @throws DataError for one that is broken */
+/** Returns the manifest of a file of records; undefined if there is none. @throws DataError if it is broken */
 export async function readStageManifest(file: string): Promise<StageManifest | undefined> {
   const path = manifestFileOf(file);
-  const fix = 'Restore it, or name another output.';
+  const fix = 'Restore it, or choose another output.';
   return readJsonFileIfThere(
     path,
     manifestSchema,
@@ -37,10 +37,10 @@ export async function readStageManifest(file: string): Promise<StageManifest | u
   );
 }
 
-/** What a manifest is made of. */
+/** The contents of a new manifest. */
 type WantedManifest = Pick<StageManifest, 'stage' | 'settings' | 'about'>;
 
-/** The manifest of work that begins now. */
+/** Returns the manifest of work that begins now. */
 export function newStageManifest({ stage, settings, about }: WantedManifest): StageManifest {
   const recorded = asRecorded(settings);
   return { stage, version: packageVersion(), key: contentKey(recorded), settings: recorded, about };
@@ -49,16 +49,16 @@ export function newStageManifest({ stage, settings, about }: WantedManifest): St
 export interface AgreementOptions {
   /** Names of settings that may differ. */
   mayChange?: readonly string[] | undefined;
-  /** What to do where the file was made otherwise. */
+  /** The fix if the file was made with other settings. */
   fix?: string | undefined;
 }
 
 /**
- * Says whether work on a file may go on: it may where the file was begun with the same settings, or is not there.
+ * Decides whether work on a file may continue: it may if the file was begun with the same settings or does not exist.
  *
- * @returns the manifest to write with {@link writeStageManifest} once the file is locked, and whether a file with these very settings,
- *   those that may change among them, was begun
- * @throws OtherSettingsError saying what changed; DataError where the manifest is missing or broken
+ * @returns the manifest to write with {@link writeStageManifest} once the file is locked, and whether a file with exactly these
+ * settings (including those that may change) was begun
+ * @throws OtherSettingsError that names the changes; DataError if the manifest is missing or broken
  */
 export async function agreeOnSettings(
   file: string,
@@ -75,7 +75,7 @@ export async function agreeOnSettings(
     if (size === 0) return { manifest, isSame: false };
     throw new DataError('the file holds records, but no manifest says how they were made', {
       file,
-      fix: fix ?? `Restore ${manifestFileOf(file)}, or name another output.`,
+      fix: fix ?? `Restore ${manifestFileOf(file)}, or choose another output.`,
     });
   }
   const changes = changesOf(found, manifest, mayChange);
@@ -89,12 +89,12 @@ function changesOf(found: StageManifest, wanted: StageManifest, mayChange: reado
     return { by: about.generator, stage, ...Object.fromEntries(compared) };
   });
   const changes = describeChanges(before, after);
-  // A model's file may be renamed: its name says by whom, and decides nothing.
+  // A model's file may be renamed: its name is information only.
   if (changes.every((change) => change.startsWith('by: '))) return [];
   return changes.map((change) =>
     change
       .replace(/^format: (.*), now/, 'made by another version of llm-qe: format $1, now')
-      // Nobody reads the digits of a hash.
+      // The digits of a hash are of no use to a reader.
       .replace(
         /^generator: "[0-9a-f]{40,}.*$/,
         'generator: another model, adapter, chat template or variable of it, or device',
@@ -102,7 +102,7 @@ function changesOf(found: StageManifest, wanted: StageManifest, mayChange: reado
   );
 }
 
-/** Writes the manifest beside the file. @throws ResourceError */
+/** Writes the manifest next to the file. @throws ResourceError */
 export async function writeStageManifest(file: string, manifest: StageManifest): Promise<void> {
   await writeDurably(manifestFileOf(file), `${JSON.stringify(manifest, null, 1)}\n`);
 }

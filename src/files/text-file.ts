@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { DataError, refuseStandIn, STAND_IN_BYTES, systemFault } from '../system/index.ts';
 
 /**
- * Reads a small text file that a person wrote or fetched: a prompt, a recipe. A byte order mark is dropped.
- * @throws DataError if it is missing, is not UTF-8, or something else stands in its place; ResourceError
+ * Reads a small text file that a user wrote or downloaded: a prompt, a recipe. A byte order mark is dropped.
+ * @throws DataError if it is missing, not UTF-8, or something other than a text file; ResourceError
  */
 export async function readTextFile(file: string): Promise<string> {
   const bytes = await readFile(file).catch((error: unknown) => {

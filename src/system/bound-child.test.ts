@@ -26,7 +26,7 @@ describe.skipIf(process.platform === 'win32')('spawnBound', () => {
   it.each([
     ['a program', 'exec sleep 60 & echo $! $$ > pids; wait'],
     ['one that refuses to end when asked', 'trap "" TERM INT HUP; sleep 60 & echo $! $$ > pids; wait; wait'],
-  ])('ends %s and what it started when its parent is killed by force', async (_, script) => {
+  ])('ends %s and everything that it started if its parent is killed by force', async (_, script) => {
     const code = `
       import { spawnBound } from ${JSON.stringify(resolve('dist/system/index.js'))};
       spawnBound('sh', ['-c', ${JSON.stringify(script)}], { cwd: ${JSON.stringify(folder)}, stdio: ['ignore', 'ignore', 'ignore'] });
@@ -53,7 +53,7 @@ describe.skipIf(process.platform === 'win32')('spawnBound', () => {
     expect(await until(() => !isRunning(left, undefined))).toBe(true);
   });
 
-  it('keeps words with blanks and quotes as they are, and says 127 for what is not there', async () => {
+  it('keeps words with blanks and quotes unchanged, and exits with 127 if the program does not exist', async () => {
     const child = spawnBound('printf', ['%s|', 'a b', '"$HOME"', ''], { stdio: ['ignore', 'pipe', 'ignore'] });
     expect(Buffer.concat(await child.stdout!.toArray()).toString()).toBe('a b|"$HOME"||');
     const missing = spawnBound('no-such-program-here', [], { stdio: ['ignore', 'ignore', 'ignore'] });

@@ -48,7 +48,7 @@ describe('listCache', () => {
     expect(names(entries)).toEqual(['files/v2/key.gguf', 'models/small.model']);
   });
 
-  it('tells other formats, what a killed process left, and what is in use', async () => {
+  it('recognises other formats, leftovers of killed processes, and entries in use', async () => {
     await put('files/key.json');
     await put('files/v1/key.json');
     await put('files/v2/dead.json.lock', 0, `${GONE} ${hostname()}\n`);
@@ -70,13 +70,13 @@ describe('listCache', () => {
     });
   });
 
-  it('is empty where there is no cache', async () => {
+  it('is empty if there is no cache', async () => {
     expect(await listCache(KINDS, { home: join(home, 'none') })).toEqual([]);
   });
 });
 
 describe('cleanCache', () => {
-  it('removes what is old and of other formats with all that belongs to it, and keeps the rest', async () => {
+  it('removes old entries and those of other formats with their companions, and keeps the rest', async () => {
     await FILES.note(await put('files/v2/old.gguf', 31), 'old');
     await put('files/v2/new.gguf', 29);
     await put('files/v1/other/deep', 0);
@@ -89,7 +89,7 @@ describe('cleanCache', () => {
     expect(await readdir(join(home, 'models'))).toEqual(['ancient']);
   });
 
-  it('counts a folder as used when any file in it was', async () => {
+  it('counts a folder as used if any file in it was used', async () => {
     await put('files/v2/folder/a', 400);
     await put('files/v2/folder/b', 1);
     const then = new Date(0);
@@ -101,7 +101,7 @@ describe('cleanCache', () => {
     ['--kind files', { kinds: ['files'], olderThanDays: 0 }, ['models']],
     ['--kind models', { kinds: ['models'] }, ['files']],
     ['--all', { all: true }, []],
-  ])('takes precious kinds only when they are meant: %s', async (_, options, left) => {
+  ])('removes precious kinds only if they are named: %s', async (_, options, left) => {
     await put('models/ancient/manifest.json', 400);
     await put('files/v2/key.json', 1);
     await clean(options);
@@ -109,7 +109,7 @@ describe('cleanCache', () => {
     expect(kept).toEqual(left);
   });
 
-  it('never removes what a process makes, on this machine or another', async () => {
+  it('never removes what a process is making, on this machine or another', async () => {
     await put('files/v2/here.json', 400);
     await put('files/v2/there.json', 400);
     await put('files/v2/there.json.lock', 0, '1 another-machine\n');

@@ -7,26 +7,26 @@ import { findLeftovers } from './leftovers.ts';
 import { cacheHome } from './places.ts';
 import { lifeOf, parseIdentity } from './process-identity.ts';
 
-/** One thing that is kept: a file or folder, with the small files that belong to it. */
+/** One entry of a cache: a file or folder, with the small files that belong to it. */
 export interface CacheEntry {
   kind: string;
   /** The file or folder itself. */
   path: string;
-  /** Of the entry and all that belongs to it. */
+  /** Size of the entry with its companions. */
   bytes: number;
-  /** When it was last written or read (as far as the file system notes reads), in milliseconds since 1970. */
+  /** Time of the last write or (if the file system records it) the last read, in milliseconds since 1970. */
   used: number;
   about: string | undefined;
   /**
-   * 'current'; 'other format': made by a version of this program that kept it otherwise; 'leftover': half made, by a
-   * process that is gone; 'in use': a process works on it.
+   * 'current'; 'other format': made by a version of this program with another format; 'leftover': half made by a process that is
+   * gone; 'in use': a process is working on it.
    */
   state: 'current' | 'other format' | 'leftover' | 'in use';
-  /** All that goes with it, itself among them. */
+  /** All files of the entry, including the entry itself. */
   files: readonly string[];
 }
 
-/** Every entry of the kinds, and what killed processes have left among them. */
+/** Returns every entry of the given kinds, including what killed processes left behind. */
 export async function listCache(
   kinds: readonly CacheKind[],
   { home = cacheHome(), signal }: { home?: string | undefined; signal?: AbortSignal | undefined } = {},
@@ -48,7 +48,7 @@ export async function listCache(
   return entries;
 }
 
-/** Files that go with an entry `KEY` or `KEY.ext`: its lock, its note, its manifest, what is half fetched. */
+/** Companions of an entry `KEY` or `KEY.ext`: its lock, note, manifest, and partial downloads. */
 const COMPANION = /(\.lock(\.[0-9a-f]{6})?|\.about|\.manifest\.json|\.part(\.json)?|\.fetching|\.jsonl\.lock)$/;
 
 async function entriesIn(folder: string, kind: CacheKind, state: 'current' | 'other format'): Promise<CacheEntry[]> {
@@ -63,7 +63,7 @@ async function entriesIn(folder: string, kind: CacheKind, state: 'current' | 'ot
   return Promise.all([...groups.values()].map((files) => entryOf(files, kind, state, left)));
 }
 
-/** `KEY` for the folder `KEY`, the file `KEY.gguf` and all companions. Names of folders may hold dots. */
+/** Returns `KEY` for the folder `KEY`, the file `KEY.gguf` and all companions. Names of folders may contain dots. */
 function stemOf(entry: Dirent): string {
   const name = entry.name.replace(COMPANION, '');
   return entry.isDirectory() ? name : name.replace(/\.(gguf|jsonl|json|index)$/, '');
@@ -95,7 +95,7 @@ async function namesIn(folder: string): Promise<Dirent[]> {
   return readdir(folder, { withFileTypes: true }).catch(() => []);
 }
 
-/** Of a file, or of all files below a folder. Links count as themselves: what they lead to is not removed either. */
+/** Measures a file, or all files in a folder. Links count as themselves because their targets are not removed. */
 async function measure(path: string): Promise<{ bytes: number; used: number }> {
   const facts = await lstat(path).catch(() => undefined);
   if (facts === undefined) return { bytes: 0, used: 0 };
@@ -104,14 +104,14 @@ async function measure(path: string): Promise<{ bytes: number; used: number }> {
     return { bytes: facts.size, used: isAside ? 0 : Math.max(facts.mtimeMs, facts.atimeMs) };
   }
   const inner = await Promise.all((await namesIn(path)).map(({ name }) => measure(join(path, name))));
-  // The times of a folder itself say little: to list its names, as is done here, counts as a use of it.
+  // The access times of folders are ignored: listing a folder's names, as here, counts as an access.
   return {
     bytes: inner.reduce((sum, { bytes }) => sum + bytes, 0),
     used: inner.length === 0 ? facts.mtimeMs : Math.max(...inner.map(({ used }) => used)),
   };
 }
 
-/** Whether a lock's process runs, or may run on another machine. Another file is not held. */
+/** Returns whether a lock's process runs, or may run on another machine. Files that are not locks are not held. */
 async function isHeld(path: string): Promise<boolean> {
   if (!/\.lock(\.[0-9a-f]{6})?$/.test(path)) return false;
   const owner = parseIdentity(await readFile(path, 'utf8').catch(() => ''));
@@ -120,13 +120,13 @@ async function isHeld(path: string): Promise<boolean> {
 
 export interface CleanOptions {
   home?: string | undefined;
-  /** Entries that were not used for this long go. */
+  /** Removes entries that were not used for this many days. */
   olderThanDays: number;
-  /** Names of the kinds to clean. Default: all but the precious ones. */
+  /** Names of the kinds to clean. Default: all except the precious ones. */
   kinds?: readonly string[] | undefined;
   /** Removes everything that is not in use. */
   all?: boolean | undefined;
-  /** Says what would be removed, and removes nothing. */
+  /** Reports what would be removed, and removes nothing. */
   dryRun?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -134,7 +134,7 @@ export interface CleanOptions {
 const DAY = 24 * 60 * 60 * 1000;
 
 /**
- * Removes entries that are old, of another format, or half made by a process that is gone; never what is in use.
+ * Removes entries that are old, of another format, or half made by a process that is gone. Never removes what is in use.
  * @returns what was removed, or would be
  * @throws AbortedError
  */
@@ -146,17 +146,17 @@ export async function cleanCache(table: readonly CacheKind[], options: CleanOpti
   const old = (await listCache(chosen, { home, signal })).filter(
     ({ state, used }) => state !== 'in use' && (all || state !== 'current' || used < limit),
   );
-  // What killed downloads have left is of no use to anybody.
+  // Nothing can use what killed downloads left behind.
   const left = kinds === undefined ? (await listCache(precious, { home, signal })).filter(isLeft) : [];
   if (dryRun) return [...old, ...left];
   const removed: CacheEntry[] = [];
   for (const entry of [...old, ...left]) {
     throwIfAborted(signal);
     const { files } = entry;
-    // Somebody may have begun to work on it since it was listed.
+    // Another process may have begun to use it since it was listed.
     if ((await Promise.all(files.map(isHeld))).includes(true)) continue;
     removed.push(entry);
-    // The note and the lock last: what is half removed when this is stopped is still an entry.
+    // Note and lock go last: if this is interrupted, what is left is still an entry.
     const inOrder = [...files].sort((a, b) => Number(COMPANION.test(a)) - Number(COMPANION.test(b)));
     for (const file of inOrder) await rm(file, { recursive: true, force: true });
   }

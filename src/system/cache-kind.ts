@@ -4,27 +4,27 @@ import { makeFolder } from './folders.ts';
 import { cacheHome } from './places.ts';
 
 export interface CacheKindSettings {
-  /** Its folder under the cache home. */
+  /** Name of its folder in the cache home. */
   name: string;
   /** What its entries are, in a few words. */
   what: string;
   /**
-   * Number of the entries' content and layout. Raise it whenever the same inputs would give other bytes: entries of
-   * another number are not found any more, and `llm-qe cache clean` removes them. Undefined if the entries' own keys or
-   * manifests say it.
+   * Version of the entries' content and layout. Raise it whenever the same inputs would give other bytes: entries of another
+   * version are no longer found, and `llm-qe cache clean` removes them. Undefined if the entries' own keys or manifests hold a
+   * version.
    */
   format?: number | undefined;
-  /** Whether entries came from elsewhere (a download), and are removed only when this kind is named. */
+  /** Whether entries were downloaded; they are removed only if this kind is named. */
   isPrecious?: boolean | undefined;
-  /** Whether an entry is a small note among very many; such kinds are listed as a whole. */
+  /** Whether entries are very many small notes. Such a kind is listed as one line. */
   isSmall?: boolean | undefined;
-  /** What an entry belongs to, read from the entry itself. Undefined if it does not say. */
+  /** Returns what an entry belongs to, read from the entry itself; undefined if it does not say. */
   describe?: ((path: string) => Promise<string | undefined>) | undefined;
 }
 
 /**
- * One kind of what is kept under the cache home and can be fetched or computed again. It is defined beside the code that
- * makes its entries; the table of all kinds is `CACHES` of the command line.
+ * One kind of entries in the cache home that can be downloaded or computed again. It is defined next to the code that makes its
+ * entries. `CACHES` in the command line lists all kinds.
  */
 export class CacheKind {
   readonly name: string;
@@ -43,21 +43,21 @@ export class CacheKind {
     this.#describe = describe;
   }
 
-  /** Where entries of today's format stand. */
+  /** Returns the folder of the entries in the current format. */
   folder(home: string = cacheHome()): string {
     return this.format === undefined ? join(home, this.name) : join(home, this.name, `v${this.format}`);
   }
 
   /**
-   * Notes what an entry belongs to, for people: `KEY.about` beside it.
-   * A cache that cannot be written only costs time, and the entry itself will say so.
+   * Writes down what an entry belongs to, for users, as `KEY.about` next to it. A cache that cannot be written only costs time: the
+   * entry itself will report the fault.
    */
   async note(entry: string, about: string): Promise<void> {
     await makeFolder(join(entry, '..')).catch(() => {});
     await writeFile(`${entry}${ABOUT}`, `${about}\n`, { flag: 'wx' }).catch(() => {});
   }
 
-  /** What an entry belongs to; undefined if nothing says it. */
+  /** Returns what an entry belongs to; undefined if that is not recorded. */
   async about(entry: string): Promise<string | undefined> {
     const noted = await readFile(`${entry}${ABOUT}`, 'utf8').catch(() => undefined);
     const found = noted?.trim() || (await this.#describe?.(entry).catch(() => undefined));
@@ -65,7 +65,7 @@ export class CacheKind {
   }
 }
 
-/** Ending of the note beside an entry. */
+/** Extension of the note next to an entry. */
 export const ABOUT = '.about';
 
 const LONGEST_ABOUT = 200;

@@ -2,7 +2,7 @@ import { canonicalJson } from './hash.ts';
 
 const LONGEST_VALUE = 60;
 
-/** What differs between two sets of settings (plain JSON), each as `sampling.topP: 0.9, now 0.8`. */
+/** Returns the differences between two sets of settings (plain JSON), each as `sampling.topP: 0.9, now 0.8`. */
 export function describeChanges(before: unknown, after: unknown, path = ''): string[] {
   if (isObject(before) && isObject(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);

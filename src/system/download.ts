@@ -9,33 +9,33 @@ import { address, ConnectionError, connectionFault, httpError, request, withRetr
 import { type Progress, type ProgressTask, SILENT } from './progress.ts';
 
 export interface DownloadOptions {
-  /** What the file must hash to, in lower-case hexadecimal. */
+  /** Expected SHA-256 of the file, in lower-case hexadecimal. */
   sha256?: string | undefined;
-  /** The exact size the file must have. */
+  /** Expected size of the file. */
   bytes?: number | undefined;
-  /** Sent to the first host; credentials among them are never sent to another one after a redirect. */
+  /** Headers for the first host. Credentials among them are never sent to another host after a redirect. */
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   label?: string | undefined;
-  /** Limit on the time until a server answers. Default 10. */
+  /** Time limit until a server answers. Default 10. */
   connectTimeoutSeconds?: number | undefined;
-  /** Limit on the time for the next 16 KiB, or for the rest if that is less. Default 60. */
+  /** Time limit for the next 16 KiB, or for the rest if that is less. Default 60. */
   stallTimeoutSeconds?: number | undefined;
-  /** Attempts after the first that bring nothing new. Default 5. */
+  /** Number of retries without progress. Default 5. */
   retries?: number | undefined;
-  /** Wait before the second attempt; it doubles each time. Default 1. */
+  /** Wait before the second attempt. It doubles each time. Default 1. */
   firstWaitSeconds?: number | undefined;
 }
 
 /**
- * Fetches a file. Bytes go to `TARGET.part`, which the next call continues by a ranged request (a small neighbour,
- * `TARGET.part.json`, remembers the ETag and the length, so that two versions are never mixed); a server that ignores
- * ranges starts it anew. When size and hash are right the file is flushed to the disk and takes its name.
- * Two processes must not fetch to one target at a time; callers that allow it hold a {@link withFileLock}.
- * @throws HttpError when the server refuses, ConnectionError when it cannot be reached or keeps breaking off
- * @throws DataError when size or hash are not the expected ones (`.part` is removed)
- * @throws ResourceError when the disk is full; AbortedError (`.part` is kept)
+ * Downloads a file. Bytes go to `TARGET.part`, and the next call resumes from there with a range request. `TARGET.part.json`
+ * records the ETag and the length, so that two versions are never mixed. If a server ignores ranges, the download starts again.
+ * When size and hash are right, the file is flushed to disk and renamed. Two processes must not download to one target at the same
+ * time: hold a {@link withFileLock} where that is possible.
+ * @throws HttpError if the server refuses; ConnectionError if it cannot be reached or keeps breaking off
+ * @throws DataError if size or hash are wrong (`.part` is removed)
+ * @throws ResourceError if the disk is full; AbortedError (`.part` is kept)
  */
 export async function download(
   url: string,
@@ -61,13 +61,13 @@ export async function download(
   }
 }
 
-/** A server that sends less in the time of a stall holds the line rather than sends. */
+/** A server that sends less than this within the stall timeout counts as stalled. */
 const LEAST_PROGRESS = 16 * 1024;
 
-/** Most that is taken of a file whose size nobody states. */
+/** Maximum size of a file whose size the server does not state. */
 const LARGEST_UNSTATED = 32 * 2 ** 30;
 
-/** What tells one version of a remote file from another. */
+/** Identifies one version of a remote file. */
 const sidecarSchema = z.object({
   etag: z.string().optional(),
   modified: z.string().optional(),
@@ -82,7 +82,7 @@ class Transfer {
   readonly #sidecar: string;
   readonly #options: DownloadOptions;
   #hash: Hash = createHash('sha256');
-  /** Bytes in `.part`, all of them hashed. */
+  /** Bytes in `.part`, all of them included in the hash. */
   #size = 0;
   #furthest = 0;
   #movedOn = false;
@@ -96,7 +96,7 @@ class Transfer {
     this.#options = options;
   }
 
-  /** Whether the last attempt got further than all before it. */
+  /** Returns whether the last attempt got further than all attempts before. */
   hasMovedOn(): boolean {
     return this.#movedOn;
   }
@@ -109,7 +109,7 @@ class Transfer {
     this.#task?.done();
   }
 
-  /** One request, from where `.part` ends to the end of the file. */
+  /** Makes one request, from the end of `.part` to the end of the file. */
   async attempt(): Promise<void> {
     this.#movedOn = false;
     const known = await this.#loadPart();
@@ -119,7 +119,7 @@ class Transfer {
     const stall = new AbortController();
     const { signal, connectTimeoutSeconds } = this.#options;
     const response = await request(this.#url, {
-      // A compressed answer would be measured and resumed in other bytes than the file's.
+      // Size and position of a compressed answer would not be those of the file.
       headers: { ...this.#options.headers, ...range, 'accept-encoding': 'identity' },
       signal: signal === undefined ? stall.signal : AbortSignal.any([signal, stall.signal]),
       connectTimeoutSeconds,
@@ -130,7 +130,7 @@ class Transfer {
     return await this.attempt();
   }
 
-  /** Takes `.part` up again where that is safe, and drops it where it is not. */
+  /** Continues `.part` if that is safe, and discards it otherwise. */
   async #loadPart(): Promise<Version | undefined> {
     const size = await stat(this.#part).then(
       (found) => found.size,
@@ -158,7 +158,7 @@ class Transfer {
     this.#size = 0;
   }
 
-  /** False where `.part` does not belong to the server's version and must be fetched anew. */
+  /** Returns false if `.part` belongs to another version than the server's and must be downloaded again. */
   async #isAcceptable(response: Response, known: Version | undefined): Promise<boolean> {
     if (this.#size > 0 && response.status === 416) return false;
     if (response.status === 206 && this.#size > 0) {
@@ -199,7 +199,7 @@ class Transfer {
     const { bytes } = this.#options;
     if (bytes === undefined || total === undefined || bytes === total) return bytes ?? total;
     await this.#forget();
-    throw new DataError(`${address(this.#url)} holds ${total} bytes, and ${bytes} were expected`, {
+    throw new DataError(`${address(this.#url)} holds ${total} bytes, but ${bytes} were expected`, {
       file: this.#target,
       fix: OTHER_BYTES,
     });
@@ -231,7 +231,7 @@ class Transfer {
   async #store(chunk: Uint8Array, file: FileHandle, expected = LARGEST_UNSTATED): Promise<void> {
     if (this.#size + chunk.length > expected) {
       await this.#forget();
-      throw new DataError(`${address(this.#url)} sent more than the ${expected} bytes that were expected`, {
+      throw new DataError(`${address(this.#url)} sent more than the expected ${expected} bytes`, {
         file: this.#target,
         fix: OTHER_BYTES,
       });
@@ -242,14 +242,14 @@ class Transfer {
     this.#reportUpTo(this.#size);
   }
 
-  /** What an earlier transfer fetched says nothing of the speed of this one. */
+  /** Bytes of an earlier transfer do not count for the speed of this one. */
   #skipTo(size: number): void {
     if (size <= this.#furthest) return;
     this.#task?.skip(size - this.#furthest);
     this.#furthest = size;
   }
 
-  /** Progress never runs backwards, even where the server makes us start anew. */
+  /** Progress never runs backwards, even if the server makes the download start again. */
   #reportUpTo(size: number): void {
     if (size <= this.#furthest) return;
     this.#task?.advance(size - this.#furthest);
@@ -260,20 +260,20 @@ class Transfer {
   #bodyFault(error: unknown, stall: AbortController, seconds: number): Error {
     if (this.#options.signal?.aborted) return new AbortedError('stopped', { file: this.#target, cause: error });
     if (stall.signal.aborted) {
-      // The few bytes that came are no progress: such a server would be asked for ever.
+      // The few bytes that came do not count as progress; otherwise such a server would be retried for ever.
       this.#movedOn = false;
-      return new ConnectionError(`${address(this.#url)} sent next to nothing for ${seconds} s`, AGAIN);
+      return new ConnectionError(`${address(this.#url)} sent almost nothing for ${seconds} s`, AGAIN);
     }
     return connectionFault(error, this.#url);
   }
 
-  /** Checks the hash and gives the file its name. */
+  /** Checks the hash and renames the file. */
   async finish(): Promise<{ bytes: number; sha256: string }> {
     const sha256 = this.#hash.digest('hex');
     const expected = this.#options.sha256?.toLowerCase();
     if (expected !== undefined && sha256 !== expected) {
       await this.#forget();
-      throw new DataError(`${address(this.#url)} has SHA-256 ${sha256}, and ${expected} was expected`, {
+      throw new DataError(`${address(this.#url)} has SHA-256 ${sha256}, but ${expected} was expected`, {
         file: this.#target,
         fix: OTHER_BYTES,
       });
@@ -285,9 +285,9 @@ class Transfer {
   }
 }
 
-const AGAIN = { fix: 'Run the same command again: what has arrived is kept.' };
+const AGAIN = { fix: 'Run the same command again: the part that was downloaded is kept.' };
 const OTHER_BYTES =
-  'Nothing of it was kept. Run the same command again in case the transfer was damaged; if it happens again, the file at the source has changed and another source is needed.';
+  'The download was removed. Run the same command again in case the transfer was damaged. If this happens again, the file at the source has changed: use another source.';
 
 async function readVersion(sidecar: string): Promise<Version | undefined> {
   try {
@@ -320,7 +320,7 @@ function rangeStart(response: Response): number | undefined {
   return start === undefined ? undefined : Number(start);
 }
 
-/** Whether nothing that both sides know differs. */
+/** Returns whether all fields agree that both sides know. */
 function isSameVersion(a: Version | undefined, b: Version): boolean {
   const differs = (key: keyof Version) => a?.[key] !== undefined && b[key] !== undefined && a[key] !== b[key];
   return !differs('etag') && !differs('modified') && !differs('total');

@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-describe.skipIf(process.platform === 'win32')('a file that appears when it is whole', () => {
+describe.skipIf(process.platform === 'win32')('a file that appears when it is complete', () => {
   it.each(['target', './deep/target', 'absolute'])('is written where a link leads: %s', async (target) => {
     await mkdir(at('deep'));
     await symlink(target === 'absolute' ? at('elsewhere') : target, at('first'));
@@ -27,10 +27,10 @@ describe.skipIf(process.platform === 'win32')('a file that appears when it is wh
     expect((await lstat(at('second'))).isSymbolicLink()).toBe(true);
   });
 
-  it('names links in a circle', async () => {
+  it('reports circular links', async () => {
     await symlink('b', at('a'));
     await symlink('a', at('b'));
-    await expect(writeDurably(at('a'), 'x')).rejects.toThrow(/circle/);
+    await expect(writeDurably(at('a'), 'x')).rejects.toThrow(/circular/);
   });
 
   it('goes through a named pipe, which stays one', async () => {
@@ -43,7 +43,7 @@ describe.skipIf(process.platform === 'win32')('a file that appears when it is wh
     expect(await readdir(folder)).toEqual(['pipe']);
   });
 
-  it.skipIf(process.platform !== 'linux')('says that a full device is full, and leaves it a device', async () => {
+  it.skipIf(process.platform !== 'linux')('reports that a full device is full, and keeps the device', async () => {
     const error = await writeDurably('/dev/full', 'x').catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ResourceError);
     expect((error as ResourceError).message).toBe('/dev/full: the disk is full');
@@ -51,7 +51,7 @@ describe.skipIf(process.platform === 'win32')('a file that appears when it is wh
     expect((await lstat('/dev/null')).isCharacterDevice()).toBe(true);
   });
 
-  it.each(['/dev/stdout', '/dev/fd/1'])('writes to %s, be it a pipe or a file', async (name) => {
+  it.each(['/dev/stdout', '/dev/fd/1'])('writes to %s, whether it is a pipe or a file', async (name) => {
     const code = `
       import { writeDurably } from ${JSON.stringify(resolve('dist/system/index.js'))};
       console.log('before');

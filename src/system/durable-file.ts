@@ -5,19 +5,19 @@ import { makeFolder, syncFolder } from './folders.ts';
 import { claimNeighbour } from './leftovers.ts';
 import { outputTarget } from './output-target.ts';
 
-/** Where the bytes go meanwhile. */
+/** Receives the bytes until the file is committed. */
 interface Sink {
   write(content: string | Uint8Array): Promise<void>;
-  /** All bytes are written. */
+  /** Finishes the file: all bytes are written. */
   commit(): Promise<void>;
-  /** Gives up. */
+  /** Discards what was written. */
   discard(): Promise<void>;
 }
 
 /**
- * A file that appears under its name only when it is whole: bytes go to a neighbour, which is flushed to the disk and
- * renamed by {@link commit}. A cut at any point leaves the old file, or none. A link is followed: the file it leads to
- * is replaced. A device or a pipe gets the bytes as they come.
+ * A file that appears under its name only when it is complete. Bytes go to a neighbouring file, which {@link commit} flushes to
+ * disk and renames. An interruption at any point leaves the old file, or none. A link is followed, and its target is replaced. A
+ * device or a pipe receives the bytes as they come.
  */
 export class DurableFile {
   readonly path: string;
@@ -28,7 +28,7 @@ export class DurableFile {
     this.#sink = sink;
   }
 
-  /** Opens the neighbour, making the folder where it is missing. @throws ResourceError */
+  /** Creates the neighbouring file, and the folder if it is missing. @throws ResourceError */
   static async create(path: string): Promise<DurableFile> {
     try {
       const target = await outputTarget(path);
@@ -39,7 +39,7 @@ export class DurableFile {
     }
   }
 
-  /** Appends text (UTF-8) or bytes. @throws ResourceError when the disk is full */
+  /** Appends text (UTF-8) or bytes. @throws ResourceError if the disk is full */
   async write(content: string | Uint8Array): Promise<void> {
     try {
       await this.#sink.write(content);
@@ -48,7 +48,7 @@ export class DurableFile {
     }
   }
 
-  /** Flushes to the disk and takes the name. */
+  /** Flushes to disk and renames. */
   async commit(): Promise<void> {
     try {
       await this.#sink.commit();
@@ -58,7 +58,7 @@ export class DurableFile {
     }
   }
 
-  /** Gives up: nothing appears. */
+  /** Discards the bytes: no file appears. */
   async discard(): Promise<void> {
     await this.#sink.discard();
   }
@@ -86,7 +86,7 @@ async function openNeighbour(target: string): Promise<Sink> {
 async function openStream(path: string): Promise<Sink> {
   const own = /^\/(?:dev\/(stdout|stderr)|(?:dev|proc\/self)\/fd\/([12]))$/.exec(resolve(path));
   if (own !== null) return ownOutput(own[1] === 'stderr' || own[2] === '2' ? process.stderr : process.stdout);
-  // Appending neither cuts short what others have written there, nor writes over it.
+  // Appending neither truncates nor overwrites what others have written there.
   const handle: FileHandle = await open(path, 'a');
   return {
     write: (content) => handle.writeFile(content),
@@ -95,7 +95,7 @@ async function openStream(path: string): Promise<Sink> {
   };
 }
 
-/** Its own output may be a socket, which the system does not let anybody open by name. It stays open. */
+/** The process's own output may be a socket, which cannot be opened by name. It stays open. */
 function ownOutput(stream: NodeJS.WriteStream): Sink {
   return {
     write: (content) =>
@@ -107,7 +107,7 @@ function ownOutput(stream: NodeJS.WriteStream): Sink {
   };
 }
 
-/** Writes a whole file durably; see {@link DurableFile}. */
+/** Writes a complete file durably. See {@link DurableFile}. */
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
   const file = await DurableFile.create(path);
   try {

@@ -1,13 +1,13 @@
 import { UsageError } from './errors.ts';
 
 /**
- * Every setting that an environment variable can give. An option of the command line or of a call comes first, then the
- * variables in this order (an empty one counts as not set), then the default. Each setting is resolved here and nowhere else.
+ * Every setting that an environment variable can set. An option of the command line or of a call takes precedence, then the
+ * variables in this order (a blank one counts as not set), then the default. Settings are resolved only here.
  */
 export const ENVIRONMENT_VARIABLES = {
   home: ['LLM_QE_HOME'],
   offline: ['LLM_QE_OFFLINE'],
-  /** Those of Hugging Face's own libraries: they forbid connections to the hub, and say nothing of servers. */
+  /** Variables of Hugging Face's own libraries. They forbid connections to the hub, but not to servers. */
   hubOffline: ['HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'],
   hubEndpoint: ['HF_ENDPOINT'],
   hubToken: ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN'],
@@ -20,13 +20,13 @@ export const ENVIRONMENT_VARIABLES = {
   /** The account that OpenAI's own clients name in their calls. */
   serverOrganization: ['OPENAI_ORG_ID'],
   serverProject: ['OPENAI_PROJECT_ID'],
-  /** The Python that has TRL. */
+  /** The Python installation with TRL. */
   python: ['LLM_QE_PYTHON'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type EnvironmentSetting = keyof typeof ENVIRONMENT_VARIABLES;
 
-/** A value of the environment and the variable that gave it. */
+/** A value from the environment, and its variable. */
 interface Found {
   name: string;
   value: string;
@@ -39,8 +39,8 @@ function find(setting: EnvironmentSetting, environment: NodeJS.ProcessEnv): Foun
 }
 
 /**
- * The option where one is given, else the environment's value, else undefined: the caller's default follows.
- * Blanks around a variable's value are dropped.
+ * Returns the option if it is given, otherwise the environment's value, otherwise undefined, so that the caller's default applies.
+ * Blanks around a variable's value are removed.
  */
 export function chooseSetting(
   option: string | undefined,
@@ -50,14 +50,15 @@ export function chooseSetting(
   return option ?? find(setting, environment)?.value;
 }
 
-/** What is not to be reached: the hub and other places that models and data come from, or servers as well. */
+/** Kinds of connections that can be forbidden: to the hub and other sources of models and data, or also to servers. */
 export type Connection = 'downloads' | 'servers';
 
 /**
- * What forbids a kind of connection: `--offline` or a variable, by its name; undefined if it is allowed. `--offline` and
- * LLM_QE_OFFLINE forbid every connection, the variables of Hugging Face forbid downloads only.
- * @param offline the option: true, false (`--no-offline`, which outweighs the environment), or undefined if it was not given
- * @throws UsageError if LLM_QE_OFFLINE says neither yes nor no
+ * Returns what forbids a kind of connection: `--offline` or the name of a variable; undefined if it is allowed. `--offline` and
+ * LLM_QE_OFFLINE forbid every connection; the variables of Hugging Face forbid only downloads.
+ * @param offline the option: true, false (`--no-offline`, which takes precedence over the environment), or undefined if it was not
+ * given
+ * @throws UsageError if LLM_QE_OFFLINE is neither yes nor no
  */
 export function whatForbids(
   connection: Connection,
@@ -68,7 +69,7 @@ export function whatForbids(
   const own = find('offline', environment);
   if (own !== undefined) return saysYes(own) ? own.name : undefined;
   if (connection === 'servers') return undefined;
-  // Each of these two counts by itself, as it does in Hugging Face's libraries, and anything else than yes is no.
+  // Each of these two variables counts by itself, as in Hugging Face's libraries. Any value other than yes means no.
   return ENVIRONMENT_VARIABLES.hubOffline.find((name) => YES.test(environment[name]?.trim() ?? ''));
 }
 
@@ -83,16 +84,16 @@ function saysYes({ name, value }: Found): boolean {
   });
 }
 
-/** The first half of a fix: how to allow connections again. @param forbids as {@link whatForbids} names it */
+/** Returns the first half of a fix: how to allow connections again. @param forbids a result of {@link whatForbids} */
 export function allowAgain(forbids: string): string {
-  return forbids === '--offline' ? 'Leave --offline away' : `Unset ${forbids} or give --no-offline`;
+  return forbids === '--offline' ? 'Omit --offline' : `Unset ${forbids} or pass --no-offline`;
 }
 
-/** The same for a server that is about to be asked. @throws UsageError if connections to servers are forbidden */
+/** Refuses a server if connections to servers are forbidden. @throws UsageError */
 export function refuseServerOffline(address: string, offline: boolean | undefined): void {
   const forbids = whatForbids('servers', offline);
   if (forbids === undefined) return;
   throw new UsageError(`${address} is a server, and connections are switched off by ${forbids}`, {
-    fix: `${allowAgain(forbids)}, or name a model instead of the server.`,
+    fix: `${allowAgain(forbids)}, or use a model instead of the server.`,
   });
 }

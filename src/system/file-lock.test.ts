@@ -41,7 +41,7 @@ function contender(place: string, rounds: number): string {
 }
 
 describe('withFileLock', () => {
-  test('two at once do their work one after the other', async () => {
+  test('two simultaneous holders work one after another', async () => {
     const events: string[] = [];
     const work = (name: string) => async () => {
       events.push(`${name} begins`);
@@ -67,13 +67,13 @@ describe('withFileLock', () => {
     expect(most).toBe(1);
   });
 
-  test('a lock is given back when the work fails', async () => {
+  test('a lock is released if the work fails', async () => {
     const fail = () => Promise.reject(new Error('no'));
     await expect(withFileLock(lock, fail)).rejects.toThrow('no');
     expect(existsSync(lock)).toBe(false);
   });
 
-  test('the lock of a process that is gone, or of a namesake from before a restart, is taken over', async () => {
+  test('the lock of a process that has ended, or that had a reused process id, is taken over', async () => {
     const gone = spawnSync(process.execPath, ['-e', '']).pid;
     for (const pid of [gone, process.pid]) {
       await writeFile(lock, `${pid} ${hostname()}\n`);
@@ -81,13 +81,13 @@ describe('withFileLock', () => {
     }
   });
 
-  test('an empty lock is taken over once it is old', async () => {
+  test('an empty lock is taken over when it is old', async () => {
     await writeFile(lock, '');
     await utimes(lock, 0, 0);
     expect(await withFileLock(lock, async () => 'done')).toBe('done');
   });
 
-  test('a lock with the number of this process and another start is taken over; one with its start is waited for', async () => {
+  test('a lock with the id of this process and another start time is taken over; one with its start time is waited for', async () => {
     const self = formatIdentity(thisProcess());
     const other = self.replace(/^(\d+ \S+) \d+/, '$1 1');
     if (other === self) return;
@@ -98,7 +98,7 @@ describe('withFileLock', () => {
     await expect(attempt).rejects.toBeInstanceOf(AbortedError);
   });
 
-  test('a lock of the same machine before it was started anew is taken over, one of another container is not', async () => {
+  test('a lock from before a restart of the machine is taken over; one of another container is not', async () => {
     const self = thisProcess();
     if (self.machine === undefined || self.boot === undefined) return;
     await writeFile(lock, `${formatIdentity({ ...self, boot: 'other' })} token\n`);
@@ -110,7 +110,7 @@ describe('withFileLock', () => {
     }
   });
 
-  test('the wait for another machine ends with the path and the fix once its lock is no longer renewed', async () => {
+  test('waiting for another machine ends with the path and the fix when its lock is no longer renewed', async () => {
     await writeFile(lock, '1 elsewhere\n');
     const renewal = setInterval(() => void utimes(lock, new Date(), new Date()), 50);
     const began = performance.now();
@@ -123,7 +123,7 @@ describe('withFileLock', () => {
     expect(await readFile(lock, 'utf8')).toBe('1 elsewhere\n');
   });
 
-  test('shows whom it waits for, and no longer when it works', async () => {
+  test('shows which process it waits for, until it works', async () => {
     const events: string[] = [];
     const task = { advance() {}, skip() {}, note: (text: string) => events.push(text), done: () => events.push('end') };
     const progress = {
@@ -144,7 +144,7 @@ describe('withFileLock', () => {
     ]);
   });
 
-  test('a lock that was removed by hand and taken by another is not removed by its first holder', async () => {
+  test('a lock that was removed by hand and taken by another process is not removed by its first holder', async () => {
     await withFileLock(lock, async () => {
       await rm(lock);
       await writeFile(lock, '1 elsewhere\n');
@@ -152,8 +152,8 @@ describe('withFileLock', () => {
     expect(await readFile(lock, 'utf8')).toBe('1 elsewhere\n');
   });
 
-  /** Each round: the lock of a process that is gone, and several processes that want it at the same moment. */
-  test('several processes on the lock of a dead one get in one after the other, round after round', async () => {
+  /** In each round there is the lock of a process that has ended, and several processes request it at the same moment. */
+  test('several processes take over the lock of an ended one, one after another, in every round', async () => {
     const [rounds, processes] = [50, 4];
     const script = join(folder, 'contender.mjs');
     await writeFile(script, contender(folder, rounds));
@@ -175,7 +175,7 @@ describe('withFileLock', () => {
     }
   });
 
-  test('a live lock and one of another machine are waited for, and the wait can be stopped', async () => {
+  test('a live lock and one of another machine are waited for, and the wait can be aborted', async () => {
     for (const holder of [`${process.ppid} ${hostname()}`, '1 elsewhere']) {
       await writeFile(lock, holder);
       const told: string[] = [];

@@ -8,30 +8,30 @@ import { type Progress, type ProgressTask, SILENT } from './progress.ts';
 
 export interface FileLockOptions {
   signal?: AbortSignal | undefined;
-  /** Told once when another process holds the lock: who, and the path of the lock. */
+  /** Called once if another process holds the lock, with a description of the process and the path of the lock. */
   onWait?: (holder: string) => void;
-  /** Shows that, and for whom, the work waits. */
+  /** Shows the wait and the process that holds the lock. */
   progress?: Progress | undefined;
-  /** What the other process does, behind "waiting for another process that"; shown as progress. */
+  /** What the other process does, to follow "waiting for another process that"; shown as progress. */
   what?: string | undefined;
-  /** Limit on the wait for a holder on another machine that gives no sign of life. Default 300. */
+  /** Time limit for waiting for a holder on another machine that no longer renews its lock. Default 300. */
   silenceSeconds?: number | undefined;
 }
 
-/** The first wait for a lock; each is half as long again, up to the last. */
+/** The first wait for a lock. Each wait is half as long again, up to the last. */
 const WAIT_MILLISECONDS = { first: 10, last: 200 };
 
-/** A holder renews the time of its lock this often, for those that cannot see its process. */
+/** A holder renews the time stamp of its lock this often, for processes that cannot see the holder. */
 const RENEWAL_MILLISECONDS = 15_000;
 
 /**
- * Does work while `path` exists as a lock file that names this process; waits while a live process holds it, and shows
- * whom it waits for. The lock of a process that is gone is taken over. Whether a process of another machine (a shared
- * folder) or of another container is gone cannot be seen: its lock is waited for as long as it is renewed.
+ * Does work while the lock file `path`, which names this process, exists. Waits while a live process holds the lock, and shows
+ * which one. The lock of a process that is gone is taken over. Whether a process on another machine (a shared folder) or in another
+ * container is gone cannot be seen: its lock is respected as long as it is renewed.
  *
- * A lock file has its whole content from the start (a file of its own name is linked to the lock's), and a stale one
- * is replaced in one step under a second lock, whose name is that of the holder that is gone. So nobody can remove a
- * lock that another has taken over meanwhile.
+ * A lock file has its complete content from the start, because a separate file is linked to its name. A stale lock is replaced in
+ * one step under a second lock, whose name contains that of the holder that is gone. So no process can remove a lock that another
+ * has taken over in the meantime.
  *
  * The folder of `path` must exist.
  * @throws AbortedError, ResourceError
@@ -50,10 +50,13 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, opti
   }
 }
 
-/** Contents of the locks that this process holds, for systems on which a namesake from before cannot be told by its start. */
+/**
+ * Contents of the locks that this process holds, for systems that do not tell when a process started, so a reused id cannot be
+ * recognised.
+ */
 const HELD = new Set<string>();
 
-/** Returns the content of the lock, once it is ours. */
+/** Returns the content of the lock when this process holds it. */
 async function acquire(path: string, options: FileLockOptions): Promise<string> {
   const lock = `${formatIdentity(thisProcess())} ${randomBytes(8).toString('hex')}\n`;
   const wait = new Wait(path, options);
@@ -88,7 +91,7 @@ class Wait {
     this.#options = options;
   }
 
-  /** Waits a moment. @throws ResourceError if the holder cannot be seen and gave no sign of life for long */
+  /** Waits a moment. @throws ResourceError if the holder cannot be seen and has not renewed the lock for too long */
   async turn(holder: string): Promise<void> {
     const { signal, progress = SILENT, what = 'works on the same', onWait } = this.#options;
     const description = `${describe(holder)} (lock: ${this.#path})`;
@@ -114,9 +117,9 @@ class Wait {
     const seconds = this.#options.silenceSeconds ?? 300;
     const owner = parseIdentity(holder);
     if (performance.now() - this.#since < seconds * 1000 || (owner && lifeOf(owner) !== 'unknown')) return;
-    throw new ResourceError(`the lock is held by ${description}, which has given no sign of life for ${seconds} s`, {
+    throw new ResourceError(`the lock is held by ${description}, which has not renewed it for ${seconds} s`, {
       file: this.#path,
-      fix: 'If no such process runs there any more, delete this file and run the same command again.',
+      fix: 'If that process no longer runs, delete this file and run the same command again.',
     });
   }
 
@@ -139,9 +142,9 @@ async function contentOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** Makes the lock unless one is there. */
+/** Creates the lock if there is none. */
 async function create(path: string, lock: string): Promise<boolean> {
-  // Before the lock is seen: whoever reads it in this process must know that it is no namesake's.
+  // Before the lock is visible: other calls in this process must recognise it as this process's own.
   HELD.add(lock);
   let isOurs = false;
   try {
@@ -156,10 +159,10 @@ async function create(path: string, lock: string): Promise<boolean> {
   return isOurs;
 }
 
-/** What file systems answer that have no second names for a file. */
+/** Error codes of file systems without hard links. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
-/** The lock is empty for a moment, and for longer if its writer is killed in it: see {@link isOld}. */
+/** The lock is empty for a moment, and stays so if its writer is killed in that moment: see {@link isOld}. */
 async function createWithoutLink(path: string, lock: string): Promise<boolean> {
   let file: FileHandle;
   try {
@@ -179,7 +182,7 @@ async function createWithoutLink(path: string, lock: string): Promise<boolean> {
   return (await contentOf(path)) === lock;
 }
 
-/** Writes the lock's content into a neighbour and gives it to `use`; nothing of it stays. */
+/** Writes the lock's content into a neighbouring file for `use`, and removes that file afterwards. */
 async function beside(path: string, lock: string, use: (fresh: string) => Promise<void>): Promise<void> {
   const fresh = await claimNeighbour(path, 'partial');
   try {
@@ -191,8 +194,8 @@ async function beside(path: string, lock: string, use: (fresh: string) => Promis
 }
 
 /**
- * Puts our lock in the place of one whose holder is gone. While we hold the second lock nobody else may replace a lock
- * of that content; if it was replaced before, it has another content now.
+ * Replaces the lock of a holder that is gone. While this process holds the second lock, no other process may replace a lock of that
+ * content. If it was replaced before, its content is different now.
  */
 async function takeOver(path: string, gone: string, lock: string, { signal }: FileLockOptions): Promise<boolean> {
   const replace = async () => {
@@ -209,7 +212,7 @@ async function takeOver(path: string, gone: string, lock: string, { signal }: Fi
   });
 }
 
-/** Removes the lock, unless somebody else has removed it and another process has taken it since. */
+/** Removes the lock, unless it was removed by hand and another process has taken it since. */
 async function release(path: string, lock: string): Promise<void> {
   try {
     if ((await contentOf(path)) === lock) await rm(path, { force: true });
@@ -218,17 +221,17 @@ async function release(path: string, lock: string): Promise<void> {
   }
 }
 
-/** Whether the process that wrote the lock ran on this machine and runs no more. */
+/** Returns whether the process that wrote the lock ran on this machine and has ended. */
 async function isGone(path: string, holder: string): Promise<boolean> {
   const owner = parseIdentity(holder);
   if (owner === undefined) return holder.trim() === '' && (await isOld(path));
   const life = lifeOf(owner);
-  // A namesake from before a restart, if the system does not tell when a process began.
+  // Recognises a reused process id on systems that do not tell when a process started.
   if (life === 'here') return owner.start === undefined && !HELD.has(holder);
   return life === 'gone';
 }
 
-/** An empty lock is one that is being written, or whose writer was killed in that moment. */
+/** An empty lock is being written, or its writer was killed in that moment. */
 async function isOld(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   return found !== undefined && Date.now() - found.mtimeMs > 10_000;

@@ -2,7 +2,7 @@ import { access, mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemFault } from './errors.ts';
 
-/** Whether a file or folder is there and may be seen. For a file that is then read, rather read it and look at the error. */
+/** Returns whether a file or folder exists and is visible. To read a file, read it and handle the error instead. */
 export function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -11,8 +11,8 @@ export function isThere(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder and those above it; one that is there is left as it is. Node's own recursive `mkdir` calls a read-only
- * disk a missing folder, and never ends where nothing can be made (below /proc).
+ * Creates a folder and its parents; does nothing if it exists. Node's own recursive `mkdir` reports a read-only disk as a missing
+ * folder, and never ends where nothing can be created (below /proc).
  * @throws ResourceError, DataError
  */
 export async function makeFolder(folder: string): Promise<void> {
@@ -35,7 +35,7 @@ async function tryToMake(folder: string): Promise<Error | undefined> {
   }
 }
 
-/** Makes a rename survive a power cut. Windows cannot open folders, and needs no such call. */
+/** Makes a rename survive a power cut. Windows cannot open folders and does not need this. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');

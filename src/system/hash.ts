@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { systemFault } from './errors.ts';
 
-/** Lower-case hexadecimal SHA-256 of a text (UTF-8) or of bytes. */
+/** Returns the lower-case hexadecimal SHA-256 of a text (UTF-8) or of bytes. */
 export function sha256(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** SHA-256 of a file, read as a stream. */
+/** Returns the SHA-256 of a file, read as a stream. */
 export async function sha256File(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {
@@ -21,14 +21,14 @@ export async function sha256File(file: string, signal?: AbortSignal): Promise<st
 }
 
 /**
- * A key for a piece of work: the SHA-256 of its settings written as canonical JSON (object keys sorted at every
- * depth, `undefined` left out). Equal settings give equal keys whatever order they were written in.
+ * Returns a key for a piece of work: the SHA-256 of its settings as canonical JSON (object keys sorted at every depth, `undefined`
+ * omitted). Equal settings have equal keys in whatever order they were written.
  */
 export function contentKey(settings: unknown): string {
   return sha256(canonicalJson(settings));
 }
 
-/** JSON with object keys sorted at every depth. */
+/** Returns JSON with object keys sorted at every depth. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) => {
     if (inner === null || typeof inner !== 'object' || Array.isArray(inner)) return inner;

@@ -5,10 +5,10 @@ import { AbortedError, type FaultOptions, isAbort, NetworkError, throwIfAborted,
 import { dispatcherOf, proxyHint } from './proxy.ts';
 import { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';
 
-/** A server answered, and the answer is no. */
+/** A server answered with a refusal. */
 export class HttpError extends NetworkError {
   readonly status: number;
-  /** What the server's `Retry-After` asks for. */
+  /** The wait that the server's `Retry-After` requests. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(reason: string, options: FaultOptions & { status: number; retryAfterSeconds?: number | undefined }) {
@@ -18,7 +18,7 @@ export class HttpError extends NetworkError {
   }
 }
 
-/** The connection failed, was cut or went silent: worth another attempt. */
+/** The connection failed, was lost or stalled: a retry is worthwhile. */
 export class ConnectionError extends NetworkError {}
 
 /** The server took too long. */
@@ -29,20 +29,20 @@ export interface RequestOptions {
   headers?: Record<string, string>;
   body?: string | undefined;
   signal?: AbortSignal | undefined;
-  /** Limit on the time until the answer's headers are there, for each hop. Default 10. */
+  /** Time limit until the answer's headers arrive, for each hop. Default 10. */
   connectTimeoutSeconds?: number | undefined;
-  /** How many redirects are followed. Default 10. */
+  /** Maximum number of redirects to follow. Default 10. */
   redirects?: number;
 }
 
-/** Headers that prove who we are, and so must stay with the host they were meant for. */
+/** Headers with credentials, which must not be sent to another host. */
 const SECRET_HEADERS = ['authorization', 'cookie', 'proxy-authorization'];
 
 /**
- * Asks a server over HTTP and returns its answer, whatever its status. Redirects are followed here and not by `fetch`,
- * so that credentials never reach another origin and HTTPS never falls back to HTTP. `user:password@` of an address goes into
- * a header. The environment's proxies are used. {@link readText} reads the answer within limits.
- * @throws ConnectionError, NetworkError, AbortedError, UsageError for a proxy that is no address
+ * Sends an HTTP request and returns the answer, whatever its status. Redirects are followed here and not by `fetch`, so that
+ * credentials never reach another origin and HTTPS never falls back to HTTP. `user:password@` in an address becomes a header. The
+ * environment's proxies are used. {@link readText} reads the answer within limits.
+ * @throws ConnectionError, NetworkError, AbortedError; UsageError if a proxy's address is not valid
  */
 export async function request(url: string, options: RequestOptions = {}): Promise<Response> {
   let place = parseAddress(url);
@@ -55,12 +55,12 @@ export async function request(url: string, options: RequestOptions = {}): Promis
     if (location === null || response.status < 300 || response.status > 399 || options.redirects === 0) return response;
     await response.body?.cancel();
     if (left === 0) {
-      throw new NetworkError(`${address(url)} redirects without end`, { fix: 'Check the address.' });
+      throw new NetworkError(`${address(url)} redirects endlessly`, { fix: 'Check the address.' });
     }
     const next = parseAddress(URL.canParse(location, place.href) ? new URL(location, place.href).href : location);
     if (place.protocol === 'https:' && next.protocol === 'http:') {
       const reason = `${address(place.href)} redirects from HTTPS to plain HTTP`;
-      throw new NetworkError(reason, { fix: 'Name an address that stays on HTTPS.' });
+      throw new NetworkError(reason, { fix: 'Use an address that stays on HTTPS.' });
     }
     takeCredentials(next);
     if (next.origin !== place.origin) for (const name of SECRET_HEADERS) headers.delete(name);
@@ -83,7 +83,7 @@ async function oneHop(place: URL, headers: Headers, options: RequestOptions): Pr
       signal: AbortSignal.any(signals),
       dispatcher: dispatcherOf(),
     });
-    // The same class by the same authors; the package has types of its own.
+    // The same class by the same authors; the package has its own types.
     return response as unknown as Response;
   } catch (error) {
     if (error instanceof UsageError) throw error;
@@ -101,30 +101,30 @@ function reachFix({ protocol }: URL) {
 }
 
 export interface ReadOptions {
-  /** Limit on the body's size, unpacked. Default 64 MiB. */
+  /** Size limit for the unpacked body. Default 64 MiB. */
   maxBytes?: number | undefined;
-  /** Limit on the time until it is whole. Default 60. */
+  /** Time limit until the body is complete. Default 60. */
   seconds?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads an answer's body as text, within limits of time and size. What is beyond them is not read.
- * @param url for messages
- * @throws TimeoutError, ConnectionError if it breaks off, NetworkError if it is too large, AbortedError
+ * Reads an answer's body as text, within limits of time and size. Nothing beyond them is read.
+ * @param url for error messages
+ * @throws TimeoutError; ConnectionError if it breaks off; NetworkError if it is too large; AbortedError
  */
 export async function readText(response: Response, url: string, options: ReadOptions = {}): Promise<string> {
   const { text, whole } = await readBeginning(response, url, options);
   if (whole) return text;
   const limit = `${((options.maxBytes ?? LARGEST_TEXT) / 2 ** 20).toFixed(0)} MiB`;
-  throw new NetworkError(`${address(url)} sent more than ${limit}, which no answer takes`, {
+  throw new NetworkError(`${address(url)} sent more than ${limit}, which is more than any answer needs`, {
     fix: 'Check the address.',
   });
 }
 
 const LARGEST_TEXT = 64 * 2 ** 20;
 
-/** The same, but what is too large is cut instead. */
+/** Reads a body likewise, but cuts it if it is too large. */
 export async function readBeginning(
   response: Response,
   url: string,
@@ -138,7 +138,7 @@ export async function readBeginning(
     void reader.cancel().catch(() => {});
   };
   const onAbort = () => end(new AbortedError());
-  const late = `${new URL(url).host} did not send its whole answer within ${seconds} s`;
+  const late = `${new URL(url).host} did not send its complete answer within ${seconds} s`;
   const timer = setTimeout(() => end(new TimeoutError(late, { fix: 'Try again later.' })), seconds * 1000);
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
@@ -162,7 +162,7 @@ export async function readBeginning(
   return { text: new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBytes)), whole: size <= maxBytes };
 }
 
-/** Turns what `fetch` or a response's body throws into a typed error; typed errors and stops come back as they were. */
+/** Turns an exception of `fetch` or of a response's body into a typed error; typed errors and aborts are returned unchanged. */
 export function connectionFault(error: unknown, url: string): Error {
   if (error instanceof NetworkError || error instanceof AbortedError) return error;
   if (isAbort(error)) return new AbortedError('stopped', { cause: error });
@@ -172,11 +172,11 @@ export function connectionFault(error: unknown, url: string): Error {
   const words = code === undefined || /proxy/i.test(message) ? message : code;
   const reason = `the connection to ${new URL(url).host} failed (${words})`;
   if (words === 'bad port') {
-    const port = `${new URL(url).host}: browsers and this program keep away from that port, which other protocols use`;
-    return new NetworkError(port, { fix: 'Name the right port, or serve on another one.', cause: error });
+    const port = `${new URL(url).host}: this port belongs to another protocol, and browsers and this program refuse it`;
+    return new NetworkError(port, { fix: 'Use the right port, or run the server on another one.', cause: error });
   }
   if (code !== undefined && /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_/.test(code)) {
-    const fix = 'Name the certificate authority in NODE_EXTRA_CA_CERTS, or check the address.';
+    const fix = 'Set NODE_EXTRA_CA_CERTS to the file of the certificate authority, or check the address.';
     return new NetworkError(reason, { fix, cause: error });
   }
   return new ConnectionError(reason, { ...reachFix(new URL(url)), cause: error });
@@ -188,11 +188,11 @@ function innermost(error: unknown): unknown {
   return inner;
 }
 
-/** The error for an answer whose status is not a success. */
+/** Returns the error for an answer whose status is not a success. */
 export function httpError(url: string, response: Response): HttpError {
   const { status } = response;
   const wait = retryAfterSeconds(response.headers);
-  const asks = (wait ?? 0) > LONGEST_WAIT_SECONDS ? `, and asks to wait ${Math.ceil(wait!)} s` : '';
+  const asks = (wait ?? 0) > LONGEST_WAIT_SECONDS ? `, and requests a wait of ${Math.ceil(wait!)} s` : '';
   return new HttpError(`${address(url)} answered ${status}${REASONS[status] ?? ''}${asks}`, {
     status,
     retryAfterSeconds: wait,
@@ -201,19 +201,19 @@ export function httpError(url: string, response: Response): HttpError {
 }
 
 const REASONS: Record<number, string> = {
-  401: ' (it wants to know who asks)',
+  401: ' (it requires credentials)',
   403: ' (access refused)',
-  404: ' (there is no such file)',
+  404: ' (no such file)',
   410: ' (the file is gone)',
   429: ' (too many requests)',
 };
 const FIXES: Record<number, string> = {
-  401: 'Give valid credentials, or check that the address is right.',
-  403: 'Ask for access, or check that the address is right.',
+  401: 'Pass valid credentials, or check that the address is right.',
+  403: 'Request access, or check that the address is right.',
   429: 'Wait a while and run the same command again: finished work is kept.',
 };
 
-/** An address as it may be shown: without credentials and without its query, which may hold a signature. */
+/** Returns an address as it may be shown: without credentials and without its query string, which may hold a signature. */
 export function address(url: string): string {
   const { origin, pathname } = new URL(url);
   return `${origin}${pathname}`;
@@ -223,28 +223,28 @@ function parseAddress(url: string): URL {
   const place = URL.canParse(url) ? new URL(url) : undefined;
   if (place === undefined || !['http:', 'https:'].includes(place.protocol)) {
     throw new NetworkError(`${JSON.stringify(url)} is not an HTTP address`, {
-      fix: 'Give an address that begins with https:// or http://.',
+      fix: 'Use an address that begins with https:// or http://.',
     });
   }
   return place;
 }
 
 export interface RetryOptions {
-  /** Attempts after the first. Default 5. */
+  /** Number of retries. Default 5. */
   retries?: number | undefined;
-  /** Wait before the second attempt; it doubles each time, up to 30 s. Default 1. */
+  /** Wait before the second attempt. It doubles each time, up to 30 s. Default 1. */
   firstWaitSeconds?: number | undefined;
   signal?: AbortSignal | undefined;
-  /** Whether the last attempt moved the work on: the count of attempts then starts anew. */
+  /** Returns whether the last attempt made progress; the count of retries then starts again. */
   hasMovedOn?: () => boolean;
-  /** Told before each wait. */
+  /** Called before each wait. */
   onWait?: (seconds: number, error: Error) => void;
 }
 
 /**
- * Does a piece of work again while it fails for a passing reason: a broken connection, 408, 425, 429 or 5xx. The waits
- * double and vary by a quarter so that many clients do not come back at once. `Retry-After` is honoured up to
- * {@link LONGEST_WAIT_SECONDS}; a server that asks for more is believed, and the work ends with its error.
+ * Repeats a piece of work while it fails for a temporary reason: a lost connection, 408, 425, 429 or 5xx. The waits double and vary
+ * by a quarter, so that many clients do not return at once. `Retry-After` is obeyed up to {@link LONGEST_WAIT_SECONDS}. If a server
+ * requests more, the work ends with its error.
  */
 export async function withRetries<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
   const { retries = 5, firstWaitSeconds = 1, signal } = options;

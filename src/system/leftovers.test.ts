@@ -15,7 +15,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const GONE = spawnSync(process.execPath, ['-e', '']).pid;
 const YESTERDAY = new Date(Date.now() - 25 * 60 * 60 * 1000);
 
-/** The name that a process would give on this machine. */
+/** Returns the name that a process would choose on this machine. */
 async function nameOf(owner: { pid?: number; start?: string; place?: string }): Promise<string> {
   const mine = basename(await claimNeighbour(join(folder, 'out.jsonl'), 'partial'));
   const [, pid, start, place, random] = /^out\.jsonl\.(\d+)-([0-9a-z]*)-([0-9a-f]{6})-([0-9a-f]{6})\.partial$/.exec(
@@ -24,7 +24,7 @@ async function nameOf(owner: { pid?: number; start?: string; place?: string }): 
   return `out.jsonl.${owner.pid ?? pid}-${owner.start ?? start}-${owner.place ?? place}-${random}.partial`;
 }
 
-describe('what a process that is gone has left', () => {
+describe('leftovers of an ended process', () => {
   it.each([
     ['of this process', {}, false, true],
     ['of a process that is gone', { pid: GONE }, false, false],
@@ -48,7 +48,7 @@ describe('what a process that is gone has left', () => {
   it.each([
     [`out.${GONE}-0123abcd.partial`, true],
     [`out.${process.ppid}-0123abcd.partial`, false],
-  ])('knows the names of versions before: %s', async (name, isRemoved) => {
+  ])('recognises the names of earlier versions: %s', async (name, isRemoved) => {
     const file = join(folder, name);
     await writeFile(file, 'half');
     await sweepLeftovers(folder);
@@ -58,14 +58,14 @@ describe('what a process that is gone has left', () => {
     expect(await readdir(folder)).toEqual(isRemoved ? [] : [name]);
   });
 
-  it('leaves alone what no process of this program has named', async () => {
+  it('ignores files that no process of this program has named', async () => {
     const names = ['a.partial', `notes.${GONE}.partial`, 'x.12-y.partial', 'corpus.jsonl', 'old'];
     for (const name of names) await writeFile(join(folder, name), '');
     await sweepLeftovers(folder);
     expect((await readdir(folder)).sort()).toEqual([...names].sort());
   });
 
-  it('is removed by the next file that is written beside it', async () => {
+  it('are removed by the next file that is written next to them', async () => {
     const name = (await nameOf({ pid: GONE })).replace('.jsonl', '.gguf');
     const inner = join(folder, 'inner');
     await mkdir(join(inner, name), { recursive: true });
@@ -74,7 +74,7 @@ describe('what a process that is gone has left', () => {
     expect(await readdir(inner)).toEqual(['other.json']);
   });
 
-  it('gives a folder its name back if it stopped between the two renames, and drops what was replaced', async () => {
+  it("restore a folder's name if the process stopped between the two renames, and drop what was replaced", async () => {
     const old = (await nameOf({ pid: GONE })).replace('.jsonl', '').replace('.partial', '.old');
     await mkdir(join(folder, old));
     await writeFile(join(folder, old, 'a'), 'kept');
@@ -87,7 +87,7 @@ describe('what a process that is gone has left', () => {
 });
 
 describe('replaceFolder', () => {
-  it('puts a whole folder in the place of another, and leaves the old one if it cannot be filled', async () => {
+  it('a complete folder replaces another, and the old one stays if the new one cannot be filled', async () => {
     const target = join(folder, 'set');
     for (const text of ['first', 'second']) {
       await replaceFolder(target, (fresh) => writeDurably(join(fresh, text), text));

@@ -5,23 +5,20 @@ import { systemFault } from './errors.ts';
 import { makeFolder, syncFolder } from './folders.ts';
 import { formatIdentity, isRunning, shortHash, thisProcess } from './process-identity.ts';
 
-/**
- * What stands beside a file or folder while it is made: `partial` is what will take its name, `old` what had it before
- * and gives way to it.
- */
+/** A neighbour of a file or folder while it is made: `partial` will take its name; `old` had the name before and is replaced. */
 export type NeighbourKind = 'partial' | 'old';
 
-/** `NAME.PID-START-WHERE-RANDOM.partial`; the shorter form, without start and place, is that of versions before. */
+/** `NAME.PID-START-WHERE-RANDOM.partial`. Earlier versions used a shorter form without start and place. */
 const NAME = /^(.+)\.(\d{1,10})-(?:([0-9a-z]*)-([0-9a-f]{6})-)?[0-9a-f]{6,8}\.(partial|old)$/;
 
-/** What a process leaves that cannot be seen from here is taken for dead after this time without a change. */
+/** Leftovers of a process that cannot be seen from here count as dead if they did not change for this time. */
 const FORGOTTEN_MILLISECONDS = 24 * 60 * 60 * 1000;
 
 const swept = new Set<string>();
 
 /**
- * A free path beside `path` for a file or folder in the making, whose name says which process makes it. What processes
- * that are gone have left in the same folder is removed at the first call for it.
+ * Returns a free path next to `path` for a file or folder in the making; its name identifies the process that makes it. The first
+ * call for a folder removes what processes that are gone have left there.
  */
 export async function claimNeighbour(path: string, kind: NeighbourKind): Promise<string> {
   const folder = dirname(resolve(path));
@@ -32,7 +29,7 @@ export async function claimNeighbour(path: string, kind: NeighbourKind): Promise
   return `${path}.${ownerWord()}-${randomBytes(3).toString('hex')}.${kind}`;
 }
 
-/** Number and start of this process, and where it runs: 20 characters, since file names have a limit. */
+/** Process id, start and place of this process in 20 characters, because the length of file names is limited. */
 function ownerWord(): string {
   const { pid, start } = thisProcess();
   return `${pid}-${startWord(start)}-${placeWord()}`;
@@ -54,7 +51,7 @@ export interface Leftover {
   target: string;
 }
 
-/** What processes that are gone have left in a folder, not below it. Empty if the folder cannot be read. */
+/** Returns what processes that are gone have left directly in a folder. Empty if the folder cannot be read. */
 export async function findLeftovers(folder: string): Promise<Leftover[]> {
   const names = await readdir(folder).catch((): string[] => []);
   const found: Leftover[] = [];
@@ -79,7 +76,7 @@ async function isInUse(path: string, pid: number, start?: string, place?: string
   return Date.now() - (await lastChange(path)) < FORGOTTEN_MILLISECONDS;
 }
 
-/** The latest change of a file, or of a folder and what lies in it. */
+/** Returns the time of the last change of a file, or of a folder and its contents. */
 async function lastChange(path: string): Promise<number> {
   const facts = await lstat(path).catch(() => undefined);
   if (facts === undefined) return Date.now();
@@ -92,13 +89,13 @@ async function lastChange(path: string): Promise<number> {
 }
 
 /**
- * Removes what processes that are gone have left in a folder. Where one was stopped between the two renames that
- * replace a folder, the old one gets its name back.
+ * Removes what processes that are gone have left in a folder. If one was stopped between the two renames that replace a folder, the
+ * old folder gets its name back.
  */
 export async function sweepLeftovers(folder: string): Promise<Leftover[]> {
   const found = await findLeftovers(folder);
   for (const { path, kind, target } of found) {
-    // What cannot be removed does no harm; the next process tries again.
+    // What cannot be removed does no harm, and the next process tries again.
     if (kind === 'old' && !(await isFilled(target))) await rename(path, target).catch(() => {});
     else await rm(path, { recursive: true, force: true }).catch(() => {});
   }
@@ -111,8 +108,8 @@ async function isFilled(target: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder that appears under its name only when it is whole: `fill` writes into a neighbour, which then takes
- * the name and survives a power cut. What had the name gives way. The folder above is made if it is missing.
+ * Creates a folder that appears under its name only when it is complete: `fill` writes into a neighbour, which is then renamed and
+ * survives a power cut. It replaces what had the name before. The parent folder is created if it is missing.
  * @throws ResourceError; whatever `fill` throws, and then nothing has changed
  */
 export async function replaceFolder(folder: string, fill: (fresh: string) => Promise<void>): Promise<void> {
@@ -131,7 +128,7 @@ export async function replaceFolder(folder: string, fill: (fresh: string) => Pro
   }
 }
 
-/** No call swaps two folders at once: between the two renames neither has the name, and both are whole. */
+/** No system call swaps two folders: between the two renames neither has the name, but both are complete. */
 async function swapIn(fresh: string, target: string): Promise<void> {
   const aside = await claimNeighbour(target, 'old');
   const wasThere = await rename(target, aside).then(

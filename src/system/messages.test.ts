@@ -5,7 +5,7 @@ import { httpError, readText, request, TimeoutError, withRetries } from './http.
 import { asMessage, keepSecret, redact, redactData } from './redact.ts';
 import { checkSecret } from './secrets.ts';
 
-it('no message is longer than a screen, however much it is about', () => {
+it('no message is longer than a screen, whatever it contains', () => {
   const long = 'null, '.repeat(1_000_000);
   const error = new DataError(long, { file: 'x.jsonl', fix: long });
   expect(error.message).toMatch(/^x\.jsonl: null, null, .*\.\.\. \(6,000,009 characters in all\)$/s);
@@ -13,7 +13,7 @@ it('no message is longer than a screen, however much it is about', () => {
   expect(error.fix.length).toBeLessThan(2100);
   expect(error.stack!.length).toBeLessThan(10_000);
   expect(asMessage('short')).toBe('short');
-  // No half of a character stands at the cut.
+  // No half of a character is left at the cut.
   expect(asMessage('😀'.repeat(20), 5)).toBe('😀😀... (40 characters in all)');
 });
 
@@ -32,7 +32,7 @@ it('secrets are hidden in messages, and the long ones in data', () => {
   expect(checkSecret(' \n', 'KEY')).toBeUndefined();
 });
 
-it('a body has limits of time and size, and a reader that stops', async () => {
+it('a body has limits of time and size, and reading can be aborted', async () => {
   const server = await startServer((incoming, response) => {
     if (incoming.url === '/drip') {
       const timer = setInterval(() => response.write('.'), 20);
@@ -57,8 +57,8 @@ it('credentials of an address are sent as a header, and stay with their host', a
   await Promise.all([server.close(), other.close()]);
 });
 
-it('a wait that is too long ends a download with a word on it', async () => {
+it('a wait that is too long ends a download with a message', async () => {
   const response = new Response('', { status: 429, headers: { 'retry-after': '3600' } });
   const work = () => Promise.reject(httpError('http://host/x', response));
-  await expect(withRetries(work, { retries: 3 })).rejects.toThrow(/asks to wait 3600 s/);
+  await expect(withRetries(work, { retries: 3 })).rejects.toThrow(/requests a wait of 3600 s/);
 });

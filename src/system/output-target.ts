@@ -2,30 +2,30 @@ import { readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { ResourceError } from './errors.ts';
 
-/** Where the bytes of an output go. */
+/** The target of an output. */
 export interface OutputTarget {
-  /** A link is followed: the file it leads to is the one that is written. */
+  /** The path to write: the target of a link, if the output is one. */
   path: string;
-  /** A device or a pipe takes bytes as they come; anything else appears under its name when it is whole. */
+  /** A device or a pipe receives bytes as they come; any other file appears under its name when it is complete. */
   isStream: boolean;
 }
 
-/** Longer chains of links are circles for the system as well. */
+/** The system also treats longer chains of links as circular. */
 const MOST_LINKS = 40;
 
 /**
- * What stands, or will, under the name of an output.
- * @throws ResourceError for links in a circle
+ * Returns what is, or will be, under the name of an output.
+ * @throws ResourceError if links are circular
  */
 export async function outputTarget(file: string): Promise<OutputTarget> {
-  // What the system shows under these names are open files of processes, such as /dev/stdout.
+  // These names are open files of processes, such as /dev/stdout.
   if (/^\/(dev|proc)\//.test(resolve(file))) return { path: file, isStream: true };
   const found = await stat(file).catch(() => undefined);
   if (found !== undefined && !found.isFile() && !found.isDirectory()) return { path: file, isStream: true };
   return { path: await followLinks(file), isStream: false };
 }
 
-/** A link may lead to a file that is not there yet. */
+/** A link may lead to a file that does not exist yet. */
 async function followLinks(file: string): Promise<string> {
   let path = file;
   for (let links = 0; links < MOST_LINKS; links++) {
@@ -33,12 +33,12 @@ async function followLinks(file: string): Promise<string> {
     if (next === undefined) return path;
     path = isAbsolute(next) ? next : join(dirname(path), next);
   }
-  throw new ResourceError('the path holds links that lead in a circle', { file, fix: 'Name the place itself.' });
+  throw new ResourceError('the path holds circular links', { file, fix: 'Use the real path.' });
 }
 
 /**
- * What tells a file or folder from all others: its number on its disk, which links and second names share; for one that
- * is not there, its name in the folder as it is without links.
+ * Identifies a file or folder: by its number on its disk, which links and second names share; if it does not exist, by its name in
+ * the resolved folder.
  */
 export async function fileIdentity(file: string): Promise<string> {
   const found = await stat(file, { bigint: true }).catch(() => undefined);

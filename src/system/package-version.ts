@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 
-/** This package's version, read from its package.json, where alone it stands: above the folder this was compiled into. */
+/** Returns this package's version from its package.json, the only place that holds it. */
 export function packageVersion(): string {
   let place = new URL('../../package.json', import.meta.url);
   while (!existsSync(place) && place.pathname !== '/package.json') place = new URL('../package.json', place);

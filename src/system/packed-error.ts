@@ -9,16 +9,13 @@ import {
   UsageError,
 } from './errors.ts';
 
-/** An error of a class of its own arrives as the nearest of these; the last fits every typed error. */
+/** An error of any other class arrives as the nearest of these. The last one fits every typed error. */
 const TYPES = [AbortedError, UsageError, DataError, ModelError, NetworkError, ResourceError, LlmQeError];
 
-/**
- * An error on its way to another thread. Structured clone keeps JavaScript's own errors, but would make a plain Error
- * of a typed one.
- */
+/** An error in a message to another thread. Structured clone preserves JavaScript's own errors, but turns typed ones into a plain Error. */
 export type PackedError = Error | { type: number; message: string; fields: FaultOptions };
 
-/** A cause goes along as its text: it may be what cannot be cloned. */
+/** The cause is passed as text because it may not be cloneable. */
 export function packError(thrown: unknown): PackedError {
   if (!(thrown instanceof Error)) return new Error(String(thrown));
   if (!(thrown instanceof LlmQeError)) return thrown;
@@ -34,6 +31,6 @@ export function packError(thrown: unknown): PackedError {
 export function unpackError(packed: PackedError): Error {
   if (!('fields' in packed)) return packed;
   const { fix, cause, ...place } = packed.fields;
-  // The message names the place already.
+  // The message already contains the place.
   return Object.assign(new TYPES[packed.type]!(packed.message, { fix, cause }), place);
 }

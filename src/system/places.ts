@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path';
 import { chooseSetting } from './environment.ts';
 
 /**
- * The folder for everything that can be fetched or computed again (models, vectors): `LLM_QE_HOME`, or `llm-qe`
- * under `XDG_CACHE_HOME`, or `~/.cache/llm-qe`.
+ * Returns the folder for everything that can be downloaded or computed again (models, vectors): `LLM_QE_HOME`, or `llm-qe` in
+ * `XDG_CACHE_HOME`, or `~/.cache/llm-qe`.
  */
 export function cacheHome(environment: NodeJS.ProcessEnv = process.env): string {
   const home = chooseSetting(undefined, 'home', environment);

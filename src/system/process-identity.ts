@@ -2,23 +2,23 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-/** Tells a process from all others, on this machine and on those that share a folder with it. */
+/** Identifies a process among all others, on this machine and on those that share a folder with it. */
 export interface ProcessIdentity {
   pid: number;
   host: string;
-  /** When it began, in ticks since the machine was started: numbers are used again. Known on Linux. */
+  /** Start time in ticks since the machine was started, because process ids are reused. Known on Linux. */
   start?: string | undefined;
-  /** Tells machines of one host name apart. Known on Linux. */
+  /** Distinguishes machines with the same host name. Known on Linux. */
   machine?: string | undefined;
   /** Changes whenever the machine is started. Known on Linux. */
   boot?: string | undefined;
-  /** Containers count their processes each for itself, even under one host name. Known on Linux. */
+  /** Containers number their processes separately, even with the same host name. Known on Linux. */
   namespace?: string | undefined;
 }
 
 let mine: ProcessIdentity | undefined;
 
-/** The identity of this process. */
+/** Returns the identity of this process. */
 export function thisProcess(): ProcessIdentity {
   mine ??= {
     pid: process.pid,
@@ -31,12 +31,12 @@ export function thisProcess(): ProcessIdentity {
   return mine;
 }
 
-/** As one line of words that {@link parseIdentity} reads: `123 my-host start machine boot namespace`. */
+/** Formats an identity as one line for {@link parseIdentity}: `123 my-host start machine boot namespace`. */
 export function formatIdentity({ pid, host, start, machine, boot, namespace }: ProcessIdentity): string {
   return [pid, host.replace(/\s/g, '_'), ...[start, machine, boot, namespace].map((word) => word ?? '-')].join(' ');
 }
 
-/** Undefined for a text that names no process. */
+/** Parses an identity; undefined if the text does not name a process. */
 export function parseIdentity(text: string): ProcessIdentity | undefined {
   const [pid, host, ...words] = text.trim().split(' ');
   if (pid === undefined || host === undefined || !/^\d{1,10}$/.test(pid)) return undefined;
@@ -44,21 +44,19 @@ export function parseIdentity(text: string): ProcessIdentity | undefined {
   return { pid: Number(pid), host, start, machine, boot, namespace };
 }
 
-/**
- * Whether a process runs: 'here' (it is this one), 'alive', 'gone', or 'unknown' if this machine cannot see it.
- */
+/** Returns whether a process runs: 'here' (it is this one), 'alive', 'gone', or 'unknown' if this machine cannot see it. */
 export function lifeOf(owner: ProcessIdentity): 'here' | 'alive' | 'gone' | 'unknown' {
   const self = thisProcess();
   const differs = (key: 'machine' | 'boot' | 'namespace') =>
     owner[key] !== undefined && self[key] !== undefined && owner[key] !== self[key];
   if (owner.host !== self.host.replace(/\s/g, '_') || differs('machine')) return 'unknown';
-  // Only a known machine is known to have been started anew: another one may bear its name.
+  // Only a known machine can be known to have restarted: another machine may have its name.
   if (differs('boot')) return owner.machine !== undefined && owner.machine === self.machine ? 'gone' : 'unknown';
   if (differs('namespace')) return 'unknown';
   return isRunning(owner.pid, owner.start) ? (owner.pid === self.pid ? 'here' : 'alive') : 'gone';
 }
 
-/** Whether a process of this machine runs and is the one that began then. */
+/** Returns whether a process of this machine runs and has this start time. */
 export function isRunning(pid: number, start: string | undefined): boolean {
   const state = stateOf(pid);
   if (state !== undefined) return !state.hasEnded && (start === undefined || start === state.start);
@@ -70,13 +68,13 @@ export function isRunning(pid: number, start: string | undefined): boolean {
   }
 }
 
-/** From /proc; undefined where there is none. */
+/** Reads /proc; undefined if there is none. */
 function stateOf(pid: number): { start: string; hasEnded: boolean } | undefined {
   const text = tryTo(() => readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? '';
-  // "pid (name) state ...": the name may hold anything, a closing bracket too.
+  // "pid (name) state ...": the name may contain anything, including a closing bracket.
   const values = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const start = values[19];
-  // An ended process stays in the list until its parent has heard of it.
+  // An ended process stays in the list until its parent has collected it.
   return start === undefined ? undefined : { start, hasEnded: /^[ZX]/.test(values[0]!) };
 }
 

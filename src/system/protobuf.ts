@@ -1,7 +1,7 @@
 /**
- * Writes Protocol Buffers, the wire format of ONNX model files (https://protobuf.dev/programming-guides/encoding):
- * a message is a sequence of fields, each a varint key `number << 3 | wire type` and a value. Fields that equal their
- * default may be left out; this writer writes what it is given.
+ * Writes Protocol Buffers, the wire format of ONNX model files (https://protobuf.dev/programming-guides/encoding): a message is a
+ * sequence of fields, each a varint key `number << 3 | wire type` and a value. Fields that equal their default may be omitted; this
+ * writer writes every field that it is given.
  */
 export class ProtobufWriter {
   readonly #parts: Uint8Array[] = [];

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** The seed of everything that is given none. */
+/** The default seed. */
 export const DEFAULT_SEED = 42;
 
 /**
@@ -77,8 +77,8 @@ function rotateLeft(value: number, by: number): number {
 }
 
 /**
- * A seed for one piece of work out of a run's seed and the work's own names, so that no random choice depends on the
- * order in which work was done. Unsigned, below 2^31 (servers refuse larger ones).
+ * Derives a seed for one piece of work from a run's seed and names of the work, so that no random choice depends on the order of
+ * the work. Unsigned, below 2^31 (servers refuse larger seeds).
  */
 export function deriveSeed(seed: number, ...names: (string | number)[]): number {
   const digest = createHash('sha256')

@@ -3,23 +3,22 @@ import { dirname, resolve } from 'node:path';
 import { UsageError } from './errors.ts';
 import { fileIdentity } from './output-target.ts';
 
-/** The files of one command, each under the words that name it to the user (`--run-out`, `the corpus`). */
+/** The files of one command, each under the words with which users know it (`--run-out`, `the corpus`). */
 export interface CommandFiles {
-  /** What is read. A folder stands for itself alone. */
+  /** Files that are read. A folder here means only the folder itself. */
   inputs?: Readonly<Record<string, string | undefined>>;
-  /** Folders that are read whole: no output may lie in them. */
+  /** Folders that are read completely: no output may be in them. */
   inputFolders?: Readonly<Record<string, string | undefined>>;
   /** Files that are written. */
   outputs?: Readonly<Record<string, string | undefined>>;
-  /** Folders that are replaced whole: no input may be one of them or lie in it. */
+  /** Folders that are replaced completely: no input may be one of them or be in one. */
   outputFolders?: Readonly<Record<string, string | undefined>>;
-  /** What to do instead. Default: to name another file. */
+  /** What to do instead. Default: choose another file. */
   fix?: string;
 }
 
 /**
- * Refuses outputs that would overwrite an input or one another, whatever links and second names lead to it, and outputs
- * that are folders.
+ * Refuses outputs that would overwrite an input or one another, through any links and second names, and outputs that are folders.
  * @throws UsageError
  */
 export async function refuseOverwriting({
@@ -27,7 +26,7 @@ export async function refuseOverwriting({
   inputFolders = {},
   outputs = {},
   outputFolders = {},
-  fix = 'Name another file.',
+  fix = 'Choose another file.',
 }: CommandFiles): Promise<void> {
   const taken = new Map<string, string>();
   for (const [name, path] of given(inputs)) taken.set(await fileIdentity(path), name);
@@ -46,7 +45,7 @@ export async function refuseOverwriting({
     for (const [input, path] of given(inputs)) {
       const isThere = await stat(path).catch(() => undefined);
       if (isThere && (await liesIn(path, place))) {
-        throw new UsageError(`${name} would replace ${input}`, { file: place, fix: 'Name another folder.' });
+        throw new UsageError(`${name} would replace ${input}`, { file: place, fix: 'Choose another folder.' });
       }
     }
   }
@@ -62,16 +61,16 @@ function refusal(reason: string, file: string, fix: string): UsageError {
 
 async function refuseFolder(name: string, path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) throw new UsageError(`${name} is a folder`, { file: path, fix: 'Name a file inside it.' });
+  if (found?.isDirectory()) throw new UsageError(`${name} is a folder`, { file: path, fix: 'Use a file inside it.' });
 }
 
-/** Several outputs may go to one device or pipe, one after the other. */
+/** Several outputs may go to one device or pipe, one after another. */
 async function isStream(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   return found !== undefined && !found.isFile();
 }
 
-/** Whether a path is a folder or lies below it. */
+/** Returns whether a path is a folder or inside it. */
 async function liesIn(path: string, folder: string): Promise<boolean> {
   const place = await fileIdentity(folder);
   for (let above = resolve(path); ; above = dirname(above)) {

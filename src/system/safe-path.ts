@@ -5,8 +5,8 @@ import { DataError } from './errors.ts';
 const LONGEST_NAME = 1024;
 
 /**
- * Whether a name that came from elsewhere (a listing, an archive, an index, a manifest) stays inside the folder it is put into,
- * on every operating system: no way up, no absolute path, no drive, no backslash, no NUL.
+ * Returns whether a name from an untrusted source (a listing, an archive, an index, a manifest) stays inside the folder it is put
+ * into, on every operating system: no way up, no absolute path, no drive, no backslash, no NUL.
  */
 export function isInsideFolder(name: string): boolean {
   if (name === '' || name.length > LONGEST_NAME || name.startsWith('/') || /^[a-z]:/i.test(name)) return false;
@@ -16,13 +16,14 @@ export function isInsideFolder(name: string): boolean {
 }
 
 /**
- * The path of a file inside a folder, by a name that came from elsewhere. Every such name passes here before it is written to.
- * @throws DataError for a name that leads outside
+ * Returns the path of a file inside a folder for a name from an untrusted source. Every such name passes through here before it is
+ * written.
+ * @throws DataError if the name leads outside
  */
 export function placeInside(folder: string, name: string): string {
   if (isInsideFolder(name)) return join(folder, name);
   throw new DataError(`would be written outside its folder, as ${JSON.stringify(name.slice(0, 200))}`, {
     file: folder,
-    fix: 'Nothing was written there. Do not trust where it came from.',
+    fix: 'Nothing was written there. Do not trust the source of this name.',
   });
 }

@@ -2,18 +2,19 @@ import { UsageError } from './errors.ts';
 import { keepSecret } from './redact.ts';
 
 /**
- * A key or token as it can be sent in a header: blanks and line ends around it are taken off. From here on no message shows it.
+ * Returns a key or token in the form in which it can be sent in a header: without blanks and line ends around it. From then on no
+ * message shows it.
  *
- * @param name of the variable or option it comes from, for messages
+ * @param name of the variable or option it comes from, for error messages
  * @returns undefined if it is empty
- * @throws UsageError, which does not show the value, if it holds what no header can
+ * @throws UsageError, which does not show the value, if it holds a character that headers cannot hold
  */
 export function checkSecret(value: string | undefined, name: string): string | undefined {
   if (value !== undefined) keepSecret(value.trim());
   return checkHeader(value, name);
 }
 
-/** The same for what is no secret. */
+/** The same for a value that is not a secret. */
 export function checkHeader(value: string | undefined, name: string): string | undefined {
   const secret = value?.trim();
   if (!secret) return undefined;
@@ -23,7 +24,7 @@ export function checkHeader(value: string | undefined, name: string): string | u
   throw new UsageError(
     `${name} holds ${what} (at character ${wrong.index + 1} of ${secret.length}): it cannot be sent`,
     {
-      fix: `Set ${name} to the value alone, as its provider shows it.`,
+      fix: `Set ${name} to the value alone, exactly as its provider shows it.`,
     },
   );
 }

@@ -1,12 +1,12 @@
 import type { z } from 'zod';
 import { UsageError } from './errors.ts';
 
-/** Names that settings had before, each with the name that took its place. */
+/** Former names of settings, each with the current name. */
 export type RenamedSettings = Readonly<Record<string, string>>;
 
 /**
- * Refuses a setting under a name that it no longer has.
- * @param written how a name is written where the setting was given, such as `--lr-scheduler`
+ * Refuses a setting under a former name.
+ * @param written returns a name as the user writes it, such as `--lr-scheduler`
  */
 export function renamedSetting(
   name: string,
@@ -19,9 +19,9 @@ export function renamedSetting(
 }
 
 /**
- * Fills in the defaults of settings that a program gave.
- * @param about.what what the settings are of, for people
- * @throws UsageError naming the setting; for one under an old name, the new one
+ * Fills in the defaults of settings.
+ * @param about.what what the settings belong to, for error messages
+ * @throws UsageError that names the setting; for a former name, also the current one
  */
 export function parseSettings<S extends z.ZodObject>(
   schema: S,
@@ -43,14 +43,14 @@ type Unwrapped<T> = T extends z.ZodDefault<infer U> | z.ZodOptional<infer U> | z
   ? Unwrapped<U>
   : T;
 
-/** A shape of which some settings have another default. */
+/** A shape in which some settings have other defaults. */
 export type Redefaulted<S extends z.ZodRawShape, D> = {
   [K in keyof S]: K extends keyof D ? z.ZodDefault<Extract<Unwrapped<S[K]>, z.ZodType>> : S[K];
 };
 
 /**
- * The same settings with other defaults: range and meaning stay written once.
- * @param descriptions of settings whose meaning can be told more closely here
+ * Returns the same settings with other defaults, so that range and meaning are written only once.
+ * @param descriptions more precise descriptions of some settings
  */
 export function withDefaults<S extends z.ZodRawShape, D extends { [K in keyof S]?: z.input<S[K]> }>(
   shape: S,

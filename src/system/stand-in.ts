@@ -1,30 +1,30 @@
 import { open } from 'node:fs/promises';
 import { DataError, type FaultOptions, systemFault } from './errors.ts';
 
-/** What lies in a file's place, in words, and what to do. */
+/** What a file really is, in words, and how to fix it. */
 export interface StandIn {
   /** Such as "a web page". */
   what: string;
   fix: string;
 }
 
-/** Bytes at a file's beginning that are looked at. A server's refusal is shorter, and so there as a whole. */
+/** Number of bytes examined at a file's beginning. A server's refusal is shorter. */
 export const STAND_IN_BYTES = 4096;
 
-/** Fewer zero bytes may be a file of their own. */
+/** A file with fewer zero bytes may be genuine. */
 const FEWEST_ZEROS = 16;
 
 const LFS_POINTER = /^version https:\/\/(git-lfs\.github\.com|hawser\.github\.com)\/spec\/v\d/;
 const ANNEX_POINTER = /^\/?(\.\.\/)*(\.git\/)?annex\/objects\//;
 const WEB_PAGE =
   /^\s*(<!--[\s\S]*?-->\s*)*(<!doctype\s+html|<html\b|<head\b|<body\b|<\?xml[^>]*\?>\s*(<!doctype\s+html|<html\b|<Error\b))/i;
-/** What hubs, buckets and proxies answer instead of a file. */
+/** What hubs, buckets and proxies send instead of a file. */
 const REFUSAL =
   /^\s*"?((error:?\s*)?(\d{3}:?\s*)?(entry|file|page|repository|revision|model|object)?\s*(page\s+)?not found|404.{0,40}|no such (file|key|object).{0,80}|access (to .{1,200} is restricted.{0,300}|denied)|invalid (username or password|credentials.{0,80})|(401 )?unauthorized|(403 )?forbidden|(500 )?internal server error|(502 )?bad gateway|(503 )?service (temporarily )?unavailable|too many requests|rate limit.{0,80})\.?"?\s*$/is;
 
 /**
- * Tells what is often saved or checked out in place of a file: a pointer of Git LFS or git-annex, a web page (of a login or an
- * error), a server's words of refusal. Whoever opens a file of a model or of data asks here first.
+ * Recognises what is often saved or checked out in place of a file: a pointer of Git LFS or git-annex, a web page (of a login or an
+ * error), a server's refusal. Every reader of model or data files calls this first.
  * @param start the file's first bytes, at most {@link STAND_IN_BYTES}
  */
 export function findStandIn(start: Uint8Array): StandIn | undefined {
@@ -33,42 +33,42 @@ export function findStandIn(start: Uint8Array): StandIn | undefined {
   const text = new TextDecoder().decode(start.subarray(0, STAND_IN_BYTES));
   if (LFS_POINTER.test(text)) {
     return {
-      what: 'a Git LFS pointer, which only stands for it',
-      fix: 'Fetch the file itself: `git lfs install && git lfs pull` in its repository, or download it by its address.',
+      what: 'a Git LFS pointer to it',
+      fix: 'Get the file itself: run `git lfs install && git lfs pull` in its repository, or download it from its address.',
     };
   }
   if (ANNEX_POINTER.test(text)) {
     return {
-      what: 'a pointer of git-annex, which only stands for it',
-      fix: 'Fetch the file itself: `git annex get FILE` (or `datalad get FILE`) in its repository.',
+      what: 'a git-annex pointer to it',
+      fix: 'Get the file itself: run `git annex get FILE` (or `datalad get FILE`) in its repository.',
     };
   }
   if (WEB_PAGE.test(text)) {
     return {
       what: 'a web page (perhaps of a login or an error)',
-      fix: 'Check the address, log in or send the access token that it asks for, and fetch the file again.',
+      fix: 'Check the address, log in or send the access token that it requires, and download the file again.',
     };
   }
   const words = start.length < STAND_IN_BYTES ? refusalIn(text) : undefined;
   return words === undefined
     ? undefined
     : {
-        what: `what a server said instead: ${JSON.stringify(words.slice(0, 120))}`,
-        fix: 'Fetch the file again: check its name, its revision and your access to it.',
+        what: `a server's message: ${JSON.stringify(words.slice(0, 120))}`,
+        fix: "Check the file's name, its revision and your access to it, and download it again.",
       };
 }
 
-/** Bytes that are to be turned into the file first, or that a download left. Text files are unpacked before they are looked at. */
+/** Recognises bytes that must be decoded first, or that a download left behind. Gzipped text files are unpacked before this check. */
 function findEncoded(start: Uint8Array): StandIn | undefined {
   const [first, second, third, fourth] = start;
   if (first === 0x1f && second === 0x8b && third === 0x08) {
-    return { what: 'gzip-compressed', fix: 'Unpack it with `gunzip`, or fetch it without compression.' };
+    return { what: 'gzip-compressed', fix: 'Unpack it with `gunzip`, or download it without compression.' };
   }
   if ((first === 0xff && second === 0xfe && fourth === 0) || (first === 0xfe && second === 0xff && third === 0)) {
     return { what: 'text in UTF-16', fix: 'Save the file in UTF-8.' };
   }
   if (start.length >= FEWEST_ZEROS && start.every((byte) => byte === 0)) {
-    return { what: 'nothing but zero bytes, as an unfinished download leaves', fix: 'Fetch the file again.' };
+    return { what: 'nothing but zero bytes, as an unfinished download leaves', fix: 'Download the file again.' };
   }
   return undefined;
 }
@@ -99,7 +99,7 @@ const ANSWER_KEYS = new Set([
   'request_id',
 ]);
 
-/** `{"error": "Entry not found"}`, `{"error": {"message": "..."}}` and their like: an object of nothing else. */
+/** `{"error": "Entry not found"}`, `{"error": {"message": "..."}}` and similar: an object with nothing else. */
 function refusalOf(answer: object): string | undefined {
   const entries = Object.entries(answer);
   if (entries.length === 0 || !entries.every(([key]) => ANSWER_KEYS.has(key))) return undefined;
@@ -112,10 +112,10 @@ function refusalOf(answer: object): string | undefined {
   return undefined;
 }
 
-/** The error that is thrown for what stands in a file's place. */
+/** The class of error to throw. */
 type FaultType = new (reason: string, options: FaultOptions) => Error;
 
-/** The same for bytes in memory. @param expected such as "a GGUF file" @throws an error of the type given */
+/** Refuses bytes in memory that are not the file itself. @param expected such as "a GGUF file" @throws an error of the given type */
 export function refuseStandIn(
   start: Uint8Array,
   file: string,
@@ -126,7 +126,7 @@ export function refuseStandIn(
   if (found !== undefined) throw new type(`is not ${expected}, but ${found.what}`, { file, fix: found.fix });
 }
 
-/** The same for a file on the disk. @throws an error of the type given; DataError or ResourceError if it cannot be read */
+/** The same for a file on disk. @throws an error of the given type; DataError or ResourceError if it cannot be read */
 export async function refuseStandInFile(file: string, type: FaultType = DataError): Promise<void> {
   const handle = await open(file).catch((error: unknown) => {
     throw systemFault(error, file);

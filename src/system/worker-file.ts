@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 
 /**
- * The compiled file of a worker thread, named beside the caller: `workerFile(import.meta.url, './runtime-worker.ts')`.
- * Node 20 cannot start a worker from TypeScript, so a caller that itself runs from `src/` (in the test runner) gets
- * the worker from `dist/`; `npm test` builds first.
+ * Returns the compiled file of a worker thread, given relative to the caller: `workerFile(import.meta.url, './runtime-worker.ts')`.
+ * Node 20 cannot start a worker from TypeScript. If the caller runs from `src/` (in the test runner), the worker comes from
+ * `dist/`; `npm test` builds it first.
  */
 export function workerFile(callerUrl: string, relative: string): string {
   const source = fileURLToPath(new URL(relative, callerUrl));

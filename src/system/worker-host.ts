@@ -4,8 +4,8 @@ import { packError } from './packed-error.ts';
 import type { FromThread, Serve, ThreadStart, ToThread } from './worker-messages.ts';
 
 /**
- * The thread's side of `WorkerThread`: loads the service and answers its calls one after another, so that the last
- * word, `end`, finds none under way.
+ * The thread's side of `WorkerThread`: loads the service and answers its calls one after another, so that no call is in progress
+ * when `end` arrives.
  */
 const port = parentPort!;
 const { service: file, data, stop } = workerData as ThreadStart;
@@ -33,7 +33,7 @@ function reply(message: FromThread<unknown>, transfer: readonly ArrayBuffer[]): 
   port.postMessage(message, transfer);
 }
 
-/** Ends this thread from inside: ended from outside in the midst of native code it would take the process with it. */
+/** Ends this thread from inside. Ending it from outside during native code would crash the process. */
 async function end(): Promise<void> {
   await service.end?.();
   port.close();

@@ -1,9 +1,9 @@
 import type { PackedError } from './packed-error.ts';
 
 /**
- * What the file of a worker thread exports as `serve`: readies the thread for its calls. Such a file takes only types
- * from this folder's face: to load all of it would make the start of each thread a tenth of a second longer.
- * @param stopped whether the thread is being closed, so that a long call may leave off
+ * The export `serve` of a worker thread's file: prepares the thread for its calls. Such a file imports only types from this
+ * folder's index: loading all of it would delay the start of each thread by a tenth of a second.
+ * @param stopped returns whether the thread is being closed, so that a long call can end early
  */
 export type Serve<Data, Request, Reply> = (
   data: Data,
@@ -11,24 +11,24 @@ export type Serve<Data, Request, Reply> = (
 ) => Service<Request, Reply> | Promise<Service<Request, Reply>>;
 
 export interface Service<Request, Reply> {
-  /** Answers one call; the next is not begun before. What it throws, the caller gets. */
+  /** Answers one call before the next begins. The caller receives what it throws. */
   answer(request: Request): Answer<Reply> | Promise<Answer<Reply>>;
-  /** Gives back what the thread holds outside its own memory, after the last call. */
+  /** Releases what the thread holds outside its own memory, after the last call. */
   end?(): Promise<void>;
 }
 
 export interface Answer<Reply> {
   value: Reply;
-  /** Buffers in it that are handed over instead of copied. */
+  /** Buffers in it that are transferred instead of copied. */
   transfer?: readonly ArrayBuffer[];
 }
 
-/** What a thread is started with. */
+/** The start data of a thread. */
 export interface ThreadStart {
   /** URL of the file that exports `serve`. */
   service: string;
   data: unknown;
-  /** Not 0: the thread is being closed // [1], in shared memory */
+  /** Non-zero if the thread is being closed // [1], in shared memory */
   stop: Int32Array;
 }
 
@@ -38,8 +38,8 @@ export interface Loan {
   buffers: readonly ArrayBuffer[];
 }
 
-/** To the thread: a call, or to end once the call at hand is answered. */
+/** Message to the thread: a call, or the request to end after the current call. */
 export type ToThread<Request> = { request: Request; loan: Loan | undefined } | 'end';
 
-/** From the thread: the answers, in the order of the calls. */
+/** Message from the thread: the answers, in the order of the calls. */
 export type FromThread<Reply> = ({ value: Reply } | { error: PackedError }) & { returned: object | undefined };

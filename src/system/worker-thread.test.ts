@@ -13,7 +13,7 @@ interface Request {
   numbers?: Float32Array;
 }
 
-/** What a thread writes in shared memory: calls begun, and whether it ended in good order. */
+/** Counters that a thread writes in shared memory: calls begun, and whether it ended in order. */
 const BEGUN = 0;
 const ENDED = 1;
 
@@ -75,7 +75,7 @@ const thrownBy = (call: Promise<unknown>) =>
 const numbers = () => Float32Array.of(1, 2, 3);
 
 describe('a worker thread', () => {
-  test('answers in order; what is transferred is gone here', async () => {
+  test('answers in order; transferred buffers are detached here', async () => {
     const thread = start();
     const [given, kept] = [numbers(), numbers()];
     const calls = [
@@ -87,7 +87,7 @@ describe('a worker thread', () => {
     expect([given.length, kept.length, thread.open]).toEqual([0, 3, 0]);
   });
 
-  test('gives back what was lent, after a failure too', async () => {
+  test('returns lent buffers, even after a failure', async () => {
     const thread = start();
     for (const [kind, after] of [['double', [2, 4, 6]] as const, ['typed', [1, 2, 3]] as const]) {
       const request = { kind, numbers: numbers() };
@@ -98,7 +98,7 @@ describe('a worker thread', () => {
     }
   });
 
-  test('hands a typed error over with type, text and place, and goes on', async () => {
+  test('passes a typed error on with type, text and place, and continues', async () => {
     const thread = start();
     const error = await thrownBy(thread.call({ kind: 'typed' }));
     expect(error).toBeInstanceOf(DataError);
@@ -108,7 +108,7 @@ describe('a worker thread', () => {
     expect(await thread.call({ kind: 'double', numbers: numbers() })).toHaveLength(3);
   });
 
-  test('lets the caller name what is thrown untyped', async () => {
+  test('lets the caller convert untyped exceptions', async () => {
     const seen: Error[] = [];
     const failure = (thrown: Error) => {
       seen.push(thrown);
@@ -123,7 +123,7 @@ describe('a worker thread', () => {
     expect(await thrownBy(start().call({ kind: 'untyped' }))).toMatchObject({ message: 'it ended: too long' });
   });
 
-  test('leaves nothing open when a request cannot be sent', async () => {
+  test('leaves nothing open if a request cannot be sent', async () => {
     const thread = start();
     const request = { kind: 'double', numbers: numbers(), odd: () => {} } as const;
     await expect(thread.call(request)).rejects.toThrow(/could not be cloned/);
@@ -146,7 +146,7 @@ describe('a worker thread that dies', () => {
     await thread.close();
   });
 
-  test('before it is ready says of what', async () => {
+  test('before it is ready, gives the reason', async () => {
     const caller = pathToFileURL(join(folder, 'caller.js')).href;
     const thread = new WorkerThread<Request, unknown>(caller, './none.mjs', { data: undefined, fault });
     await expect(thread.call({ kind: 'typed' })).rejects.toThrow(/it ended: Cannot find module .*none\.mjs/);
@@ -154,7 +154,7 @@ describe('a worker thread that dies', () => {
 });
 
 describe('closing a worker thread', () => {
-  test('answers the call at hand, rejects the waiting ones, and ends in good order', async () => {
+  test('answers the current call, rejects the waiting ones, and ends in order', async () => {
     const thread = start();
     const atHand = thread.call({ kind: 'until stopped' });
     const waiting = thrownBy(thread.call({ kind: 'double', numbers: numbers() }));
@@ -168,7 +168,7 @@ describe('closing a worker thread', () => {
     expect([...shared]).toEqual([1, 1]);
   });
 
-  test('with a reason rejects all open calls at once, and still waits for the end', async () => {
+  test('with a reason rejects all open calls immediately, and still waits for the end', async () => {
     const thread = start();
     const reason = new LlmQeError('no more', { fix: 'Open it again.' });
     const calls = [thread.call({ kind: 'until stopped' }), thread.call({ kind: 'typed' })].map(thrownBy);
@@ -180,7 +180,7 @@ describe('closing a worker thread', () => {
     expect([...shared]).toEqual([1, 1]);
   });
 
-  test('in the middle of a call, where it may be killed', async () => {
+  test('in the middle of a call, if it may be killed', async () => {
     const thread = start({ killable: true });
     const call = thrownBy(thread.call({ kind: 'for ever' }));
     await begun(1);
@@ -190,7 +190,7 @@ describe('closing a worker thread', () => {
   });
 });
 
-test('is native work that ends in order with all other, unless it may be killed', async () => {
+test('is native work that ends in order with all other native work, unless it may be killed', async () => {
   const [thread, killable] = [start(), start({ killable: true })];
   const begun = Atomics.load(shared, BEGUN);
   const call = thread.call({ kind: 'until stopped' }).catch((error: unknown) => error);

@@ -7,13 +7,13 @@ import { workerFile } from './worker-file.ts';
 import type { FromThread, Loan, ThreadStart, ToThread } from './worker-messages.ts';
 
 export interface WorkerThreadOptions {
-  /** What the thread's `serve` is given; copied, but for shared memory. */
+  /** Passed to the thread's `serve`; copied, except for shared memory. */
   data: unknown;
-  /** The error of open and later calls when the thread ended by itself. @param cause what it died of, if it told */
+  /** Returns the error of open and later calls if the thread ended by itself. @param cause the reason, if known */
   fault(cause: Error | undefined): Error;
-  /** The error of a call that threw an error of no type of this package's. Default: as `fault`. */
+  /** Returns the error of a call that threw an untyped error. Default: as `fault`. */
   failure?: (thrown: Error) => Error;
-  /** Whether it may be ended in the middle of a call: not where native code runs, which would take the process with it. */
+  /** Whether it may be ended during a call; never if it runs native code, which would crash the process. */
   killable?: boolean;
 }
 
@@ -24,8 +24,8 @@ interface Call<Reply> {
 }
 
 /**
- * A worker thread that answers calls, one after another in the order they came. While one is open, the thread keeps
- * the process alive. A typed error thrown inside rejects its call with the same type and text.
+ * A worker thread that answers calls one after another, in order. While a call is open, the thread keeps the process alive. A typed
+ * error thrown inside rejects its call with the same type and text.
  */
 export class WorkerThread<Request, Reply> {
   readonly #worker: Worker;
@@ -34,19 +34,19 @@ export class WorkerThread<Request, Reply> {
   readonly #calls: Call<Reply>[] = [];
   readonly #stop = new Int32Array(new SharedArrayBuffer(4));
   readonly #exit: Promise<void>;
-  /** Of the registry of native work; a thread that may be killed is not in it. */
+  /** Removes it from the registry of native work. A thread that may be killed is not registered. */
   readonly #forget: () => void;
   #ended: Error | undefined;
   #closed: Promise<void> | undefined;
-  /** Its calls may be rejected already, and the last one still computed. */
+  /** Its calls may be rejected already while the last one is still being computed. */
   #isLeaving = false;
 
-  /** @param relative the file that exports `serve`, seen from the caller, whose `import.meta.url` is `callerUrl` */
+  /** @param relative the file that exports `serve`, relative to the caller, whose `import.meta.url` is `callerUrl` */
   constructor(callerUrl: string, relative: string, options: WorkerThreadOptions) {
     const service = pathToFileURL(workerFile(callerUrl, relative)).href;
     const start: ThreadStart = { service, data: options.data, stop: this.#stop };
     this.#options = options;
-    // Without execArgv a worker would inherit flags that only fit the main program, such as --input-type.
+    // Without execArgv a worker would inherit flags that are meant for the main program, such as --input-type.
     this.#worker = new Worker(workerFile(import.meta.url, './worker-host.ts'), { workerData: start, execArgv: [] });
     this.#worker.on('message', (message: FromThread<Reply>) => this.#settle(message));
     this.#worker.on('error', (error) => this.#die(error));
@@ -56,7 +56,7 @@ export class WorkerThread<Request, Reply> {
     this.#worker.unref();
   }
 
-  /** Whether it computes. */
+  /** Whether it is computing. */
   get busy(): boolean {
     return this.#calls.length > 0 || this.#isLeaving;
   }
@@ -66,19 +66,19 @@ export class WorkerThread<Request, Reply> {
     return this.#calls.length;
   }
 
-  /** Why it takes no more calls; undefined while it does. */
+  /** Why it accepts no more calls; undefined while it does. */
   get ended(): Error | undefined {
     return this.#ended;
   }
 
-  /** @param transfer buffers in the request that are handed over instead of copied */
+  /** @param transfer buffers in the request that are transferred instead of copied */
   call(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<Reply> {
     return this.#send(request, transfer, undefined);
   }
 
   /**
-   * A call whose buffers come back: they are away until it is answered, and then `values`, a part of the request, holds
-   * the same memory again, also when it failed. Only a thread that ended gives none back.
+   * Makes a call whose buffers come back. They are detached until it is answered; then `values`, a part of the request, holds the
+   * same memory again, even if the call failed. Only a thread that ended does not return them.
    * @param buffers of `values`
    */
   lend(request: Request, values: object, buffers: readonly ArrayBuffer[]): Promise<Reply> {
@@ -86,9 +86,9 @@ export class WorkerThread<Request, Reply> {
   }
 
   /**
-   * Takes no more calls, ends the thread and waits for it. The call at hand is still answered, which may leave off
-   * early; those that wait are rejected with AbortedError. A killable thread ends in the middle of its call.
-   * @param reason rejects all open calls with this at once instead
+   * Accepts no more calls, ends the thread and waits for it. The current call is still answered and may end early; waiting calls
+   * are rejected with AbortedError. A killable thread ends during its call.
+   * @param reason rejects all open calls with this immediately instead
    */
   close(reason?: Error): Promise<void> {
     this.#ended ??= reason ?? new AbortedError();

@@ -11,12 +11,12 @@ import { isInsideFolder } from './safe-path.ts';
 import { refuseStandInFile } from './stand-in.ts';
 
 export interface UnpackOptions {
-  /** Which files are wanted, by their name inside the archive. Default: all. */
+  /** Selects files by their name inside the archive. Default: all. */
   include?: (name: string) => boolean;
-  /** Where a file goes, as a path inside the folder with forward slashes. Default: its own name. */
+  /** Returns the path of a file inside the folder, with forward slashes. Default: its own name. */
   rename?: (name: string) => string;
   signal?: AbortSignal | undefined;
-  /** Limit on the unpacked size of the wanted files together. Default 64 GiB. */
+  /** Limit on the total unpacked size of the selected files. Default 64 GiB. */
   maxBytes?: number | undefined;
   /** Limit on the number of entries in the archive. Default 10,000. */
   maxFiles?: number | undefined;
@@ -24,18 +24,18 @@ export interface UnpackOptions {
 
 const DEFAULT_MAX_BYTES = 64 * 2 ** 30;
 const DEFAULT_MAX_FILES = 10_000;
-/** Text and weights shrink to a hundredth at the very most; a bomb shrinks to a thousandth, where Deflate ends. */
+/** Text and weights shrink to a hundredth at most; a zip bomb shrinks to a thousandth, the limit of Deflate. */
 const LARGEST_RATIO = 250;
-/** Below this size even a bomb does no harm, and a file of blanks is no crime. */
+/** Below this size even a bomb is harmless, and a file of blanks is legitimate. */
 const HARMLESS_BYTES = 16 * 2 ** 20;
 
 /**
- * Unpacks a zip archive into a folder, file by file as a stream, and returns the paths written, in archive order.
- * The whole directory of the archive is checked before the first byte is written; each file appears under its name
- * only when its size and CRC-32 are right.
- * @throws DataError for an archive that is broken or truncated, encrypted, names a path outside the folder (`..`,
- * absolute, backslash), holds a link or one name twice, or unpacks to more than the limits allow (a zip bomb)
- * @throws ResourceError when the disk is full; AbortedError
+ * Unpacks a zip archive into a folder, file by file as a stream, and returns the paths written, in the order of the archive. The
+ * complete directory of the archive is checked before the first byte is written. Each file appears under its name only if its size
+ * and CRC-32 are right.
+ * @throws DataError if the archive is broken, truncated or encrypted, if it names a path outside the folder (`..`, absolute,
+ * backslash), if it holds a link or a duplicate name, or if it unpacks to more than the limits allow (a zip bomb)
+ * @throws ResourceError if the disk is full; AbortedError
  */
 export async function unpackZip(file: string, folder: string, options: UnpackOptions = {}): Promise<string[]> {
   throwIfAborted(options.signal);
@@ -61,7 +61,7 @@ export async function unpackZip(file: string, folder: string, options: UnpackOpt
   }
 }
 
-/** The wanted files by the path they will have inside the folder, all checked. */
+/** Returns the selected files by their path inside the folder, after all checks. */
 async function readDirectory(zip: ZipFile, file: string, options: UnpackOptions): Promise<Map<string, Entry>> {
   const maxFiles = options.maxFiles ?? DEFAULT_MAX_FILES;
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
@@ -72,7 +72,7 @@ async function readDirectory(zip: ZipFile, file: string, options: UnpackOptions)
   let bytes = 0;
   for await (const entry of zip.eachEntry()) {
     const name = entry.fileName;
-    const fault = describeFault(entry) ?? (names.has(name) ? 'stands in the archive twice' : undefined);
+    const fault = describeFault(entry) ?? (names.has(name) ? 'occurs twice in the archive' : undefined);
     if (fault !== undefined) throw refuse(fault, name);
     names.add(name);
     if (name.endsWith('/') || options.include?.(name) === false) continue;
@@ -87,7 +87,7 @@ async function readDirectory(zip: ZipFile, file: string, options: UnpackOptions)
   return wanted;
 }
 
-const DISTRUST = 'Nothing was unpacked. Do not trust this archive; fetch it again from where it was published.';
+const DISTRUST = 'Nothing was unpacked. Do not trust this archive. Download it again from its publisher.';
 
 function describeFault(entry: Entry): string | undefined {
   if (entry.isEncrypted()) return 'is encrypted';
@@ -117,7 +117,7 @@ async function unpackEntry(zip: ZipFile, entry: Entry, path: string, signal: Abo
   }
 }
 
-/** Lets bytes through and fails at the end where they are not those that the archive's directory promised. */
+/** Passes bytes through and fails at the end if they do not match the archive's directory. */
 class ChecksumGate extends Transform {
   readonly #entry: Entry;
   #checksum = 0;
@@ -141,12 +141,12 @@ class ChecksumGate extends Transform {
   }
 }
 
-/** Names the archive in what the zip reader and Deflate throw. */
+/** Adds the archive's name to exceptions of the zip reader and Deflate. */
 function zipFault(error: unknown, file: string): unknown {
   if (isAbort(error))
     return error instanceof AbortedError ? error : new AbortedError('stopped', { file, cause: error });
   const known = systemFault(error, file);
   if (known instanceof LlmQeError || !(error instanceof Error)) return known;
-  const fix = 'Fetch the archive again; if it stays so, it was published broken.';
-  return new DataError(`is not a whole zip archive (${error.message})`, { file, fix, cause: error });
+  const fix = 'Download the archive again. If that does not help, it was published broken.';
+  return new DataError(`is not a complete zip archive (${error.message})`, { file, fix, cause: error });
 }

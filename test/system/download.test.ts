@@ -195,7 +195,7 @@ describe('download', () => {
       response.write('12345');
     });
     const error = await failure(server.url, { retries: 0, stallTimeoutSeconds: 0.2 });
-    expect(String(error)).toContain('sent next to nothing for 0.2 s');
+    expect(String(error)).toContain('sent almost nothing for 0.2 s');
   });
 
   test('a server that drips is given up, and not asked for ever', async () => {
@@ -205,7 +205,7 @@ describe('download', () => {
       response.on('close', () => clearInterval(timer));
     });
     const error = await failure(server.url, { retries: 1, firstWaitSeconds: 0.01, stallTimeoutSeconds: 0.15 });
-    expect(String(error)).toContain('sent next to nothing');
+    expect(String(error)).toContain('sent almost nothing');
     expect(server.requests).toHaveLength(2);
   });
 
@@ -236,9 +236,9 @@ describe('download', () => {
     expect(other.requests[0]?.headers['x-kept']).toBe('yes');
   });
 
-  test('redirects without end are given up', async () => {
+  test('endless redirects are given up', async () => {
     const server = await serve((_, response) => response.writeHead(302, { location: '/again' }).end());
-    expect(String(await failure(server.url))).toContain('redirects without end');
+    expect(String(await failure(server.url))).toContain('redirects endlessly');
   });
 
   test.runIf(existsSync('/dev/full'))('a full disk is a ResourceError', async () => {

@@ -92,7 +92,7 @@ describe('unpackZip', () => {
     const content = 'x'.repeat(5000);
     for (const statedSize of [10, 9000]) {
       const error = await refusal([{ name: 'liar', content, deflate: true, statedSize }]);
-      expect(error.message).toContain('not a whole zip archive');
+      expect(error.message).toContain('not a complete zip archive');
     }
   });
 

@@ -97,7 +97,7 @@ describe('llm-qe expand', () => {
     const { code, log, out } = await ended;
     expect(performance.now() - startedAt).toBeLessThan(1000);
     expect(code).toBe(1);
-    expect(log).toMatch(/goes on where it stopped/);
+    expect(log).toMatch(/resumes where it stopped/);
     expect(out).toBe('');
   });
 

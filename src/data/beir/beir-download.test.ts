@@ -173,7 +173,7 @@ describe('downloadBeir', () => {
     const md5 = createHash('md5').update(zip).digest('hex');
     const error = await fault(downloadBeir('scidocs', { folder, baseUrl, md5 }));
     expect(error).toBeInstanceOf(DataError);
-    expect(error.message).toContain('not a whole zip archive');
+    expect(error.message).toContain('not a complete zip archive');
   });
 
   it('reports that the server has no such file', async () => {
