@@ -49,6 +49,17 @@ function candidates(folder: string): void {
   writeFileSync(join(folder, 'data/candidates.jsonl'), lines(records));
 }
 
+function rewards(folder: string): void {
+  candidates(folder);
+  const records = Array.from({ length: QUERIES }, (_, query) =>
+    [1, 0.25, 0.5, 0.75].map((total, index) => ({
+      ...{ queryId: `q${query}`, candidateId: `q${query}#${index}`, rewards: { 'rank-gold': total } },
+      ...{ similarity: { gold: 0.6 + total / 4 }, ranks: { gold: Math.round(1 / total) }, total },
+    })),
+  ).flat();
+  writeFileSync(join(folder, 'data/rewards.jsonl'), lines(records));
+}
+
 function base(folder: string): void {
   mkdirSync(join(folder, 'base'));
   for (const name of ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
@@ -98,6 +109,11 @@ export const CASES: readonly TortureCase[] = [
     name: 'reward',
     prepare: candidates,
     words: ({ models }) => ['reward', '--dataset', 'data', '--reward', 'rank-gold', ...encoder(models)],
+  },
+  {
+    name: 'pairs',
+    prepare: rewards,
+    words: () => 'pairs --dataset data --task q2d --min-similarity 0 --report audit.html'.split(' '),
   },
   {
     name: 'train generator',

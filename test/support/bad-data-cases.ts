@@ -25,6 +25,26 @@ export const SCORE = 'score --json --qrels {set/qrels/test.tsv} --run';
 /** Broken, missing and contradicting data. */
 export const dataCases: Case[] = [
   {
+    what: 'a reward that does not exist, before the encoder is looked for',
+    words: 'reward --dataset {set} --split test --reward nope --encoder bge-small-en-v1.5 --offline',
+    code: 2,
+    says: /there is no reward "nope"/,
+    fix: /rank-gold/,
+  },
+  {
+    what: 'candidates that are missing, before the encoder is looked for',
+    words: 'reward --dataset {set} --split test --reward rank-gold --encoder bge-small-en-v1.5 --offline',
+    says: /candidates\.jsonl: no such file/,
+    fix: /Check the path/,
+  },
+  {
+    what: 'answers that are missing, before the encoder is looked for',
+    words: 'reward --dataset {set} --split test --reward rank-answer --encoder bge-small-en-v1.5 --offline',
+    code: 2,
+    says: /rank-answer reads answers, but there are none/,
+    fix: /llm-qe answers/,
+  },
+  {
     what: 'an empty corpus',
     words: EVALUATE,
     files: { 'set/corpus.jsonl': '' },

@@ -1,9 +1,11 @@
+import { access, constants } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index.ts';
 import { ModelStore } from '../../models/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
-import { openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
+import { checkRewards, openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
+import { isThere, systemFault } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
@@ -85,6 +87,7 @@ export const command = defineCommand({
     const store = new ModelStore({ offline: given.offline, progress: context.progress });
     const dataset = given.dataset === undefined ? undefined : await BeirDataset.open(given.dataset);
     const out = given.out ?? join(dirname(candidates), 'rewards.jsonl');
+    await checkInputs(given, candidates, join(base, 'answers.jsonl'));
     const search = dataset && new CorpusSearch(dataset, settings, { ...context, store });
     const encoder = await (search?.encoder() ?? openEncoder(settings, store, context.signal, context.progress));
     try {
@@ -109,6 +112,19 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Checks what can be checked before a model is downloaded. @throws UsageError, DataError */
+async function checkInputs(given: Options, candidates: string, usualAnswers: string): Promise<void> {
+  const isAnswered = given.answers !== undefined || (await isThere(usualAnswers));
+  await checkRewards(given.reward, { isJudged: given.dataset !== undefined, isAnswered, loadsCode: false });
+  for (const file of [candidates, given.answers].filter((path) => path !== undefined)) await readable(file);
+}
+
+async function readable(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((error: unknown) => {
+    throw systemFault(error, file);
+  });
+}
 
 function print({ file, summary, reused, seconds }: RewardResult, given: Options, context: CommandContext): void {
   context.json({ file, ...summary, reused, seconds });

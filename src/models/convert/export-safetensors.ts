@@ -1,4 +1,4 @@
-import { copyFile, readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError, makeFolder, systemFault, writeDurably } from '../../system/index.ts';
 import { ENCODERS } from '../formats/element-encoders.ts';
@@ -75,9 +75,10 @@ async function copySettings(folder: string, fresh: string): Promise<void> {
     for (const name of names) {
       if (module === '' && NOT_COPIED.test(name)) continue;
       const source = join(folder, module, name);
-      await copyFile(source, join(fresh, module, name)).catch((error: unknown) => {
+      const content = await readFile(source).catch((error: unknown) => {
         throw systemFault(error, source);
       });
+      await writeDurably(join(fresh, module, name), content);
     }
   }
 }
