@@ -54,8 +54,12 @@ export const generatorOptions = inGroup('Language model:', {
   maxTokens: z.coerce.number().int().min(1).default(512).describe('maximum number of new tokens per text'),
   samples: z.coerce.number().int().min(1).default(1).describe('expansions per query'),
   seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of all samples'),
-  concurrency: z.coerce.number().int().min(1).default(16).describe('simultaneous calls to servers'),
-  timeout: z.coerce.number().positive().default(300).describe('time limit of one call to a server, in seconds'),
+  concurrency: z.coerce.number().int().min(1).optional().describe('simultaneous calls to servers (default 16)'),
+  timeout: z.coerce
+    .number()
+    .positive()
+    .optional()
+    .describe('time limit of one call to a server, in seconds (default 300)'),
   maxWait: retrievalSettings.maxWait,
   sequences: z.coerce
     .number()
@@ -133,7 +137,8 @@ export async function openGenerator(
       fix: 'Pass one model, or several server addresses.',
     });
   }
-  refuseServerOptions('the generator', { '--model': given.model });
+  const { model: served, concurrency, timeout } = given;
+  refuseServerOptions('the generator', { '--model': served, '--concurrency': concurrency, '--timeout': timeout });
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
   return loadGenerator(model, {

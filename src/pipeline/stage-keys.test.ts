@@ -2,11 +2,12 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { ENCODER_FORMAT } from '../embed/index.ts';
+import { ENCODER_FORMAT, VECTOR_CACHE } from '../embed/index.ts';
 import { EVALUATION_FORMAT } from '../evaluate/index.ts';
 import { PROMPTS } from '../generate/index.ts';
 import { MEASURES_FORMAT } from '../measures/index.ts';
 import { RankReward, REWARD_FORMAT, ZScoreReward } from '../reward/index.ts';
+import { ANALYZERS_FORMAT, BM25_CACHE } from '../search/index.ts';
 import { SILENT, UsageError } from '../system/index.ts';
 import { align, openContext } from './align.ts';
 import { ALIGNMENT_STAGES, parseRecipe } from './alignment-stages.ts';
@@ -191,11 +192,16 @@ describe('the code', () => {
       codeOfRewards: {
         'rank-gold': new RankReward('gold').fingerprint,
         'zScore-answer': new ZScoreReward('answer').fingerprint,
-        'change-nDCG@10': expect.stringContaining(`measures/${MEASURES_FORMAT}`),
+        'change-nDCG@10': expect.stringMatching(
+          new RegExp(`measures/${MEASURES_FORMAT}.*vectors/\\d+.*bm25/\\d+.*analyzers/english-\\d+`),
+        ),
       },
     });
     expect(evaluateStage.settings(context)).toMatchObject({
-      formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT },
+      formats: {
+        ...{ measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT, retrieval: expect.any(Number) },
+        ...{ vectors: VECTOR_CACHE.format, bm25: BM25_CACHE.format, analyzers: ANALYZERS_FORMAT },
+      },
     });
     for (const stage of [rewardStage, evaluateStage]) {
       expect(stage.inputs(context).encoder).toMatchObject({ format: ENCODER_FORMAT });

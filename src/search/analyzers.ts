@@ -23,10 +23,18 @@ type Stemmed = (typeof STEMMED)[number];
 export const ANALYZERS = ['english', 'standard', ...STEMMED] as const;
 export type AnalyzerName = (typeof ANALYZERS)[number];
 
+/** Raise a number when a word may give another term than before. */
+const VERSIONS = { english: 2, standard: 1, snowball: 1 };
+
+/** The versions of all analyzers, for the keys of results that depend on them. */
+export const ANALYZERS_FORMAT = Object.entries(VERSIONS)
+  .map(([name, version]) => `${name}-${version}`)
+  .join(' ');
+
 /** Turns the words that Lucene's StandardTokenizer finds into terms. */
 export interface Analyzer {
   name: AnalyzerName;
-  /** Part of the key of a cached index: raise it when any word may give another term than before. */
+  /** Part of the key of a cached index; see {@link VERSIONS}. */
   version: string;
   /** The term of a word, or undefined if it is a stop word. */
   term(word: string): string | undefined;
@@ -46,14 +54,14 @@ const APOSTROPHE = /['\u2019]/;
  * Danish, Finnish, Romanian, Russian and others do; they leave no stop words out, which idf weighs next to nothing anyway.
  */
 export async function openAnalyzer(name: AnalyzerName = 'english'): Promise<Analyzer> {
-  if (name === 'english') return { name, version: 'english-2', term: wordTerm };
-  if (name === 'standard') return { name, version: 'standard-1', term: lowerCase };
+  if (name === 'english') return { name, version: `english-${VERSIONS.english}`, term: wordTerm };
+  if (name === 'standard') return { name, version: `standard-${VERSIONS.standard}`, term: lowerCase };
   const { stemmer } = await STEMMERS[name]();
   const elided = ELIDED[name];
   const lower = name === 'turkish' ? turkishLowerCase : lowerCase;
   return {
     name,
-    version: `${name}-1 snowball`,
+    version: `${name}-${VERSIONS.snowball} snowball`,
     term: (word) => stemmer(withoutArticle(lower(word), elided)),
   };
 }

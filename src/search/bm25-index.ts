@@ -53,6 +53,8 @@ export interface Bm25OpenOptions extends Bm25BuildOptions {
   corpusHash: string;
 }
 
+export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, what: 'BM25 indexes of corpora' });
+
 /**
  * Lexical search by BM25 (Robertson and Zaragoza 2009), equal to Lucene's as Anserini runs it, term by term and bit by
  * bit: its English analysis, its one-byte document lengths, its 32-bit arithmetic. A query is a bag of words: a word
@@ -61,8 +63,6 @@ export interface Bm25OpenOptions extends Bm25BuildOptions {
  * Large batches are split over threads, which share the lists and hold 12 bytes a document each. The number of threads
  * changes no score.
  */
-export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, what: 'BM25 indexes of corpora' });
-
 export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #lists: InvertedLists;
   readonly #analyzer: Analyzer;

@@ -1,4 +1,4 @@
-export { ANALYZERS, type AnalyzerName } from './analyzers.ts';
+export { ANALYZERS, ANALYZERS_FORMAT, type AnalyzerName } from './analyzers.ts';
 export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25-index.ts';
 export { analyzeEnglish } from './english-analyzer.ts';
 export { ExactIndex, type ExactIndexOptions } from './exact-index.ts';

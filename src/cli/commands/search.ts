@@ -121,7 +121,7 @@ function withoutShared(given: Options) {
   return {
     ...given,
     sequences: isEmbedded ? samples : undefined,
-    concurrency: samples,
+    concurrency: isEmbedded ? undefined : samples,
     threads: isEmbedded ? given.threads : undefined,
   };
 }

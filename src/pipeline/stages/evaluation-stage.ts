@@ -9,7 +9,7 @@ import {
   withExpansions,
 } from '../../evaluate/index.ts';
 import { displayName, MEASURES_FORMAT, parseQualityMeasure, type Run } from '../../measures/index.ts';
-import { CorpusSearch, openEncoder } from '../../retrieve/index.ts';
+import { CorpusSearch, openEncoder, SEARCH_FORMATS } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
@@ -38,7 +38,7 @@ export const evaluateStage: AlignmentStage = {
     const { dev: _dev, test: _test, dataset: _byHash, judges: _byContent, ...evaluation } = recipe.evaluation;
     const { similarity, expansionRole } = encoderOf(context).retrieval;
     return {
-      formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT },
+      formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT, ...SEARCH_FORMATS },
       ...{ ...evaluation, seed: evaluation.seed ?? recipe.seed, similarity, expansionRole },
     };
   },

@@ -9,6 +9,7 @@ import {
   type Run,
   type ScoredDocument,
 } from '../../measures/index.ts';
+import { SEARCH_FORMATS } from '../../retrieve/index.ts';
 import { combineQueryVectors, type SearchIndex } from '../../search/index.ts';
 import { contentKey, DataError, forgetFailure } from '../../system/index.ts';
 import { type CandidateSet, perCandidate } from './candidate-set.ts';
@@ -38,9 +39,10 @@ const WHOLE_DEPTH = 1000;
 /** Number of ids that an error names. */
 const NAMED_IDS = 3;
 
-/** Identifies the versions of the search rewards and of the measures. */
+/** Identifies the versions of the search rewards, of the measures and of all code that determines a run. */
 export function searchFingerprint(): string {
-  return `search/2, measures/${MEASURES_FORMAT}`;
+  const formats = Object.entries({ search: 2, measures: MEASURES_FORMAT, ...SEARCH_FORMATS });
+  return formats.map(([name, format]) => `${name}/${format}`).join(', ');
 }
 
 /**
