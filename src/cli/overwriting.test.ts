@@ -104,6 +104,7 @@ describe('an output onto an input or another output', () => {
         'adapter/adapter_model.safetensors',
       ],
       ['train', 'generator', '--pairs', 'metrics.jsonl', '--out', '.'],
+      ['train', 'retriever', '--data', 'pairs.jsonl', '--encoder', 'encoder', '--out', './encoder'],
     ].map((words) => [words.join(' '), words] as const),
   )('%s', async (_, words) => {
     if (words.includes('data/queries_q2d.jsonl')) writeFileSync(at('data/queries_q2d.jsonl'), '');

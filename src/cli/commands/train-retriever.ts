@@ -7,7 +7,7 @@ import { CorpusSearch, defaultRetrievalSettings, offlineOption } from '../../ret
 import { sha256File, UsageError } from '../../system/index.ts';
 import { retrieverTrainingShape, type TrainRetrieverResult, trainRetriever } from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles } from '../command-files.ts';
+import { datasetFiles, modelFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
 
 /** What chooses the best checkpoint on development queries. */
@@ -71,10 +71,13 @@ export const command = defineCommand({
     ],
   ],
   files: ({ data, devData, dev, encoder, out }) => ({
-    inputs: { ...datasetFiles(dev).inputs, '--data': data, '--dev-data': devData, '--encoder': encoder },
+    inputs: { ...datasetFiles(dev).inputs, '--data': data, '--dev-data': devData, ...modelFiles('--encoder', encoder) },
     inputFolders: datasetFiles(dev).inputFolders,
     outputs: Object.fromEntries(
-      ['metrics.jsonl', 'manifest.json'].map((name) => [`${name} of --out`, join(out, name)]),
+      ['metrics.jsonl', 'manifest.json', 'config.json', 'model.safetensors'].map((name) => [
+        `${name} of --out`,
+        join(out, name),
+      ]),
     ),
   }),
   async run(given, context) {
