@@ -1,5 +1,5 @@
 import { Parameters, type Value, type Values } from '../../nn/index.ts';
-import { throwIfAborted } from '../../system/index.ts';
+import { throwIfAborted, UsageError } from '../../system/index.ts';
 import type { MicroBatchResult, TrainingTask } from '../loop/training-task.ts';
 import { type ContrastiveBatch, planContrastiveBatch, sideOf, sidesOf, weightedTexts } from './contrastive-batch.ts';
 import { type ContrastiveLossSettings, PROJECTION } from './contrastive-losses.ts';
@@ -58,6 +58,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     base: RetrieverBase,
     { settings, threads, cache, signal }: ContrastiveTaskOptions,
   ): Promise<ContrastiveTask> {
+    checkSizes(base, settings);
     const { train, method, loraR } = settings;
     const loss = lossSettings(base, settings);
     const compute = { ...settings, threads, cache, signal };
@@ -219,6 +220,16 @@ export async function teacherVectors(
 /** Euclidean length, 1e-12 at least. */
 export function lengthOf(vector: Float32Array): number {
   return Math.max(1e-12, Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0)));
+}
+
+/** @throws UsageError for a size of vectors that the encoder does not have */
+function checkSizes({ recipe }: RetrieverBase, { matryoshka = [] }: RetrieverTrainingSettings): void {
+  const { hidden_size: hidden } = recipe.config;
+  const wrong = matryoshka.find((size) => size > hidden);
+  if (wrong === undefined) return;
+  throw new UsageError(`matryoshka: ${wrong} numbers of a vector that has ${hidden}`, {
+    fix: `Give ${hidden} at most.`,
+  });
 }
 
 function lossSettings({ recipe }: RetrieverBase, settings: RetrieverTrainingSettings): ContrastiveLossSettings {

@@ -1,0 +1,134 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { RetrieverRow } from '../../data/index.ts';
+import { loadEncoder } from '../../embed/index.ts';
+import type { ResolvedModel } from '../../models/index.ts';
+import { DataError, UsageError } from '../../system/index.ts';
+import type { RetrieverTrainingInput } from './retriever-settings.ts';
+import { type TrainRetrieverOptions, trainRetriever } from './train-retriever.ts';
+
+const TINY = fileURLToPath(new URL('../../embed/goldens/tiny-encoder', import.meta.url));
+const model = (path = TINY, fingerprint = 'tiny'): ResolvedModel => {
+  return { name: 'tiny', path, format: 'safetensors', fingerprint, source: 'fixture' };
+};
+const row = (index: number, more: Partial<RetrieverRow> = {}): RetrieverRow => ({
+  id: `q${index}`,
+  query: `query ${index}`,
+  expansions: [`river ${index} of stone`],
+  positives: [{ id: `d${index}`, text: `stone bridge ${index}` }],
+  negatives: [{ text: `paper ${index} and light` }],
+  ...more,
+});
+const rows = Array.from({ length: 10 }, (_, index) => row(index));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llm-qe-train-retriever-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const run = (name: string, settings: RetrieverTrainingInput = {}, more: Partial<TrainRetrieverOptions> = {}) =>
+  trainRetriever({
+    ...{ encoder: model(), rows, out: join(folder, name), cache: join(folder, 'cache'), threads: 1 },
+    settings: { batchSize: 4, epochs: 1, learningRate: 1e-2, mode: 'whole', ...settings },
+    ...more,
+  });
+
+async function vectors(path: string, role: 'query' | 'document'): Promise<number[]> {
+  const encoder = await loadEncoder(model(path, path), { cache: join(folder, 'graphs'), threads: 1 });
+  const found = await encoder.encode(['stone bridge', 'a river'], role);
+  await encoder.close();
+  return [...found];
+}
+
+test.each<[string, RetrieverTrainingInput, { documents: boolean; router: boolean }]>([
+  ['all weights', {}, { documents: true, router: false }],
+  ['an adapter, folded in', { loraR: 2 }, { documents: true, router: false }],
+  ['the query side alone', { train: 'query', loraR: 2, method: 'distil' }, { documents: false, router: true }],
+  ['a projection of queries', { train: 'projection' }, { documents: false, router: true }],
+  ['a ridge map', { method: 'ridge', ridge: 0.1 }, { documents: false, router: true }],
+])('%s: the result is an encoder whose documents change only if they are trained', async (name, settings, wanted) => {
+  const { model: out, loss, steps } = await run(name, settings);
+  const files = await readdir(out);
+  expect(files).toEqual(expect.arrayContaining(['config.json', 'model.safetensors', 'modules.json', 'tokenizer.json']));
+  expect(files.includes('router_config.json')).toBe(wanted.router);
+  expect([steps > 0, Number.isFinite(loss.first), Number.isFinite(loss.last)]).toEqual([true, true, true]);
+  expect(await vectors(out, 'query')).not.toEqual(await vectors(TINY, 'query'));
+  const [documents, before] = [await vectors(out, 'document'), await vectors(TINY, 'document')];
+  if (wanted.documents) expect(documents).not.toEqual(before);
+  else documents.forEach((value, at) => expect(value).toBeCloseTo(before[at]!, 6));
+});
+
+test('a run that was cut off ends in the same bytes', async () => {
+  const settings = { epochs: 2, saveSteps: 2, loraR: 2, loraDropout: 0.2, querySide: 'mixed' as const };
+  const whole = await run('whole', settings);
+  const stop = new AbortController();
+  const onStep = ({ step }: { step: number }) => {
+    if (step === 3) stop.abort();
+  };
+  await expect(run('cut', settings, { signal: stop.signal, onStep })).rejects.toThrow(/stopped after step 3/);
+  const cut = await run('cut', settings);
+  const bytes = (out: string) => readFile(join(out, 'model.safetensors'));
+  expect((await bytes(cut.model)).equals(await bytes(whole.model))).toBe(true);
+  expect(cut.loss).toEqual(whole.loss);
+});
+
+test('the checkpoint with the best figure of the evaluation is kept', async () => {
+  const values = [0.3, 0.6, 0.4, 0.1];
+  const seen: string[] = [];
+  const evaluate = async (path: string) => {
+    seen.push(path);
+    expect(await readdir(path)).toContain('config.json');
+    return { 'nDCG@10': values[seen.length - 1]! };
+  };
+  const { dev, step, steps } = await run('best', { evalSteps: 1 }, { evaluate });
+  expect(seen[0]).toBe(TINY);
+  expect({ dev, step, steps }).toEqual({
+    dev: { before: { 'nDCG@10': 0.3 }, best: { 'nDCG@10': 0.6, step: 1 } },
+    ...{ step: 1, steps: 3 },
+  });
+});
+
+describe('bad rows', () => {
+  test('are left out, counted and told', async () => {
+    const told: string[] = [];
+    const bad = [
+      row(20, { positives: [] }),
+      row(21, { positives: [{ text: ' \n ' }] }),
+      row(22, { query: '' }),
+      row(23, { expansions: [] }),
+      row(24, { negatives: [{ text: 'stone bridge 24' }, { id: 'd24', text: 'other words' }, { text: '  ' }] }),
+      row(25, { positives: [{ text: 'stone '.repeat(200) }] }),
+    ];
+    const { counts } = await run('bad', {}, { rows: [...rows, ...bad], warn: (line) => told.push(line) });
+    expect(counts.train).toMatchObject({
+      ...{ rows: 16, examples: 12, negativesThatArePositives: 2, cutTexts: 1 },
+      skipped: { noPositive: 2, noQuerySide: 2, noScores: 0, noNegatives: 0 },
+      skippedIds: ['q20', 'q21', 'q22', 'q23'],
+    });
+    expect(told.join('\n')).toMatch(/4 train rows are left out.*q20[\s\S]*2 negatives[\s\S]*no word[\s\S]*cut at/);
+  });
+
+  test.each<[string, Partial<TrainRetrieverOptions>, RetrieverTrainingInput, RegExp]>([
+    ['none is left', { rows: [row(1, { positives: [] })] }, {}, /no row is left.*without a positive/],
+    ['there are none', { rows: [] }, {}, /there are no rows/],
+    ['kl needs scores', {}, { method: 'kl' }, /10 without a teacher's scores/],
+  ])('%s', async (_what, more, settings, message) => {
+    await expect(run('none', settings, more)).rejects.toThrow(message);
+    await expect(run('none', settings, more)).rejects.toBeInstanceOf(DataError);
+  });
+});
+
+test.each<[string, RetrieverTrainingInput, RegExp]>([
+  ['a batch of one', { batchSize: 1, groupSize: 1 }, /nothing to tell apart/],
+  ['a layer that is not there', { loraR: 2, loraTargetModules: ['q_proj'] }, /no linear layer "q_proj"/],
+  ['an adapter of a projection', { train: 'projection', loraR: 2 }, /loraR/],
+  ['a size beyond the vectors', { matryoshka: [64] }, /matryoshka/],
+])('%s is refused', async (_what, settings, message) => {
+  const failure = run('refused', settings);
+  await expect(failure).rejects.toThrow(message);
+  await expect(failure).rejects.toBeInstanceOf(UsageError);
+});
