@@ -89,7 +89,7 @@ describe('an alignment', { timeout: 240_000 }, () => {
     for (const title of [
       'Paired tests',
       'Controls',
-      'judged by BM25',
+      'searched with BM25',
       'Choice of alpha',
       'Training',
       'Leaks',

@@ -71,7 +71,7 @@ test('SFT takes a pair whose sides are equal: it reads the chosen one alone', ()
 test.each([
   [['--loss-type', 'dpo'], /--loss-type/],
   [['--label-smoothing', '0.6'], /--label-smoothing/],
-  [['--max-length', '100000'], /maxLength: 100000 tokens are more than the 128/],
+  [['--max-length', '100000'], /maxLength: 100000 tokens exceed the 128/],
   [['--lora-target-modules', 'query'], /no linear layer "query"/],
 ])('refuses %j', (words, message) => {
   const { status, stderr } = train('--out', join(folder, 'refused'), ...words);
