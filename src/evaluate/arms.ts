@@ -5,13 +5,13 @@ import type { Topics } from './topics.ts';
 /** The published measures (method, stage 12). */
 const FAMILIES = ['nDCG', 'MAP', 'Recall', 'P', 'MRR', 'R_cap', 'Hole'];
 
-/** All measures the method reports, by display name ("nDCG@10"). */
+/** All measures that the method reports, by display name ("nDCG@10"). */
 export const REPORTED_MEASURES = FAMILIES.flatMap((family) => CUTOFFS.map((cutoff) => `${family}@${cutoff}`));
 
-/** The four that tables show. */
+/** The four measures that tables show. */
 export const TABLE_MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
 
-/** One way of searching, to be evaluated on one set of topics. */
+/** One search method, to be evaluated on one set of topics. */
 export interface ArmPlan {
   name: string;
   description: string;
@@ -19,12 +19,12 @@ export interface ArmPlan {
   topics: Topics;
 }
 
-/** An evaluated way of searching. */
+/** An evaluated search method. */
 export interface Arm extends ArmPlan {
   retrieval: Retrieval;
   /** Means and per-query values by display name; a judged query that found nothing counts as zero. */
   scores: RunEvaluation;
-  /** What became of documents with the id of the query; `describeSelfRetrieval` puts it into words. */
+  /** How documents with the id of the query were treated; `describeSelfRetrieval` describes it. */
   selfRetrieval: SelfRetrieval;
 }
 
@@ -43,7 +43,7 @@ export async function runArm(plan: ArmPlan, options: ArmOptions): Promise<Arm> {
   return { ...plan, retrieval, scores, selfRetrieval };
 }
 
-/** Mean wall time of one query, in milliseconds, embedding and search together. */
+/** Returns the mean wall time per query, in milliseconds, for embedding and search. */
 export function millisecondsPerQuery({ retrieval, topics }: Arm): number {
   return (retrieval.encodeMilliseconds + retrieval.searchMilliseconds) / Math.max(1, topics.queries.length);
 }

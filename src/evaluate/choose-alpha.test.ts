@@ -85,7 +85,7 @@ describe('cross-validation of alpha', () => {
   });
 
   it('refuses a lone query, and no alphas', () => {
-    expect(() => crossValidate(['a'], [0], byAlpha({ a: [1] }), 1)).toThrow(/two queries or more/);
+    expect(() => crossValidate(['a'], [0], byAlpha({ a: [1] }), 1)).toThrow(/at least two queries/);
     expect(() => crossValidate(['a', 'b'], [], [], 1)).toThrow(UsageError);
     expect(Object.fromEntries(crossValidate(['a', 'b'], [0.3], byAlpha({ a: [1], b: [0] }), 1))).toEqual({
       a: 0.3,

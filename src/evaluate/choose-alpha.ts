@@ -11,29 +11,29 @@ import { Random, UsageError } from '../system/index.ts';
 import type { Topics } from './topics.ts';
 import { type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 
-/** A query's alpha is chosen on the others in so many parts, or in fewer where there are fewer queries. */
+/** Number of parts of the cross-validation; fewer if there are fewer queries. */
 const FOLDS = 10;
 
 export interface ChooseAlphaOptions extends TuneAlphaOptions {
   kind: 'dense' | 'rrf';
-  /** Of the parts. */
+  /** Seed of the division into parts. */
   seed: number;
 }
 
-/** How the expansions are weighed, and on which queries that was chosen. */
+/** The chosen weights of the expansions, and the queries they were chosen on. */
 export interface AlphaChoice {
   source: 'dev' | 'cross-validation';
-  /** Each query's alpha; those of a choice on other queries are equal. */
+  /** Alpha of each query; all equal if it was chosen on development queries. */
   alphaOf: ReadonlyMap<string, number>;
-  /** The measure by alpha, ascending: a mean over the queries that it was chosen on. */
+  /** The measure by ascending alpha: a mean over the queries that alpha was chosen on. */
   points: TuningPoint[];
   /** `0.4`, or `0.3 to 0.5` if the parts chose differently. */
   words: string;
 }
 
 /**
- * Chooses the weight of the expansions on development queries or, without any, by cross-validation over the queries that are
- * scored: a query's alpha is the best one of the other parts', so no query is weighed by a look at its own result.
+ * Chooses the weight of the expansions on development queries. If there are none, it cross-validates over the evaluated
+ * queries: each query uses the alpha that is best on the other parts, so alpha is never chosen on the query it is used for.
  *
  * @throws UsageError for no alphas, or a single query without development queries
  */
@@ -57,7 +57,7 @@ export async function chooseAlpha(
 }
 
 /**
- * Each query's best alpha over the other parts.
+ * Returns for each query the alpha that is best on the other parts.
  * @param values the measure of each query, by alpha // [alphas]
  */
 export function crossValidate(
@@ -66,10 +66,12 @@ export function crossValidate(
   values: readonly ReadonlyMap<string, number>[],
   seed: number,
 ): Map<string, number> {
-  if (alphas.length === 0) throw new UsageError('there is no alpha to try', { fix: 'Give one or more from 0 to 1.' });
+  if (alphas.length === 0) {
+    throw new UsageError('no alpha to choose from', { fix: 'Pass at least one value from 0 to 1.' });
+  }
   if (ids.length < 2) {
-    throw new UsageError('cross-validation needs two queries or more', {
-      fix: 'Give one --alpha, or development queries.',
+    throw new UsageError('cross-validation needs at least two queries', {
+      fix: 'Pass a single --alpha, or development queries.',
     });
   }
   const shuffled = new Random(seed).shuffle([...ids]);
@@ -85,7 +87,7 @@ export function crossValidate(
   return chosen;
 }
 
-/** Of equal values the smallest alpha: the one that trusts the expansions least. */
+/** Returns the best alpha. Among equal values, it is the smallest alpha, which trusts the expansions least. */
 function bestOf(points: readonly TuningPoint[]): number {
   return points.reduce((best, point) => (point.value > best.value ? point : best)).alpha;
 }
@@ -94,7 +96,7 @@ function meanOf(values: ReadonlyMap<string, number>, ids: readonly string[]): nu
   return ids.reduce((sum, id) => sum + (values.get(id) ?? 0), 0) / Math.max(1, ids.length);
 }
 
-/** The measure of each query under each alpha, in one pass that embeds each text once // [alphas] */
+/** Computes the measure of each query under each alpha, in one pass that embeds each text once // [alphas] */
 async function valuesByAlpha(
   search: CorpusSearch,
   { queries, qrels }: Topics,
@@ -114,7 +116,7 @@ function valuesOf(qrels: Topics['qrels'], run: Run, measure: string): Map<string
   return new Map([...perQuery].map(([id, values]) => [id, values[measure] ?? 0]));
 }
 
-/** Searches each query with the weight that was chosen for it. */
+/** Searches for each query with the alpha that was chosen for it. */
 export class ChosenAlphaRetriever implements Retriever {
   readonly name: Retriever['name'];
   readonly size: number;
@@ -154,7 +156,7 @@ export class ChosenAlphaRetriever implements Retriever {
       const retriever = alpha === undefined ? undefined : this.#byAlpha.get(alpha);
       if (retriever === undefined) {
         throw new UsageError(`no alpha was chosen for query ${group[0]!.id}`, {
-          fix: 'Choose alpha for these queries.',
+          fix: 'Choose alpha on a set that includes these queries.',
         });
       }
       const retrieval = await retriever.retrieve(group, options);
@@ -167,7 +169,7 @@ export class ChosenAlphaRetriever implements Retriever {
   }
 }
 
-/** The hits of several runs over other queries, in one order; they stay where they are. */
+/** A view of the hits of several runs over disjoint queries, in one order; nothing is copied. */
 function rowsOf(runs: readonly Run[], ids: readonly string[]): HitRows {
   const at = (row: number) => {
     const id = ids.at(row);

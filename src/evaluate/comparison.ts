@@ -3,8 +3,8 @@ import { compareRuns, type PairedComparison } from '../measures/index.ts';
 import type { Arm } from './arms.ts';
 
 /**
- * One arm against another, query by query, on one measure: what tables, reports and `evaluation.json` hold. The richer
- * {@link PairedComparison} of the measures is what it is made of.
+ * One arm against another, query by query, on one measure, as in tables, reports and `evaluation.json`. It is made from
+ * the richer {@link PairedComparison} of the measures.
  */
 export const comparisonSchema = z.object({
   arm: z.string(),
@@ -18,7 +18,7 @@ export const comparisonSchema = z.object({
   tTest: z.number(),
   /** Two-sided p-value of the paired randomisation test. */
   randomization: z.number(),
-  /** The same, corrected for all comparisons of one table (Holm 1979); only where several are made at once. */
+  /** The same, corrected for all comparisons of one table (Holm 1979); only if there are several. */
   holm: z.number().optional(),
   helped: z.number(),
   hurt: z.number(),
@@ -29,7 +29,7 @@ export type Comparison = z.output<typeof comparisonSchema>;
 /** What is compared with what. */
 type Names = Pick<Comparison, 'arm' | 'baseline' | 'measure'>;
 
-/** The flat form of a comparison whose `a` is the baseline and whose `b` is the arm. */
+/** Flattens a comparison whose `a` is the baseline and whose `b` is the arm. */
 export function toComparison(names: Names, compared: PairedComparison): Comparison {
   const { delta, interval, tTest, randomization, helped, hurt, unchanged } = compared;
   return {
@@ -39,7 +39,7 @@ export function toComparison(names: Names, compared: PairedComparison): Comparis
   };
 }
 
-/** Compares two arms query by query; both hold the same topics. */
+/** Compares two arms with the same topics, query by query. */
 export function compareArms(baseline: Arm, arm: Arm, measure: string, seed: number): Comparison {
   const { qrels } = arm.topics;
   const compared = compareRuns(qrels, baseline.retrieval.run, arm.retrieval.run, { measure, seed, missing: 'zero' });

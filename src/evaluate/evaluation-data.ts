@@ -3,7 +3,7 @@ import { comparisonSchema } from './comparison.ts';
 
 const armSchema = z.object({
   name: z.string(),
-  /** What the arm is, for people. */
+  /** Description of the arm for readers. */
   description: z.string(),
   alpha: z.number().optional(),
   tuning: z.array(z.object({ alpha: z.number(), value: z.number() })),
@@ -13,7 +13,7 @@ const armSchema = z.object({
   words: z.number(),
 });
 
-/** Arms and the tests between them, by one way of searching. */
+/** Arms and the tests between them, for one search method. */
 const judgementSchema = z.object({
   /** An encoder's name, or bm25. */
   judge: z.string(),
@@ -22,17 +22,17 @@ const judgementSchema = z.object({
   tests: z.array(comparisonSchema.required({ holm: true })),
 });
 
-/** Raised when `evaluation.json` is another, or the same runs would give other values, alphas or tests. */
+/** Increase it when the format of `evaluation.json` changes, or the same runs would give other values, alphas or tests. */
 export const EVALUATION_FORMAT = 2;
 
-/** `evaluation.json`: all that the evaluation found, as plain data. */
+/** `evaluation.json`: all results of the evaluation, as plain data. */
 export const evaluationSchema = z.object({
   dataset: z.object({ name: z.string(), documents: z.number(), dev: z.number(), test: z.number() }),
   measure: z.string(),
   seeds: z.array(z.number()),
   main: judgementSchema,
   judges: z.array(judgementSchema),
-  /** Arms that tell content from style and length, by the main judge. */
+  /** Arms that separate the effect of content from that of style and length, by the main judge. */
   controls: judgementSchema.optional(),
   /** Every test query: what each arm wrote (under the first seed) and scored (a mean over seeds). */
   queries: z.array(

@@ -8,7 +8,7 @@ import { type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 /** An arm that was searched and scored. */
 export interface ScoredArm {
   name: string;
-  /** Undefined where expansions have no weight: raw queries, and lexical search. */
+  /** Undefined if expansions have no weight: for raw queries and lexical search. */
   alpha: number | undefined;
   tuning: TuningPoint[];
   /** Means over queries, then over seeds, by display name. */
@@ -19,7 +19,7 @@ export interface ScoredArm {
   values: Map<string, number>;
 }
 
-/** What an arm searches: the development queries, and the test queries once a seed. */
+/** The queries of an arm: the development queries, and the test queries once per seed. */
 export interface ArmTopics {
   name: string;
   dev: Topics | undefined;
@@ -27,7 +27,7 @@ export interface ArmTopics {
 }
 
 export interface JudgeOptions {
-  /** A dense judge weighs expansions by alpha; a lexical one repeats the query before them. */
+  /** A dense judge weights expansions by alpha; a lexical one repeats the query before them. */
   kind: 'dense' | 'bm25';
   measure: string;
   alphas: readonly number[];
@@ -37,16 +37,16 @@ export interface JudgeOptions {
 }
 
 export interface ScoreOptions {
-  /** In place of tuning it on the arm's development queries. */
+  /** Fixed alpha, instead of tuning on the arm's development queries. */
   alpha?: number | undefined;
   /**
-   * Gets each run of the test queries as soon as it is scored, and nobody keeps it: a thousand documents a query, of every arm
-   * and seed, do not fit into memory.
+   * Receives each run of the test queries as soon as it is scored. Runs are not kept: a thousand documents per query, for
+   * every arm and seed, do not fit into memory.
    */
   onRun?: ((run: Run, at: number) => Promise<void>) | undefined;
 }
 
-/** Searches and scores arms with one way of searching. */
+/** Searches and scores arms with one search method. */
 export class Judge {
   readonly #search: CorpusSearch;
   readonly #options: JudgeOptions;

@@ -1,10 +1,10 @@
 import { throwIfAborted } from '../system/index.ts';
 import type { ArmPlan } from './arms.ts';
 
-/** Queries searched before any is timed: buffers are made, code is compiled, files are read. */
+/** Queries searched before the timing starts: they allocate buffers, compile code and read files. */
 const WARM_UP = 3;
 const MOST_QUERIES = 25;
-/** For all arms together; a slow search is timed on fewer queries, but on at least as many as these. */
+/** Time limit for all arms together. A slow search is timed on fewer queries, but on at least this minimum. */
 const BUDGET_MILLISECONDS = 6000;
 const LEAST_QUERIES = 3;
 
@@ -15,10 +15,10 @@ export interface LatencyOptions {
 }
 
 /**
- * Median wall time of one query, in milliseconds, for each arm by its name: embedding and search, one query at a time, without the
- * LLM. The arms take turns query by query after a warm-up, so that what else the machine does falls on all alike.
+ * Measures the median wall time per query, in milliseconds, by arm name: embedding and search, one query at a time,
+ * without the LLM. After a warm-up, the arms take turns query by query, so other work on the machine affects all equally.
  *
- * @param arms they hold the same topics; their encoder must not remember vectors
+ * @param arms arms with the same topics, whose encoder does not cache vectors
  */
 export async function measureLatencies(
   arms: readonly Pick<ArmPlan, 'name' | 'retriever' | 'topics'>[],

@@ -8,7 +8,7 @@ export type QueryValues = ReadonlyMap<string, number>;
 export type CorrectedComparison = Comparison & { holm: number };
 
 export interface PairedTestsOptions {
-  /** What the values are of. */
+  /** The measure of the values. */
   measure: string;
   seed: number;
 }
@@ -32,7 +32,7 @@ export function pairedTests(
   return tests.map((test, at) => ({ ...test, holm: corrected[at]! }));
 }
 
-/** Mean of each query's values over several runs // by query */
+/** Returns the mean of each query's values over several runs // by query */
 export function meanByQuery(runs: readonly QueryValues[]): Map<string, number> {
   const first = runs[0] ?? new Map<string, number>();
   return new Map(

@@ -12,7 +12,7 @@ export interface Topics {
 }
 
 export interface TopicOptions {
-  /** Take a seeded sample of this many queries. */
+  /** Use a seeded sample of this many queries. */
   limit?: number | undefined;
   seed?: number | undefined;
   /** Another queries file, such as BEIR's `queries_q2d.jsonl`, whose expansions are then used. */
@@ -38,13 +38,13 @@ export async function loadTopics(dataset: BeirDataset, split: string, options: T
   };
 }
 
-/** A seeded sample that keeps the order of the file. */
+/** Draws a seeded sample in the order of the file. */
 function sample<T>(items: readonly T[], { limit, seed = DEFAULT_SEED }: TopicOptions): T[] {
   const rows = sampleRows(items.length, limit, seed);
   return items.filter((_item, row) => rows?.has(row) ?? true);
 }
 
-/** The same topics with expansions joined by query id; empty ones are left out, so that such a query is searched raw. */
+/** Returns the topics with expansions, joined by query id. Empty expansions are skipped. */
 export function withExpansions(topics: Topics, expansions: ReadonlyMap<string, readonly Expansion[]>): Topics {
   const queries = topics.queries.map(({ id, text }) => ({
     id,
@@ -54,7 +54,7 @@ export function withExpansions(topics: Topics, expansions: ReadonlyMap<string, r
   return { ...topics, queries };
 }
 
-/** The same topics without any expansion. */
+/** Returns the topics without expansions. */
 export function withoutExpansions(topics: Topics): Topics {
   return withExpansions(topics, new Map());
 }
@@ -62,8 +62,8 @@ export function withoutExpansions(topics: Topics): Topics {
 /**
  * Joins an expansions file to topics.
  *
- * @throws DataError naming the first topic that the file has no expansion for: a file made for other queries would
- * otherwise score as if expansion changed nothing
+ * @throws DataError that names the first topic without an expansion: a file made for other queries would otherwise look
+ * as if expansion had no effect
  */
 export async function joinExpansions(topics: Topics, file: string): Promise<Topics> {
   const expansions = await readExpansions(file);
@@ -72,7 +72,7 @@ export async function joinExpansions(topics: Topics, file: string): Promise<Topi
     throw new DataError(`no expansion for this query of split ${topics.split}`, {
       file,
       id,
-      fix: 'Run `llm-qe expand` for this data set and split; it goes on with what is missing.',
+      fix: 'Run `llm-qe expand` for this data set and split; it writes only what is missing.',
     });
   }
   return withExpansions(topics, expansions);

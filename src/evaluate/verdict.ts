@@ -1,28 +1,28 @@
 import type { Comparison } from './comparison.ts';
 
-/** What a comparison shows: a real gain, a real loss, no difference, or nothing because the queries are too few. */
+/** What a comparison shows: a real gain, a real loss, no difference, or nothing because there are too few queries. */
 export type VerdictKind = 'gain' | 'loss' | 'none' | 'few';
 
-/** What a comparison shows, for people. */
+/** What a comparison shows, in words. */
 export interface Verdict {
   kind: VerdictKind;
   /** `a real gain`. */
   name: string;
   /** `helped 62 queries, hurt 38 of 200: a real gain`. */
   words: string;
-  /** One or two sentences that say what it rests on. */
+  /** One or two sentences that give the reason. */
   reason: string;
 }
 
 /**
  * The thresholds of a verdict:
- * - below `leastQueries` nothing is said;
- * - below `fewQueries` only a very clear difference counts (p below `strictP`), because a test over so few queries is easily
- *   wrong in size and sign;
- * - otherwise a difference counts if p is below `p`.
+ * - below `leastQueries`, there is never a gain or a loss;
+ * - below `fewQueries`, a difference counts only if p is below `strictP`, because over so few queries a test easily gets
+ *   size and sign wrong;
+ * - otherwise, a difference counts if p is below `p`.
  *
- * Each time the 95 % bootstrap interval must lie on one side of 0 as well. p is the randomisation test's, corrected by Holm
- * if several comparisons stand in one table.
+ * In each case, the 95 % bootstrap interval must also be on one side of 0. p is from the randomisation test, with Holm's
+ * correction if a table holds several comparisons.
  */
 export const VERDICT_THRESHOLDS = { leastQueries: 20, fewQueries: 50, p: 0.05, strictP: 0.01 } as const;
 
@@ -33,13 +33,13 @@ const NAMES: Record<VerdictKind, string> = {
   few: 'too few queries to tell',
 };
 
-/** What a verdict rests on; every {@link Comparison} has it. */
+/** The input of a verdict; every {@link Comparison} has it. */
 export type Judgeable = Pick<
   Comparison,
   'delta' | 'interval' | 'randomization' | 'holm' | 'helped' | 'hurt' | 'unchanged' | 'measure'
 >;
 
-/** Says in words what a comparison shows, by {@link VERDICT_THRESHOLDS}. The only place that judges. */
+/** Decides what a comparison shows, by {@link VERDICT_THRESHOLDS}. All verdicts come from here. */
 export function verdictOn(compared: Judgeable): Verdict {
   const kind = judge(compared);
   const { helped, hurt } = compared;
@@ -72,11 +72,11 @@ function explain(kind: VerdictKind, compared: Judgeable): string {
   const mean = `On average ${measure} changed by ${signed(delta)}; ${range}.`;
   if (kind === 'few') {
     const queries = queriesOf(compared);
-    return `${mean} Over ${format(queries)} ${queries === 1 ? 'query' : 'queries'} chance alone moves the mean so much that this says nothing: use at least ${VERDICT_THRESHOLDS.fewQueries}, better 200.`;
+    return `${mean} Over ${format(queries)} ${queries === 1 ? 'query' : 'queries'} chance alone moves the mean so much that this shows nothing: use at least ${VERDICT_THRESHOLDS.fewQueries}, better 200.`;
   }
   const p = pOf(compared);
   const chance = `If there were no difference, chance would give one this large ${odds(p)} (p ${p < 0.0001 ? '< 0.0001' : p.toFixed(4)})`;
-  if (kind === 'none') return `${mean} ${chance}: that does not rule chance out.`;
+  if (kind === 'none') return `${mean} ${chance}: that does not rule out chance.`;
   return `${mean} ${chance}.`;
 }
 
@@ -99,20 +99,20 @@ function signed(value: number): string {
 
 const MEASURE_WORDS: Record<string, (cutoff: string) => string> = {
   nDCG: (cutoff) =>
-    `how high the relevant documents stand among the first ${cutoff} results (1 is the best possible order)`,
-  Recall: (cutoff) => `the share of the relevant documents that are among the first ${cutoff} results`,
+    `how high the relevant documents are ranked among the first ${cutoff} results (1 is the best possible order)`,
+  Recall: (cutoff) => `the fraction of the relevant documents that are among the first ${cutoff} results`,
   MRR: (cutoff) => `1 divided by the rank of the first relevant document (0 beyond rank ${cutoff})`,
   MAP: (cutoff) => `the precision at the rank of each relevant document within the first ${cutoff} results`,
-  P: (cutoff) => `the share of relevant documents among the first ${cutoff} results`,
+  P: (cutoff) => `the fraction of relevant documents among the first ${cutoff} results`,
 };
 
-/** One sentence for a reader who has not met the measure; undefined for one that has no plain words. */
+/** Explains a measure in one sentence. Returns undefined for a measure without an explanation. */
 export function measureInWords(measure: string): string | undefined {
   const [family = '', cutoff = ''] = measure.split('@');
   const words = MEASURE_WORDS[family];
   return words === undefined ? undefined : `${measure} is ${words(cutoff)}, averaged over the queries.`;
 }
 
-/** What p means, for a reader who has not met it. */
+/** Explains p in one sentence. */
 export const P_IN_WORDS =
-  'p is the chance of a difference at least this large if there were none: the smaller it is, the less it can be chance.';
+  'p is the probability of a difference at least this large by chance alone: the smaller p is, the less likely chance explains it.';

@@ -15,8 +15,8 @@ import {
 } from './significance.ts';
 
 /**
- * What to do with a judged query that only one of the runs holds: refuse to compare; let it count as 0 for the run
- * that lacks it (the fair choice where that run searched for it and found nothing); or leave it out.
+ * What to do with a judged query that only one of the runs holds: refuse to compare; count it as 0 for the run that lacks
+ * it (fair if that run searched for it and found nothing); or skip it.
  */
 export type MissingPolicy = 'refuse' | 'zero' | 'common';
 
@@ -27,7 +27,7 @@ export interface ComparisonOptions extends ResamplingOptions {
   missing?: MissingPolicy | undefined;
   /** Lowest grade that counts as relevant; 1 by default. */
   relevanceLevel?: number | undefined;
-  /** Changes up to this size are none; 1e-9 by default. */
+  /** Changes up to this size count as unchanged; 1e-9 by default. */
   tolerance?: number | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface QueryChange {
 
 /** How values B differ from values A of the same queries. */
 export interface PairedComparison extends EffectCounts {
-  /** Number of queries compared; the means go over these. */
+  /** Number of queries compared; the means are over these. */
   queries: number;
   meanA: number;
   meanB: number;
@@ -50,27 +50,27 @@ export interface PairedComparison extends EffectCounts {
   delta: number;
   tTest: TTest;
   randomization: RandomizationTest;
-  /** Of the mean difference. */
+  /** Confidence interval of the mean difference. */
   interval: BootstrapInterval;
 }
 
 /** How run B differs from run A on one measure, query by query. */
 export interface RunComparison extends PairedComparison {
   measure: string;
-  /** Every query, the largest gain first, the largest loss last. */
+  /** Every query, from the largest gain to the largest loss. */
   changes: QueryChange[];
-  /** Judged queries that only the other run holds: A lacks these. */
+  /** Judged queries that only run B holds. */
   missingInA: string[];
-  /** B lacks these. */
+  /** Judged queries that only run A holds. */
   missingInB: string[];
 }
 
 /**
- * Compares two runs over the same queries: means, paired tests, and what happened to each query. Judged queries that
- * neither run holds do not count. Several runs of one system (other seeds) stand for it together: a query's value is
- * its mean over them, so that a query is still one draw of the tests.
- * @throws DataError where the runs hold different judged queries and `missing` does not say what to do, or where they
- *   share none; and for all that {@link evaluateRun} refuses
+ * Compares two runs over the same queries: means, paired tests, and the change of each query. Judged queries that
+ * neither run holds do not count. If a system has several runs (other seeds), a query's value is its mean over them, so
+ * that each query is still one sample for the tests.
+ * @throws DataError if the runs hold different judged queries and `missing` is 'refuse', if they share none, and for
+ *   everything that {@link evaluateRun} refuses
  */
 export function compareRuns(
   qrels: Qrels,
@@ -104,7 +104,7 @@ export function compareRuns(
  * Compares two lists of values of the same queries: means, paired tests, counts.
  * @param a values in the order of the queries // [queries]
  * @param b values of the same queries in the same order // [queries]
- * @throws UsageError when there are none, the lengths differ or a value is not finite
+ * @throws UsageError if there are no values, the lengths differ, or a value is not finite
  */
 export function compareValues(
   a: readonly number[],
@@ -122,7 +122,7 @@ export function compareValues(
   };
 }
 
-/** Each query's mean over the runs of one system. Where the runs hold different queries, `missing` says what counts. */
+/** Returns each query's mean over the runs of one system. `missing` decides about queries that only some runs hold. */
 function valuesOf(
   qrels: Qrels,
   runs: Run | readonly Run[],
@@ -145,7 +145,7 @@ function valuesOf(
 function unlikeSeeds(query: string): DataError {
   return new DataError('runs of one system hold different queries', {
     id: query,
-    fix: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+    fix: 'Set missing (--missing) to "zero" (a missing query counts as 0) or "common" (only shared queries count).',
   });
 }
 
@@ -155,7 +155,7 @@ function refuseMissing(missingInA: readonly string[], missingInB: readonly strin
   const counts = `run A lacks ${missingInA.length} judged queries of run B, and run B ${missingInB.length} of run A`;
   throw new DataError(`the runs hold different queries: ${counts}`, {
     id: first,
-    fix: 'Say what a missing query means: "zero" (it counts as 0) or "common" (only shared queries count).',
+    fix: 'Set missing (--missing) to "zero" (a missing query counts as 0) or "common" (only shared queries count).',
   });
 }
 

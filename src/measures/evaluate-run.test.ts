@@ -150,7 +150,7 @@ describe('evaluateRun refuses', () => {
   });
 
   it('a grade that is not whole', () => {
-    expect(() => evaluateRun(toQrels({ q1: { a: 0.5 } }), new Map([['q1', []]]))).toThrow(/0\.5, not a whole number/);
+    expect(() => evaluateRun(toQrels({ q1: { a: 0.5 } }), new Map([['q1', []]]))).toThrow(/0\.5, not an integer/);
   });
 
   it('a run and judgements that share no query', () => {

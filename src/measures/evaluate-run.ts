@@ -4,29 +4,29 @@ import { ALL_MEASURES, type Measure, parseMeasure } from './measure.ts';
 import type { Qrels, Run } from './records.ts';
 
 export interface EvaluationOptions {
-  /** Names of measures, trec_eval's or those of tables; all at the usual cut-offs by default. */
+  /** Names of measures, trec_eval's or those of tables; by default all, at the usual cutoffs. */
   measures?: readonly string[] | undefined;
   /**
-   * false (as trec_eval): averages go over the queries that are in both the run and the judgements. true (trec_eval's
-   * -c): over all judged queries, where one that the run lacks adds 0 to every measure.
+   * false (trec_eval's default): averages are over the queries that are in both the run and the judgements. true
+   * (trec_eval's -c): averages are over all judged queries; one that the run lacks adds 0 to every measure.
    */
   complete?: boolean | undefined;
-  /** Lowest grade that counts as relevant (trec_eval's -l); 1 by default. nDCG uses the grades and does not heed it. */
+  /** Lowest grade that counts as relevant (trec_eval's -l); 1 by default. nDCG uses the grades and ignores it. */
   relevanceLevel?: number | undefined;
 }
 
-/** Raised when the same run and judgements would give other numbers than before. */
+/** Increase it when the same run and judgements would give other numbers than before. */
 export const MEASURES_FORMAT = 1;
 
-/** What a run is worth. The values stand under the measures' names as they were asked for. */
+/** The scores of a run. The values are under the names of the measures as they were requested. */
 export interface RunEvaluation {
-  /** By the id of each query that is in both the run and the judgements. */
+  /** Values by id, for each query that is in both the run and the judgements. */
   perQuery: Map<string, Record<string, number>>;
   /** Means over `queries` queries; for the counts (`num_...`) sums. */
   mean: Record<string, number>;
-  /** How many queries the means go over. */
+  /** Number of queries that the means are over. */
   queries: number;
-  /** Judged queries that the run lacks; they count as 0 where `complete` is true, and not at all otherwise. */
+  /** Judged queries that the run lacks; they count as 0 if `complete` is true, and not at all otherwise. */
   missing: string[];
   /** Queries of the run without judgements; they never count. */
   unjudged: string[];
@@ -36,13 +36,13 @@ export interface RunEvaluation {
 /**
  * Scores a run against judgements as trec_eval 9 does; see docs/measures.md for the rules.
  * A query with an empty ranking is in the run and scores 0; a judged query without relevant documents scores 0 too.
- * @throws DataError where nothing can be averaged, a document is listed twice, a score or grade is no such thing
+ * @throws DataError if there is nothing to average, a document is listed twice, or a score or grade is invalid
  * @throws UsageError for an unknown measure
  */
 export function evaluateRun(qrels: Qrels, run: Run, options: EvaluationOptions = {}): RunEvaluation {
   const { measures: names = ALL_MEASURES, complete = false, relevanceLevel = 1 } = options;
   if (!Number.isSafeInteger(relevanceLevel) || relevanceLevel < 1) {
-    throw new UsageError(`the relevance level is ${relevanceLevel}`, { fix: 'Give a whole number of at least 1.' });
+    throw new UsageError(`the relevance level is ${relevanceLevel}`, { fix: 'Pass an integer of at least 1.' });
   }
   const measures = names.map(parseMeasure);
   const pool = measures.some(({ needsPool }) => needsPool) ? judgedDocuments(qrels) : undefined;
@@ -74,7 +74,7 @@ function judgedDocuments(qrels: Qrels): Set<string> {
   return pool;
 }
 
-/** Parsed from JSON, an object of many keys gets a fixed layout, and its copies are quick to make and to fill. */
+/** An object that is parsed from JSON has a fixed layout, even with many keys: copying and filling it is fast. */
 function blankRow(names: readonly string[]): Record<string, number> {
   return JSON.parse(JSON.stringify(Object.fromEntries(names.map((name) => [name, 0.5])))) as Record<string, number>;
 }

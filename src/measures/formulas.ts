@@ -1,14 +1,14 @@
 import type { JudgedRanking } from './judged-ranking.ts';
 
 /**
- * The value of a measure for one query. `k` is the cut-off: only the first `k` ranks count (Infinity: all of them).
- * Every formula is trec_eval 9's, unless it says otherwise; where a denominator is 0 the value is 0.
+ * Computes a measure for one query. `k` is the cutoff: only the first `k` ranks count (Infinity: all of them). Every
+ * formula is trec_eval 9's, unless stated otherwise. If a denominator is 0, the value is 0.
  */
 export type Formula = (ranking: JudgedRanking, k: number) => number;
 
 /**
  * nDCG with the grade itself as gain and log2(rank + 1) as discount, over that of the ideal ranking
- * (Järvelin and Kekäläinen 2002, as trec_eval's ndcg and ndcg_cut have it). It does not look at the relevance level.
+ * (Järvelin and Kekäläinen 2002, as in trec_eval's ndcg and ndcg_cut). It ignores the relevance level.
  */
 export const ndcg: Formula = ({ gainRanks, gains, idealGains }, k) => {
   let ideal = 0;
@@ -31,16 +31,16 @@ export const averagePrecision: Formula = ({ relevantRanks, relevant }, k) => {
   return relevant === 0 ? 0 : sum / relevant;
 };
 
-/** Share of the relevant documents that stand within the first k. */
+/** Fraction of the relevant documents that are within the first k. */
 export const recall: Formula = ({ relevantRanks, relevant }, k) => over(countWithin(relevantRanks, k), relevant);
 
-/** Share of relevant documents among the first k; k stays the denominator where fewer were retrieved. */
+/** Fraction of relevant documents among the first k; the denominator is k even if fewer were retrieved. */
 export const precision: Formula = ({ relevantRanks }, k) => countWithin(relevantRanks, k) / k;
 
-/** 1 where a relevant document stands within the first k. */
+/** 1 if a relevant document is within the first k, otherwise 0. */
 export const success: Formula = ({ relevantRanks }, k) => (relevantRanks.length > 0 && relevantRanks[0]! <= k ? 1 : 0);
 
-/** 1 / rank of the first relevant document, 0 where it stands below k (so cut in BEIR and MS MARCO). */
+/** 1 / rank of the first relevant document, 0 if that rank is beyond k (the cutoff of BEIR and MS MARCO). */
 export const reciprocalRank: Formula = ({ relevantRanks }, k) =>
   relevantRanks.length > 0 && relevantRanks[0]! <= k ? 1 / relevantRanks[0]! : 0;
 
@@ -48,7 +48,7 @@ export const reciprocalRank: Formula = ({ relevantRanks }, k) =>
 export const cappedRecall: Formula = ({ relevantRanks, relevant }, k) =>
   over(countWithin(relevantRanks, k), Math.min(k, relevant));
 
-/** BEIR's hole: documents within the first k that are judged for no query at all, over k. */
+/** BEIR's hole: documents within the first k that are not judged for any query, over k. */
 export const hole: Formula = ({ holeRanks }, k) => countWithin(holeRanks, k) / k;
 
 /** Precision (and recall) at the rank that equals the number of relevant documents. */
@@ -56,8 +56,8 @@ export const rPrecision: Formula = ({ relevantRanks, relevant }) =>
   over(countWithin(relevantRanks, relevant), relevant);
 
 /**
- * bpref (Buckley and Voorhees 2004): for each retrieved relevant document 1 minus the share of documents judged not
- * relevant above it, both counts capped at the number of relevant documents; unjudged documents are passed over.
+ * bpref (Buckley and Voorhees 2004): for each retrieved relevant document 1 minus the fraction of documents judged not
+ * relevant above it, both counts capped at the number of relevant documents; unjudged documents are skipped.
  */
 export const bpref: Formula = ({ relevantRanks, notRelevantRanks, relevant, notRelevant }) => {
   let sum = 0;
@@ -87,7 +87,7 @@ function over(numerator: number, denominator: number): number {
   return denominator === 0 ? 0 : numerator / denominator;
 }
 
-/** How many of the ascending ranks are at most k. */
+/** Counts the ascending ranks that are at most k. */
 function countWithin(ranks: ArrayLike<number>, k: number): number {
   let low = 0;
   let high = ranks.length;

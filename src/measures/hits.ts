@@ -1,10 +1,10 @@
 import type { Run, ScoredDocument } from './records.ts';
 
-/** One query's hits as numbers, best first: 8 bytes a hit (12 where scores are 64-bit). */
+/** One query's hits as numbers, best first: 8 bytes per hit (12 if scores are 64-bit). */
 export interface HitList {
   /** Document numbers, which {@link Hits.documentId} turns into ids // [hits] */
   numbers: Uint32Array;
-  /** One a number // [hits] */
+  /** Score of each document number // [hits] */
   scores: Float32Array | Float64Array;
 }
 
@@ -12,11 +12,11 @@ export interface HitList {
 export type HitRows = Pick<ReadonlyArray<readonly ScoredDocument[]>, 'length' | 'at' | typeof Symbol.iterator>;
 
 /**
- * The hits of many queries as typed arrays, as a search hands them to the measures: a hundred thousand queries of a thousand
- * hits are 0.8 GB, and would be 6.6 GB as objects. Objects are made for one query at a time, when it is asked for.
+ * The hits of many queries as typed arrays, from the search to the measures: a hundred thousand queries of a thousand
+ * hits take 0.8 GB, instead of 6.6 GB as objects. Objects are created for one query at a time, on request.
  */
 export class Hits implements HitRows {
-  /** Id of a document's number. */
+  /** Returns the id of a document number. */
   readonly documentId: (number: number) => string;
   readonly #lists: readonly HitList[];
 
@@ -31,7 +31,7 @@ export class Hits implements HitRows {
     return this.#lists.length;
   }
 
-  /** The hits of one query, made anew at each call; undefined beyond the last. */
+  /** Returns the hits of one query, created at each call; undefined beyond the last query. */
   at(row: number): ScoredDocument[] | undefined {
     const list = this.#lists.at(row);
     if (list === undefined) return undefined;
@@ -52,7 +52,7 @@ export class TypedRun implements Run {
   readonly #rows: Map<string, number>;
   readonly #hits: Pick<HitRows, 'at'>;
 
-  /** @param queries ids, one a row of the hits */
+  /** @param queries ids, one per row of the hits */
   constructor(queries: Iterable<string>, hits: Pick<HitRows, 'at'>) {
     let row = 0;
     this.#rows = new Map();
@@ -68,7 +68,7 @@ export class TypedRun implements Run {
     return this.#rows.has(query);
   }
 
-  /** The hits of one query, made anew at each call. */
+  /** Returns the hits of one query, created at each call. */
   get(query: string): readonly ScoredDocument[] | undefined {
     const row = this.#rows.get(query);
     return row === undefined ? undefined : this.#hits.at(row);
@@ -97,26 +97,26 @@ export class TypedRun implements Run {
   }
 }
 
-/** The largest `Map` that JavaScript's engine makes holds 2^24 entries. */
+/** A JavaScript `Map` holds at most 2^24 entries. */
 const MOST_ENTRIES = 2 ** 24 - 1;
 
-/** Numbers for document ids, given in the order in which the ids are first met. */
+/** Numbers document ids in the order of their first occurrence. */
 export class DocumentNumbers {
   readonly #ids: string[] = [];
   readonly #mostEntries: number;
   readonly #maps: Map<string, number>[] = [new Map()];
 
-  /** @param mostEntries of a `Map`; beyond it a further one is begun */
+  /** @param mostEntries maximum size of a `Map`; then another one is started */
   constructor(mostEntries = MOST_ENTRIES) {
     this.#mostEntries = mostEntries;
   }
 
-  /** How many distinct ids were met. */
+  /** Number of distinct ids so far. */
   get size(): number {
     return this.#ids.length;
   }
 
-  /** The number of an id that was met; undefined for another. */
+  /** Returns the number of a known id; undefined for an unknown one. */
   find(id: string): number | undefined {
     for (const map of this.#maps) {
       const known = map.get(id);
@@ -125,7 +125,7 @@ export class DocumentNumbers {
     return undefined;
   }
 
-  /** The number of an id; the same id always has the same. */
+  /** Returns the number of an id, and assigns one to a new id. */
   number(id: string): number {
     const known = this.find(id);
     if (known !== undefined) return known;
@@ -138,7 +138,7 @@ export class DocumentNumbers {
     return this.#ids.push(id) - 1;
   }
 
-  /** The id of a number. */
+  /** Returns the id of a number. */
   id(number: number): string {
     return this.#ids[number]!;
   }

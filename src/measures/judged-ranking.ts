@@ -2,7 +2,7 @@ import { DataError } from '../system/index.ts';
 import { rankOrder } from './ranking.ts';
 import type { ScoredDocument } from './records.ts';
 
-/** What the measures need to know of one query: where its judged documents came out, and what was there to find. */
+/** What the measures need to know about one query: the ranks of its judged documents, and what there was to find. */
 export interface JudgedRanking {
   /** Number of retrieved documents. */
   retrieved: number;
@@ -16,7 +16,7 @@ export interface JudgedRanking {
   notRelevantRanks: number[];
   /** 1-based ranks of the retrieved documents with a grade above 0, ascending. */
   gainRanks: number[];
-  /** Their grades. */
+  /** The grades at those ranks. */
   gains: number[];
   /** All grades above 0 among the judgements, descending: the gains of the ideal ranking. */
   idealGains: number[];
@@ -25,18 +25,18 @@ export interface JudgedRanking {
 }
 
 export interface JudgingOptions {
-  /** Names the query in errors. */
+  /** Query id for error messages. */
   query: string;
   /** Lowest grade that counts as relevant. */
   relevanceLevel: number;
-  /** Every document judged for any query; needed for the holes only. */
+  /** Every document judged for any query; needed only for Hole. */
   pool?: ReadonlySet<string> | undefined;
 }
 
 /**
- * Ranks the hits as trec_eval does and looks their judgements up, once for all measures. A grade below 0 means "in the
+ * Ranks the hits as trec_eval does and looks up their judgements, once for all measures. A grade below 0 means "in the
  * pool but not judged", as in trec_eval: such a document counts as neither relevant nor not relevant.
- * @throws DataError for a document that is listed twice, a score that is not a number, a grade that is not whole
+ * @throws DataError for a document that is listed twice, a score that is not a number, or a grade that is not an integer
  */
 export function judgeRanking(
   hits: readonly ScoredDocument[],
@@ -69,8 +69,8 @@ function placeJudged(ranking: JudgedRanking, rank: number, grade: number, releva
 }
 
 /**
- * Where each document stands in the list. It serves twice: to refuse a document that is listed twice (it would be
- * rewarded twice and could lift nDCG above 1), and to look up the few judgements in the many hits.
+ * Returns the position of each document in the list. It has two uses: to refuse a document that is listed twice (it
+ * would count twice and could raise nDCG above 1), and to look up the few judgements in the many hits.
  */
 function placesById(hits: readonly ScoredDocument[], query: string): Map<string, number> {
   const places = new Map<string, number>();
@@ -86,7 +86,7 @@ function placesById(hits: readonly ScoredDocument[], query: string): Map<string,
   return places;
 }
 
-/** Turns an order (place by rank) into 1-based ranks by place; undefined stands for hits already in order. */
+/** Converts an order (position by rank) into 1-based ranks by position; undefined means that the hits are in order. */
 function ranksByPlace(order: Int32Array | undefined): Int32Array | undefined {
   if (order === undefined) return undefined;
   const ranks = new Int32Array(order.length);
@@ -128,8 +128,8 @@ function countJudgements(
 }
 
 function notWhole(document: string, grade: number, query: string): DataError {
-  return new DataError(`the grade of document ${JSON.stringify(document)} is ${grade}, not a whole number`, {
+  return new DataError(`the grade of document ${JSON.stringify(document)} is ${grade}, not an integer`, {
     id: query,
-    fix: 'trec_eval knows whole grades only: scale the judgements.',
+    fix: 'Scale the judgements: trec_eval supports only integer grades.',
   });
 }

@@ -1,8 +1,8 @@
 /**
- * Kendall's tau-b of two rankings of the same items: 1 where they agree on every pair of items, -1 where they disagree on
- * every pair, corrected for ties (Kendall 1945).
+ * Computes Kendall's tau-b of two rankings of the same items: 1 if they agree on every pair of items, -1 if they disagree
+ * on every pair, corrected for ties (Kendall 1945).
  *
- * @returns undefined where one of the two ranks all items alike, so that nothing can be said
+ * @returns undefined if one of the rankings ties all items, because tau is then not defined
  */
 export function kendallTau(a: ArrayLike<number>, b: ArrayLike<number>): number | undefined {
   let agreement = 0;

@@ -2,23 +2,23 @@ import { UsageError } from '../system/index.ts';
 import type { Formula } from './formulas.ts';
 import * as formulas from './formulas.ts';
 
-/** The cut-offs that are reported where none are named. */
+/** The default cutoffs. */
 export const CUTOFFS = [1, 3, 5, 10, 100, 1000] as const;
 
-/** A kind of measure, with or without a cut-off. */
+/** A kind of measure, with or without a cutoff. */
 interface Family {
-  /** The name in tables; with a cut-off `nDCG@10`. */
+  /** The name in tables; with a cutoff `nDCG@10`. */
   display: string;
-  /** trec_eval's name of the measure over the whole ranking, where there is one. */
+  /** trec_eval's name of the measure over the complete ranking, if it has one. */
   whole?: string;
-  /** trec_eval's name of the measure with a cut-off, less `_10`. */
+  /** trec_eval's name of the measure with a cutoff, without `_10`. */
   cut?: string;
-  /** A count is summed over the queries, everything else is averaged. */
+  /** Whether it is summed over the queries (counts) instead of averaged. */
   summed?: true;
   formula: Formula;
 }
 
-/** recip_rank_cut, R_cap and Hole are not trec_eval's; they are named after its manner. */
+/** trec_eval does not have recip_rank_cut, R_cap and Hole; their names follow its style. */
 const FAMILIES: readonly Family[] = [
   { display: 'nDCG', whole: 'ndcg', cut: 'ndcg_cut', formula: formulas.ndcg },
   { display: 'MAP', whole: 'map', cut: 'map_cut', formula: formulas.averagePrecision },
@@ -46,16 +46,16 @@ export interface Measure {
   trecName: string;
   /** The name in tables: `nDCG@10`. */
   displayName: string;
-  /** Infinity for the whole ranking. */
+  /** Infinity for the complete ranking. */
   cutoff: number;
-  /** Whether it is summed over the queries (counts) and not averaged. */
+  /** Whether it is summed over the queries (counts) instead of averaged. */
   summed: boolean;
   /** Whether it needs to know the documents judged for any query. */
   needsPool: boolean;
   formula: Formula;
 }
 
-/** trec_eval's names of all measures at the usual cut-offs, in the order of the tables. */
+/** trec_eval's names of all measures at the default cutoffs, in the order of the tables. */
 export const ALL_MEASURES: readonly string[] = FAMILIES.flatMap(({ whole, cut }) => [
   ...(whole === undefined ? [] : [whole]),
   ...(cut === undefined ? [] : CUTOFFS.map((k) => `${cut}_${k}`)),
@@ -63,7 +63,7 @@ export const ALL_MEASURES: readonly string[] = FAMILIES.flatMap(({ whole, cut })
 
 /**
  * Reads a measure's name, trec_eval's (`ndcg_cut_10`, `map`, `P_5`) or the one in tables (`nDCG@10`, `MAP`, `P@5`),
- * whatever its case. Any cut-off of at least 1 will do.
+ * in any case. Any cutoff of at least 1 works.
  * @throws UsageError for a name that is neither
  */
 export function parseMeasure(name: string): Measure {
@@ -79,14 +79,14 @@ export function parseMeasure(name: string): Measure {
 }
 
 /**
- * Reads the name of a measure that tells a better search from a worse one, query by query.
+ * Reads the name of a measure by which searches can be compared, query by query.
  * @throws UsageError for an unknown one, for a count, and for one that needs the pool of judged documents
  */
 export function parseQualityMeasure(name: string): Measure {
   const measure = parseMeasure(name);
   if (!measure.summed && !measure.needsPool) return measure;
-  throw new UsageError(`${measure.displayName} does not tell a better search from a worse one`, {
-    fix: 'Choose a measure such as nDCG@10, Recall@100 or MRR@10.',
+  throw new UsageError(`${measure.displayName} cannot be used to compare searches`, {
+    fix: 'Use a measure such as nDCG@10, Recall@100 or MRR@10.',
   });
 }
 
@@ -117,15 +117,15 @@ function unknownMeasure(name: string, stem: string, cut: boolean): UsageError {
     [known.display, known.whole, known.cut].some((part) => part?.toLowerCase() === stem),
   );
   if (family !== undefined && !cut && family.cut !== undefined) {
-    return new UsageError(`measure ${JSON.stringify(name)} needs a cut-off`, {
+    return new UsageError(`measure ${JSON.stringify(name)} needs a cutoff`, {
       fix: `Write ${family.display}@10 or ${family.cut}_10.`,
     });
   }
   if (family !== undefined && cut) {
-    return new UsageError(`measure ${JSON.stringify(name)} takes no cut-off`, { fix: `Write ${family.display}.` });
+    return new UsageError(`measure ${JSON.stringify(name)} has no cutoff`, { fix: `Write ${family.display}.` });
   }
   const known = FAMILIES.map(({ display, cut: cutName }) => (cutName === undefined ? display : `${display}@10`));
   return new UsageError(`there is no measure ${JSON.stringify(name)}`, {
-    fix: `Known are ${known.join(', ')}, with any cut-off, and trec_eval's names for them (ndcg_cut_10, map, ...).`,
+    fix: `Use one of ${known.join(', ')}, with any cutoff, or trec_eval's names for them (ndcg_cut_10, map, ...).`,
   });
 }

@@ -1,7 +1,7 @@
 import { DataError } from '../system/index.ts';
 import type { ScoredDocument } from './records.ts';
 
-/** Places below this can be packed beside a 32-bit score into the 53 bits of a double. */
+/** Positions below this can be packed together with a 32-bit score into the 53 bits of a double. */
 const PLACES = 2 ** 21;
 
 /**
@@ -15,8 +15,8 @@ export function rankHits(hits: readonly ScoredDocument[]): ScoredDocument[] {
 }
 
 /**
- * The places of the hits in trec_eval's order, or undefined where they already stand in it, as most runs do.
- * @param query names the query in an error
+ * Returns the positions of the hits in trec_eval's order, or undefined if they are already in that order, as in most runs.
+ * @param query query id for error messages
  * @throws DataError for a score that is not a number
  */
 export function rankOrder(hits: readonly ScoredDocument[], query?: string): Int32Array | undefined {
@@ -25,7 +25,7 @@ export function rankOrder(hits: readonly ScoredDocument[], query?: string): Int3
 }
 
 /**
- * Compares two document ids as C's strcmp compares their UTF-8 forms: negative where `a` comes first. JavaScript's own
+ * Compares two document ids as C's strcmp compares their UTF-8 forms: negative if `a` comes first. JavaScript's own
  * comparison goes by UTF-16 code units and puts U+FF5A after U+1F600.
  */
 export function compareDocumentIds(a: string, b: string): number {
@@ -38,7 +38,7 @@ export function compareDocumentIds(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Moves surrogates, which stand for code points above U+FFFF, behind all other code units. */
+/** Maps surrogates, which encode code points above U+FFFF, to values after all other code units. */
 function codePointOrder(unit: number): number {
   if (unit < 0xd800) return unit;
   return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
@@ -59,13 +59,13 @@ function isRanked(hits: readonly ScoredDocument[], query: string | undefined): b
   return ranked;
 }
 
-/** Sorts doubles that hold the score's bits above and the place below: many times faster than comparing objects. */
+/** Sorts doubles with the score in the high bits and the position in the low bits: many times faster than comparing objects. */
 function orderByPackedScore(hits: readonly ScoredDocument[]): Int32Array {
   const scores = readScores(hits);
   const bits = new Int32Array(scores.buffer);
   const packed = new Float64Array(hits.length);
   for (let place = 0; place < packed.length; place++) {
-    // Read as integers, the bits of positive floats stand in the order of the floats; negative ones in reverse.
+    // Read as integers, the bits of positive floats have the order of the floats; those of negative ones the reverse.
     const ascending = bits[place]! < 0 ? bits[place]! ^ 0x7fffffff : bits[place]!;
     packed[place] = -ascending * PLACES + place;
   }
@@ -77,14 +77,14 @@ function orderByPackedScore(hits: readonly ScoredDocument[]): Int32Array {
   return order;
 }
 
-/** The scores as 32-bit floats. */
+/** Returns the scores as 32-bit floats. */
 function readScores(hits: readonly ScoredDocument[]): Float32Array {
   const scores = new Float32Array(hits.length);
   for (let place = 0; place < hits.length; place++) scores[place] = hits[place]!.score + 0; // makes -0 equal to 0
   return scores;
 }
 
-/** Puts the ids of each stretch of equal scores in descending order. */
+/** Sorts each group of equal scores by descending id. */
 function breakTies(hits: readonly ScoredDocument[], scores: Float32Array, order: Int32Array): void {
   let start = 0;
   for (let end = 1; end <= order.length; end++) {
@@ -96,7 +96,7 @@ function breakTies(hits: readonly ScoredDocument[], scores: Float32Array, order:
   }
 }
 
-/** The same by comparing objects, for more hits than can be packed. */
+/** Sorts by comparing objects, for more hits than can be packed. */
 export function orderByComparing(hits: readonly ScoredDocument[]): Int32Array {
   const scores = readScores(hits);
   return Int32Array.from(hits, (_hit, place) => place).sort((a, b) => {
@@ -108,6 +108,6 @@ export function orderByComparing(hits: readonly ScoredDocument[]): Int32Array {
 function notANumber(document: string, query: string | undefined): DataError {
   return new DataError(`the score of document ${JSON.stringify(document)} is not a number`, {
     id: query,
-    fix: 'Search again, or take the line out of the run: NaN has no place in a ranking.',
+    fix: 'Search again, or remove the line from the run: NaN cannot be ranked.',
   });
 }

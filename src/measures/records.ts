@@ -8,7 +8,7 @@ export interface ScoredDocument {
 }
 
 /**
- * A run: query id → retrieved documents. Their order carries no meaning; the scores do (as in trec_eval). A `Map` is one; what
- * searches and readers give is a `TypedRun`, which holds a hit in 8 to 12 bytes.
+ * A run: query id → retrieved documents. As in trec_eval, only the scores matter, not the order. A `Map` is a run; searches
+ * and readers return a `TypedRun`, which needs 8 to 12 bytes per hit.
  */
 export type Run = ReadonlyMap<string, readonly ScoredDocument[]>;

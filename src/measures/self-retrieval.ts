@@ -1,12 +1,12 @@
 import type { Qrels } from './records.ts';
 
 /**
- * The rule of self-retrieval. In some collections the query is itself a document (ArguAna, Quora): finding it is no merit, so the
- * document whose id equals the query's is left out. In others queries and documents are both numbered from 1 and only happen
- * to share ids: a document that the judgements call relevant to the query of its own id is no copy of the query, and stays.
+ * The rule of self-retrieval. In some collections (ArguAna, Quora) the query is itself a document, and finding it is
+ * worthless: the document with the query's id is removed. In others, queries and documents are both numbered from 1, and
+ * equal ids are a coincidence: a document that is judged relevant to the query with its id is not a copy, and is kept.
  */
 export interface SelfRetrieval {
-  /** Whether documents are left out at all. */
+  /** Whether documents are removed at all. */
   dropped: boolean;
   /** Queries that judge the document of their own id relevant, and so keep it. */
   kept: number;
@@ -19,14 +19,14 @@ export function judgesItselfRelevant(query: string, judgements: ReadonlyMap<stri
   return (judgements?.get(query) ?? 0) > 0;
 }
 
-/** The queries that judge the document of their own id relevant. */
+/** Returns the queries that judge the document of their own id relevant. */
 export function relevantSelves(qrels: Qrels): Set<string> {
   const selves = new Set<string>();
   for (const [query, judgements] of qrels) if (judgesItselfRelevant(query, judgements)) selves.add(query);
   return selves;
 }
 
-/** The rule in words, as it stands beside a score. */
+/** Describes the rule in words, to print with a score. */
 export function describeSelfRetrieval({ dropped, kept, queries }: SelfRetrieval): string {
   const what = 'a document with the id of the query';
   if (!dropped) return `${what} is kept`;

@@ -13,9 +13,9 @@ export interface TTest {
 }
 
 /**
- * Student's paired t-test, two-sided, of whether the mean of `values - baseline` is 0. With one pair, or where all
- * differences are 0, there is no evidence: t 0, p 1. Where all differences are equal and not 0: t infinite, p 0.
- * @param values one value a query // [queries]
+ * Student's paired t-test, two-sided, of whether the mean of `values - baseline` is 0. With one pair, or if all
+ * differences are 0, there is no evidence: t is 0, p is 1. If all differences are equal and not 0, t is infinite, p is 0.
+ * @param values one value per query // [queries]
  * @param baseline the values of the same queries in the same order // [queries]
  * @throws UsageError when there are no pairs, the lengths differ or a value is not finite
  */
@@ -31,7 +31,7 @@ export function pairedTTest(values: ArrayLike<number>, baseline: ArrayLike<numbe
   return { meanDifference, t, df, p: none ? 1 : studentTwoSided(t, df) };
 }
 
-/** What a mean over seeds leaves between equal values: no difference, which a test of ranks or signs would take for one. */
+/** Rounding error of means over seeds. Differences this small count as 0; a test of signs would count them as changes. */
 const ROUNDING = 1e-12;
 
 /**
@@ -41,7 +41,7 @@ const ROUNDING = 1e-12;
 export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<number>): Float64Array {
   if (baseline.length !== values.length) {
     throw new UsageError(`cannot pair ${values.length} values with ${baseline.length}`, {
-      fix: 'Give one value for each query on both sides.',
+      fix: 'Pass one value per query on both sides.',
     });
   }
   return checkDifferences(
@@ -53,7 +53,7 @@ export function pairDifferences(values: ArrayLike<number>, baseline: ArrayLike<n
 }
 
 export interface ResamplingOptions {
-  /** How often to draw; 10,000 by default. */
+  /** Number of samples; 10,000 by default. */
   samples?: number | undefined;
   /** Equal seeds give equal results; 42 by default. */
   seed?: number | undefined;
@@ -72,7 +72,7 @@ export interface RandomizationTest {
 
 /**
  * Fisher's paired randomisation test, two-sided: how often the mean difference is at least as far from 0 when each
- * query's two values change places at random, which turns the sign of its difference. Up to 12 queries with a difference are enumerated; for more, `samples`
+ * query's two values are swapped at random, which reverses the sign of its difference. Up to 12 queries with a difference are enumerated; for more, `samples`
  * patterns are drawn and p is (1 + hits) / (1 + samples), which is never 0 (Phipson and Smyth 2010).
  * With all differences 0, or a single pair, p is 1.
  * @param differences see {@link pairDifferences} // [queries]
@@ -90,7 +90,7 @@ export function randomizationTest(differences: ArrayLike<number>, options: Resam
   return { meanDifference, p: exact ? hits / samples : (1 + hits) / (1 + samples), exact, samples };
 }
 
-/** Sums that differ by rounding alone count as equal. */
+/** Sums that differ only by rounding count as equal. */
 function threshold(differences: Float64Array): number {
   let size = 0;
   for (const difference of differences) size += Math.abs(difference);
@@ -148,7 +148,7 @@ export function bootstrapInterval(
 ): BootstrapInterval {
   const { confidence = 0.95, seed = DEFAULT_SEED } = options;
   if (!(confidence > 0 && confidence < 1)) {
-    throw new UsageError(`the confidence is ${confidence}`, { fix: 'Give a number between 0 and 1, such as 0.95.' });
+    throw new UsageError(`the confidence is ${confidence}`, { fix: 'Pass a number between 0 and 1, such as 0.95.' });
   }
   const drawn = checkDifferences(differences);
   const random = new Random(seed);
@@ -171,8 +171,8 @@ function quantile(sorted: Float64Array, share: number): number {
 }
 
 /**
- * Holm's step-down correction for several tests: adjusted p values in the order given, each at most 1. Comparing them
- * with a level keeps the chance of any false alarm below it (Holm 1979).
+ * Holm's step-down correction for several tests: adjusted p values in the given order, each at most 1. Comparing them
+ * with a level keeps the probability of any false positive below it (Holm 1979).
  */
 export function holmCorrection(p: readonly number[]): number[] {
   const ascending = p.map((_value, place) => place).sort((a, b) => p[a]! - p[b]!);
@@ -185,7 +185,7 @@ export function holmCorrection(p: readonly number[]): number[] {
   return adjusted;
 }
 
-/** How many queries changed, and which way. */
+/** Numbers of queries that changed, by direction. */
 export interface EffectCounts {
   helped: number;
   hurt: number;
@@ -209,17 +209,17 @@ export function countEffects(differences: ArrayLike<number>, tolerance = 1e-9): 
 
 function checkDifferences(differences: ArrayLike<number>): Float64Array {
   if (differences.length === 0) {
-    throw new UsageError('there is nothing to compare', { fix: 'Give the differences of at least one query.' });
+    throw new UsageError('there is nothing to compare', { fix: 'Pass the differences of at least one query.' });
   }
   const checked = Float64Array.from(differences);
   const odd = checked.findIndex((difference) => !Number.isFinite(difference));
   if (odd < 0) return checked;
-  throw new UsageError(`pair ${odd} holds a value that is not finite`, { fix: 'Leave such queries out.' });
+  throw new UsageError(`pair ${odd} holds a value that is not finite`, { fix: 'Remove such queries.' });
 }
 
 function checkSamples(samples = 10_000): number {
   if (Number.isSafeInteger(samples) && samples >= 1) return samples;
-  throw new UsageError(`the number of samples is ${samples}`, { fix: 'Give a whole number of at least 1.' });
+  throw new UsageError(`the number of samples is ${samples}`, { fix: 'Pass an integer of at least 1.' });
 }
 
 function sumOf(values: Float64Array): number {

@@ -1,5 +1,5 @@
 /**
- * Two-sided p of Student's t: the chance of a value at least this far from 0 with `df` degrees of freedom, as the
+ * Two-sided p of Student's t: the probability of a value at least this far from 0 with `df` degrees of freedom, as the
  * regularised incomplete beta function I_x(df / 2, 1 / 2) at x = df / (df + t²) (DLMF 8.17).
  */
 export function studentTwoSided(t: number, df: number): number {
@@ -15,7 +15,7 @@ export function studentTwoSided(t: number, df: number): number {
  */
 function regularisedBeta(x: number, complement: number, a: number, b: number): number {
   if (x > (a + 1) / (a + b + 2)) return 1 - regularisedBeta(complement, x, b, a);
-  // log1p keeps log(x) exact where x is close to 1.
+  // log1p keeps log(x) exact if x is close to 1.
   const logX = x > 0.5 ? Math.log1p(-complement) : Math.log(x);
   const logComplement = x > 0.5 ? Math.log(complement) : Math.log1p(-x);
   const front = Math.exp(a * logX + b * logComplement + logGamma(a + b) - logGamma(a) - logGamma(b)) / a;

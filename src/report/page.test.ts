@@ -91,8 +91,8 @@ describe('report page', () => {
   });
 
   it('explains the measure and p', () => {
-    expect(page).toContain('nDCG@10 is how high the relevant documents stand');
-    expect(page).toContain('p is the chance of');
+    expect(page).toContain('nDCG@10 is how high the relevant documents are ranked');
+    expect(page).toContain('p is the probability of');
   });
 
   it('has a table of contents whose links lead to its headings', () => {

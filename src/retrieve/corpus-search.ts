@@ -23,22 +23,22 @@ export interface Corpus {
   documents(signal?: AbortSignal): AsyncIterable<Document>;
   /** Number of documents, for progress. */
   count(signal?: AbortSignal): Promise<number>;
-  /** SHA-256 of what it holds. */
+  /** SHA-256 of its content. */
   corpusHash(signal?: AbortSignal): Promise<string>;
 }
 
 export interface CorpusSearchOptions {
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Shared with the caller where it has one. */
+  /** Model store, if the caller has one to share. */
   store?: ModelStore | undefined;
-  /** The caller's own, in place of the one that the settings name; it stays open. */
+  /** An encoder to use instead of the one in the settings; the caller closes it. */
   encoder?: Encoder | undefined;
 }
 
 /**
- * Opens a corpus for search. Encoder, vectors and inverted index are made when first asked for, cached by content, and
- * shared by all retrievers that are asked for.
+ * Opens a corpus for search. Encoder, vectors and inverted index are created on first use, cached by content, and shared
+ * by all retrievers.
  */
 export class CorpusSearch {
   readonly #corpus: Corpus;
@@ -61,7 +61,7 @@ export class CorpusSearch {
     this.#given = options.encoder;
   }
 
-  /** @param overrides settings of this retriever alone, such as another alpha */
+  /** @param overrides settings for this retriever only, such as another alpha */
   async retriever(kind: Retriever['name'], overrides: Partial<DenseSettings> = {}): Promise<Retriever> {
     if (kind === 'rrf') {
       const parts = [await this.retriever('dense', overrides), await this.retriever('bm25')] as const;
@@ -78,10 +78,10 @@ export class CorpusSearch {
   }
 
   /**
-   * The best documents of one query.
-   * @param options.kind what searches; `dense` by default
-   * @param options.expansions passages that stand beside the query
-   * @param options.top documents wanted; 10 by default
+   * Returns the best documents for one query.
+   * @param options.kind search method; `dense` by default
+   * @param options.expansions passages that expand the query
+   * @param options.top number of documents; 10 by default
    */
   async search(
     text: string,
@@ -90,13 +90,13 @@ export class CorpusSearch {
     const { kind = 'dense', expansions = [], top = 10, signal = this.#signal } = options;
     const retriever = await this.retriever(kind);
     const query = { id: 'query', text, expansions };
-    // Fusion looks as deep as the settings say, whatever is shown of it.
+    // Fusion searches to the depth in the settings, however few documents are returned.
     const depth = Math.max(top, this.#settings.depth);
     const { run } = await retriever.retrieve([query], { depth, dropSelf: false, signal });
     return run.get(query.id)!.slice(0, top);
   }
 
-  /** Documents by id, with their texts and metadata; the corpus is read until all are found. */
+  /** Returns documents by id, with texts and metadata. Reads the corpus until all are found. */
   async lookUp(ids: Iterable<string>, signal = this.#signal): Promise<Map<string, Document>> {
     const wanted = new Set(ids);
     const found = new Map<string, Document>();
@@ -109,7 +109,7 @@ export class CorpusSearch {
   }
 
   /**
-   * One run for each alpha, equal to those of a retriever with that alpha; each text is embedded once, and there is one dense
+   * Returns one run per alpha, equal to that of a retriever with this alpha. Each text is embedded once, in a single dense
    * pass over the corpus.
    */
   async alphaRuns(
@@ -134,7 +134,7 @@ export class CorpusSearch {
   }
 
   /**
-   * Which of these documents the corpus does not hold; asked of an index that is open already, so it costs no reading.
+   * Returns which of these documents are not in the corpus. Uses an index that is already open, if there is one.
    */
   async missingDocuments(ids: ReadonlySet<string>): Promise<string[]> {
     const missing = new Set(ids);
@@ -200,7 +200,7 @@ export class CorpusSearch {
   }
 }
 
-/** Says how much of a corpus the encoder does not read. */
+/** Describes how much of a corpus the encoder does not read. */
 function noteCut(manifest: VectorFile['manifest'] | undefined): string[] {
   if (manifest?.cut === undefined || manifest.cut.documents === 0) return [];
   const { cut, rows } = manifest;
@@ -212,8 +212,8 @@ function noteCut(manifest: VectorFile['manifest'] | undefined): string[] {
 }
 
 /**
- * Loads the encoder that the settings name: a server if it is an address, else a model.
- * @throws UsageError for settings that do nothing with a server, or only do something with one
+ * Opens the encoder in the settings: a server if it is an address, otherwise a model.
+ * @throws UsageError for settings that have no effect with a server, or only with a server
  */
 export async function openEncoder(
   settings: RetrievalSettings,
@@ -236,7 +236,7 @@ export async function openEncoder(
   });
   if (encoderModel === undefined) {
     throw new UsageError('an embedding server needs the name of its model', {
-      fix: 'Give --encoder-model NAME, as the server lists it under /models.',
+      fix: 'Pass --encoder-model NAME, as the server lists it under /models.',
     });
   }
   return connectEncoder({

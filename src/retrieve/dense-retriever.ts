@@ -6,16 +6,16 @@ import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retrieve
 export interface DenseSettings {
   /** Weight of the expansions' mean vector: (1 - alpha)·E(query) + alpha·mean E(expansions). */
   alpha: number;
-  /** The role, and so the prefix, under which an expansion is embedded. */
+  /** Whether an expansion is embedded as a query or as a document, with the prefix for it. */
   expansionRole: TextRole;
   similarity: 'dot' | 'cosine';
 }
 
-/** Queries and their expansions as vectors, still apart. */
+/** Queries and their expansions as vectors, not yet combined. */
 interface EmbeddedQueries {
   /** // [queries, dimensions] */
   vectors: Float32Array;
-  /** One query's behind the other's // [sum of counts, dimensions] */
+  /** The expansions of all queries, in the order of the queries // [sum of counts, dimensions] */
   expansions: Float32Array;
   /** Number of expansions of each query // [queries] */
   counts: number[];
@@ -68,8 +68,8 @@ export class DenseRetriever implements Retriever {
   }
 
   /**
-   * One run for each alpha, in place of the alpha that is set. Each text is embedded once, and the corpus is passed over once for all
-   * of them: the vectors of all alphas are searched together, those of queries without expansions once.
+   * Returns one run per alpha, instead of the alpha in the settings. Each text is embedded once, and one pass over the corpus
+   * searches the vectors of all alphas together; those of queries without expansions only once.
    */
   async retrieveAlphas(
     queries: readonly ExpandedQuery[],
@@ -101,7 +101,7 @@ export class DenseRetriever implements Retriever {
     });
   }
 
-  /** Each text once, and how many expansions each query has. */
+  /** Embeds each text once. */
   async #embed(queries: readonly ExpandedQuery[], signal: AbortSignal | undefined): Promise<EmbeddedQueries> {
     const texts = queries.map(({ text }) => text);
     const passages = queries.flatMap(({ expansions }) => expansions);
@@ -112,7 +112,7 @@ export class DenseRetriever implements Retriever {
     return { vectors, expansions, counts };
   }
 
-  /** One vector a query // [queries, dimensions] */
+  /** Returns one vector per query // [queries, dimensions] */
   #combine({ vectors, expansions, counts }: EmbeddedQueries, alpha: number): Float32Array {
     return combineQueryVectors(vectors, expansions, counts, { dimensions: this.#encoder.dimensions, alpha });
   }

@@ -3,9 +3,9 @@ import { type AnalyzerName, type Bm25Index, repeatQuery } from '../search/index.
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface LexicalSettings {
-  /** How many times the query stands before its expansions (Query2doc, arXiv 2303.07678, section 2). */
+  /** How often the query is repeated before its expansions (Query2doc, arXiv 2303.07678, section 2). */
   queryRepeats: number;
-  /** What the index was built with, for reports. */
+  /** Settings of the index, for reports. */
   k1: number;
   b: number;
   analyzer: AnalyzerName;

@@ -5,10 +5,10 @@ import { systemFault } from '../system/index.ts';
 import type { Corpus } from './corpus-search.ts';
 
 /**
- * Opens a corpus without judgements: a folder in BEIR's layout, or one JSONL file with a document a line
+ * Opens a corpus without judgements: a folder in BEIR's layout, or one JSONL file with one document per line
  * (`{"_id", "title"?, "text"}`), gzip allowed.
  *
- * @throws DataError when there is nothing at that path, or the folder holds no corpus
+ * @throws DataError if the path does not exist, or the folder holds no corpus
  */
 export async function openCorpus(path: string): Promise<Corpus> {
   const file = resolve(path);

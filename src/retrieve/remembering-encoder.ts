@@ -1,11 +1,11 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
 
-/** Bytes of vectors kept at most; the oldest go first. 175,000 vectors of 384 dimensions. */
+/** Maximum size of the kept vectors, in bytes: 175,000 vectors of 384 dimensions. The oldest are dropped first. */
 const MOST_BYTES = 256 * 2 ** 20;
 
 /**
- * An encoder that remembers the vectors of short lists of texts. Tuning alpha, controls and arms embed the same queries and
- * expansions over and over. A corpus is not remembered: its vectors have a file of their own.
+ * An encoder that keeps the vectors of short lists of texts in memory, because alpha tuning, controls and arms embed the
+ * same queries and expansions repeatedly. Corpora are not kept: their vectors are in files.
  */
 export function rememberingEncoder(encoder: Encoder, mostBytes = MOST_BYTES): Encoder {
   const known = new Map<string, Float32Array>();

@@ -1,6 +1,6 @@
 import type { Run } from '../measures/index.ts';
 
-/** A query as a retriever takes it: with the passages that stand beside it, none where it is searched as it is. */
+/** A query for a retriever, with its expansions; none for a raw query. */
 export interface ExpandedQuery {
   id: string;
   text: string;
@@ -8,16 +8,16 @@ export interface ExpandedQuery {
 }
 
 export interface RetrieveOptions {
-  /** Documents wanted for each query. */
+  /** Number of documents to retrieve per query. */
   depth: number;
-  /** Drop a document whose id equals the query's (ArguAna, CQADupStack, Quora). */
+  /** Drop documents with the same id as the query (ArguAna, CQADupStack, Quora). */
   dropSelf: boolean;
-  /** Queries that keep it all the same: those that judge it relevant (`relevantSelves` of the judgements). */
+  /** Queries that keep it anyway: those that judge it relevant (`relevantSelves` of the judgements). */
   keepSelfOf?: ReadonlySet<string> | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** The ids to leave out, row by row; see {@link RetrieveOptions}. */
+/** Returns the ids to drop, row by row; see {@link RetrieveOptions}. */
 export function selvesToDrop(
   queries: readonly ExpandedQuery[],
   { dropSelf, keepSelfOf }: RetrieveOptions,
@@ -25,7 +25,7 @@ export function selvesToDrop(
   return dropSelf ? queries.map(({ id }) => (keepSelfOf?.has(id) ? undefined : id)) : undefined;
 }
 
-/** A run and what it took, in milliseconds for all queries together. */
+/** A run and its timings, in milliseconds for all queries together. */
 export interface Retrieval {
   run: Run;
   /** Embedding or analysing the queries and their expansions. */
@@ -33,14 +33,14 @@ export interface Retrieval {
   searchMilliseconds: number;
 }
 
-/** A whole way of searching a corpus, from query text to ranked documents. */
+/** A complete search method for a corpus, from query text to ranked documents. */
 export interface Retriever {
   readonly name: 'dense' | 'bm25' | 'rrf';
   /** Number of documents. */
   readonly size: number;
   /** Facts for reports, as name and value. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
-  /** What must be known beside its scores, in whole sentences: documents that it does not search to their end. */
+  /** Sentences that must accompany its scores, such as on documents that are too long to be read in full. */
   readonly notes: readonly string[];
   retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval>;
 }

@@ -247,8 +247,8 @@ describe('search rewards', () => {
   });
 
   it('refuse measures that only count', () => {
-    expect(() => new SearchReward('num_ret', search, qrels)).toThrow(/does not tell a better search/);
-    expect(() => new SearchReward('Hole@10', search, qrels)).toThrow(/does not tell a better search/);
+    expect(() => new SearchReward('num_ret', search, qrels)).toThrow(/cannot be used to compare searches/);
+    expect(() => new SearchReward('Hole@10', search, qrels)).toThrow(/cannot be used to compare searches/);
   });
 });
 

@@ -148,7 +148,7 @@ describe('llm-qe reward with the default encoder', () => {
     [['--reward', 'rank-gld'], 2, /there is no reward "rank-gld"/],
     [['--reward', 'rank-gold=much'], 2, /"much" is not a weight/],
     [['--reward', 'rank-gold', '--reward', 'rank-gold=2'], 2, /reward rank-gold is given twice/],
-    [['--reward', 'change-num_ret'], 2, /does not tell a better search from a worse one/],
+    [['--reward', 'change-num_ret'], 2, /cannot be used to compare searches/],
     [['--answers', 'none.jsonl'], 1, /none\.jsonl: no such file/],
   ])('refuses %j', async (more, code, says) => {
     const refused = run(process.execPath, words('refused.jsonl', ...more));
