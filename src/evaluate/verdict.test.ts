@@ -71,14 +71,12 @@ describe('a verdict', () => {
     expect(verdictOn(compared({})).reason).toBe(
       'On average nDCG@10 changed by +0.0400; the true mean change probably lies between +0.0100 and +0.0700. If there were no difference, chance would give one this large in 6 of 1,000 cases (p 0.0060).',
     );
-    expect(verdictOn(compared({ randomization: 0.4 })).reason).toMatch(
-      /40 of 100 cases .*does not rule out chance/,
-    );
+    expect(verdictOn(compared({ randomization: 0.4 })).reason).toMatch(/40 of 100 cases .*does not rule out chance/);
     expect(verdictOn(compared({ randomization: 0.00001 })).reason).toContain(
       'fewer than 1 of 1,000 cases (p < 0.0001)',
     );
     const few = verdictOn(compared({ helped: 4, hurt: 9, unchanged: 27, randomization: 0.2 })).reason;
-    expect(few).toMatch(/Over 40 queries .* says nothing: use at least 50/);
+    expect(few).toMatch(/Over 40 queries .* shows nothing: use at least 50/);
     expect(few).not.toContain('(p');
     const one = verdictOn(compared({ helped: 1, hurt: 0, unchanged: 0, randomization: 1 })).reason;
     expect(one).toContain('Over 1 query chance alone');

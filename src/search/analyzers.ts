@@ -19,7 +19,7 @@ const STEMMED = [
 ] as const;
 type Stemmed = (typeof STEMMED)[number];
 
-/** How BM25 makes terms of words: Lucene's English, words as they are (`standard`), or another language. */
+/** How BM25 converts words to terms: Lucene's English, words as they are (`standard`), or another language. */
 export const ANALYZERS = ['english', 'standard', ...STEMMED] as const;
 export type AnalyzerName = (typeof ANALYZERS)[number];
 
@@ -36,11 +36,11 @@ export interface Analyzer {
   name: AnalyzerName;
   /** Part of the key of a cached index; see {@link VERSIONS}. */
   version: string;
-  /** The term of a word, or undefined if it is a stop word. */
+  /** Returns the term of a word, or undefined for a stop word. */
   term(word: string): string | undefined;
 }
 
-/** Articles that stand before an apostrophe, as Lucene's FrenchAnalyzer and ItalianAnalyzer take them off. */
+/** Articles before an apostrophe that Lucene's FrenchAnalyzer and ItalianAnalyzer remove. */
 const ELIDED: Partial<Record<Stemmed, ReadonlySet<string>>> = {
   french: new Set('l m t qu n s j d c jusqu quoiqu lorsqu puisqu'.split(' ')),
   italian: new Set('c l all dall dell nell sull coll pell gl agl dagl degl negl sugl un m t s v d'.split(' ')),
@@ -49,9 +49,9 @@ const ELIDED: Partial<Record<Stemmed, ReadonlySet<string>>> = {
 const APOSTROPHE = /['\u2019]/;
 
 /**
- * Opens an analyzer. `english` is Lucene's EnglishAnalyzer, bit for bit. The others split words as Lucene does, take elided articles off
- * (French, Italian), put words in lower case and stem them with Snowball's algorithm of the language, as Lucene's analyzers of
- * Danish, Finnish, Romanian, Russian and others do; they leave no stop words out, which idf weighs next to nothing anyway.
+ * Opens an analyzer. `english` equals Lucene's EnglishAnalyzer exactly. The others split words as Lucene does, remove
+ * elided articles (French, Italian), convert words to lower case and stem them with Snowball's algorithm for the language, as
+ * Lucene's analyzers for Danish, Finnish, Romanian, Russian and others do. They keep stop words, which have almost no idf weight.
  */
 export async function openAnalyzer(name: AnalyzerName = 'english'): Promise<Analyzer> {
   if (name === 'english') return { name, version: `english-${VERSIONS.english}`, term: wordTerm };
@@ -66,7 +66,7 @@ export async function openAnalyzer(name: AnalyzerName = 'english'): Promise<Anal
   };
 }
 
-/** Loaded when asked for; a bundler or type checker sees each by its name. */
+/** Loads stemmers on demand. Each import is literal, so bundlers and type checkers can follow it. */
 const STEMMERS: Record<Stemmed, () => Promise<{ stemmer(word: string): string }>> = {
   danish: () => import('@orama/stemmers/danish'),
   dutch: () => import('@orama/stemmers/dutch'),

@@ -15,20 +15,20 @@ import type { SearchIndex, SearchOptions } from './search-index.ts';
 import { checkSearch, withoutSelf } from './search-index.ts';
 import { type RankedScores, TopScores } from './top-scores.ts';
 
-/** Spellings of query words whose term is remembered; then the memory starts anew. */
+/** Maximum number of spellings of query words whose term is cached; then the cache is cleared. */
 const REMEMBERED_WORDS = 100_000;
 
 /**
- * A batch goes to threads when it makes at least so many steps: postings, documents looked at, and hits, which take as
- * long as HIT_STEPS. Below that, starting the threads costs more than they save.
+ * Minimum number of steps for which a batch is searched by threads: postings, documents visited, and hits, which count as
+ * HIT_STEPS each. For fewer steps, starting the threads costs more than they save.
  */
 const STEPS_WORTH_THREADS = 10_000_000;
 const HIT_STEPS = 20;
 
-/** Steps of the queries that a thread is given at a time: few enough that an abort is heard soon. */
+/** Steps per message to a thread: few enough to react to an abort soon. */
 const STEPS_AT_A_TIME = 1_000_000;
 
-/** Queries that wait at a thread while it computes: one stretch, so that it never waits. */
+/** Stretches of queries queued at a thread while it computes: one, so that it never waits. */
 const STRETCHES_PER_THREAD = 2;
 
 export interface Bm25BuildOptions {
@@ -38,18 +38,18 @@ export interface Bm25BuildOptions {
   b?: number | undefined;
   /** Default `english`. */
   analyzer?: AnalyzerName | undefined;
-  /** Threads of large batches; small ones are searched by the caller's. Default: as many as the machine has cores. */
+  /** Threads for large batches; small ones are searched by the calling thread. Default: one per core. */
   threads?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Number of documents, where it is known: for the progress alone. */
+  /** Number of documents, if known: only for the progress. */
   count?: number | undefined;
 }
 
 export interface Bm25OpenOptions extends Bm25BuildOptions {
-  /** Where indexes are cached. */
+  /** Folder of cached indexes. */
   folder: string;
-  /** Content hash of the corpus; with the settings it names the index. */
+  /** Content hash of the corpus; part of the name of the index, with the settings. */
   corpusHash: string;
 }
 
@@ -58,10 +58,10 @@ export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, wh
 /**
  * Lexical search by BM25 (Robertson and Zaragoza 2009), equal to Lucene's as Anserini runs it, term by term and bit by
  * bit: its English analysis, its one-byte document lengths, its 32-bit arithmetic. A query is a bag of words: a word
- * that stands in it three times weighs three times.
+ * that occurs three times counts three times.
  *
- * Large batches are split over threads, which share the lists and hold 12 bytes a document each. The number of threads
- * changes no score.
+ * Large batches are split over threads, which share the lists and use 12 bytes per document each. The number of threads
+ * does not change the scores.
  */
 export class Bm25Index implements SearchIndex<readonly string[]> {
   readonly #lists: InvertedLists;
@@ -71,9 +71,9 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   #scorer: Bm25Scorer | undefined;
   /** Started by the first large batch. */
   #threads: Bm25Thread[] = [];
-  /** Spelling → term number; undefined for a word that no document holds. */
+  /** Spelling → term number; undefined for a word that is in no document. */
   readonly #words = new Map<string, number | undefined>();
-  /** Queries are scored one after another: they share the sums. */
+  /** Queries are scored one after another, because they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(lists: InvertedLists, analyzer: Analyzer, threads: number) {
@@ -86,7 +86,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
 
   /**
    * Reads the documents once and indexes title and text as one field.
-   * @throws DataError for a doubled id
+   * @throws DataError for a duplicate id
    * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
    */
   static async build(
@@ -101,10 +101,10 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   }
 
   /**
-   * The index of a corpus, from the cache where it stands there whole, else built and kept. `documents` is called only
-   * when it must be built.
-   * @throws DataError for a doubled id
-   * @throws ResourceError when the disk is full
+   * Opens the index of a corpus from the cache. If there is no complete one, it is built and stored; only then is
+   * `documents` called.
+   * @throws DataError for a duplicate id
+   * @throws ResourceError if the disk is full
    * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
    */
   static async open(
@@ -128,7 +128,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return this.#lists.ids.length;
   }
 
-  /** Ids of all documents, in no order that means anything. */
+  /** Ids of all documents, in no particular order. */
   get ids(): readonly string[] {
     return this.#lists.ids;
   }
@@ -140,7 +140,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return result;
   }
 
-  /** Ends the threads and waits for it; a later large batch starts them anew. */
+  /** Ends the threads and waits for their end. A later large batch starts them again. */
   async close(): Promise<void> {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
   }
@@ -269,10 +269,10 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   }
 }
 
-/** Takes a query's hits. */
+/** Receives the hits of a query. */
 type Give = (row: number, hits: HitList) => void;
 
-/** Cuts a batch into stretches of about as much work: first query, and the one behind the last. */
+/** Divides a batch into stretches of similar work: first query (inclusive) and last query (exclusive). */
 function* cutStretches(steps: Float64Array): Generator<[first: number, end: number]> {
   let first = 0;
   let sum = 0;
@@ -300,12 +300,12 @@ async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Docum
 
 function checkSettings({ k1, b }: Bm25Settings): void {
   if (!(k1 >= 0 && Number.isFinite(k1))) {
-    throw new UsageError(`k1 is ${k1}`, { fix: 'Give a number of 0 or above; 0.9 is usual.' });
+    throw new UsageError(`k1 is ${k1}`, { fix: 'Pass a number of at least 0; the default is 0.9.' });
   }
-  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { fix: 'Give a number from 0 to 1; 0.4 is usual.' });
+  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { fix: 'Pass a number from 0 to 1; the default is 0.4.' });
 }
 
 function checkThreads(threads: number): void {
   if (Number.isSafeInteger(threads) && threads >= 1) return;
-  throw new UsageError(`${threads} threads were asked for`, { fix: 'Ask for 1 or more, or leave it out.' });
+  throw new UsageError(`the number of threads is ${threads}`, { fix: 'Pass at least 1, or omit the setting.' });
 }

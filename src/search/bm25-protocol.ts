@@ -5,14 +5,14 @@ export interface Bm25WorkerData {
   postings: Postings;
 }
 
-/** Some queries for a thread; answered once, in order, by {@link RankedLists}. */
+/** Queries for a thread, which answers with one {@link RankedLists}, in order. */
 export interface Bm25Request {
   queries: TermQueries;
-  /** Documents a query. */
+  /** Documents per query. */
   k: number;
 }
 
-/** The best documents of some queries, one query behind another, best first. */
+/** The best documents of several queries, in the order of the queries, best first. */
 export interface RankedLists {
   scores: Float32Array;
   /** Document numbers. */

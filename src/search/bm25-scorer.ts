@@ -1,10 +1,10 @@
 import type { InvertedLists } from './inverted-lists.ts';
 import type { RankedScores, TopScores } from './top-scores.ts';
 
-/** A query whose lists are together longer than this part of the corpus is scored without a list of documents touched. */
+/** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
 const DENSE_SHARE = 8;
 
-/** The inverted lists without ids and terms: numbers alone, which threads share. */
+/** The inverted lists without ids and terms: only numbers, which threads share. */
 export interface Postings extends Pick<InvertedLists, 'starts' | 'idf' | 'documents' | 'denominators'> {
   /** Number of documents. */
   size: number;
@@ -16,16 +16,16 @@ export interface TermQueries {
   starts: Uint32Array;
   /** Term numbers. */
   terms: Uint32Array;
-  /** How often each term stands in its query. */
+  /** How often each term occurs in its query. */
   counts: Uint32Array;
 }
 
-/** Scores the whole corpus by one query after another: `begin`, `add` for each of its terms, `take`. */
+/** Scores the complete corpus for one query after another: `begin`, `add` for each of its terms, `take`. */
 export class Bm25Scorer {
   readonly #postings: Postings;
-  /** Score of each document under the query at hand; zero in between // [documents] */
+  /** Score of each document for the current query; zero between queries // [documents] */
   readonly #sums: Float64Array;
-  /** Documents with a score, where the query is not dense // [documents] */
+  /** Documents with a score, if the query is not dense // [documents] */
   readonly #touched: Uint32Array;
   #found = 0;
   #dense = false;
@@ -36,19 +36,19 @@ export class Bm25Scorer {
     this.#touched = new Uint32Array(postings.size);
   }
 
-  /** @param postings length of the query's lists together */
+  /** @param postings total length of the query's lists */
   begin(postings: number): void {
     this.#dense = isDense(postings, this.#postings.size);
     this.#found = 0;
   }
 
-  /** Adds a term's share to the sums, each share a 32-bit float and the sum a double, as Lucene has it. */
+  /** Adds the scores of a term to the sums: each score is a 32-bit float and the sum a double, as in Lucene. */
   add(term: number, count: number): void {
     if (this.#dense) this.#addCommonTerm(term, count);
     else this.#addTerm(term, count);
   }
 
-  /** The best documents; the sums are zero afterwards. */
+  /** Returns the best documents, and resets the sums to zero. */
   take(top: TopScores): RankedScores {
     if (this.#dense) this.#offerAllSums(top);
     else this.#offerSums(top);
@@ -103,7 +103,7 @@ export class Bm25Scorer {
     const sums = this.#sums;
     let least = leastSum(top.threshold);
     for (let document = 0; document < sums.length; document++) {
-      if (sums[document]! < least) continue; // One comparison, which hardly ever fails, also passes over the zeros.
+      if (sums[document]! < least) continue; // This one comparison also skips the zeros.
       top.offer(Math.fround(sums[document]!), document);
       least = leastSum(top.threshold);
     }
@@ -111,12 +111,12 @@ export class Bm25Scorer {
   }
 }
 
-/** Whether a query touches so much of the corpus that looking at every sum is quicker than a list of those touched. */
+/** Whether a query touches so much of the corpus that scanning every sum is faster than keeping a list. */
 export function isDense(postings: number, size: number): boolean {
   return postings * DENSE_SHARE >= size;
 }
 
-/** Length of a query's lists together. */
+/** Returns the total length of a query's lists. */
 export function countPostings({ starts, terms }: TermQueries, query: number, lists: Postings): number {
   let postings = 0;
   for (let at = starts[query]!; at < starts[query + 1]!; at++) {
@@ -125,7 +125,7 @@ export function countPostings({ starts, terms }: TermQueries, query: number, lis
   return postings;
 }
 
-/** A positive bound below every sum that rounds to the threshold or above. */
+/** Returns a positive lower bound of all sums that round to at least the threshold. */
 function leastSum(threshold: number): number {
   return Math.max(Number.MIN_VALUE, threshold * (1 - 2 ** -23));
 }

@@ -16,7 +16,7 @@ export class Bm25Thread {
     return this.#thread.call(request);
   }
 
-  /** Ends the thread at once and waits for it; open requests are rejected. */
+  /** Ends the thread at once and waits for its end. Open requests are rejected. */
   close(): Promise<void> {
     return this.#thread.close(new AbortedError());
   }

@@ -1,12 +1,12 @@
 import { throwIfAborted } from '../system/index.ts';
 
-/** Lets the event loop run now and then in the middle of a long computation on the main thread, and notices an abort. */
+/** Lets the event loop run from time to time during a long computation on the main thread, and checks for an abort. */
 export class Breather {
   readonly #signal: AbortSignal | undefined;
   readonly #stretch: number;
   #next: number;
 
-  /** @param stretch milliseconds of work between two rests */
+  /** @param stretch milliseconds of work between two pauses */
   constructor(signal: AbortSignal | undefined, stretch = 25) {
     this.#signal = signal;
     this.#stretch = stretch;

@@ -8,7 +8,7 @@ const STOP_WORDS = new Set(
   ).split(' '),
 );
 
-/** Words that are nothing but a suffix, which the stemmer package takes for a stem and a suffix. */
+/** Words that consist only of a suffix; the stemmer package would split them into stem and suffix. */
 const BARE_SUFFIXES = new Map([
   ['eed', 'eed'],
   ['eeds', 'eed'],
@@ -16,7 +16,7 @@ const BARE_SUFFIXES = new Map([
   ['sses', 'ss'],
 ]);
 
-/** Lucene cuts longer words into pieces of this many UTF-16 units. */
+/** Lucene splits longer words into pieces of this many UTF-16 units. */
 const MAXIMUM_WORD_LENGTH = 255;
 
 const BEYOND_ASCII = /[^\0-\x7f]/;
@@ -32,8 +32,8 @@ const JOINERS_ALONE = new RegExp(`^(?:${JOINER}${EXTEND}*)+$`, 'v');
 const WORD = wordPattern();
 
 /**
- * The terms of an English text as Anserini indexes them, i.e. as Lucene's EnglishAnalyzer makes them: words by Unicode
- * Standard Annex 29 (StandardTokenizer), 's stripped, lower-case, stop words left out, Porter's first stemmer.
+ * Returns the terms of an English text as Anserini indexes them, that is, as Lucene's EnglishAnalyzer does: words by Unicode
+ * Standard Annex 29 (StandardTokenizer), 's removed, lower case, without stop words, Porter's first stemmer.
  */
 export function analyzeEnglish(text: string): string[] {
   const terms: string[] = [];
@@ -45,14 +45,14 @@ export function analyzeEnglish(text: string): string[] {
 }
 
 /**
- * UTF-16 units that the pattern is given at a time: it keeps a note for each unit of a word, and a word of millions would overflow its
- * stack.
+ * UTF-16 units that are matched at a time: the pattern needs stack for each unit of a word, and a word of millions would
+ * overflow it.
  */
 const STRETCH = 1 << 16;
-/** A word that ends so near the end of a stretch may go on behind it, or hang on what stands there. */
+/** A word that ends this close to the end of a stretch may continue after it, or depend on what follows. */
 const MARGIN = 1 << 10;
 
-/** The words of a text as Lucene's StandardTokenizer splits it: nothing stripped, nothing left out. */
+/** Yields the words of a text as Lucene's StandardTokenizer splits it: nothing is removed. */
 export function* splitWords(text: string): Generator<string> {
   for (let start = 0; start < text.length; ) {
     const stretch = text.slice(start, start + STRETCH);
@@ -65,8 +65,8 @@ export function* splitWords(text: string): Generator<string> {
         yield* wordPieces(word);
         continue;
       }
-      // A word that the stretch may have cut is read again at the head of the next; one longer than a stretch is cut as Lucene
-      // cuts it, which begins anew behind each piece.
+      // A word that the stretch may have cut is read again at the start of the next one. A word longer than a stretch is split
+      // as in Lucene, which starts again after each piece.
       next = index > 0 ? index : safe - (safe % MAXIMUM_WORD_LENGTH);
       if (index === 0) yield* wordPieces(word.slice(0, next));
       break;
@@ -75,19 +75,19 @@ export function* splitWords(text: string): Generator<string> {
   }
 }
 
-/** A place in a text, moved by one if it lies within a surrogate pair. */
+/** Returns a position in a text, moved by one if it is within a surrogate pair. */
 function betweenCharacters(text: string, place: number): number {
   const unit = text.charCodeAt(place);
   return unit >= 0xdc00 && unit < 0xe000 ? place + 1 : place;
 }
 
-/** A word as it is, a long one in pieces; a row of joiners alone is none. */
+/** Yields a word, or the pieces of a long one. A sequence of joiners is not a word. */
 function wordPieces(word: string): string[] {
   if (JOINERS_ALONE.test(word)) return [];
   return word.length <= MAXIMUM_WORD_LENGTH ? [word] : cutLongWord(word);
 }
 
-/** The term that a word stands for, or undefined where it is a stop word. */
+/** Returns the term of a word, or undefined for a stop word. */
 export function wordTerm(word: string): string | undefined {
   const lower = lowerCase(stripPossessive(word));
   if (STOP_WORDS.has(lower)) return undefined;
@@ -99,8 +99,8 @@ function stripPossessive(word: string): string {
 }
 
 /**
- * Java's Character.toLowerCase, a character at a time: unlike JavaScript's, it knows no final sigma and turns the
- * dotted capital I into one letter.
+ * Java's Character.toLowerCase, one character at a time: unlike JavaScript's, it has no rule for the final sigma and
+ * converts the dotted capital I to a single letter.
  */
 export function lowerCase(word: string): string {
   if (!BEYOND_ASCII.test(word)) return word.toLowerCase();
@@ -115,8 +115,8 @@ function cutLongWord(word: string): string[] {
 
 /**
  * The word rules of Unicode Standard Annex 29 with Lucene's additions (a Chinese character or Hiragana letter is a word;
- * so is a run of a South-East Asian script; so is an emoji). JavaScript knows no Word_Break property, so its classes
- * are put together from other properties as the annex defines them.
+ * so is a run of a South-East Asian script; so is an emoji). JavaScript does not support the Word_Break property, so its classes
+ * are composed from other properties as the annex defines them.
  */
 function wordPattern(): RegExp {
   const southEastAsian =
@@ -148,7 +148,7 @@ function wordPattern(): RegExp {
       unit('\\p{RI}').repeat(2),
       `\\u200d?${unit(emoji)}(?:(?<=\\u200d)${unit(emoji)})*`,
       '[#*]\\ufe0f?\\u20e3',
-      `(?:${unit(JOINER)})*${JOINER}`, // No word; taken here so that a long row is not tried from each of its characters.
+      `(?:${unit(JOINER)})*${JOINER}`, // Not a word; matched here so that a long sequence is not tried from each of its characters.
     ].join('|'),
     'gv',
   );

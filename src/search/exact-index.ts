@@ -12,24 +12,24 @@ import { topScoresCapacity } from './top-scores.ts';
 import type { VectorChunk, VectorSource } from './vector-source.ts';
 
 export interface ExactIndexOptions {
-  /** `cosine`: vectors are compared by direction alone, and a vector of zeros scores 0. Default `dot`. */
+  /** `cosine`: vectors are compared only by direction, and a zero vector scores 0. Default `dot`. */
   similarity?: 'dot' | 'cosine' | undefined;
-  /** Search threads, one core each. Default: as many as the machine has cores. */
+  /** Search threads, one core each. Default: one per core. */
   threads?: number | undefined;
   /**
-   * A corpus of at most so many bytes stays in the search threads after the first search; a larger one is read again
-   * from its source each time. Default 256 MiB.
+   * Maximum size, in bytes, of a corpus that stays in the search threads after the first search. A larger one is read again
+   * from its source for each search. Default 256 MiB.
    */
   residentBytes?: number | undefined;
 }
 
-/** Rows scored at a time. */
+/** Number of rows to score at a time. */
 const ROWS_PER_CHUNK = 4096;
 
-/** Chunks that wait at a thread while it computes: one, so that it never waits for the reader. */
+/** Chunks queued at a thread while it computes: one, so that it never waits for the reader. */
 const CHUNKS_PER_THREAD = 2;
 
-/** Bound on the memory for hits under way in one thread; more queries are searched in several passes. */
+/** Maximum memory for the hits of one thread; more queries are searched in several passes. */
 const HIT_BYTES = 256 * 2 ** 20;
 
 /** Threads that work on one corpus together. */
@@ -53,11 +53,11 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   readonly #threadCount: number;
   readonly #staysResident: boolean;
   #crew: Crew | undefined;
-  /** The order of ties; made when a query has more equal scores than its buffer holds. */
+  /** The order of ties; computed if a query has more equal scores than its buffer holds. */
   #tieOrder: { rows: Uint32Array; places: Uint32Array } | undefined;
-  /** Threads of aborted and failed searches, on their way out. */
+  /** Threads of aborted and failed searches that have not ended yet. */
   #leaving: Promise<unknown> = Promise.resolve();
-  /** Searches run one after another: they share the threads. */
+  /** Searches run one after another, because they share the threads. */
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(source: VectorSource, options: ExactIndexOptions) {
@@ -72,7 +72,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   static async open(source: VectorSource, options: ExactIndexOptions = {}): Promise<ExactIndex> {
     const { threads } = options;
     if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1)) {
-      throw new UsageError(`${threads} threads were asked for`, { fix: 'Ask for 1 or more, or leave it out.' });
+      throw new UsageError(`the number of threads is ${threads}`, { fix: 'Pass at least 1, or omit the setting.' });
     }
     return new ExactIndex(source, options);
   }
@@ -83,8 +83,8 @@ export class ExactIndex implements SearchIndex<Float32Array> {
 
   /**
    * @param queries row-major // [queries, dimensions]
-   * @throws DataError for queries of other dimensions, for a vector with a number that is not finite (naming the
-   *   document), and for a source that yields other rows than it announced
+   * @throws DataError for queries of other dimensions, for a vector with a number that is not finite (it names the
+   *   document), and for a source that does not yield the announced rows
    * @throws AbortedError within a second of the signal
    */
   search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
@@ -93,13 +93,13 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     return result;
   }
 
-  /** Ends the threads and waits for it; a later search starts them anew. */
+  /** Ends the threads and waits for their end. A later search starts them again. */
   async close(): Promise<void> {
     this.#dismissThreads();
     await this.#leaving;
   }
 
-  /** The threads end by themselves after the product at hand. */
+  /** The threads end by themselves after the current matrix product. */
   #dismissThreads(): void {
     const leaving = (this.#crew?.threads ?? []).map((thread) => thread.close());
     this.#crew = undefined;
@@ -154,7 +154,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     return hits;
   }
 
-  /** Searches the queries with very many equal scores again, now with the order of all ids at hand. */
+  /** Repeats the search for queries with very many equal scores, with the order of all ids. */
   async #searchTied(
     queries: Float32Array,
     which: readonly number[],
@@ -177,7 +177,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     }
   }
 
-  /** Scores the whole corpus once. */
+  /** Scores the complete corpus once. */
   async #pass(
     queries: Float32Array,
     k: number,
@@ -261,7 +261,7 @@ function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: Sea
   throw brokenVector(`query ${query}`, ids?.[query]);
 }
 
-/** A copy whose rows have length 1; a row of zeros stays so. */
+/** Returns a copy whose rows have length 1; zero rows stay zero. */
 function normalized(vectors: Float32Array, dimensions: number): Float32Array {
   const unit = new Float32Array(vectors.length);
   for (let start = 0; start < vectors.length; start += dimensions) {
@@ -282,7 +282,7 @@ async function orderTies(source: VectorSource, signal: AbortSignal | undefined) 
   return { rows, places };
 }
 
-/** A buffer that holds more than the chunk cannot be handed over to a thread. */
+/** A buffer that holds more than the chunk cannot be transferred to a thread. */
 function ownedVectors(vectors: Float32Array): Float32Array {
   const whole = vectors.byteLength === vectors.buffer.byteLength && vectors.buffer instanceof ArrayBuffer;
   return whole ? vectors : vectors.slice();

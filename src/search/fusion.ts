@@ -12,21 +12,21 @@ import { DataError, UsageError } from '../system/index.ts';
 export interface FusionOptions {
   /** The constant added to each rank. Default 60. */
   k?: number | undefined;
-  /** Hits of each run that count, and hits kept. Default: all. */
+  /** Number of hits per run to use, and of hits to keep. Default: all. */
   depth?: number | undefined;
 }
 
 /**
  * Reciprocal-rank fusion (Cormack, Clarke and Büttcher 2009): a document's score is the sum over the runs of
  * 1 / (k + rank). Ranks begin at 1 and follow trec_eval's order: score as a 32-bit float, descending, equal ones by
- * document id, descending; so two documents never share a rank. A run that does not hold a document adds nothing; a
- * query in any of the runs is in the result.
- * @throws DataError for a document that stands twice in one run's hits of a query, or a score that is not a number
+ * document id, descending; so two documents never share a rank. A run without a document adds nothing for it. The result
+ * holds every query of any run.
+ * @throws DataError for a document that a run lists twice for a query, or a score that is not a number
  * @throws UsageError for a negative k or a depth below 1
  */
 export function fuseRuns(runs: readonly Run[], { k = 60, depth = Number.POSITIVE_INFINITY }: FusionOptions = {}): Run {
-  if (!(k >= 0)) throw new UsageError(`k is ${k}`, { fix: 'Give a number of 0 or above; 60 is usual.' });
-  if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { fix: 'Give 1 or more.' });
+  if (!(k >= 0)) throw new UsageError(`k is ${k}`, { fix: 'Pass a number of at least 0; the default is 60.' });
+  if (!(depth >= 1)) throw new UsageError(`the depth is ${depth}`, { fix: 'Pass at least 1.' });
   const queries = new Set(runs.flatMap((run) => [...run.keys()]));
   const documents = new DocumentNumbers();
   const lists: HitList[] = [];
@@ -62,5 +62,5 @@ function refuseBrokenHits(hits: readonly ScoredDocument[], query: string): void 
 }
 
 function brokenHit(what: string, query: string): DataError {
-  return new DataError(what, { id: query, fix: 'Make the run again, or remove the line.' });
+  return new DataError(what, { id: query, fix: 'Create the run again, or remove the line.' });
 }

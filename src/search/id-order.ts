@@ -1,11 +1,11 @@
 import { compareDocumentIds } from '../measures/index.ts';
 import { Breather } from './breather.ts';
 
-/** Rows that are sorted at one go; a few milliseconds. */
+/** Number of rows to sort without a pause: a few milliseconds. */
 const BLOCK = 8192;
 
 /**
- * The rows of a corpus in the order in which trec_eval breaks ties: by document id, descending.
+ * Returns the rows of a corpus in the order in which trec_eval breaks ties: by document id, descending.
  * @returns row numbers // [documents]
  * @throws AbortedError
  */
@@ -26,7 +26,7 @@ export async function orderByIdDescending(ids: readonly string[], signal?: Abort
   return from;
 }
 
-/** Merges two sorted stretches, of which the first is `width` long, into one. */
+/** Merges two sorted stretches into one; the first is `width` long. */
 async function mergeNeighbours(
   ids: readonly string[],
   from: Uint32Array,

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { DataError, DurableFile, isAbort, systemFault, throwIfAborted } from '../system/index.ts';
 import type { InvertedLists } from './inverted-lists.ts';
 
-/** Raised when the layout of the file, or any number in it, changes. */
+/** Increase it when the layout of the file, or any number in it, changes. */
 export const LISTS_FORMAT = 1;
 
-/** Bytes read or written at one go. */
+/** Bytes to read or write at a time. */
 const PIECE = 64 * 2 ** 20;
 
 const headerSchema = z.object({
@@ -21,7 +21,7 @@ const headerSchema = z.object({
 });
 type Header = z.output<typeof headerSchema>;
 
-/** The header is filled up with blanks to this length. */
+/** The header is padded with blanks to this length. */
 const HEADER_BYTES = 512;
 
 /** Layout: header, ids, terms, starts, idf, documents, denominators; numbers little-endian. @throws ResourceError */
@@ -58,7 +58,7 @@ export async function writeInvertedLists(
   await file.commit();
 }
 
-/** The lists of a file, or undefined where it is missing, is another index or is damaged. @throws AbortedError */
+/** Reads the lists of a file. Returns undefined if it is missing, damaged, or another index. @throws AbortedError */
 export async function readInvertedLists(
   path: string,
   key: string,
@@ -106,14 +106,14 @@ async function readLists(file: FileHandle, key: string, signal: AbortSignal | un
   return lists;
 }
 
-/** A number that points outside would make a search fail, or worse, find the wrong document. */
+/** Checks for numbers out of range: they would make a search fail or, worse, find the wrong document. */
 function checkNumbers({ ids, terms, starts, documents }: InvertedLists): void {
   const ascending = starts.every((start, at) => at === 0 || start >= starts[at - 1]!);
   const inside = documents.every((document) => document < ids.length);
   if (!ascending || !inside || starts[terms.size] !== documents.length) throw damaged();
 }
 
-/** A part of the file in a buffer of its own, which threads may share. */
+/** Reads a part of the file into a separate buffer that threads can share. */
 async function readPart(file: FileHandle, start: number, bytes: number, signal: AbortSignal | undefined) {
   const part = Buffer.from(new SharedArrayBuffer(bytes));
   for (let at = 0; at < bytes; ) {
@@ -132,5 +132,5 @@ function* pieces(part: Uint8Array | Uint32Array | Float32Array): Generator<Uint8
 }
 
 function damaged(): DataError {
-  return new DataError('the cached index is not whole', { fix: 'Delete the file; it is built again.' });
+  return new DataError('the cached index is incomplete', { fix: 'Delete the file; it is built again.' });
 }

@@ -6,8 +6,8 @@ import { orderByIdDescending } from './id-order.ts';
 import { type Bm25Settings, denominator, inverseDocumentFrequency, inverseNorm } from './lucene-bm25.ts';
 
 /**
- * For each term, the documents that hold it. Documents are numbered in descending order of their ids, so that of two
- * equal scores the smaller number wins. 8 bytes a posting; all arrays lie in shared memory.
+ * For each term, the documents that contain it. Documents are numbered in descending order of their ids, so among equal
+ * scores the smaller number wins. 8 bytes per posting; all arrays are in shared memory.
  */
 export interface InvertedLists {
   /** Document number → id. */
@@ -33,24 +33,24 @@ export interface BuildOptions extends Bm25Settings {
   analyzer: Analyzer;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
-  /** Number of documents, where it is known: for the progress alone. */
+  /** Number of documents, if known: only for the progress. */
   count?: number | undefined;
 }
 
 /** Pairs of (term, frequency) in one block of the forward lists. */
 const BLOCK_PAIRS = 1 << 20;
 
-/** Spellings whose term is remembered; then the memory starts anew. */
+/** Maximum number of spellings whose term is cached; then the cache is cleared. */
 const REMEMBERED_WORDS = 1_000_000;
 
 /** Largest number of postings (JavaScript's typed arrays end at 2^32 elements). */
 const MOST_POSTINGS = 2 ** 32 - 1;
 
 /**
- * Reads the documents once, in constant memory beside the lists, and inverts in a second pass over the lists. It takes
- * 16 bytes a distinct term of a document at its height and 8 afterwards: a million passages of 35 distinct terms, 0.6 and
- * 0.3 GB.
- * @throws DataError for a doubled id
+ * Reads the documents once, in constant memory apart from the lists, and inverts in a second pass over the lists. At the
+ * peak it needs 16 bytes per distinct term of a document, afterwards 8: for a million passages of 35 distinct terms, 0.6
+ * and 0.3 GB.
+ * @throws DataError for a duplicate id
  * @throws AbortedError
  */
 export async function buildInvertedLists(
@@ -75,11 +75,11 @@ export async function buildInvertedLists(
   return lists;
 }
 
-/** Documents as lists of (term, frequency), in the order in which they come. */
+/** Documents as lists of (term, frequency), in the order in which they are read. */
 class ForwardLists {
   readonly ids: string[] = [];
   readonly terms = new Map<string, number>();
-  /** Number of terms of each document, repeats counted. */
+  /** Number of terms of each document, including repetitions. */
   readonly lengths: number[] = [];
   /** Where each document's pairs begin. */
   readonly starts: number[] = [0];
@@ -115,7 +115,7 @@ class ForwardLists {
     this.starts.push(at);
   }
 
-  /** The pair's term is at the place returned, its frequency at the next. */
+  /** Returns the position of the pair's term; its frequency is at the next position. */
   pair(at: number): { block: Uint32Array; place: number } {
     return { block: this.#blocks[Math.floor(at / BLOCK_PAIRS)]!, place: 2 * (at % BLOCK_PAIRS) };
   }
@@ -182,12 +182,12 @@ async function invert(
   return lists;
 }
 
-/** Room for 32-bit numbers that threads share. */
+/** Allocates shared memory for 32-bit numbers. */
 function sharedNumbers(count: number): SharedArrayBuffer {
   return new SharedArrayBuffer(4 * count);
 }
 
-/** Lucene counts the documents that hold at least one term. */
+/** Counts documents with at least one term, as Lucene does. */
 function corpusStatistics(lengths: readonly number[]): { count: number; average: number } {
   let count = 0;
   let sum = 0;
@@ -209,13 +209,13 @@ function refuseDoubledIds(ids: readonly string[]): void {
     if (ids[at - 1] !== ids[at]) continue;
     throw new DataError('two documents of the corpus have this id', {
       id: ids[at],
-      fix: 'Give each document an id of its own (`llm-qe data check` lists the doubled ones).',
+      fix: 'Give each document a unique id (`llm-qe data check` lists the duplicates).',
     });
   }
 }
 
 function tooLarge(postings: number): ResourceError {
-  return new ResourceError(`the corpus has ${postings} postings; an index holds ${MOST_POSTINGS} at most`, {
+  return new ResourceError(`the corpus has ${postings} postings; an index holds at most ${MOST_POSTINGS}`, {
     fix: 'Split the corpus and fuse the runs.',
   });
 }

@@ -2,7 +2,7 @@
 export interface Bm25Settings {
   /** Saturation of repeated terms. */
   k1: number;
-  /** Share of the length normalisation, 0 to 1. */
+  /** Weight of the length normalisation, 0 to 1. */
   b: number;
 }
 
@@ -15,7 +15,7 @@ const f = Math.fround;
 const EXACT_LENGTHS = 24;
 
 /**
- * A document's length as Lucene remembers it in one byte: exact below 24, then four significant bits
+ * Returns a document's length as Lucene stores it in one byte: exact below 24, then four significant bits
  * (SmallFloat.intToByte4 and back).
  */
 export function lossyLength(length: number): number {

@@ -3,10 +3,10 @@ import type { Breather } from './breather.ts';
 import type { ThreadHits } from './score-protocol.ts';
 
 /**
- * Joins the threads' hits of each query into one ranking in trec_eval's order.
- * @param threads each thread's hits of a query stand best first
- * @param documentId id of a hit's number
- * @param k hits kept a query
+ * Merges the threads' hits of each query into one ranking in trec_eval's order.
+ * @param threads hits of each thread, best first
+ * @param documentId returns the id of a document number
+ * @param k number of hits to keep per query
  */
 export async function mergeHits(
   threads: readonly ThreadHits[],
@@ -30,7 +30,7 @@ export async function mergeHits(
   return merged;
 }
 
-/** The `k` best by score, and all that equal the last of them. */
+/** Returns the `k` best by score, and all that are equal to the last of them. */
 function mergeOne(threads: readonly ThreadHits[], heads: Uint32Array, ends: Uint32Array, k: number) {
   const most = heads.reduce((sum, head, thread) => sum + ends[thread]! - head, 0);
   const numbers = new Uint32Array(most);
@@ -51,7 +51,7 @@ function mergeOne(threads: readonly ThreadHits[], heads: Uint32Array, ends: Uint
   return { numbers: numbers.subarray(0, count), scores: scores.subarray(0, count) };
 }
 
-/** Puts each stretch of equal scores in descending order of its ids, in place. */
+/** Sorts each group of equal scores by descending id, in place. */
 function breakTies(numbers: Uint32Array, scores: Float32Array, documentId: (number: number) => string): void {
   let start = 0;
   for (let end = 1; end <= scores.length; end++) {

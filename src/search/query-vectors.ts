@@ -2,22 +2,22 @@ import { DataError, UsageError } from '../system/index.ts';
 
 export interface CombineOptions {
   dimensions: number;
-  /** Share of the expansions, 0 to 1. Default 0.5, the published one. */
+  /** Weight of the expansions, 0 to 1. Default 0.5, as published. */
   alpha?: number | undefined;
-  /** Gives each combined vector the length 1. Default false, as published. */
+  /** Whether to normalise each combined vector to length 1. Default false, as published. */
   normalize?: boolean | undefined;
 }
 
 /**
- * The vectors to search with: (1 - alpha) · E(query) + alpha · mean of E(expansions) (arXiv 2502.17057, section 3.1, with
+ * Computes the vectors to search with: (1 - alpha) · E(query) + alpha · mean of E(expansions) (arXiv 2502.17057, section 3.1, with
  * alpha 0.5). A query without expansions keeps its own vector.
  *
  * @param queries row-major // [queries, dimensions]
- * @param expansions all queries' expansions, one query's behind the other's // [sum of counts, dimensions]
+ * @param expansions expansions of all queries, in the order of the queries // [sum of counts, dimensions]
  * @param counts number of expansions of each query // [queries]
  * @returns // [queries, dimensions]
  * @throws UsageError for alpha outside 0 to 1
- * @throws DataError where the numbers do not make up these vectors
+ * @throws DataError if the arrays do not have these sizes
  */
 export function combineQueryVectors(
   queries: Float32Array,
@@ -26,7 +26,9 @@ export function combineQueryVectors(
   { dimensions, alpha = 0.5, normalize = false }: CombineOptions,
 ): Float32Array {
   if (!(alpha >= 0 && alpha <= 1)) {
-    throw new UsageError(`alpha is ${alpha}`, { fix: 'Give a number from 0 (query alone) to 1 (expansions alone).' });
+    throw new UsageError(`alpha is ${alpha}`, {
+      fix: 'Pass a number from 0 (only the query) to 1 (only the expansions).',
+    });
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
   checkShape('query', queries, counts.length, dimensions);
@@ -46,11 +48,11 @@ export function combineQueryVectors(
 function checkShape(what: string, vectors: Float32Array, count: number, dimensions: number): void {
   if (vectors.length === count * dimensions) return;
   throw new DataError(`${vectors.length} numbers do not make ${count} ${what} vectors of ${dimensions} dimensions`, {
-    fix: 'Encode queries and expansions with one encoder, and give the number of expansions of each query.',
+    fix: 'Encode queries and expansions with one encoder, and pass the number of expansions of each query.',
   });
 }
 
-/** @param expansions one query's // [count, dimensions] */
+/** @param expansions vectors of one query's expansions // [count, dimensions] */
 function mix(vector: Float32Array, expansions: Float32Array, alpha: number): void {
   const dimensions = vector.length;
   const count = expansions.length / dimensions;

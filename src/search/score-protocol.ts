@@ -1,29 +1,29 @@
-/** What the main thread asks of a scoring thread. */
+/** Requests of the main thread to a scoring thread. */
 export type ScoreRequest =
-  /** New queries; forgets the hits of the last. */
+  /** New queries; discards the previous hits. */
   | {
       kind: 'queries';
       /** // [queries, dimensions] */
       queries: Float32Array;
       k: number;
-      /** Place of each row in the order that breaks ties // [rows]; without it, all ties are kept as far as they fit. */
+      /** Position of each row in the order that breaks ties // [rows]; without it, all ties that fit are kept. */
       places: Uint32Array | undefined;
     }
   /** Scores some rows. */
   | { kind: 'chunk'; start: number; vectors: Float32Array; keep: boolean }
-  /** Scores the rows that it was told to keep. */
+  /** Scores the rows that the thread keeps. */
   | { kind: 'kept' }
-  /** Asks for the hits. */
+  /** Requests the hits. */
   | { kind: 'take' };
 
-/** One thread's hits of all queries, one query behind another. */
+/** One thread's hits of all queries, in the order of the queries. */
 export interface ThreadHits {
   scores: Float32Array;
-  /** Rows, or places where the queries came with places. */
+  /** Rows, or positions if the queries came with positions. */
   numbers: Uint32Array;
   /** Number of hits of each query // [queries] */
   counts: Uint32Array;
-  /** Queries (1) that had more equal scores than fit: their hits are not to be trusted // [queries] */
+  /** 1 for queries with more equal scores than fit: their hits are unreliable // [queries] */
   overflowed: Uint8Array;
 }
 
@@ -32,7 +32,7 @@ export type ScoreReply =
   /** The thread is being closed. */
   | { kind: 'stopped' }
   | { kind: 'hits'; hits: ThreadHits }
-  /** A row whose scores are no finite numbers. */
+  /** A row whose scores are not finite numbers. */
   | { kind: 'broken-row'; row: number }
   | { kind: 'failed'; reason: string };
 

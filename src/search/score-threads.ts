@@ -2,10 +2,10 @@ import { Graph, writeOnnxModel } from '../nn/index.ts';
 import { ResourceError, WorkerThread } from '../system/index.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData } from './score-protocol.ts';
 
-/** Closed, it leaves off after the product at hand. */
+/** A closed thread stops after the current matrix product. */
 export type ScoreThread = WorkerThread<ScoreRequest, ScoreReply>;
 
-/** Starts threads that score by dot product; each computes with one core, so that no number depends on how many there are. */
+/** Starts threads that score by dot product. Each uses one core, so scores do not depend on the number of threads. */
 export function startScoreThreads(count: number, dimensions: number, cosine: boolean): ScoreThread[] {
   const data: ScoreWorkerData = { model: dotProductModel(dimensions), dimensions, cosine };
   const options = { data, fault: threadFault };

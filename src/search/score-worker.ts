@@ -7,14 +7,14 @@ import { TopScores } from './top-scores.ts';
 const QUERIES_PER_PRODUCT = 512;
 
 /**
- * The runtime sums a narrow product, and the last columns of one of odd width, in another order than the rest, so that
- * equal vectors would get scores that differ in the last bit. A chunk is therefore filled up with zeros, to whole
- * blocks of rows and no fewer than a few.
+ * The runtime sums narrow products, and the last columns of products of odd width, in another order than the rest. Equal
+ * vectors would then get scores that differ in the last bit. Therefore a chunk is padded with zeros to full blocks of
+ * rows, and to a minimum number of them.
  */
 const ROW_BLOCK = 64;
 const FEWEST_ROWS = 128;
 
-/** A single query would be summed in another order than one among others; it is computed twice. */
+/** A single query would be summed in another order than one among others, so it is computed twice. */
 const FEWEST_QUERIES = 2;
 
 class Stopped extends Error {}
@@ -42,7 +42,7 @@ export const serve: Serve<ScoreWorkerData, ScoreRequest, ScoreReply> = async (da
   };
 };
 
-/** Scores chunks of the corpus against all queries and keeps the best hits: one thread's share of an exact search. */
+/** Scores chunks of the corpus against all queries and keeps the best hits: one thread's part of an exact search. */
 class Scorer {
   readonly #session: InferenceSession;
   readonly #dimensions: number;
@@ -96,7 +96,7 @@ class Scorer {
     }
   }
 
-  /** @param scores // [count, rows, filled up] */
+  /** @param scores // [count, padded rows] */
   #collect(scores: Float32Array, first: number, count: number, start: number, rows: number): void {
     const width = scores.length / count;
     refuseBrokenRows(scores.subarray(0, rows), start);
@@ -135,14 +135,14 @@ class Scorer {
   }
 }
 
-/** A number that is not finite spoils each of a row's scores, so one query tells. */
+/** A number that is not finite affects all scores of a row, so checking one query is enough. */
 function refuseBrokenRows(scores: Float32Array, start: number): void {
   for (let row = 0; row < scores.length; row++) {
     if (!Number.isFinite(scores[row])) throw new BrokenRow(start + row);
   }
 }
 
-/** Gives each row the length 1, in place; a row of zeros stays so. */
+/** Normalises each row to length 1, in place. Zero rows stay zero. */
 function normalizeRows(vectors: Float32Array, dimensions: number, start: number): void {
   for (let begin = 0; begin < vectors.length; begin += dimensions) {
     let sum = 0;
@@ -154,7 +154,7 @@ function normalizeRows(vectors: Float32Array, dimensions: number, start: number)
   }
 }
 
-/** Adds zeros up to the length. */
+/** Pads with zeros to the length. */
 function fillUp(vectors: Float32Array, length: number): Float32Array {
   if (vectors.length >= length) return vectors;
   const filled = new Float32Array(length);

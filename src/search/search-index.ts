@@ -1,7 +1,7 @@
 import type { HitList, HitRows } from '../measures/index.ts';
 import { UsageError } from '../system/index.ts';
 
-/** What every search refuses. @throws UsageError */
+/** Checks the arguments of a search. @throws UsageError */
 export function checkSearch(queries: number, k: number, dropSelf: SearchOptions['dropSelf']): void {
   if (!Number.isSafeInteger(k) || k < 1) {
     throw new UsageError(`${k} documents a query were asked for`, { fix: 'Ask for 1 or more (a whole number).' });
@@ -16,17 +16,17 @@ export function checkSearch(queries: number, k: number, dropSelf: SearchOptions[
 export interface SearchOptions {
   signal?: AbortSignal | undefined;
   /**
-   * Of each query, row by row, the id of a document that is left out, which is the query's own id (self-retrieval); undefined
-   * for a query of which nothing is left out.
+   * For each query, row by row, the id of a document to drop: the query's own id (self-retrieval). Undefined for a query
+   * that drops nothing.
    */
   dropSelf?: readonly (string | undefined)[] | undefined;
   onQueries?: ((count: number) => void) | undefined;
 }
 
 /**
- * Something that ranks a corpus. `Q` is what a query is to it: a matrix of vectors // [queries, dimensions], or texts.
- * The best `k` documents of each query come back best first, equal scores (as 32-bit floats) by document id
- * descending, as trec_eval orders them; fewer where the corpus holds fewer.
+ * An index that ranks a corpus. `Q` is the type of its queries: a matrix of vectors // [queries, dimensions], or texts.
+ * A search returns the best `k` documents of each query, best first; equal scores (as 32-bit floats) are ordered by
+ * document id, descending, as in trec_eval. It returns fewer if the corpus holds fewer.
  */
 export interface SearchIndex<Q> {
   /** Number of documents. */
@@ -34,7 +34,7 @@ export interface SearchIndex<Q> {
   search(queries: Q, k: number, options?: SearchOptions): Promise<HitRows>;
 }
 
-/** The hits but the document of this id, at most `k`. */
+/** Returns at most `k` hits, without the document with this id. */
 export function withoutSelf(
   { numbers, scores }: HitList,
   self: string | undefined,

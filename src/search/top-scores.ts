@@ -1,7 +1,7 @@
 /** The best entries of one query, best first. */
 export interface RankedScores {
   scores: Float32Array;
-  /** Document numbers, one a score. */
+  /** Document numbers, one per score. */
   numbers: Uint32Array;
 }
 
@@ -15,7 +15,7 @@ export interface RankedScores {
  * to choose by id, and {@link overflowed} tells when they did not.
  */
 export class TopScores {
-  /** Entries below it need not be offered. */
+  /** Entries with a lower score need not be offered. */
   threshold = Number.NEGATIVE_INFINITY;
   overflowed = false;
   readonly #k: number;
@@ -23,7 +23,7 @@ export class TopScores {
   readonly #scores: Float32Array;
   readonly #numbers: Uint32Array;
   #count = 0;
-  /** Entries that equal the threshold are taken below this number alone. */
+  /** Entries with exactly the threshold score are accepted only below this number. */
   #tieLimit = Number.POSITIVE_INFINITY;
 
   constructor(k: number, ties: 'number' | 'keep') {
@@ -81,7 +81,7 @@ export class TopScores {
   }
 }
 
-/** Entries that a collector of `k` holds at most, at 8 bytes each. */
+/** Maximum number of entries of a collector of `k`, at 8 bytes each. */
 export function topScoresCapacity(k: number): number {
   return 2 * k + 256;
 }
@@ -133,7 +133,7 @@ function rank(scores: Float32Array, numbers: Uint32Array): RankedScores {
   return { scores: sorted, numbers: places };
 }
 
-/** A float's bits as an unsigned integer that falls as the float rises. */
+/** Converts a float to an unsigned integer that decreases as the float increases. */
 function flip(bits: number): number {
   return (bits & 0x80000000) === 0 ? ~bits & 0x7fffffff : bits;
 }

@@ -4,17 +4,17 @@ import { DataError } from '../system/index.ts';
 export interface VectorChunk {
   /** Row of the first vector. */
   start: number;
-  /** Row-major // [rows, dimensions]. The consumer's to keep: the source neither reads nor writes it again. */
+  /** Row-major // [rows, dimensions]. The consumer owns it: the source neither reads nor writes it again. */
   vectors: Float32Array;
 }
 
-/** A corpus as vectors, in memory or on disk, read from the first row to the last as often as asked. */
+/** A corpus as vectors, in memory or on disk, that can be read repeatedly from the first row to the last. */
 export interface VectorSource {
   readonly rows: number;
   readonly dimensions: number;
-  /** Id of the document of a row. */
+  /** Returns the document id of a row. */
   id(row: number): string;
-  /** All rows in order, at most `rowsPerChunk` at a time. */
+  /** Yields all rows in order, at most `rowsPerChunk` at a time. */
   chunks(rowsPerChunk: number, signal?: AbortSignal): AsyncIterable<VectorChunk>;
 }
 
@@ -27,13 +27,13 @@ export class MemoryVectors implements VectorSource {
 
   /**
    * @param vectors row-major // [ids, dimensions]
-   * @throws DataError when the array does not hold one vector an id
+   * @throws DataError if the array does not hold one vector per id
    */
   constructor(ids: readonly string[], vectors: Float32Array, dimensions: number) {
     if (!Number.isSafeInteger(dimensions) || dimensions < 1 || vectors.length !== ids.length * dimensions) {
       throw new DataError(
         `${vectors.length} numbers do not make ${ids.length} vectors of ${dimensions} dimensions, one a document`,
-        { fix: 'Encode all documents with one encoder, and give its dimensions.' },
+        { fix: 'Encode all documents with one encoder, and pass its dimensions.' },
       );
     }
     this.rows = ids.length;
