@@ -4,38 +4,38 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** Repetitions of each measurement; medians are reported. */
+/** Number of repetitions of each measurement; medians are reported. */
 export const REPETITIONS = 3;
 
-/** Share of the usual sizes that is measured: LLM_QE_BENCH_SCALE below 1 tells whether it runs, not how fast. */
+/** Fraction of the usual sizes. LLM_QE_BENCH_SCALE below 1 checks that a benchmark runs, not how fast. */
 const SCALE = Number(process.env.LLM_QE_BENCH_SCALE ?? 1);
 
-/** A size under the scale asked for, at least `least`. */
+/** Returns a size multiplied by the scale, at least `least`. */
 export function scaled(size: number, least = 1): number {
   return Math.max(Math.min(size, least), Math.round(size * SCALE));
 }
 
-/** One row of the result: a quantity on our side, and on the peer's where it is installed. */
+/** One row of the result: a quantity of our side and, if installed, of the peer. */
 export interface Row {
   what: string;
   unit: string;
-  /** true where a larger number is better (a rate), false for times and memory. */
+  /** True if a larger number is better (a rate), false for times and memory. */
   largerIsBetter: boolean;
   ours: number;
   peer?: number | undefined;
   peerName?: string | undefined;
-  /** Share of the machine's limit that our side reaches, in [0, 1], and which limit that is. */
+  /** The fraction of the machine's limit that our side reaches, in [0, 1], and the name of the limit. */
   limit?: { share: number; name: string } | undefined;
   note?: string | undefined;
 }
 
-/** What the figures were measured on. */
+/** Describes the machine of the measurement. */
 export function describeMachine(): string {
   const cores = cpus();
   return `${cores.length} cores, ${cores[0]?.model.trim() ?? process.arch}, Node ${process.versions.node}`;
 }
 
-/** Gives the work a folder that is removed afterwards. */
+/** Runs the work with a folder that is removed afterwards. */
 export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'llm-qe-bench-'));
   try {
@@ -45,7 +45,7 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
   }
 }
 
-/** Writes numbers as they stand in memory, for a peer to read. */
+/** Writes numbers in their memory layout, for a peer to read. */
 export async function writeNumbers(file: string, numbers: Float32Array): Promise<string> {
   await writeFile(file, new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength));
   return file;
@@ -57,7 +57,7 @@ export function ratio({ ours, peer, largerIsBetter }: Row): number | undefined {
   return largerIsBetter ? ours / peer : peer / ours;
 }
 
-/** Median wall seconds of several calls, after one call that is not counted. */
+/** Returns the median wall time of several calls in seconds, after one call that is not counted. */
 export async function medianSeconds(
   work: () => Promise<unknown> | unknown,
   repetitions = REPETITIONS,
@@ -77,16 +77,16 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
-/** The Python of `bench/peers.sh`, or of LLM_QE_PEERS; undefined where neither is there. */
+/** Returns the Python of `bench/peers.sh` or of LLM_QE_PEERS; undefined if neither exists. */
 export function peerPython(): string | undefined {
   const candidates = [process.env.LLM_QE_PEERS, resolve('bench', '.venv', 'bin', 'python')];
   return candidates.find((candidate) => candidate !== undefined && existsSync(candidate));
 }
 
 /**
- * Runs a script of `bench/peers` and reads the JSON document on its last line of output. undefined without peers.
+ * Runs a script of `bench/peers` and reads the JSON document on its last line of output. Returns undefined without peers.
  *
- * @throws Error when the script fails
+ * @throws Error if the script fails
  */
 export function runPeer<T>(script: string, input: unknown): T | undefined {
   const python = peerPython();
@@ -101,7 +101,7 @@ export function runPeer<T>(script: string, input: unknown): T | undefined {
   return JSON.parse(result.stdout.trim().split('\n').at(-1)!) as T;
 }
 
-/** Peers get the same threads, no network, and no override that would slow their matrix library. */
+/** Peers get the same threads, no network, and no setting that would slow down their matrix library. */
 function peerEnvironment(): NodeJS.ProcessEnv {
   const threads = String(threadCount());
   const environment: NodeJS.ProcessEnv = {
@@ -115,7 +115,7 @@ function peerEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
-/** Threads of both sides: LLM_QE_BENCH_THREADS, or one a core. */
+/** Number of threads of both sides: LLM_QE_BENCH_THREADS, or one per core. */
 export function threadCount(): number {
   return Number(process.env.LLM_QE_BENCH_THREADS ?? availableParallelism());
 }

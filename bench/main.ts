@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { describeMachine, formatRows, type Row, runPeer, threadCount } from './harness.ts';
 
 /**
- * `npm run bench [-- SECTION ...] [--json FILE]`: our side against what a user would pick instead, on this machine in
- * one run. Ratios above 1 are in our favour; absolute figures hold for this machine and this moment only.
+ * `npm run bench [-- SECTION ...] [--json FILE]`: compares our side with the usual alternatives, on this machine in one run. Ratios
+ * above 1 are in our favour. Absolute values hold only for this machine and this moment.
  */
 const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   encode: () => import('./sections/encode.ts'),
@@ -23,7 +23,7 @@ const jsonFile = jsonAt < 0 ? undefined : words.splice(jsonAt, 2)[1];
 const wanted = words.length === 0 ? Object.keys(SECTIONS) : words;
 const unknown = wanted.filter((name) => !(name in SECTIONS));
 if (unknown.length > 0) {
-  console.error(`no such section: ${unknown.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}`);
+  console.error(`no such section: ${unknown.join(', ')}; the sections are ${Object.keys(SECTIONS).join(', ')}`);
   process.exit(2);
 }
 const machine = describeMachine();

@@ -2,13 +2,13 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph, type TensorData, writeOnnxModel } from '../src/nn/index.ts';
 import { threadCount } from './harness.ts';
 
-/** Of a product large enough for full speed: [ROWS, INNER] · [INNER, COLUMNS]. */
+/** Size of a product large enough for full speed: [ROWS, INNER] · [INNER, COLUMNS]. */
 const ROWS = 1024;
 const INNER = 4096;
 const COLUMNS = 1024;
 const RUNS = 12;
 
-/** Operations a second of the machine's best matrix product. */
+/** Operations per second of the machine's best matrix product. */
 export interface MatrixSpeed {
   f32: number;
   int8: number;
@@ -17,8 +17,8 @@ export interface MatrixSpeed {
 let measured: Promise<MatrixSpeed> | undefined;
 
 /**
- * The limit that everything built on matrix products is held against: the runtime's own product of two large matrices,
- * the best of several runs, on all threads; of 32-bit floats, and of bytes. Measured once a run of the benchmark.
+ * Returns the limit for everything built on matrix products: the runtime's own product of two large matrices, the best of several
+ * runs, on all threads, for 32-bit floats and for bytes. Measured once per run of the benchmark.
  */
 export function matrixSpeed(): Promise<MatrixSpeed> {
   measured ??= measure();

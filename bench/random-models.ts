@@ -4,10 +4,10 @@ import { writeModelSafetensors } from '../src/models/index.ts';
 import type { TensorSource } from '../src/nn/index.ts';
 import { deriveSeed, Random } from '../src/system/index.ts';
 
-/** The half width of uniform numbers with the deviation 0.02 that BERT and Llama begin with. */
+/** Half the width of a uniform distribution with standard deviation 0.02, the initial value of BERT and Llama. */
 const WIDTH = 0.02 * Math.sqrt(3);
 
-/** A `config.json`; names as in Transformers. */
+/** A `config.json` with the names of Transformers. */
 export type ModelConfig = Record<string, string | number | boolean>;
 
 /** BERT-base (Devlin et al. 2019). */
@@ -32,7 +32,7 @@ export const LLAMA_1B = {
   ...{ num_key_value_heads: 8, head_dim: 64, max_position_embeddings: 131072, rope_theta: 500000 },
 };
 
-/** Weights that are drawn when they are read, each by its name. */
+/** Random weights that are generated when they are read, each from its name. */
 export function randomModel(config: typeof BERT_BASE | typeof SMOLLM2_135M | typeof LLAMA_1B): TensorSource {
   const shapes = 'type_vocab_size' in config ? bertShapes(config) : llamaShapes(config);
   return {
@@ -42,7 +42,7 @@ export function randomModel(config: typeof BERT_BASE | typeof SMOLLM2_135M | typ
   };
 }
 
-/** Writes the weights and their configuration as Transformers reads them. */
+/** Writes weights and configuration in Transformers' layout. */
 export async function writeRandomModel(
   folder: string,
   config: typeof BERT_BASE | typeof SMOLLM2_135M,

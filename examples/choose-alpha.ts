@@ -1,5 +1,5 @@
 /**
- * Chooses alpha on development queries, which is what they are for; test queries are never tuned on.
+ * Chooses alpha on development queries. Never tune on test queries.
  *   npx llm-qe demo
  *   npx llm-qe expand --dataset runs/demo/wordnet --split dev --max-tokens 96 --out runs/demo/dev.jsonl
  *   npm run example -- choose-alpha runs/demo/wordnet runs/demo/dev.jsonl

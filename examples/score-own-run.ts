@@ -1,5 +1,5 @@
 /**
- * Scoring a run that any other system made, without a file: two rankings, their measures, a paired test.
+ * Scores a run of any other system without a file: two rankings, their measures, a paired test.
  *   npm run example -- score-own-run
  */
 import { compareRuns, evaluateRun, type Qrels, type Run } from 'llm-qe';

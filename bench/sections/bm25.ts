@@ -8,7 +8,7 @@ import { joinGlosses, readWordnet } from '../wordnet.ts';
 const DOCUMENTS = scaled(50_000, 1000);
 const QUERIES = scaled(1000, 50);
 
-/** Glosses in one passage: some 45 words, as passages of web collections have. */
+/** Number of glosses per passage: about 45 words, as in passages of web collections. */
 const GLOSSES_PER_PASSAGE = 4;
 
 interface Task {
@@ -22,7 +22,7 @@ interface PeerResult {
   searches: { seconds: number; first: number[] }[];
 }
 
-/** Indexing passages, and searching them by questions and by questions with an expansion; texts in, rankings out. */
+/** Measures indexing of passages, and searches with questions and expanded questions; from texts to rankings. */
 export async function run(): Promise<Row[]> {
   return withFolder(async (folder) => {
     const { documents, tasks } = await makeTexts(folder);
@@ -75,7 +75,7 @@ async function makeTexts(folder: string): Promise<{ documents: Document[]; tasks
   return { documents, tasks };
 }
 
-/** Share of queries, in percent, whose best document is the peer's too; analysis and lengths differ a little. */
+/** Percentage of queries whose best document is also the peer's. Analysis and lengths differ a little. */
 async function agreement(index: Bm25Index, { queries, k }: Task, first: readonly number[]): Promise<number> {
   const hits = [...(await index.search(queries, k))];
   const same = hits.filter((list, at) => Number(list[0]?.id) === first[at]).length;

@@ -11,7 +11,7 @@ const SEQUENCES = SAMPLES * CANDIDATE_TEMPERATURES.length;
 const QUERIES = scaled(6, 2);
 const CONTEXT = 256;
 
-/** Tokens a second of the whole stage, file and all: 8 samples at each of four temperatures for each query. */
+/** Measures tokens per second of the complete stage, including the file: 8 samples at each of four temperatures per query. */
 export async function run(): Promise<Row[]> {
   const model = await new ModelStore().resolve(DEFAULT_GENERATOR, { kind: 'generator' });
   return withFolder(async (folder) => {
@@ -30,13 +30,13 @@ export async function run(): Promise<Row[]> {
     });
     const common = { unit: 'tokens/s', largerIsBetter: true, peer: peer?.batched, peerName: 'llama.cpp in lockstep' };
     return [
-      { what: `32 candidates a query, ${TOKENS} tokens`, ...common, ...quick },
-      { what: 'the same, weights as they stand in the file', ...common, ...plain },
+      { what: `32 candidates per query, ${TOKENS} tokens`, ...common, ...quick },
+      { what: 'the same, with the original weights of the file', ...common, ...plain },
     ];
   });
 }
 
-/** Gives samples of WordNet's questions by their number. */
+/** Returns a function that samples a number of WordNet's questions. */
 async function trainingQueries(dataset: string): Promise<(limit: number) => Promise<TrainingSource>> {
   await buildWordnetDataset({ out: dataset, corpus: 500, train: 30, dev: 0, test: 0 });
   return (limit) => openTrainingSource({ dataset, split: 'train', limit, sampleSeed: 1, withGold: false });

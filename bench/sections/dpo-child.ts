@@ -5,8 +5,8 @@ import type { Progress } from '../../src/system/index.ts';
 import { trainGenerator } from '../../src/train/index.ts';
 
 /**
- * DPO in a process of its own, since the peak of resident memory is one a process.
- * In (standard input): {@link DpoJob}. Out: {@link DpoFigures}.
+ * Runs DPO in its own process because the peak of resident memory is measured per process. Input (standard input): {@link DpoJob}.
+ * Output: {@link DpoFigures}.
  */
 export interface DpoJob {
   /** Transformers folder of the model. */
@@ -24,17 +24,17 @@ export interface DpoJob {
 }
 
 export interface DpoFigures {
-  /** Seconds of a step, the mean of all but the first. */
+  /** Seconds per step, the mean of all except the first. */
   step: number;
-  /** Seconds of the reference log-probabilities of all pairs. */
+  /** Seconds for the reference log-probabilities of all pairs. */
   reference: number;
-  /** Bytes of resident memory at most, loading included. */
+  /** Peak resident memory in bytes, including loading. */
   peak: number;
-  /** Of each step. */
+  /** Loss of each step. */
   losses: number[];
 }
 
-/** Takes the time of the reference log-probabilities. */
+/** Measures the time of the reference log-probabilities. */
 class Stopwatch implements Progress {
   seconds = 0;
 

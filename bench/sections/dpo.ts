@@ -10,15 +10,15 @@ import type { DpoFigures, DpoJob } from './dpo-child.ts';
 
 const BATCH = 16;
 const STEPS = scaled(4, 2);
-/** Glosses of an answer, from the shortest to the longest, so that lengths differ as those of real answers do. */
+/** Glosses per answer, from the shortest to the longest, so that lengths vary as in real answers. */
 const GLOSSES = [2, 8] as const;
 const MOST_TOKENS = 612;
-/** Pairs of the peer's micro-batch: the published number, and a larger one; the faster counts. */
+/** Pairs per micro-batch of the peer: the published number, and a larger one. The faster one counts. */
 const PER_DEVICE = [2, 4];
 
 /**
- * DPO of SmolLM2-135M with the published adapter and batch, against TRL with PEFT: same weights, pairs and threads, each
- * in a process of its own, TRL without gradient checkpointing for speed and with it for memory.
+ * DPO of SmolLM2-135M with the published adapter and batch, compared with TRL and PEFT: same weights, pairs and threads, each in
+ * its own process. TRL runs without gradient checkpointing for speed and with it for memory.
  */
 export async function run(): Promise<Row[]> {
   return withFolder(async (root) => {

@@ -25,18 +25,18 @@ const PEER_BATCHES = [32, 128];
 interface TextSet {
   name: string;
   texts: string[];
-  /** Tokens of all texts, special ones included, padding not. */
+  /** Tokens of all texts, including special tokens but not padding. */
   tokens: number[];
 }
 
-/** What a precision reaches: texts a second of each set, vectors of the first texts, nDCG@10 on WordNet. */
+/** Results of a precision: texts per second of each set, vectors of the first texts, nDCG@10 on WordNet. */
 interface Measured {
   rates: number[];
   first: Float32Array[];
   ndcg: number;
 }
 
-/** Encoding short and long texts in f32 and int8, against the peer in f32; and what int8 costs in nDCG@10. */
+/** Encodes short and long texts in f32 and int8, compared with the peer in f32, and measures the loss of int8 in nDCG@10. */
 export async function run(): Promise<Row[]> {
   const model = await new ModelStore().resolve(DEFAULT_ENCODER, { kind: 'encoder' });
   const tokenizer = await loadTokenizer(model.path);
@@ -59,7 +59,7 @@ export async function run(): Promise<Row[]> {
     for (const [at, { name, texts, tokens }] of sets.entries()) {
       const operations = (tokens.reduce((sum, count) => sum + cost(count), 0) * rates[at]!) / texts.length;
       const found = peer?.[name];
-      const likeness = found && `least cosine to the peer ${leastCosine(first[at]!, found.first).toFixed(6)}`;
+      const likeness = found && `minimum cosine to the peer ${leastCosine(first[at]!, found.first).toFixed(6)}`;
       rows.push({
         what: `${name}, ${precision}`,
         unit: 'texts/s',
@@ -126,7 +126,7 @@ async function evaluate(encoder: Encoder, { documents, queries, qrels }: Wordnet
   return evaluateRun(qrels, run, { measures: ['ndcg_cut_10'] }).mean.ndcg_cut_10!;
 }
 
-/** Operations of the matrix products for one text of some tokens: layers and attention, nothing else. */
+/** Returns the operations of the matrix products for a text by its tokens: only layers and attention. */
 async function costModel(model: ResolvedModel): Promise<(tokens: number) => number> {
   const checkpoint = await openCheckpoint(model.path);
   const tensors = checkpoint.tensors();

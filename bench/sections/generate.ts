@@ -9,13 +9,13 @@ const TOKENS = scaled(64, 8);
 const SEQUENCES = 32;
 const CONTEXT = 256;
 
-/** Texts that follow one another in the measurement with one sequence. */
+/** Number of consecutive texts in the measurement with one sequence. */
 const TEXTS = scaled(4, 1);
 
-/** Questions of one repetition. Each has its own, so that no prompt is still in a cache. */
+/** Questions of one repetition. Each repetition has its own, so no prompt is still in a cache. */
 type Group = string[];
 
-/** Tokens a second, prompts included: one text after another, and 32 samples of one prompt side by side. */
+/** Tokens per second, including prompts: one text after another, and 32 samples of one prompt in parallel. */
 export async function run(): Promise<Row[]> {
   const model = await new ModelStore().resolve(DEFAULT_GENERATOR, { kind: 'generator' });
   const groups = await makeGroups();
@@ -57,7 +57,7 @@ function request(id: string, question: string): GenerationRequest {
   return { id, messages, sampling, seed: deriveSeed(1, id) };
 }
 
-/** The median rate over the groups; the first is a rehearsal. Texts that end early count as long as they are. */
+/** Returns the median rate over the groups; the first is a warm-up. Texts that end early count with their actual length. */
 async function measure(
   generator: Generator,
   groups: readonly Group[],

@@ -18,7 +18,7 @@ const PEER_MEASURES = [
   'Rprec',
 ];
 
-/** Scoring 1,000 queries of 1,000 hits with the whole set of measures; both sides get their own native structures. */
+/** Scores 1,000 queries of 1,000 hits with the complete set of measures. Both sides get their native structures. */
 export async function run(): Promise<Row[]> {
   const { qrels, run: hits } = makeRun();
   const ours = await medianSeconds(() => evaluateRun(qrels, hits));

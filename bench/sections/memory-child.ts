@@ -5,12 +5,12 @@ import { ExactIndex } from '../../src/search/index.ts';
 import { Random, sha256 } from '../../src/system/index.ts';
 
 /**
- * A process of its own, since the peak of resident memory is one a process.
- * Arguments: number of documents, folder for the vectors, threads. Prints peaks in bytes.
+ * A separate process because the peak of resident memory is measured per process. Arguments: number of documents, folder for the
+ * vectors, threads. Prints peaks in bytes.
  */
 const [documents, folder, threads] = [Number(process.argv[2]), process.argv[3]!, Number(process.argv[4])];
 
-/** With [CLS] and [SEP] the texts are of 16 tokens: each of the words is one. */
+/** Each word is one token; with [CLS] and [SEP] the texts have 16 tokens. */
 const WORDS_PER_TEXT = 14;
 const WORDS = (
   'river stone house green letter music table winter garden paper city light horse bread glass summer road king ' +
@@ -29,7 +29,7 @@ async function* synthetic(count: number, seed: number): AsyncGenerator<Document>
 const peak = () => process.resourceUsage().maxRSS * 1024;
 const started = performance.now();
 const model = await new ModelStore().resolve(DEFAULT_ENCODER, { kind: 'encoder' });
-// Bytes are quicker; 32-bit floats add their larger weights to the peak, a constant.
+// Bytes are faster. 32-bit floats add their larger weights to the peak, which is a constant.
 const encoder = await loadEncoder(model, { threads, precision: 'int8' });
 const corpusHash = sha256(`synthetic ${documents}`);
 const vectors = await encodeCorpus(encoder, synthetic(documents, 1), { folder, corpusHash, count: documents });
@@ -37,7 +37,7 @@ const encoding = peak();
 const questions: string[] = [];
 for await (const { text } of synthetic(QUERIES, 2)) questions.push(text);
 const queries = await encoder.encode(questions, 'query');
-// Nothing stays resident, so that both sizes of corpus are read from the disk.
+// Nothing stays resident, so both sizes of corpus are read from disk.
 const index = await ExactIndex.open(vectors, { threads, residentBytes: 0 });
 const hits = await index.search(queries, 1000);
 for (const { length } of hits) {

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { workerFile } from '../../src/system/index.ts';
 import { type Row, scaled, threadCount, withFolder } from '../harness.ts';
 
-/** Documents of the two runs. */
+/** Number of documents in the two runs. */
 const SIZES = [scaled(50_000, 2000), scaled(200_000, 8000)];
 
-/** What the larger run must stay under: weights, workers, one shard, chunks and hits, and the ids. */
+/** Limit for the larger run: weights, workers, one shard, chunks and hits, and the ids. */
 const BOUND_MEGABYTES = 700;
 
 interface Peak {
@@ -15,8 +15,8 @@ interface Peak {
 }
 
 /**
- * Peak resident memory of a process that encodes a corpus of 16-token texts, which is never in memory as a whole, and
- * searches it from the disk: once with a fourth of the documents, to show what grows.
+ * Peak resident memory of a process that encodes a corpus of 16-token texts, which is never completely in memory, and searches it
+ * from disk. A first run with a quarter of the documents shows what grows.
  */
 export async function run(): Promise<Row[]> {
   const peaks: Peak[] = [];
@@ -30,7 +30,7 @@ export async function run(): Promise<Row[]> {
     ours: peaks[at]!.searching / 1e6,
     note: [
       `${Math.round(peaks[at]!.encoding / 1e6)} MB after encoding, ${Math.round(peaks[at]!.seconds)} s`,
-      ...(at === 0 ? [] : [`${Math.round(growth)} bytes a document more`, verdict(large)]),
+      ...(at === 0 ? [] : [`${Math.round(growth)} more bytes per document`, verdict(large)]),
     ].join('; '),
   }));
 }

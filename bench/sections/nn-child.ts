@@ -21,21 +21,21 @@ import { median } from '../harness.ts';
 import { type LLAMA_1B, randomModel } from '../random-models.ts';
 
 /**
- * Training steps in a process of their own, since the peak of resident memory is one a process.
- * In (standard input): {@link StepJob}. Out: {@link StepFigures}.
+ * Runs training steps in their own process because the peak of resident memory is measured per process. Input (standard input):
+ * {@link StepJob}. Output: {@link StepFigures}.
  */
 export interface StepJob {
-  /** `bert`: contrastive loss, every weight. `lora`: loss of completions, r 8 on q and v. */
+  /** `bert`: contrastive loss, every weight. `lora`: loss over completions, rank 8 on q and v. */
   task: 'bert' | 'lora';
-  /** Folder with config.json and the checkpoint; or a shape, whose random weights are never together in memory. */
+  /** Folder with config.json and the checkpoint, or a shape with random weights that are never all in memory. */
   model: string | typeof LLAMA_1B;
-  /** How frozen matrices are kept. */
+  /** Storage of frozen matrices. */
   storage: NonNullable<PlanOptions['storage']>;
   /** Token ids // [batch, sequence] */
   ids: number[][];
-  /** Tokens of each text that the loss is over: the last. */
+  /** Number of last tokens of each text that the loss covers. */
   scored: number;
-  /** Rows of logits that are in memory at one time. */
+  /** Rows of logits in memory at the same time. */
   rows: number;
   mode: 'whole' | 'blocks';
   cache: string;
@@ -48,9 +48,9 @@ export interface StepFigures {
   step: number;
   /** Seconds of the loss alone. */
   forward: number;
-  /** Bytes of resident memory at most while stepping. */
+  /** Peak resident memory in bytes during steps. */
   peak: number;
-  /** The same, loading and compiling included. */
+  /** The same, including loading and compiling. */
   wholePeak: number;
   loss: number;
 }
@@ -156,7 +156,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return median(seconds);
 }
 
-/** Bytes of resident memory at most since {@link resetPeak} (Linux), or since the start. */
+/** Returns the peak resident memory in bytes since {@link resetPeak} (Linux), or since the start. */
 function peakMemory(): number {
   try {
     const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];

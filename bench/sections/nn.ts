@@ -27,12 +27,12 @@ const COMMON = {
 interface Case {
   name: string;
   job: StepJob;
-  /** Operations of the matrix products of one forward pass. */
+  /** Operations of the matrix products in one forward pass. */
   operations: number;
   peerName: string;
 }
 
-/** Forward and backward against PyTorch, which has the same weights, inputs and threads; each side in its own process. */
+/** Forward and backward compared with PyTorch, which has the same weights, inputs and threads. Each side runs in its own process. */
 export async function run(): Promise<Row[]> {
   return withFolder(async (folder) => {
     const rows: Row[] = [];
@@ -69,7 +69,7 @@ async function cases(folder: string): Promise<Case[]> {
   return found;
 }
 
-/** A vocabulary of 128k over 512 tokens: what the chunks of logits take, in a model of one layer. */
+/** A vocabulary of 128k over 512 tokens: the memory of the chunks of logits, in a model of one layer. */
 function vocabularyRows(cache: string): Row[] {
   const model = { ...LLAMA_1B, num_hidden_layers: 1 };
   const ids = randomIds(1, VOCABULARY_TOKENS + 1, model.vocab_size);
@@ -78,12 +78,12 @@ function vocabularyRows(cache: string): Row[] {
     const job: StepJob = { ...COMMON, cache, task: 'lora', model, ids, scored: VOCABULARY_TOKENS, rows };
     const { step, peak } = measure({ ...job, repetitions: 1 });
     const note = `${step.toFixed(1)} s; one table of logits would be ${whole} MB, and there would be several`;
-    const what = `128k vocabulary, ${VOCABULARY_TOKENS} tokens, ${rows} rows a chunk`;
+    const what = `128k vocabulary, ${VOCABULARY_TOKENS} tokens, ${rows} rows per chunk`;
     return { what, unit: 'MB', largerIsBetter: false, ours: peak / 1e6, note };
   });
 }
 
-/** A LoRA step of a model of Llama-3.2-1B's shape, its frozen weights in 4 bits. */
+/** A LoRA step of a model with the shape of Llama-3.2-1B and frozen weights in 4 bits. */
 function oneBillionRow(cache: string): Row {
   const [batch, sequence] = ONE_BILLION_BATCH;
   const ids = randomIds(batch, sequence, LLAMA_1B.vocab_size);
@@ -134,7 +134,7 @@ function rowsOf(
   peer: StepFigures | undefined,
   speed: number,
 ): Row[] {
-  // Frozen weights need no gradient of their own, so that going back costs as much as going forth.
+  // Frozen weights need no gradient, so the backward pass costs as much as the forward pass.
   const passes = job.task === 'bert' ? 3 : 2;
   const limit = { share: (passes * operations) / ours.step / speed, name: 'the matrix product' };
   const backward = ({ step, forward }: StepFigures) => `${((step - forward) / forward).toFixed(2)}`;

@@ -30,7 +30,7 @@ interface Search {
   first: number[][];
 }
 
-/** Exact search over vectors in memory: a batch at two depths, and one query alone. */
+/** Exact search over vectors in memory: a batch at two depths, and a single query. */
 export async function run(): Promise<Row[]> {
   const corpus = unitVectors(ROWS, 1);
   const queries = unitVectors(QUERIES, 2);
@@ -56,7 +56,7 @@ export async function run(): Promise<Row[]> {
       ours: seconds,
       peer: peer?.[at]?.seconds,
       peerName: 'faiss-cpu IndexFlatIP',
-      // One query reads the corpus once: memory is its limit, not arithmetic.
+      // A single query reads the corpus once: its limit is memory, not arithmetic.
       limit: count === 1 ? undefined : { share: operations / seconds / f32, name: 'the matrix product' },
       note: peer && (JSON.stringify(peer[at]!.first) === JSON.stringify(first) ? 'same documents' : 'documents DIFFER'),
     };

@@ -4,11 +4,11 @@ import { tinyPairs } from '../../test/support/tiny-pairs.ts';
 
 export interface TortureCase {
   name: string;
-  /** Makes what the command reads, in an empty folder. */
+  /** Writes the command's input into an empty folder. */
   prepare(folder: string): void;
-  /** Whether the command refuses to run where its whole result stands. */
+  /** Whether the command refuses to run if its complete result exists. */
   refusesTwice?: true;
-  /** The command's words; it runs in the folder. */
+  /** The command's arguments; it runs in the folder. */
   words(servers: { models: string; hub: string }): string[];
 }
 
@@ -67,7 +67,7 @@ function base(folder: string): void {
   cpSync(ADAPTER, join(folder, 'adapter'), { recursive: true });
 }
 
-/** With a tokenizer of the kind that GGUF files carry. */
+/** A base with a tokenizer of the kind that GGUF files hold. */
 function ggufBase(folder: string): void {
   base(folder);
   const pre_tokenizer = { type: 'ByteLevel', add_prefix_space: false, use_regex: true };

@@ -3,15 +3,15 @@ import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 
 /**
- * Loaded before a command (`node --import`): counts the file operations that change anything, and at the n-th one kills
- * the process or makes the disk full from there on. `TORTURE_MODE` is count, kill or full, `TORTURE_AT` is n, and
- * `TORTURE_PHASE` says when: before the operation, with half of a write done, or after it.
+ * Loaded before a command (`node --import`): counts the file operations that change anything, and at the n-th one kills the process
+ * or makes the disk full from there on. `TORTURE_MODE` is count, kill or full; `TORTURE_AT` is n; `TORTURE_PHASE` is the moment:
+ * before the operation, halfway through a write, or after it.
  */
 const mode = process.env.TORTURE_MODE;
 const at = Number(process.env.TORTURE_AT);
 const phase = process.env.TORTURE_PHASE;
 
-/** Operations that need room on the disk; renaming and removing do not. */
+/** Operations that need disk space; renaming and removing do not. */
 const NEEDS_ROOM = new Set([
   'open',
   'writeFile',
@@ -39,7 +39,7 @@ function die(): never {
   for (;;);
 }
 
-/** Half of what is to be written, for the writes whose first argument is the content. */
+/** Returns half of the content, for writes whose first argument is the content. */
 function half(name: string, given: readonly unknown[]): unknown[] | undefined {
   const [content, offset, length, position] = given;
   if (name !== 'write' && name !== 'writeFile') return undefined;
@@ -78,7 +78,7 @@ function guard(target: object, name: string, isHandle: boolean): void {
   Reflect.set(target, name, guarded);
 }
 
-/** Streams write through the callback functions of `node:fs`. */
+/** Streams write with the callback functions of `node:fs`. */
 function guardStreams(): void {
   for (const name of ['write', 'writev'] as const) {
     const own = fs[name] as (...given: unknown[]) => void;

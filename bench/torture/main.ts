@@ -12,9 +12,9 @@ import { startModelServer } from './servers.ts';
 import { difference, type Snapshot, snapshot } from './snapshot.ts';
 
 /**
- * `npm run torture [-- --points 8 --seed 1 --only NAME --json FILE]`: each command is killed, and meets a full disk, at
- * points drawn among its file operations; then it is run again, and must end as an uninterrupted run does, times left
- * out, with no half-made file, no lock and no child left.
+ * `npm run torture [-- --points 8 --seed 1 --only NAME --json FILE]`: each command is killed, and meets a full disk, at points
+ * drawn among its file operations. Then it runs again and must end like an uninterrupted run, apart from times, without an
+ * unfinished file, a lock or a child process.
  */
 const { values: options } = parseArgs({
   options: {
@@ -35,9 +35,9 @@ type Servers = Parameters<TortureCase['words']>[0];
 interface Outcome {
   code: number | null;
   errors: string;
-  /** Processes that lived on. */
+  /** Number of processes that kept running. */
   children: number;
-  /** File operations. */
+  /** Number of file operations. */
   operations: number;
 }
 
@@ -46,11 +46,11 @@ interface Row {
   operations: number;
   kills: number;
   fullDisks: number;
-  /** What went wrong, each with mode, point and phase. */
+  /** The faults, each with mode, point and phase. */
   faults: string[];
 }
 
-/** One command in one folder, always the same one: paths stand in some outputs. */
+/** Runs one command, always in the same folder, because some outputs contain paths. */
 class Bench {
   readonly #one: TortureCase;
   readonly #servers: Servers;
@@ -83,11 +83,11 @@ class Bench {
     return row;
   }
 
-  /** What goes wrong at one point; undefined if nothing does. */
+  /** Returns the fault at one point; undefined if there is none. */
   async #strike(mode: 'kill' | 'full', point: number, phase: string, expected: Snapshot): Promise<string | undefined> {
     this.#reset();
     const struck = await this.#run({ TORTURE_MODE: mode, TORTURE_AT: String(point), TORTURE_PHASE: phase });
-    if (struck.children > 0) return `${struck.children} children live on`;
+    if (struck.children > 0) return `${struck.children} child processes keep running`;
     if (mode === 'full' && struck.code !== 0 && !/disk is full/.test(struck.errors)) {
       return `exit ${struck.code}: ${struck.errors.slice(-400)}`;
     }
@@ -139,7 +139,7 @@ function readOrNothing(file: string): string {
   }
 }
 
-/** The first and the last operation, and some between. */
+/** The first and the last operation, and some in between. */
 function drawPoints(operations: number, count: number, random: Random): number[] {
   if (operations <= count) return Array.from({ length: operations }, (_, index) => index + 1);
   const points = new Set([1, operations]);
@@ -147,7 +147,7 @@ function drawPoints(operations: number, count: number, random: Random): number[]
   return [...points].sort((a, b) => a - b);
 }
 
-/** Processes that a command has started and that live a second after its end. */
+/** Counts processes that a command started and that still run a second after its end. */
 async function countChildren(token: string): Promise<number> {
   for (let turn = 0; turn < 10 && living(token) > 0; turn++) await sleep(100);
   return living(token);

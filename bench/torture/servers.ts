@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** An OpenAI-compatible server that answers equal questions equally: chat completions and embeddings. */
+/** An OpenAI-compatible server that gives equal answers to equal questions: chat completions and embeddings. */
 export async function startModelServer(): Promise<{ url: string; close(): void }> {
   const server = createServer(async (request, response) => {
     const body = JSON.parse((await textOf(request)) || '{}');
@@ -39,7 +39,7 @@ function vectorOf(text: string): number[] {
   return [...bytesOf(text).subarray(0, 8)].map((byte) => byte - 127.5);
 }
 
-/** Of the question alone: a run that goes on asks for what is missing in other groups and by other seeds. */
+/** Depends only on the question: a resumed run requests the missing texts in other groups and with other seeds. */
 function choicesOf({ messages, n = 1, temperature }: { messages: unknown; n?: number; temperature: number }) {
   const bytes = bytesOf(JSON.stringify([messages, temperature]));
   const content = [...bytes.subarray(0, 6)].map((byte) => WORDS[byte % WORDS.length]).join(' ');

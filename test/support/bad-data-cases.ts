@@ -70,7 +70,7 @@ export const dataCases: Case[] = [
     words: EVALUATE,
     files: { 'set/queries.jsonl': '{"_id":"q 1","text":"saw"}\n', 'set/qrels/test.tsv': 'q 1\td0\t1\n' },
     says: /queries\.jsonl:1: _id: the identifier "q 1" holds white space/,
-    fix: /Give this line the fields named/,
+    fix: /named fields/,
   },
   {
     what: 'a document id with a tab',
@@ -105,14 +105,14 @@ export const dataCases: Case[] = [
     words: EVALUATE,
     files: { 'set/corpus.jsonl': '{"_id":"d0"}\n' },
     says: /corpus\.jsonl:1: text: /,
-    fix: /fields named/,
+    fix: /named fields/,
   },
   {
     what: 'an id that no number can hold',
     words: EVALUATE,
     files: { 'set/corpus.jsonl': '{"_id":9007199254740993,"text":"x"}\n' },
     says: /corpus\.jsonl:1: _id: .*read exactly/,
-    fix: /fields named/,
+    fix: /named fields/,
   },
   {
     what: 'a corpus that is not UTF-8',
@@ -300,7 +300,7 @@ export const wrongUseCases: Case[] = [
     what: 'a file where a folder is needed',
     words: 'data split {set/corpus.jsonl} --size 1 --out {run.trec}',
     says: /run\.trec.*(not a folder|where a folder is needed)/,
-    fix: /Name/,
+    fix: /another path|path of a folder/,
   },
   {
     what: 'a name too long for the disk',

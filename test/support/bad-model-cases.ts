@@ -42,7 +42,7 @@ export const modelCases: Case[] = [
     words: 'models inspect {m.gguf}',
     files: { 'm.gguf': '<!DOCTYPE html><title>404</title>' },
     says: /m\.gguf: is not a GGUF file/,
-    fix: /fetch/,
+    fix: /download/,
   },
   {
     what: 'a safetensors header that lies about offsets',
@@ -143,13 +143,13 @@ export const networkCases: Case[] = [
     fix: /--md5/,
   },
   {
-    what: 'a port that is never asked',
+    what: 'a port that is always refused',
     words: 'data beir scifact --base-url http://127.0.0.1:9 --out {fetched}',
-    says: /127\.0\.0\.1:9: .*keep away from that port/,
+    says: /127\.0\.0\.1:9: .*this program refuse it/,
     fix: /another one/,
   },
   {
-    what: 'an address that is none',
+    what: 'an address that is not valid',
     words: 'data beir scifact --base-url ftp://x --out {fetched}',
     code: 2,
     says: /--base-url: expected an address/,
