@@ -1,7 +1,8 @@
 /**
  * Changes the code of a room in small ways (a + for a -, a condition turned round, a call left out), one at a time, and
  * says which changes no test of that room notices: `npm run mutate -- measures evaluate`; docs/testing.md tells how to
- * read it. Stryker does the work. Results of code and tests that stayed the same are kept in build/mutation/.
+ * read it. Stryker does the work. `--missed` tries only what the last run of the room, kept in build/mutation/, missed,
+ * and the files that changed since.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -16,7 +17,7 @@ const ROOMS = {
   reward: { change: ['src/reward'], tests: ['src/reward'] },
   judging: {
     change: ['judgements', 'evaluation-stage', 'controls'].map((name) => `src/pipeline/stages/${name}.ts`),
-    tests: ['src/pipeline/stages', 'src/pipeline/plan', 'src/pipeline/check-recipe.test.ts'],
+    tests: ['src/pipeline/stages', 'src/pipeline/plan'],
   },
 };
 
@@ -62,7 +63,7 @@ async function changesOf(files, share, seed) {
   return stretches;
 }
 
-function optionsOf(name, mutate, kept) {
+function optionsOf(name, mutate) {
   return {
     mutate,
     mutator: { excludedMutations: NOT_CHANGED },
@@ -72,7 +73,6 @@ function optionsOf(name, mutate, kept) {
     ...{ testRunner: 'vitest', plugins: ['@stryker-mutator/vitest-runner'] },
     vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
     ...{ concurrency: 1, timeoutMS: 20_000 },
-    ...{ incremental: true, incrementalFile: `build/mutation/${kept}.json` },
     ...{ tempDirName: `build/mutation/${name}`, cleanTempDir: 'always' },
     ignorePatterns: ['/bench', '/build', '/docs', '/reference', '/runs'],
     // Stryker would rewrite it by an interface that TypeScript 7 lacks; Vitest does not read it.
@@ -84,24 +84,60 @@ function optionsOf(name, mutate, kept) {
 /** No test began, because their file could not be loaded: Stryker takes that for "no test noticed". */
 const wasNotTried = ({ status, testsCompleted }) => status === 'Survived' && testsCompleted === 0;
 
-/** Takes what was not tried out of the kept results, so that the next run tries it. */
-async function forgetUntried(file) {
+const isMissed = ({ status }) => status === 'Survived' || status === 'NoCoverage';
+
+const pathOf = ({ fileName }) => fileName.slice(fileName.lastIndexOf('src/'));
+
+const keyOf = (result) => JSON.stringify([pathOf(result), result.location, result.mutatorName, result.replacement]);
+
+/** What the last run missed, as Stryker takes it: its columns count from 0. */
+function missedIn({ results }) {
+  const place = ({ line, column }) => `${line}:${column - 1}`;
+  return results
+    .filter((result) => isMissed(result))
+    .map((result) => `${pathOf(result)}:${place(result.location.start)}-${place(result.location.end)}`);
+}
+
+/** The kept results of files that did not change, and the files that did. */
+async function readKept(file, sources) {
   const kept = JSON.parse(await readFile(file, 'utf8'));
-  for (const one of Object.values(kept.files)) one.mutants = one.mutants.filter((mutant) => !wasNotTried(mutant));
-  await writeFile(file, JSON.stringify(kept));
+  const changed = Object.keys(sources).filter((path) => sources[path] !== kept.sources[path]);
+  const results = kept.results.filter((result) => sources[pathOf(result)] === kept.sources[pathOf(result)]);
+  return { results, changed };
+}
+
+/** Runs a room, or what its last run missed, and keeps the results. */
+async function run(name, { share, seed, missed }) {
+  const { change, tests } = ROOMS[name];
+  process.env.LLM_QE_MUTATION_TESTS = JSON.stringify(tests.map(testsOf));
+  const files = await filesOf(change);
+  const sources = Object.fromEntries(
+    await Promise.all(files.map(async (path) => [path, await readFile(path, 'utf8')])),
+  );
+  const file = `build/mutation/${share === 1 ? name : `${name}-${share}-${seed}`}.json`;
+  const kept = missed ? await readKept(file, sources) : { results: [], changed: [] };
+  const mutate = missed ? [...kept.changed, ...missedIn(kept)] : await changesOf(files, share, seed);
+  const fresh = await new Stryker(optionsOf(name, mutate)).runMutationTest();
+  // What was not tried is no result, and the next --missed tries it, as it does what the last run called missed.
+  const merged = new Map([...kept.results, ...fresh].map((result) => [keyOf(result), result]));
+  const results = [...merged.values()];
+  await writeFile(file, JSON.stringify({ sources, results }));
+  printResults(name, results);
 }
 
 function printResults(name, all) {
   const results = all.filter((result) => !wasNotTried(result));
-  if (results.length < all.length) process.stdout.write(`${all.length - results.length} not tried: run it again\n`);
-  const of = (...statuses) => results.filter(({ status }) => statuses.includes(status));
-  const [noticed, missed] = [of('Killed', 'Timeout').length, of('Survived', 'NoCoverage')];
+  if (results.length < all.length)
+    process.stdout.write(`${all.length - results.length} not tried: run it again with --missed\n`);
+  const noticed = results.filter(({ status }) => status === 'Killed' || status === 'Timeout').length;
+  const missed = results.filter((result) => isMissed(result));
   const tried = noticed + missed.length;
   const share = ((100 * noticed) / Math.max(1, tried)).toFixed(1);
   process.stdout.write(`\n${name}: ${share} % (${noticed} of ${tried})\n`);
-  for (const { fileName, location, mutatorName, replacement = '', status } of missed) {
+  for (const result of missed) {
+    const { location, mutatorName, replacement = '', status } = result;
     const { line, column } = location.start;
-    const place = `${fileName.slice(fileName.lastIndexOf('src/'))}:${line}:${column}`;
+    const place = `${pathOf(result)}:${line}:${column}`;
     const change = replacement.replace(/\s+/g, ' ').slice(0, 80);
     process.stdout.write(`  ${status === 'Survived' ? '' : 'not run '}${place} ${mutatorName} ${change}\n`);
   }
@@ -109,20 +145,20 @@ function printResults(name, all) {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { sample: { type: 'string', default: '1' }, seed: { type: 'string', default: '1' } },
+  options: {
+    sample: { type: 'string', default: '1' },
+    seed: { type: 'string', default: '1' },
+    missed: { type: 'boolean', default: false },
+  },
 });
 const [share, seed] = [Number(values.sample), Number(values.seed)];
 const unknown = positionals.find((name) => !(name in ROOMS));
 if (unknown !== undefined || !(share > 0 && share <= 1) || !Number.isSafeInteger(seed)) {
-  process.stderr.write(`npm run mutate -- [${Object.keys(ROOMS).join(' | ')}]... [--sample SHARE] [--seed NUMBER]\n`);
+  const rooms = Object.keys(ROOMS).join(' | ');
+  process.stderr.write(`npm run mutate -- [${rooms}]... [--sample SHARE] [--seed NUMBER] [--missed]\n`);
   process.exit(2);
 }
 await mkdir('build/mutation', { recursive: true });
 for (const name of positionals.length === 0 ? Object.keys(ROOMS) : positionals) {
-  const { change, tests } = ROOMS[name];
-  process.env.LLM_QE_MUTATION_TESTS = JSON.stringify(tests.map(testsOf));
-  const mutate = await changesOf(await filesOf(change), share, seed);
-  const kept = share === 1 ? name : `${name}-${share}-${seed}`;
-  printResults(name, await new Stryker(optionsOf(name, mutate, kept)).runMutationTest());
-  await forgetUntried(`build/mutation/${kept}.json`);
+  await run(name, { share, seed, missed: values.missed });
 }
