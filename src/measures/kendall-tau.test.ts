@@ -15,6 +15,7 @@ describe('kendallTau', () => {
 
   it('says nothing of a ranking without order', () => {
     expect(kendallTau([1, 1, 1], [1, 2, 3])).toBeUndefined();
+    expect(kendallTau([1, 2, 3], [1, 1, 1])).toBeUndefined();
     expect(kendallTau([1], [1])).toBeUndefined();
   });
 });

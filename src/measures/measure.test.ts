@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { UsageError } from '../system/index.ts';
 import { ALL_MEASURES, displayName, parseMeasure, parseQualityMeasure, trecName } from './measure.ts';
 
 describe('names of measures', () => {
@@ -59,5 +60,20 @@ describe('names of measures', () => {
     expect(parseMeasure('Hole@3').needsPool).toBe(true);
     expect(parseMeasure('num_q').summed).toBe(true);
     expect(parseMeasure('nDCG@3')).toMatchObject({ summed: false, needsPool: false });
+  });
+
+  it('are all named where one is unknown, those that need a cut-off with one', () => {
+    const fixOf = (name: string) => {
+      try {
+        parseMeasure(name);
+      } catch (error) {
+        return String((error as UsageError).fix);
+      }
+      return '';
+    };
+    expect(fixOf('quality')).toMatch(/\bnDCG@10, .*\bMRR@10\b/);
+    expect(fixOf('quality')).toMatch(/\bRprec,/);
+    expect(fixOf('Rprec@10')).toBe('Write Rprec.');
+    expect(fixOf('P')).toBe('Write P@10 or P_10.');
   });
 });

@@ -234,6 +234,11 @@ describe('BM25', () => {
       ['d1', (3 / (3 + 4)) * idf],
       ['d2', (1 / (1 + 2)) * idf],
     ]);
+    // k1 = 0: how often a term stands in a document does not count.
+    await expectHits('bm25', saw(), { settings: { k1: 0 } }, [
+      ['d2', idf],
+      ['d1', idf],
+    ]);
   });
 
   it('finds nothing for words that no document holds', async () => {

@@ -269,6 +269,13 @@ describe('exact search refuses', () => {
     }
   });
 
+  it('a query vector that begins with NaN, by its place where it has no name', async () => {
+    const index = await open(memory(10, 4));
+    const search = index.search(Float32Array.of(Number.NaN, 1, 1, 1), 5);
+    await expect(search).rejects.toThrow(DataError);
+    await expect(search).rejects.toThrow(/query 0/);
+  });
+
   it('a query vector with NaN, naming the query', async () => {
     const index = await open(memory(10, 4));
     const search = index.search(Float32Array.of(1, 1, 1, 1, 0, Number.NaN, 0, 0), 5, { dropSelf: ['q1', 'q2'] });
