@@ -1,0 +1,75 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+/** The built program, as a user starts it; `npm test` builds first. */
+const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
+const ENCODER = join(import.meta.dirname, '../../embed/goldens/tiny-encoder');
+
+const numbers = Array.from({ length: 8 }, (_, index) => index);
+const lines = (records: readonly unknown[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'train-retriever-command-'));
+  await mkdir(join(folder, 'beir', 'qrels'), { recursive: true });
+  const text = (index: number) => `stone bridge ${index}`;
+  await writeFile(
+    join(folder, 'beir', 'corpus.jsonl'),
+    lines(numbers.map((at) => ({ _id: `d${at}`, text: text(at) }))),
+  );
+  await writeFile(
+    join(folder, 'beir', 'queries.jsonl'),
+    lines(numbers.map((at) => ({ _id: `q${at}`, text: `query ${at}` }))),
+  );
+  const judgements = numbers.map((at) => `q${at}\td${at}\t1\n`);
+  await writeFile(join(folder, 'beir', 'qrels', 'dev.tsv'), `query-id\tcorpus-id\tscore\n${judgements.join('')}`);
+  const published = numbers.map((at) => ({
+    query: `query ${at}`,
+    pseudo_doc: `river ${at}`,
+    pos: [text(at)],
+    neg: ['x'],
+  }));
+  await writeFile(join(folder, 'rows.jsonl'), lines(published));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function run(...words: string[]) {
+  const env = { ...process.env, LLM_QE_HOME: join(folder, 'home'), XDG_CACHE_HOME: join(folder, 'cache') };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...words], { encoding: 'utf8', env });
+  return { status, stdout, stderr };
+}
+
+test('trains on published rows, and the folder is an encoder that evaluate searches with', () => {
+  const out = join(folder, 'run');
+  const train = ['train', 'retriever', '--data', join(folder, 'rows.jsonl'), '--encoder', ENCODER, '--out', out];
+  const few = ['--batch-size', '4', '--max-steps', '2', '--dev', join(folder, 'beir'), '--threads', '1', '--json'];
+  const { status, stdout, stderr } = run(...train, ...few, '--method', 'distil', '--train', 'query', '--lora-r', '2');
+  expect(stderr).not.toMatch(/error/i);
+  expect(status).toBe(0);
+  const document = JSON.parse(stdout);
+  const figure = { 'nDCG@10': expect.any(Number) };
+  const loss = { first: expect.any(Number), last: expect.any(Number) };
+  expect(document).toMatchObject({ steps: 2, model: out, loss, dev: { before: figure, best: figure } });
+  expect([document.seconds > 0, document.peakBytes > 1e6]).toEqual([true, true]);
+  const found = run('evaluate', '--dataset', join(folder, 'beir'), '--split', 'dev', '--encoder', out, '--json');
+  expect(found.status).toBe(0);
+  expect(found.stdout).toContain(String(document.dev.best['nDCG@10']).slice(0, 8));
+});
+
+test('names the option that is wrong', () => {
+  const { status, stderr } = run(
+    'train',
+    'retriever',
+    '--data',
+    join(folder, 'rows.jsonl'),
+    '--out',
+    folder,
+    '--query-side',
+    'both',
+  );
+  expect(status).toBe(2);
+  expect(stderr).toMatch(/query-side/);
+});
