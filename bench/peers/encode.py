@@ -1,4 +1,4 @@
-"""Texts a second of sentence-transformers, the better of several batch sizes.
+"""Texts per second of sentence-transformers, the better of several batch sizes.
 In: {model, sets: {name: [text]}, threads, batches, repetitions}. Out: {name: {rate, first: vectors of some texts}}."""
 import json, sys, time
 import torch

@@ -1,4 +1,4 @@
-"""Tokens a second of llama-cpp-python, prompts included: one text after another, and many samples of one prompt side by side.
+"""Tokens per second of llama-cpp-python, prompts included: one text after another, and many samples of one prompt side by side.
 In: {model, groups: [[prompt]], tokens, sequences, context, threads, temperatures?}; the first group is a rehearsal.
 Out: {single, batched}, medians over the groups; batched alone where temperatures are given, each for an equal share of the
 sequences. Sampling: temperature (1 unless given), then top_p 0.9, as on our side."""

@@ -38,7 +38,7 @@ export async function readRoutes(folder: string): Promise<Record<TextRole, Route
   const modules = await readSettings(file, modulesSchema);
   if (!modules?.some(({ type }) => kindOf(type) === 'Router')) return undefined;
   if (modules.length > 1)
-    throw new ModelError('has modules beside its Router, which is not supported', { file, fix: FIX });
+    throw new ModelError('has other modules in addition to its Router, which is not supported', { file, fix: FIX });
   const place = join(folder, modules[0]!.path);
   const config = join(place, 'router_config.json');
   const router = await readSettings(config, routerSchema);

@@ -24,40 +24,33 @@ const options = z.object({
     .default(DEFAULT_ENCODER)
     .describe('the encoder to train: a known model, or a folder')
     .meta({ valueName: 'NAME|DIR' }),
-  out: z
-    .string()
-    .describe('folder that becomes the trained encoder; its checkpoints stand there too')
-    .meta({ valueName: 'DIR' }),
+  out: z.string().describe('folder of the trained encoder and its checkpoints').meta({ valueName: 'DIR' }),
   dev: z
     .string()
     .optional()
-    .describe("a data set in BEIR's layout: nDCG@10 is measured on it while training, and the best checkpoint kept")
+    .describe("a data set in BEIR's layout: nDCG@10 is measured on it during training, and the best checkpoint is kept")
     .meta({ valueName: 'DIR' }),
-  devSplit: z
-    .string()
-    .default('dev')
-    .describe('with --dev: the split whose judgements count')
-    .meta({ valueName: 'NAME' }),
+  devSplit: z.string().default('dev').describe('with --dev: the split to measure on').meta({ valueName: 'NAME' }),
   devData: z
     .string()
     .optional()
-    .describe('held-out rows, whose loss is measured while training')
+    .describe('held-out rows, whose loss is measured during training')
     .meta({ valueName: 'FILE' }),
   ...retrieverTrainingShape,
-  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one a core)'),
+  threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
 
-/** Those of the options that are settings of the training. */
+/** The options that are training settings. */
 const settings = z.object(retrieverTrainingShape);
 
 export const command = defineCommand({
   name: 'train retriever',
   summary: 'fine-tune an encoder on expanded queries, or distil the expansion into it',
   description:
-    "OUT becomes an encoder in sentence-transformers' layout, which --encoder OUT loads; metrics.jsonl, checkpoints and\nmanifest.json stand beside it. The same command goes on where it was stopped, and equal rows, encoder and settings end in equal bytes.",
+    "OUT becomes an encoder in sentence-transformers' layout, which --encoder OUT loads; metrics.jsonl, checkpoints and\nmanifest.json are written there too. An interrupted run resumes with the same command. Equal rows, encoder and settings give equal bytes.",
   options,
   examples: [
     ['llm-qe train retriever --data retriever.jsonl --out runs/retriever', 'on the mean of query and expansions'],
@@ -117,7 +110,9 @@ async function openEvaluation(
   const trainsQueries = querySide === 'query' || method === 'distil' || method === 'ridge';
   const isExpanded = topics.queries.some(({ expansions }) => expansions.length > 0);
   if (topics.queries.length === 0) {
-    throw new UsageError(`--dev: split ${devSplit} judges no query`, { fix: 'Name another with --dev-split.' });
+    throw new UsageError(`--dev: no query of split ${devSplit} has judgements`, {
+      fix: 'Pass another split with --dev-split.',
+    });
   }
   return async (encoder: string): Promise<Record<string, number>> => {
     const search = new CorpusSearch(
@@ -153,7 +148,7 @@ function print(result: TrainRetrieverResult, given: Options, context: CommandCon
   });
   if (given.json) return;
   context.say(`${given.method} on ${counts.train.examples} of ${counts.train.rows} rows, ${steps} steps (${stopped})`);
-  context.say(`loss ${loss.first.toFixed(4)} at first, ${loss.last.toFixed(4)} at last`);
+  context.say(`loss: first ${loss.first.toFixed(4)}, last ${loss.last.toFixed(4)}`);
   if (dev !== undefined) {
     const { step: at, ...best } = dev.best;
     const rows = Object.keys(dev.before).map((name) => [name, dev.before[name]!.toFixed(4), best[name]!.toFixed(4)]);

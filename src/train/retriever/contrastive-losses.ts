@@ -34,7 +34,7 @@ const FORBIDDEN = -1e9;
  * - `margin-mse`: ((s₊ - s₋) - (teacher's s₊ - s₋))² (Hofstätter et al. 2020, arXiv 2010.02666) + w · infonce
  * - `kl`: Σ p ln (p / softmax(s/τ)) over the documents of the query's own group, p being the teacher's softmax, + w · infonce
  *
- * Inputs beside `vectors`: `mix` [queries, batch], the share of each text in each query; `columns` [documents] int32, the rows of
+ * Inputs in addition to `vectors`: `mix` [queries, batch], the share of each text in each query; `columns` [documents] int32, the rows of
  * the documents, or `documents` [documents, hidden], frozen; `targets` [queries] int32; `bias` [queries, documents], which forbids
  * documents; `own` [queries, documents], 1 at the positive; `share` [], 1 / queries. By method: `teacher` [queries, hidden]; `pairs`
  * and `margins` [queries, documents]; `group` and `probabilities` [queries, documents], `entropy` [].

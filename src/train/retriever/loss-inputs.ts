@@ -7,8 +7,8 @@ const FORBIDDEN = -1e9;
 export type LossInputSettings = Pick<RetrieverTrainingSettings, 'method' | 'teacherTemperature'>;
 
 /**
- * Everything that the loss needs beside vectors. A document is no negative of a query if it is relevant to it by any judgement: told
- * by its id, or by its text.
+ * Returns the inputs of the loss other than the vectors. A document is not a negative of a query that any judgement calls it relevant
+ * for; documents are compared by id and by text.
  * @param texts rows of the vectors that the queries are made of, of all rows
  * @param total what the loss is a mean over
  */

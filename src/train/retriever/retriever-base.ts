@@ -31,9 +31,9 @@ export async function openRetrieverBase(
 ): Promise<RetrieverBase> {
   const own = await readEncoderRecipe(model);
   if ((own.pooling as Pooling) === 'max') {
-    throw new ModelError('pools by max, which is not trained here', {
+    throw new ModelError('uses max pooling, which cannot be trained here', {
       file: model.path,
-      fix: 'Take one that pools by mean or CLS.',
+      fix: 'Use an encoder with mean or CLS pooling.',
     });
   }
   const recipe = {

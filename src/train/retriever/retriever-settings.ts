@@ -3,37 +3,40 @@ import { DEVICES } from '../../nn/index.ts';
 import { parseSettings, UsageError, withDefaults } from '../../system/index.ts';
 import { RENAMED_TRAINING_SETTINGS, trainingSettingsSchema } from '../loop/training-settings.ts';
 
-/** What a query is searched with, and so what is trained on. */
+/** The text or texts that represent a query, in search and in training. */
 export const QUERY_SIDES = ['query', 'expansion', 'mean', 'concat', 'mixed'] as const;
 export type QuerySide = (typeof QUERY_SIDES)[number];
 
-/** What is learnt from: relevance, a teacher's vectors, a teacher's scores. */
+/** The training signal: relevance, a teacher's vectors, or a teacher's scores. */
 export const RETRIEVER_METHODS = ['infonce', 'distil', 'margin-mse', 'kl', 'ridge'] as const;
 export type RetrieverMethod = (typeof RETRIEVER_METHODS)[number];
 
-/** The loop's micro-batches are not used: a contrastive loss needs its batch whole, and cuts it by itself. */
+/** The loop's micro-batches are not used: a contrastive loss needs the complete batch, and divides it itself. */
 const { packed: _unused, microBatchTokens: _whole, ...loopShape } = trainingSettingsSchema.shape;
 
-/** Every setting of the training of a retriever, with its default: that of the published method if it states one. */
+/** All settings of retriever training. The defaults are those of the published method if it states them. */
 export const retrieverTrainingShape = {
   method: z
     .enum(RETRIEVER_METHODS)
     .default('infonce')
     .describe(
-      "learn from relevance (infonce), draw the query's vector to that of the expanded query (distil; ridge: by a linear map in closed form), or follow a teacher's scores (margin-mse, kl)",
+      "infonce: learn from relevance; distil: move the query's vector to that of the expanded query; ridge: the same by a linear map in closed form; margin-mse, kl: learn from a teacher's scores",
     ),
-  querySide: z.enum(QUERY_SIDES).default('mean').describe('what stands for a query: see docs/retriever-training.md'),
+  querySide: z
+    .enum(QUERY_SIDES)
+    .default('mean')
+    .describe('texts that represent a query; mean: its vector mixed with the mean vector of the expansions'),
   alpha: z
     .number()
     .min(0)
     .max(1)
     .default(0.5)
-    .describe('weight of the expansions in mean, and in the vector that distil draws to'),
+    .describe('weight of the expansions in --query-side mean, and in the target of distil'),
   similarity: z
     .enum(['cosine', 'dot'])
     .default('cosine')
     .describe('how vectors are compared; cosine scales them to length 1'),
-  temperature: z.number().positive().default(0.02).describe('similarities are divided by it'),
+  temperature: z.number().positive().default(0.02).describe('divides the similarities'),
   groupSize: z
     .number()
     .int()
@@ -44,12 +47,12 @@ export const retrieverTrainingShape = {
     .number()
     .min(0)
     .default(0.1)
-    .describe('share of InfoNCE that distil, margin-mse and kl are mixed with'),
-  teacherTemperature: z.number().positive().default(1).describe("with kl: the teacher's scores are divided by it"),
+    .describe('with distil, margin-mse and kl: weight of the InfoNCE loss that is added'),
+  teacherTemperature: z.number().positive().default(1).describe("with kl: divides the teacher's scores"),
   matryoshka: z
     .array(z.number().int().positive())
     .optional()
-    .describe('sum the loss over the first N numbers of each vector, for each N (repeatable)')
+    .describe('also train the first N numbers of each vector to work alone: the loss is summed over all N (repeatable)')
     .meta({ valueName: 'N' }),
   absoluteMargin: z
     .number()
@@ -65,55 +68,63 @@ export const retrieverTrainingShape = {
     .enum(['both', 'query', 'projection'])
     .default('both')
     .describe(
-      "train one encoder for queries and documents; or the queries' alone, or a linear map of their vectors, so that an index stays as it is",
+      "both: one encoder for queries and documents; query: only the encoder of queries; projection: only a linear map of the queries' vectors; with the last two, existing indexes stay valid",
     ),
-  loraR: z.number().int().positive().optional().describe('train a LoRA adapter of this rank in place of all weights'),
-  loraAlpha: z.number().positive().optional().describe('its alpha: the product counts alpha / r fold (default: 2 r)'),
-  loraDropout: z
+  loraR: z.number().int().positive().optional().describe('train a LoRA adapter of this rank instead of all weights'),
+  loraAlpha: z
     .number()
-    .min(0)
-    .lt(1)
-    .default(0)
-    .describe('share of the inputs that the adapter does not see in training'),
+    .positive()
+    .optional()
+    .describe('LoRA alpha: the output of the adapter is multiplied by alpha / rank (default: 2 x rank)'),
+  loraDropout: z.number().min(0).lt(1).default(0).describe('dropout probability of the inputs of the adapter'),
   loraTargetModules: z
     .array(z.string())
     .min(1)
     .default(['query', 'value'])
-    .describe('linear layers with an adapter (repeatable)')
+    .describe('names of the linear layers that get an adapter (repeatable)')
     .meta({ valueName: 'NAME' }),
-  hiddenDropout: z.number().min(0).lt(1).default(0).describe('share of the hidden states that are dropped in training'),
+  hiddenDropout: z.number().min(0).lt(1).default(0).describe('dropout probability of the hidden states'),
   ridge: z
     .number()
     .positive()
     .optional()
-    .describe('with ridge: how strongly the map is drawn to identity (default: chosen on a held-out fifth)'),
+    .describe(
+      'with ridge: strength of the pull towards the identity map (default: chosen on a held-out fifth of the rows)',
+    ),
   maxLength: z
     .number()
     .int()
     .min(3)
     .default(512)
-    .describe('tokens of a text; longer ones are cut, as the encoder cuts them'),
-  miniBatchSize: z.number().int().positive().default(64).describe('most texts that go through the encoder together'),
+    .describe('maximum tokens per text; longer texts are truncated, as in encoding'),
+  miniBatchSize: z
+    .number()
+    .int()
+    .positive()
+    .default(64)
+    .describe('maximum number of texts per pass through the encoder'),
   miniBatchTokens: z
     .number()
     .int()
     .positive()
     .default(4096)
-    .describe('most tokens that do; memory follows them, results do not'),
+    .describe('maximum number of tokens per pass; it affects memory use, but not the results'),
   ...withDefaults(
     loopShape,
     { learningRate: 3e-5, epochs: 3, batchSize: 64, warmupSteps: 0.1, maxGradNorm: 1, saveSteps: 200 },
     {
       epochs: 'passes over the rows; 0.5 is half a pass',
-      batchSize: 'rows per optimiser step; the documents of each are negatives of the others',
-      seed: 'seed of the order, of the documents and sides chosen, of the first adapter and of dropout',
+      batchSize: 'rows per optimiser step; documents of one row are negatives for the others',
+      seed: 'seed of the order of rows, the choice of documents and sides, the initial adapter and dropout',
     },
   ),
   mode: z
     .enum(['auto', 'whole', 'blocks'])
     .default('auto')
-    .describe('all activations in memory, or one layer at a time and computed twice; auto goes by --memory'),
-  memory: z.number().positive().default(4).describe('GiB that activations may take'),
+    .describe(
+      'whole: keep all activations in memory; blocks: compute one layer at a time, twice; auto: choose by --memory',
+    ),
+  memory: z.number().positive().default(4).describe('GiB that the activations may use'),
   device: z.enum(DEVICES).default('cpu').describe('where to compute'),
 };
 
@@ -134,19 +145,22 @@ export function parseRetrieverSettings(given: RetrieverTrainingInput): Retriever
 function checkTogether(settings: RetrieverTrainingSettings): void {
   const { method, groupSize, batchSize, loraR, train, matryoshka, querySide } = settings;
   if (batchSize === 1 && groupSize === 1 && method === 'infonce') {
-    refuse('batchSize: a batch of one row and one document has nothing to tell apart', 'Give a larger batch or group.');
+    refuse(
+      'batchSize: a batch with one row and one document has nothing to tell apart',
+      'Increase batchSize or groupSize.',
+    );
   }
   if ((method === 'margin-mse' || method === 'kl') && groupSize === 1) {
-    refuse(`groupSize: ${method} compares the documents of a query, and one has none beside it`, 'Give 2 or more.');
+    refuse(`groupSize: ${method} compares several documents per query, but the group has only one`, 'Use 2 or more.');
   }
   if (train === 'projection' && loraR !== undefined) {
-    refuse('loraR: a projection trains no layer of the encoder', 'Leave it out, or give train query.');
+    refuse('loraR: a projection does not train the layers of the encoder', 'Omit it, or set train to query.');
   }
   if (matryoshka !== undefined && method === 'ridge') {
-    refuse('matryoshka: a map in closed form has one size', 'Leave it out.');
+    refuse('matryoshka: ridge computes the map for all dimensions at once', 'Omit it.');
   }
   if (method === 'distil' && querySide === 'concat') {
-    refuse('querySide: distil draws the query itself to the mean of query and expansions', 'Leave it out.');
+    refuse('querySide: distil trains on the query alone, with the expanded query as its target', 'Omit it.');
   }
 }
 

@@ -53,8 +53,8 @@ function chooseStrength(x: Float32Array, t: Float32Array, size: number, seed: nu
   const order = new Random(deriveSeed(seed, 'ridge')).shuffle(Array.from({ length: rows }, (_, row) => row));
   const held = Math.floor(rows * HELD_OUT);
   if (held === 0) {
-    throw new DataError(`${rows} queries are too few to choose the strength of the ridge by`, {
-      fix: 'Give more rows, or --ridge X.',
+    throw new DataError(`${rows} queries are too few to choose the strength of ridge`, {
+      fix: 'Pass more rows, or set the strength with --ridge.',
     });
   }
   const [test, learn] = [order.slice(0, held), order.slice(held)];

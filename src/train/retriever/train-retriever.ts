@@ -30,22 +30,22 @@ export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'pr
   /** The encoder to train, of the BERT family. */
   encoder: ResolvedModel;
   rows: Rows;
-  /** Held out: their loss is a figure of each evaluation. */
+  /** Held-out rows; each evaluation measures their loss. */
   devRows?: Rows | undefined;
-  /** Becomes the folder of the encoder, and takes checkpoints, metrics.jsonl and manifest.json. A run that was cut off goes on in its folder. */
+  /** Folder of the trained encoder, with checkpoints, metrics.jsonl and manifest.json. An interrupted run resumes in its folder. */
   out: string;
   settings?: RetrieverTrainingInput | undefined;
-  /** Figures of the encoder in a folder, such as `nDCG@10` on development queries. The first one chooses the best checkpoint. */
+  /** Measures the encoder in a folder, such as `nDCG@10` on development queries. The first measure chooses the best checkpoint. */
   evaluate?: ((folder: string, signal?: AbortSignal) => Promise<Figures>) | undefined;
-  /** What `evaluate` does, as plain JSON: another evaluation is another run. */
+  /** Describes what `evaluate` does, as plain JSON. A run resumes only with the same description. */
   evaluation?: unknown;
-  /** Default: one a core. */
+  /** Default: one per core. */
   threads?: number | undefined;
-  /** Folder of what can be computed again. Default: the store's. */
+  /** Folder of the caches. Default: the store's. */
   cache?: string | undefined;
   /** Facts for the manifest, such as where the rows came from. */
   about?: Record<string, unknown> | undefined;
-  /** Told what deserves a second look. */
+  /** Receives warnings. */
   warn?: ((line: string) => void) | undefined;
 }
 
@@ -56,9 +56,9 @@ export interface TrainRetrieverResult {
   /** The step whose weights these are. */
   step: number;
   stopped: TrainingResult['stopped'];
-  /** Of the first and the last step; of the map in closed form, before and after. */
+  /** Loss of the first and the last step; with ridge, before and after. */
   loss: { first: number; last: number };
-  /** Figures of the encoder as it came, and of the best checkpoint, if there is an evaluation. */
+  /** Measures of the original encoder and of the best checkpoint, if there is an evaluation. */
   dev: { before: Figures; best: Figures & { step?: number } } | undefined;
   counts: { train: ExampleCounts; dev: ExampleCounts | undefined };
   /** Rows that share a batch with a duplicate, which is masked there. */
@@ -66,15 +66,15 @@ export interface TrainRetrieverResult {
   metricsFile: string | undefined;
   manifestFile: string;
   seconds: number;
-  /** Most memory that the process had, in bytes. */
+  /** Peak memory of the process, in bytes. */
   peakBytes: number;
 }
 
 /**
  * Trains an encoder on rows of queries, expansions and documents. Writes the encoder, in the layout of sentence-transformers, into
- * `out`, beside metrics.jsonl, checkpoints and manifest.json. Equal rows, encoder and settings end in equal bytes, whether or not
- * the run was cut off on the way.
- * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError behind the signal
+ * `out`, with metrics.jsonl, checkpoints and manifest.json. Equal rows, encoder and settings give equal bytes, even if the run was
+ * interrupted.
+ * @throws UsageError, DataError, ModelError, ResourceError, DivergedError; AbortedError after the signal
  */
 export async function trainRetriever(options: TrainRetrieverOptions): Promise<TrainRetrieverResult> {
   const started = performance.now();
@@ -247,7 +247,7 @@ function loopOf(settings: RetrieverTrainingSettings, metric: string | undefined)
     : { ...own, metricForBestModel: metric, greaterIsBetter: true };
 }
 
-/** What decides the outcome beside examples, first values and the loop's own settings. */
+/** Everything that determines the outcome other than the examples, the initial values and the loop's settings. */
 function identityOf(
   { recipe }: RetrieverBase,
   settings: RetrieverTrainingSettings,

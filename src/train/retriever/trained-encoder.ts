@@ -226,7 +226,7 @@ function checkTargets({ checkpoint }: RetrieverBase, targets: readonly string[])
   for (const target of targets) {
     if (modules.some((module) => isTarget(module, target))) continue;
     throw new UsageError(`loraTargetModules: the encoder has no linear layer ${JSON.stringify(target)}`, {
-      fix: `Take some of ${kinds.join(', ')}, or the ends of these after a dot.`,
+      fix: `Use one or more of ${kinds.join(', ')}, or the part of these names after a dot.`,
     });
   }
 }
