@@ -45,7 +45,7 @@ describe('the settings of a recipe', () => {
 
   it.each([
     ['evaluation.measure=nDGC@10', /^evaluation\.measure: there is no measure "nDGC@10"/],
-    ['evaluation.measure=num_ret', /^evaluation\.measure: num_ret does not tell/],
+    ['evaluation.measure=num_ret', /^evaluation\.measure: num_ret cannot be used to compare searches/],
     ['reward.weights.rank-gld=1', /^reward\.weights: there is no reward "rank-gld"/],
     ['reward.weights={change-nDGC@10: 1}', /^reward\.weights: there is no measure/],
     ['reward.weights={rank-gold: 0, rank-answer: 0}', /^reward\.weights: no reward has a weight other than 0/],
@@ -175,7 +175,7 @@ describe('a fault', () => {
     expect(found['data set (beir)']).toMatch(/^missing: .*no such folder/);
     expect(found[`generator ${MODEL}`]).toBe(`ready: ${MODEL}`);
     expect(found['encoder smollm2-135m-instruct']).toMatch(/^missing: .*is a generator.*one of/);
-    expect(found['evaluation.measure']).toMatch(/^bad: there is no measure.*Known are/);
+    expect(found['evaluation.measure']).toMatch(/^bad: there is no measure.*Use one of/);
     expect(found['answers.prompt']).toMatch(/^missing: \/nope.txt/);
     expect(found['reward.weights']).toBe('ready: rank-gold=1, rank-answer=1');
     const training = Object.keys(found).find((input) => input.startsWith('dpo of '))!;

@@ -44,7 +44,7 @@ describe('llm-qe align --plan', () => {
 
   it('exits with 2 if a setting is bad', async () => {
     expect(await plan('--set', 'evaluation.measure=nDGC@10')).toBe(2);
-    expect(printed.out).toMatch(/^bad {7}evaluation\.measure: there is no measure "nDGC@10"\. Known are/m);
+    expect(printed.out).toMatch(/^bad {7}evaluation\.measure: there is no measure "nDGC@10"\. Use one of/m);
     expect(printed.err).toContain('bad: evaluation.measure');
   });
 

@@ -88,7 +88,7 @@ describe('readCorpus', () => {
       'an id given twice',
       '{"_id":"a","text":"1"}\n{"_id":"b","text":"2"}\n{"_id":"a","text":"3"}\n',
       3,
-      /id "a": this document was given/,
+      /id "a": this document occurs/,
     ],
     ['a number and its text as ids', '{"_id":1,"text":"1"}\n{"_id":"1","text":"2"}\n', 2, /id "1"/],
     ...[' ', 'a b', 'a\tb', 'a\r\nb', 'a\n', '\ufeffa', 'a\u00a0b', 'a\u2003b', 'a\u3000', 'a\0', 'a\u0085b'].map(
@@ -128,7 +128,7 @@ describe('readQueries', () => {
   it.each([
     ['an empty list', '{"_id":"1","text":[]}\n', 1, /text: expected a string, or a list/],
     ['a list with a number', '{"_id":"1","text":["a",2]}\n', 1, /text: /],
-    ['an id given twice', '{"_id":"1","text":"a"}\n{"_id":"1","text":"a"}\n', 2, /id "1": this query was given/],
+    ['an id given twice', '{"_id":"1","text":"a"}\n{"_id":"1","text":"a"}\n', 2, /id "1": this query occurs/],
     ['an empty file', '', undefined, /no query/],
   ])('refuses %s', async (_, content, line, reason) => {
     const error = await fault(readQueries(await put('queries.jsonl', content)));

@@ -158,7 +158,7 @@ describe('readRun', () => {
       'a document listed twice',
       'q Q0 d 1 2 tag\np Q0 d 1 2 tag\nq Q0 d 2 1 tag\n',
       3,
-      /document of query "q" was given on an earlier/,
+      /document of query "q" occurs on an earlier/,
     ],
     ['an empty file', '\n', undefined, /no result/],
     ['qrels in its place', 'q 0 d 1\n', 1, /expected 6 columns, found 4/],

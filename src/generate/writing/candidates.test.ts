@@ -275,7 +275,7 @@ describe('sampleCandidates', () => {
   });
 
   it.each([
-    ['a query that comes twice', { queries: () => [QUERIES[0]!, QUERIES[0]!] }, DataError],
+    ['a query that occurs twice', { queries: () => [QUERIES[0]!, QUERIES[0]!] }, DataError],
     ['no query', { queries: () => [] }, DataError],
     ['a prompt that reads the gold document', { prompt: PROMPTS.q2a }, UsageError],
     ['no samples', { samples: 0 }, UsageError],
