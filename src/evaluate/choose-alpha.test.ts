@@ -124,6 +124,11 @@ describe('the choice of alpha', () => {
     for (const [at, value] of [0.35, (1 / 3 + 1 / 5) / 2, 0.35].entries()) {
       expect(choice.points[at]!.value).toBeCloseTo(value, 12);
     }
+    // Smallest first, whatever the parts.
+    for (const seed of [2, 3, 4, 5, 6]) {
+      const other = await chooseAlpha(search, { dev: undefined, scored: topics('d1', 'd4') }, { ...OPTIONS, seed });
+      expect(other.words).toBe('0 to 1');
+    }
     const agreed = await chooseAlpha(search, { dev: undefined, scored: topics('d1', 'd1', 'd1') }, OPTIONS);
     expect(agreed.words).toBe('0');
   });
@@ -143,6 +148,13 @@ describe('the choice of alpha', () => {
     expect(await values({ keepSelf: true })).toBeCloseTo(1 / 3, 12);
     expect(await values({ keepSelf: true, depth: 2 })).toBe(0);
   });
+});
+
+it('the choice of alpha looks as deep as the fusion, which ranks beyond the measure', async () => {
+  // alpha 1/2 and BM25 together: d1 first of five each; of one each d5 would be.
+  const options = { ...OPTIONS, kind: 'rrf', measure: 'P@1', alphas: [0.5] } as const;
+  const { points } = await chooseAlpha(search, { dev: undefined, scored: topics('d1', 'd1') }, options);
+  expect(points).toEqual([{ alpha: 0.5, value: 1 }]);
 });
 
 describe('a search under chosen alphas', () => {

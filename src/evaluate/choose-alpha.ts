@@ -170,17 +170,6 @@ export class ChosenAlphaRetriever implements Retriever {
 }
 
 /** A view of the hits of several runs over disjoint queries, in one order; nothing is copied. */
-function rowsOf(runs: readonly Run[], ids: readonly string[]): HitRows {
-  const at = (row: number) => {
-    const id = ids.at(row);
-    return id === undefined ? undefined : [...(runs.find((run) => run.has(id))?.get(id) ?? [])];
-  };
-  return {
-    length: ids.length,
-    at,
-    *[Symbol.iterator]() {
-      for (let row = 0; row < ids.length; row++) yield at(row)!;
-      return undefined;
-    },
-  };
+function rowsOf(runs: readonly Run[], ids: readonly string[]): Pick<HitRows, 'at'> {
+  return { at: (row) => runs.find((run) => run.has(ids[row]!))?.get(ids[row]!) };
 }

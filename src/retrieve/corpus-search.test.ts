@@ -120,6 +120,21 @@ describe('a corpus that is searched', () => {
     await expect(one.encode(['saw'], 'query')).rejects.toThrow();
   });
 
+  it('says how much of the documents its encoder does not read', async () => {
+    const notesAt = async (maxLength: number) => {
+      const encoder = resolve('src/embed/goldens/tiny-encoder');
+      const search = new CorpusSearch(new FiveCorpus(), defaultRetrievalSettings({ encoder, maxLength, threads: 1 }));
+      const { notes } = await search.retriever('dense');
+      await search.close();
+      return notes;
+    };
+    // Beside [CLS] and [SEP] there is room for one token, and each text has more.
+    expect(await notesAt(3)).toEqual([
+      expect.stringMatching(/^100 % of the documents \(5 of 5\) are longer than 3 tokens: .* by .*tiny-encoder/),
+    ]);
+    expect(await notesAt(60)).toEqual([]);
+  });
+
   it.each(['dense', 'rrf'] as const)('gives the runs of many alphas as one retriever each would (%s)', async (kind) => {
     const search = open();
     const queries = [

@@ -34,9 +34,7 @@ export class LexicalRetriever implements Retriever {
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const texts = queries.map(({ text, expansions }) =>
-      expansions.length === 0 ? text : repeatQuery(text, expansions, this.#settings.queryRepeats),
-    );
+    const texts = queries.map(({ text, expansions }) => repeatQuery(text, expansions, this.#settings.queryRepeats));
     const ids = queries.map(({ id }) => id);
     const hits = await this.#index.search(texts, options.depth, {
       signal: options.signal,

@@ -4,15 +4,19 @@ import { rememberingEncoder } from './remembering-encoder.ts';
 
 function counting() {
   const asked: string[] = [];
+  const state = { calls: 0, closed: false };
   const encoder: Encoder = {
     ...{ id: 'e', fingerprint: 'f', dimensions: 2, settings: {} },
     async encode(texts) {
+      state.calls++;
       asked.push(...texts);
       return Float32Array.from(texts.flatMap((text) => [text.length, text.charCodeAt(0)]));
     },
-    async close() {},
+    async close() {
+      state.closed = true;
+    },
   };
-  return { asked, encoder };
+  return { asked, encoder, state };
 }
 
 it('each text is embedded once, and lists come back as they were asked for', async () => {
@@ -42,4 +46,14 @@ it('documents are not remembered', async () => {
   await remembering.encode(['a'], 'document');
   await remembering.encode(['a'], 'document');
   expect(asked).toEqual(['a', 'a']);
+});
+
+it('an encoder is asked nothing that is known, and closed with it', async () => {
+  const { encoder, state } = counting();
+  const remembering = rememberingEncoder(encoder);
+  await remembering.encode(['a'], 'query');
+  await remembering.encode(['a', 'a'], 'query');
+  expect(state).toEqual({ calls: 1, closed: false });
+  await remembering.close();
+  expect(state.closed).toBe(true);
 });
