@@ -420,6 +420,27 @@ describe('buildPairs', () => {
     ]);
   });
 
+  it('shows a sample of pairs that does not depend on the order of the queries', async () => {
+    const queries = Array.from({ length: 40 }, (_none, at) => ({
+      ...{ id: `q${at}`, text: `question ${at}`, documents: [`d${at}`], goldText: 'aaab' },
+    }));
+    const shown = async (ordered: TrainingQuery[]) => {
+      await write(
+        'candidates.jsonl',
+        ordered.flatMap(({ id }) => candidatesOf(id, TEXTS)),
+      );
+      await write('answers.jsonl', answersOf(ordered));
+      await rewardCandidates(rewardOptions({ queries: ordered }));
+      const { audit } = await buildPairs(pairOptions({ dev: 0 }, { queries: () => ordered }));
+      return audit.examples.map(({ queryId }) => queryId);
+    };
+    const usual = await shown(queries);
+    expect(new Set(usual).size).toBe(usual.length);
+    expect(usual).toHaveLength(6);
+    expect(await shown(queries.toReversed())).toEqual(usual);
+    expect(usual).not.toEqual(queries.slice(0, 6).map(({ id }) => id));
+  });
+
   it('audits leaks, lengths, temperatures and the two rankings', async () => {
     const gold = 'a thin saw for cutting metal';
     const queries = QUERIES.map((query) => ({ ...query, goldText: gold }));

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.ts';
 import type { ScoredDocument } from '../measures/index.ts';
 import type { SearchIndex } from '../search/index.ts';
-import { Random } from '../system/index.ts';
+import { Random, UsageError } from '../system/index.ts';
 import { embedSets } from './embed-sets.ts';
 import type { CandidateSet } from './rewards/candidate-set.ts';
 import { checkRewards } from './rewards/open-rewards.ts';
@@ -324,4 +324,42 @@ describe('a reward of a module', () => {
     await writeFile(broken, 'export default (\n');
     await expect(loadReward(broken)).rejects.toThrow(/cannot be loaded/);
   });
+});
+
+describe('checkRewards', () => {
+  const all = { isJudged: true, isAnswered: true, loadsCode: true };
+
+  it('names each reward with its weight, its kind and whether it reads answers', async () => {
+    const named = await checkRewards(['rank-gold', 'rank-answer=0.5', 'change-MRR@10=2'], all);
+    expect(named.map(({ name, weight, kind, needsAnswer }) => [name, weight, kind, needsAnswer])).toEqual([
+      ['rank-gold', 1, 'of the set', false],
+      ['rank-answer', 0.5, 'of the set', true],
+      ['change-MRR@10', 2, 'search', false],
+    ]);
+  });
+
+  it.each([
+    ['no reward', [], all, /no reward has a weight/],
+    ['an unknown measure', ['change-quality'], all, /no measure "quality"/],
+    ['a measure that only counts', ['change-num_ret'], all, /cannot be used to compare/],
+    ['a search without judgements', ['change-MRR@10'], { ...all, isJudged: false }, /change-MRR@10/],
+    ['a reward that reads answers, without answers', ['rank-answer'], { ...all, isAnswered: false }, /rank-answer/],
+  ] as const)('refuses %s', async (_what, reward, options, message) => {
+    await expect(checkRewards(reward, options)).rejects.toThrow(message);
+  });
+
+  it('requires judgements and answers only if they are read', async () => {
+    const none = { ...all, isJudged: false, isAnswered: false };
+    expect(await checkRewards(['rank-gold'], none)).toHaveLength(1);
+    expect(await checkRewards(['change-MRR@10'], { ...none, isJudged: true })).toHaveLength(1);
+  });
+});
+
+it('a typed error of a custom reward is passed on unchanged; any other error names the query', async () => {
+  const item = await setOf(['a']);
+  const known = new UsageError('no such thing', { fix: 'Do another.' });
+  const failing = (error: unknown) => functionReward('mine', () => Promise.reject(error), {});
+  await expect(failing(known).score(item)).rejects.toBe(known);
+  await expect(failing(new Error('oh')).score(item)).rejects.toThrow(/id "q".*reward mine failed: oh/);
+  await expect(failing('oh').score(item)).rejects.toThrow(/reward mine failed: oh/);
 });
