@@ -64,7 +64,7 @@ const COMMANDS = [
   'expand --dataset DATA --out TMP/expansions.jsonl',
   'candidates --dataset DATA',
   'answers --dataset DATA',
-  'reward --dataset DATA',
+  'reward --dataset DATA --reward rank-gold',
   'train generator --pairs TMP/pairs.jsonl --out TMP/run',
   'align TMP/recipe.yaml --out TMP/align',
   'align demo --out TMP/align-demo',
