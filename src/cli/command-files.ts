@@ -74,3 +74,29 @@ function filesIn(folder: string): string[] {
     return [];
   }
 }
+
+/** The files of a command that writes one file of records from training queries, by default beside their data set. */
+export function writtenRecords(
+  given: {
+    dataset?: string | undefined;
+    triples?: string | undefined;
+    prompt?: string | undefined;
+    generator: readonly string[];
+    adapter?: readonly string[] | undefined;
+    out?: string | undefined;
+  },
+  name: string,
+): CommandFiles {
+  const { dataset, triples, prompt, generator, adapter } = given;
+  const out = given.out ?? join(dataset ?? dirname(triples ?? '.'), name);
+  const { inputs, inputFolders } = datasetFiles(dataset);
+  return {
+    inputs: {
+      ...{ ...inputs, '--triples': triples, '--prompt': prompt },
+      ...modelFiles('--generator', ...generator),
+      ...modelFiles('--adapter', ...(adapter ?? [])),
+    },
+    inputFolders,
+    outputs: recordFiles('--out', out),
+  };
+}

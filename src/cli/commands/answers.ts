@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { openTrainingSource } from '../../data/index.ts';
 import { type AnswerResult, type Generator, TASKS, textWarnings, writeAnswers } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
+import { writtenRecords } from '../command-files.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
@@ -37,25 +37,7 @@ export const command = defineCommand({
     ['llm-qe answers --dataset data/wordnet --limit 500 --max-tokens 64', 'for 500 queries of the train split'],
     ['llm-qe answers --triples echo/dpo.jsonl --generator http://localhost:8000', 'with the model on a server'],
   ],
-  files({
-    dataset,
-    triples,
-    prompt,
-    generator,
-    adapter,
-    out = join(dataset ?? dirname(triples ?? '.'), 'answers.jsonl'),
-  }) {
-    const { inputs, inputFolders } = datasetFiles(dataset);
-    return {
-      inputs: {
-        ...{ ...inputs, '--triples': triples, '--prompt': prompt },
-        ...modelFiles('--generator', ...generator),
-        ...modelFiles('--adapter', ...(adapter ?? [])),
-      },
-      inputFolders,
-      outputs: recordFiles('--out', out),
-    };
-  },
+  files: (given) => writtenRecords(given, 'answers.jsonl'),
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: true, signal: context.signal });
     const prompt = await choosePrompt(given);

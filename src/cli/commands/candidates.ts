@@ -10,7 +10,7 @@ import {
   textWarnings,
 } from '../../generate/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
+import { writtenRecords } from '../command-files.ts';
 import { numberList } from '../number-list.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator } from '../open-generator.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
@@ -48,25 +48,7 @@ export const command = defineCommand({
     ],
     ['llm-qe candidates --dataset data/nq --samples 4 --temperatures 0.7,1', '4 at each of two temperatures'],
   ],
-  files({
-    dataset,
-    triples,
-    prompt,
-    generator,
-    adapter,
-    out = join(dataset ?? dirname(triples ?? '.'), 'candidates.jsonl'),
-  }) {
-    const { inputs, inputFolders } = datasetFiles(dataset);
-    return {
-      inputs: {
-        ...{ ...inputs, '--triples': triples, '--prompt': prompt },
-        ...modelFiles('--generator', ...generator),
-        ...modelFiles('--adapter', ...(adapter ?? [])),
-      },
-      inputFolders,
-      outputs: recordFiles('--out', out),
-    };
-  },
+  files: (given) => writtenRecords(given, 'candidates.jsonl'),
   async run(given, context) {
     const source = await openTrainingSource({ ...given, withGold: false, signal: context.signal });
     const prompt = await choosePrompt(given);
