@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command as Commander, CommanderError } from 'commander';
 import {
   AbortedError,
@@ -20,6 +21,8 @@ import { TerminalProgress } from './terminal-progress.ts';
 const EXIT = { done: 0, failed: 1, wrongUse: 2 } as const;
 /** How long work may take to end by itself after Ctrl-C. Journals make a forced exit safe. */
 const GRACE_MILLISECONDS = 900;
+/** How long the process outlives the last signal: while Node tears down, a further one would kill it before it has ended in order. */
+const SETTLE_MILLISECONDS = 300;
 
 /**
  * Runs one command line and returns the exit code: 0 done, 1 failed, 2 wrong use. An error goes to stderr as two lines:
@@ -28,7 +31,7 @@ const GRACE_MILLISECONDS = 900;
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   const progress = new TerminalProgress();
   const stop = new AbortController();
-  const ignoreInterrupts = stopOnInterrupt(stop, progress);
+  const interrupts = stopOnInterrupt(stop, progress);
   try {
     const program = await buildProgram(words, progress, stop.signal);
     await program.parseAsync([...words], { from: 'user' });
@@ -38,7 +41,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
     return reportFailure(stop.signal.aborted && isAbort(error) ? new AbortedError() : error);
   } finally {
     progress.close();
-    ignoreInterrupts();
+    await interrupts.end();
   }
 }
 
@@ -141,8 +144,9 @@ function faultyPath(error: unknown): string {
  * crash, so the process waits for the step in progress. Another Ctrl-C then kills the process, which loses nothing that
  * a journal holds.
  */
-function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () => void {
+function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): { end(): Promise<void> } {
   let askedAt = 0;
+  let lastAt = 0;
   let leaving = false;
   let reported = false;
   const leave = async () => {
@@ -155,6 +159,7 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
     await exitInOrder(EXIT.failed);
   };
   const interrupt = () => {
+    lastAt = performance.now();
     if (!stop.signal.aborted) {
       askedAt = performance.now();
       stop.abort();
@@ -165,9 +170,11 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): () 
     }
   };
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-  return () => {
+  const end = async () => {
     reported = true;
-    // Further signals of the same interruption may arrive until the process has ended.
     if (!stop.signal.aborted) process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    // Further signals of the same interruption may arrive: the handler stays until they have stopped.
+    else while (performance.now() - lastAt < SETTLE_MILLISECONDS) await sleep(SETTLE_MILLISECONDS / 10);
   };
+  return { end };
 }
