@@ -104,3 +104,18 @@ describe('a batch in mini-batches has the loss and gradients of a batch in one p
     expect(largestDifference(whole.gradients, parts.gradients)).toBeLessThan(1e-5);
   });
 });
+
+describe('the accuracy tells queries whose positive is the most similar from the others', () => {
+  const told = rows.slice(0, 4).map((row, index) => {
+    const copy = [{ text: row.query }];
+    return index === 0 ? { ...row, positives: copy } : { ...row, negatives: copy };
+  });
+  test.each<[string, RetrieverTrainingInput]>([
+    ['in one piece', { miniBatchSize: 200, miniBatchTokens: 1e6 }],
+    ['in mini-batches', { miniBatchSize: 4, miniBatchTokens: 60 }],
+    ['by a projection', { train: 'projection' }],
+  ])('%s', async (_name, given) => {
+    const { metrics, evaluation } = await run({ ...given, querySide: 'query' }, told);
+    expect([metrics.accuracy, evaluation.metrics.accuracy]).toEqual([0.25, 0.25]);
+  });
+});

@@ -24,6 +24,14 @@ interface CallOptions {
   signal?: AbortSignal;
 }
 
+/** What the metrics of a batch need of its inputs. */
+interface CountedInputs {
+  /** Negative for documents that do not count as negatives // [queries, documents] */
+  bias: Float32Array;
+  negatives: number;
+  total: number;
+}
+
 /** What computes: of the encoders only those that the training asks for. */
 interface Parts {
   trained: TrainedEncoder | undefined;
@@ -97,18 +105,18 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     throwIfAborted(signal);
     const { trained, loss } = this.#parts;
     const batch = planContrastiveBatch(examples, this.#settings, seed);
-    const { texts, values, negatives } = await this.#inputs(batch, total, signal);
+    const { texts, values, counted } = await this.#inputs(batch, total, signal);
     const piece = trained?.onePiece(texts);
     if (trained !== undefined && piece !== undefined) {
       this.batchesInOnePiece++;
       const result = await trained.wholeStep(texts, piece, values, seed);
-      const metrics = this.#metrics(batch, result.outputs.similarities!, { values, negatives, total });
+      const metrics = this.#metrics(batch, result.outputs.similarities!, counted);
       return { loss: result.loss, metrics, gradients: result.gradients };
     }
     if (trained === undefined) {
       const vectors = await this.#parts.frozen!.vectors(texts, signal);
       const result = await loss.run(vectors, values, this.parameters.get(PROJECTION));
-      const metrics = this.#metrics(batch, result.similarities, { values, negatives, total });
+      const metrics = this.#metrics(batch, result.similarities, counted);
       return { loss: result.loss, metrics, gradients: new Map([[PROJECTION, result.gradient]]) };
     }
     const vectors = await trained.vectors(texts, seed, signal);
@@ -116,7 +124,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     const gradients = await trained.backward(texts, result.gradient, seed, signal);
     return {
       loss: result.loss,
-      metrics: this.#metrics(batch, result.similarities, { values, negatives, total }),
+      metrics: this.#metrics(batch, result.similarities, counted),
       gradients,
     };
   }
@@ -128,12 +136,12 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     throwIfAborted(signal);
     const { trained, frozen, loss } = this.#parts;
     const batch = planContrastiveBatch(examples, this.#settings, undefined);
-    const { texts, values, negatives } = await this.#inputs(batch, total, signal);
+    const { texts, values, counted } = await this.#inputs(batch, total, signal);
     const vectors =
       trained === undefined ? await frozen!.vectors(texts, signal) : await trained.vectors(texts, undefined, signal);
     const projection = trained === undefined ? this.parameters.get(PROJECTION) : undefined;
     const result = await loss.run(vectors, values, projection);
-    return { loss: result.loss, metrics: this.#metrics(batch, result.similarities, { values, negatives, total }) };
+    return { loss: result.loss, metrics: this.#metrics(batch, result.similarities, counted) };
   }
 
   async close(): Promise<void> {
@@ -153,7 +161,9 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
       values.documents = this.#table(await this.#parts.frozen!.vectors(documents, signal));
     }
     if (method === 'distil') values.teacher = this.#table(await this.#teacher(batch, signal));
-    return { texts: learnt, values: values as Values, negatives };
+    // A run takes the inputs' buffers away.
+    const counted: CountedInputs = { bias: (values.bias!.data as Float32Array).slice(), negatives, total };
+    return { texts: learnt, values: values as Values, counted };
   }
 
   /** The expanded queries' vectors by the encoder as it came // [queries, hidden] */
@@ -171,12 +181,8 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     return { dtype: 'float32', shape: [data.length / hidden, hidden], data };
   }
 
-  #metrics(
-    { queries, documents }: ContrastiveBatch,
-    { data }: Value,
-    { values, negatives, total }: { values: Values; negatives: number; total: number },
-  ) {
-    const [similarities, bias] = [data as Float32Array, values.bias!.data as Float32Array];
+  #metrics({ queries, documents }: ContrastiveBatch, { data }: Value, { bias, negatives, total }: CountedInputs) {
+    const similarities = data as Float32Array;
     const width = documents.length;
     let [accurate, similarity] = [0, 0];
     for (const [index, { target }] of queries.entries()) {
