@@ -24,12 +24,15 @@ const FLOORS = [
  * and be used by any, as long as no circle of files arises.
  */
 const SUB_FLOORS: Record<string, string[][]> = {
+  system: [['workers'], ['disk'], ['network']],
   models: [['formats'], ['tokenizer'], ['convert', 'store']],
   nn: [['operations'], ['architectures']],
   data: [['beir'], ['alignment', 'wordnet']],
   generate: [['llama', 'writing']],
+  search: [['bm25', 'dense']],
   train: [['loop'], ['generator', 'retriever'], ['trl']],
   reward: [['rewards'], ['pairs']],
+  report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
   cli: [['commands']],
 };

@@ -1,10 +1,10 @@
-export { ANALYZERS, ANALYZERS_FORMAT, type AnalyzerName } from './analyzers.ts';
-export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25-index.ts';
-export { analyzeEnglish } from './english-analyzer.ts';
-export { ExactIndex, type ExactIndexOptions } from './exact-index.ts';
+export { ANALYZERS, ANALYZERS_FORMAT, type AnalyzerName } from './bm25/analyzers.ts';
+export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25/bm25-index.ts';
+export { analyzeEnglish } from './bm25/english-analyzer.ts';
+export { ANSERINI_BM25, type Bm25Settings } from './bm25/lucene-bm25.ts';
+export { repeatQuery } from './bm25/query-text.ts';
+export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
+export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.ts';
+export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';
 export { type FusionOptions, fuseRuns } from './fusion.ts';
-export { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
-export { repeatQuery } from './query-text.ts';
-export { type CombineOptions, combineQueryVectors } from './query-vectors.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';
-export { MemoryVectors, type VectorChunk, type VectorSource } from './vector-source.ts';

@@ -1,6 +1,6 @@
 import { compareDocumentIds, type HitList } from '../measures/index.ts';
 import type { Breather } from './breather.ts';
-import type { ThreadHits } from './score-protocol.ts';
+import type { ThreadHits } from './dense/score-protocol.ts';
 
 /**
  * Merges the threads' hits of each query into one ranking in trec_eval's order.

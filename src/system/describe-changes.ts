@@ -1,4 +1,4 @@
-import { canonicalJson } from './hash.ts';
+import { canonicalJson } from './disk/hash.ts';
 
 const LONGEST_VALUE = 60;
 

@@ -1,4 +1,4 @@
-import { asMessage } from './redact.ts';
+import { asMessage } from './network/redact.ts';
 
 /** Where a fault was found. Every known part appears in the message. */
 export interface FaultPlace {

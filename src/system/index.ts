@@ -1,10 +1,17 @@
-export { endBoundChild, spawnBound } from './bound-child.ts';
-export { type CacheEntry, type CleanOptions, cleanCache, listCache } from './cache-entries.ts';
-export { CacheKind, type CacheKindSettings } from './cache-kind.ts';
-export { takeCredentials } from './credentials.ts';
 export { describeChanges } from './describe-changes.ts';
-export { type DownloadOptions, download } from './download.ts';
-export { DurableFile, writeDurably } from './durable-file.ts';
+export { type CacheEntry, type CleanOptions, cleanCache, listCache } from './disk/cache-entries.ts';
+export { CacheKind, type CacheKindSettings } from './disk/cache-kind.ts';
+export { DurableFile, writeDurably } from './disk/durable-file.ts';
+export { type FileLockOptions, withFileLock } from './disk/file-lock.ts';
+export { isThere, makeFolder, syncFolder } from './disk/folders.ts';
+export { canonicalJson, contentKey, sha256, sha256File } from './disk/hash.ts';
+export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './disk/leftovers.ts';
+export { type OutputTarget, outputTarget } from './disk/output-target.ts';
+export { cacheHome } from './disk/places.ts';
+export { type CommandFiles, refuseOverwriting } from './disk/refuse-overwriting.ts';
+export { isInsideFolder, placeInside } from './disk/safe-path.ts';
+export { refuseStandIn, refuseStandInFile, STAND_IN_BYTES } from './disk/stand-in.ts';
+export { type UnpackOptions, unpackZip } from './disk/zip.ts';
 export {
   allowAgain,
   type Connection,
@@ -28,10 +35,9 @@ export {
   throwIfAborted,
   UsageError,
 } from './errors.ts';
-export { type FileLockOptions, withFileLock } from './file-lock.ts';
-export { isThere, makeFolder, syncFolder } from './folders.ts';
 export { forgetFailure } from './forget-failure.ts';
-export { canonicalJson, contentKey, sha256, sha256File } from './hash.ts';
+export { takeCredentials } from './network/credentials.ts';
+export { type DownloadOptions, download } from './network/download.ts';
 export {
   address,
   ConnectionError,
@@ -46,28 +52,15 @@ export {
   request,
   TimeoutError,
   withRetries,
-} from './http.ts';
-export { claimNeighbour, findLeftovers, type Leftover, replaceFolder, sweepLeftovers } from './leftovers.ts';
-export {
-  endNativeWork,
-  exitInOrder,
-  isNativeWorkUnderWay,
-  type NativeWork,
-  registerNativeWork,
-} from './native-work.ts';
+} from './network/http.ts';
+export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './network/redact.ts';
+export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.ts';
+export { checkHeader, checkSecret } from './network/secrets.ts';
 export { inGroup, optionGroup } from './option-groups.ts';
-export { type OutputTarget, outputTarget } from './output-target.ts';
 export { packageVersion } from './package-version.ts';
-export { cacheHome } from './places.ts';
-export { lifeOf, parseIdentity } from './process-identity.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { DEFAULT_SEED, deriveSeed, Random } from './random.ts';
-export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './redact.ts';
-export { type CommandFiles, refuseOverwriting } from './refuse-overwriting.ts';
-export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './retry-after.ts';
-export { isInsideFolder, placeInside } from './safe-path.ts';
-export { checkHeader, checkSecret } from './secrets.ts';
 export {
   parseSettings,
   type Redefaulted,
@@ -75,8 +68,15 @@ export {
   renamedSetting,
   withDefaults,
 } from './settings.ts';
-export { refuseStandIn, refuseStandInFile, STAND_IN_BYTES } from './stand-in.ts';
-export { workerFile } from './worker-file.ts';
-export type { Answer, Serve } from './worker-messages.ts';
-export { WorkerThread, type WorkerThreadOptions } from './worker-thread.ts';
-export { type UnpackOptions, unpackZip } from './zip.ts';
+export { endBoundChild, spawnBound } from './workers/bound-child.ts';
+export {
+  endNativeWork,
+  exitInOrder,
+  isNativeWorkUnderWay,
+  type NativeWork,
+  registerNativeWork,
+} from './workers/native-work.ts';
+export { lifeOf, parseIdentity } from './workers/process-identity.ts';
+export { workerFile } from './workers/worker-file.ts';
+export type { Answer, Serve } from './workers/worker-messages.ts';
+export { WorkerThread, type WorkerThreadOptions } from './workers/worker-thread.ts';

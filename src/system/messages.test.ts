@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { startServer } from '../../test/support/local-server.ts';
 import { DataError } from './errors.ts';
-import { httpError, readText, request, TimeoutError, withRetries } from './http.ts';
-import { asMessage, keepSecret, redact, redactData } from './redact.ts';
-import { checkSecret } from './secrets.ts';
+import { httpError, readText, request, TimeoutError, withRetries } from './network/http.ts';
+import { asMessage, keepSecret, redact, redactData } from './network/redact.ts';
+import { checkSecret } from './network/secrets.ts';
 
 it('no message is longer than a screen, whatever it contains', () => {
   const long = 'null, '.repeat(1_000_000);

@@ -4,10 +4,10 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type DownloadOptions, download } from '../../src/system/download.ts';
+import { sha256 } from '../../src/system/disk/hash.ts';
 import { AbortedError, DataError, NetworkError, ResourceError } from '../../src/system/errors.ts';
-import { sha256 } from '../../src/system/hash.ts';
-import { ConnectionError, HttpError } from '../../src/system/http.ts';
+import { type DownloadOptions, download } from '../../src/system/network/download.ts';
+import { ConnectionError, HttpError } from '../../src/system/network/http.ts';
 import type { Progress } from '../../src/system/progress.ts';
 import { type Handler, type LocalServer, serveBytes, startServer } from '../support/local-server.ts';
 

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type UnpackOptions, unpackZip } from '../../src/system/disk/zip.ts';
 import { AbortedError, DataError } from '../../src/system/errors.ts';
-import { type UnpackOptions, unpackZip } from '../../src/system/zip.ts';
 import { type ZipEntry, zipArchive } from '../support/zip-writer.ts';
 
 let folder: string;

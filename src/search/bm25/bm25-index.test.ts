@@ -1,0 +1,230 @@
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Document } from '../../data/index.ts';
+import { AbortedError, DataError, UsageError } from '../../system/index.ts';
+import { Bm25Index } from './bm25-index.ts';
+
+interface Golden {
+  documents: [id: string, text: string][];
+  queries: [id: string, text: string][];
+  hits: Record<string, [id: string, score: number][]>;
+}
+const golden: Golden = JSON.parse(await readFile(new URL('../goldens/bm25.json', import.meta.url), 'utf8'));
+const corpus = golden.documents.map(([id, text]) => ({ id, title: '', text }));
+
+function texts(...all: string[]): Document[] {
+  return all.map((text, number) => ({ id: `d${number}`, title: '', text }));
+}
+
+describe('BM25', () => {
+  it("finds Lucene's top ten with Lucene's scores, bit for bit, ties by id descending", async () => {
+    const index = await Bm25Index.build(corpus);
+    const found = [
+      ...(await index.search(
+        golden.queries.map(([, text]) => text),
+        10,
+      )),
+    ];
+    for (const [at, [query]] of golden.queries.entries()) {
+      expect(
+        found[at]!.map(({ id, score }) => [id, score]),
+        query,
+      ).toEqual(golden.hits[query]);
+    }
+  });
+
+  it('does not depend on the order of the documents', async () => {
+    const queries = golden.queries.map(([, text]) => text);
+    const forwards = [...(await (await Bm25Index.build(corpus)).search(queries, 50))];
+    const backwards = [...(await (await Bm25Index.build([...corpus].reverse())).search(queries, 50))];
+    expect(backwards).toEqual(forwards);
+  });
+
+  it('indexes title and text as one field', async () => {
+    const [hits] = await (await Bm25Index.build([{ id: 'a', title: 'Glaciers', text: 'Ice.' }])).search(['glacier'], 5);
+    expect(hits!.map(({ id }) => id)).toEqual(['a']);
+  });
+
+  it('takes the documents from a stream and counts them', async () => {
+    async function* stream() {
+      yield* texts('one', 'two', 'three');
+    }
+    expect((await Bm25Index.build(stream())).size).toBe(3);
+  });
+
+  it('drops the document that is the query itself, and still gives k others', async () => {
+    const index = await Bm25Index.build(texts('ice', 'ice', 'ice'));
+    const [hits] = await index.search(['ice'], 2, { dropSelf: ['d2'] });
+    expect(hits!.map(({ id }) => id)).toEqual(['d1', 'd0']);
+  });
+
+  it('gives fewer hits where fewer documents match, and none in an empty corpus', async () => {
+    expect([...(await (await Bm25Index.build(texts('ice', 'fire'))).search(['ice'], 1000))][0]).toHaveLength(1);
+    expect([...(await (await Bm25Index.build([])).search(['ice', ''], 10))]).toEqual([[], []]);
+    expect([...(await (await Bm25Index.build(texts('', ' '))).search(['ice'], 10))]).toEqual([[]]);
+  });
+
+  it('keeps searches apart that are asked for at the same time', async () => {
+    const index = await Bm25Index.build(corpus);
+    const queries = golden.queries.map(([, text]) => text);
+    const [one, other] = await Promise.all([index.search(queries, 10), index.search(queries.slice(0, 3), 10)]);
+    expect([...other]).toEqual([...one].slice(0, 3));
+  });
+
+  it('refuses doubled ids, wrong settings, a wrong k and missing query ids', async () => {
+    await expect(Bm25Index.build([...texts('a'), ...texts('b')])).rejects.toThrow(DataError);
+    await expect(Bm25Index.build([], { k1: -1 })).rejects.toThrow(UsageError);
+    await expect(Bm25Index.build([], { k1: Number.NaN })).rejects.toThrow(UsageError);
+    await expect(Bm25Index.build([], { b: 1.1 })).rejects.toThrow(UsageError);
+    const index = await Bm25Index.build(texts('ice'));
+    await expect(index.search(['ice'], 0)).rejects.toThrow(UsageError);
+    await expect(index.search(['ice'], 1.5)).rejects.toThrow(UsageError);
+    await expect(index.search(['ice'], 5, { dropSelf: [] })).rejects.toThrow(UsageError);
+  });
+
+  it('is unharmed by a query whose words are names of object members', async () => {
+    const [hits] = await (await Bm25Index.build(texts('constructor', '__proto__'))).search(['constructor'], 5);
+    expect(hits!.map(({ id }) => id)).toEqual(['d0']);
+  });
+
+  it('stops building and searching when told to, and searches rightly afterwards', async () => {
+    const stopped = new AbortController();
+    function* endless() {
+      for (let number = 0; ; number++) {
+        if (number === 2000) stopped.abort();
+        yield { id: `d${number}`, title: '', text: `number ${number}` };
+      }
+    }
+    await expect(Bm25Index.build(endless(), { signal: stopped.signal })).rejects.toThrow(AbortedError);
+    const index = await Bm25Index.build(corpus);
+    await expect(index.search(['river'], 5, { signal: stopped.signal })).rejects.toThrow(AbortedError);
+    expect([...(await index.search([golden.queries[0]![1]], 10))][0]).toHaveLength(10);
+  });
+});
+
+describe('the cache of BM25 indexes', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'llm-qe-bm25-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  let built = 0;
+  const documents = () => {
+    built++;
+    return corpus;
+  };
+  const open = (options = {}) => Bm25Index.open(documents, { folder, corpusHash: 'abc', ...options });
+  const queries = golden.queries.map(([, text]) => text);
+
+  it('builds once and then loads an equal index', async () => {
+    built = 0;
+    const first = [...(await (await open()).search(queries, 100))];
+    const second = [...(await (await open()).search(queries, 100))];
+    expect(second).toEqual(first);
+    expect(built).toBe(1);
+  });
+
+  it('builds anew for another corpus or other settings', async () => {
+    built = 0;
+    await open();
+    await open({ corpusHash: 'abd' });
+    await open({ k1: 1.2 });
+    await open({ b: 0.75 });
+    expect(built).toBe(4);
+  });
+
+  it.each([
+    ['cut', (file: string) => truncate(file, 3000)],
+    ['empty', (file: string) => truncate(file, 0)],
+    ['something else', (file: string) => writeFile(file, 'x'.repeat(4000))],
+    [
+      'pointing outside',
+      async (file: string) => {
+        const bytes = await readFile(file);
+        const header = JSON.parse(bytes.subarray(0, 512).toString());
+        bytes.fill(0xff, bytes.length - 8 * header.postings, bytes.length - 4 * header.postings);
+        await writeFile(file, bytes);
+      },
+    ],
+    [
+      'lying about its size',
+      async (file: string) => {
+        const bytes = await readFile(file);
+        const header = JSON.parse(bytes.subarray(0, 512).toString());
+        bytes.write(JSON.stringify({ ...header, postings: 2 ** 40 }).padEnd(512));
+        await writeFile(file, bytes);
+      },
+    ],
+  ])('builds anew over a file that is %s', async (_what, spoil) => {
+    const first = [...(await (await open()).search(queries, 10))];
+    built = 0;
+    await spoil(join(folder, (await readdir(folder))[0]!));
+    expect([...(await (await open()).search(queries, 10))]).toEqual(first);
+    await open();
+    expect(built).toBe(1);
+  });
+
+  it('keeps an index of no documents', async () => {
+    await Bm25Index.open(() => [], { folder, corpusHash: 'none' });
+    const index = await Bm25Index.open(documents, { folder, corpusHash: 'none' });
+    expect(index.size).toBe(0);
+  });
+});
+
+describe('large batches of BM25', () => {
+  const many = Array.from({ length: 3000 }, (_nothing, number) => ({
+    id: `m${number}`,
+    title: '',
+    text: Array.from({ length: 12 }, (_none, word) => `w${(number * (word + 3)) % (41 + word)}`).join(' '),
+  }));
+  const long = Array.from({ length: 1500 }, (_nothing, number) =>
+    Array.from({ length: 20 }, (_none, word) => `w${(number + word * word) % 47}`).join(' '),
+  );
+  const ids = long.map((_query, number) => `m${number}`);
+
+  it('get from threads, row by row, what one thread gives, with self-retrieval dropped', async () => {
+    const alone = await Bm25Index.build(many, { threads: 1 });
+    const together = await Bm25Index.build(many, { threads: 2 });
+    let counted = 0;
+    const onQueries = (count: number) => {
+      counted += count;
+    };
+    const found = [...(await together.search(long, 30, { dropSelf: ids, onQueries }))];
+    expect(found).toEqual([...(await alone.search(long, 30, { dropSelf: ids }))]);
+    expect(counted).toBe(long.length);
+    await together.close();
+    expect([...(await together.search(long, 5))]).toEqual([...(await alone.search(long, 5))]);
+    await together.close();
+  });
+
+  it('stop when told to, and are searched rightly afterwards', async () => {
+    const index = await Bm25Index.build(many, { threads: 2 });
+    const stop = new AbortController();
+    let counted = 0;
+    const search = index.search([...long, ...long, ...long], 1000, {
+      signal: stop.signal,
+      onQueries: (count) => {
+        counted += count;
+        stop.abort();
+      },
+    });
+    await expect(search).rejects.toThrow(AbortedError);
+    expect(counted).toBeLessThan(3 * long.length);
+    expect([...(await index.search(long, 10))][7]).toHaveLength(10);
+    await index.close();
+  });
+
+  it('end with an error when the index is closed in the middle', async () => {
+    const index = await Bm25Index.build(many, { threads: 2 });
+    const search = index.search(long, 1000, { onQueries: () => void index.close() });
+    await expect(search).rejects.toThrow(AbortedError);
+  });
+
+  it('need a whole number of threads, 1 or more', async () => {
+    await expect(Bm25Index.build([], { threads: 0 })).rejects.toThrow(UsageError);
+    await expect(Bm25Index.build([], { threads: 1.5 })).rejects.toThrow(UsageError);
+  });
+});

@@ -1,0 +1,311 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { type Document, documentText } from '../../data/index.ts';
+import { type HitList, Hits } from '../../measures/index.ts';
+import { CacheKind, contentKey, type Progress, UsageError } from '../../system/index.ts';
+import { Breather } from '../breather.ts';
+import type { SearchIndex, SearchOptions } from '../search-index.ts';
+import { checkSearch, withoutSelf } from '../search-index.ts';
+import { type RankedScores, TopScores } from '../top-scores.ts';
+import { type Analyzer, type AnalyzerName, openAnalyzer } from './analyzers.ts';
+import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
+import { Bm25Thread } from './bm25-thread.ts';
+import { splitWords } from './english-analyzer.ts';
+import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
+import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
+import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
+
+/** Maximum number of spellings of query words whose term is cached; then the cache is cleared. */
+const REMEMBERED_WORDS = 100_000;
+
+/**
+ * Minimum number of steps for which a batch is searched by threads: postings, documents visited, and hits, which count as
+ * HIT_STEPS each. For fewer steps, starting the threads costs more than they save.
+ */
+const STEPS_WORTH_THREADS = 10_000_000;
+const HIT_STEPS = 20;
+
+/** Steps per message to a thread: few enough to react to an abort soon. */
+const STEPS_AT_A_TIME = 1_000_000;
+
+/** Stretches of queries queued at a thread while it computes: one, so that it never waits. */
+const STRETCHES_PER_THREAD = 2;
+
+export interface Bm25BuildOptions {
+  /** Default 0.9. */
+  k1?: number | undefined;
+  /** Default 0.4. */
+  b?: number | undefined;
+  /** Default `english`. */
+  analyzer?: AnalyzerName | undefined;
+  /** Threads for large batches; small ones are searched by the calling thread. Default: one per core. */
+  threads?: number | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** Number of documents, if known: only for the progress. */
+  count?: number | undefined;
+}
+
+export interface Bm25OpenOptions extends Bm25BuildOptions {
+  /** Folder of cached indexes. */
+  folder: string;
+  /** Content hash of the corpus; part of the name of the index, with the settings. */
+  corpusHash: string;
+}
+
+export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, what: 'BM25 indexes of corpora' });
+
+/**
+ * Lexical search by BM25 (Robertson and Zaragoza 2009), equal to Lucene's as Anserini runs it, term by term and bit by
+ * bit: its English analysis, its one-byte document lengths, its 32-bit arithmetic. A query is a bag of words: a word
+ * that occurs three times counts three times.
+ *
+ * Large batches are split over threads, which share the lists and use 12 bytes per document each. The number of threads
+ * does not change the scores.
+ */
+export class Bm25Index implements SearchIndex<readonly string[]> {
+  readonly #lists: InvertedLists;
+  readonly #analyzer: Analyzer;
+  readonly #postings: Postings;
+  readonly #threadCount: number;
+  #scorer: Bm25Scorer | undefined;
+  /** Started by the first large batch. */
+  #threads: Bm25Thread[] = [];
+  /** Spelling → term number; undefined for a word that is in no document. */
+  readonly #words = new Map<string, number | undefined>();
+  /** Queries are scored one after another, because they share the sums. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(lists: InvertedLists, analyzer: Analyzer, threads: number) {
+    const { starts, idf, documents, denominators, ids } = lists;
+    this.#lists = lists;
+    this.#analyzer = analyzer;
+    this.#postings = { starts, idf, documents, denominators, size: ids.length };
+    this.#threadCount = threads;
+  }
+
+  /**
+   * Reads the documents once and indexes title and text as one field.
+   * @throws DataError for a duplicate id
+   * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
+   */
+  static async build(
+    documents: Iterable<Document> | AsyncIterable<Document>,
+    { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), ...options }: Bm25BuildOptions = {},
+  ): Promise<Bm25Index> {
+    checkSettings({ k1, b });
+    checkThreads(threads);
+    const analyzer = await openAnalyzer(options.analyzer);
+    const lists = await buildInvertedLists(indexedTexts(documents), { ...options, k1, b, analyzer });
+    return new Bm25Index(lists, analyzer, threads);
+  }
+
+  /**
+   * Opens the index of a corpus from the cache. If there is no complete one, it is built and stored; only then is
+   * `documents` called.
+   * @throws DataError for a duplicate id
+   * @throws ResourceError if the disk is full
+   * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
+   */
+  static async open(
+    documents: () => Iterable<Document> | AsyncIterable<Document>,
+    { folder, corpusHash, ...options }: Bm25OpenOptions,
+  ): Promise<Bm25Index> {
+    const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), signal } = options;
+    checkSettings({ k1, b });
+    checkThreads(threads);
+    const analyzer = await openAnalyzer(options.analyzer);
+    const key = contentKey({ format: LISTS_FORMAT, analyzer: analyzer.version, corpusHash, k1, b });
+    const file = join(folder, `bm25-${key.slice(0, 32)}.index`);
+    const kept = await readInvertedLists(file, key, signal);
+    if (kept !== undefined) return new Bm25Index(kept, analyzer, threads);
+    const index = await Bm25Index.build(documents(), options);
+    await writeInvertedLists(file, key, index.#lists, signal);
+    return index;
+  }
+
+  get size(): number {
+    return this.#lists.ids.length;
+  }
+
+  /** Ids of all documents, in no particular order. */
+  get ids(): readonly string[] {
+    return this.#lists.ids;
+  }
+
+  /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
+  search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<Hits> {
+    const result = this.#last.then(() => this.#searchAll(queries, k, options));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  /** Ends the threads and waits for their end. A later large batch starts them again. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+  }
+
+  async #searchAll(
+    queries: readonly string[],
+    k: number,
+    { signal, dropSelf, onQueries }: SearchOptions,
+  ): Promise<Hits> {
+    checkSearch(queries.length, k, dropSelf);
+    const breather = new Breather(signal);
+    await breather.rest();
+    const wanted = Math.max(1, Math.min(this.size, dropSelf === undefined ? k : k + 1));
+    const batch = await this.#termQueries(queries, breather);
+    const steps = this.#countSteps(batch, wanted);
+    const documentId = (number: number) => this.#lists.ids[number]!;
+    const found = new Array<HitList>(queries.length);
+    const give = (row: number, hits: HitList) => {
+      found[row] = dropSelf === undefined ? hits : withoutSelf(hits, dropSelf[row], k, documentId);
+      onQueries?.(1);
+    };
+    const total = steps.reduce((sum, count) => sum + count, 0);
+    if (this.#threadCount > 1 && total >= STEPS_WORTH_THREADS) {
+      await this.#searchInThreads(batch, steps, wanted, give, breather);
+    } else await this.#searchHere(batch, wanted, give, breather);
+    return new Hits(found, documentId);
+  }
+
+  async #searchHere(batch: TermQueries, k: number, give: Give, breather: Breather): Promise<void> {
+    this.#scorer ??= new Bm25Scorer(this.#postings);
+    const scorer = this.#scorer;
+    const top = new TopScores(k, 'number');
+    for (let query = 0; query + 1 < batch.starts.length; query++) {
+      let ranked: RankedScores;
+      scorer.begin(countPostings(batch, query, this.#postings));
+      try {
+        for (let at = batch.starts[query]!; at < batch.starts[query + 1]!; at++) {
+          scorer.add(batch.terms[at]!, batch.counts[at]!);
+          if (breather.due) await breather.rest();
+        }
+      } finally {
+        ranked = scorer.take(top);
+      }
+      give(query, ranked);
+    }
+  }
+
+  async #searchInThreads(
+    batch: TermQueries,
+    steps: Float64Array,
+    k: number,
+    give: Give,
+    breather: Breather,
+  ): Promise<void> {
+    if (this.#threads.length === 0) {
+      this.#threads = Array.from({ length: this.#threadCount }, () => new Bm25Thread(this.#postings));
+    }
+    const stretches = cutStretches(steps);
+    let failed = false;
+    const drive = async (thread: Bm25Thread) => {
+      for (let next = stretches.next(); !failed && !next.done; next = stretches.next()) {
+        const [first, end] = next.value;
+        const { scores, numbers, counts } = await thread.rank({ queries: pickQueries(batch, first, end), k });
+        let at = 0;
+        for (const [row, count] of counts.entries()) {
+          const end = at + count;
+          give(first + row, { numbers: numbers.subarray(at, end), scores: scores.subarray(at, end) });
+          at = end;
+        }
+        if (breather.due) await breather.rest();
+      }
+    };
+    const drivers = this.#threads.flatMap((thread) =>
+      Array.from({ length: STRETCHES_PER_THREAD }, () => drive(thread)),
+    );
+    try {
+      await Promise.all(drivers);
+    } catch (error) {
+      failed = true;
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #termQueries(queries: readonly string[], breather: Breather): Promise<TermQueries> {
+    const starts = new Uint32Array(queries.length + 1);
+    const terms: number[] = [];
+    const counts: number[] = [];
+    for (const [row, query] of queries.entries()) {
+      for (const [term, count] of this.#countTerms(query)) {
+        terms.push(term);
+        counts.push(count);
+      }
+      starts[row + 1] = terms.length;
+      if (breather.due) await breather.rest();
+    }
+    return { starts, terms: Uint32Array.from(terms), counts: Uint32Array.from(counts) };
+  }
+
+  /** Estimated work of each query. */
+  #countSteps(batch: TermQueries, k: number): Float64Array {
+    return Float64Array.from({ length: batch.starts.length - 1 }, (_nothing, query) => {
+      const postings = countPostings(batch, query, this.#postings);
+      const looked = isDense(postings, this.size) ? this.size : postings;
+      return postings + looked + HIT_STEPS * Math.min(k, postings);
+    });
+  }
+
+  #countTerms(query: string): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const word of splitWords(query)) {
+      const term = this.#term(word);
+      if (term !== undefined) counts.set(term, (counts.get(term) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  #term(word: string): number | undefined {
+    const known = this.#words.get(word);
+    if (known !== undefined || this.#words.has(word)) return known;
+    if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
+    const spelling = this.#analyzer.term(word);
+    const term = spelling === undefined ? undefined : this.#lists.terms.get(spelling);
+    this.#words.set(word, term);
+    return term;
+  }
+}
+
+/** Receives the hits of a query. */
+type Give = (row: number, hits: HitList) => void;
+
+/** Divides a batch into stretches of similar work: first query (inclusive) and last query (exclusive). */
+function* cutStretches(steps: Float64Array): Generator<[first: number, end: number]> {
+  let first = 0;
+  let sum = 0;
+  for (let query = 0; query < steps.length; query++) {
+    sum += steps[query]!;
+    if (sum < STEPS_AT_A_TIME && query + 1 < steps.length) continue;
+    yield [first, query + 1];
+    first = query + 1;
+    sum = 0;
+  }
+}
+
+function pickQueries({ starts, terms, counts }: TermQueries, first: number, end: number): TermQueries {
+  const [from, to] = [starts[first]!, starts[end]!];
+  return {
+    starts: starts.slice(first, end + 1).map((start) => start - from),
+    terms: terms.slice(from, to),
+    counts: counts.slice(from, to),
+  };
+}
+
+async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Document>) {
+  for await (const document of documents) yield { id: document.id, text: documentText(document) };
+}
+
+function checkSettings({ k1, b }: Bm25Settings): void {
+  if (!(k1 >= 0 && Number.isFinite(k1))) {
+    throw new UsageError(`k1 is ${k1}`, { fix: 'Pass a number of at least 0; the default is 0.9.' });
+  }
+  if (!(b >= 0 && b <= 1)) throw new UsageError(`b is ${b}`, { fix: 'Pass a number from 0 to 1; the default is 0.4.' });
+}
+
+function checkThreads(threads: number): void {
+  if (Number.isSafeInteger(threads) && threads >= 1) return;
+  throw new UsageError(`the number of threads is ${threads}`, { fix: 'Pass at least 1, or omit the setting.' });
+}
