@@ -3,7 +3,7 @@ import { DurableFile } from '../system/index.ts';
 /** Text is written to the file in pieces of about this many characters. */
 const WRITE_PIECE = 1 << 18;
 
-/** One of several JSONL files that grow side by side. Each appears under its name only when it is committed. */
+/** A JSONL file that appears under its name only when it is committed; several may grow side by side. */
 export class RowFile {
   readonly #file: DurableFile;
   #piece = '';
@@ -34,7 +34,9 @@ export class RowFile {
   }
 
   async #flush(): Promise<void> {
-    await this.#file.write(this.#piece);
+    // Taken first: rows may arrive while the piece is being written.
+    const piece = this.#piece;
     this.#piece = '';
+    await this.#file.write(piece);
   }
 }

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { IdSet, Journal, readJsonl } from '../../files/index.ts';
-import { DataError, DurableFile } from '../../system/index.ts';
+import { IdSet, Journal, RowFile, readJsonl } from '../../files/index.ts';
+import { DataError } from '../../system/index.ts';
 import type { StageQuery } from './query-set.ts';
 
 /** Receives the records of a stage, query by query. */
@@ -76,9 +76,9 @@ export async function openWholeOutput<Q extends StageQuery, T>(
   layout: RecordLayout<T> | undefined,
 ): Promise<StageOutput<Q, T>> {
   if (layout !== undefined) return readWholeOutput(files[0]!.path, layout);
-  const writers = await Promise.all(files.map(({ path }) => PieceWriter.create(path)));
+  const writers = await Promise.all(files.map(({ path }) => RowFile.create(path)));
   let isOpen = true;
-  const end = async (work: (writer: PieceWriter) => Promise<void>): Promise<void> => {
+  const end = async (work: (writer: RowFile) => Promise<void>): Promise<void> => {
     if (!isOpen) return;
     isOpen = false;
     for (const writer of writers) await work(writer);
@@ -87,7 +87,9 @@ export async function openWholeOutput<Q extends StageQuery, T>(
     found: 0,
     has: () => false,
     async append(query, records) {
-      for (const [row, { linesOf }] of files.entries()) await writers[row]!.write(linesOf(query, records));
+      for (const [row, { linesOf }] of files.entries()) {
+        for (const line of linesOf(query, records)) await writers[row]!.write(JSON.stringify(line));
+      }
     },
     commit: () => end((writer) => writer.commit()),
     close: () => end((writer) => writer.discard()),
@@ -112,40 +114,4 @@ async function readWholeOutput<Q extends StageQuery, T>(
     ...{ found: finished.size, has: (id) => finished.has(id) },
     ...{ append: nothing, commit: nothing, close: nothing },
   };
-}
-
-/** Lines are written to the file in pieces of about this many characters. */
-const PIECE = 1 << 18;
-
-class PieceWriter {
-  readonly #file: DurableFile;
-  #piece = '';
-
-  private constructor(file: DurableFile) {
-    this.#file = file;
-  }
-
-  static async create(path: string): Promise<PieceWriter> {
-    return new PieceWriter(await DurableFile.create(path));
-  }
-
-  async write(records: readonly unknown[]): Promise<void> {
-    for (const record of records) this.#piece += `${JSON.stringify(record)}\n`;
-    if (this.#piece.length >= PIECE) await this.#flush();
-  }
-
-  async commit(): Promise<void> {
-    await this.#flush();
-    await this.#file.commit();
-  }
-
-  async discard(): Promise<void> {
-    await this.#file.discard();
-  }
-
-  async #flush(): Promise<void> {
-    const piece = this.#piece;
-    this.#piece = '';
-    await this.#file.write(piece);
-  }
 }
