@@ -24,6 +24,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'data check': load(() => import('./commands/data-check.ts')),
   'data merge': load(() => import('./commands/data-merge.ts')),
   'data split': load(() => import('./commands/data-split.ts')),
+  'data retriever': load(() => import('./commands/data-retriever.ts')),
   'models list': load(() => import('./commands/models-list.ts')),
   'models pull': load(() => import('./commands/models-pull.ts')),
   'models inspect': load(() => import('./commands/models-inspect.ts')),

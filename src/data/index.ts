@@ -16,6 +16,7 @@ export {
   writtenFacts,
 } from './alignment/alignment-records.ts';
 export { ECHO_FILES, echoRowSchema, type MergeSummary, mergeEcho, tripleSchema } from './alignment/echo.ts';
+export { ExpansionFile } from './alignment/expansion-file.ts';
 export { expansionSchema, readExpansions } from './alignment/expansions.ts';
 export {
   findFault,
@@ -32,6 +33,7 @@ export {
   writePairs,
 } from './alignment/preference-pairs.ts';
 export {
+  queryTextOf,
   RETRIEVER_LAYOUTS,
   type RetrieverLayout,
   type RetrieverPassage,
@@ -39,6 +41,15 @@ export {
   readRetrieverRows,
   retrieverRowSchema,
 } from './alignment/retriever-rows.ts';
+export {
+  openRetrieverSource,
+  REFUSAL_WORDS,
+  type RetrieverSource,
+  type RetrieverSourceOptions,
+  ROW_REFUSALS,
+  type RowCounts,
+  type RowRefusal,
+} from './alignment/retriever-source.ts';
 export {
   goldIdOfTriple,
   readDocumentTexts,

@@ -43,10 +43,10 @@ async function fault(content: string | Uint8Array): Promise<DataError> {
 }
 
 describe('readJsonl', () => {
-  it('gives each record with its line', async () => {
+  it('gives each record with its line and where it begins', async () => {
     expect(await read('{"id":"a"}\n{"id":"b","n":2}\n')).toEqual([
-      { value: { id: 'a' }, line: 1 },
-      { value: { id: 'b', n: 2 }, line: 2 },
+      { value: { id: 'a' }, line: 1, start: 0 },
+      { value: { id: 'b', n: 2 }, line: 2, start: 11 },
     ]);
   });
 

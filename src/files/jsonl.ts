@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { DataError, DurableFile } from '../system/index.ts';
-import { readLines } from './lines.ts';
+import { readLines, type TextLine } from './lines.ts';
 
 /**
  * Reads a JSONL file as a stream, in constant memory. Gzip, a byte order mark, CR LF and blank lines are accepted.
@@ -11,9 +11,9 @@ export async function* readJsonl<T>(
   file: string,
   schema: z.ZodType<T>,
   signal?: AbortSignal,
-): AsyncGenerator<{ value: T; line: number }> {
-  for await (const { text, line } of readLines(file, { signal })) {
-    yield { value: parseJsonLine(text, schema, file, line), line };
+): AsyncGenerator<{ value: T } & Omit<TextLine, 'text'>> {
+  for await (const { text, line, start } of readLines(file, { signal })) {
+    yield { value: parseJsonLine(text, schema, file, line), line, start };
   }
 }
 

@@ -10,6 +10,8 @@ export interface TextLine {
   text: string;
   /** 1-based. */
   line: number;
+  /** Where it begins in the file, in bytes; undefined if the file is compressed. */
+  start: number | undefined;
 }
 
 export interface ReadLinesOptions {
@@ -39,11 +41,12 @@ export async function* readLines(file: string, options: ReadLinesOptions = {}): 
 /** Like {@link readLines}, but some hundred lines at a time: for files of short lines, in which waiting for each one takes too long. */
 export async function* readLineBatches(file: string, options: ReadLinesOptions = {}): AsyncGenerator<TextLine[]> {
   const cutter = new LineCutter(file, options.maxLineBytes);
-  const stream = await openPlain(file);
+  const { stream, isCompressed } = await openPlain(file);
+  const decode = (parts: Iterable<Buffer>) => decodeLines(parts, cutter, file, isCompressed);
   try {
     for await (const chunk of stream) {
       throwIfAborted(options.signal);
-      const { lines, fault } = decodeLines(cutter.push(chunk), cutter, file);
+      const { lines, fault } = decode(cutter.push(chunk));
       if (lines.length > 0) yield lines;
       if (fault !== undefined) throw fault;
     }
@@ -52,18 +55,24 @@ export async function* readLineBatches(file: string, options: ReadLinesOptions =
   } finally {
     stream.destroy();
   }
-  const { lines, fault } = decodeLines([cutter.rest()], cutter, file);
+  const { lines, fault } = decode([cutter.rest()]);
   if (lines.length > 0) yield lines;
   if (fault !== undefined) throw fault;
 }
 
 /** Returns the lines before the first fault, so that they are not lost. */
-function decodeLines(parts: Iterable<Buffer>, cutter: LineCutter, file: string): { lines: TextLine[]; fault: unknown } {
+function decodeLines(
+  parts: Iterable<Buffer>,
+  cutter: LineCutter,
+  file: string,
+  isCompressed: boolean,
+): { lines: TextLine[]; fault: unknown } {
   const lines: TextLine[] = [];
   try {
     for (const bytes of parts) {
       const text = decodeLine(bytes, file, cutter.line);
-      if (text.trim() !== '') lines.push({ text, line: cutter.line });
+      const start = isCompressed ? undefined : cutter.start + (hasByteOrderMark(bytes, cutter.line) ? 3 : 0);
+      if (text.trim() !== '') lines.push({ text, line: cutter.line, start });
     }
   } catch (fault) {
     return { lines, fault };
@@ -72,7 +81,7 @@ function decodeLines(parts: Iterable<Buffer>, cutter: LineCutter, file: string):
 }
 
 /** Opens a stream of the file's bytes, decompressed if they are gzip. Works with pipes too. */
-async function openPlain(file: string): Promise<Readable> {
+async function openPlain(file: string): Promise<{ stream: Readable; isCompressed: boolean }> {
   let bytes: ReadStream;
   try {
     bytes = createReadStream(file, { highWaterMark: 1 << 18 });
@@ -81,7 +90,7 @@ async function openPlain(file: string): Promise<Readable> {
     throw systemFault(error, file);
   }
   const start = peek(bytes);
-  if (start[0] !== 0x1f || start[1] !== 0x8b) return refuseStandInOf(bytes, file);
+  if (start[0] !== 0x1f || start[1] !== 0x8b) return { stream: refuseStandInOf(bytes, file), isCompressed: false };
   const plain = createGunzip({ chunkSize: 1 << 18 });
   // The error reaches the reader through `plain`, which the pipeline destroys with it.
   pipeline(bytes, plain, () => {});
@@ -90,7 +99,7 @@ async function openPlain(file: string): Promise<Readable> {
   } catch (error) {
     throw readFault(error, file, 1);
   }
-  return refuseStandInOf(plain, file);
+  return { stream: refuseStandInOf(plain, file), isCompressed: true };
 }
 
 /** Returns the first bytes of a readable stream without consuming them. */
@@ -128,6 +137,9 @@ export class LineCutter {
   readonly #limit: number;
   #rest: Buffer[] = [];
   #restBytes = 0;
+  #end = 0;
+  /** Where the line that was returned last begins, in bytes. */
+  start = 0;
   /** Number of the line that was returned last, or that is being read; 1-based. */
   line = 1;
 
@@ -154,6 +166,8 @@ export class LineCutter {
     const whole = this.#rest.length > 1 ? Buffer.concat(this.#rest) : first;
     this.#rest = [];
     this.#restBytes = 0;
+    this.start = this.#end;
+    this.#end += whole.length + 1;
     return whole;
   }
 
@@ -174,10 +188,14 @@ export class LineCutter {
  * @throws DataError if the bytes are not UTF-8
  */
 export function decodeLine(bytes: Buffer, file: string, line: number): string {
-  const start = line === 1 && bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;
+  const start = hasByteOrderMark(bytes, line) ? 3 : 0;
   const end = bytes.length > start && bytes[bytes.length - 1] === CARRIAGE_RETURN ? bytes.length - 1 : bytes.length;
   if (!isUtf8(bytes)) {
     throw new DataError('the line is not UTF-8', { file, line, fix: 'Save the file in UTF-8.' });
   }
   return bytes.toString('utf8', start, end);
+}
+
+function hasByteOrderMark(bytes: Buffer, line: number): boolean {
+  return line === 1 && bytes.subarray(0, 3).equals(BYTE_ORDER_MARK);
 }

@@ -34,5 +34,14 @@ export {
   expandQueries,
 } from './writing/expand.ts';
 export { EXPANSION_CACHE } from './writing/expansion-cache.ts';
+export {
+  DEV_SHARE,
+  type JoinRetrieverDataOptions,
+  joinRetrieverData,
+  type RetrieverDataResult,
+  type WriteRetrieverDataOptions,
+  type WrittenRetrieverDataResult,
+  writeRetrieverData,
+} from './writing/retriever-data.ts';
 export { type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
 export { type TextCounts, textWarnings } from './writing/text-counts.ts';

@@ -25,7 +25,7 @@ const passageSchema = z.union([z.string(), z.tuple([z.string()], z.string()).tra
 });
 
 /** A query, or `[instruction, query]`. The instruction is dropped because LLM-QE's prompts have their own. */
-const querySchema = z.union(
+export const echoQuerySchema = z.union(
   [
     z.string(),
     z.tuple([z.string()]).transform(([query]) => query),
@@ -36,7 +36,7 @@ const querySchema = z.union(
 
 /** A row of the Echo data. */
 export const echoRowSchema = z.object({
-  query: querySchema,
+  query: echoQuerySchema,
   positive: passageSchema,
   negative: passageSchema,
 });

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { idSchema, readJsonl } from '../../files/index.ts';
 import { contentKey } from '../../system/index.ts';
-import { tripleSchema } from './echo.ts';
+import { type EmptyBecause, writtenFacts } from './alignment-records.ts';
+import { echoQuerySchema } from './echo.ts';
 
 /** A document of a training row. The id, if there is one, is the document's id in its corpus. */
 export interface RetrieverPassage {
@@ -19,6 +20,8 @@ export interface RetrieverRow {
   negatives: RetrieverPassage[];
   /** A teacher's score for each document, for distillation. */
   scores?: { positives: number[]; negatives: number[] } | undefined;
+  /** Why there are no expansions, if that is known. */
+  emptyBecause?: EmptyBecause | undefined;
 }
 
 /** The layouts in which training rows are published. */
@@ -40,6 +43,7 @@ export const retrieverRowSchema: z.ZodType<RetrieverRow> = z
     positives: z.array(passageSchema),
     negatives: z.array(passageSchema).default([]),
     scores: z.object({ positives: z.array(score), negatives: z.array(score) }).optional(),
+    emptyBecause: writtenFacts.emptyBecause,
   })
   .transform((row, context) => {
     for (const side of ['positives', 'negatives'] as const) {
@@ -52,21 +56,19 @@ export const retrieverRowSchema: z.ZodType<RetrieverRow> = z
   });
 
 /** LLM-QE's published rows: `query` is only the pseudo-document. */
-const llmQeSchema = z.object({ query: z.string(), pos: texts, neg: texts.default([]) }).transform((row) => {
-  return rowOf({ query: '', expansions: [row.query] }, row.pos, row.neg);
-});
+const llmQeSchema = z
+  .object({ id: idSchema.optional(), query: z.string(), pos: texts, neg: texts.default([]) })
+  .transform(({ id, query, pos, neg }) => rowOf({ id, query: '', expansions: [query] }, pos, neg));
 
 /** ExpandR's rows: query and pseudo-document are separate. */
 const expandrSchema = z
-  .object({ query: z.string(), pseudo_doc: texts, pos: texts, neg: texts.default([]) })
-  .transform((row) => rowOf({ query: row.query, expansions: row.pseudo_doc }, row.pos, row.neg));
+  .object({ id: idSchema.optional(), query: z.string(), pseudo_doc: texts, pos: texts, neg: texts.default([]) })
+  .transform(({ id, query, pseudo_doc, pos, neg }) => rowOf({ id, query, expansions: pseudo_doc }, pos, neg));
 
+/** Triples, and rows of the Echo data, whose passages may be lists and whose query may come with an instruction. */
 const anyTripleSchema = z
-  .object({ ...tripleSchema.shape, id: tripleSchema.shape.id.optional(), negative: z.string().optional() })
-  .transform(({ id, query, positive, negative }) => {
-    const row = rowOf({ query, expansions: [] }, [positive], negative === undefined ? [] : [negative]);
-    return { ...row, id: id ?? row.id };
-  });
+  .object({ id: idSchema.optional(), query: echoQuerySchema, positive: texts, negative: texts.default([]) })
+  .transform(({ id, query, positive, negative }) => rowOf({ id, query, expansions: [] }, positive, negative));
 
 const SCHEMAS: Record<RetrieverLayout, z.ZodType<RetrieverRow>> = {
   'llm-qe': retrieverRowSchema,
@@ -76,9 +78,9 @@ const SCHEMAS: Record<RetrieverLayout, z.ZodType<RetrieverRow>> = {
 };
 
 /** A row in any layout, which is recognised by fields that only that layout has. */
-const anyRowSchema = z.looseObject({}).transform((row, context): RetrieverRow => {
+const anyRowSchema = z.looseObject({}).transform((row, context): { row: RetrieverRow; hasId: boolean } => {
   const parsed = SCHEMAS[layoutOf(row)].safeParse(row);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { row: parsed.data, hasId: row.id !== undefined };
   for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path: [...path], message });
   return z.NEVER;
 });
@@ -92,26 +94,31 @@ export function layoutOf(row: Readonly<Record<string, unknown>>): RetrieverLayou
 }
 
 /**
- * Reads training rows as a stream. Each row may have this project's layout, LLM-QE's, ExpandR's, or be a triple: its fields decide.
- * A row without an id gets one derived from its content.
+ * Reads training rows as a stream. Each row may have this project's layout, LLM-QE's, ExpandR's, or be a triple or a row of
+ * the Echo data: its fields decide. A row without an id (`hasId`) gets one derived from its content.
  *
  * @throws DataError that names the line of a row without a known layout
  */
 export async function* readRetrieverRows(
   file: string,
   signal?: AbortSignal,
-): AsyncGenerator<{ row: RetrieverRow; line: number }> {
-  for await (const { value: row, line } of readJsonl(file, anyRowSchema, signal)) yield { row, line };
+): AsyncGenerator<{ row: RetrieverRow; line: number; hasId: boolean }> {
+  for await (const { value, line } of readJsonl(file, anyRowSchema, signal)) yield { ...value, line };
+}
+
+/** What stands for a row's query wherever queries are compared: its text; without one, its expansions. */
+export function queryTextOf({ query, expansions }: Pick<RetrieverRow, 'query' | 'expansions'>): string {
+  return (query.trim() === '' ? expansions.join('\n') : query).trim();
 }
 
 function rowOf(
-  side: Pick<RetrieverRow, 'query' | 'expansions'>,
+  { id, ...side }: Pick<RetrieverRow, 'query' | 'expansions'> & { id: string | undefined },
   positives: readonly string[],
   negatives: readonly string[],
 ): RetrieverRow {
   const passages = (some: readonly string[]): RetrieverPassage[] => some.map((text) => ({ text }));
   const row = { ...side, positives: passages(positives), negatives: passages(negatives) };
-  return { id: idOf(row.query, row.expansions, row.positives, row.negatives), ...row };
+  return { id: id ?? idOf(row.query, row.expansions, row.positives, row.negatives), ...row };
 }
 
 function idOf(...content: unknown[]): string {

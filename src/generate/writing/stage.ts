@@ -48,12 +48,16 @@ export interface Stage<Q extends StageQuery, T extends StageRecord> extends Omit
   /** Returns the part of a query that the work depends on, as plain JSON. @throws DataError if something is missing */
   identityOf(query: Q): unknown;
   requestsFor(query: Q): GenerationRequest[];
+  /** Number of requests per query. Default: the number of records. */
+  textsPerQuery?: number;
   again?: GroupOptions<Q>['again'];
   recordsOf(query: Q, texts: readonly KeyedText[]): T[];
   /** Counts the records of one query, existing or new. */
   tally(records: readonly T[]): void;
   /** Returns a final remark about all records, if there is one. */
   remark?(): string | undefined;
+  /** Returns facts of the finished file for the manifest. */
+  result?(): Record<string, unknown>;
   /** @param isWhole whether the file and its companions were finished before, with the same settings */
   openOutput(file: string, layout: RecordLayout<T>, isWhole: boolean): Promise<StageOutput<Q, T>>;
   /** Whether the file has its final name while it grows. */
@@ -133,7 +137,8 @@ export async function runStage<Q extends StageQuery, T extends StageRecord>(
     // If the process is killed in between, the next run finds unfinished work and finishes it.
     if (!isWhole && !stage.grows) await writeStageManifest(file, manifest);
     await output.commit();
-    if (!isWhole) await writeStageManifest(file, { ...manifest, result: { queries: queries.count, ...fit.result } });
+    const result = { queries: queries.count, ...fit.result, ...stage.result?.() };
+    if (!isWhole) await writeStageManifest(file, { ...manifest, result });
     if (stage.grows) await kept.remove();
     const { found: reused } = output;
     return { file, manifest: manifestFileOf(file), queries: queries.count, reused, reusedTexts: run.reused, ...speed };
@@ -167,12 +172,14 @@ async function agree<Q extends StageQuery, T extends StageRecord>(
   } catch (error) {
     if (!force || !(error instanceof OtherSettingsError || error instanceof DataError)) throw error;
     // A file that appears only when complete replaces the old one at that moment, not before.
-    if (grows) await rm(file, { force: true });
+    if (grows) for (const path of [file, ...companions]) await rm(path, { force: true });
     return { manifest: newStageManifest(wanted), isWhole: false };
   }
 }
 
-const OTHERWISE = 'Choose another output (--out), use the settings it was begun with, or replace it with --force.';
+/** The fix for a file that was begun with other settings. */
+export const OTHERWISE =
+  'Choose another output (--out), use the settings it was begun with, or replace it with --force.';
 
 /** Returns the request that is made once more for an empty text, with another seed. */
 export function askOnceMore(request: GenerationRequest, text: WrittenText): GenerationRequest | undefined {
@@ -211,14 +218,18 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
     { output, kept, total }: { output: StageOutput<Q, T>; kept: KeptTexts; total: number },
   ) {
     [this.#stage, this.#options, this.#output, this.#kept, this.#total] = [stage, options, output, kept, total];
-    const { name, unit, recordsPerQuery } = stage;
-    this.#throughput = new Throughput(options.progress ?? SILENT, `writing ${name}`, total * recordsPerQuery, unit);
+    const texts = total * this.#textsPerQuery;
+    this.#throughput = new Throughput(options.progress ?? SILENT, `writing ${stage.name}`, texts, stage.unit);
+  }
+
+  get #textsPerQuery(): number {
+    return this.#stage.textsPerQuery ?? this.#stage.recordsPerQuery;
   }
 
   async finish(source: QuerySource<Q>): Promise<Speed> {
     const { found } = this.#output;
-    const { recordsPerQuery, remark } = this.#stage;
-    this.#skip(found * recordsPerQuery);
+    const { remark } = this.#stage;
+    this.#skip(found * this.#textsPerQuery);
     this.#throughput.start();
     let done = found;
     try {
@@ -240,7 +251,7 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
   }
 
   #groups(source: QuerySource<Q>) {
-    const ahead = Math.max(QUERIES_AHEAD, Math.ceil(TEXTS_AHEAD / this.#stage.recordsPerQuery));
+    const ahead = Math.max(QUERIES_AHEAD, Math.ceil(TEXTS_AHEAD / this.#textsPerQuery));
     const { generator, signal } = this.#options;
     return completeGroups<KeyedQuery<Q>>(generator, this.#missing(source), {
       ...{ ahead, held: HELD * ahead, again: this.#stage.again, signal },
@@ -276,8 +287,8 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
   }
 
   #stopped(done: number): AbortedError {
-    const { unit, recordsPerQuery } = this.#stage;
-    const others = Math.max(0, this.reused + this.#written - done * recordsPerQuery);
+    const { unit } = this.#stage;
+    const others = Math.max(0, this.reused + this.#written - done * this.#textsPerQuery);
     const more = others === 0 ? '' : `, and ${others} ${unit} of other queries`;
     return new AbortedError(`stopped with ${done} of ${this.#total} queries finished${more}`);
   }

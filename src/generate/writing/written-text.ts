@@ -42,6 +42,11 @@ export function readWrittenText(generation: Generation, attempts: number): Writt
   };
 }
 
+/** Returns the passage in a text that was written elsewhere, without thoughts and boilerplate opening. */
+export function passageOf(written: string): string {
+  return cutOpening(cutThoughts(written).text);
+}
+
 /** The record of a query that is blank: the LLM is not asked. */
 export const TEXT_OF_BLANK: WrittenText = {
   ...{ text: '', emptyBecause: 'blankQuery', finish: 'stop' },

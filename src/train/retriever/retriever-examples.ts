@@ -1,4 +1,4 @@
-import type { RetrieverPassage, RetrieverRow } from '../../data/index.ts';
+import { queryTextOf, type RetrieverPassage, type RetrieverRow } from '../../data/index.ts';
 import { contentKey, DataError, throwIfAborted } from '../../system/index.ts';
 import { sideOf, sidesOf } from './contrastive-batch.ts';
 import { idKey } from './loss-inputs.ts';
@@ -136,7 +136,7 @@ class ExampleReader {
     };
     const positives = this.#documents(row.positives, ofDocuments.slice(0, row.positives.length), row.scores?.positives);
     const negatives = this.#documents(row.negatives, ofDocuments.slice(row.positives.length), row.scores?.negatives);
-    const queryKey = keyOf(row.query.trim() === '' ? row.expansions.join('\n') : row.query);
+    const queryKey = keyOf(queryTextOf(row));
     const example: RetrieverExample = {
       ...{ id: row.id, queryKey, ...side, judged: [] },
       ...{ positives: positives.documents, negatives: negatives.documents },
