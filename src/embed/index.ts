@@ -1,6 +1,7 @@
 export type { CuttingTokenizer } from './cutting-tokenizer.ts';
 export { type EncodeCorpusOptions, encodeCorpus } from './encode-corpus.ts';
 export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
+export { writeEncoderModules, writeEncoderSettings, writeModelJson, writePooling } from './encoder-folder.ts';
 export { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts';
 export {
   ENCODER_FORMAT,
@@ -8,7 +9,9 @@ export {
   loadEncoder,
   loadEncoderTokenizer,
   readEncoderRecipe,
+  readEncoderRecipes,
 } from './local-encoder.ts';
 export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
 export { PROBE_CACHE } from './remote-identity.ts';
+export { exportTransformersJs, type TransformersJsFolder } from './transformers-js.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

@@ -63,12 +63,11 @@ export interface EncoderRecipe {
 export async function loadEncoder(model: ResolvedModel, options: EncoderOptions = {}): Promise<Encoder> {
   const { signal, ...rest } = options;
   const settings = parseOptions(rest);
-  const routes = await readRoutes(model.path);
-  const open = async (route?: RouteSettings) => openLocal(await readRecipe(model, settings, route), settings, signal);
-  if (routes === undefined) return open();
-  const query = await open(routes.query);
+  const recipes = await readEncoderRecipes(model, rest);
+  if ('both' in recipes) return openLocal(recipes.both, settings, signal);
+  const query = await openLocal(recipes.query, settings, signal);
   try {
-    return new RoutedEncoder(model.name, query, await open(routes.document));
+    return new RoutedEncoder(model.name, query, await openLocal(recipes.document, settings, signal));
   } catch (error) {
     await query.close();
     throw error;
@@ -127,6 +126,21 @@ export function readEncoderRecipe(
   options: Omit<EncoderOptions, 'signal'> = {},
 ): Promise<EncoderRecipe> {
   return readRecipe(model, parseOptions(options));
+}
+
+/** One recipe for both roles, or one for each: of a sentence-transformers Router. */
+export type EncoderRecipes = { both: EncoderRecipe } | Record<TextRole, EncoderRecipe>;
+
+/** Reads the recipes of a model folder, with or without a Router. @throws ModelError, UsageError as {@link loadEncoder} */
+export async function readEncoderRecipes(
+  model: ResolvedModel,
+  options: Omit<EncoderOptions, 'signal'> = {},
+): Promise<EncoderRecipes> {
+  const settings = parseOptions(options);
+  const routes = await readRoutes(model.path);
+  if (routes === undefined) return { both: await readRecipe(model, settings) };
+  const read = (role: TextRole) => readRecipe(model, settings, routes[role]);
+  return { query: await read('query'), document: await read('document') };
 }
 
 /** @param route of a Router, which has the files of one role's encoder in a folder of its own */

@@ -7,6 +7,7 @@ export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
 export type { Block, BlockModel, Head } from './block-model.ts';
 export { type CompiledModel, type CompileOptions, compileModel, GRAPH_CACHE } from './compiled-model.ts';
 export { exportOnnx } from './export-onnx.ts';
+export { exportStandardEncoder } from './export-standard-encoder.ts';
 export { gradients, type Seed } from './gradients.ts';
 export {
   type Dimension,

@@ -20,15 +20,21 @@ const ATTRIBUTE_TYPE = { float: 1, integer: 2, text: 3, graph: 5, integers: 7 };
  * @param weightFile the name of the file of weights, relative to the model's folder
  */
 export function writeOnnxModel(graph: Graph, weightFile: string, places: ReadonlyMap<string, WeightPlace>): Uint8Array {
+  return modelMessage(graph, (tensor) => weightMessage(tensor, weightFile, places.get(tensor.name)!));
+}
+
+/** The same as one file, which contains its weights. Protocol Buffers limit it to 2 GiB. */
+export function writeWholeOnnxModel(graph: Graph, weights: ReadonlyMap<string, TensorData>): Uint8Array {
+  return modelMessage(graph, (tensor) => constantMessage(tensor, weights.get(tensor.name)!));
+}
+
+/** ModelProto */
+function modelMessage(graph: Graph, weight: (tensor: Tensor) => ProtobufWriter): Uint8Array {
   const model = new ProtobufWriter().integer(1, IR_VERSION).bytes(2, 'llm-qe').bytes(7, graphMessage(graph, weight));
   for (const [domain, version] of Object.entries(OPSETS)) {
     model.bytes(8, new ProtobufWriter().bytes(1, domain).integer(2, version));
   }
   return model.finish();
-
-  function weight(tensor: Tensor): ProtobufWriter {
-    return weightMessage(tensor, weightFile, places.get(tensor.name)!);
-  }
 }
 
 /** GraphProto */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type EncoderRecipe, exportTransformersJs, type TransformersJsFolder } from '../../embed/index.ts';
 import {
   checkAdapterFits,
   EXPORT_DTYPES,
@@ -8,6 +9,7 @@ import {
   exportSafetensors,
   GGUF_TYPES,
   type LoraAdapter,
+  ModelStore,
   readAdapter,
   resolveAdapter,
   sourceSettings,
@@ -21,7 +23,7 @@ import { defineCommand } from '../command.ts';
 import { modelFiles } from '../command-files.ts';
 import { baseOption, locateBase } from '../export-base.ts';
 
-const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx'] as const;
+const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx', 'transformers.js'] as const;
 type Target = (typeof TARGETS)[number];
 
 const options = z.object({
@@ -30,7 +32,7 @@ const options = z.object({
   to: z.enum(TARGETS).describe('format to write'),
   out: z
     .string()
-    .describe('a new folder (peft, safetensors, onnx), or a file (gguf, gguf-adapter)')
+    .describe('a new folder (peft, safetensors, onnx, transformers.js), or a file (gguf, gguf-adapter)')
     .meta({ valueName: 'PATH' }),
   type: z.enum(GGUF_TYPES).optional().describe('element type of --to gguf (default F16)'),
   dtype: z.enum(EXPORT_DTYPES).optional().describe('element type of --to safetensors (default float32)'),
@@ -55,6 +57,7 @@ export const command = defineCommand({
       'the adapter for llama.cpp',
     ],
     ['llm-qe models export --base ./llama --to gguf --out llama.gguf', 'convert a Transformers folder to GGUF, in F16'],
+    ['llm-qe models export --base runs/retriever --to transformers.js --out web', 'a trained encoder for a browser'],
   ],
   files({ base, adapter, to, out }) {
     const inputs = { '--base': base, ...modelFiles('--base', base), ...modelFiles('--adapter', adapter) };
@@ -64,6 +67,13 @@ export const command = defineCommand({
   async run(given, { signal, progress, say, json }) {
     checkTypes(given);
     const { base, adapter, to, out, offline } = given;
+    if (to === 'transformers.js') {
+      const model = await new ModelStore({ offline, progress }).resolve(base, { kind: 'encoder', signal });
+      const written = await exportTransformersJs(out, model, { signal });
+      for (const { folder, role, recipe } of written) say(`${folder}: ${describeForWeb(role, recipe)}`);
+      json({ out, base: model.path, to, folders: written.map(({ folder, role }) => ({ folder, role })) });
+      return;
+    }
     const folder = adapter && (await resolveAdapter(adapter, { offline, signal, progress }));
     const weights = folder === undefined ? undefined : await readAdapter(folder);
     const path = await locateBase(base, offline, { signal, progress });
@@ -73,8 +83,20 @@ export const command = defineCommand({
   },
 });
 
+/** What a caller of transformers.js has to say. */
+function describeForWeb(role: TransformersJsFolder['role'], recipe: EncoderRecipe): string {
+  const { pooling, normalize, prefixes, dense } = recipe;
+  const roles = role === 'both' ? (['query', 'document'] as const) : [role];
+  const isPipeline = dense === undefined && (pooling === 'mean' || pooling === 'cls');
+  const how = isPipeline ? `pooling: '${pooling}', normalize: ${normalize}` : 'the output sentence_embedding';
+  const put = roles
+    .filter((one) => prefixes[one] !== '')
+    .map((one) => `${JSON.stringify(prefixes[one])} before a ${one}`);
+  return [`${role === 'both' ? 'queries and documents' : `${role} side`}`, how, ...put].join('; ');
+}
+
 /** The function that writes each format. */
-const WRITERS: Record<Target, (given: Given, source: ExportOptions) => Promise<void>> = {
+const WRITERS: Record<Exclude<Target, 'transformers.js'>, (given: Given, source: ExportOptions) => Promise<void>> = {
   gguf: ({ out, type }, source) => exportGguf(out, { ...source, type }),
   safetensors: ({ out, dtype }, source) => exportSafetensors(out, { ...source, dtype }),
   'gguf-adapter': ({ out }, source) => exportGgufAdapter(out, { ...source, adapter: adapterOf(source) }),
@@ -100,7 +122,12 @@ function adapterOf({ adapter }: ExportOptions): LoraAdapter {
 }
 
 /** Refuses options that the chosen format does not use. @throws UsageError */
-function checkTypes({ to, type, dtype }: Given): void {
+function checkTypes({ to, type, dtype, adapter }: Given): void {
+  if (to === 'transformers.js' && adapter !== undefined) {
+    throw new UsageError('--adapter does not work with --to transformers.js', {
+      fix: 'Pass a folder of `llm-qe train retriever`, in which the adapter is already merged.',
+    });
+  }
   if (type !== undefined && to !== 'gguf') {
     throw new UsageError('--type works only with --to gguf', {
       fix: 'Omit --type. For safetensors, use --dtype. Adapters are always F32.',

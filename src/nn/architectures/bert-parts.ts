@@ -5,12 +5,23 @@ import type { BertConfig } from './bert-config.ts';
 
 // Shared by the encoder for inference and the trainable model; hidden states are // [batch, sequence, hidden]
 
-/** Word + position + type embeddings, normalised; every token is of type 0 // ids [batch, sequence] int32 */
-export function bertEmbeddings(weights: WeightPlan, config: BertConfig, ids: Tensor): Tensor {
+/**
+ * Word + position + type embeddings, normalised; every token is of type 0 // ids [batch, sequence] int32
+ * @param words whether the words' table is a weight of floats, or in the storage of the plan
+ */
+export function bertEmbeddings(
+  weights: WeightPlan,
+  config: BertConfig,
+  ids: Tensor,
+  words: 'floats' | 'stored' = 'floats',
+): Tensor {
   const { hidden_size, vocab_size, max_position_embeddings, type_vocab_size } = config;
   const table = (kind: string, rows: number) =>
     weights.tensor(`embeddings.${kind}_embeddings.weight`, [rows, hidden_size]);
-  const word = gather(table('word', vocab_size), ids);
+  const word =
+    words === 'floats'
+      ? gather(table('word', vocab_size), ids)
+      : weights.frozen('embeddings.word_embeddings.weight', [vocab_size, hidden_size]).rows(ids);
   const place = gather(table('position', max_position_embeddings), range(ids.graph, 'sequence'));
   const type = pick(table('token_type', type_vocab_size), 0, 0);
   return layerNorm(add(word, add(place, type)), bertNorm(weights, config, 'embeddings.LayerNorm'));

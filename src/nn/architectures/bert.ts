@@ -1,17 +1,9 @@
 import { Graph, type Tensor } from '../graph.ts';
-import {
-  add,
-  type LayerNormParameters,
-  l2Normalize,
-  layerNorm,
-  linear,
-  quantizedLinear,
-  quantizedSelfAttention,
-  selfAttention,
-} from '../operations/index.ts';
+import { add, cast, type LayerNormParameters, l2Normalize, layerNorm, linear, reduceSum } from '../operations/index.ts';
 import { type TensorSource, WeightPlan } from '../weight-plan.ts';
 import { type BertConfig, bertHeadSize, bertPrefix } from './bert-config.ts';
 import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
+import { type BertProducts, RuntimeProducts, StandardProducts } from './bert-products.ts';
 import { type PoolingOptions, pool } from './pooling.ts';
 
 export interface BertEncoderOptions extends PoolingOptions {
@@ -32,18 +24,51 @@ export interface BertEncoder {
  * @throws ModelError if a tensor is missing or its shape contradicts the configuration
  */
 export function buildBertEncoder(source: TensorSource, config: BertConfig, options: BertEncoderOptions): BertEncoder {
-  bertHeadSize(source, config);
   const graph = new Graph();
   const weights = new WeightPlan(graph, source, { prefix: bertPrefix(source) });
   const ids = graph.input('ids', 'int32', ['batch', 'sequence']);
   const lengths = graph.input('lengths', 'int32', ['batch']);
-  const layers = new BertLayers(weights, config, options.precision);
-  let hidden = graph.scope('embeddings', () => bertEmbeddings(weights, config, ids));
+  const products = new RuntimeProducts(weights, config, options.precision);
+  const hidden = tokenVectors(ids, lengths, products, source);
+  graph.output('vectors', textVectors(hidden, lengths, weights, config, options));
+  return { graph, weights };
+}
+
+/**
+ * The same encoder with the inputs and outputs that other programs expect, of ONNX's standard operators only: `input_ids` and
+ * `attention_mask`, both int64 // [batch, sequence], padding right → `last_hidden_state` // [batch, sequence, hidden] and
+ * `sentence_embedding` // [batch, hidden]
+ * @throws ModelError as {@link buildBertEncoder}
+ */
+export function buildStandardBertEncoder(
+  source: TensorSource,
+  config: BertConfig,
+  options: BertEncoderOptions,
+): BertEncoder {
+  const graph = new Graph();
+  const storage = options.precision;
+  const weights = new WeightPlan(graph, source, { prefix: bertPrefix(source), storage });
+  const ids = cast(graph.input('input_ids', 'int64', ['batch', 'sequence']), 'int32');
+  const mask = cast(graph.input('attention_mask', 'int64', ['batch', 'sequence']), 'float32');
+  const lengths = cast(reduceSum(mask, 1), 'int32');
+  const products = new StandardProducts(weights, config, options.precision);
+  const hidden = tokenVectors(ids, lengths, products, source);
+  graph.output('last_hidden_state', hidden);
+  graph.output('sentence_embedding', textVectors(hidden, lengths, weights, config, options));
+  return { graph, weights };
+}
+
+/** // ids [batch, sequence] and lengths [batch], both int32 → [batch, sequence, hidden] */
+function tokenVectors(ids: Tensor, lengths: Tensor, products: BertProducts, source: TensorSource): Tensor {
+  const { weights, config } = products;
+  const { graph } = ids;
+  bertHeadSize(source, config);
+  const layers = new BertLayers(products);
+  let hidden = graph.scope('embeddings', () => bertEmbeddings(weights, config, ids, products.words));
   for (let index = 0; index < config.num_hidden_layers; index++) {
     hidden = graph.scope(`layer.${index}`, () => layers.layer(hidden, lengths, `encoder.layer.${index}`));
   }
-  graph.output('vectors', textVectors(hidden, lengths, weights, config, options));
-  return { graph, weights };
+  return hidden;
 }
 
 function textVectors(
@@ -63,29 +88,26 @@ function textVectors(
 
 /** The layers of a BERT; hidden states are // [batch, sequence, hidden] */
 class BertLayers {
-  readonly #weights: WeightPlan;
-  readonly #config: BertConfig;
-  readonly #precision: 'f32' | 'int8';
+  readonly #products: BertProducts;
 
-  constructor(weights: WeightPlan, config: BertConfig, precision: 'f32' | 'int8') {
-    this.#weights = weights;
-    this.#config = config;
-    this.#precision = precision;
+  constructor(products: BertProducts) {
+    this.#products = products;
   }
 
   /** Attention and feed-forward, each followed by a residual connection and normalisation. */
   layer(x: Tensor, lengths: Tensor, name: string): Tensor {
-    const { hidden_size, intermediate_size } = this.#config;
+    const { config } = this.#products;
+    const { hidden_size, intermediate_size } = config;
     const { graph } = x;
     const attended = graph.scope('attention', () => {
-      const context = this.#attention(x, lengths, `${name}.attention.self`);
-      const output = this.#linear(context, `${name}.attention.output.dense`, hidden_size, hidden_size);
+      const context = this.#products.attention(x, lengths, `${name}.attention.self`);
+      const output = this.#products.linear(context, `${name}.attention.output.dense`, hidden_size, hidden_size);
       return layerNorm(add(output, x), this.#norm(`${name}.attention.output.LayerNorm`));
     });
     return graph.scope('feed-forward', () => {
-      const inner = this.#linear(attended, `${name}.intermediate.dense`, hidden_size, intermediate_size);
-      const output = this.#linear(
-        bertActivation(this.#config, inner),
+      const inner = this.#products.linear(attended, `${name}.intermediate.dense`, hidden_size, intermediate_size);
+      const output = this.#products.linear(
+        bertActivation(config, inner),
         `${name}.output.dense`,
         intermediate_size,
         hidden_size,
@@ -94,30 +116,7 @@ class BertLayers {
     });
   }
 
-  #attention(x: Tensor, lengths: Tensor, name: string): Tensor {
-    const { hidden_size, num_attention_heads } = this.#config;
-    const parts = ['query', 'key', 'value'].map((part) => `${name}.${part}`);
-    const matrices = parts.map((part) => `${part}.weight`);
-    const biases = parts.map((part) => `${part}.bias`);
-    const bias = this.#weights.joined(`${name}.qkv.bias`, biases, hidden_size);
-    if (this.#precision === 'int8') {
-      const weight = this.#weights.quantizedMatrix(`${name}.qkv.weight`, matrices, hidden_size, hidden_size);
-      return quantizedSelfAttention(x, weight, bias, lengths, num_attention_heads);
-    }
-    const weight = this.#weights.matrix(`${name}.qkv.weight`, matrices, hidden_size, hidden_size);
-    return selfAttention(x, weight, bias, lengths, num_attention_heads);
-  }
-
-  #linear(x: Tensor, name: string, input: number, output: number): Tensor {
-    const bias = this.#weights.tensor(`${name}.bias`, [output]);
-    const matrix = `${name}.weight`;
-    if (this.#precision === 'int8') {
-      return quantizedLinear(x, this.#weights.quantizedMatrix(matrix, [matrix], input, output), bias);
-    }
-    return linear(x, this.#weights.matrix(matrix, [matrix], input, output), bias);
-  }
-
   #norm(name: string): LayerNormParameters {
-    return bertNorm(this.#weights, this.#config, name);
+    return bertNorm(this.#products.weights, this.#products.config, name);
   }
 }

@@ -15,7 +15,7 @@ export {
 export { concat, flattenRows, gather, pad, pick, range, scatterAdd, slice, transpose, unsqueeze } from './layout.ts';
 export { affine, linear, type MatmulOptions, matmul } from './linear.ts';
 export { type LayerNormParameters, layerNorm, rmsNorm } from './normalization.ts';
-export { type QuantizedMatrix, quantizedLinear, quantizedSelfAttention } from './quantized.ts';
+export { type QuantizedMatrix, quantizedLinear, quantizedSelfAttention, standardQuantizedLinear } from './quantized.ts';
 export { cumulativeSum, l2Normalize, logSoftmax, norm, pickLast, reduceMax, reduceMean, softmax } from './reduction.ts';
 export { type RotaryFrequencies, rotate } from './rotary.ts';
 export { tokenLogProbabilities } from './token-log-probabilities.ts';

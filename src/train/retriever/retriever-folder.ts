@@ -1,17 +1,22 @@
-import { copyFile, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EncoderRecipe } from '../../embed/index.ts';
+import {
+  type EncoderRecipe,
+  writeEncoderModules,
+  writeEncoderSettings,
+  writeModelJson,
+  writePooling,
+} from '../../embed/index.ts';
 import {
   type Checkpoint,
   mergedCheckpoint,
   openCheckpoint,
-  readModelJson,
   type StreamedTensor,
   writeModelSafetensors,
   writeSafetensors,
 } from '../../models/index.ts';
 import type { Parameters } from '../../nn/index.ts';
-import { makeFolder, replaceFolder, syncFolder, systemFault, writeDurably } from '../../system/index.ts';
+import { makeFolder, replaceFolder, syncFolder } from '../../system/index.ts';
 import { PROJECTION } from './contrastive-losses.ts';
 import type { RetrieverBase } from './retriever-base.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
@@ -112,34 +117,18 @@ function projectionOf(parameters: Parameters): { size: number; weight: Float32Ar
 
 const TYPE = 'sentence_transformers.models.';
 
-/** Files of a tokenizer. */
-const TOKENIZER_FILE = /^(tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.txt)$/;
-
 class FolderWriter {
   readonly #recipe: EncoderRecipe;
-  readonly #similarity: 'cosine' | 'dot';
   readonly #signal: AbortSignal | undefined;
 
   constructor({ recipe }: RetrieverBase, { similarity }: WriteSettings, signal: AbortSignal | undefined) {
-    this.#recipe = recipe;
-    this.#similarity = similarity;
+    this.#recipe = { ...recipe, similarity };
     this.#signal = signal;
   }
 
   /** config.json, tokenizer, limits and weights. */
   async transformer(folder: string, checkpoint: Checkpoint): Promise<void> {
-    const source = this.#recipe.model.path;
-    await makeFolder(folder);
-    for (const name of (await readdir(source)).filter((one) => TOKENIZER_FILE.test(one))) {
-      await copyFile(join(source, name), join(folder, name)).catch((error: unknown) => {
-        throw systemFault(error, join(source, name));
-      });
-    }
-    const config = (await readModelJson(join(source, 'config.json'))) as Record<string, unknown>;
-    await json(join(folder, 'config.json'), { ...config, ['dtype' in config ? 'dtype' : 'torch_dtype']: 'float32' });
-    const { maxLength, lowerCase } = this.#recipe;
-    await json(join(folder, 'sentence_bert_config.json'), { max_seq_length: maxLength, do_lower_case: lowerCase });
-    await this.#settings(folder);
+    await writeEncoderSettings(folder, this.#recipe);
     const tensors: StreamedTensor[] = checkpoint
       .tensors()
       .filter(({ name }) => !isPosition(name))
@@ -148,15 +137,8 @@ class FolderWriter {
   }
 
   /** One encoder for queries and documents. */
-  async modules(folder: string): Promise<void> {
-    const names = ['', '1_Pooling', ...(this.#recipe.normalize ? ['2_Normalize'] : [])];
-    const types = ['Transformer', 'Pooling', 'Normalize'];
-    await this.#pooling(join(folder, '1_Pooling'));
-    await json(
-      join(folder, 'modules.json'),
-      names.map((path, idx) => ({ idx, name: String(idx), path, type: TYPE + types[idx]! })),
-    );
-    if (this.#recipe.normalize) await makeFolder(join(folder, '2_Normalize'));
+  modules(folder: string): Promise<void> {
+    return writeEncoderModules(folder, this.#recipe);
   }
 
   /** An encoder for each; the queries' is another one, or the documents' with a linear map behind it. */
@@ -181,45 +163,23 @@ class FolderWriter {
     }
     if (ofQueries !== undefined) await this.transformer(join(folder, own[0]!), ofQueries);
     for (const role of new Set([documents, own])) {
-      await this.#pooling(join(folder, role[1]!));
+      await writePooling(join(folder, role[1]!), this.#recipe);
       if (role[2] !== undefined) await makeFolder(join(folder, role[2]));
     }
     if (projection !== undefined) await this.#dense(join(folder, 'query_2_Dense'), projection);
     const typeOf = (name: string) => [name, TYPE + name.replace(/^.*_/, '')] as const;
-    await json(join(folder, 'router_config.json'), {
+    await writeModelJson(join(folder, 'router_config.json'), {
       types: Object.fromEntries([...new Set([...queries, ...documents])].map(typeOf)),
       structure: { query: queries, document: documents },
       parameters: { default_route: 'document', allow_empty_key: true, route_mappings: {} },
     });
-    await json(join(folder, 'modules.json'), [{ idx: 0, name: '0', path: '', type: `${TYPE}Router` }]);
-  }
-
-  async #settings(folder: string): Promise<void> {
-    const { query, document } = this.#recipe.prefixes;
-    await json(join(folder, 'config_sentence_transformers.json'), {
-      prompts: { query, document },
-      default_prompt_name: null,
-      similarity_fn_name: this.#similarity,
-    });
-  }
-
-  async #pooling(folder: string): Promise<void> {
-    const { pooling, config } = this.#recipe;
-    await makeFolder(folder);
-    await json(join(folder, 'config.json'), {
-      word_embedding_dimension: config.hidden_size,
-      pooling_mode_cls_token: pooling === 'cls',
-      pooling_mode_mean_tokens: pooling === 'mean',
-      pooling_mode_max_tokens: false,
-      pooling_mode_mean_sqrt_len_tokens: pooling === 'mean_sqrt_len',
-      include_prompt: true,
-    });
+    await writeModelJson(join(folder, 'modules.json'), [{ idx: 0, name: '0', path: '', type: `${TYPE}Router` }]);
   }
 
   async #dense(folder: string, { size, weight }: { size: number; weight: Float32Array }): Promise<void> {
     await makeFolder(folder);
     const activation_function = 'torch.nn.modules.linear.Identity';
-    await json(join(folder, 'config.json'), {
+    await writeModelJson(join(folder, 'config.json'), {
       in_features: size,
       out_features: size,
       bias: false,
@@ -233,8 +193,4 @@ class FolderWriter {
 /** A list of the whole numbers that old checkpoints hold beside the weights. */
 function isPosition(name: string): boolean {
   return name.endsWith('embeddings.position_ids');
-}
-
-function json(file: string, content: unknown): Promise<void> {
-  return writeDurably(file, `${JSON.stringify(content, null, 2)}\n`);
 }
