@@ -1,8 +1,8 @@
 import { compileModel } from './compiled-model.ts';
 import { gradients } from './gradients.ts';
 import { type Dtype, Graph, type Shape, type Tensor } from './graph.ts';
+import { ModelInThread } from './model-in-thread.ts';
 import { reshape } from './operations/index.ts';
-import { Runtime } from './runtime.ts';
 import type { Value, Values } from './runtime-messages.ts';
 
 /** An input of a checked function. */
@@ -40,13 +40,13 @@ const STEP = 5e-3;
  * it to check the gradient rule of a new operation.
  */
 export class CheckedFunction {
-  readonly #runtime: Runtime;
+  readonly #model: ModelInThread;
   readonly #inputs: readonly CheckedInput[];
   /** The shape of the result, by the operations' rules. */
   readonly shape: Shape;
 
-  private constructor(runtime: Runtime, inputs: readonly CheckedInput[], shape: Shape) {
-    this.#runtime = runtime;
+  private constructor(model: ModelInThread, inputs: readonly CheckedInput[], shape: Shape) {
+    this.#model = model;
     this.#inputs = inputs;
     this.shape = shape;
   }
@@ -71,7 +71,7 @@ export class CheckedFunction {
       graph.output(`gradient of ${name}`, found[index]!);
     });
     const { file } = await compileModel(graph, new Map(), { cache, fingerprint: 'none' });
-    return new CheckedFunction(await Runtime.open(file), inputs, result.shape);
+    return new CheckedFunction(new ModelInThread(file), inputs, result.shape);
   }
 
   /** Runs the function. @param seed the weight of each number of the result // at least as many as the result has */
@@ -80,7 +80,7 @@ export class CheckedFunction {
     for (const [index, { dtype, shape, data }] of values.entries()) {
       feeds[`input ${index}`] = { dtype, shape, data: data.slice() };
     }
-    const results = await this.#runtime.run(feeds);
+    const results = await this.#model.run(feeds);
     const gradients = this.#inputs.map((_, index) => results[`gradient of input ${index}`]?.data as Float32Array);
     return { result: results.result!, gradients };
   }
@@ -100,7 +100,7 @@ export class CheckedFunction {
   }
 
   close(): Promise<void> {
-    return this.#runtime.close();
+    return this.#model.close();
   }
 
   /** Returns (f(x + h) - f(x - h)) / 2h along one element, with the h that remains after rounding x ± h. */

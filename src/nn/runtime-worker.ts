@@ -12,7 +12,8 @@ export const serve: Serve<WorkerStart, RunRequest | LoadRequest, Values> = (star
   };
 };
 
-class Sessions {
+/** The models of one thread, and their runs. */
+export class Sessions {
   readonly #start: WorkerStart;
   readonly #open = new Map<string, InferenceSession>();
 

@@ -172,7 +172,7 @@ function deviceFault(device: Device, message: string): UsageError | undefined {
 }
 
 /** Converts a message of the runtime to a typed error that names the operation. */
-function runFault(file: string, message: string): LlmQeError {
+export function runFault(file: string, message: string): LlmQeError {
   if (/bad_alloc|[Ff]ailed to allocate|out of memory/.test(message)) {
     const fix = 'Free some memory, use a smaller model, or use precision int8.';
     return new ResourceError('not enough memory to run the model', { file, fix, cause: message });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ModelStore } from '../../src/models/store/store.ts';
 import { AbortedError, LlmQeError, ModelError, sha256 } from '../../src/system/index.ts';
 import { COMMIT, type FakeHub, type FakeHubOptions, startFakeHub } from '../support/fake-hub.ts';
+import { sendInto } from '../support/local-server.ts';
 
 const WEIGHTS = Buffer.alloc(200_000, 'weights');
 const FILES = {
@@ -44,6 +45,11 @@ async function failure(work: Promise<unknown>): Promise<LlmQeError> {
   const error = await work.catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(LlmQeError);
   return error as LlmQeError;
+}
+
+async function partFile(): Promise<string> {
+  const names = await readdir(home, { recursive: true });
+  return join(home, names.find((name) => name.endsWith('model.safetensors.part')) ?? 'none');
 }
 
 function forbidConnections(): void {
@@ -125,7 +131,7 @@ describe('a model on the hub', () => {
         if (broken || !request.url!.endsWith('model.safetensors')) return false;
         broken = true;
         response.writeHead(200, { etag: '"v1"', 'content-length': WEIGHTS.length });
-        response.write(WEIGHTS.subarray(0, 50_000), () => setTimeout(() => response.destroy(), 20));
+        void sendInto(partFile, response, WEIGHTS.subarray(0, 50_000)).then(() => response.destroy());
         return true;
       },
     });

@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -29,6 +31,13 @@ export async function startServer(handler: Handler): Promise<LocalServer> {
         server.close(() => resolve());
       }),
   };
+}
+
+/** Sends bytes, and waits until the client has stored them in its file: however slow it is. */
+export async function sendInto(file: () => string | Promise<string>, response: ServerResponse, bytes: Buffer) {
+  response.write(bytes);
+  const stored = async () => (await stat(await file()).catch(() => ({ size: 0 }))).size;
+  while (!response.destroyed && (await stored()) < bytes.length) await sleep(5);
 }
 
 /** Answers with a file as a well-behaved server does: ETag, ranges, If-Range. */

@@ -9,11 +9,11 @@ import { AbortedError, DataError, NetworkError, ResourceError } from '../../src/
 import { type DownloadOptions, download } from '../../src/system/network/download.ts';
 import { ConnectionError, HttpError } from '../../src/system/network/http.ts';
 import type { Progress } from '../../src/system/progress.ts';
-import { type Handler, type LocalServer, serveBytes, startServer } from '../support/local-server.ts';
+import { type Handler, type LocalServer, sendInto, serveBytes, startServer } from '../support/local-server.ts';
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31) % 251));
 const SHA = sha256(CONTENT);
-const QUICK: DownloadOptions = { firstWaitSeconds: 0.01, connectTimeoutSeconds: 2 };
+const QUICK: DownloadOptions = { firstWaitSeconds: 0.01, connectTimeoutSeconds: 10 };
 
 let folder: string;
 let target: string;
@@ -34,9 +34,12 @@ async function serve(handler: Handler): Promise<LocalServer> {
 }
 
 /** Sends the head of the file with the whole length, then breaks the connection. */
-function breakOff(response: ServerResponse, content: Buffer, after: number, etag = '"v1"'): void {
+async function breakOff(response: ServerResponse, content: Buffer, after: number, etag = '"v1"'): Promise<void> {
+  // What an earlier attempt stored must not pass for what this one sends.
+  await rm(`${target}.part`, { force: true });
   response.writeHead(200, { etag, 'content-length': content.length });
-  response.write(content.subarray(0, after), () => setTimeout(() => response.destroy(), 20));
+  await sendInto(() => `${target}.part`, response, content.subarray(0, after));
+  response.destroy();
 }
 
 async function failure(url: string, options: DownloadOptions = {}): Promise<unknown> {
@@ -66,7 +69,7 @@ describe('download', () => {
 
   test('a transfer that breaks off goes on by a range', async () => {
     const server = await serve((request, response) => {
-      if (server.requests.length === 1) breakOff(response, CONTENT, 100_000);
+      if (server.requests.length === 1) void breakOff(response, CONTENT, 100_000);
       else serveBytes(request, response, CONTENT);
     });
     const result = await download(server.url, target, QUICK);
@@ -80,7 +83,7 @@ describe('download', () => {
     const server = await serve((request, response) => {
       if (server.requests.length > 1) return serveBytes(request, response, CONTENT);
       response.writeHead(200, { etag: '"v1"', 'content-length': CONTENT.length });
-      response.write(CONTENT.subarray(0, 50_000), () => setTimeout(() => stop.abort(), 100));
+      void sendInto(() => `${target}.part`, response, CONTENT.subarray(0, 50_000)).then(() => stop.abort());
     });
     expect(await failure(server.url, { signal: stop.signal })).toBeInstanceOf(AbortedError);
     expect((await readFile(`${target}.part`)).length).toBe(50_000);
@@ -90,7 +93,7 @@ describe('download', () => {
 
   test('a file that changed meanwhile is fetched anew, never mixed', async () => {
     const server = await serve((request, response) => {
-      if (server.requests.length === 1) breakOff(response, Buffer.alloc(CONTENT.length), 1000, '"old"');
+      if (server.requests.length === 1) void breakOff(response, Buffer.alloc(CONTENT.length), 1000, '"old"');
       else serveBytes(request, response, CONTENT, '"new"');
     });
     expect((await download(server.url, target, QUICK)).sha256).toBe(SHA);
@@ -98,7 +101,7 @@ describe('download', () => {
 
   test('a server that ignores ranges starts it anew', async () => {
     const server = await serve((_, response) => {
-      if (server.requests.length === 1) breakOff(response, CONTENT, 1000);
+      if (server.requests.length === 1) void breakOff(response, CONTENT, 1000);
       else response.writeHead(200, { 'content-length': CONTENT.length }).end(CONTENT);
     });
     expect((await download(server.url, target, QUICK)).sha256).toBe(SHA);
@@ -182,7 +185,7 @@ describe('download', () => {
   });
 
   test('a server that always breaks off fails after its attempts, and keeps what came', async () => {
-    const server = await serve((_, response) => breakOff(response, CONTENT, 5000));
+    const server = await serve((_, response) => void breakOff(response, CONTENT, 5000));
     const error = await failure(server.url, { retries: 2 });
     expect(error).toBeInstanceOf(ConnectionError);
     expect(server.requests.length).toBeGreaterThanOrEqual(3);

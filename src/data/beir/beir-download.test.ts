@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sendInto } from '../../../test/support/local-server.ts';
 import { AbortedError, DataError, NetworkError, UsageError } from '../../system/index.ts';
 import { downloadBeir } from './beir-download.ts';
 import { BEIR_DATASETS } from './beir-table.ts';
@@ -34,7 +35,8 @@ beforeEach(async () => {
     const range = start > 0 ? { 'content-range': `bytes ${start}-${body.length - 1}/${body.length}` } : {};
     response.writeHead(start > 0 ? 206 : 200, { 'content-length': part.length, etag: '"one"', ...range });
     if (breakAfter === undefined) return response.end(part);
-    response.write(part.subarray(0, breakAfter), () => setTimeout(() => response.destroy(), 50));
+    const stored = () => join(folder, `${request.url!.split('/').at(-1)}.part`);
+    void sendInto(stored, response, part.subarray(0, breakAfter)).then(() => response.destroy());
     breakAfter = undefined;
   });
   await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));

@@ -6,7 +6,7 @@ import { ModelError, Random, sha256 } from '../../system/index.ts';
 import { compileModel } from '../compiled-model.ts';
 import { gradients } from '../gradients.ts';
 import { Graph, type Tensor, type TensorData } from '../graph.ts';
-import { Runtime } from '../runtime.ts';
+import { ModelInThread } from '../model-in-thread.ts';
 import { frozenMatrix, type MatrixShape, packMatrix, STORAGES, type Storage } from './frozen.ts';
 import { exp, gather, matmul, tokenLogProbabilities } from './index.ts';
 
@@ -38,7 +38,7 @@ async function run(build: Build, numbers: Float32Array = matrix): Promise<Record
     }),
   );
   const { file } = await compileModel(graph, loaders, { cache, fingerprint: sha256(new Uint8Array(numbers.buffer)) });
-  const runtime = await Runtime.open(file);
+  const model = new ModelInThread(file);
   try {
     const given = {
       x: { dtype: 'float32' as const, shape: [BATCH, LENGTH, COLUMNS], data: x.slice() },
@@ -47,10 +47,10 @@ async function run(build: Build, numbers: Float32Array = matrix): Promise<Record
     const feeds = Object.fromEntries(
       Object.entries(given).filter(([name]) => graph.inputs.some((one) => one.name === name)),
     );
-    const results = await runtime.run(feeds);
+    const results = await model.run(feeds);
     return Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]));
   } finally {
-    await runtime.close();
+    await model.close();
   }
 }
 

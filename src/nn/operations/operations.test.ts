@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compileModel } from '../compiled-model.ts';
 import { dtypeOf, Graph, type Tensor } from '../graph.ts';
-import { Runtime } from '../runtime.ts';
+import { ModelInThread } from '../model-in-thread.ts';
 import * as ops from './index.ts';
 
 let cache: string;
@@ -24,17 +24,17 @@ async function compute(inputs: Input[], build: (...tensors: Tensor[]) => Tensor)
   const result = build(...tensors);
   graph.output('result', result);
   const { file } = await compileModel(graph, new Map(), { cache, fingerprint: 'none' });
-  const runtime = await Runtime.open(file);
+  const model = new ModelInThread(file);
   try {
     const feeds = inputs.map(({ data, shape }, index) => [
       `x${index}`,
       { dtype: data instanceof Float32Array ? ('float32' as const) : ('int32' as const), shape, data: data.slice() },
     ]);
-    const { result: value } = await runtime.run(Object.fromEntries(feeds));
+    const { result: value } = await model.run(Object.fromEntries(feeds));
     expect(value!.shape).toEqual(result.shape);
     return [...(value!.data as Float32Array)];
   } finally {
-    await runtime.close();
+    await model.close();
   }
 }
 

@@ -6,7 +6,7 @@ import { ModelError, Random } from '../../system/index.ts';
 import { compileModel } from '../compiled-model.ts';
 import { gradients } from '../gradients.ts';
 import { Graph, type Tensor } from '../graph.ts';
-import { Runtime } from '../runtime.ts';
+import { ModelInThread } from '../model-in-thread.ts';
 import type { Values } from '../runtime-messages.ts';
 import { frozenTensor, logSoftmax, matmul, pickLast, reduceSum, scalar, tokenLogProbabilities } from './index.ts';
 
@@ -44,14 +44,14 @@ async function run(formula: Formula, learns: boolean): Promise<Values> {
   }
   const loaders = new Map([['table', async () => table]]);
   const { file } = await compileModel(graph, loaders, { cache, fingerprint: 'table' });
-  const runtime = await Runtime.open(file);
+  const model = new ModelInThread(file);
   try {
-    return await runtime.run({
+    return await model.run({
       hidden: { dtype: 'float32', shape: [CHUNKS, ROWS, HIDDEN], data: hidden.slice() },
       tokens: { dtype: 'int32', shape: [CHUNKS, ROWS], data: tokens.slice() },
     });
   } finally {
-    await runtime.close();
+    await model.close();
   }
 }
 
