@@ -4,28 +4,25 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type Ended, llmQe } from './support/command-line.ts';
 
-/** The command line as another program meets it: real processes of the build, exit codes, both streams. */
+/** The command line as another program meets it: exit codes and both streams. `program` starts a process of the build. */
 const PROGRAM = resolve('dist', 'cli', 'main.js');
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-cli-'));
 const environment = { ...process.env, LLM_QE_HOME: join(folder, 'home'), LLM_QE_OFFLINE: '1' };
 
-interface Ended {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function llmQe(...words: string[]): Promise<Ended> {
+function program(...words: string[]): Promise<Ended> {
   return new Promise((done) => {
-    execFile(process.execPath, [PROGRAM, ...words], { env: environment }, (error, stdout, stderr) => {
-      done({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    execFile(process.execPath, [PROGRAM, ...words], { env: environment }, (error, out, log) => {
+      done({ code: error === null ? 0 : Number(error.code), out, log });
     });
   });
 }
 
 beforeAll(() => {
+  vi.stubEnv('LLM_QE_HOME', environment.LLM_QE_HOME);
+  vi.stubEnv('LLM_QE_OFFLINE', environment.LLM_QE_OFFLINE);
   mkdirSync(join(folder, 'set', 'qrels'), { recursive: true });
   const lines = (records: object[]) => `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
   const documents = ['a saw for cutting metal', 'a wooden boat', 'a large boat with sails', 'a bird of the sea'];
@@ -46,12 +43,15 @@ beforeAll(() => {
     'query-id\tcorpus-id\tscore\nq1\td0\t1\nq2\td2\t1\nq3\td3\t1\n',
   );
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('evaluate', () => {
   it('prints one JSON document on stdout and nothing else, and counts a query that found nothing as zero', async () => {
     const run = join(folder, 'bm25.run');
-    const { code, stdout } = await llmQe(
+    const { code, out } = await program(
       'evaluate',
       '--dataset',
       join(folder, 'set'),
@@ -62,8 +62,8 @@ describe('evaluate', () => {
       '--json',
     );
     expect(code).toBe(0);
-    expect(stdout.trim().split('\n')).toHaveLength(1);
-    const document = JSON.parse(stdout);
+    expect(out.trim().split('\n')).toHaveLength(1);
+    const document = JSON.parse(out);
     expect(document).toMatchObject({ dataset: 'set', split: 'test', retriever: 'bm25', queries: 3 });
     expect(document.measures['nDCG@10']).toBeCloseTo(2 / 3, 10);
     expect(document.measures['MRR@10']).toBeCloseTo(2 / 3, 10);
@@ -74,8 +74,8 @@ describe('evaluate', () => {
   it('gives what score gives for the run it wrote', async () => {
     const run = join(folder, 'bm25.run');
     const qrels = join(folder, 'set', 'qrels', 'test.tsv');
-    const { stdout } = await llmQe('score', '--qrels', qrels, '--run', run, '--complete', '--json');
-    expect(JSON.parse(stdout).all.ndcg_cut_10).toBeCloseTo(2 / 3, 10);
+    const { out } = await llmQe('score', '--qrels', qrels, '--run', run, '--complete', '--json');
+    expect(JSON.parse(out).all.ndcg_cut_10).toBeCloseTo(2 / 3, 10);
   });
 
   it('writes a report of expansions, and refuses expansions of other queries', async () => {
@@ -95,7 +95,7 @@ describe('evaluate', () => {
     const words = ['evaluate', '--dataset', join(folder, 'set'), '--retriever', 'bm25', '--expansions', file];
     const refused = await llmQe(...words);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain('id "q3": no expansion for this query');
+    expect(refused.log).toContain('id "q3": no expansion for this query');
     writeFileSync(file, `${['q1', 'q2', 'q3'].map((id) => expansion(id, 'a bird of the sea')).join('\n')}\n`);
     const report = join(folder, 'report.html');
     expect((await llmQe(...words, '--report', report)).code).toBe(0);
@@ -109,10 +109,10 @@ describe('judgements of documents that the corpus lacks', () => {
     const qrels = 'query-id\tcorpus-id\tscore\nq1\td0\t1\nq1\td99\t1\nq2\td98\t0\n';
     writeFileSync(join(folder, 'set', 'qrels', 'lacking.tsv'), qrels);
     const words = ['evaluate', '--dataset', join(folder, 'set'), '--retriever', 'bm25', '--split', 'lacking', '--json'];
-    const { code, stdout, stderr } = await llmQe(...words);
+    const { code, out, log } = await llmQe(...words);
     expect(code).toBe(0);
-    expect(stderr).toContain('warning: 1 relevant documents of split lacking are not in the corpus (such as "d99")');
-    expect(JSON.parse(stdout).measures['Recall@100']).toBeCloseTo(0.25, 10);
+    expect(log).toContain('warning: 1 relevant documents of split lacking are not in the corpus (such as "d99")');
+    expect(JSON.parse(out).measures['Recall@100']).toBeCloseTo(0.25, 10);
   });
 });
 
@@ -130,19 +130,10 @@ describe('outputs', () => {
 describe('search', () => {
   it('ranks a file of documents without judgements', async () => {
     const corpus = join(folder, 'set', 'corpus.jsonl');
-    const { code, stdout } = await llmQe(
-      'search',
-      '--corpus',
-      corpus,
-      '--query',
-      'boat',
-      '--retriever',
-      'bm25',
-      '--json',
-    );
+    const { code, out } = await llmQe('search', '--corpus', corpus, '--query', 'boat', '--retriever', 'bm25', '--json');
     expect(code).toBe(0);
     expect(
-      JSON.parse(stdout)
+      JSON.parse(out)
         .documents.map(({ id }: { id: string }) => id)
         .sort(),
     ).toEqual(['d1', 'd2']);
@@ -158,9 +149,9 @@ describe('wrong use', () => {
     [['data', 'merg', 'x'], 'merge'],
     [['score', '--qrels', 'x', '--run', 'y', 'surplus'], 'too many arguments'],
   ])('%j exits with 2 and says what was meant', async (words, said) => {
-    const { code, stdout, stderr } = await llmQe(...words);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toContain(said);
+    const { code, out, log } = await llmQe(...words);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(log).toContain(said);
   });
 
   it.each([
@@ -172,26 +163,29 @@ describe('wrong use', () => {
       ['expand', '--dataset', join(folder, 'set'), '--generator', 'http://127.0.0.1:9/v1', '--model', 'm'],
       '127.0.0.1:9',
     ],
-  ])(
-    '%j fails with what and how to fix it, without a stack trace',
-    async (words, said) => {
-      const { code, stderr } = await llmQe(...words);
-      expect(code).not.toBe(0);
-      expect(stderr).toContain(said);
-      expect(stderr).toMatch(/^error: .+\n {2}\S/m);
-      expect(stderr).not.toMatch(/^\s+at /m);
-    },
-    60_000,
-  );
+  ])('%j fails with what and how to fix it, without a stack trace', async (words, said) => {
+    const { code, log } = await llmQe(...words);
+    expect(code).not.toBe(0);
+    expect(log).toContain(said);
+    expect(log).toMatch(/^error: .+\n {2}\S/m);
+    expect(log).not.toMatch(/^\s+at /m);
+  });
+
+  it('and failures have their exit codes and streams in a process too', async () => {
+    const wrong = await program('evaluate', '--datset', 'x');
+    expect(wrong).toEqual({ code: 2, out: '', log: expect.stringContaining('Did you mean --dataset?') });
+    const failed = await program('score', '--qrels', '/nonexistent', '--run', 'y');
+    expect(failed).toEqual({ code: 1, out: '', log: expect.stringMatching(/^error: .+\n {2}\S/m) });
+  });
 
   it('prints help with defaults and examples for every command', async () => {
-    const { stdout } = await llmQe('--help');
-    const names = [...stdout.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]).filter((name) => name !== 'help');
+    const { out } = await llmQe('--help');
+    const names = [...out.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]).filter((name) => name !== 'help');
     expect(names).toEqual(expect.arrayContaining(['demo', 'expand', 'evaluate', 'search', 'score', 'compare']));
     for (const name of ['demo', 'expand', 'evaluate', 'search', 'score', 'compare']) {
       const help = await llmQe(name, '--help');
       expect(help.code).toBe(0);
-      expect(help.stdout).toContain('Examples:');
+      expect(help.out).toContain('Examples:');
     }
   });
 });

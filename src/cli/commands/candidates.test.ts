@@ -1,13 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ChatServer } from '../../../test/support/chat-server.ts';
-
-/** The built program, as a user starts it; `npm test` builds first. */
-const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
+import { llmQe } from '../../../test/support/command-line.ts';
 
 let folder: string;
 let server: ChatServer;
@@ -26,15 +22,7 @@ afterEach(async () => {
 
 async function run(name: string, ...more: string[]) {
   const words = [name, '--triples', join(folder, 'triples.jsonl'), '--generator', server.baseUrl, '--json', ...more];
-  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, log] = ['', ''];
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    log += chunk;
-  });
-  const [code] = await once(child, 'close');
+  const { code, out, log } = await llmQe(...words);
   return { code, log, document: out === '' ? undefined : JSON.parse(out) };
 }
 
@@ -46,7 +34,7 @@ async function linesOf(name: string): Promise<Record<string, unknown>[]> {
     .map((line) => JSON.parse(line));
 }
 
-describe('llm-qe candidates and answers', { timeout: 60_000 }, () => {
+describe('llm-qe candidates and answers', () => {
   it('write next to the triples, resume, and refuse other settings', async () => {
     const settings = ['--samples', '2', '--temperatures', '0.7, 1'];
     const first = await run('candidates', ...settings);

@@ -4,8 +4,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ChatServer } from '../../../test/support/chat-server.ts';
+import { llmQe } from '../../../test/support/command-line.ts';
 import { generatorOptions } from '../open-generator.ts';
 
 /** The built program, as a user starts it; `npm test` builds first. */
@@ -35,15 +36,21 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await server.stop();
   await rm(folder, { recursive: true });
 });
 
-function start(out: string, ...more: string[]): ChildProcess {
+function wordsFor(out: string): string[] {
   const words = ['expand', '--dataset', folder, '--generator', server.baseUrl, '--out', out, '--concurrency', '2'];
-  return spawn(process.execPath, [MAIN, ...words, '--deterministic', '--json', ...more], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  return [...words, '--deterministic', '--json'];
+}
+
+const expand = (out: string, ...more: string[]) => llmQe(...wordsFor(out), ...more);
+
+/** Starts a process of its own. */
+function start(out: string): ChildProcess {
+  return spawn(process.execPath, [MAIN, ...wordsFor(out)], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 async function finish(child: ChildProcess): Promise<{ code: number | null; out: string; log: string }> {
@@ -75,14 +82,14 @@ describe('llm-qe expand', () => {
     await expect(readFile(out)).rejects.toThrow(/ENOENT/);
 
     const callsBefore = server.calls.length;
-    const again = await finish(start(out));
+    const again = await expand(out);
     expect(again).toMatchObject({ code: 0 });
     expect(JSON.parse(again.out)).toMatchObject({ expansions: QUERIES, reused: finished, queries: QUERIES });
     expect(server.calls.length - callsBefore).toBe(QUERIES - finished);
     expect((await readFile(`${out}.journal`, 'utf8')).startsWith(kept)).toBe(true);
 
     const whole = join(folder, 'whole', 'expansions.jsonl');
-    await finish(start(whole));
+    await expand(whole);
     expect(await readFile(out, 'utf8')).toBe(await readFile(whole, 'utf8'));
     const [queries, wholeQueries] = ['killed', 'whole'].map((name) => join(folder, name, 'queries_q2d.jsonl'));
     expect(await readFile(queries!, 'utf8')).toBe(await readFile(wholeQueries!, 'utf8'));
@@ -104,15 +111,15 @@ describe('llm-qe expand', () => {
   it('stores no thoughts, sends variables of the chat template, and replaces nothing that they changed', async () => {
     thought = '<think>The user wants';
     const out = join(folder, 'expansions.jsonl');
-    const first = await finish(start(out));
+    const first = await expand(out);
     expect(JSON.parse(first.out)).toMatchObject({ unfinishedThought: QUERIES, empty: QUERIES });
     expect(first.log).toMatch(/40 expansions are empty because the model wrote only thoughts: raise --max-tokens/);
     thought = '<think>The user wants</think>';
     const kwargs = ['--chat-template-kwargs', '{"enable_thinking": false}'];
-    const refused = await finish(start(out, ...kwargs));
+    const refused = await expand(out, ...kwargs);
     expect(refused.code).toBe(2);
     expect(refused.log).toMatch(/chat template.*\n.*--out.*--force/);
-    expect((await finish(start(out, ...kwargs, '--force'))).code).toBe(0);
+    expect((await expand(out, ...kwargs, '--force')).code).toBe(0);
     expect(server.calls.at(-1)!.chat_template_kwargs).toEqual({ enable_thinking: false });
     const [line] = (await readFile(out, 'utf8')).split('\n');
     expect(JSON.parse(line!)).toMatchObject({ text: 'a tower', raw: '<think>The user wants</think>a tower' });
@@ -136,13 +143,9 @@ describe('llm-qe expand', () => {
   it('keeps the expansions of a search', async () => {
     const search = () => {
       const words = ['search', '--corpus', folder, '--query', 'x', '--expand', '--retriever', 'bm25', '--json'];
-      return finish(
-        spawn(process.execPath, [MAIN, ...words, '--generator', server.baseUrl], {
-          stdio: ['ignore', 'pipe', 'pipe'],
-          env: { ...process.env, LLM_QE_HOME: join(folder, 'home') },
-        }),
-      );
+      return llmQe(...words, '--generator', server.baseUrl);
     };
+    vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
     const [first, second] = [await search(), await search()];
     expect(first.code).toBe(0);
     expect(second.out).toBe(first.out);
@@ -151,7 +154,7 @@ describe('llm-qe expand', () => {
   });
 
   it('refuses q2a, whose answers would leak the gold document', async () => {
-    const { code, log } = await finish(start(join(folder, 'e.jsonl'), '--task', 'q2a'));
+    const { code, log } = await expand(join(folder, 'e.jsonl'), '--task', 'q2a');
     expect(code).toBe(2);
     expect(log).toMatch(/gold document/);
   });

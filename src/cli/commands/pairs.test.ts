@@ -1,14 +1,12 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { candidatesOf } from '../../../test/support/candidate-sets.ts';
+import { llmQe } from '../../../test/support/command-line.ts';
 import { readPairs } from '../../data/index.ts';
 import { PROMPTS } from '../../generate/index.ts';
 
-/** The built program, as a user starts it; `npm test` builds first. */
-const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
 const IDS = ['q0', 'q1', 'q2', 'q3'];
 const TEXTS = ['a saw', 'a long text of many words', 'a tool'];
 
@@ -53,13 +51,7 @@ function rewardOf({ queryId, candidateId, index }: { queryId: string; candidateI
   };
 }
 
-function run(...words: string[]): Promise<{ code: number; out: string; log: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, 'pairs', '--dataset', folder, ...words], (error, out, log) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, log });
-    });
-  });
-}
+const run = (...words: string[]) => llmQe('pairs', '--dataset', folder, ...words);
 
 describe('llm-qe pairs', () => {
   it('writes pairs, the audit and its page, and reports what was dropped', async () => {

@@ -1,11 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { llmQe } from '../../../test/support/command-line.ts';
 
-/** The built program, as a user starts it; `npm test` builds first. */
-const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
 const ENCODER = join(import.meta.dirname, '../../embed/goldens/tiny-encoder');
 
 const numbers = Array.from({ length: 8 }, (_, index) => index);
@@ -14,6 +12,8 @@ const lines = (records: readonly unknown[]) => records.map((record) => `${JSON.s
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'train-retriever-command-'));
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
   await mkdir(join(folder, 'beir', 'qrels'), { recursive: true });
   const text = (index: number) => `stone bridge ${index}`;
   await writeFile(
@@ -34,33 +34,43 @@ beforeAll(async () => {
   }));
   await writeFile(join(folder, 'rows.jsonl'), lines(published));
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return rm(folder, { recursive: true });
+});
 
-function run(...words: string[]) {
-  const env = { ...process.env, LLM_QE_HOME: join(folder, 'home'), XDG_CACHE_HOME: join(folder, 'cache') };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...words], { encoding: 'utf8', env });
-  return { status, stdout, stderr };
-}
-
-test('trains on published rows, and the folder is an encoder that evaluate searches with', () => {
+test('trains on published rows, and the folder is an encoder that evaluate searches with', async () => {
   const out = join(folder, 'run');
   const train = ['train', 'retriever', '--data', join(folder, 'rows.jsonl'), '--encoder', ENCODER, '--out', out];
   const few = ['--batch-size', '4', '--max-steps', '2', '--dev', join(folder, 'beir'), '--threads', '1', '--json'];
-  const { status, stdout, stderr } = run(...train, ...few, '--method', 'distil', '--train', 'query', '--lora-r', '2');
-  expect(stderr).not.toMatch(/error/i);
-  expect(status).toBe(0);
-  const document = JSON.parse(stdout);
+  const {
+    code,
+    out: printed,
+    log,
+  } = await llmQe(...train, ...few, '--method', 'distil', '--train', 'query', '--lora-r', '2');
+  expect(log).not.toMatch(/error/i);
+  expect(code).toBe(0);
+  const document = JSON.parse(printed);
   const figure = { 'nDCG@10': expect.any(Number) };
   const loss = { first: expect.any(Number), last: expect.any(Number) };
   expect(document).toMatchObject({ steps: 2, model: out, loss, dev: { before: figure, best: figure } });
   expect([document.seconds > 0, document.peakBytes > 1e6]).toEqual([true, true]);
-  const found = run('evaluate', '--dataset', join(folder, 'beir'), '--split', 'dev', '--encoder', out, '--json');
-  expect(found.status).toBe(0);
-  expect(found.stdout).toContain(String(document.dev.best['nDCG@10']).slice(0, 8));
+  const found = await llmQe(
+    'evaluate',
+    '--dataset',
+    join(folder, 'beir'),
+    '--split',
+    'dev',
+    '--encoder',
+    out,
+    '--json',
+  );
+  expect(found.code).toBe(0);
+  expect(found.out).toContain(String(document.dev.best['nDCG@10']).slice(0, 8));
 });
 
-test('names the option that is wrong', () => {
-  const { status, stderr } = run(
+test('names the option that is wrong', async () => {
+  const { code, log } = await llmQe(
     'train',
     'retriever',
     '--data',
@@ -70,6 +80,6 @@ test('names the option that is wrong', () => {
     '--query-side',
     'both',
   );
-  expect(status).toBe(2);
-  expect(stderr).toMatch(/query-side/);
+  expect(code).toBe(2);
+  expect(log).toMatch(/query-side/);
 });
