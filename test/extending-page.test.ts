@@ -20,7 +20,7 @@ test('quotations are in the source', async () => {
   }
 });
 
-test('the program prints what its comments say', { timeout: 60_000 }, async () => {
+test('the program prints what its comments say', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'llm-qe-extending-page-'));
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
   const printed: string[] = [];

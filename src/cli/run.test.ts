@@ -41,7 +41,7 @@ async function interrupt(name: string, signals: [NodeJS.Signals, milliseconds: n
   return { code, killedBy, log };
 }
 
-describe('the command line, interrupted while llama.cpp computes', { timeout: 60_000 }, () => {
+describe('the command line, interrupted while llama.cpp computes', () => {
   it.concurrent.each([
     ['one signal', [['SIGINT', 300]]],
     [

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { cpuSeconds } from '../../test/support/cpu-time.ts';
 import { loadTokenizer, type TextTokenizer } from '../models/index.ts';
 import { CuttingTokenizer } from './cutting-tokenizer.ts';
 
@@ -32,14 +33,16 @@ describe('a long text is truncated before tokenisation', () => {
     expect(isCut).toBe(whole!.length > MAX);
   });
 
-  it('takes less than a second for 40 million characters, whatever they are', async () => {
+  it('takes little time for 40 million characters, whatever they are', async () => {
     const cutting = await CuttingTokenizer.create(tokenizer, MAX);
     for (const text of ['x'.repeat(4e7), 'ab '.repeat(1.3e7), ' '.repeat(4e7)]) {
-      const started = performance.now();
-      const [found] = await cutting.encode([text]);
+      let found: Awaited<ReturnType<typeof cutting.encode>>[number] | undefined;
+      const seconds = await cpuSeconds(async () => {
+        [found] = await cutting.encode([text]);
+      });
       expect(found!.ids.length).toBeLessThanOrEqual(MAX);
       expect(found!.isCut).toBe(true);
-      expect(performance.now() - started).toBeLessThan(5000);
+      expect(seconds).toBeLessThan(5);
     }
   });
 

@@ -128,13 +128,16 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     expect(ticks).toBeGreaterThan(3);
   });
 
-  test('stops within a second and remains usable', async () => {
-    const many = Array.from({ length: 20_000 }, (_, index) => texts[index % 200]!);
+  test('stops soon and remains usable', async () => {
+    const many = Array.from({ length: 4000 }, (_, index) => texts[index % 200]!);
     const control = new AbortController();
-    setTimeout(() => control.abort(), 200);
-    const begin = performance.now();
-    await expect(encoder.encode(many, 'document', { signal: control.signal })).rejects.toThrow(AbortedError);
-    expect(performance.now() - begin).toBeLessThan(1200);
+    let done = 0;
+    const onTexts = (count: number) => {
+      done += count;
+      control.abort();
+    };
+    await expect(encoder.encode(many, 'document', { signal: control.signal, onTexts })).rejects.toThrow(AbortedError);
+    expect(done).toBeLessThan(1000);
     expect(await encoder.encode(['time'], 'query')).toHaveLength(32);
   });
 

@@ -106,7 +106,7 @@ describe('connectGenerator', () => {
   it('retries after a failure as often as usual, however often a document was cut before', async () => {
     const server = await serve(({ messages }, number) => {
       if (messages[0]!.content.length > 200) return refusal(400, "exceeds the model's maximum context");
-      return number < 9 ? refusal(503, 'restarting', { 'retry-after': '0' }) : undefined;
+      return number < 9 ? refusal(503, 'restarting', { 'retry-after-ms': '1' }) : undefined;
     });
     const messagesWith = (content: string) => [{ role: 'user' as const, content }];
     const text = 'x'.repeat(1000);
@@ -238,16 +238,16 @@ describe('connectGenerator', () => {
     expect(await print({})).not.toBe(await print({ extraBody: { chat_template_kwargs: { enable_thinking: false } } }));
   });
 
-  it('stops within a second, in the middle of calls', async () => {
+  it('stops in the middle of calls', async () => {
+    const controller = new AbortController();
     const server = await serve(async () => {
-      await sleep(5000);
+      controller.abort();
+      await sleep(60_000, undefined, { ref: false });
       return undefined;
     });
-    const controller = new AbortController();
-    setTimeout(() => controller.abort(), 100);
     const startedAt = performance.now();
     await expect(ask({ baseUrls: [server.baseUrl] }, requestsFor(40), controller.signal)).rejects.toThrow(AbortedError);
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
   });
 });
 
@@ -270,7 +270,7 @@ describe('faults of servers', () => {
     await expect(forbidden).rejects.toThrow(/cannot be reached/);
     const asked = ask({ baseUrls: [server.baseUrl, 'http://nowhere.invalid'], model: 'toy' }, requestsFor(20));
     await expect(asked).rejects.toThrow(/cannot be reached/);
-    expect(performance.now() - startedAt).toBeLessThan(8000);
+    expect(performance.now() - startedAt).toBeLessThan(12_000);
   });
 
   it('is patient with a server that answered once, until it is back', async () => {
@@ -284,7 +284,7 @@ describe('faults of servers', () => {
       if (generations.length > 1) break;
       await server.stop();
       // Longer than the time after which an address where nothing ever listened is given up.
-      setTimeout(async () => servers.push(await ChatServer.start(undefined, ['toy'], port)), 3000);
+      setTimeout(async () => servers.push(await ChatServer.start(undefined, ['toy'], port)), 1600);
     }
     expectWhole(generations, requests);
   });
@@ -303,8 +303,8 @@ describe('faults of servers', () => {
   });
 
   it.each([
-    ['too many requests', refusal(429, 'slow down', { 'retry-after': '0' }), /--concurrency/],
-    ['an answer without choices', { status: 200, body: { choices: [] } }, /log/],
+    ['too many requests', refusal(429, 'slow down', { 'retry-after-ms': '1' }), /--concurrency/],
+    ['an answer without choices', { status: 200, body: { choices: [] }, headers: { 'retry-after-ms': '1' } }, /log/],
     ['a broken server', refusal(500, 'boom', { 'retry-after-ms': '1' }), /log/],
   ])('%s: after all attempts', async (_name, reply, fix) => {
     const { error, server } = await faultOf(() => reply, { retries: 2 });
@@ -315,7 +315,7 @@ describe('faults of servers', () => {
 
   it('a server that does not answer in time', async () => {
     const hang: Behaviour = async () => {
-      await sleep(1500);
+      await sleep(60_000, undefined, { ref: false });
       return undefined;
     };
     const { error } = await faultOf(hang, { timeoutSeconds: 0.1, retries: 0 });

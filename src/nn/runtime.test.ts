@@ -99,7 +99,7 @@ test('a process with an open runtime can end', async () => {
     const runtime = await Runtime.open(${JSON.stringify(file)}, { workers: 2 });
     console.log(String((await runtime.run(${feeds})).y.data));`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], {
-    timeout: 15_000,
+    timeout: 100_000,
   });
   expect(stdout.trim()).toBe('3,40');
 });

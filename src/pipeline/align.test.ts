@@ -53,7 +53,7 @@ function run(options: Partial<AlignOptions> & { set?: string[] } = {}): Promise<
 
 const reusedIn = ({ stages }: AlignResult) => [...stages].filter(([, { reused }]) => reused).map(([name]) => name);
 
-describe('an alignment', { timeout: 240_000 }, () => {
+describe('an alignment', () => {
   it('can be stopped between stages', async () => {
     const stop = new AbortController();
     const onStage = (name: string) => {

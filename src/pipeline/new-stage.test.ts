@@ -85,7 +85,7 @@ function run(
   return align(recipe, { folder: join(folder, 'run'), threads: 1, stages, ...options });
 }
 
-describe('a new stage', { timeout: 60_000 }, () => {
+describe('a new stage', () => {
   const stages = [...named('candidates'), countWords];
 
   it('is one object: recipe, checks, plan, run and manifest know it', async () => {
@@ -137,7 +137,7 @@ describe('a new stage', { timeout: 60_000 }, () => {
   });
 });
 
-describe('a stage that makes an encoder', { timeout: 60_000 }, () => {
+describe('a stage that makes an encoder', () => {
   it('passes it to all later stages, and no encoder is opened before it is used', async () => {
     const [candidates, reward] = named('candidates', 'reward');
     const opened: string[] = [];

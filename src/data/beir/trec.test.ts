@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cpuSeconds } from '../../../test/support/cpu-time.ts';
 import type { Qrels, Run } from '../../measures/index.ts';
 import { DataError } from '../../system/index.ts';
 import { readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './trec.ts';
@@ -123,10 +124,11 @@ describe('readRun', () => {
   it.each(['1', '1.1', '.1', '1e1'])(
     'refuses 80,000 characters that begin like the score %s at once',
     async (start) => {
-      const began = performance.now();
-      const error = await fault(runOf(`q1 Q0 d1 1 ${start}${'1'.repeat(80_000)}x tag\n`));
-      expect(error.message.length).toBeLessThan(5000);
-      expect(performance.now() - began).toBeLessThan(5000);
+      const seconds = await cpuSeconds(async () => {
+        const error = await fault(runOf(`q1 Q0 d1 1 ${start}${'1'.repeat(80_000)}x tag\n`));
+        expect(error.message.length).toBeLessThan(5000);
+      });
+      expect(seconds).toBeLessThan(5);
     },
   );
 

@@ -21,7 +21,7 @@ class SlowAtFirst implements Generator {
     let first: GenerationRequest | undefined;
     for (;;) {
       const next = iterator.next();
-      if ((await Promise.race([next, sleep(20, 'starved')])) === 'starved' && first !== undefined) {
+      if ((await Promise.race([next, sleep(200, 'starved')])) === 'starved' && first !== undefined) {
         yield textFor(first);
         first = undefined;
       }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cpuSeconds } from '../../../test/support/cpu-time.ts';
 import { cutThoughts } from './thoughts.ts';
 import { readWrittenText } from './written-text.ts';
 
@@ -69,13 +70,14 @@ describe('cutThoughts', () => {
     expect(cutThoughts(written)).toEqual({ text: written, unfinished: false });
   });
 
-  it('takes little time for a hostile text', () => {
-    const started = performance.now();
-    for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '<|start|>a']) {
-      cutThoughts(piece.repeat(100_000));
-      cutThoughts(`${piece}${' '.repeat(300_000)}`);
-    }
-    expect(performance.now() - started).toBeLessThan(2000);
+  it('takes little time for a hostile text', async () => {
+    const seconds = await cpuSeconds(() => {
+      for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '<|start|>a']) {
+        cutThoughts(piece.repeat(100_000));
+        cutThoughts(`${piece}${' '.repeat(300_000)}`);
+      }
+    });
+    expect(seconds).toBeLessThan(5);
   });
 });
 

@@ -225,31 +225,28 @@ describe('exact search over a source that is read in chunks', () => {
     await expect(index.search(normals(8, 1), 5)).rejects.toThrow(DataError);
   });
 
-  it('stops within a second while the source hangs, and searches again afterwards', async () => {
+  it('stops while the source hangs, and searches again afterwards', async () => {
     let hang = true;
     const source = new WatchedVectors(memory(9000, 8), (chunk) => (hang ? new Promise(() => {}) : chunk));
     const index = await open(source);
     const controller = new AbortController();
     const search = index.search(normals(8, 1), 5, { signal: controller.signal });
-    setTimeout(() => controller.abort(), 200);
-    const started = performance.now();
+    setTimeout(() => controller.abort(), 50);
     await expect(search).rejects.toThrow(AbortedError);
-    expect(performance.now() - started).toBeLessThan(1200);
     hang = false;
     expect([...(await index.search(normals(8, 1), 5))][0]).toHaveLength(5);
   });
 
-  it('stops within a second while it computes', async () => {
-    const index = await open(memory(100_000, 64));
+  it('stops while it computes, long before the last of 25 chunks', async () => {
     const controller = new AbortController();
-    const search = index.search(normals(2000 * 64, 1), 100, { signal: controller.signal });
-    let fired = 0;
-    setTimeout(() => {
-      fired = performance.now();
-      controller.abort();
-    }, 300);
-    await expect(search).rejects.toThrow(AbortedError);
-    expect(performance.now() - fired).toBeLessThan(1000);
+    let read = 0;
+    const source = new WatchedVectors(memory(100_000, 16), (chunk) => {
+      if (++read === 6) controller.abort();
+      return chunk;
+    });
+    const index = await open(source);
+    await expect(index.search(normals(500 * 16, 1), 100, { signal: controller.signal })).rejects.toThrow(AbortedError);
+    expect(read).toBeLessThan(10);
   });
 });
 

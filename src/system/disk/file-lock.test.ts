@@ -26,12 +26,13 @@ function contender(place: string, rounds: number): string {
     import { withFileLock } from ${JSON.stringify(resolve('dist/system/index.js'))};
     const place = ${JSON.stringify(place)};
     let start = 0;
+    appendFileSync(place + '/ready', '.');
     while (start === 0) {
       try { start = Number(readFileSync(place + '/start', 'utf8')); } catch { await sleep(1); }
     }
     for (let round = 0; round < ${rounds}; round++) {
       const folder = place + '/' + round;
-      await sleep(start + round * 60 - Date.now());
+      await sleep(start + round * 40 - Date.now());
       await withFileLock(folder + '/lock', async () => {
         appendFileSync(folder + '/events', 'in ' + process.pid + '\\n');
         await sleep(1);
@@ -154,7 +155,7 @@ describe('withFileLock', () => {
 
   /** In each round there is the lock of a process that has ended, and several processes request it at the same moment. */
   test('several processes take over the lock of an ended one, one after another, in every round', async () => {
-    const [rounds, processes] = [50, 4];
+    const [rounds, processes] = [30, 4];
     const script = join(folder, 'contender.mjs');
     await writeFile(script, contender(folder, rounds));
     const gone = spawnSync(process.execPath, ['-e', '']).pid;
@@ -164,8 +165,8 @@ describe('withFileLock', () => {
     }
     const children = Array.from({ length: processes }, () => spawn(process.execPath, [script], { stdio: 'inherit' }));
     const exits = children.map((child) => once(child, 'exit'));
-    await sleep(400);
-    await writeFile(join(folder, 'start'), String(Date.now() + 300));
+    while ((await readFile(join(folder, 'ready'), 'utf8').catch(() => '')).length < processes) await sleep(5);
+    await writeFile(join(folder, 'start'), String(Date.now() + 100));
     expect(await Promise.all(exits)).toEqual(children.map(() => [0, null]));
     for (let round = 0; round < rounds; round++) {
       const events = (await readFile(join(folder, `${round}`, 'events'), 'utf8')).trim().split('\n');
