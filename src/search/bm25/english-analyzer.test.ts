@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { cpuSeconds } from '../../test/support/cpu-time.ts';
+import { cpuSeconds } from '../../../test/support/cpu-time.ts';
 import { analyzeEnglish, splitWords } from './english-analyzer.ts';
 
 const golden: { terms: [text: string, terms: string[]][] } = JSON.parse(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cpuSeconds } from '../../test/support/cpu-time.ts';
+import { cpuSeconds } from '../../../test/support/cpu-time.ts';
 import { findStandIn, refuseStandIn } from './stand-in.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
