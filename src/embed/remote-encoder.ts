@@ -1,6 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
-import { readEmbeddings, type Server, ServerPool, serverAddressSchema } from '../servers/index.ts';
+import {
+  type Ask,
+  readEmbeddings,
+  type Server,
+  ServerPool,
+  serverAddressSchema,
+  type Unfit,
+} from '../servers/index.ts';
 import {
   AbortedError,
   contentKey,
@@ -11,6 +18,7 @@ import {
   UsageError,
 } from '../system/index.ts';
 import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
+import { LengthMemory } from './length-memory.ts';
 import { familyPrefixes } from './prefixes.ts';
 import { cosine, identifyModel, PROBE_CACHE, SAME_MODEL } from './remote-identity.ts';
 
@@ -57,7 +65,7 @@ const PROBE = 'dimensions';
 /** Enough for 2,048 vectors of 4,096 numbers in JSON. */
 const MAX_ANSWER_BYTES = 256 * 2 ** 20;
 
-/** A text that is too long for the server is shortened by a quarter at each attempt, down to a hundredth. */
+/** A text that is too long for the server is shortened by a quarter at each attempt, down to a hundredth of it. */
 const CUT = 0.75;
 const LEAST_SHARE = 0.01;
 
@@ -113,18 +121,18 @@ async function probe(pool: ServerPool, only: Server, signal: AbortSignal | undef
 function askForVectors(
   pool: ServerPool,
   texts: readonly string[],
-  { only, dimensions, signal }: { only?: Server; dimensions?: number; signal?: AbortSignal | undefined },
+  { dimensions, ...how }: { dimensions?: number } & Pick<Ask<unknown>, 'only' | 'retries' | 'wholeBatch' | 'signal'>,
 ) {
   return pool.ask({
-    body: ({ leftOut }) => ({
+    body: ({ leftOut, oneText }) => ({
       model: pool.model,
-      input: texts,
+      input: oneText && texts.length === 1 ? texts[0] : texts,
       ...(!leftOut.has('encoding_format') && { encoding_format: 'float' }),
     }),
-    call: async ({ client }, body) => readEmbeddings(await client.post('/embeddings', body, signal), texts, dimensions),
+    call: ({ client }, body) =>
+      client.post('/embeddings', body, how.signal, (answer) => readEmbeddings(answer, texts, dimensions)),
     inputs: texts.length,
-    ...(only !== undefined && { only }),
-    signal,
+    ...how,
   });
 }
 
@@ -133,6 +141,8 @@ interface Row {
   row: number;
   text: string;
 }
+
+type Store = (batch: readonly Row[], found: Float32Array) => void;
 
 class RemoteEncoder implements Encoder {
   readonly id: string;
@@ -144,6 +154,9 @@ class RemoteEncoder implements Encoder {
   readonly #workers: number;
   /** The number of texts per request; reduced once a server has refused so many. */
   #batchSize: number;
+  readonly #lengths = new LengthMemory();
+  /** How often a smaller batch was accepted in place of one that failed without an explanation. */
+  #guesses = 0;
   readonly #closed = new AbortController();
 
   /** @param decisive everything except the text that decides a vector; the server's address does not count */
@@ -173,7 +186,7 @@ class RemoteEncoder implements Encoder {
     const rows = texts.map((text, row) => ({ row, text: this.#prefixes[role] + text }));
     const sent = rows.filter(({ text }) => text.trim() !== '');
     if (sent.length < rows.length) options.onTexts?.(rows.length - sent.length);
-    const store = (batch: readonly Row[], found: Float32Array) => {
+    const store: Store = (batch, found) => {
       batch.forEach(({ row }, place) => {
         vectors.set(found.subarray(place * this.dimensions, (place + 1) * this.dimensions), row * this.dimensions);
       });
@@ -199,20 +212,19 @@ class RemoteEncoder implements Encoder {
   }
 
   /** Embeds a batch; splits one that is too large for the server. Returns whether the server accepted it whole. */
-  async #embed(
-    batch: readonly Row[],
-    store: (batch: readonly Row[], found: Float32Array) => void,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #embed(batch: readonly Row[], store: Store, signal: AbortSignal): Promise<boolean> {
     if (batch.length === 1) {
       const { vector, cut } = await this.#embedOne(batch[0]!.text, signal);
       store(batch, vector);
       return !cut;
     }
-    const texts = batch.map(({ text }) => text);
-    const outcome = await askForVectors(this.#pool, texts, { dimensions: this.dimensions, signal });
+    const texts = batch.map(({ text }) => this.#cut(text, this.#lengths.lengthFor(text.length)));
+    const outcome = await this.#askForBatch(texts, signal);
     if ('answer' in outcome) {
       store(batch, outcome.answer);
+      batch.forEach(({ text }, place) => {
+        if (texts[place] === text) this.#lengths.tookWhole(text.length);
+      });
       return true;
     }
     const stated = outcome.kind === 'tooMany' ? outcome.most : undefined;
@@ -225,18 +237,47 @@ class RemoteEncoder implements Encoder {
       if (!(await this.#embed(part, store, signal))) partsWereTaken = false;
     }
     // Only their number was too large then, and no single text among them.
-    if (partsWereTaken) this.#batchSize = Math.min(this.#batchSize, size);
+    if (partsWereTaken && this.#isCertain(outcome)) this.#batchSize = Math.min(this.#batchSize, size);
     return false;
+  }
+
+  /** A batch that fails repeatedly without an explanation is too large if a single text of it is accepted meanwhile. */
+  async #askForBatch(texts: readonly string[], signal: AbortSignal) {
+    const { dimensions } = this;
+    const outcome = await askForVectors(this.#pool, texts, { dimensions, signal });
+    if (!('kind' in outcome) || outcome.kind !== 'tooMany' || !outcome.isGuess) return outcome;
+    try {
+      await askForVectors(this.#pool, texts.slice(0, 1), { dimensions, signal, retries: 0 });
+      return outcome;
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      return askForVectors(this.#pool, texts, { dimensions, signal, wholeBatch: true });
+    }
+  }
+
+  /** Whether a refusal shows that a batch is too large. A guess must come true twice: a server may have been down for a while. */
+  #isCertain(outcome: Unfit): boolean {
+    return outcome.kind !== 'tooMany' || !outcome.isGuess || ++this.#guesses >= 2;
+  }
+
+  #cut(text: string, length: number): string {
+    if (length >= text.length) return text;
+    this.#pool.tell(`${this.id}: texts that are longer than its server accepts are truncated`);
+    return text.slice(0, length).replace(/[\uD800-\uDBFF]$/, '');
   }
 
   /** Embeds a single text; truncates one that is too long for the server. */
   async #embedOne(text: string, signal: AbortSignal): Promise<{ vector: Float32Array; cut: boolean }> {
-    for (let share = 1; ; share *= CUT) {
-      const sent = text.slice(0, Math.ceil(text.length * share)).replace(/[\uD800-\uDBFF]$/, '');
+    let length = this.#lengths.lengthFor(text.length);
+    for (let refused: number | undefined; ; refused = length, length *= CUT) {
+      const sent = this.#cut(text, Math.ceil(length));
       const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal });
-      if ('answer' in outcome) return { vector: outcome.answer, cut: share < 1 };
-      if (share < LEAST_SHARE) throw outcome.error;
-      this.#pool.tell(`${this.id}: texts that are longer than its server accepts are truncated`);
+      if ('answer' in outcome) {
+        if (sent === text) this.#lengths.tookWhole(text.length);
+        else if (refused !== undefined) this.#lengths.tookCut(refused, sent.length);
+        return { vector: outcome.answer, cut: sent !== text };
+      }
+      if (length < text.length * LEAST_SHARE) throw outcome.error;
     }
   }
 }

@@ -47,6 +47,8 @@ export interface Generation {
   promptCut?: boolean | undefined;
   /** Whether nothing was written because the prompt alone is longer than the context. */
   promptTooLong?: boolean | undefined;
+  /** Whether a server's content filter refused the prompt, or withheld or cut the text. */
+  filtered?: boolean | undefined;
   /** The model's thoughts, from a server that returns them apart from the text. */
   reasoning?: string | undefined;
 }

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { type ChatAnswer, readChatAnswer, type Server, ServerPool } from '../servers/index.ts';
+import { type ChatAnswer, readChatAnswer, type Server, ServerPool, type Unfit } from '../servers/index.ts';
 import { AbortedError, canonicalJson, contentKey, type Progress, UsageError } from '../system/index.ts';
 import { FinishedQueue } from './finished-queue.ts';
 import type { ChatMessage, Generation, GenerationRequest, Generator } from './generator.ts';
@@ -46,10 +46,9 @@ interface Settings {
 const CUT = 0.75;
 const LEAST_SHARE = 0.01;
 
-/** The generation for a prompt that does not fit and cannot be cut further. */
+/** The generation for a prompt that does not fit and cannot be cut further, or that the server's content filter refuses. */
 const NOTHING_WRITTEN = {
   ...{ text: '', finish: 'stop', promptTokens: 0, completionTokens: 0, milliseconds: 0 },
-  promptTooLong: true,
 } as const satisfies Omit<Generation, 'id'>;
 
 const SINGLES_WITHOUT_N = 3;
@@ -115,7 +114,7 @@ class ServerGenerator implements Generator {
   readonly fingerprint: string;
   readonly #pool: ServerPool;
   readonly #settings: Settings;
-  #toldOfTooLong = false;
+  readonly #told = new Set<Unfit['kind']>();
 
   constructor(pool: ServerPool, settings: Settings) {
     this.id = settings.model;
@@ -191,7 +190,7 @@ class ServerGenerator implements Generator {
       const outcome = await this.#pool.ask({
         body: (server) => this.#body(server, group, sent),
         call: async (server, body) => {
-          const answer = readChatAnswer(await server.client.post('/chat/completions', body, signal));
+          const answer = await server.client.post('/chat/completions', body, signal, readChatAnswer);
           if ('n' in body) learnAboutN(server, answer.choices.length);
           return answer;
         },
@@ -201,17 +200,19 @@ class ServerGenerator implements Generator {
         const generations = asGenerations(outcome.answer, group, performance.now() - startedAt);
         return share < 1 ? generations.map((generation) => ({ ...generation, promptCut: true })) : generations;
       }
-      if (cuttable === undefined || share < LEAST_SHARE) {
-        this.#tellOfTooLong(outcome.error);
-        return group.map((request) => ({ id: request.id, ...NOTHING_WRITTEN }));
+      const isFiltered = outcome.kind === 'filtered';
+      if (isFiltered || cuttable === undefined || share < LEAST_SHARE) {
+        this.#tellOnce(outcome);
+        const reason = isFiltered ? { filtered: true } : { promptTooLong: true };
+        return group.map((request) => ({ id: request.id, ...NOTHING_WRITTEN, ...reason }));
       }
     }
   }
 
   /** Quotes the server once; the texts that it did not write are counted by whoever asked for them. */
-  #tellOfTooLong({ message }: Error): void {
-    if (!this.#toldOfTooLong) this.#pool.tell(message);
-    this.#toldOfTooLong = true;
+  #tellOnce({ kind, error }: Unfit): void {
+    if (!this.#told.has(kind)) this.#pool.tell(error.message);
+    this.#told.add(kind);
   }
 
   #body(server: Server, group: RequestGroup, messages: ChatMessage[]): Record<string, unknown> {
@@ -273,11 +274,12 @@ function asGenerations(answer: ChatAnswer, group: RequestGroup, milliseconds: nu
   const { promptTokens, completionTokens } = answer;
   const choices = answer.choices.slice(0, group.length);
   const upTo = (count: number): number => Math.floor((count * completionTokens) / choices.length);
-  return choices.map(({ text, reasoning, finish }, index) => ({
+  return choices.map(({ text, reasoning, finish, filtered }, index) => ({
     id: group[index]!.id,
     text,
     ...(reasoning !== '' && { reasoning }),
     finish,
+    ...(filtered && { filtered }),
     promptTokens,
     completionTokens: upTo(index + 1) - upTo(index),
     milliseconds,

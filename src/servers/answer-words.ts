@@ -58,12 +58,50 @@ export function isComplaint(body: unknown): boolean {
   );
 }
 
-/** The wait that a body requests: Google's `retryDelay: "37s"`, or "try again in 20s". */
+/** How deep keys are rewritten. */
+const DEEPEST_KEY = 8;
+
+/**
+ * Returns an answer with the keys of this API as it writes them: some servers (.NET, gateways) write `Error`, `Message` or `CHOICES`.
+ * A key that exists in both forms keeps its own.
+ */
+export function withUsualKeys(body: unknown, depth = 0): unknown {
+  if (depth > DEEPEST_KEY || body === null || typeof body !== 'object') return body;
+  if (Array.isArray(body)) {
+    // Vectors have no keys.
+    return typeof body[0] === 'number' ? body : body.map((one) => withUsualKeys(one, depth + 1));
+  }
+  const fields = body as Fields;
+  const entries = Object.entries(fields).map(([key, value]) => {
+    const usual = usualKey(key);
+    return [usual in fields ? key : usual, withUsualKeys(value, depth + 1)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** `Choices` and `CHOICES` become `choices`, `StatusCode` becomes `statusCode`, `Retry-After` becomes `retry-after`. */
+function usualKey(key: string): string {
+  if (!/^[A-Z]/.test(key)) return key;
+  return /-|^[A-Z_\d]+$/.test(key) ? key.toLowerCase() : key[0]!.toLowerCase() + key.slice(1);
+}
+
+/** Fields in which a body holds a wait in seconds. */
+const WAITS = ['retry_after', 'retryAfter', 'retry-after', 'retry_after_seconds', 'retryAfterSeconds'];
+
+/** The wait that a body requests in a field of its own. */
+function waitField(levels: readonly Fields[]): number | undefined {
+  const given = levels.flatMap((level) => WAITS.map((name) => level[name])).find((value) => value != null);
+  return /^\d+(\.\d+)?s?$/.test(String(given)) ? Number.parseFloat(String(given)) : undefined;
+}
+
+/** The wait that a body requests: `retry_after`, Google's `retryDelay: "37s"`, or "try again in 20s". */
 function statedWait(levels: readonly Fields[], words: string): number | undefined {
   const details = levels.flatMap(({ details }) => (Array.isArray(details) ? details : [])).filter(isFields);
   const delay = details.map(({ retryDelay }) => retryDelay).find((one) => typeof one === 'string');
   const google = /^(\d+(?:\.\d+)?)s$/.exec(String(delay))?.[1];
   if (google !== undefined) return Number(google);
+  const field = waitField(levels);
+  if (field !== undefined) return field;
   const said = /\b(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s|sec(?:ond)?s?|m(?:in(?:ute)?s?)?)\b/i.exec(
     words,
   );

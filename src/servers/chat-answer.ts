@@ -7,6 +7,8 @@ export interface ChatChoice {
   /** The model's thoughts, if the server returns them apart from the text. */
   reasoning: string;
   finish: 'stop' | 'length';
+  /** Whether a content filter withheld or cut the text, or the model refuses in the field made for that. */
+  filtered: boolean;
 }
 
 export interface ChatAnswer {
@@ -21,6 +23,12 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Finish reasons for the token limit: OpenAI, Mistral, TGI, Gemini. */
 const CUT = new Set(['length', 'model_length', 'max_tokens', 'max_output_tokens', 'max_length']);
+
+/** Finish reasons for a text that a filter withheld or cut: OpenAI and Azure, Gemini, Anthropic, Zhipu, Cohere. */
+const FILTERED = new Set([
+  ...['content_filter', 'content_filtered', 'contentfilter', 'content_policy', 'safety', 'recitation', 'blocklist'],
+  ...['prohibited_content', 'spii', 'refusal', 'sensitive', 'error_toxic', 'guardrail_intervened', 'moderation'],
+]);
 
 /**
  * Reads a chat completion. A usable text is accepted, whatever else is missing.
@@ -70,10 +78,12 @@ function readChoice(choice: Fields): ChatChoice {
   const reasoning = [message.reasoning_content, message.reasoning, message.thinking].find(
     (one) => typeof one === 'string' && one !== '',
   );
+  const text = wellFormed(textOf(content, isText));
   return {
-    text: wellFormed(textOf(content, isText)),
+    text,
     reasoning: wellFormed(typeof reasoning === 'string' ? reasoning : textOf(content, isThought)),
     finish: CUT.has(reason) ? 'length' : 'stop',
+    filtered: FILTERED.has(reason) || (typeof message.refusal === 'string' && text.trim() === ''),
   };
 }
 

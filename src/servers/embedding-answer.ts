@@ -61,7 +61,10 @@ function placesOf(items: readonly Fields[], texts: readonly string[]): number[] 
     places[row] = place;
   });
   const missing = places.indexOf(-1);
-  if (missing >= 0) throw broken(missing, texts, `is missing (${items.length} vectors for ${texts.length} texts)`);
+  if (missing >= 0) {
+    const counted = `is missing (${items.length} vectors for ${texts.length} texts)`;
+    throw broken(missing, texts, counted, items.length);
+  }
   return places;
 }
 
@@ -103,10 +106,11 @@ function check(vector: Float32Array, row: number, texts: readonly string[]): Flo
   return vector;
 }
 
-function broken(row: number, texts: readonly string[], what: string): ServerFault {
+function broken(row: number, texts: readonly string[], what: string, vectors?: number): ServerFault {
   const text = JSON.stringify(oneLine(texts[row]!, QUOTED));
   return new ServerFault('broken', `the vector of text ${row + 1} of ${texts.length} (${text}) ${what}`, {
     status: 200,
+    vectors,
   });
 }
 

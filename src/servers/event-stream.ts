@@ -1,3 +1,4 @@
+import { withUsualKeys } from './answer-words.ts';
 import { ServerFault } from './server-fault.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -19,15 +20,26 @@ export function isEventStream(text: string): boolean {
  * @throws ServerFault for a stream that breaks off
  */
 export function readEventStream(text: string): unknown {
+  return readEvents(parsed(dataOf(text)));
+}
+
+/** The end of a stream. */
+const END = Symbol('end');
+
+/**
+ * Puts parsed events together, as {@link readEventStream} does: also those of a body with one JSON object per line.
+ * @throws ServerFault for a stream that breaks off
+ */
+export function readEvents(events: Iterable<unknown>): unknown {
   const choices = new Map<number, Growing>();
   let usage: unknown;
   let ended = false;
-  for (const data of dataOf(text)) {
-    if (data === '[DONE]') {
+  for (const one of events) {
+    if (one === END) {
       ended = true;
       break;
     }
-    const event = parse(data);
+    const event = fieldsOf(one);
     if (event.error || !('choices' in event)) return event;
     usage = event.usage ?? usage;
     for (const choice of Array.isArray(event.choices) ? event.choices : []) add(choice, choices);
@@ -46,13 +58,20 @@ function* dataOf(text: string): Generator<string> {
   }
 }
 
-function parse(data: string): Fields {
+function* parsed(data: Iterable<string>): Generator<unknown> {
+  for (const one of data) yield one === '[DONE]' ? END : parse(one);
+}
+
+function parse(data: string): unknown {
   try {
-    const event: unknown = JSON.parse(data);
-    return event !== null && typeof event === 'object' ? (event as Fields) : { error: event };
+    return withUsualKeys(JSON.parse(data));
   } catch {
     throw broken();
   }
+}
+
+function fieldsOf(event: unknown): Fields {
+  return event !== null && typeof event === 'object' ? (event as Fields) : { error: event };
 }
 
 function add(choice: unknown, choices: Map<number, Growing>): void {

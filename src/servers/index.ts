@@ -11,4 +11,4 @@ export { readEmbeddings } from './embedding-answer.ts';
 export { refuseIdleOptions, refuseServerOptions } from './idle-options.ts';
 export type { Server } from './server.ts';
 export { ServerFault } from './server-fault.ts';
-export { type PoolOptions, ServerPool, type Unfit } from './server-pool.ts';
+export { type Ask, type PoolOptions, ServerPool, type Unfit } from './server-pool.ts';

@@ -8,11 +8,20 @@ export type Verdict =
   /** Repeat the request in another form: the server's refusal showed which form it accepts. */
   | { kind: 'adapt'; notice?: string }
   /** Try again: on this server after the time that it requests, or on another server. */
-  | { kind: 'again'; afterSeconds: number | undefined; mostRetries?: number; error: NetworkError }
+  | {
+      kind: 'again';
+      afterSeconds: number | undefined;
+      mostRetries?: number;
+      /** The server may fail because of the number of texts, which it does not say. */
+      mayBeTooMany?: { most: number | undefined } | undefined;
+      error: NetworkError;
+    }
   /** Give up or cut: a text is longer than the model's context. */
   | { kind: 'tooLong'; error: NetworkError }
+  /** Go on without it: a content filter refuses this prompt, whatever its form. */
+  | { kind: 'filtered'; error: NetworkError }
   /** Split: there are more texts, or more tokens in total, than the server accepts in one call. */
-  | { kind: 'tooMany'; most: number | undefined; error: NetworkError }
+  | { kind: 'tooMany'; most: number | undefined; isGuess?: boolean; error: NetworkError }
   /** Fail: another attempt would have the same result. */
   | { kind: 'final'; error: Error };
 
@@ -35,6 +44,9 @@ const LIMIT_TOO_LARGE =
   /max_(completion_)?tokens.{0,40}(too large|at most|less than|must be|maximum)|completion tokens/i;
 const TOO_MANY =
   /batch[ _]?size|(maximum|max|limit|at most|no more than|fewer than|too many|exceed\w*|number of).{0,50}\b(inputs?|items?|texts?|strings?|documents?|sequences|elements|entries|instances)\b|\b(inputs?|items?|texts?|array|list)\b.{0,40}\b(at most|too many|too large|no more than|exceed)|tokens per (request|batch)|out of memory|failed to allocate|total (number of )?tokens|request too large|payload too large|entity too large|body.{0,20}too large/i;
+/** That `input` must be one string. */
+const ONE_TEXT =
+  /\binputs?\b.{0,80}\b(valid string|be a string|of type string|str type|string type|single (text|string|input))|(unmarshal|deserialize) array.{0,120}\bstring\b|sequence, expected a string|expected (a |type )?(str|string)\b.{0,40}\b(list|array|sequence)|only (one|a single) (input|text|string)|(list|array)s?( of \w+)? (is|are) not supported/i;
 const UNKNOWN_SETTING =
   /unrecognized|unrecognised|unknown|unexpected|unsupported|not supported|does not support|not permitted|not allowed|extra|forbidden|deprecated/i;
 /** How servers speak of `n` without its name. */
@@ -45,6 +57,10 @@ const STREAM_ONLY =
   /\bstream(ing)?\b.{0,40}\b(only|must|required|enable|true|mode)\b|\b(only|must|requires?|enable)\b.{0,40}\bstream|non-?streaming/i;
 const PASSING =
   /rate.?limit|too many requests|overload|temporar|try again|timed? ?out|unavailable|loading|capacity|busy|slow down|throttl|resource.?exhausted/i;
+/** A content filter's refusal, in the codes and words of Azure, OpenAI, Gemini, Alibaba, Zhipu, MiniMax, Bedrock, OpenRouter. */
+const FILTER =
+  /content[_ -]?(filter|polic|management|moderation|safety)|ResponsibleAI|data[_ ]?inspection|blockReason|promptFeedback|moderation|guardrail|safety (system|filter|setting|polic)|usage polic|new_sensitive|敏感|不安全|(violat|flagged|inappropriate|sensitive|harmful|unsafe|prohibited).{0,40}\b(content|input|prompt|polic)|\b(content|input|prompt)\b.{0,40}(flagged|violat|inappropriate|harmful|unsafe|blocked)/i;
+const FILTERING = new Set([400, 403, 422, 451, 446, 500]);
 const OUT_OF_CREDIT = /insufficient[_ ](quota|credits?|balance|funds)|billing[_ ](hard|limit|not)|payment required/i;
 
 /**
@@ -55,14 +71,22 @@ export function judgeFailure(fault: ServerFault, call: FailedCall): Verdict {
   switch (fault.kind) {
     case 'unreachable':
       if (isLasting(fault)) return { kind: 'final', error: unreachable(fault, call) };
-      return again(fault, unreachable(fault, call));
+      return {
+        ...again(fault, unreachable(fault, call)),
+        mayBeTooMany: isNothingThere(fault) ? undefined : many(call),
+      };
     case 'late':
-      return again(fault, unreachable(fault, call));
+      return { ...again(fault, unreachable(fault, call)), mayBeTooMany: many(call) };
     case 'cut':
-      return again(fault, cutShort(fault, call));
+      return { ...again(fault, cutShort(fault, call)), mayBeTooMany: many(call) };
     case 'broken':
       // A momentary fault has passed by then. A model that cannot embed a text never will.
-      return { ...again(fault, broken(fault, call)), mostRetries: 2 };
+      return {
+        ...again(fault, broken(fault, call)),
+        mostRetries: 2,
+        // Some servers embed the first text of a list and leave out the others.
+        mayBeTooMany: fault.vectors === 1 && many(call) ? { most: 1 } : undefined,
+      };
     case 'foreign':
       return { kind: 'final', error: foreign(fault, call) };
     case 'refused':
@@ -72,6 +96,11 @@ export function judgeFailure(fault: ServerFault, call: FailedCall): Verdict {
 
 function again(fault: ServerFault, error: NetworkError): Extract<Verdict, { kind: 'again' }> {
   return { kind: 'again', afterSeconds: fault.retryAfterSeconds, error };
+}
+
+/** Whether a call embeds several texts: a process that dies of a large batch does not say so. */
+function many({ inputs = 1 }: FailedCall): { most: undefined } | undefined {
+  return inputs > 1 ? { most: undefined } : undefined;
 }
 
 /** Whether another attempt would fail in the same way: a redirect that leads nowhere, an invalid certificate. */
@@ -86,6 +115,7 @@ function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
   const { words, names } = fault.complaint;
   const said = [...names, words].join(' ');
   const status = statusOf(fault, said);
+  if (isFiltered(fault, call, said, status)) return { kind: 'filtered', error: refused(fault, call, status) };
   const tooLarge = status === 429 && /request too large/i.test(words);
   if (status === undefined || COMPLAINTS.has(status) || tooLarge) {
     const verdict = judgeComplaint(fault, call, said, status);
@@ -94,8 +124,24 @@ function judgeRefusal(fault: ServerFault, call: FailedCall): Verdict {
   if (status === 402 || OUT_OF_CREDIT.test(said)) return { kind: 'final', error: refused(fault, call, 402) };
   if (status === 429) return again(fault, busy(fault, call));
   const passes = status === undefined ? PASSING.test(said) : status >= 500 || [408, 409, 425].includes(status);
-  if (passes && status !== 501) return again(fault, failed(fault, call, status));
+  if (passes && status !== 501) {
+    const isBare =
+      status !== undefined && status >= 500 && !PASSING.test(said) && fault.retryAfterSeconds === undefined;
+    return { ...again(fault, failed(fault, call, status)), mayBeTooMany: isBare ? many(call) : undefined };
+  }
   return { kind: 'final', error: refused(fault, call, status) };
+}
+
+/** An encoder cannot go on without a vector, so a filter's refusal ends its work like any other. */
+function isFiltered(
+  { complaint }: ServerFault,
+  { inputs, body }: FailedCall,
+  said: string,
+  status: number | undefined,
+) {
+  if (inputs !== undefined || !('messages' in body)) return false;
+  if (status !== undefined && !FILTERING.has(status)) return false;
+  return FILTER.test([complaint.parameter ?? '', said].join(' '));
 }
 
 /** Returns the answer's status; for an error under status 200, the status that its body implies. */
@@ -105,6 +151,13 @@ function statusOf({ status, complaint }: ServerFault, said: string): number | un
   if (/rate.?limit|too_many_requests|RESOURCE_EXHAUSTED/i.test(said)) return 429;
   if (/overloaded|UNAVAILABLE|server_error|internal/i.test(said)) return 503;
   return /invalid|BadRequest|context_length/i.test(said) ? 400 : undefined;
+}
+
+/** Sends texts one by one and not in a list. Returns undefined if that was tried. */
+function giveOneText({ server, body, inputs = 1 }: FailedCall, error: NetworkError): Verdict | undefined {
+  if (!Array.isArray(body.input)) return undefined;
+  server.oneText = true;
+  return inputs > 1 ? { kind: 'tooMany', most: 1, error } : { kind: 'adapt' };
 }
 
 /** Returns undefined if the message names nothing that could be changed in the request. */
@@ -125,8 +178,17 @@ function judgeComplaint(
     return { kind: 'tooLong', error: tooLong(fault, call) };
   }
   if (status === 413 || status === 429) return { kind: 'tooLong', error: refused(fault, call, 413) };
+  if (call.inputs !== undefined && ONE_TEXT.test(words)) {
+    const verdict = giveOneText(call, tooLong(fault, call));
+    if (verdict !== undefined) return verdict;
+  }
   const verdict = judgeSettings(fault, call, status);
-  if (verdict !== undefined || (call.inputs ?? 1) === 1 || ![400, 422].includes(fault.status ?? 0)) return verdict;
+  if (verdict !== undefined) return verdict;
+  if (call.inputs === 1 && [400, 422, 500].includes(status ?? 0) && !PASSING.test(said)) {
+    // No call was ever answered: a list may be what it does not understand.
+    return call.server.taken.has('input') ? undefined : giveOneText(call, tooLong(fault, call));
+  }
+  if ((call.inputs ?? 1) === 1 || ![400, 422].includes(fault.status ?? 0)) return undefined;
   // It took one text when it was connected to: fewer may do, and of one alone it says what is wrong with it.
   return { kind: 'tooMany', most: undefined, error: tooLong(fault, call) };
 }

@@ -15,8 +15,8 @@ import {
   UsageError,
 } from '../system/index.ts';
 import type { ServerAddress } from './address.ts';
-import { oneLine, readComplaint } from './answer-words.ts';
-import { isEventStream, readEventStream } from './event-stream.ts';
+import { oneLine, readComplaint, withUsualKeys } from './answer-words.ts';
+import { isEventStream, readEventStream, readEvents } from './event-stream.ts';
 import { ServerFault } from './server-fault.ts';
 
 export interface ClientOptions {
@@ -30,6 +30,11 @@ export interface ClientOptions {
 
 /** Maximum number of bytes read from an error page. */
 const LARGEST_ERROR = 64 * 1024;
+
+interface Exchange<T> {
+  body?: string;
+  read(answer: unknown): T;
+}
 
 /** A JSON client for one OpenAI-compatible server. */
 export class ServerClient {
@@ -52,22 +57,30 @@ export class ServerClient {
 
   /** @throws ServerFault, AbortedError */
   get(path: string, stop: AbortSignal | undefined): Promise<unknown> {
-    return this.#exchange(path, undefined, stop);
+    return this.#exchange(path, { stop, read: (answer) => answer });
   }
 
-  /** @throws ServerFault, AbortedError */
-  post(path: string, body: Readonly<Record<string, unknown>>, stop: AbortSignal | undefined): Promise<unknown> {
-    return this.#exchange(path, JSON.stringify(body), stop);
+  /**
+   * @param read reads the answer; the fault that it throws gets the wait that the answer's headers request
+   * @throws ServerFault, AbortedError
+   */
+  post<T>(
+    path: string,
+    body: Readonly<Record<string, unknown>>,
+    stop: AbortSignal | undefined,
+    read: (answer: unknown) => T,
+  ): Promise<T> {
+    return this.#exchange(path, { body: JSON.stringify(body), stop, read });
   }
 
-  async #exchange(path: string, body: string | undefined, stop: AbortSignal | undefined): Promise<unknown> {
+  async #exchange<T>(path: string, { stop, ...exchange }: Exchange<T> & { stop: AbortSignal | undefined }): Promise<T> {
     // Each call has its own signal: listeners on a signal that lives as long as the run would accumulate.
     const own = new AbortController();
     const onStop = () => own.abort();
     stop?.addEventListener('abort', onStop, { once: true });
     if (stop?.aborted) onStop();
     try {
-      return await this.#ask(path, body, own.signal);
+      return await this.#ask(path, exchange, own.signal);
     } catch (error) {
       if (stop?.aborted || isAbort(error)) throw new AbortedError();
       throw asFault(error);
@@ -76,7 +89,7 @@ export class ServerClient {
     }
   }
 
-  async #ask(path: string, body: string | undefined, signal: AbortSignal): Promise<unknown> {
+  async #ask<T>(path: string, { body, read }: Exchange<T>, signal: AbortSignal): Promise<T> {
     const { timeoutSeconds } = this.#options;
     const url = this.#address.at(path);
     const startedAt = performance.now();
@@ -100,14 +113,19 @@ export class ServerClient {
     const { maxBytes } = this.#options;
     const { text, whole } = await readBeginning(response, url, { maxBytes, seconds, signal });
     if (!whole) throw new ServerFault('foreign', 'sent more bytes than any answer needs', { status: response.status });
-    return parseAnswer(redactData(text), response);
+    try {
+      return read(parseAnswer(redactData(text), response));
+    } catch (error) {
+      if (error instanceof ServerFault) error.retryAfterSeconds ??= retryAfterSeconds(response.headers);
+      throw error;
+    }
   }
 }
 
 function refusal(response: Response, page: string): ServerFault {
   return new ServerFault('refused', `status ${response.status}`, {
     status: response.status,
-    body: parseLeniently(page) ?? page,
+    body: withUsualKeys(parseLeniently(page) ?? linesOfJson(page)?.[0] ?? page),
     retryAfterSeconds: retryAfterSeconds(response.headers),
   });
 }
@@ -118,11 +136,21 @@ function parseAnswer(text: string, { status, headers }: Response): unknown {
   if (trimmed === '') throw new ServerFault('cut', 'sent an empty answer', { status });
   if (isEventStream(trimmed)) return readEventStream(trimmed);
   const parsed = parseLeniently(trimmed);
-  if (parsed !== undefined) return parsed;
+  if (parsed !== undefined) return withUsualKeys(parsed);
+  const lines = linesOfJson(trimmed);
+  if (lines !== undefined) return readEvents(lines);
   const meantAsJson = /^[{[]/.test(trimmed) || /json/.test(headers.get('content-type') ?? '');
   if (meantAsJson) throw new ServerFault('cut', 'sent JSON that breaks off, or is damaged', { status });
   const { words } = readComplaint(trimmed);
   throw new ServerFault('foreign', `answered something that is not JSON: ${oneLine(words, 120)}`, { status });
+}
+
+/** Returns the values of a text that is one JSON object per line; undefined for any other text. */
+function linesOfJson(text: string): unknown[] | undefined {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  if (lines.length < 2 || !lines.every((line) => /^\s*\{.*\}\s*$/.test(line))) return undefined;
+  const values = lines.map(parseLeniently);
+  return values.includes(undefined) ? undefined : values;
 }
 
 /**

@@ -21,18 +21,27 @@ export class ServerFault extends Error {
   /** The status of the answer; undefined if there was no answer. */
   readonly status: number | undefined;
   readonly complaint: Complaint;
+  /** Number of vectors in the answer, if it is not that of the texts. */
+  readonly vectors: number | undefined;
   /** The wait that the server requests. */
-  readonly retryAfterSeconds: number | undefined;
+  retryAfterSeconds: number | undefined;
 
   constructor(
     kind: FaultKind,
     reason: string,
-    more: { status?: number | undefined; body?: unknown; retryAfterSeconds?: number | undefined; cause?: unknown } = {},
+    more: {
+      status?: number | undefined;
+      body?: unknown;
+      retryAfterSeconds?: number | undefined;
+      vectors?: number | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(reason, { cause: more.cause });
     this.name = 'ServerFault';
     this.kind = kind;
     this.status = more.status;
+    this.vectors = more.vectors;
     this.complaint = readComplaint(more.body);
     this.retryAfterSeconds = more.retryAfterSeconds ?? this.complaint.retryAfterSeconds;
   }

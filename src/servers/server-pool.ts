@@ -43,13 +43,17 @@ export interface Ask<T> {
   id?: string | undefined;
   /** Number of texts to embed; undefined for a chat. */
   inputs?: number | undefined;
+  /** Whether to retry a batch that may be too large for the server as it is, instead of returning it to be split. Default false. */
+  wholeBatch?: boolean | undefined;
+  /** Number of retries for this request. Default: the pool's. */
+  retries?: number | undefined;
   /** Restricts the request to this server. */
   only?: Server | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /** Why a request cannot be answered in its present form: the caller changes it. */
-export type Unfit = Extract<Verdict, { kind: 'tooLong' | 'tooMany' }>;
+export type Unfit = Extract<Verdict, { kind: 'tooLong' | 'tooMany' | 'filtered' }>;
 
 /** First pause after a failure, in seconds. It doubles with each attempt, up to {@link LONGEST_PAUSE}. */
 const FIRST_PAUSE = 0.5;
@@ -57,6 +61,9 @@ const LONGEST_PAUSE = 30;
 
 /** Number of retries if no server has ever answered: the address is probably wrong. */
 const RETRIES_UNANSWERED = 2;
+
+/** A batch that failed so often without an explanation may be too large. */
+const FAILURES_OF_BATCH = 2;
 
 /** Shorter waits are not shown. */
 const SHOWN_WAIT_SECONDS = 2;
@@ -93,6 +100,7 @@ export class ServerPool {
       streams: false,
       takesN: true,
       singles: 0,
+      oneText: false,
       limitName: 'max_tokens',
       limitNamesTried: new Set<LimitName>(),
     }));
@@ -113,11 +121,17 @@ export class ServerPool {
       throwIfAborted(ask.signal);
       const outcome = await this.#attempt(ask, failures);
       if ('answer' in outcome) return outcome;
-      if (outcome.kind === 'tooLong' || outcome.kind === 'tooMany') return outcome;
-      if (outcome.kind !== 'again') continue;
-      if (failures++ < Math.min(outcome.mostRetries ?? Number.POSITIVE_INFINITY, this.#retries())) continue;
-      this.#gaveUp = true;
-      throw outcome.error;
+      if (outcome.kind === 'adapt') continue;
+      if (outcome.kind !== 'again') return outcome;
+      failures++;
+      const most = Math.min(outcome.mostRetries ?? Number.POSITIVE_INFINITY, ask.retries ?? this.#retries());
+      const { mayBeTooMany, error } = outcome;
+      if (mayBeTooMany && !ask.wholeBatch && failures >= Math.min(FAILURES_OF_BATCH, most + 1)) {
+        return { kind: 'tooMany', error, isGuess: true, ...mayBeTooMany };
+      }
+      if (failures <= most) continue;
+      if (ask.retries === undefined) this.#gaveUp = true;
+      throw error;
     }
   }
 

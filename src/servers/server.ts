@@ -22,6 +22,8 @@ export interface Server {
   takesN: boolean;
   /** How many times in a row it returned one text when several were requested. */
   singles: number;
+  /** Whether it takes a single text for embedding, not a list. */
+  oneText: boolean;
   limitName: LimitName;
   readonly limitNamesTried: Set<LimitName>;
 }

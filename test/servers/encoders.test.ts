@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectEncoder, type Encoder, type RemoteEncoderOptions } from '../../src/embed/index.ts';
+import { LengthMemory } from '../../src/embed/length-memory.ts';
 import { LlmQeError, type Progress } from '../../src/system/index.ts';
 import {
   embeddings,
@@ -142,6 +143,65 @@ describe('limits on a batch are detected and remembered', () => {
     expect(sizes).toHaveLength(Math.ceil(70 / learnt));
   });
 
+  it.concurrent.each<[string, ScenarioReply]>([
+    ['a bare 500', refuse(500, '')],
+    ['a gateway', refuse(502, '<html><title>502 Bad Gateway</title></html>')],
+    ['a lost connection', (response) => response.socket!.destroy()],
+    ['half an answer', { body: '{"data": [' }],
+  ])('by %s, once a smaller batch is accepted twice', async (_name, refusal) => {
+    const name = takes(few(20), () => refusal);
+    const { rows, encoder } = await encode(name, TEXTS, { concurrency: 1, batchSize: 30 });
+    expect(rows).toEqual(TEXTS.map(vectorOf));
+    const before = server.calls(name).length;
+    await encoder.encode(TEXTS, 'query');
+    expect(
+      server
+        .calls(name)
+        .slice(before)
+        .map(({ body }) => body.input.length),
+    ).toEqual([15, 15, 15, 15, 10]);
+  });
+
+  it.concurrent('not if a server is down for a while', async () => {
+    let down = 3;
+    const name = scenario((call) => (isProbe(call) || down-- <= 0 ? embeddings(call) : refuse(500, '')));
+    const { rows } = await encode(name, TEXTS, { concurrency: 1, batchSize: 35, retries: 2 });
+    expect(rows).toEqual(TEXTS.map(vectorOf));
+    // The batch twice, one text of it, then the batch and its successor whole.
+    expect(
+      server
+        .calls(name)
+        .slice(1)
+        .map(({ body }) => body.input.length),
+    ).toEqual([35, 35, 1, 35, 35]);
+  });
+
+  it.concurrent.each<[string, ScenarioReply]>([
+    ['FastAPI', refuse(422, { detail: [{ loc: ['body', 'input'], msg: 'Input should be a valid string' }] })],
+    ['Go', refuse(400, { error: 'json: cannot unmarshal array into Go struct field Request.input of type string' })],
+    ['Rust', refuse(400, 'input: invalid type: sequence, expected a string')],
+    ['one that explains nothing', refuse(400, '')],
+    ['one that fails', refuse(500, 'Internal Server Error')],
+  ])('of a server that takes only one text, not a list: %s', async (_name, refusal) => {
+    const name = scenario((call) => {
+      const { input } = call.body as { input: unknown };
+      return typeof input === 'string' ? embeddings({ ...call, body: { ...call.body, input: [input] } }) : refusal;
+    });
+    const { rows, encoder } = await encode(name, TEXTS.slice(0, 6), { concurrency: 1 });
+    expect(rows).toEqual(TEXTS.slice(0, 6).map(vectorOf));
+    const before = server.calls(name).length;
+    await encoder.encode(TEXTS, 'query');
+    expect(server.calls(name)).toHaveLength(before + TEXTS.length);
+  });
+
+  it.concurrent('of a server that embeds only the first text of a list', async () => {
+    const name = scenario((call) =>
+      embeddings({ ...call, body: { ...call.body, input: call.body.input.slice(0, 1) } }),
+    );
+    const { rows } = await encode(name, TEXTS, { concurrency: 1 });
+    expect(rows).toEqual(TEXTS.map(vectorOf));
+  });
+
   it("obeys the caller's limit", async () => {
     const name = takes(few(7), () => refuse(500, 'no'));
     expect((await encode(name, TEXTS, { batchSize: 7 })).rows).toEqual(TEXTS.map(vectorOf));
@@ -156,6 +216,28 @@ describe('limits on a batch are detected and remembered', () => {
 });
 
 describe('a text that is longer than the server accepts', () => {
+  it('is predicted after a few, so that each of the others costs one call at most', async () => {
+    const long = Array.from({ length: 120 }, (_, index) => `${index} ${'word '.repeat(60 + (index % 40))}`);
+    const fits = ({ body }: ScenarioCall) => body.input.every((text) => text.length <= 200);
+    const name = takes(fits, () => refuse(400, { message: "This model's maximum context length is 40 tokens" }));
+    const { encoder } = await encode(name, long, { concurrency: 1, batchSize: 20 });
+    const calls = server.calls(name).length;
+    expect(calls).toBeLessThan(70);
+    await encoder.encode(long, 'query');
+    expect(server.calls(name).length - calls).toBeLessThan(120 / 3);
+  });
+
+  it('does not make longer texts lose their end that the server accepts', () => {
+    const memory = new LengthMemory();
+    for (const dense of [600, 700, 650]) memory.tookCut(dense, 300);
+    expect([memory.lengthFor(500), memory.lengthFor(2000)]).toEqual([500, 300]);
+    const tried = Array.from({ length: 64 }, () => memory.lengthFor(2000));
+    expect(tried.filter((length) => length === 2000)).toHaveLength(1);
+    memory.tookWhole(2000);
+    expect(memory.lengthFor(1900)).toBe(1900);
+    expect(memory.lengthFor(2100)).toBe(2000);
+  });
+
   const sizesAfter = async (name: string) => {
     const { encoder } = await encode(name, ['x'.repeat(400), ...TEXTS], { concurrency: 1 });
     const before = server.calls(name).length;

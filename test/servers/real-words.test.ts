@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectGenerator, type GenerationRequest, type ServerOptions } from '../../src/generate/index.ts';
+import { readWrittenText } from '../../src/generate/writing/written-text.ts';
 import { chat, type Scenario, type ScenarioReply, ScenarioServer } from '../support/scenario-server.ts';
 
 /** What real servers say, word for word, and what must come of it. */
@@ -111,6 +112,27 @@ it('a refusal that explains nothing costs the extras only until a call with them
   await expect(ask(once, [request('a'), request('b')])).rejects.toThrow(/"b".*400: Bad Request/);
 });
 
+describe.concurrent('a usable text is accepted in an unusual form:', () => {
+  const choices = [{ Message: { Content: TEXT }, FinishReason: 'stop' }];
+  const line = (choice: object) => `${JSON.stringify({ choices: [{ index: 0, ...choice }] })}\n`;
+  const lines = [line({ delta: { content: 'A tower whose ' } }), line({ delta: { content: 'lamp guides ships.' } })];
+  it.each<[string, ScenarioReply]>([
+    ['keys in capitals', { body: { Choices: choices } }],
+    ['all keys in capitals', { body: { CHOICES: [{ MESSAGE: { CONTENT: TEXT } }] } }],
+    [
+      'one JSON object per line',
+      { body: [...lines, line({ finish_reason: 'stop' })].join(''), type: 'application/x-ndjson' },
+    ],
+  ])('%s', async (_name, reply) => {
+    expect((await ask(() => reply)).generations).toMatchObject([{ text: TEXT }]);
+  });
+
+  it('lines that break off are requested again', async () => {
+    const { calls } = await ask(({ number }) => (number === 0 ? { body: lines.join('') } : ok));
+    expect(calls).toHaveLength(2);
+  });
+});
+
 describe.concurrent('a stream of events', () => {
   const event = (choice: object) => `data: ${JSON.stringify({ choices: [{ index: 0, ...choice }] })}\n\n`;
   const [one, two] = [{ delta: { content: 'A tower whose ' } }, { delta: { content: 'lamp guides ships.' } }].map(
@@ -169,7 +191,6 @@ describe.concurrent('the words are found', () => {
       { body: { success: false, errors: [{ code: 7003, message: 'No route' }], result: null } },
       /: No route$/,
     ],
-    ['Gemini', { body: { promptFeedback: { blockReason: 'SAFETY' }, choices: null } }, /SAFETY/],
     ['a text in JSON', { body: '"Model not loaded"' }, /: Model not loaded$/],
     [
       'a page under status 200',
@@ -191,6 +212,19 @@ describe.concurrent('the words are found', () => {
       refuse(429, [{ error: { message: 'Quota', details: [{ retryDelay: '34000s' }] } }]),
       /34,000 s/,
     ],
+    [
+      'a wait in a header under status 200',
+      { body: { error: { code: 429, message: 'Quota' } }, headers: { 'RETRY-AFTER': '34000' } },
+      /34,000 s/,
+    ],
+    ['a wait in a field', refuse(429, { error: { message: 'Quota', retry_after: 34_000 } }), /34,000 s/],
+    [
+      'a wait under keys in capitals',
+      refuse(503, { Error: { Message: 'Quota', RetryAfter: '34000' } }),
+      /Quota.*34,000 s/,
+    ],
+    ['keys in capitals', { body: { STATUS: 'error', MESSAGE: 'Model not loaded' } }, /: Model not loaded$/],
+    ['the first of several lines', refuse(400, '{"error":"one"}\n{"error":"two"}\n'), /: one$/],
     ['a wait in words', refuse(429, { error: { message: 'Please try again in 20m.' } }), /1,200 s/],
   ])('of %s, at once', async (_name, reply, words) => {
     await expect(ask(() => reply, undefined, { retries: 5 })).rejects.toThrow(words);
@@ -206,4 +240,57 @@ it('a key is not shown where the quotation of a server is cut', async () => {
   for (const length of [280, 290, 298]) {
     await expect(ask(echo(length), undefined, { apiKey })).rejects.not.toThrow(/sk-/);
   }
+});
+
+describe.concurrent('a content filter leaves one text empty, and the run goes on', () => {
+  const azure = {
+    error: {
+      message:
+        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry.",
+      type: null,
+      param: 'prompt',
+      code: 'content_filter',
+      status: 400,
+      innererror: { code: 'ResponsibleAIPolicyViolation' },
+    },
+  };
+  const inappropriate = 'Input data may contain inappropriate content.';
+  const choice = (more: object) => ({ choices: [{ index: 0, message: { content: null }, ...more }] });
+  it.each<[string, number, unknown]>([
+    ['Azure', 400, azure],
+    ['Azure, an error under status 200', 200, azure],
+    [
+      'OpenAI',
+      400,
+      { error: { message: 'Invalid prompt: your prompt was flagged as potentially violating our usage policy.' } },
+    ],
+    ['Alibaba', 400, { error: { code: 'data_inspection_failed', message: inappropriate } }],
+    ['OpenRouter', 403, { error: { code: 403, message: 'Input was flagged', metadata: { reasons: ['violence'] } } }],
+    ['MiniMax', 200, { base_resp: { status_code: 1026, status_msg: 'input new_sensitive' } }],
+    ['Gemini, its own form', 200, { promptFeedback: { blockReason: 'SAFETY' } }],
+    ['a finish reason', 200, choice({ finish_reason: 'content_filter' })],
+    [
+      'a finish reason in capitals, and half a text',
+      200,
+      choice({ finish_reason: 'SAFETY', message: { content: 'A to' } }),
+    ],
+    ['a refusal in its own field', 200, choice({ message: { content: null, refusal: "I can't help with that." } })],
+  ])('%s', async (_name, status, body) => {
+    const { generations, calls } = await ask(
+      ({ body: { messages } }) => (messages[0]!.content === 'bad' ? refuse(status, body) : ok),
+      [request('a'), request('b', 'bad'), request('c')],
+    );
+    expect(calls).toHaveLength(3);
+    const filtered = generations.filter((generation) => generation.filtered);
+    expect(filtered.map(({ id }) => id)).toEqual(['b']);
+    expect(readWrittenText(filtered[0]!, 1)).toMatchObject({ text: '', emptyBecause: 'contentFilter' });
+  });
+
+  it.each<[string, number, unknown]>([
+    ['a setting', 400, 'the input field model is case sensitive'],
+    ['access', 403, 'Your account has no access to this content'],
+    ['a model', 404, 'The model is not available under this policy'],
+  ])('not if it is about %s', async (_name, status, body) => {
+    await expect(ask(() => refuse(status, body))).rejects.toThrow(String(body));
+  });
 });

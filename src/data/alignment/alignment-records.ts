@@ -17,7 +17,7 @@ export const trainingQuerySchema = z.object({
 export type TrainingQuery = z.output<typeof trainingQuerySchema>;
 
 /** Why a text is empty, if that is known. */
-export const EMPTY_BECAUSE = ['blankQuery', 'promptTooLong', 'unfinishedThought'] as const;
+export const EMPTY_BECAUSE = ['blankQuery', 'promptTooLong', 'contentFilter', 'unfinishedThought'] as const;
 export type EmptyBecause = (typeof EMPTY_BECAUSE)[number];
 
 /** Fields that every record of a text can have. */

@@ -39,7 +39,7 @@ export interface Expansion {
   /** Everything that the LLM wrote, if it differs from the text. */
   raw?: string | undefined;
   /** Why there is no text, if that is known. */
-  emptyBecause?: 'blankQuery' | 'promptTooLong' | 'unfinishedThought' | undefined;
+  emptyBecause?: 'blankQuery' | 'promptTooLong' | 'contentFilter' | 'unfinishedThought' | undefined;
   /** `stop`: the LLM ended the passage; `length`: it was cut at the token limit. */
   finish: 'stop' | 'length';
   promptTokens: number;

@@ -226,23 +226,39 @@ describe('expandQueries', () => {
     expect(statistics).toMatchObject({ promptTooLong: 3, expansions: queries.length, empty: queries.length });
   });
 
+  it('requests a text that a filter cut once more, with another seed, and keeps nothing of it', async () => {
+    generator.answer = ({ id }) => (id === 'a/0' ? { text: 'A to', filtered: true } : 'fine');
+    const { statistics, files } = await expand();
+    expect(statistics).toMatchObject({ contentFilter: 1, repeated: 1 });
+    expect((await readExpansions(files.expansions)).get('a')![0]).toMatchObject({ text: '', raw: 'A to' });
+    generator.answer = () => ({ text: '', filtered: true });
+    await expect(expand({ force: true, seed: 99 })).rejects.toThrow(/refuses every prompt/);
+  });
+
   it('does not fail if every query is blank, or if one prompt fits', async () => {
     expect((await expand({ queries: [BLANK] })).statistics).toMatchObject({ blankQuery: 1, empty: 1 });
     generator.answer = ({ id }) => (id === 'b/0' ? { text: '' } : { text: '', promptTooLong: true });
     expect((await expand()).statistics).toMatchObject({ promptTooLong: 2, empty: 3 });
   });
 
-  it('requests what was too long for a server again, and nothing else: its context may be longer now', async () => {
-    generator.answer = ({ id, seed }) =>
-      id === 'a/0' ? { text: '', promptTooLong: true } : `Here is a passage: ${seed}`;
-    expect((await expand()).statistics).toMatchObject({ promptTooLong: 1 });
-    generator.answer = () => 'fits now';
-    generator.asked.length = 0;
-    const { statistics, files } = await expand();
-    expect(statistics).toMatchObject({ promptTooLong: 0, reused: 2 });
-    expect(generator.asked.map(({ id }) => id)).toEqual(['a/0']);
-    expect((await readExpansions(files.expansions)).get('a')![0]).toMatchObject({ text: 'fits now' });
-  });
+  it.each([
+    ['too long', { promptTooLong: true }, { promptTooLong: 1 }],
+    ['refused by a content filter', { filtered: true }, { contentFilter: 1 }],
+  ])(
+    'requests what was %s for a server again, and nothing else: the server may have changed',
+    async (_name, why, count) => {
+      generator.answer = ({ id, seed }) =>
+        id === 'a/0' ? { text: '', completionTokens: 0, ...why } : `Here is a passage: ${seed}`;
+      expect((await expand()).statistics).toMatchObject({ ...count, empty: 1 });
+      expect(generator.asked).toHaveLength(3);
+      generator.answer = () => 'fits now';
+      generator.asked.length = 0;
+      const { statistics, files } = await expand();
+      expect(statistics).toMatchObject({ promptTooLong: 0, contentFilter: 0, reused: 2 });
+      expect(generator.asked.map(({ id }) => id)).toEqual(['a/0']);
+      expect((await readExpansions(files.expansions)).get('a')![0]).toMatchObject({ text: 'fits now' });
+    },
+  );
 
   it('holds few queries in memory, however many there are', async () => {
     let [read, widest] = [0, 0];

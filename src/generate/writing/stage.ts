@@ -22,7 +22,7 @@ import {
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { completeGroups, type GroupOptions, type RequestGroup } from './groups.ts';
 import { KeptTexts } from './kept-texts.ts';
-import { PromptFit, type StageRecord } from './prompt-fit.ts';
+import { PromptFit, type StageRecord, wasNotWritten } from './prompt-fit.ts';
 import { type QuerySet, type QuerySource, type StageQuery, surveyQueries } from './query-set.ts';
 import type { RecordLayout, StageOutput } from './stage-output.ts';
 import { type Speed, Throughput } from './throughput.ts';
@@ -166,9 +166,12 @@ async function agree<Q extends StageQuery, T extends StageRecord>(
     const found = isSame ? await readStageManifest(file) : undefined;
     const there = await Promise.all([file, ...companions].map(isThere));
     const isFinished = found?.result !== undefined && there.every(Boolean);
-    // A server's context is not among the settings. It may be longer now, so prompts that were too long are tried again.
-    const mayFitNow = !grows && generator.contextSize === undefined && found?.result?.promptTooLong !== undefined;
-    return { manifest, isWhole: isFinished && !mayFitNow };
+    // A server's context and its content filter are not among the settings, so what was not written is requested again.
+    const mayBeWrittenNow =
+      !grows &&
+      generator.contextSize === undefined &&
+      [found?.result?.promptTooLong, found?.result?.contentFilter].some(Boolean);
+    return { manifest, isWhole: isFinished && !mayBeWrittenNow };
   } catch (error) {
     if (!force || !(error instanceof OtherSettingsError || error instanceof DataError)) throw error;
     // A file that appears only when complete replaces the old one at that moment, not before.
@@ -184,6 +187,8 @@ export const OTHERWISE =
 /** Returns the request that is made once more for an empty text, with another seed. */
 export function askOnceMore(request: GenerationRequest, text: WrittenText): GenerationRequest | undefined {
   if (text.text !== '' || text.attempts > 1 || text.emptyBecause === 'promptTooLong') return undefined;
+  // A content filter that refuses a prompt does so with any seed; a text that it withholds has cost tokens.
+  if (text.emptyBecause === 'contentFilter' && text.completionTokens === 0) return undefined;
   return { ...request, seed: deriveSeed(request.seed, 'again') };
 }
 
@@ -257,8 +262,7 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
       ...{ ahead, held: HELD * ahead, again: this.#stage.again, signal },
       onText: (generation) => this.#throughput.add(generation),
       keep: async ({ query, keys }, place, text) => {
-        // Nothing was written, and a server may have a longer context the next time.
-        if (text.emptyBecause !== 'promptTooLong') await this.#kept.keep(query.id, keys[place]!, text);
+        if (!wasNotWritten(text)) await this.#kept.keep(query.id, keys[place]!, text);
         this.#written++;
         this.#throughput.advance(1);
       },

@@ -14,13 +14,15 @@ export interface TextCounts {
   blankQuery: number;
   /** Texts that were not written because the prompt alone is longer than the context. */
   promptTooLong: number;
+  /** Texts that a server's content filter withheld. */
+  contentFilter: number;
   /** Texts that are empty because the model was still thinking when its tokens ran out. */
   unfinishedThought: number;
 }
 
 /** Returns counts of 0. */
 export function noTexts(): TextCounts {
-  return { cutByLength: 0, cutByContext: 0, blankQuery: 0, promptTooLong: 0, unfinishedThought: 0 };
+  return { cutByLength: 0, cutByContext: 0, blankQuery: 0, promptTooLong: 0, contentFilter: 0, unfinishedThought: 0 };
 }
 
 /** Counts a text. */
@@ -48,7 +50,7 @@ export function contextRemark({ cutByContext }: TextCounts): string | undefined 
  * @param unit what one text is, in the plural
  */
 export function textWarnings(counts: TextCounts, unit: string): string[] {
-  const { cutByContext, blankQuery, promptTooLong, unfinishedThought } = counts;
+  const { cutByContext, blankQuery, promptTooLong, contentFilter, unfinishedThought } = counts;
   const sentences: [number, string][] = [
     [cutByContext, 'were cut because the context was full: raise --context'],
     [
@@ -58,6 +60,10 @@ export function textWarnings(counts: TextCounts, unit: string): string[] {
     [
       promptTooLong,
       'were not written because the prompt is longer than the context: shorten the query or raise --context (for a server: lower --max-tokens, or serve the model with a longer context)',
+    ],
+    [
+      contentFilter,
+      "are empty because the server's content filter refused the prompt or withheld the text: the same command requests them again",
     ],
     [blankQuery, 'were not written because their query is blank'],
   ];

@@ -27,6 +27,14 @@ describe('cutThoughts', () => {
     ['Gemma', `<|channel>thought\nhm<channel|>${ANSWER}<turn|>`],
     ['an answer in tags', `<think>hm</think>\n<answer>${ANSWER}</answer>`],
     ['<reflection>', `<reflection>hm</reflection>${ANSWER}`],
+    ['<analysis>', `<analysis>hm</analysis>\n${ANSWER}`],
+    ['<inner_thoughts>', `<inner_thoughts>hm</inner_thoughts>${ANSWER}`],
+    ['<inner monologue>', `<inner monologue>hm</inner monologue>${ANSWER}`],
+    ['<chain_of_thought>', `<chain_of_thought>hm</chain_of_thought>${ANSWER}`],
+    ['<antThinking>', `<antThinking>hm</antThinking>${ANSWER}`],
+    ['escaped brackets', `&lt;think&gt;hm &amp;c&lt;/think&gt;\n${ANSWER}`],
+    ['escaped brackets, closing only', `hm&lt;/think&gt;${ANSWER}`],
+    ['brackets in JSON escapes', `\\u003cthink\\u003ehm\\u003c/think\\u003e${ANSWER}`],
     ['the end of a turn', `<think>hm</think>${ANSWER}<|im_end|>\n`],
     ['the end of a turn without a thought', `${ANSWER}<|eot_id|></s>`],
     ['a solution', `<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>${ANSWER}<|end_of_solution|>`],
@@ -51,6 +59,8 @@ describe('cutThoughts', () => {
     ['white space before', '\n <think>\nThe user wants'],
     ['a second thought', '<think>a</think>One draft.<think>And now'],
     ['Magistral', '[THINK]The user'],
+    ['escaped brackets', '&lt;think&gt;The user'],
+    ['<analysis>', '<analysis>\nThe user'],
     ['gpt-oss', '<|channel|>analysis<|message|>We need to'],
     ['gpt-oss, whole header', '<|start|>assistant<|channel|>analysis<|message|>We need to'],
     ['gpt-oss without special tokens', 'analysisWe need to'],
@@ -65,6 +75,8 @@ describe('cutThoughts', () => {
     ['analysis of variance (ANOVA) compares means; the assistant final exam does too.'],
     ['[THINKER] is no tag of Mistral, and [THINK] no beginning here'],
     ['a <thinker> is a statue'],
+    ['An <analysis> tag, or &lt;think&gt;, marks what a model thinks.'],
+    ['<analyst> and <cots> are not tags of thoughts'],
     [''],
   ])('keeps a complete passage that only mentions thinking: %s', (written) => {
     expect(cutThoughts(written)).toEqual({ text: written, unfinished: false });
@@ -72,7 +84,7 @@ describe('cutThoughts', () => {
 
   it('takes little time for a hostile text', async () => {
     const seconds = await cpuSeconds(() => {
-      for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '<|start|>a']) {
+      for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '&lt;think ', '&lt;', '<inner ', '<|start|>a']) {
         cutThoughts(piece.repeat(100_000));
         cutThoughts(`${piece}${' '.repeat(300_000)}`);
       }

@@ -7,10 +7,17 @@ interface ThoughtMarks {
 }
 
 /** `<think>` and its variants: DeepSeek-R1, Qwen3, GLM, Phi-4, EXAONE Deep, Seed-OSS, and prompts that request such tags. */
-const TAGS = '(?:seed:)?(?:think|thinking|thought|reasoning|reflection|scratchpad)';
+const TAGS =
+  '(?:seed:|ant)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|cot|chain[_ -]of[_ -]thoughts?|(?:inner|internal)[_ -]?(?:thoughts?|monologue|reasoning))';
+
+/** Angle brackets, which some servers escape. */
+const [LEFT, RIGHT] = ['(?:<|&lt;|\\\\u003c)', '(?:>|&gt;|\\\\u003e)'];
 
 const MARKS: readonly ThoughtMarks[] = [
-  { closing: new RegExp(`<\\s*/\\s*${TAGS}\\s*>`, 'gi'), opening: new RegExp(`<\\s*${TAGS}(?:\\s[^<>]*)?>`, 'gi') },
+  {
+    closing: new RegExp(`${LEFT}\\s*/\\s*${TAGS}\\s*${RIGHT}`, 'gi'),
+    opening: new RegExp(`${LEFT}\\s*${TAGS}(?:\\s[^<>&]*)?${RIGHT}`, 'gi'),
+  },
   // Mistral's Magistral.
   { closing: /\[\/THINK\]/gi, opening: /\[THINK\]/gi },
   // Kimi-VL.

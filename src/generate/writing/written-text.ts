@@ -24,14 +24,22 @@ export type WrittenText = z.output<typeof writtenTextSchema>;
  * candidates and answers of embedded models and of servers all pass through it.
  */
 export function readWrittenText(generation: Generation, attempts: number): WrittenText {
-  const { text: written, reasoning, promptTooLong, promptCut, finish, promptTokens, completionTokens } = generation;
+  const { text: written, reasoning, promptTooLong, filtered, promptCut } = generation;
+  const { finish, promptTokens, completionTokens } = generation;
   const { text: answer, unfinished } = cutThoughts(written);
-  const text = cutOpening(answer);
+  // The beginning of a text that a filter cut is no passage.
+  const text = filtered ? '' : cutOpening(answer);
   // A server returns thoughts apart from texts, or keeps them to itself. In the second case, an empty text at the limit on tokens reveals them.
   const isThought =
     unfinished || (text.trim() === '' && ((reasoning ?? '').trim() !== '' || (finish === 'length' && !promptTooLong)));
   const raw = text === '' && written.trim() === '' ? (reasoning ?? written) : written;
-  const emptyBecause = promptTooLong ? 'promptTooLong' : isThought ? 'unfinishedThought' : undefined;
+  const emptyBecause = promptTooLong
+    ? 'promptTooLong'
+    : filtered
+      ? 'contentFilter'
+      : isThought
+        ? 'unfinishedThought'
+        : undefined;
   return {
     text,
     ...(text !== raw && { raw }),

@@ -64,6 +64,7 @@ export const candidatesStage: AlignmentStage = {
         'candidates without text': result.empty,
         'candidates without text because the LLM was still thinking': result.unfinishedThought,
         'candidates without text because the prompt is longer than the context': result.promptTooLong,
+        "candidates without text because of the server's content filter": result.contentFilter,
       });
       return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
     } finally {

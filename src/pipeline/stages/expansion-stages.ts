@@ -130,6 +130,7 @@ const partSchema = z.object({
   cutByContext: z.number().default(0),
   unfinishedThought: z.number().default(0),
   promptTooLong: z.number().default(0),
+  contentFilter: z.number().default(0),
 });
 
 /** Counts over all parts of an arm. */
@@ -142,6 +143,7 @@ function unwritten(parts: readonly unknown[]): LeftOut[] {
     'expansions without text (the raw query is searched)': sum('empty'),
     'expansions without text because the LLM was still thinking': sum('unfinishedThought'),
     'expansions without text because the prompt is longer than the context': sum('promptTooLong'),
+    "expansions without text because of the server's content filter": sum('contentFilter'),
   });
 }
 
