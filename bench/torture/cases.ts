@@ -6,8 +6,6 @@ export interface TortureCase {
   name: string;
   /** Writes the command's input into an empty folder. */
   prepare(folder: string): void;
-  /** Whether the command refuses to run if its complete result exists. */
-  refusesTwice?: true;
   /** The command's arguments; it runs in the folder. */
   words(servers: { models: string; hub: string }): string[];
 }
@@ -135,7 +133,6 @@ export const CASES: readonly TortureCase[] = [
   },
   {
     name: 'models merge',
-    refusesTwice: true,
     prepare: base,
     words: () => 'models merge --base base --adapter adapter --out merged'.split(' '),
   },

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -209,6 +209,21 @@ test.each([
   const limited = await load({}, copy);
   expect(limited.settings.maxLength).toBe(expected);
   await limited.close();
+});
+
+test('the old layout of sentence-transformers gives the vectors of the new one', async () => {
+  const old = join(folder, 'old-layout');
+  const names = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'sentence_bert_config.json', 'vocab.txt'];
+  await cp(TINY, old, { recursive: true });
+  await mkdir(join(old, '0_Transformer'));
+  for (const name of [...names, 'model.safetensors']) await rename(join(old, name), join(old, '0_Transformer', name));
+  const modules = JSON.parse(await readFile(join(old, 'modules.json'), 'utf8')) as { path: string }[];
+  modules[0]!.path = '0_Transformer';
+  await writeFile(join(old, 'modules.json'), JSON.stringify(modules));
+  const [one, two] = [await load(), await load({}, old)];
+  expect(two.settings).toEqual(one.settings);
+  expect(await two.encode(['a saw', 'cuts wood'], 'query')).toEqual(await one.encode(['a saw', 'cuts wood'], 'query'));
+  await Promise.all([one.close(), two.close()]);
 });
 
 describe('a broken or unsupported model folder is refused, and the reason is given', () => {

@@ -20,7 +20,7 @@ import { type EncoderOptions, encoderOptionsSchema } from './encoder-options.ts'
 import { refuseBrokenVectors } from './finite-vectors.ts';
 import { choosePrefixes, type Prefixes } from './prefixes.ts';
 import { RoutedEncoder } from './routed-encoder.ts';
-import { type RouteSettings, readRoutes } from './router.ts';
+import { type RouteSettings, readNested, readRoutes } from './router.ts';
 import { type FolderSettings, readFolderSettings, readPrompts, readSettings } from './sentence-transformers.ts';
 
 /** Increase this if the same model and text would give other vectors than before. */
@@ -143,8 +143,9 @@ export async function readEncoderRecipes(
   return { query: await read('query'), document: await read('document') };
 }
 
-/** @param route of a Router, which has the files of one role's encoder in a folder of its own */
-async function readRecipe(whole: ResolvedModel, options: ParsedOptions, route?: RouteSettings): Promise<EncoderRecipe> {
+/** @param role of a Router, which has the files of one role's encoder in a folder of its own */
+async function readRecipe(whole: ResolvedModel, options: ParsedOptions, role?: RouteSettings): Promise<EncoderRecipe> {
+  const route = role ?? (await readNestedOf(whole));
   const model = route === undefined ? whole : modelOfRoute(whole, route);
   if (model.format === 'gguf') {
     throw new ModelError('is a GGUF file, but encoders are loaded from model folders', {
@@ -175,6 +176,11 @@ async function readRecipe(whole: ResolvedModel, options: ParsedOptions, route?: 
   };
 }
 
+async function readNestedOf({ path, format }: ResolvedModel): Promise<RouteSettings | undefined> {
+  if (format === 'gguf') return undefined;
+  return readNested(path, Object.keys((await readPrompts(path)).prompts).length > 0);
+}
+
 /** The encoder of one role, by a fingerprint of its own: the weights of both have the same names. */
 function modelOfRoute(whole: ResolvedModel, { folder, dense }: RouteSettings): ResolvedModel {
   const place = relative(whole.path, folder);
@@ -182,7 +188,7 @@ function modelOfRoute(whole: ResolvedModel, { folder, dense }: RouteSettings): R
   return { ...whole, path: folder, fingerprint };
 }
 
-/** Prompts stand in the Router's folder, limits in that of the role. */
+/** Prompts stand in the model's folder, limits in that of the network. */
 async function settingsOf(path: string, whole: string, route: RouteSettings | undefined): Promise<FolderSettings> {
   const own = await readFolderSettings(path);
   if (route === undefined) return own;

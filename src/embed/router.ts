@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Pooling } from '../nn/index.ts';
 import { ModelError } from '../system/index.ts';
 import type { TextRole } from './encoder.ts';
-import { modulesSchema, readPooling, readSettings } from './sentence-transformers.ts';
+import { modulesSchema, readModules, readPooling, readSettings } from './sentence-transformers.ts';
 
-/** What a Router folder says of the encoder of one role. */
+/** What a folder says of an encoder whose network has a folder of its own: one role of a Router, or the old layout. */
 export interface RouteSettings {
   /** Folder of config.json, tokenizer and weights. */
   folder: string;
@@ -46,6 +46,19 @@ export async function readRoutes(folder: string): Promise<Record<TextRole, Route
     throw new ModelError('is missing, but modules.json names a Router', { file: config, fix: FIX });
   const route = (role: TextRole) => readRoute(place, config, router.structure[role], router.types);
   return { query: await route('query'), document: await route('document') };
+}
+
+/**
+ * Reads a folder in the old layout of sentence-transformers, in which `modules.json` names a folder for the network (`0_Transformer`).
+ * @returns undefined if the network is in the folder itself
+ * @throws ModelError if a module is not supported or lacks its settings
+ */
+export async function readNested(folder: string, hasPrompts: boolean): Promise<RouteSettings | undefined> {
+  const modules = await readSettings(join(folder, 'modules.json'), modulesSchema);
+  const path = modules?.find(({ type }) => kindOf(type) === 'Transformer')?.path ?? '';
+  if (path === '' || !isPlain(path)) return undefined;
+  const others = modules!.filter(({ type }) => kindOf(type) !== 'Transformer');
+  return { folder: join(folder, path), dense: undefined, ...(await readModules(folder, others, hasPrompts)) };
 }
 
 async function readRoute(

@@ -89,7 +89,8 @@ export async function readSettings<T>(file: string, schema: z.ZodType<T>): Promi
   });
 }
 
-async function readModules(
+/** Reads what the modules behind the network do. @throws ModelError for one that is not supported */
+export async function readModules(
   folder: string,
   modules: z.output<typeof modulesSchema> | undefined,
   hasPrompts: boolean,

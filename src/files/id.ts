@@ -7,11 +7,11 @@ function isExact(id: number): boolean {
 }
 
 /**
- * Unicode white space (a blank, a tab, line ends, a non-breaking space, a byte order mark) and control characters. Some of them
- * separate the columns of run files and qrels; others are stripped by the next program. An id with them would not be the same when
- * it is read back.
+ * Unicode white space (a blank, a tab, line ends, a non-breaking space, a byte order mark), control characters, and halves of
+ * surrogate pairs. Some of them separate the columns of run files and qrels; others are stripped by the next program, or cannot be
+ * written as UTF-8. An id with them would not be the same when it is read back.
  */
-const UNFIT_IN_ID = /[\s\p{Cc}\ufeff]/u;
+const UNFIT_IN_ID = /[\s\p{Cc}\p{Cs}\ufeff]/u;
 const SHOWN_CHARACTERS = 60;
 const EXPECTED = 'expected an identifier (a string, or a number that can be read exactly)';
 
@@ -22,7 +22,8 @@ export function faultOfId(id: string): string | undefined {
   if (unfit === undefined) return undefined;
   const shown = JSON.stringify(id.length > SHOWN_CHARACTERS ? `${id.slice(0, SHOWN_CHARACTERS)}...` : id);
   const code = unfit.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
-  return `the identifier ${shown} holds white space or a control character (U+${code}), which run files and judgements cannot hold; rename it everywhere`;
+  const what = /\p{Cs}/u.test(unfit) ? 'half of a surrogate pair' : 'white space or a control character';
+  return `the identifier ${shown} holds ${what} (U+${code}), which run files and judgements cannot hold; rename it everywhere`;
 }
 
 /**

@@ -29,9 +29,15 @@ export function asRecorded(settings: object): Record<string, unknown> {
  *
  * @param path the file or folder of the work
  * @param recorded read from there
+ * @param fix what to do about a change
  * @throws OtherSettingsError that names the changes
  */
-export function refuseOtherSettings(path: string, recorded: Record<string, unknown>, present: object): void {
+export function refuseOtherSettings(
+  path: string,
+  recorded: Record<string, unknown>,
+  present: object,
+  fix?: string,
+): void {
   const changes = describeChanges(recorded, asRecorded(present));
-  if (changes.length > 0) throw new OtherSettingsError(path, changes);
+  if (changes.length > 0) throw new OtherSettingsError(path, changes, fix);
 }

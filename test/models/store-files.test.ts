@@ -273,7 +273,29 @@ describe("the hub's own cache", () => {
     expect((await open(await serve(MODEL)).resolve('hf:owner/name')).source).toContain('hub (owner/name)');
     await rm(join(home, 'store'), { recursive: true });
     const error = await failure(open(undefined, { offline: true }).resolve('hf:owner/name'));
-    expect(error.message).toContain('not in the store');
+    expect(error.message).toMatch(
+      /not in the store and incomplete .*broken links: model\.safetensors\), but connections/,
+    );
+  });
+
+  const LISTED = '[{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}]';
+  test.each<[string, Record<string, string>, string]>([
+    ['of a pooling module', { ...POOLED, 'modules.json': LISTED, '1_Pooling/config.json': '' }, 'modules.json names 1_Pooling, but'],
+    ['of the tokenizer', { 'config.json': '{}', 'model.safetensors': 'w' }, 'its tokenizer is missing'],
+    ['of weights', { 'config.json': '{}' }, 'no readable weights'],
+  ])('offline, the lack %s is said when the model is resolved', async (_what, files, reason) => {
+    await snapshot(Object.fromEntries(Object.entries(files).filter(([, content]) => content !== '')));
+    const error = await failure(open(undefined, { offline: true }).resolve('hf:owner/name', { kind: 'encoder' }));
+    expect(error.message).toContain(reason);
+    expect(error.message).toContain('incomplete in the Hugging Face cache');
+  });
+
+  test('of an adapter with a broken link is named offline', async () => {
+    const folder = await snapshot({ 'adapter_config.json': '{}' });
+    await symlink('../../blobs/gone', join(folder, 'adapter_model.safetensors'));
+    const environment = { HF_HOME: join(home, 'hf'), PATH: home };
+    const resolving = resolveAdapter('hf:owner/name', { home: join(home, 'store'), environment, offline: true });
+    expect((await failure(resolving)).message).toContain('broken links: adapter_model.safetensors');
   });
 
   test('with a blob that does not match its name is not used', async () => {
@@ -330,13 +352,42 @@ describe('an adapter on the hub', () => {
   });
 });
 
-test('the error names the old layout of sentence-transformers', async () => {
-  const folder = await put(join(home, 'old'), {
-    'modules.json': '[{"path":"0_Transformer","type":"sentence_transformers.models.Transformer"}]',
-    '0_Transformer/pytorch_model.bin': 'w',
-    '0_Transformer/config.json': '{}',
+describe('an encoder whose network has a folder of its own', () => {
+  const modules = (...paths: string[]) =>
+    JSON.stringify(
+      ['Transformer', 'Pooling'].map((kind, at) => ({ path: paths[at], type: `sentence_transformers.models.${kind}` })),
+    );
+  const nested = (network: string, pooling: string) => ({
+    'modules.json': modules(network, pooling),
+    [`${network}/pytorch_model.bin`]: 'w',
+    [`${network}/config.json`]: '{}',
+    [`${network}/vocab.txt`]: 'a',
+    [`${pooling}/config.json`]: '{}',
+    'left.txt': 'no part of the model',
   });
-  const error = await failure(open().resolve(folder, { kind: 'encoder' }));
-  expect(error.message).toContain('the old layout of sentence-transformers');
-  expect(error.fix).toContain('0_Transformer');
+
+  test.each([
+    ['in the old layout', '0_Transformer', '1_Pooling'],
+    ['with names of its own', 'network', 'pool'],
+  ])('%s is found in a folder and on the hub, with all its files', async (_what, network, pooling) => {
+    const files = nested(network, pooling);
+    const local = await open().resolve(await put(join(home, 'old'), files), { kind: 'encoder' });
+    expect(local).toMatchObject({ format: 'torch', path: join(home, 'old') });
+    const hub = await serve(files);
+    const pulled = await open(hub).resolve('hf:owner/name', { kind: 'encoder' });
+    expect(pulled.fingerprint).toBe(local.fingerprint);
+    await writeFile(join(home, 'old', pooling, 'config.json'), '{"changed":1}');
+    expect((await open().resolve(join(home, 'old'), { kind: 'encoder' })).fingerprint).not.toBe(local.fingerprint);
+    expect((await open(hub, { offline: true }).resolve('hf:owner/name', { kind: 'encoder' })).path).toBe(pulled.path);
+  });
+
+  test.each([
+    ['no pooling', '1_Pooling/config.json', 'modules.json names 1_Pooling, but 1_Pooling/config.json is missing'],
+    ['no weights', '0_Transformer/pytorch_model.bin', 'old/0_Transformer holds no checkpoint'],
+    ['no list of modules', 'modules.json', 'the old layout of sentence-transformers'],
+  ])('%s is an error', async (_what, missing, reason) => {
+    const { [missing]: _none, ...files } = nested('0_Transformer', '1_Pooling') as Record<string, string>;
+    const folder = await put(join(home, 'old'), files);
+    expect((await failure(open().resolve(folder, { kind: 'encoder' }))).message).toContain(reason);
+  });
 });

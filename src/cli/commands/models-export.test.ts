@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -68,7 +68,7 @@ describe('llm-qe models export', () => {
 });
 
 describe('llm-qe models merge', () => {
-  it('writes a complete model, and overwrites nothing', async () => {
+  it('writes a complete model once, and overwrites nothing', async () => {
     const words = [
       'models',
       'merge',
@@ -93,7 +93,20 @@ describe('llm-qe models merge', () => {
       expect((await merged.read(name)).reduce((sum, value) => sum + value * value, 0)).toBeCloseTo(squares, 3);
     }
     await merged.close();
+    const before = await readFile(at('merged/config.json'));
+    expect(await runCommandLine(words)).toBe(0);
+    expect(printed.out).toMatch(/finished before/);
+    expect(await runCommandLine([...words, '--dtype', 'float16'])).toBe(2);
+    expect(printed.err).toMatch(/begun with other settings \(dtype: "float32", now "float16"\)\n {2}.*remove this one/);
+    await writeFile(at('merged/config.json'), '{}');
+    expect(await runCommandLine(words)).toBe(0);
+    expect(await readFile(at('merged/config.json'))).toEqual(before);
+    await cp(base, at('changed'), { recursive: true });
+    await writeFile(at('changed/tokenizer_config.json'), '{"changed":true}');
+    expect(await runCommandLine(words.map((word) => (word === base ? at('changed') : word)))).toBe(2);
+    expect(printed.err).toMatch(/begun with other settings \(base: "\w{16}", now "\w{16}"\)/);
+    await writeFile(at('merged/mine.txt'), 'mine');
     expect(await runCommandLine(words)).toBe(2);
-    expect(printed.err).toMatch(/already holds other files/);
+    expect(printed.err).toMatch(/already holds other files \(mine\.txt\)/);
   });
 });

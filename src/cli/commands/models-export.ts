@@ -21,7 +21,7 @@ import { offlineOption } from '../../retrieve/index.ts';
 import { UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { modelFiles } from '../command-files.ts';
-import { baseOption, locateBase } from '../export-base.ts';
+import { baseOption, hashesOf, locateBase } from '../export-base.ts';
 
 const TARGETS = ['peft', 'safetensors', 'gguf', 'gguf-adapter', 'onnx', 'transformers.js'] as const;
 type Target = (typeof TARGETS)[number];
@@ -77,9 +77,12 @@ export const command = defineCommand({
     const folder = adapter && (await resolveAdapter(adapter, { offline, signal, progress }));
     const weights = folder === undefined ? undefined : await readAdapter(folder);
     const path = await locateBase(base, offline, { signal, progress });
-    await WRITERS[to](given, { base: path, adapter: weights, adapterFile: adapter, signal, progress });
-    say(`${out}: ${base}${adapter === undefined ? '' : ` with ${adapter}`}, ${to}`);
-    json({ out, base: path, adapter, to });
+    const madeFrom = to === 'safetensors' ? await hashesOf(path, folder, { signal, progress }) : undefined;
+    const source = { base: path, adapter: weights, adapterFile: adapter, madeFrom, signal, progress };
+    const isNew = (await WRITERS[to](given, source)) !== false;
+    const made = adapter === undefined ? base : `${base} with ${adapter}`;
+    say(`${out}: ${made}, ${to}${isNew ? '' : ' (finished before)'}`);
+    json({ out, base: path, adapter, to, ...(madeFrom !== undefined && { reused: !isNew }) });
   },
 });
 
@@ -95,8 +98,8 @@ function describeForWeb(role: TransformersJsFolder['role'], recipe: EncoderRecip
   return [`${role === 'both' ? 'queries and documents' : `${role} side`}`, how, ...put].join('; ');
 }
 
-/** The function that writes each format. */
-const WRITERS: Record<Exclude<Target, 'transformers.js'>, (given: Given, source: ExportOptions) => Promise<void>> = {
+/** The function that writes each format. A folder that was finished before is not written again: it returns false. */
+const WRITERS: Record<Exclude<Target, 'transformers.js'>, (given: Given, source: ExportOptions) => Promise<unknown>> = {
   gguf: ({ out, type }, source) => exportGguf(out, { ...source, type }),
   safetensors: ({ out, dtype }, source) => exportSafetensors(out, { ...source, dtype }),
   'gguf-adapter': ({ out }, source) => exportGgufAdapter(out, { ...source, adapter: adapterOf(source) }),

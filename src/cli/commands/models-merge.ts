@@ -3,7 +3,7 @@ import { EXPORT_DTYPES, exportSafetensors, readAdapter, resolveAdapter } from '.
 import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
 import { modelFiles } from '../command-files.ts';
-import { baseOption, locateBase } from '../export-base.ts';
+import { baseOption, hashesOf, locateBase } from '../export-base.ts';
 
 const options = z.object({
   base: baseOption,
@@ -44,19 +44,21 @@ export const command = defineCommand({
     outputFolders: { '--out': out },
   }),
   async run({ base, adapter, out, dtype, maxShard, offline }, { signal, progress, say, json }) {
-    const weights = await readAdapter(await resolveAdapter(adapter, { offline, signal, progress }));
+    const folder = await resolveAdapter(adapter, { offline, signal, progress });
+    const weights = await readAdapter(folder);
     const path = await locateBase(base, offline, { signal, progress });
     const maxShardBytes = maxShard * 1e9;
-    await exportSafetensors(out, {
+    const isNew = await exportSafetensors(out, {
       base: path,
       adapter: weights,
       adapterFile: adapter,
+      madeFrom: await hashesOf(path, folder, { signal, progress }),
       dtype,
       maxShardBytes,
       signal,
       progress,
     });
-    say(`${out}: ${base} with ${adapter}, ${dtype}`);
-    json({ out, base: path, adapter, dtype });
+    say(`${out}: ${base} with ${adapter}, ${dtype}${isNew ? '' : ' (finished before)'}`);
+    json({ out, base: path, adapter, dtype, reused: !isNew });
   },
 });

@@ -7,6 +7,7 @@ import { type SafetensorsType, type StreamedTensor, writeModelSafetensors } from
 import { elementCount } from '../formats/tensor-file.ts';
 import { type ExportOptions, type ExportSource, withSource, writingTask } from './export-source.ts';
 import { hfConfigOfGguf } from './gguf-as-hf.ts';
+import { writeNotedFolder } from './noted-folder.ts';
 import { hfTokenizerFiles } from './tokenizer-of-gguf.ts';
 import { writeFolder } from './whole-folder.ts';
 
@@ -20,25 +21,29 @@ const TYPES: Readonly<Record<ExportDtype, SafetensorsType>> = { float32: 'F32', 
  * Writes a model as a Transformers folder, with the adapter merged in, if there is one: weights in safetensors (sharded
  * if they are large), config.json and the tokenizer. Both are copied, or converted from a GGUF base's metadata. One
  * tensor at a time is in memory. The folder appears only when it is complete.
- * @param out a new or empty folder
- * @throws ModelError, UsageError, ResourceError, AbortedError
+ * @param out a new or empty folder, or one that this function wrote from the same inputs, if `madeFrom` names them
+ * @returns whether the folder was written; false if it was complete
+ * @throws OtherSettingsError if the folder was made from something else; ModelError, UsageError, ResourceError, AbortedError
  */
 export async function exportSafetensors(
   out: string,
   options: ExportOptions & { dtype?: ExportDtype | undefined; maxShardBytes?: number | undefined },
-): Promise<void> {
-  const dtype = options.dtype ?? 'float32';
-  await withSource(options, async (source) => {
+): Promise<boolean> {
+  const { dtype = 'float32', maxShardBytes, madeFrom } = options;
+  return withSource(options, async (source) => {
     const tensors = streamed(source, TYPES[dtype]);
     const bytes = tensors.reduce((sum, { shape }) => sum + elementCount(shape)! * ENCODERS[TYPES[dtype]].blockBytes, 0);
-    await writeFolder(out, [], async (fresh) => {
+    const fill = async (fresh: string) => {
       await (source.gguf === undefined ? copySettings(source.folder, fresh) : makeSettings(source, fresh));
       await writeConfig(source, fresh, dtype);
       const { onTensor, done } = writingTask(options, bytes);
-      const { maxShardBytes, signal } = options;
-      await writeModelSafetensors(fresh, tensors, { maxShardBytes, signal, onTensor });
+      await writeModelSafetensors(fresh, tensors, { maxShardBytes, signal: options.signal, onTensor });
       done();
-    });
+    };
+    // Without hashes of its inputs, a folder cannot be recognised.
+    if (madeFrom !== undefined) return writeNotedFolder(out, { ...madeFrom, dtype, maxShardBytes }, fill);
+    await writeFolder(out, [], fill);
+    return true;
   });
 }
 

@@ -17,6 +17,8 @@ export interface ExportOptions {
   adapter?: LoraAdapter | undefined;
   /** The path of the adapter, for error messages. */
   adapterFile?: string | undefined;
+  /** Base and adapter by their hashes, for the note of a folder that tells what it was made from. */
+  madeFrom?: { base: string; adapter?: string | undefined } | undefined;
   /** Trained weights that replace those of the base, by Transformers' names. */
   weights?: ReadonlyMap<string, Float32Array> | undefined;
   signal?: AbortSignal | undefined;

@@ -1,6 +1,7 @@
 import { ModelError } from '../../system/index.ts';
 import { parseShardIndex } from './checkpoint-index.ts';
 import { partsOfGguf } from './gguf-parts.ts';
+import { modulesOf, networkFolder } from './module-list.ts';
 
 export type ModelFormat = 'gguf' | 'safetensors' | 'torch';
 
@@ -34,12 +35,15 @@ export const INDEXED = [
 /**
  * Finds the files of a model's weights. Pulling, verifying, hashing, opening, inspecting and exporting all use this
  * function, so that they agree. As in Transformers, a complete file is preferred to an index next to it. The index
- * names the shards; the header of a GGUF file counts its parts.
+ * names the shards; the header of a GGUF file counts its parts. `modules.json` names the folder of an encoder's network.
  * @param wanted the .gguf file to use if there are several models; any of its parts will do
  * @throws ModelError if there are no weights, several models, or a shard or part is missing
  */
 export async function findWeightFiles(listing: FileListing, wanted?: string): Promise<WeightFiles> {
   if (wanted !== undefined) return await ggufModel(listing, wanted);
+  const folder = networkFolder(await modulesOf(listing));
+  if (folder !== '' && listing.names.some((name) => name.startsWith(`${folder}/`)))
+    return weightsBelow(listing, folder);
   for (const [format, stem, ending] of INDEXED) {
     const whole = `${stem}.${ending}`;
     if (listing.names.includes(whole)) return { format, entry: whole, files: [whole] };
@@ -48,6 +52,19 @@ export async function findWeightFiles(listing: FileListing, wanted?: string): Pr
       return { format, entry: index, files: [index, ...(await shardsOf(listing, index))] };
   }
   return await ggufModel(listing, onlyGguf(listing));
+}
+
+/** Finds the weights in the folder that a list of modules names. */
+async function weightsBelow(listing: FileListing, folder: string): Promise<WeightFiles> {
+  const inside = listing.names
+    .filter((name) => name.startsWith(`${folder}/`))
+    .map((name) => name.slice(folder.length + 1));
+  const { format, entry, files } = await findWeightFiles({
+    place: `${listing.place}/${folder}`,
+    names: inside,
+    readIndex: (name) => listing.readIndex(`${folder}/${name}`),
+  });
+  return { format, entry: `${folder}/${entry}`, files: files.map((name) => `${folder}/${name}`) };
 }
 
 /** Returns the shards that an index names. @throws ModelError if one is missing */
@@ -110,9 +127,12 @@ function onlyGguf({ place, names }: FileListing): string {
 
 function oldLayout(place: string, name: string): ModelError {
   const folder = name.slice(0, name.indexOf('/'));
-  return new ModelError(`${place} has the old layout of sentence-transformers, with the network in ${folder}`, {
-    fix: `Load it with a current sentence-transformers and save it again. Or move the files of ${folder} up one level and set its "path" in modules.json to "".`,
-  });
+  return new ModelError(
+    `${place} has the old layout of sentence-transformers, with the network in ${folder}, but no modules.json`,
+    {
+      fix: `Download its modules.json too, which names the folders of its modules.`,
+    },
+  );
 }
 
 function withoutIndex(place: string, shard: string): ModelError {

@@ -10,6 +10,7 @@ import {
   whatForbids,
   withFileLock,
 } from '../../system/index.ts';
+import { withBrokenLinks } from './snapshot-check.ts';
 import { HubSource } from './sources/hub.ts';
 import { findSnapshot } from './sources/hub-cache.ts';
 import { parseHubReference } from './sources/hub-reference.ts';
@@ -47,7 +48,10 @@ export async function resolveAdapter(name: string, options: AdapterOptions = {})
   const snapshot = await findSnapshot(settings.cache, reference);
   if (snapshot !== undefined && FILES.every((file) => snapshot.names.includes(file))) return snapshot.folder;
   const forbids = whatForbids('downloads', options.offline, environment);
-  if (forbids !== undefined) throw offlineError(plan, forbids);
+  if (forbids !== undefined) {
+    const missing = FILES.find((file) => !snapshot?.names.includes(file));
+    throw offlineError(plan, forbids, { gap: snapshot && withBrokenLinks(`${missing} is missing`, snapshot) });
+  }
   await makeFolder(dirname(place));
   const fetchOnce = async () => {
     if (await isStored(place)) return;

@@ -33,18 +33,19 @@ export interface SnapshotQuestion {
  * Selects the files of a model from a snapshot in the hub's own cache. Programs download into that cache file by file,
  * so a part of a model can look like a complete one. The snapshot is compared with the hub's listing once, and the
  * result is recorded. Without a connection, the snapshot is used only if nothing can be missing.
- * @returns undefined if files are missing and the model must be downloaded
+ * @returns what is missing instead, if the model must be downloaded
  * @throws ModelError if it cannot be determined whether the model is complete
  */
-export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selection | undefined> {
+export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selection | { gap: string }> {
   const { snapshot, reference, hub } = question;
   const selection = await selectFiles(folderListing(snapshot.folder, snapshot.names), reference.file).catch(
     (error: unknown) => {
-      if (error instanceof LlmQeError) return undefined;
+      if (error instanceof LlmQeError) return { gap: error.message };
       throw error;
     },
   );
-  if (selection === undefined || describeGap(selection) !== undefined) return undefined;
+  const gap = 'gap' in selection ? selection.gap : describeGap(selection);
+  if ('gap' in selection || gap !== undefined) return { gap: withBrokenLinks(gap!, snapshot) };
   if (selection.format === 'gguf') return selection;
   const note = join(
     SNAPSHOT_CACHE.folder(question.home),
@@ -57,9 +58,16 @@ export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selecti
     if (doubt === undefined) return selection;
     throw doubtful(question, doubt);
   }
-  if (!(await isWhole(snapshot, selection, listing))) return undefined;
+  if (!(await isWhole(snapshot, selection, listing))) return { gap: 'files are missing or have another size' };
   await writeDurably(note, `${JSON.stringify({ folder: snapshot.folder })}\n`).catch(() => {});
   return selection;
+}
+
+/** A link of the cache whose file is gone is a likelier reason than any other. */
+export function withBrokenLinks(gap: string, { dangling }: Snapshot): string {
+  if (dangling.length === 0) return gap;
+  const more = dangling.length > 5 ? ` and ${dangling.length - 5} more` : '';
+  return `${gap}; broken links: ${dangling.slice(0, 5).join(', ')}${more}`;
 }
 
 async function isNoted(note: string): Promise<boolean> {
@@ -76,8 +84,14 @@ function unlessRefused(error: unknown): undefined {
 }
 
 /** Returns whether every file that the hub lists for the model exists with the listed size. */
-async function isWhole({ folder }: Snapshot, { files }: Selection, { siblings }: Listing): Promise<boolean> {
-  const wanted = new Set([...selectCompanions(siblings.map(({ rfilename }) => rfilename)), ...files]);
+async function isWhole({ folder }: Snapshot, { files, modules }: Selection, { siblings }: Listing): Promise<boolean> {
+  const wanted = new Set([
+    ...selectCompanions(
+      siblings.map(({ rfilename }) => rfilename),
+      modules,
+    ),
+    ...files,
+  ]);
   for (const name of wanted) {
     const stated = siblings.find(({ rfilename }) => rfilename === name);
     const bytes = await stat(join(folder, name)).then(

@@ -100,10 +100,15 @@ export class ModelNotThereError extends ModelError {}
  * @param forbids the name of the option or variable that forbids them
  * @param fault what is wrong with the stored model, if there is one
  */
-export function offlineError(plan: Plan, forbids: string, fault?: string): ModelNotThereError {
+export function offlineError(
+  plan: Plan,
+  forbids: string,
+  { fault, gap }: { fault?: string | undefined; gap?: string | undefined },
+): ModelNotThereError {
   const place = plan.hub === undefined ? plan.name : `${plan.name} (${formatReference(plan.hub)})`;
+  const cached = gap === undefined ? '' : ` and incomplete in the Hugging Face cache (${gap})`;
   return new ModelNotThereError(
-    `${place} is ${fault === undefined ? 'not' : `damaged (${fault})`} in the store, but connections are switched off by ${forbids}`,
+    `${place} is ${fault === undefined ? 'not' : `damaged (${fault})`} in the store${cached}, but connections are switched off by ${forbids}`,
     {
       fix: `${allowAgain(forbids)} and run \`llm-qe models pull ${plan.name}\`, or pass the path of a folder that holds it.`,
     },

@@ -1,5 +1,6 @@
-import { type FileListing, findWeightFiles, type ModelFormat } from '../formats/model-files.ts';
-import { weightFilesAt } from '../formats/model-folder.ts';
+import { type FileListing, findWeightFiles, type ModelFormat, type WeightFiles } from '../formats/model-files.ts';
+import { folderListing, weightFilesAt } from '../formats/model-folder.ts';
+import { modulesOf, networkFolder, refuseMissingModules } from '../formats/module-list.ts';
 
 /** Files next to the weights that affect the output of a model. */
 const COMPANIONS = new Set([
@@ -31,6 +32,10 @@ export interface Selection {
   entry: string;
   /** Weights and companion files, with forward slashes, in alphabetical order. */
   files: string[];
+  /** Folders of its modules. */
+  modules: string[];
+  /** Folder of its config.json and tokenizer, with a slash; empty for its own. */
+  network: string;
 }
 
 /**
@@ -41,9 +46,18 @@ export interface Selection {
  * missing
  */
 export async function selectFiles(listing: FileListing, wanted?: string): Promise<Selection> {
-  const { format, entry, files } = await findWeightFiles(listing, wanted);
-  const companions = format === 'gguf' ? [] : selectCompanions(listing.names);
-  return { format, entry, files: [...new Set([...files, ...companions])].sort() };
+  return select(listing, await findWeightFiles(listing, wanted));
+}
+
+async function select(listing: FileListing, { format, entry, files }: WeightFiles): Promise<Selection> {
+  if (format === 'gguf') return { format, entry, files: [...files].sort(), modules: [], network: '' };
+  const found = await modulesOf(listing);
+  refuseMissingModules(listing, found);
+  const modules = found.map(({ path }) => path).filter((path) => path !== '');
+  const network = networkFolder(found);
+  const companions = selectCompanions(listing.names, modules);
+  const all = [...new Set([...files, ...companions])].sort();
+  return { format, entry, files: all, modules, network: network === '' ? '' : `${network}/` };
 }
 
 /**
@@ -52,16 +66,19 @@ export async function selectFiles(listing: FileListing, wanted?: string): Promis
  * @throws ModelError
  */
 export async function selectAt(path: string): Promise<Selection & { folder: string }> {
-  const { folder, names, format, entry, files } = await weightFilesAt(path);
-  const companions = format === 'gguf' ? [] : selectCompanions(names);
-  return { folder, format, entry, files: [...new Set([...files, ...companions])].sort() };
+  const { folder, names, ...weights } = await weightFilesAt(path);
+  return { folder, ...(await select(folderListing(folder, names), weights)) };
 }
 
-/** Selects the settings, tokenizer and modules next to the weights. */
-export function selectCompanions(names: readonly string[]): string[] {
+/**
+ * Selects the settings, tokenizer and modules next to the weights.
+ * @param modules folders of modules by the model's own list, whatever their names
+ */
+export function selectCompanions(names: readonly string[], modules: readonly string[] = []): string[] {
   return names.filter((name) => {
     if (COMPANIONS.has(name)) return true;
-    const file = MODULE_FILE.exec(name)?.groups?.name;
+    const at = name.lastIndexOf('/');
+    const file = modules.includes(name.slice(0, at)) ? name.slice(at + 1) : MODULE_FILE.exec(name)?.groups?.name;
     if (file === undefined || !(COMPANIONS.has(file) || MODULE_WEIGHTS.has(file))) return false;
     const twin = name.replace('pytorch_model.bin', 'model.safetensors');
     return twin === name || !names.includes(twin);
@@ -69,9 +86,9 @@ export function selectCompanions(names: readonly string[]): string[] {
 }
 
 /** Describes what a selection lacks before it can be run; undefined if it is complete. */
-export function describeGap({ format, files }: Pick<Selection, 'format' | 'files'>): string | undefined {
+export function describeGap({ format, files, network }: Selection): string | undefined {
   if (format === 'gguf') return undefined;
-  if (!files.includes('config.json')) return 'config.json is missing';
+  if (!files.includes(`${network}config.json`)) return `${network}config.json is missing`;
   const tokenizers = ['tokenizer.json', 'vocab.txt', 'tokenizer.model', 'vocab.json'];
-  return tokenizers.some((name) => files.includes(name)) ? undefined : 'its tokenizer is missing';
+  return tokenizers.some((name) => files.includes(`${network}${name}`)) ? undefined : 'its tokenizer is missing';
 }

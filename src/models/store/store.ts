@@ -17,10 +17,10 @@ import {
 } from '../../system/index.ts';
 import { folderListing } from '../formats/model-folder.ts';
 import { findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
-import { findBlobFault, wholeSnapshot } from './snapshot-check.ts';
+import { findBlobFault, wholeSnapshot, withBrokenLinks } from './snapshot-check.ts';
 import { FolderSource } from './sources/folder.ts';
 import { HubSource } from './sources/hub.ts';
-import { findSnapshot } from './sources/hub-cache.ts';
+import { findSnapshot, type Snapshot } from './sources/hub-cache.ts';
 import { formatReference } from './sources/hub-reference.ts';
 import { readHubSettings } from './sources/hub-settings.ts';
 import { type ModelSource, refuseFormat } from './sources/source.ts';
@@ -45,7 +45,7 @@ import {
   refuseKnownFormat,
   unknownModel,
 } from './store-plan.ts';
-import { selectAt, selectFiles } from './store-selection.ts';
+import { type Selection, selectAt, selectFiles } from './store-selection.ts';
 import type { FileRecord, ModelFormat, ModelKind, ResolvedModel } from './store-types.ts';
 
 export interface ModelStoreOptions {
@@ -132,9 +132,9 @@ export class ModelStore {
 
   async #pull(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
     const isByHand = options.from !== undefined;
-    const { model, fault } = isByHand ? {} : await this.#find(plan, options);
+    const { model, fault, gap } = isByHand ? {} : await this.#find(plan, options);
     if (model !== undefined) return model;
-    if (this.#offline !== undefined && !isByHand) throw offlineError(plan, this.#offline, fault);
+    if (this.#offline !== undefined && !isByHand) throw offlineError(plan, this.#offline, { fault, gap });
     refuseKnownFormat(plan, options.formats);
     const place = join(this.#folder, plan.folder);
     if (fault !== undefined) await discardManifest(place);
@@ -183,8 +183,7 @@ export class ModelStore {
       fault = await this.#findDamage(folder, manifest, options);
       if (fault === undefined) return { model: stored(manifest, plan.name, folder) };
     }
-    const model = await this.#findInHubCache(plan, options);
-    return { model, fault };
+    return { ...(await this.#findInHubCache(plan, options)), fault };
   }
 
   async #findStored(plan: Plan): Promise<ResolvedModel | undefined> {
@@ -221,11 +220,11 @@ export class ModelStore {
   }
 
   /** Uses a snapshot that `huggingface_hub` downloaded, in place, if it is complete. */
-  async #findInHubCache(plan: Plan, { kind, verify, signal }: PullOptions): Promise<ResolvedModel | undefined> {
-    if (plan.hub === undefined) return undefined;
+  async #findInHubCache(plan: Plan, { kind, verify, signal }: PullOptions): Promise<Pick<Found, 'model' | 'gap'>> {
+    if (plan.hub === undefined) return {};
     const settings = await readHubSettings(this.#environment);
     const snapshot = await findSnapshot(settings.cache, plan.hub);
-    if (snapshot === undefined) return undefined;
+    if (snapshot === undefined) return {};
     const reference = plan.hub;
     const hub =
       this.#offline === undefined ? new HubSource(settings, { ...reference, revision: snapshot.commit }) : undefined;
@@ -233,17 +232,17 @@ export class ModelStore {
     const selection =
       pinned === undefined
         ? await wholeSnapshot({ snapshot, reference, kind, hub, home: this.#home, signal })
-        : pinned.every((path) => snapshot.names.includes(path))
-          ? { ...(await selectFiles(folderListing(snapshot.folder, pinned))), files: pinned }
-          : undefined;
-    if (selection === undefined) return undefined;
+        : await pinnedSnapshot(snapshot, pinned);
+    if ('gap' in selection) return selection;
     const records = await this.#record(snapshot.folder, selection.files, { fresh: verify, signal });
     const isPinned = (plan.files ?? []).every((pin) =>
       records.some((record) => record.path === pin.path && describeMismatch(record, pin) === undefined),
     );
-    if (!isPinned || (await findBlobFault(snapshot.folder, records)) !== undefined) return undefined;
+    if (!isPinned) return { gap: 'its files are not those of this version' };
+    const damage = await findBlobFault(snapshot.folder, records);
+    if (damage !== undefined) return { gap: damage };
     const source = `the Hugging Face cache (${formatReference(reference)})`;
-    return resolved(plan.name, snapshot.folder, selection, records, source);
+    return { model: resolved(plan.name, snapshot.folder, selection, records, source) };
   }
 
   async #fetch(plan: Plan, options: PullOptions): Promise<ResolvedModel> {
@@ -339,10 +338,19 @@ export class ModelStore {
   }
 }
 
+/** Selects the files of a known model; those that it needs are known too. */
+async function pinnedSnapshot(snapshot: Snapshot, pinned: readonly string[]): Promise<Selection | { gap: string }> {
+  const missing = pinned.find((path) => !snapshot.names.includes(path));
+  if (missing !== undefined) return { gap: withBrokenLinks(`${missing} is missing`, snapshot) };
+  return { ...(await selectFiles(folderListing(snapshot.folder, pinned))), files: [...pinned] };
+}
+
 /** A model that needs no download, or what is wrong with the stored one. */
 interface Found {
   model?: ResolvedModel | undefined;
   fault?: string | undefined;
+  /** Why the hub's own cache does not have it. */
+  gap?: string | undefined;
 }
 
 /** Encoders run from their original checkpoints. */

@@ -9,6 +9,8 @@ export interface Snapshot {
   commit: string;
   /** The existing files, with forward slashes. */
   names: string[];
+  /** Links to files that are not there. */
+  dangling: string[];
   /** Files that the repository lacks, as recorded by `huggingface_hub`. */
   absent: string[];
 }
@@ -28,7 +30,7 @@ export async function findSnapshot(cache: string, reference: HubReference): Prom
   const folder = join(repository, 'snapshots', commit);
   try {
     const absent = await listFolder(join(repository, '.no_exist', commit)).catch(() => ({ names: [] }));
-    return { folder, commit, names: (await listFolder(folder)).names, absent: absent.names };
+    return { folder, commit, ...(await listFolder(folder)), absent: absent.names };
   } catch {
     return undefined;
   }

@@ -28,16 +28,19 @@ const UNREACHABLE = new Map<string, { reason: string; since: number }>();
 /** A run that needs several models waits once; a server that runs for days tries again. */
 const UNREACHABLE_SECONDS = 60;
 
+/** The largest repositories list some ten thousand files, of which a model needs a few. */
+const LARGEST_LISTING = 16 * 2 ** 20;
+
 const listingSchema = z.object({
   /** The commit of the revision. */
   sha: z.string().regex(/^[0-9a-f]{40}$/),
   siblings: z.array(
     z.object({
       rfilename: z.string(),
-      size: z.number().optional(),
+      size: z.number().nonnegative().optional(),
       /** Git's id of the content, or of the pointer if `lfs` is present. */
       blobId: z.string().optional(),
-      lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), size: z.number() }).nullish(),
+      lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().nonnegative() }).nullish(),
     }),
   ),
 });
@@ -112,7 +115,7 @@ export class HubSource implements ModelSource {
         await response.body?.cancel();
         throw this.#explain(httpError(url, response));
       }
-      return await readText(response, url, { signal });
+      return await readText(response, url, { maxBytes: LARGEST_LISTING, signal });
     };
     const listing = this.#parse(await withRetries(ask, { retries: 3, signal }));
     const hostile = listing.siblings.find((file) => !isInsideFolder(file.rfilename))?.rfilename;
