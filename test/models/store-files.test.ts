@@ -280,7 +280,11 @@ describe("the hub's own cache", () => {
 
   const LISTED = '[{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}]';
   test.each<[string, Record<string, string>, string]>([
-    ['of a pooling module', { ...POOLED, 'modules.json': LISTED, '1_Pooling/config.json': '' }, 'modules.json names 1_Pooling, but'],
+    [
+      'of a pooling module',
+      { ...POOLED, 'modules.json': LISTED, '1_Pooling/config.json': '' },
+      'modules.json names 1_Pooling, but',
+    ],
     ['of the tokenizer', { 'config.json': '{}', 'model.safetensors': 'w' }, 'its tokenizer is missing'],
     ['of weights', { 'config.json': '{}' }, 'no readable weights'],
   ])('offline, the lack %s is said when the model is resolved', async (_what, files, reason) => {
