@@ -84,7 +84,17 @@ describe('cutThoughts', () => {
 
   it('takes little time for a hostile text', async () => {
     const seconds = await cpuSeconds(() => {
-      for (const piece of ['<think ', '<', '< /', '<|channel|>final ', '</think', '&lt;think ', '&lt;', '<inner ', '<|start|>a']) {
+      for (const piece of [
+        '<think ',
+        '<',
+        '< /',
+        '<|channel|>final ',
+        '</think',
+        '&lt;think ',
+        '&lt;',
+        '<inner ',
+        '<|start|>a',
+      ]) {
         cutThoughts(piece.repeat(100_000));
         cutThoughts(`${piece}${' '.repeat(300_000)}`);
       }
