@@ -2,9 +2,10 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LlmQeError, ModelError } from '../../system/index.ts';
 import { parseShardIndex } from './checkpoint-index.ts';
+import type { FileListing } from './file-listing.ts';
 import { openGguf } from './gguf.ts';
 import { ggufSplit } from './gguf-parts.ts';
-import { type FileListing, findWeightFiles, INDEXED, shardsOf, type WeightFiles } from './model-files.ts';
+import { findWeightFiles, INDEXED, shardsOf, type WeightFiles } from './model-files.ts';
 import { readIfPresent } from './model-text-file.ts';
 import { missingModel } from './tensor-file.ts';
 

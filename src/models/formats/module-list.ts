@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
-import type { FileListing } from './model-files.ts';
+import type { FileListing } from './file-listing.ts';
 
 /** A module of an encoder, from the `modules.json` of sentence-transformers. */
 export interface Module {

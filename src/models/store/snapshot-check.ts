@@ -63,6 +63,16 @@ export async function wholeSnapshot(question: SnapshotQuestion): Promise<Selecti
   return selection;
 }
 
+/** Selects the files of a known model; those that it needs are known too. */
+export async function pinnedSnapshot(
+  snapshot: Snapshot,
+  pinned: readonly string[],
+): Promise<Selection | { gap: string }> {
+  const missing = pinned.find((path) => !snapshot.names.includes(path));
+  if (missing !== undefined) return { gap: withBrokenLinks(`${missing} is missing`, snapshot) };
+  return { ...(await selectFiles(folderListing(snapshot.folder, pinned))), files: [...pinned] };
+}
+
 /** A link of the cache whose file is gone is a likelier reason than any other. */
 export function withBrokenLinks(gap: string, { dangling }: Snapshot): string {
   if (dangling.length === 0) return gap;

@@ -1,4 +1,5 @@
-import { type FileListing, findWeightFiles, type ModelFormat, type WeightFiles } from '../formats/model-files.ts';
+import type { FileListing } from '../formats/file-listing.ts';
+import { findWeightFiles, type ModelFormat, type WeightFiles } from '../formats/model-files.ts';
 import { folderListing, weightFilesAt } from '../formats/model-folder.ts';
 import { modulesOf, networkFolder, refuseMissingModules } from '../formats/module-list.ts';
 

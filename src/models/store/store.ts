@@ -17,10 +17,10 @@ import {
 } from '../../system/index.ts';
 import { folderListing } from '../formats/model-folder.ts';
 import { findKnownModel, KNOWN_MODELS, type KnownModel } from './known-models.ts';
-import { findBlobFault, wholeSnapshot, withBrokenLinks } from './snapshot-check.ts';
+import { findBlobFault, pinnedSnapshot, wholeSnapshot } from './snapshot-check.ts';
 import { FolderSource } from './sources/folder.ts';
 import { HubSource } from './sources/hub.ts';
-import { findSnapshot, type Snapshot } from './sources/hub-cache.ts';
+import { findSnapshot } from './sources/hub-cache.ts';
 import { formatReference } from './sources/hub-reference.ts';
 import { readHubSettings } from './sources/hub-settings.ts';
 import { type ModelSource, refuseFormat } from './sources/source.ts';
@@ -45,7 +45,7 @@ import {
   refuseKnownFormat,
   unknownModel,
 } from './store-plan.ts';
-import { type Selection, selectAt, selectFiles } from './store-selection.ts';
+import { selectAt, selectFiles } from './store-selection.ts';
 import type { FileRecord, ModelFormat, ModelKind, ResolvedModel } from './store-types.ts';
 
 export interface ModelStoreOptions {
@@ -336,13 +336,6 @@ export class ModelStore {
       task?.done();
     }
   }
-}
-
-/** Selects the files of a known model; those that it needs are known too. */
-async function pinnedSnapshot(snapshot: Snapshot, pinned: readonly string[]): Promise<Selection | { gap: string }> {
-  const missing = pinned.find((path) => !snapshot.names.includes(path));
-  if (missing !== undefined) return { gap: withBrokenLinks(`${missing} is missing`, snapshot) };
-  return { ...(await selectFiles(folderListing(snapshot.folder, pinned))), files: [...pinned] };
 }
 
 /** A model that needs no download, or what is wrong with the stored one. */
