@@ -118,6 +118,7 @@ export {
   CorpusSearch,
   defaultRetrievalSettings,
   type ExpandedQuery,
+  mineNegatives,
   openCorpus,
   type RetrievalSettings,
   type Retriever,

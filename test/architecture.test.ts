@@ -31,6 +31,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   generate: [['llama', 'writing']],
   search: [['bm25', 'dense']],
   train: [['loop'], ['generator', 'retriever'], ['trl']],
+  retrieve: [['mining']],
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],

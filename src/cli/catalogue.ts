@@ -13,6 +13,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   answers: load(() => import('./commands/answers.ts')),
   reward: load(() => import('./commands/reward.ts')),
   pairs: load(() => import('./commands/pairs.ts')),
+  mine: load(() => import('./commands/mine.ts')),
   'train generator': load(() => import('./commands/train-generator.ts')),
   'train retriever': load(() => import('./commands/train-retriever.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),

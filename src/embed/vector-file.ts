@@ -127,20 +127,30 @@ export class VectorFile {
    */
   async read(start: number, end: number): Promise<Float32Array> {
     const { dimensions } = this;
-    if (this.#closed) throw new DataError('is closed', { file: this.folder, fix: 'Open it again.' });
     const vectors = new Float32Array((end - start) * dimensions);
-    const file = join(this.folder, VECTORS_NAME);
-    const handle = await open(file, 'r').catch((error) => {
-      throw systemFault(error, file);
-    });
-    try {
+    await this.#reading(async (handle, file) => {
       for (const { row, place, count } of this.#stretches(start, end)) {
         const bytes = new Uint8Array(vectors.buffer, (row - start) * dimensions * 4, count * dimensions * 4);
         await readFully(handle, file, bytes, place * dimensions * 4);
       }
-    } finally {
-      await handle.close();
-    }
+    });
+    return vectors;
+  }
+
+  /**
+   * Reads single rows, in any order // [rows, dimensions]
+   * @throws DataError if a file was truncated
+   */
+  async pick(rows: readonly number[]): Promise<Float32Array> {
+    const { dimensions } = this;
+    const vectors = new Float32Array(rows.length * dimensions);
+    const order = rows.map((_row, at) => at).sort((a, b) => this.#places[rows[a]!]! - this.#places[rows[b]!]!);
+    await this.#reading(async (handle, file) => {
+      for (const at of order) {
+        const bytes = new Uint8Array(vectors.buffer, at * dimensions * 4, dimensions * 4);
+        await readFully(handle, file, bytes, this.#places[rows[at]!]! * dimensions * 4);
+      }
+    });
     return vectors;
   }
 
@@ -167,6 +177,19 @@ export class VectorFile {
   /** Ends reading; files are open only while a chunk is read. */
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  async #reading(work: (handle: FileHandle, file: string) => Promise<void>): Promise<void> {
+    if (this.#closed) throw new DataError('is closed', { file: this.folder, fix: 'Open it again.' });
+    const file = join(this.folder, VECTORS_NAME);
+    const handle = await open(file, 'r').catch((error) => {
+      throw systemFault(error, file);
+    });
+    try {
+      await work(handle, file);
+    } finally {
+      await handle.close();
+    }
   }
 
   /** Yields stretches of rows that are also contiguous in the store and can be read at once. */

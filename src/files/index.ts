@@ -1,5 +1,5 @@
 export { checkWritable, duplicateId, faultOfId, idSchema } from './id.ts';
-export { IdSet } from './id-set.ts';
+export { hash64, IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
 export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
