@@ -97,7 +97,7 @@ function changesOf(found: StageManifest, wanted: StageManifest, mayChange: reado
       // The digits of a hash are of no use to a reader.
       .replace(
         /^generator: "[0-9a-f]{40,}.*$/,
-        'generator: another model, adapter, chat template or variable of it, or device',
+        'generator: another model, adapter, chat template or variable of it, or device, or one thread instead of several',
       ),
   );
 }
