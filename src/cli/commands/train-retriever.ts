@@ -141,13 +141,15 @@ async function openEvaluation(
 const DEPTH = 100;
 
 function print(result: TrainRetrieverResult, given: Options, context: CommandContext): void {
-  const { model, steps, step, stopped, loss, dev, counts, duplicatesInBatch, seconds, peakBytes, metricsFile } = result;
+  const { model, steps, step, stopped, loss, dev, counts, duplicatesInBatch, ridge, seconds, peakBytes, metricsFile } =
+    result;
   context.json({
     ...{ steps, loss, ...(dev !== undefined && { dev }), model, seconds, peakBytes },
-    ...{ step, stopped, counts, duplicatesInBatch, metrics: metricsFile },
+    ...{ step, stopped, counts, duplicatesInBatch, ...(ridge !== undefined && { ridge }), metrics: metricsFile },
   });
   if (given.json) return;
   context.say(`${given.method} on ${counts.train.examples} of ${counts.train.rows} rows, ${steps} steps (${stopped})`);
+  if (ridge !== undefined) context.say(`strength of ridge: ${ridge}`);
   context.say(`loss: first ${loss.first.toFixed(4)}, last ${loss.last.toFixed(4)}`);
   if (dev !== undefined) {
     const { step: at, ...best } = dev.best;

@@ -62,6 +62,13 @@ test.each<[string, RetrieverTrainingInput, { documents: boolean; router: boolean
   else for (const [at, value] of documents.entries()) expect(value).toBeCloseTo(before[at]!, 6);
 });
 
+test.each([0.3, undefined])('ridge tells its strength: set to %s', async (set) => {
+  const { ridge, manifestFile } = await run(`strength ${set}`, { method: 'ridge', ...(set && { ridge: set }) });
+  if (set === undefined) expect([0.01, 0.1, 1, 10, 100, 1000]).toContain(ridge);
+  else expect(ridge).toBe(set);
+  expect(JSON.parse(await readFile(manifestFile, 'utf8')).result).toMatchObject({ ridge });
+});
+
 test('a run that was cut off ends in the same bytes', async () => {
   const settings = { epochs: 2, saveSteps: 2, loraR: 2, loraDropout: 0.2, querySide: 'mixed' as const };
   const whole = await run('whole', settings);

@@ -63,6 +63,8 @@ export interface TrainRetrieverResult {
   counts: { train: ExampleCounts; dev: ExampleCounts | undefined };
   /** Rows that share a batch with a duplicate, which is masked there. */
   duplicatesInBatch: number;
+  /** With ridge: its strength, as set or as chosen on held-out rows. */
+  ridge: number | undefined;
   metricsFile: string | undefined;
   manifestFile: string;
   seconds: number;
@@ -176,6 +178,7 @@ async function trained(
       ...{ model: out, steps: training.steps, step: kept.step, stopped: training.stopped, loss: lossesOf(metrics) },
       dev: before && { before, best: bestFigures(metrics, training, before) },
       duplicatesInBatch: distinct.fallbacks,
+      ridge: undefined,
       metricsFile: training.metricsFile,
     };
   } finally {
@@ -189,13 +192,14 @@ async function ridge(
   { train: given }: GivenSides,
   options: TrainRetrieverOptions,
 ): Promise<Found> {
-  const { parameters, loss } = await fitRidge(base, given.examples, { settings, ...computeOf(options) });
+  const { parameters, loss, strength } = await fitRidge(base, given.examples, { settings, ...computeOf(options) });
   const { out, evaluate, encoder, signal } = options;
   const before = await evaluate?.(encoder.path, signal);
   await writeRetrieverInto(out, base, parameters, { ...settings, train: 'projection', loraR: undefined }, signal);
   const best = await evaluate?.(out, signal);
   return {
-    ...{ model: out, steps: 1, step: 1, stopped: 'finished', loss, duplicatesInBatch: 0, metricsFile: undefined },
+    ...{ model: out, steps: 1, step: 1, stopped: 'finished', loss, duplicatesInBatch: 0 },
+    ...{ ridge: strength, metricsFile: undefined },
     dev: before && best && { before, best },
   };
 }
@@ -300,7 +304,7 @@ async function writeManifest(
     host: { name: hostname(), platform: process.platform, threads: threads ?? availableParallelism() },
     result: result && {
       ...{ steps: result.steps, step: result.step, stopped: result.stopped, loss: result.loss, dev: result.dev },
-      ...{ duplicatesInBatch: result.duplicatesInBatch, seconds: Math.round(result.seconds) },
+      ...{ duplicatesInBatch: result.duplicatesInBatch, ridge: result.ridge, seconds: Math.round(result.seconds) },
     },
   };
   await writeDurably(manifestFile(out), `${JSON.stringify(document, null, 2)}\n`);
