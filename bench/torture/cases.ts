@@ -12,6 +12,7 @@ export interface TortureCase {
 
 const LLAMA = resolve('src/nn/goldens/llama');
 const ADAPTER = resolve('src/models/goldens/adapters/plain');
+const ENCODER = resolve('src/embed/goldens/tiny-encoder');
 const QUERIES = 6;
 
 function lines(records: readonly object[]): string {
@@ -78,6 +79,50 @@ function pairs(folder: string): void {
   writeFileSync(join(folder, 'pairs.jsonl'), lines(tinyPairs(10)));
 }
 
+/** Every stage of an alignment, on models with a few thousand weights. */
+function smoke(folder: string): void {
+  const words = ['saw', 'boat', 'bird', 'tree', 'cat', 'cup', 'hat', 'sun'];
+  const set = join(folder, 'set');
+  mkdirSync(join(set, 'qrels'), { recursive: true });
+  writeFileSync(
+    join(set, 'corpus.jsonl'),
+    lines(words.map((word, at) => ({ _id: `d${at}`, text: `a ${word} is a ${word}` }))),
+  );
+  writeFileSync(join(set, 'queries.jsonl'), lines(words.map((text, at) => ({ _id: `q${at}`, text }))));
+  for (const [split, rows] of Object.entries({ train: [0, 1, 2, 3], dev: [4, 5], test: [6, 7] })) {
+    const judged = rows.map((at) => `q${at}\td${at}\t1\n`).join('');
+    writeFileSync(join(set, 'qrels', `${split}.tsv`), `query-id\tcorpus-id\tscore\n${judged}`);
+  }
+  writeFileSync(join(folder, 'prompt.txt'), '{query}\n');
+  writeFileSync(join(folder, 'answer.txt'), '{query} {document}\n');
+  const recipe = {
+    name: 'smoke',
+    data: { kind: 'beir', folder: set },
+    // One text at a time: a resumed run would compute other batches, with other last digits.
+    generator: { model: resolve('src/generate/goldens/tiny-llama.gguf'), context: 64, sequences: 1 },
+    encoder: { model: ENCODER },
+    prompt: join(folder, 'prompt.txt'),
+    candidates: { samples: 2, temperatures: [1, 1.5], maxTokens: 6 },
+    answers: { prompt: join(folder, 'answer.txt'), maxTokens: 6 },
+    reward: { weights: { 'similarity-gold': 1, 'similarity-answer': 0.5 } },
+    pairs: { minSimilarity: -2, dev: 0 },
+    dpo: { epochs: 1, batchSize: 2, maxLength: 64, learningRate: 0.001 },
+    sft: { epochs: 1, batchSize: 2, maxLength: 64 },
+    expansion: { maxTokens: 6 },
+    evaluation: { alphas: [0, 0.5], judges: ['bm25'], depth: 5 },
+  };
+  // JSON is YAML.
+  writeFileSync(join(folder, 'smoke.yaml'), JSON.stringify(recipe));
+}
+
+function retrieverRows(folder: string): void {
+  dataset(folder);
+  const rows = Array.from({ length: 8 }, (_, at) => ({
+    ...{ query: `tide ${at}`, pseudo_doc: `river ${at}`, pos: [`stone bridge ${at}`], neg: [`glass ${at}`] },
+  }));
+  writeFileSync(join(folder, 'rows.jsonl'), lines(rows));
+}
+
 const generator = (url: string) => ['--generator', url, '--model', 'm', '--max-tokens', '16', '--concurrency', '2'];
 const encoder = (url: string) => ['--encoder', url, '--encoder-model', 'm'];
 
@@ -120,6 +165,19 @@ export const CASES: readonly TortureCase[] = [
       'train generator --pairs pairs.jsonl --base base --out run --max-length 120 --threads 1 --epochs 1 --batch-size 4 --dev-size 2 --eval-steps 1 --save-steps 1'.split(
         ' ',
       ),
+  },
+  {
+    name: 'train retriever',
+    prepare: retrieverRows,
+    words: () => [
+      ...`train retriever --data rows.jsonl --encoder ${ENCODER} --out run --dev data --dev-split test`.split(' '),
+      ...'--batch-size 4 --epochs 1 --eval-steps 1 --save-steps 1 --threads 1'.split(' '),
+    ],
+  },
+  {
+    name: 'align (smoke)',
+    prepare: smoke,
+    words: () => 'align smoke.yaml --out run --threads 1'.split(' '),
   },
   {
     name: 'models export (GGUF)',

@@ -1,10 +1,10 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { isMainThread } from 'node:worker_threads';
+import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 
 /**
- * Loaded before a command (`node --import`): counts the file operations that change anything, and at the n-th one kills the process
- * or makes the disk full from there on. `TORTURE_MODE` is count, kill or full; `TORTURE_AT` is n; `TORTURE_PHASE` is the moment:
+ * Loaded before a command (`node --import`) and in each of its worker threads: counts the file operations that change anything, over
+ * all threads, and at the n-th one kills the process or makes the disk full from there on. `TORTURE_MODE` is count, kill or full; `TORTURE_AT` is n; `TORTURE_PHASE` is the moment:
  * before the operation, halfway through a write, or after it.
  */
 const mode = process.env.TORTURE_MODE;
@@ -27,7 +27,24 @@ const NEEDS_ROOM = new Set([
 const CHANGES = [...NEEDS_ROOM, 'rename', 'rm', 'rmdir', 'unlink', 'truncate', 'utimes', 'sync', 'datasync'];
 
 type Operation = (...given: unknown[]) => Promise<unknown>;
-let count = 0;
+
+/** Counts the operations of all threads, and apart from that those of worker threads. */
+const counters = sharedCounters();
+
+function sharedCounters(): Int32Array {
+  const name = 'llm-qe-torture';
+  const known = getEnvironmentData(name) as SharedArrayBuffer | undefined;
+  const shared = known ?? new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
+  // New threads get it from the thread that starts them.
+  setEnvironmentData(name, shared);
+  return new Int32Array(shared);
+}
+
+/** Returns the number of the operation that begins now. */
+function next(): number {
+  if (!isMainThread) Atomics.add(counters, 1, 1);
+  return Atomics.add(counters, 0, 1) + 1;
+}
 
 function full(name: string, path: unknown): NodeJS.ErrnoException {
   const error: NodeJS.ErrnoException = new Error(`ENOSPC: no space left on device, ${name}`);
@@ -62,7 +79,7 @@ function guard(target: object, name: string, isHandle: boolean): void {
   if (own === undefined) return;
   const guarded = async function (this: unknown, ...given: unknown[]): Promise<unknown> {
     if (!isHandle && isOutside(name, given)) return own.apply(this, given);
-    const number = ++count;
+    const number = next();
     const begun = isHandle && number === at && phase === 'half' ? half(name, given) : undefined;
     if (mode === 'kill' && number === at) {
       if (begun !== undefined) await own.apply(this, begun);
@@ -83,7 +100,7 @@ function guardStreams(): void {
   for (const name of ['write', 'writev'] as const) {
     const own = fs[name] as (...given: unknown[]) => void;
     Reflect.set(fs, name, (...given: unknown[]) => {
-      const number = ++count;
+      const number = next();
       if (mode === 'kill' && number === at) die();
       if (mode !== 'full' || number < at) return own(...given);
       const done = given.at(-1) as (error: Error) => void;
@@ -92,7 +109,7 @@ function guardStreams(): void {
   }
 }
 
-if (isMainThread && mode !== undefined) {
+if (mode !== undefined) {
   const handle = await fs.promises.open('/dev/null');
   const prototype: object = Object.getPrototypeOf(handle);
   await handle.close();
@@ -102,6 +119,7 @@ if (isMainThread && mode !== undefined) {
   }
   guardStreams();
   syncBuiltinESMExports();
+  const { TORTURE_COUNT: file } = process.env;
   const report = fs.writeFileSync;
-  process.on('exit', () => process.env.TORTURE_COUNT && report(process.env.TORTURE_COUNT, String(count)));
+  if (isMainThread && file) process.on('exit', () => report(file, `${counters[0]} ${counters[1]}`));
 }

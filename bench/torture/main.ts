@@ -12,8 +12,8 @@ import { startModelServer } from './servers.ts';
 import { difference, type Snapshot, snapshot } from './snapshot.ts';
 
 /**
- * `npm run torture [-- --points 8 --seed 1 --only NAME --json FILE]`: each command is killed, and meets a full disk, at points
- * drawn among its file operations. Then it runs again and must end like an uninterrupted run, apart from times, without an
+ * `npm run torture [-- --points 8|all --seed 1 --only NAME --json FILE]`: each command is killed, and meets a full disk, at points
+ * drawn among its file operations, or at all of them. Then it runs again and must end like an uninterrupted run, apart from times, without an
  * unfinished file, a lock or a child process.
  */
 const { values: options } = parseArgs({
@@ -28,7 +28,7 @@ const { values: options } = parseArgs({
 const MAIN = resolve('build/src/cli/main.js');
 const FAULTS = resolve('build/bench/torture/faults.js');
 const PHASES = ['before', 'half', 'after'] as const;
-const LIMIT_MILLISECONDS = 120_000;
+const LIMIT_MILLISECONDS = 600_000;
 
 type Servers = Parameters<TortureCase['words']>[0];
 
@@ -37,13 +37,15 @@ interface Outcome {
   errors: string;
   /** Number of processes that kept running. */
   children: number;
-  /** Number of file operations. */
+  /** Number of file operations, and how many of them in worker threads. */
   operations: number;
+  inWorkers: number;
 }
 
 interface Row {
   command: string;
   operations: number;
+  inWorkers: number;
   kills: number;
   fullDisks: number;
   /** The faults, each with mode, point and phase. */
@@ -69,7 +71,8 @@ class Bench {
     if (whole.code !== 0) faults.push(`uninterrupted: exit ${whole.code}: ${whole.errors.slice(0, 300)}`);
     const expected = this.#snapshot();
     if (expected.leftovers.length > 0) faults.push(`uninterrupted: left ${expected.leftovers.join(', ')}`);
-    const row: Row = { command: this.#one.name, operations: whole.operations, kills: 0, fullDisks: 0, faults };
+    const { operations, inWorkers } = whole;
+    const row: Row = { command: this.#one.name, operations, inWorkers, kills: 0, fullDisks: 0, faults };
     const chosen = whole.code === 0 ? drawPoints(whole.operations, points, random) : [];
     for (const point of chosen) {
       for (const mode of ['kill', 'full'] as const) {
@@ -124,9 +127,10 @@ class Bench {
     });
     const errors = child.stderr.toArray();
     const [code] = (await once(child, 'close')) as [number | null];
-    const operations = Number(readOrNothing(counter));
+    const [operations = 0, inWorkers = 0] = readOrNothing(counter).split(' ').map(Number);
     rmSync(counter, { force: true });
-    return { code, errors: Buffer.concat(await errors).toString(), operations, children: await countChildren(token) };
+    const children = await countChildren(token);
+    return { code, errors: Buffer.concat(await errors).toString(), operations, inWorkers, children };
   }
 }
 
@@ -174,11 +178,14 @@ const wanted = CASES.filter(({ name }) => options.only === undefined || name.inc
 const rows: Row[] = [];
 const began = performance.now();
 for (const one of wanted) {
-  const row = await new Bench(one, servers).torture(Number(options.points), new Random(Number(options.seed)));
+  const row = await new Bench(one, servers).torture(
+    options.points === 'all' ? Number.POSITIVE_INFINITY : Number(options.points),
+    new Random(Number(options.seed)),
+  );
   rows.push(row);
-  const { command, operations, kills, fullDisks, faults } = row;
+  const { command, operations, inWorkers, kills, fullDisks, faults } = row;
   console.log(
-    `${command}: ${operations} file operations, ${kills} kills, ${fullDisks} full disks, ${faults.length} faults`,
+    `${command}: ${operations} file operations (${inWorkers} in worker threads), ${kills} kills, ${fullDisks} full disks, ${faults.length} faults`,
   );
   for (const fault of faults) console.log(`  ${fault}`);
 }

@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { captureOutput } from '../../test/support/captured-output.ts';
 import { ModelStore } from '../models/index.ts';
 import { defaultRetrievalSettings, openEncoder } from '../retrieve/index.ts';
 import { SILENT, UsageError } from '../system/index.ts';
 import { generatorOptions, openGenerator } from './open-generator.ts';
+import { runCommandLine } from './run.ts';
 
 const schema = z.object(generatorOptions);
 /** Nothing listens on this port: every refusal comes before a connection. */
@@ -17,6 +19,7 @@ describe('options without effect', () => {
     [{ context: 512 }, '--context has no effect'],
     [{ sequences: 4 }, '--sequences has no effect'],
     [{ threads: 2 }, '--threads has no effect'],
+    [{ deterministic: true }, '--deterministic has no effect'],
     [{ adapter: ['folder'] }, '--adapter has no effect'],
     [{ gpu: true, context: 512, sequences: 4 }, '--gpu, --context and --sequences have no effect'],
   ])('are refused if a server writes: %j', async (options, message) => {
@@ -48,5 +51,24 @@ describe('options without effect', () => {
     const opened = openEncoder(settings, new ModelStore({ offline: true }), signal);
     await expect(opened).rejects.toThrow(message);
     await expect(opened).rejects.toBeInstanceOf(UsageError);
+  });
+});
+
+describe('--max-wait', () => {
+  const printed = captureOutput();
+  it.each([
+    [false, ['expand', '--dataset', 'none']],
+    [false, ['evaluate', '--dataset', 'none']],
+    [false, ['reward', '--dataset', 'none']],
+    [false, ['search', '--corpus', 'none', '--query', 'x']],
+    [true, ['expand', '--dataset', 'none', '--generator', SERVER]],
+    [true, ['evaluate', '--dataset', 'none', '--encoder', SERVER]],
+    [true, ['search', '--corpus', 'none', '--query', 'x', '--encoder', SERVER]],
+  ])('has an effect (%s) in %j', async (hasEffect, words) => {
+    printed.err = '';
+    await runCommandLine([...words, '--max-wait', '10']);
+    expect(/--max-wait has no effect/.test(printed.err)).toBe(!hasEffect);
+    await runCommandLine(words);
+    expect(printed.err.match(/--max-wait/g)?.length ?? 0).toBe(hasEffect ? 0 : 1);
   });
 });

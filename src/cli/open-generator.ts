@@ -110,13 +110,14 @@ export type GeneratorChoice = z.output<typeof schema>;
  * Opens what `--generator` names: an embedded model, or one or more servers that serve the same model.
  *
  * @param useN whether one call to a server may request several samples of a prompt
+ * @param isTimed whether the command's files hold times, which `--deterministic` leaves out also with a server
  *
  * @throws UsageError for options that contradict each other, ModelError, NetworkError
  */
 export async function openGenerator(
   given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
-  { useN }: { useN?: boolean } = {},
+  { useN, isTimed }: { useN?: boolean; isTimed?: boolean } = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
@@ -124,6 +125,7 @@ export async function openGenerator(
     refuseIdleOptions('the generator', {
       ...{ '--adapter': adapter, '--gpu': gpu, '--context': context, '--sequences': sequences },
       '--threads': threads,
+      '--deterministic': isTimed ? undefined : given.deterministic,
     });
     for (const address of addresses) refuseServerOffline(address, given.offline);
     const { model, concurrency, timeout, maxWait, chatTemplateKwargs } = given;
@@ -179,4 +181,16 @@ export async function choosePrompt({
   prompt,
 }: Pick<GeneratorChoice, 'task' | 'prompt'>): Promise<PromptTemplate> {
   return prompt === undefined ? PROMPTS[task] : readPrompt(prompt);
+}
+
+/**
+ * Refuses prompts that read the gold document: an expansion would contain what the search looks for.
+ * @param what the command, as the subject of a sentence
+ * @throws UsageError
+ */
+export function refuseDocuments(prompt: PromptTemplate, what: string): void {
+  if (!prompt.needsDocument) return;
+  throw new UsageError(`prompt ${prompt.name} reads the gold document of a query, which ${what} never uses`, {
+    fix: 'Use q2d, q2q, q2e or q2c, or a prompt without {document}.',
+  });
 }

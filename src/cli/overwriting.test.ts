@@ -121,6 +121,45 @@ describe('an output onto an input or another output', () => {
   });
 });
 
+describe('an output that cannot be written is refused before any work', () => {
+  const OUT = 'prompt.txt/out';
+  it.each(
+    [
+      [...EVALUATE, '--run-out', OUT],
+      [...EVALUATE, '--report', OUT],
+      [...EVALUATE, '--report', 'prompt.txt/a/b/report.html'],
+      [...EVALUATE, '--run-out', `${'x'.repeat(300)}.trec`],
+      [...EXPAND, '--out', OUT],
+      ['candidates', ...SOURCE, '--out', OUT],
+      ['answers', ...SOURCE, '--out', OUT],
+      ['reward', '--dataset', 'data', '--out', OUT],
+      [...PAIRS, '--report', OUT],
+      [...PAIRS, '--audit', OUT],
+      ['models', 'merge', '--base', 'model.gguf', '--adapter', 'adapter', '--out', OUT],
+      ['models', 'export', '--base', 'model.gguf', '--to', 'gguf', '--out', OUT],
+      ['train', 'generator', '--pairs', 'pairs.jsonl', '--out', OUT],
+      ['train', 'retriever', '--data', 'pairs.jsonl', '--out', OUT],
+      ['try', '--dataset', 'data', '--generator', 'm', '--out', OUT],
+      ['align', 'smoke', '--out', OUT],
+      ['demo', '--fast', '--out', OUT],
+      ['data', 'wordnet', '--out', OUT],
+      ['data', 'beir', 'scifact', '--out', OUT],
+      ['data', 'merge', 'data', '--out', OUT],
+      ['data', 'split', 'pairs.jsonl', '--out', OUT],
+    ].map((words) => [words.join(' '), words] as const),
+  )('%s', async (_, words) => {
+    const before = process.cwd();
+    process.chdir(folder);
+    try {
+      expect(await runCommandLine(words)).toBeGreaterThan(0);
+    } finally {
+      process.chdir(before);
+    }
+    expect(printed.err).toMatch(/prompt\.txt is a file, not a folder|the name is longer than/);
+    for (const name of FILES) expect(readFileSync(at(name), 'utf8')).toBe(`what ${name} holds\n`);
+  });
+});
+
 it('every command that writes files declares which files it reads and writes', async () => {
   const silent: string[] = [];
   for (const [name, load] of Object.entries(CATALOGUE)) {

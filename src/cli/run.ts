@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command as Commander, CommanderError } from 'commander';
+import { isServerAddress, refuseServerOptions } from '../servers/index.ts';
 import {
   AbortedError,
   asMessage,
@@ -9,6 +10,7 @@ import {
   LlmQeError,
   packageVersion,
   refuseOverwriting,
+  refuseUnwritable,
   systemFault,
   UsageError,
 } from '../system/index.ts';
@@ -82,9 +84,25 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
     const positional = given.slice(0, command.arguments?.length ?? 0);
     const named = Object.fromEntries((command.arguments ?? []).map(({ key }, index) => [key, positional[index]]));
     const options = parseOptions(command, { ...target.opts(), ...named });
-    await refuseOverwriting(command.files?.(options) ?? {});
+    refuseIdleWait(options);
+    await checkFiles(command, options);
     await command.run(options, contextFor(options.json === true, progress, signal));
   });
+}
+
+/** Refuses `--max-wait` if no server is called. @throws UsageError */
+function refuseIdleWait({ maxWait, generator, encoder }: Record<string, unknown>): void {
+  if ([generator, encoder].flat().some((name) => typeof name === 'string' && isServerAddress(name))) return;
+  refuseServerOptions(generator === undefined ? 'the encoder' : 'the generator', { '--max-wait': maxWait });
+}
+
+/** Checks all paths that a command declares. One without such a list declares its `--out`. */
+async function checkFiles(command: Command, options: Record<string, unknown>): Promise<void> {
+  const files = command.files?.(options);
+  await refuseOverwriting(files ?? {});
+  const { out } = options;
+  const own = typeof out === 'string' ? { '--out': out } : {};
+  await refuseUnwritable(files === undefined ? own : { ...files.outputs, ...files.outputFolders });
 }
 
 /** Splits a description into paragraphs without line breaks: the help wraps lines to the terminal's width. */

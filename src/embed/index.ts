@@ -11,7 +11,12 @@ export {
   readEncoderRecipe,
   readEncoderRecipes,
 } from './local-encoder.ts';
-export { connectEncoder, type RemoteEncoderOptions, remoteEncoderSchema } from './remote-encoder.ts';
+export {
+  connectEncoder,
+  REMOTE_ENCODER_FORMAT,
+  type RemoteEncoderOptions,
+  remoteEncoderSchema,
+} from './remote-encoder.ts';
 export { PROBE_CACHE } from './remote-identity.ts';
 export { exportTransformersJs, type TransformersJsFolder } from './transformers-js.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

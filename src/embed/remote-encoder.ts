@@ -59,6 +59,9 @@ export type RemoteEncoderOptions = z.input<typeof remoteEncoderSchema> & {
 };
 type Settings = z.output<typeof remoteEncoderSchema>;
 
+/** Increase this if the same server and text would give other vectors than before. */
+export const REMOTE_ENCODER_FORMAT = 1;
+
 /** The text that every model encodes on connection, to find its dimensions and to tell models apart. */
 const PROBE = 'dimensions';
 
@@ -175,7 +178,7 @@ class RemoteEncoder implements Encoder {
     const servers = pool.servers.map(({ shown }) => shown).sort();
     const { query: queryPrefix, document: documentPrefix } = prefixes;
     this.settings = { model, servers: servers.join(' '), queryPrefix, documentPrefix };
-    this.fingerprint = contentKey({ runtime: 'server', ...decisive });
+    this.fingerprint = contentKey({ runtime: 'server', format: REMOTE_ENCODER_FORMAT, ...decisive });
   }
 
   async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { cp, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -57,4 +57,31 @@ test('writes truncated weights again, but not the graphs', async () => {
   expect((await compile()).reads).toBe(1);
   expect(await readFile(weights)).toEqual(content);
   expect([await madeAt(product), await madeAt(sum)]).toEqual(old);
+});
+
+test('writes damaged weights and graphs again, even if their size is right', async () => {
+  const { sum, weights } = await compile();
+  const [graph, content] = [await readFile(sum), await readFile(weights)];
+  const file = await open(weights, 'r+');
+  await file.write(Buffer.alloc(4), 0, 4, 0);
+  await file.close();
+  await writeFile(sum, Buffer.alloc(graph.length));
+  expect((await compile()).reads).toBe(1);
+  expect([await readFile(sum), await readFile(weights)]).toEqual([graph, content]);
+});
+
+test('a copied cache, and one with other times, is used as it is', async () => {
+  await compile();
+  const first = cache;
+  cache = await mkdtemp(join(tmpdir(), 'llm-qe-compiled-'));
+  await cp(first, cache, { recursive: true });
+  expect((await compile()).reads).toBe(0);
+  await rm(first, { recursive: true });
+});
+
+test('weights without a seal, of an earlier version or a killed process, are written again', async () => {
+  const { weights } = await compile();
+  await rm(`${weights}.seal.json`);
+  expect((await compile()).reads).toBe(1);
+  expect((await compile()).reads).toBe(0);
 });

@@ -1,10 +1,12 @@
-import { stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CacheKind,
   contentKey,
   DurableFile,
+  isSealed,
   makeFolder,
+  seal,
   sha256,
   throwIfAborted,
   withFileLock,
@@ -58,8 +60,8 @@ export async function compileModel(
 /**
  * Writes graphs and the file of weights that they share, with one weight in memory at a time. Existing files are kept.
  * The folder's name is a hash of the checkpoint's fingerprint and the layout of the weights; a graph's name is a hash
- * of its bytes. So a stale copy is never loaded. Weights are written before graphs, and concurrent processes wait for
- * each other.
+ * of its bytes, and the weights have a seal. So a stale or damaged copy is never loaded. Weights are written before graphs, and
+ * concurrent processes wait for each other.
  */
 export async function compileGraphs(
   graphs: Readonly<Record<string, Graph>>,
@@ -74,16 +76,19 @@ export async function compileGraphs(
     return { name, model, file: join(folder, `${sha256(model).slice(0, 32)}.onnx`) };
   });
   const compiled = { files: Object.fromEntries(models.map(({ name, file }) => [name, file])), weightBytes: bytes };
-  const [weightSize, ...modelSizes] = await Promise.all([weights, ...Object.values(compiled.files)].map(sizeOf));
-  if (weightSize === bytes && !modelSizes.includes(undefined)) return compiled;
+  const areThere = async () => (await Promise.all(models.map(({ file, model }) => holds(file, model)))).every(Boolean);
+  if ((await isSealed(weights, signal)) && (await areThere())) return compiled;
   await makeFolder(cache);
   await withFileLock(
     `${folder}.lock`,
     async () => {
       // Another process may have written them in the meantime.
-      if ((await sizeOf(weights)) !== bytes) await writeWeights(weights, places, loaders, signal);
+      if (!(await isSealed(weights, signal))) {
+        await writeWeights(weights, places, loaders, signal);
+        await seal(weights, signal);
+      }
       for (const { file, model } of models) {
-        if ((await sizeOf(file)) === undefined) await writeDurably(file, model);
+        if (!(await holds(file, model))) await writeDurably(file, model);
       }
     },
     { signal, what: 'compiles the same model' },
@@ -105,11 +110,11 @@ export async function writeGraph(
   await writeDurably(join(folder, 'model.onnx'), writeOnnxModel(graph, WEIGHTS, places));
 }
 
-/** Returns the size of a file in bytes; undefined if it does not exist. */
-async function sizeOf(file: string): Promise<number | undefined> {
-  return stat(file).then(
-    ({ size }) => size,
-    () => undefined,
+/** Returns whether a graph's file, which is small, holds exactly these bytes. */
+async function holds(file: string, model: Uint8Array): Promise<boolean> {
+  return readFile(file).then(
+    (bytes) => bytes.equals(model),
+    () => false,
   );
 }
 

@@ -64,9 +64,9 @@ export function contentChecks(
 }
 
 function checkEncoder({ encoder }: Recipe): string {
-  const { model, encoderModel, precision, pooling, maxLength, batchSize } = encoder;
+  const { model, encoderModel, precision, pooling, maxLength, batchSize, maxWait } = encoder;
   if (!isServerAddress(model)) {
-    refuseServerOptions('the encoder', { encoderModel, batchSize });
+    refuseServerOptions('the encoder', { encoderModel, batchSize, maxWait });
     return model;
   }
   refuseIdleOptions('the encoder', { precision: unlessDefault(precision, 'f32'), pooling, maxLength });

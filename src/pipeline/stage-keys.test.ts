@@ -121,6 +121,12 @@ describe('the hash of a recipe', () => {
     expect(await hash(...computed, ...named)).toBe(plain);
   });
 
+  it('changes with the analyzer of the texts', async () => {
+    expect(await hash('evaluation.analyzer=german')).not.toBe(plain);
+    expect((await open('evaluation.analyzer=german')).models.encoders.at(new Map()).retrieval.analyzer).toBe('german');
+    await expect(open('evaluation.analyzer=klingon')).rejects.toThrow(/evaluation\.analyzer/);
+  });
+
   it('also identifies a judge by its content', async () => {
     const judges = [at('judge'), at('other-judge')];
     for (const judge of judges) cpSync('src/embed/goldens/tiny-encoder', judge, { recursive: true });

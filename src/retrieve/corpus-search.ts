@@ -18,6 +18,9 @@ import { LexicalRetriever } from './lexical-retriever.ts';
 import type { ExpandedQuery, RetrieveOptions, Retriever } from './retriever.ts';
 import type { RetrievalSettings } from './settings.ts';
 
+/** Documents that are checked before a model is opened: all of a small corpus, and a tenth of a second of a large one. */
+const CHECKED_DOCUMENTS = 10_000;
+
 /** A corpus that can be read more than once. */
 export interface Corpus {
   documents(signal?: AbortSignal): AsyncIterable<Document>;
@@ -47,6 +50,7 @@ export class CorpusSearch {
   readonly #progress: Progress;
   readonly #store: ModelStore;
   readonly #given: Encoder | undefined;
+  #checked: Promise<void> | undefined;
   #encoder: Promise<Encoder> | undefined;
   #vectors: Promise<VectorFile> | undefined;
   #dense: Promise<ExactIndex> | undefined;
@@ -125,8 +129,21 @@ export class CorpusSearch {
     return dense.map((run) => fuseRuns([run, lexical.run], { k, depth: options.depth }));
   }
 
+  /**
+   * Reads the beginning of the corpus, so that a fault in it is found before a model is opened or downloaded. The rest is checked
+   * when it is indexed.
+   * @throws DataError
+   */
+  checkCorpus(): Promise<void> {
+    this.#checked ??= forgetFailure(readBeginning(this.#corpus.documents(this.#signal)), () => {
+      this.#checked = undefined;
+    });
+    return this.#checked;
+  }
+
   async encoder(): Promise<Encoder> {
     if (this.#given !== undefined) return this.#given;
+    await this.checkCorpus();
     this.#encoder ??= forgetFailure(openEncoder(this.#settings, this.#store, this.#signal, this.#progress), () => {
       this.#encoder = undefined;
     });
@@ -243,4 +260,9 @@ export async function openEncoder(
     ...{ baseUrl: encoder, model: encoderModel, queryPrefix, documentPrefix, batchSize },
     ...{ maxWaitSeconds: maxWait, signal, progress },
   });
+}
+
+async function readBeginning(documents: AsyncIterable<Document>): Promise<void> {
+  let count = 0;
+  for await (const _document of documents) if (++count === CHECKED_DOCUMENTS) return;
 }

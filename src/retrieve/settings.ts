@@ -8,7 +8,7 @@ export const offlineOption = z
   .boolean()
   .optional()
   .describe(
-    'make no connection: use only models in the store (default: as LLM_QE_OFFLINE and HF_HUB_OFFLINE say; --no-offline overrides them)',
+    'make no connection: use only models in the store (default: as LLM_QE_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say; --no-offline overrides them)',
   );
 
 /**
@@ -42,8 +42,10 @@ export const retrievalSettings = inGroup('Search:', {
   maxWait: z
     .number()
     .nonnegative()
-    .default(LONGEST_WAIT_SECONDS)
-    .describe('maximum wait, in seconds, that a server may request; if it requests more, the command fails'),
+    .optional()
+    .describe(
+      `maximum wait, in seconds, that a server may request; if it requests more, the command fails (default ${LONGEST_WAIT_SECONDS})`,
+    ),
   precision: z.enum(['f32', 'int8']).default('f32').describe('arithmetic of a local encoder'),
   pooling: z.enum(['mean', 'cls']).optional().describe("pooling (default: the checkpoint's own)"),
   maxLength: z.number().int().positive().optional().describe('maximum length of a text in tokens; the rest is cut off'),

@@ -7,7 +7,6 @@ import {
   type ExpandResult,
   expandQueries,
   type Generator,
-  type PromptTemplate,
   promptName,
   textWarnings,
 } from '../../generate/index.ts';
@@ -15,7 +14,14 @@ import { UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
-import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import {
+  choosePrompt,
+  forceOption,
+  generatorOptions,
+  openGenerator,
+  refuseDocuments,
+  samplingOf,
+} from '../open-generator.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
@@ -73,10 +79,10 @@ export const command = defineCommand({
     const dataset = await BeirDataset.open(given.dataset);
     const queries = await chooseQueries(dataset, given);
     const prompt = await choosePrompt(given);
-    refuseDocuments(prompt);
+    refuseDocuments(prompt, 'expand');
     const [name] = given.generator;
     warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
-    const generator = await openGenerator(given, context);
+    const generator = await openGenerator(given, context, { isTimed: true });
     try {
       const result = await expandQueries({
         queries,
@@ -109,14 +115,6 @@ async function chooseQueries(
     });
   }
   return [...(await dataset.queries({ file: queries })).values()];
-}
-
-/** Refuses prompts that read the gold document: its expansion would contain what the evaluation looks for. */
-function refuseDocuments(prompt: PromptTemplate): void {
-  if (!prompt.needsDocument) return;
-  throw new UsageError(`prompt ${prompt.name} reads the gold document of a query, which expand never uses`, {
-    fix: 'Use q2d, q2q, q2e or q2c, or a prompt without {document}.',
-  });
 }
 
 function print(

@@ -6,7 +6,11 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
-  model: z.string().describe('a folder, a .gguf, .safetensors or .bin file, or a model name (downloaded if needed)'),
+  model: z
+    .string()
+    .describe(
+      'a folder (also of a LoRA adapter), a .gguf, .safetensors or .bin file, or a model name (downloaded if needed)',
+    ),
   tensors: z.boolean().default(false).describe('list every tensor with its type and shape'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -42,16 +46,21 @@ async function locate(
 }
 
 function print(summary: ModelSummary, { say }: CommandContext): void {
+  const { adapter } = summary;
   const facts: [string, string | number | undefined][] = [
     ['path', summary.path],
-    ['format', summary.format],
+    ['format', adapter === undefined ? summary.format : "LoRA adapter in PEFT's layout"],
+    ['base model', adapter?.base],
+    ['rank', adapter?.rank],
+    ['alpha', adapter?.alpha],
+    ['adapted weights', adapter && `${adapter.modules} (${adapter.targets.join(', ')})`],
     ['architecture', summary.architecture],
     ['parameters', summary.parameters.toLocaleString('en-US')],
     ['layers', summary.layers],
     ['dimensions', summary.dimensions],
     ['context length', summary.contextLength],
     ['maximum length', summary.maxLength],
-    ['chat template', summary.chatTemplate ? 'yes' : 'no'],
+    ['chat template', adapter === undefined ? (summary.chatTemplate ? 'yes' : 'no') : undefined],
     ['pooling', summary.pooling],
     ['tensors', summary.tensors.length],
   ];

@@ -46,6 +46,28 @@ describe('llm-qe search', () => {
     expect(english).toMatchObject({ documents: [] });
   });
 
+  it.each([
+    ['a damaged line', '{"_id":"a","text":"t"}\n{"_id":"b"\n', [], /docs\.jsonl:2/],
+    ['a document twice', '{"_id":"a","text":"t"}\n{"_id":"a","text":"t"}\n', [], /docs\.jsonl:2, id "a"/],
+    ['a stand-in', 'version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 1\n', [], /Git LFS/],
+    ['a damaged line, before the LLM', '{"_id":"a"\n', ['--expand', '--generator', 'no-llm'], /docs\.jsonl:1/],
+  ])('finds %s before it opens a model', async (_name, content, words, reason) => {
+    const corpus = join(folder, 'docs.jsonl');
+    await writeFile(corpus, content);
+    const line = ['search', '--corpus', corpus, '--query', 'x', '--encoder', join(folder, 'no-encoder'), ...words];
+    expect(await runCommandLine(line)).not.toBe(0);
+    expect(printed.err).toMatch(reason);
+  });
+
+  it('refuses a prompt that reads the gold document', async () => {
+    const corpus = join(folder, 'docs.jsonl');
+    await writeFile(corpus, '{"_id":"a","text":"t"}\n');
+    await writeFile(join(folder, 'prompt.txt'), '{query} {document}');
+    const words = ['--expand', '--prompt', join(folder, 'prompt.txt'), '--generator', 'no-llm'];
+    expect(await runCommandLine(['search', '--corpus', corpus, '--query', 'x', ...words])).toBe(2);
+    expect(printed.err).toMatch(/reads the gold document of a query, which a search never uses/);
+  });
+
   it('says how much of the corpus the encoder does not read', async () => {
     const long = Array.from({ length: 200 }, (_none, at) => `word${at}`).join(' ');
     const encoder = resolve('src/embed/goldens/tiny-encoder');

@@ -8,7 +8,7 @@ import { isServerAddress } from '../../servers/index.ts';
 import { contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
-import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplingOf } from '../open-generator.ts';
 
 const SNIPPET_CHARACTERS = 160;
 
@@ -67,17 +67,15 @@ export const command = defineCommand({
   async run(given, context) {
     refuseLoneExpansions(given);
     const corpus = await openCorpus(given.corpus);
+    const { signal, progress } = context;
+    const search = new CorpusSearch(corpus, { ...given, keepSelf: true }, { signal, progress });
+    await search.checkCorpus();
     const kept = await passagesOf(given);
     if (given.expand && kept === undefined) {
       const [generator] = given.generator;
       warnOfDefaultWriter({ generator, adapters: given.adapter }, given.corpus, context);
     }
     const expansions = given.expand ? (kept ?? (await expand(given, context))) : [];
-    const search = new CorpusSearch(
-      corpus,
-      { ...given, keepSelf: true },
-      { signal: context.signal, progress: context.progress },
-    );
     try {
       const retriever = await search.retriever(given.retriever);
       for (const note of retriever.notes) context.warn(note);
@@ -129,6 +127,7 @@ function withoutShared(given: Options) {
 /** Returns the passages for the query. They are cached under a key of everything that determines them. */
 async function expand(given: Options, context: CommandContext): Promise<string[]> {
   const prompt = await choosePrompt(given);
+  refuseDocuments(prompt, 'a search');
   const generator = await openGenerator(withoutShared(given), context);
   try {
     const { fingerprint, contextSize } = generator;

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ModelError } from '../../system/index.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
@@ -42,6 +42,22 @@ describe('summarizeModel', () => {
       pooling: 'cls',
       types: [{ dtype: 'F32', tensors: 2, parameters: 10 }],
     });
+  });
+
+  test('describes an adapter', async () => {
+    const summary = await summarizeModel(resolve('src/models/goldens/adapters/plain'));
+    expect(summary).toMatchObject({ format: 'safetensors', parameters: expect.any(Number), layers: undefined });
+    const { rank, modules, targets } = summary.adapter!;
+    expect(summary.tensors).toHaveLength(2 * modules);
+    expect([rank > 0, targets.includes('q_proj')]).toEqual([true, true]);
+  });
+
+  test('of a model with an adapter beside it describes the model; a broken adapter is an error', async () => {
+    await cp(resolve('src/models/goldens/adapters/plain'), folder, { recursive: true });
+    expect((await summarizeModel(folder)).adapter).toBeUndefined();
+    await rm(join(folder, 'model.safetensors'));
+    await writeFile(join(folder, 'adapter_model.safetensors'), 'version https://git-lfs.github.com/spec/v1\n');
+    await expect(summarizeModel(folder)).rejects.toThrow(/Git LFS/);
   });
 
   test('works with weights only', async () => {

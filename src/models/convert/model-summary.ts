@@ -1,10 +1,11 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../../system/index.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import type { Checkpoint, TensorInfo } from '../formats/checkpoint-contract.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
+import { isAdapterFolder, loraPairs, readAdapter } from './adapter.ts';
 
 /** The tensors of one element type. */
 export interface TypeCount {
@@ -13,10 +14,24 @@ export interface TypeCount {
   parameters: number;
 }
 
+/** A LoRA adapter's settings. */
+export interface AdapterFacts {
+  /** The model that it was trained on, as its trainer called it. */
+  base: string | undefined;
+  rank: number;
+  alpha: number;
+  /** Number of adapted weights. */
+  modules: number;
+  /** The last parts of their names: `q_proj`, `v_proj`. */
+  targets: string[];
+}
+
 /** What is known about a model without running it. */
 export interface ModelSummary {
   path: string;
   format: 'gguf' | 'safetensors' | 'torch';
+  /** For a LoRA adapter, what its configuration says. */
+  adapter?: AdapterFacts | undefined;
   /** The architecture that the model states ("bert", "llama"). */
   architecture: string | undefined;
   parameters: number;
@@ -35,10 +50,12 @@ export interface ModelSummary {
 }
 
 /**
- * Summarises a model, a folder or one file, from the header of its weights and the settings next to it.
+ * Summarises a model, a folder or one file, from the header of its weights and the settings next to it. A folder that holds an
+ * adapter and no model is summarised as an adapter.
  * @throws ModelError if there is no model or it is broken
  */
 export async function summarizeModel(path: string): Promise<ModelSummary> {
+  if (await holdsOnlyAdapter(path)) return summarizeAdapter(path);
   const checkpoint = await openCheckpoint(path);
   try {
     const tensors = checkpoint.tensors();
@@ -52,7 +69,35 @@ export async function summarizeModel(path: string): Promise<ModelSummary> {
   }
 }
 
-type Facts = Omit<ModelSummary, 'path' | 'format' | 'parameters' | 'types' | 'tensors'>;
+async function holdsOnlyAdapter(path: string): Promise<boolean> {
+  if (!(await isAdapterFolder(path))) return false;
+  const names = await readdir(path);
+  return !names.some((name) => /^(model|pytorch_model).*\.(safetensors|bin|json)$|\.gguf$/.test(name));
+}
+
+/** Reads the whole adapter: it is small, and its factors are checked. */
+async function summarizeAdapter(path: string): Promise<ModelSummary> {
+  const adapter = await readAdapter(path);
+  const pairs = loraPairs(adapter);
+  const { config } = adapter;
+  const checkpoint = await openCheckpoint(join(path, ADAPTER_WEIGHTS));
+  const tensors = checkpoint.tensors();
+  await checkpoint.close();
+  const types = countTypes(tensors);
+  const targets = [...new Set(pairs.map(({ module }) => module.split('.').at(-1)!))].sort();
+  const base = config.base_model_name_or_path ?? undefined;
+  return {
+    ...{ path, format: 'safetensors', architecture: undefined, layers: undefined, dimensions: undefined },
+    ...{ contextLength: undefined, maxLength: undefined, chatTemplate: false, pooling: undefined },
+    adapter: { base, rank: config.r, alpha: config.lora_alpha, modules: pairs.length, targets },
+    parameters: types.reduce((total, type) => total + type.parameters, 0),
+    ...{ types, tensors },
+  };
+}
+
+const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+
+type Facts = Omit<ModelSummary, 'path' | 'format' | 'parameters' | 'types' | 'tensors' | 'adapter'>;
 
 function formatOf(file: string): ModelSummary['format'] {
   if (file.endsWith('.gguf')) return 'gguf';

@@ -59,7 +59,7 @@ const writer = {
 
 const { temperature: _varies, ...drawing } = samplingSchema.shape;
 
-const { k1, b, queryRepeats, depth, keepSelf } = retrievalSettings;
+const { k1, b, analyzer, queryRepeats, depth, keepSelf } = retrievalSettings;
 const { encoderModel, precision, pooling, maxLength, similarity, expansionRole } = retrievalSettings;
 const { queryPrefix, documentPrefix, batchSize, maxWait } = retrievalSettings;
 
@@ -184,7 +184,7 @@ export const recipeSchema = z.strictObject({
         .prefault({})
         .describe('fixed alphas; these arms are not tuned'),
       measure: z.string().default('nDCG@10').describe('measure for tuning and testing'),
-      ...{ depth, keepSelf, k1, b, queryRepeats },
+      ...{ depth, keepSelf, k1, b, analyzer, queryRepeats },
       controls: z.boolean().default(false).describe('add control arms that separate style and length from content'),
       judges: z
         .array(z.string())

@@ -176,10 +176,21 @@ export function judgingEncoders({ evaluation }: Recipe): string[] {
 /** The settings of a search with an encoder. Settings of the recipe's own encoder do not apply to another one. */
 export function retrievalOf(recipe: Recipe, encoder: string, { threads, offline }: InputOptions): RetrievalSettings {
   const { model, ...own } = recipe.encoder;
-  const { depth, keepSelf, k1, b, queryRepeats } = recipe.evaluation;
+  const { depth, keepSelf, k1, b, analyzer, queryRepeats } = recipe.evaluation;
   const { similarity, expansionRole } = own;
   const about = encoder === model ? own : { similarity, expansionRole };
-  return defaultRetrievalSettings({ ...about, encoder, depth, keepSelf, k1, b, queryRepeats, threads, offline });
+  return defaultRetrievalSettings({
+    ...about,
+    encoder,
+    depth,
+    keepSelf,
+    k1,
+    b,
+    analyzer,
+    queryRepeats,
+    threads,
+    offline,
+  });
 }
 
 /**

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { ENCODER_FORMAT, type Encoder } from '../../embed/index.ts';
+import { ENCODER_FORMAT, type Encoder, REMOTE_ENCODER_FORMAT } from '../../embed/index.ts';
 import type { ModelStore, ResolvedModel } from '../../models/index.ts';
 import { openEncoder, type RetrievalSettings, rememberingEncoder } from '../../retrieve/index.ts';
 import type { Progress } from '../../system/index.ts';
@@ -59,7 +59,7 @@ export class Encoders {
     const own =
       this.#model === undefined
         ? // The address is not part of the key: a server may move.
-          { server: encoderModel, ...prefixes }
+          { server: encoderModel, ...prefixes, format: REMOTE_ENCODER_FORMAT }
         : { model: this.#model.fingerprint, ...used };
     return this.#source(this.#model?.name ?? encoderModel ?? encoder, own, this.#retrieval);
   }

@@ -28,13 +28,13 @@ export const rewardStage: AlignmentStage = {
     const { recipe, rewards } = context;
     const isSearched = rewards.some(({ kind }) => kind === 'search');
     const { retriever, alpha } = recipe.reward;
-    const { expansionRole, similarity, k1, b, queryRepeats, keepSelf } = encoderOf(context).retrieval;
+    const { expansionRole, similarity, k1, b, analyzer, queryRepeats, keepSelf } = encoderOf(context).retrieval;
     return {
       format: REWARD_FORMAT,
       rewards: rewards.map(({ name, weight }) => `${name}=${weight}`).sort(),
       codeOfRewards: Object.fromEntries(rewards.map(({ name, fingerprint }) => [name, fingerprint])),
       expansionRole,
-      search: isSearched ? { retriever, alpha, similarity, k1, b, queryRepeats, keepSelf } : undefined,
+      search: isSearched ? { retriever, alpha, similarity, k1, b, analyzer, queryRepeats, keepSelf } : undefined,
     };
   },
   inputs(context) {
