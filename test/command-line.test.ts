@@ -111,7 +111,7 @@ describe('judgements of documents that the corpus lacks', () => {
     const words = ['evaluate', '--dataset', join(folder, 'set'), '--retriever', 'bm25', '--split', 'lacking', '--json'];
     const { code, out, log } = await llmQe(...words);
     expect(code).toBe(0);
-    expect(log).toContain('warning: 1 relevant documents of split lacking are not in the corpus (such as "d99")');
+    expect(log).toContain('warning: 1 relevant document of split lacking is not in the corpus (such as "d99")');
     expect(JSON.parse(out).measures['Recall@100']).toBeCloseTo(0.25, 10);
   });
 });

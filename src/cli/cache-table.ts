@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type CacheEntry, cacheHome, UsageError } from '../system/index.ts';
+import { type CacheEntry, cacheHome, counted, UsageError } from '../system/index.ts';
 import { CACHES } from './caches.ts';
 import { formatTable } from './table.ts';
 
@@ -34,7 +34,7 @@ export function describeEntries(entries: readonly CacheEntry[]): string[] {
     const notes = entries.filter(({ kind }) => kind === name);
     if (notes.length === 0) continue;
     const used = Math.max(...notes.map((note) => note.used));
-    rows.push([`${notes.length} small entries`, name, formatBytes(totalOf(notes)), formatAge(used)]);
+    rows.push([counted(notes.length, 'small entry'), name, formatBytes(totalOf(notes)), formatAge(used)]);
   }
   return [
     formatTable(['what', 'kind', 'size', 'last used'], rows),

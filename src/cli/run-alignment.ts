@@ -3,6 +3,7 @@ import type { EvaluationData, Judgement } from '../evaluate/index.ts';
 import { TABLE_MEASURES } from '../evaluate/index.ts';
 import { type AlignResult, align, type Engine, readRecipe } from '../pipeline/index.ts';
 import { labelOf } from '../report/index.ts';
+import { counted } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { comparisonTable, sayVerdict } from './print-comparisons.ts';
 import { formatTable } from './table.ts';
@@ -74,9 +75,7 @@ function printEvaluation(
     sayVerdict(claim, say);
   }
   const over = seeds.length === 1 ? '' : `, means over ${seeds.length} generation seeds`;
-  say(
-    `\n${dataset.name}: ${dataset.test} test queries over ${dataset.documents.toLocaleString('en-US')} documents${over}`,
-  );
+  say(`\n${dataset.name}: ${dataset.test} test queries over ${counted(dataset.documents, 'document')}${over}`);
   printJudgement(main, measure, say);
   if (controls !== undefined) {
     say('\ncontrols');

@@ -133,7 +133,7 @@ describe('the choice of alpha', () => {
     expect(agreed.words).toBe('0');
   });
 
-  it('keeps and drops self-hits, and looks as deep, as the search that is scored', async () => {
+  it('treats self-hits and depth as the scored search does', async () => {
     const own = topics('d2', 'd2');
     for (const query of own.queries) query.id = query.id === 'q0' ? 'd5' : 'd1';
     own.qrels = new Map([
@@ -150,7 +150,7 @@ describe('the choice of alpha', () => {
   });
 });
 
-it('the choice of alpha looks as deep as the fusion, which ranks beyond the measure', async () => {
+it('the choice of alpha searches as deep as the fusion, which ranks beyond the measure', async () => {
   // alpha 1/2 and BM25 together: d1 first of five each; of one each d5 would be.
   const options = { ...OPTIONS, kind: 'rrf', measure: 'P@1', alphas: [0.5] } as const;
   const { points } = await chooseAlpha(search, { dev: undefined, scored: topics('d1', 'd1') }, options);

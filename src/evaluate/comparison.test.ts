@@ -68,7 +68,7 @@ describe('an evaluated arm', () => {
     expect(scores.complete).toBe(true);
   });
 
-  it('takes embedding and search together, by the query', () => {
+  it('times embedding and search together, per query', () => {
     const retrieval = { ...raw.retrieval, encodeMilliseconds: 4, searchMilliseconds: 6 };
     expect(millisecondsPerQuery({ ...raw, retrieval })).toBe(2);
     expect(millisecondsPerQuery({ ...raw, retrieval, topics: { ...raw.topics, queries: [] } })).toBe(10);
@@ -95,14 +95,14 @@ describe('the comparison of two arms', () => {
     expect(compareArms(raw, expanded, 'MRR@10', 3).tTest).toBeCloseTo(p, 9);
   });
 
-  it('turns round with the arms', () => {
+  it('changes its sign with the order of the arms', () => {
     const [one, other] = [compareArms(raw, expanded, 'MRR@10', 3), compareArms(expanded, raw, 'MRR@10', 3)];
     expect(other).toMatchObject({ baseline: 'expanded', arm: 'raw', helped: 1, hurt: 2, unchanged: 2 });
     expect(other.delta).toBeCloseTo(-one.delta, 12);
     expect(other.randomization).toBe(one.randomization);
   });
 
-  it('is of the measure that is asked for', () => {
+  it('is of the requested measure', () => {
     // P@1: q4 alone before (d5), q0 and q4 after.
     expect(compareArms(raw, expanded, 'P@1', 3)).toMatchObject({ measure: 'P@1', delta: 0.2, helped: 1, hurt: 0 });
   });
@@ -117,7 +117,7 @@ describe('the comparison of two arms', () => {
     expect(high).toBeLessThanOrEqual(1);
   });
 
-  it('has no width where all queries change alike', async () => {
+  it('has no width if all queries change by the same amount', async () => {
     // d4: not found, then first.
     const [before, after] = [await arm('raw', ['d4'], ['d4']), await arm('expanded', ['d4', 'turn'], ['d4', 'turn'])];
     expect(compareArms(before, after, 'MRR@10', 3)).toMatchObject({ delta: 1, interval: [1, 1], tTest: 0 });
@@ -127,7 +127,7 @@ describe('the comparison of two arms', () => {
     });
   });
 
-  it('counts a query that one arm alone lacks as zero', () => {
+  it('counts a query that only one arm lacks as zero', () => {
     const fewer = new Map([...expanded.retrieval.run].filter(([id]) => id !== 'q4'));
     const arm: Arm = { ...expanded, retrieval: { ...expanded.retrieval, run: fewer } };
     // 1, 1/4, -1/2, 0, -1.

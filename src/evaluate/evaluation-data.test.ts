@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { evaluationSchema } from './evaluation-data.ts';
 
-it("an evaluation's tests stand corrected for their number", () => {
+it("an evaluation's tests are corrected for their number", () => {
   const test = {
     ...{ arm: 'aligned', baseline: 'raw', measure: 'nDCG@10', delta: 0.1, interval: [0, 0.2] },
     ...{ tTest: 0.1, randomization: 0.1, holm: 0.2, helped: 1, hurt: 0, unchanged: 0 },

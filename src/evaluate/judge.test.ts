@@ -93,7 +93,7 @@ describe('alpha', () => {
     expect([other.alpha, other.measures['MRR@10']]).toEqual([1, 1 / 5]);
   });
 
-  it('is tuned on the measure that is asked for', async () => {
+  it('is tuned on the requested measure', async () => {
     // q0: d2 under "turn" stands 3rd, 2nd, 3rd, 3rd, 3rd; q1: d3 under it 4th, 4th, 4th, 2nd, 2nd. Neither is ever first.
     const dev = topics(['d2', 'turn'], ['d3', 'turn']);
     const by = async (measure: string) =>
@@ -118,7 +118,7 @@ describe('alpha', () => {
     expect(scored).toMatchObject({ alpha: 0.75, tuning: [], bySeed: [1 / 3] });
   });
 
-  it('is none without expansions', async () => {
+  it('does not exist without expansions', async () => {
     // d5 d1 d2 d3 d4, and no share of the query is taken away.
     const scored = await judge().score(arm(topics(['d4']), topics(['d1'], ['d4'])));
     expect(scored).toMatchObject({ alpha: undefined, tuning: [] });
@@ -130,7 +130,7 @@ describe('alpha', () => {
     );
   });
 
-  it('weighs the expansions if one query alone has some', async () => {
+  it('weighs the expansions even if only one query has some', async () => {
     const scored = await judge().score(arm(topics(['d4', 'ship sea']), topics(['d4'], ['d4', 'ship sea'])));
     expect(scored.alpha).toBe(1);
     expect(scored.values).toEqual(
@@ -141,12 +141,12 @@ describe('alpha', () => {
     );
   });
 
-  it('weighs the expansions if one seed alone has some', async () => {
+  it('weighs the expansions even if only one seed has some', async () => {
     const scored = await judge().score(arm(topics(['d4', 'ship sea']), topics(['d4']), topics(['d4', 'ship sea'])));
     expect(scored).toMatchObject({ alpha: 1, bySeed: [1 / 5, 1 / 2] });
   });
 
-  it('is none under BM25, which repeats the query', async () => {
+  it('does not exist under BM25, which repeats the query', async () => {
     // saw five times, ship and sea once: d1 d2 d4 d3 d5.
     const scored = await judge({ kind: 'bm25' }).score(arm(topics(['d4', 'ship sea']), topics(['d3', 'ship sea'])), {
       alpha: 1,
@@ -227,7 +227,7 @@ describe('an arm', () => {
     expect((await judge({ depth: 2 }).score(arm(undefined, topics(['d2'])))).bySeed).toEqual([0]);
   });
 
-  it('hands over each run of the test queries, seed by seed, and keeps none', async () => {
+  it('passes on each run of the test queries, seed by seed, and keeps none', async () => {
     const log: [at: number, query: string, ...ids: string[]][] = [];
     const seeds = [topics(['d4', 'ship sea']), topics(['d4', 'turn'])];
     const onRun = async (run: Run, at: number) => {

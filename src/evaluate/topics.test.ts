@@ -56,7 +56,7 @@ describe('topics', () => {
     expect(await loadTopics(dataset, 'dev')).toMatchObject({ split: 'dev', queries: [{ id: 'q0' }] });
   });
 
-  it('bring the expansions that another queries file holds', async () => {
+  it('include the expansions of another queries file', async () => {
     const { queries } = await loadTopics(dataset, 'dev', { queriesFile: 'queries_q2d.jsonl' });
     expect(queries).toEqual([{ id: 'q0', text: 'text of q0', expansions: ['one of q0', 'two of q0'] }]);
   });
@@ -118,7 +118,7 @@ describe('expansions', () => {
     expect(topics.queries[0]!.expansions).toEqual(['one of q3', 'two of q3']);
   });
 
-  it('are all taken away', async () => {
+  it('can all be removed', async () => {
     const topics = await loadTopics(dataset, 'test', { queriesFile: 'queries_q2d.jsonl' });
     expect(withoutExpansions(topics)).toEqual(await loadTopics(dataset, 'test'));
   });

@@ -123,7 +123,7 @@ describe('tuning alpha', () => {
     await search.close();
   });
 
-  it('needs alphas, and a measure that tells a better search', async () => {
+  it('needs alphas, and a measure of quality', async () => {
     const { search } = open();
     await expect(tuneAlpha(search, topics(3), { ...OPTIONS, alphas: [] })).rejects.toThrow(UsageError);
     await expect(tuneAlpha(search, topics(3), { ...OPTIONS, alphas: [1.1] })).rejects.toThrow(UsageError);

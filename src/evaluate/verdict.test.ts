@@ -67,7 +67,7 @@ describe('a verdict', () => {
     expect(verdict.words).toContain(words);
   });
 
-  it('says what it rests on, and never more', () => {
+  it('states what it is based on, and claims no more', () => {
     expect(verdictOn(compared({})).reason).toBe(
       'On average nDCG@10 changed by +0.0400; the true mean change probably lies between +0.0100 and +0.0700. If there were no difference, chance would give one this large in 6 of 1,000 cases (p 0.0060).',
     );
@@ -89,7 +89,7 @@ describe('a verdict', () => {
     [0.001, 'in 1 of 1,000 cases (p 0.0010)'],
     [0.0994, 'in 99 of 1,000 cases (p 0.0994)'],
     [0.1, 'in 10 of 100 cases (p 0.1000)'],
-  ])('tells the odds of p %d', (randomization, odds) => {
+  ])('states the odds of p %d', (randomization, odds) => {
     expect(verdictOn(compared({ randomization })).reason).toContain(odds);
   });
 
@@ -98,7 +98,7 @@ describe('a verdict', () => {
     [-0.00004, '0.0000'],
     [0.00006, '+0.0001'],
     [-0.00006, '\u22120.0001'],
-  ])('signs a change of %d unless it is shown as none', (delta, words) => {
+  ])('writes a change of %d with its sign, unless it is shown as 0', (delta, words) => {
     expect(verdictOn(compared({ delta })).reason).toContain(`changed by ${words};`);
   });
 });

@@ -1,3 +1,4 @@
+import { counted } from '../system/index.ts';
 import type { Comparison } from './comparison.ts';
 
 /** What a comparison shows: a real gain, a real loss, no difference, or nothing because there are too few queries. */
@@ -72,7 +73,7 @@ function explain(kind: VerdictKind, compared: Judgeable): string {
   const mean = `On average ${measure} changed by ${signed(delta)}; ${range}.`;
   if (kind === 'few') {
     const queries = queriesOf(compared);
-    return `${mean} Over ${format(queries)} ${queries === 1 ? 'query' : 'queries'} chance alone moves the mean so much that this shows nothing: use at least ${VERDICT_THRESHOLDS.fewQueries}, better 200.`;
+    return `${mean} Over ${counted(queries, 'query')} chance alone moves the mean so much that this shows nothing: use at least ${VERDICT_THRESHOLDS.fewQueries}, better 200.`;
   }
   const p = pOf(compared);
   const chance = `If there were no difference, chance would give one this large ${odds(p)} (p ${p < 0.0001 ? '< 0.0001' : p.toFixed(4)})`;

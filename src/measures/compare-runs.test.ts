@@ -41,7 +41,7 @@ describe('compareRuns', () => {
     expect(compareRuns(QRELS, unlike, unlike, { ...MRR, missing: 'common' })).toMatchObject({ queries: 1 });
   });
 
-  it('refuses runs over different queries, unless told what a missing one means', () => {
+  it('refuses runs over different queries, unless a rule for missing ones is given', () => {
     const a = runWithRanks({ q1: 1, q2: 1 });
     const b = runWithRanks({ q2: 2, q3: 1 });
     expect(() => compareRuns(QRELS, a, b, MRR)).toThrow(/run A lacks 1 .* run B 1/);
@@ -53,7 +53,7 @@ describe('compareRuns', () => {
     expect(compareRuns(QRELS, a, b, { ...MRR, missing: 'common' })).toMatchObject({ queries: 1, meanA: 1, meanB: 0.5 });
   });
 
-  it('does not mind queries that are not judged or that both lack', () => {
+  it('ignores queries that are not judged, or that both runs lack', () => {
     const comparison = compareRuns(QRELS, runWithRanks({ q1: 1, x: 1 }), runWithRanks({ q1: 2 }), MRR);
     expect(comparison).toMatchObject({ queries: 1, missingInA: [], missingInB: [] });
   });

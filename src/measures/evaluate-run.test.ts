@@ -43,7 +43,7 @@ describe('evaluateRun equals pytrec_eval to five decimals', () => {
     expectValues(evaluateRun(toQrels(qrels), toRun(run), { ...options, complete: true }).mean, names, complete);
   });
 
-  it('has goldens that tell the tie rules apart', () => {
+  it('has goldens that distinguish the tie rules', () => {
     const names = CASES.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['tied', 'tied as 32-bit numbers only', 'ids beyond ASCII']));
     expect(CASES.every(({ names: measures }) => measures.length >= 61)).toBe(true);
@@ -97,7 +97,7 @@ describe('evaluateRun, rule by rule', () => {
     expect(mean).toEqual({ 'R_cap@2': 1 / 2, 'R_cap@10': 2 / 3, 'Hole@2': 1 / 2, 'Hole@10': 1 / 10 });
   });
 
-  it('gives 0 where every judgement is negative', () => {
+  it('gives 0 if every judgement is negative', () => {
     const { mean } = evaluateRun(toQrels({ q1: { a: -1 } }), toRun({ q1: { a: 1 } }));
     expect(mean).toMatchObject({ ndcg_cut_10: 0, map: 0, recall_10: 0, bpref: 0, R_cap_10: 0, num_rel: 0 });
   });
@@ -109,7 +109,7 @@ describe('evaluateRun, rule by rule', () => {
 });
 
 describe('evaluateRun and queries without judgements', () => {
-  it('neither averages over them nor misses them', () => {
+  it('neither averages over them nor reports them as missing', () => {
     const qrels: Qrels = new Map([
       ['q1', new Map([['a', 1]])],
       ['q2', new Map()],
@@ -159,7 +159,7 @@ describe('evaluateRun refuses', () => {
     expect(() => evaluateRun(new Map(), toRun({ q1: { a: 1 } }), { complete: true })).toThrow(/judgements are empty/);
   });
 
-  it('unknown measures and odd relevance levels', () => {
+  it('unknown measures and invalid relevance levels', () => {
     expect(() => evaluateRun(qrels, toRun({ q1: { a: 1 } }), { measures: ['nDGC@10'] })).toThrow(UsageError);
     expect(() => evaluateRun(qrels, toRun({ q1: { a: 1 } }), { relevanceLevel: 0 })).toThrow(UsageError);
   });

@@ -67,7 +67,7 @@ describe('document numbers', () => {
     expect(numbers.size).toBe(4);
   });
 
-  it('go on in a further map when one is full', () => {
+  it('continue in another map when one is full', () => {
     const numbers = new DocumentNumbers(2);
     const ids = ['a', 'b', 'c', 'd', 'e'];
     expect(ids.map((id) => numbers.number(id))).toEqual([0, 1, 2, 3, 4]);

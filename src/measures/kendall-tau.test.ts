@@ -13,7 +13,7 @@ describe('kendallTau', () => {
     expect(kendallTau(a, b)).toBeCloseTo(expected, 12);
   });
 
-  it('says nothing of a ranking without order', () => {
+  it('is undefined for a ranking without order', () => {
     expect(kendallTau([1, 1, 1], [1, 2, 3])).toBeUndefined();
     expect(kendallTau([1, 2, 3], [1, 1, 1])).toBeUndefined();
     expect(kendallTau([1], [1])).toBeUndefined();

@@ -45,7 +45,7 @@ describe('names of measures', () => {
     expect(() => parseMeasure(name)).toThrow(reason);
   });
 
-  it('of a quality are those that tell a better search, query by query', () => {
+  it('of quality are those by which a search can be better, query by query', () => {
     for (const name of ['nDCG@10', 'map', 'P_5', 'Success@1']) {
       expect(parseQualityMeasure(name)).toEqual(parseMeasure(name));
     }
@@ -55,14 +55,14 @@ describe('names of measures', () => {
     expect(() => parseQualityMeasure('quality')).toThrow(/there is no measure "quality"/);
   });
 
-  it('are counts, or need the pool, where they say so', () => {
+  it('are counts, or need the pool, as they declare', () => {
     expect(ALL_MEASURES.filter((name) => parseMeasure(name).needsPool).every((name) => /^hole/i.test(name))).toBe(true);
     expect(parseMeasure('Hole@3').needsPool).toBe(true);
     expect(parseMeasure('num_q').summed).toBe(true);
     expect(parseMeasure('nDCG@3')).toMatchObject({ summed: false, needsPool: false });
   });
 
-  it('are all named where one is unknown, those that need a cut-off with one', () => {
+  it('are all listed in the error for an unknown one, those that need a cut-off with one', () => {
     const fixOf = (name: string) => {
       try {
         parseMeasure(name);

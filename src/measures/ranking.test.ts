@@ -61,7 +61,7 @@ describe('rankHits', () => {
     }
   });
 
-  it('orders very many hits, which cannot be packed, alike', () => {
+  it('orders very many hits, which cannot be packed, in the same way', () => {
     const random = new Random(4);
     const hits = Array.from({ length: 300 }, (_none, at) => ({
       id: `d${(at * 7) % 300}`,
@@ -71,7 +71,7 @@ describe('rankHits', () => {
     expect([...orderByComparing(hits)]).toEqual([...rankOrder(hits)!]);
   });
 
-  it('takes -0 for 0, and breaks the tie by id', () => {
+  it('treats -0 as 0, and breaks the tie by id', () => {
     const hits = [
       { id: 'a', score: 0 },
       { id: 'b', score: -0 },
@@ -80,7 +80,7 @@ describe('rankHits', () => {
     expect(ids(rankHits(hits))).toEqual(['b', 'a', 'c']);
   });
 
-  it('returns a new array, and says that nothing is to be done for hits in order', () => {
+  it('returns a new array, and reports hits that are already in order', () => {
     const ranked = [
       { id: 'b', score: 1 },
       { id: 'a', score: 1 },
@@ -92,7 +92,7 @@ describe('rankHits', () => {
     expect(rankOrder([{ id: 'a', score: Number.POSITIVE_INFINITY }])).toBeUndefined();
   });
 
-  it('takes scores beyond 32 bits as infinite, as C does', () => {
+  it('treats scores beyond 32 bits as infinite, as C does', () => {
     const hits = [
       { id: 'a', score: 1e39 },
       { id: 'b', score: 1e300 },

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { describeSelfRetrieval, judgesItselfRelevant, relevantSelves } from './self-retrieval.ts';
 
-it('the queries that judge the document of their own id relevant are told', () => {
+it('the queries that judge the document of their own id relevant are listed', () => {
   const qrels = new Map([
     ['1', new Map([['1', 1]])],
     ['2', new Map([['1', 1]])],
@@ -13,7 +13,7 @@ it('the queries that judge the document of their own id relevant are told', () =
   expect(judgesItselfRelevant('6', undefined)).toBe(false);
 });
 
-it('the rule is said beside the score', () => {
+it('the rule is printed with the score', () => {
   const said = (dropped: boolean, kept: number) => describeSelfRetrieval({ dropped, kept, queries: 7 });
   expect(said(true, 0)).toBe('a document with the id of the query is left out');
   expect(said(true, 2)).toBe(

@@ -100,7 +100,7 @@ describe('degenerate pairs', () => {
     }
   });
 
-  it('refuses options that mean nothing', () => {
+  it('refuses invalid options', () => {
     const many = Array.from({ length: 20 }, (_, place) => place + 1);
     expect(() => randomizationTest(many, { samples: 0 })).toThrow(UsageError);
     expect(() => bootstrapInterval(many, { confidence: 1 })).toThrow(UsageError);
@@ -138,7 +138,7 @@ describe('the bounds of a test', () => {
     });
   });
 
-  it('a pattern as far from 0 as what was seen counts, and is drawn once', () => {
+  it('a pattern as far from 0 as the observed one counts, and is drawn once', () => {
     // Six times 1 and seven times -1: every sum is odd, and so at least as far from 0 as -1.
     const changes = Array.from({ length: 13 }, (_none, at) => (at < 6 ? 1 : -1));
     expect(randomizationTest(changes, { samples: 200 }).p).toBe(1);
@@ -169,7 +169,7 @@ describe('the bounds of a test', () => {
     for (const confidence of [0, 1]) expect(() => bootstrapInterval(changes, { confidence })).toThrow(UsageError);
   });
 
-  it('a change of just the tolerance is none, and rounding is no difference', () => {
+  it('a change equal to the tolerance counts as none, and so does rounding', () => {
     expect(countEffects([0.25, -0.25, 0.26, -0.26], 0.25)).toEqual({ helped: 1, hurt: 1, unchanged: 2 });
     expect([...pairDifferences([1e-12, 2e-12], [0, 0])]).toEqual([0, 2e-12]);
   });

@@ -32,7 +32,7 @@ describe('a corpus that is searched', () => {
     expect(encoder.calls.filter(([role]) => role === 'document')).toHaveLength(1);
   });
 
-  it('tells which documents it lacks once an index is open, and says nothing before', async () => {
+  it('reports which documents it lacks once an index is open, and nothing before', async () => {
     const asked = new Set(['d1', 'd9', 'd5', 'd7']);
     for (const kind of ['dense', 'bm25'] as const) {
       const search = open();
@@ -44,7 +44,7 @@ describe('a corpus that is searched', () => {
     expect(asked.size).toBe(4);
   });
 
-  it("leaves the caller's encoder open, also where nothing was searched", async () => {
+  it("leaves the caller's encoder open, even if nothing was searched", async () => {
     const encoder = new FiveEncoder();
     const search = open({}, { encoder });
     expect(await search.encoder()).toBe(encoder);
@@ -54,7 +54,7 @@ describe('a corpus that is searched', () => {
     expect(encoder.closed).toBe(false);
   });
 
-  it('is searched for one query: the best ten of a dense search unless other is asked for', async () => {
+  it('returns the best ten of a dense search for one query, by default', async () => {
     const ids = async (...options: Parameters<ReturnType<typeof open>['search']>) =>
       (await open().search(...options)).map(({ id }) => id);
     expect(await ids('saw')).toEqual(['d5', 'd1', 'd2', 'd3', 'd4']);
@@ -77,7 +77,7 @@ describe('a corpus that is searched', () => {
     expect((await search.retriever(kind)).size).toBe(5);
   });
 
-  it('finds a document whatever its id: one query is no document', async () => {
+  it('finds a document with any id, because a single query has none', async () => {
     const corpus = new FiveCorpus();
     corpus.documents = async function* () {
       yield { id: 'query', title: '', text: 'saw wood' };
@@ -86,7 +86,7 @@ describe('a corpus that is searched', () => {
     expect((await open({}, { corpus }).search('saw')).map(({ id }) => id)).toEqual(['query']);
   });
 
-  it('asks the encoder for nothing if there is nothing to embed', async () => {
+  it('does not call the encoder if there is nothing to embed', async () => {
     const encoder = new FiveEncoder();
     const retriever = await open({}, { encoder }).retriever('dense');
     const before = encoder.calls.length;
@@ -94,7 +94,7 @@ describe('a corpus that is searched', () => {
     expect(encoder.calls.slice(before)).toEqual([['query', 'saw']]);
   });
 
-  it('opens the encoder of its settings once, in the store it was given, says what it does, and closes it', async () => {
+  it('opens the encoder of its settings once, in the store it was given, reports what it does, and closes it', async () => {
     const [store, asked, tasks] = [new ModelStore({ offline: true }), [] as string[], [] as string[]];
     const resolveModel = store.resolve.bind(store);
     store.resolve = (name, options) => {
@@ -120,7 +120,7 @@ describe('a corpus that is searched', () => {
     await expect(one.encode(['saw'], 'query')).rejects.toThrow();
   });
 
-  it('says how much of the documents its encoder does not read', async () => {
+  it('reports how much of the documents its encoder does not read', async () => {
     const notesAt = async (maxLength: number) => {
       const encoder = resolve('src/embed/goldens/tiny-encoder');
       const search = new CorpusSearch(new FiveCorpus(), defaultRetrievalSettings({ encoder, maxLength, threads: 1 }));
@@ -135,23 +135,26 @@ describe('a corpus that is searched', () => {
     expect(await notesAt(60)).toEqual([]);
   });
 
-  it.each(['dense', 'rrf'] as const)('gives the runs of many alphas as one retriever each would (%s)', async (kind) => {
-    const search = open();
-    const queries = [
-      { id: 'q', text: 'saw', expansions: ['ship sea', 'ship'] },
-      { id: 'd5', text: 'saw', expansions: ['turn'] },
-      { id: 'p', text: 'saw', expansions: [] },
-    ];
-    const options = { depth: 4, dropSelf: true };
-    const alphas = [1, 0, 0.25];
-    const runs = await search.alphaRuns(kind, alphas, queries, options);
-    expect(runs).toHaveLength(3);
-    for (const [at, alpha] of alphas.entries()) {
-      const { run } = await (await search.retriever(kind, { alpha })).retrieve(queries, options);
-      const plain = (one: typeof run) => [...one].map(([id, hits]) => [id, ...[...hits].map((hit) => ({ ...hit }))]);
-      expect(plain(runs[at]!)).toEqual(plain(run));
-    }
-  });
+  it.each(['dense', 'rrf'] as const)(
+    'gives the same runs for many alphas as one retriever for each (%s)',
+    async (kind) => {
+      const search = open();
+      const queries = [
+        { id: 'q', text: 'saw', expansions: ['ship sea', 'ship'] },
+        { id: 'd5', text: 'saw', expansions: ['turn'] },
+        { id: 'p', text: 'saw', expansions: [] },
+      ];
+      const options = { depth: 4, dropSelf: true };
+      const alphas = [1, 0, 0.25];
+      const runs = await search.alphaRuns(kind, alphas, queries, options);
+      expect(runs).toHaveLength(3);
+      for (const [at, alpha] of alphas.entries()) {
+        const { run } = await (await search.retriever(kind, { alpha })).retrieve(queries, options);
+        const plain = (one: typeof run) => [...one].map(([id, hits]) => [id, ...[...hits].map((hit) => ({ ...hit }))]);
+        expect(plain(runs[at]!)).toEqual(plain(run));
+      }
+    },
+  );
 });
 
 describe('the encoder that settings name', () => {
@@ -174,7 +177,7 @@ describe('the encoder that settings name', () => {
     await encoder.close();
   });
 
-  it('is no server under --offline, nor one whose model nobody names', async () => {
+  it('cannot be a server under --offline, or one whose model is not named', async () => {
     for (const encoder of ['http://127.0.0.1:9/v1', 'https://127.0.0.1:9/v1']) {
       const offline = openEncoder(settings({ encoder, encoderModel: 'm', offline: true }), store);
       await expect(offline).rejects.toThrow(UsageError);

@@ -48,7 +48,7 @@ it('documents are not remembered', async () => {
   expect(asked).toEqual(['a', 'a']);
 });
 
-it('an encoder is asked nothing that is known, and closed with it', async () => {
+it('nothing that is known is embedded again, and the encoder is closed with it', async () => {
   const { encoder, state } = counting();
   const remembering = rememberingEncoder(encoder);
   await remembering.encode(['a'], 'query');

@@ -155,7 +155,7 @@ describe('dense search', () => {
     ]);
   });
 
-  it('takes alpha from the settings where the retriever has none of its own', async () => {
+  it('takes alpha from the settings if the retriever has none of its own', async () => {
     const settings = { alpha: 0.25 };
     expect(await hitsOf('dense', saw('ship sea'), { settings })).toEqual(
       await hitsOf('dense', saw('ship sea'), settings),
@@ -173,7 +173,7 @@ describe('dense search', () => {
     ]);
   });
 
-  it('ranks a query without a batch around it alike, and none at all', async () => {
+  it('ranks a query alone as in a batch, and accepts an empty batch', async () => {
     expect(new Map(await search('dense', []))).toEqual(new Map());
     expect([...(await search('dense', [saw(), { ...saw(), id: 'p' }], { depth: 1 })).values()]).toEqual([
       [{ id: 'd5', score: 12 }],
@@ -214,7 +214,7 @@ describe('BM25', () => {
     ]);
   });
 
-  it('joins several expansions, and passes over blank ones', async () => {
+  it('joins several expansions, and skips blank ones', async () => {
     // saw twice, ship twice, sea once.
     const wanted: [string, number][] = [
       ['d4', (2 * (2 / 3) + 1 / 2) * idf],
@@ -228,7 +228,7 @@ describe('BM25', () => {
     await expectHits('bm25', saw(' '), {}, await hitsOf('bm25', saw()));
   });
 
-  it('heeds k1 and b', async () => {
+  it('obeys k1 and b', async () => {
     // b = 1, mean length 15 / 5 = 3: k1 · length / 3. With k1 = 3: d1 4, d2 2.
     await expectHits('bm25', saw(), { settings: { k1: 3, b: 1 } }, [
       ['d1', (3 / (3 + 4)) * idf],
@@ -258,7 +258,7 @@ describe('fused search', () => {
     ]);
   });
 
-  it('heeds the constant; equal sums go by id descending', async () => {
+  it('obeys the constant; equal sums are ordered by id, descending', async () => {
     // k = 1: d5 1/2 + 1/6 and d2 1/3 + 1/3 tie.
     await expectHits('rrf', saw('ship sea'), { settings: { rrfK: 1 } }, [
       ['d1', 1 / 4 + 1 / 2],
@@ -282,7 +282,7 @@ describe('fused search', () => {
     await expectHits('rrf', saw('ship sea'), { alpha: 1 }, wanted);
   });
 
-  it('ranks what one part alone finds', async () => {
+  it('ranks what only one part finds', async () => {
     // Without expansion BM25 finds d1 and d2; dense: d5 d1 d2 d3 d4.
     await expectHits('rrf', saw(), {}, [
       ['d1', 1 / 62 + 1 / 61],
@@ -293,7 +293,7 @@ describe('fused search', () => {
     ]);
   });
 
-  it('searches both parts to the depth, and keeps so many', async () => {
+  it('searches both parts to the depth, and keeps as many', async () => {
     // Two each: dense d5 d2, BM25 d1 d2; d5 and d1 tie.
     await expectHits('rrf', saw('ship sea'), { depth: 2 }, [
       ['d2', 1 / 62 + 1 / 62],
@@ -310,7 +310,7 @@ describe('a document that is the query itself', () => {
     { kind: 'rrf', dropped: ['d2', 'd1', 'd4', 'd3'], kept: ['d1', 'd2', 'd5', 'd4', 'd3'] },
   ] as const;
 
-  it.each(cases)('is dropped from $kind, or kept where asked', async ({ kind, dropped, kept }) => {
+  it.each(cases)('is dropped from $kind, or kept on request', async ({ kind, dropped, kept }) => {
     const ids = async (options: Case) => (await hitsOf(kind, self('ship sea'), options)).map(([id]) => id);
     expect(await ids({ dropSelf: true })).toEqual(dropped);
     expect(await ids({ dropSelf: false })).toEqual(kept);
@@ -318,7 +318,7 @@ describe('a document that is the query itself', () => {
     expect(await ids({ dropSelf: true, depth: 3 })).toEqual(dropped.slice(0, 3));
   });
 
-  it.each(cases)('stands in the way of no other query ($kind)', async ({ kind, dropped, kept }) => {
+  it.each(cases)('does not affect other queries ($kind)', async ({ kind, dropped, kept }) => {
     const run = await search(kind, [saw('ship sea'), self('ship sea')], { dropSelf: true });
     expect(run.get('q')!.map(({ id }) => id)).toEqual(kept);
     expect(run.get('d5')!.map(({ id }) => id)).toEqual(dropped);
@@ -334,7 +334,7 @@ describe('the depth', () => {
   });
 });
 
-describe('what a retriever says of itself', () => {
+describe('what a retriever reports about itself', () => {
   it.each([
     [
       'dense',
@@ -363,7 +363,7 @@ describe('what a retriever says of itself', () => {
     expect(retriever.settings).toEqual(settings);
   });
 
-  it('says what embedding and searching took', async () => {
+  it('reports the time of embedding and of searching', async () => {
     for (const kind of ['dense', 'bm25', 'rrf'] as const) {
       const retriever = await opened({}).retriever(kind);
       const started = performance.now();
@@ -418,7 +418,7 @@ describe('documents that the encoder cuts', () => {
 });
 
 describe('documents', () => {
-  it('are looked up by id, and the corpus is read no further than they stand', async () => {
+  it('are looked up by id, and the corpus is read no further than necessary', async () => {
     const corpus = new FiveCorpus();
     const search = open({}, { corpus });
     expect([...(await search.lookUp(['d4', 'd1', 'gone'])).keys()]).toEqual(['d1', 'd4']);

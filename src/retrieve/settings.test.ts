@@ -9,7 +9,7 @@ describe('the settings of a search', () => {
     });
   });
 
-  it('take what is given in place of a default, and leave the others', () => {
+  it('use a given value instead of a default, and keep the others', () => {
     expect(defaultRetrievalSettings({ alpha: 0, depth: 10, pooling: 'cls', threads: 3 })).toEqual({
       ...defaultRetrievalSettings(),
       ...{ alpha: 0, depth: 10, pooling: 'cls', threads: 3 },
@@ -19,7 +19,7 @@ describe('the settings of a search', () => {
   it.each([
     ...[{ alpha: 0 }, { alpha: 1 }, { b: 0 }, { b: 1 }, { k1: 0 }, { rrfK: 0.5 }],
     ...[{ queryRepeats: 1 }, { depth: 1 }, { threads: 1 }, { maxLength: 1 }],
-  ])('reach to %o', (settings) => {
+  ])('accept %o', (settings) => {
     expect(defaultRetrievalSettings(settings)).toMatchObject(settings);
   });
 

@@ -40,7 +40,7 @@ describe('reciprocal-rank fusion', () => {
     expect(fuseRuns([run({ a: 1 })], { k: 0 }).get('q')).toEqual([{ id: 'a', score: 1 }]);
   });
 
-  it('refuses a doubled document, a score that is no number, a negative constant and a depth of 0', () => {
+  it('refuses a document listed twice, a score that is not a number, a negative constant and a depth of 0', () => {
     const doubled: Run = new Map([
       [
         'q',

@@ -20,7 +20,7 @@ describe('the best scores of many', () => {
     }
   });
 
-  it('keep all ties with the last where they fit, and tell where they did not', () => {
+  it('keep all ties with the last if they fit, and report if they do not', () => {
     const top = new TopScores(10, 'keep');
     for (let number = 0; number < 20; number++) top.offer(1, number);
     expect(top.take().numbers).toHaveLength(20);

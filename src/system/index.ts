@@ -1,3 +1,4 @@
+export { counted } from './counted.ts';
 export { describeChanges } from './describe-changes.ts';
 export { type CacheEntry, type CleanOptions, cleanCache, listCache } from './disk/cache-entries.ts';
 export { CacheKind, type CacheKindSettings } from './disk/cache-kind.ts';

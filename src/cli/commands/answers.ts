@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { openTrainingSource } from '../../data/index.ts';
 import { type AnswerResult, type Generator, TASKS, textWarnings, writeAnswers } from '../../generate/index.ts';
+import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { writtenRecords } from '../command-files.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
@@ -64,11 +65,11 @@ export const command = defineCommand({
 function print(result: AnswerResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
   const { queries, answers, reused, repeated, skipped, shortened, tokens } = result;
-  context.say(`${answers} answers to ${queries} queries by ${generator.id}, ${reused} reused`);
+  context.say(`${counted(answers, 'answer')} to ${counted(queries, 'query')} by ${generator.id}, ${reused} reused`);
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
   context.say(
-    `${repeated} generated twice, ${skipped} queries skipped (empty answers), ${shortened} documents cut to fit`,
+    `${repeated} generated twice, ${counted(skipped, 'query')} skipped (empty answers), ${counted(shortened, 'document')} cut to fit`,
   );
   for (const warning of textWarnings(result, 'answers')) context.warn(warning);
   context.say(`wrote ${result.file}`);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { cacheHome, cleanCache, UsageError } from '../../system/index.ts';
+import { cacheHome, cleanCache, counted, UsageError } from '../../system/index.ts';
 import { describeEntries, entryRecord, formatBytes, KIND_OPTION, kindsNamed } from '../cache-table.ts';
 import { CACHES } from '../caches.ts';
 import { defineCommand } from '../command.ts';
@@ -39,9 +39,7 @@ Downloaded models are removed only with --all or --kind models. Do not remove en
     const removed = await cleanCache(CACHES, { kinds: kindsNamed(kind), olderThanDays, all, dryRun, signal });
     const bytes = removed.reduce((sum, entry) => sum + entry.bytes, 0);
     for (const line of removed.length === 0 ? [] : describeEntries(removed)) say(line);
-    say(
-      `${dryRun ? 'would remove' : 'removed'} ${removed.length} ${removed.length === 1 ? 'entry' : 'entries'}, ${formatBytes(bytes)}`,
-    );
+    say(`${dryRun ? 'would remove' : 'removed'} ${counted(removed.length, 'entry')}, ${formatBytes(bytes)}`);
     json({ home: cacheHome(), dryRun, bytes, removed: removed.map(entryRecord) });
   },
 });

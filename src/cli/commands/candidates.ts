@@ -9,6 +9,7 @@ import {
   sampleCandidates,
   textWarnings,
 } from '../../generate/index.ts';
+import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { writtenRecords } from '../command-files.ts';
 import { numberList } from '../number-list.ts';
@@ -78,10 +79,12 @@ export const command = defineCommand({
 function print(result: CandidateResult, generator: Generator, context: CommandContext): void {
   context.json({ generator: { id: generator.id, fingerprint: generator.fingerprint }, ...result });
   const { queries, candidates, reused, duplicates, empty, cutByLength, tokens } = result;
-  context.say(`${candidates} candidates for ${queries} queries by ${generator.id}, ${reused} queries reused`);
+  context.say(
+    `${counted(candidates, 'candidate')} for ${counted(queries, 'query')} by ${generator.id}, ${counted(reused, 'query')} reused`,
+  );
   if (result.seconds > 0)
     context.say(`${result.seconds.toFixed(1)} s, ${result.tokensPerSecond} tokens/s, ${tokens} tokens in all`);
-  context.say(`${duplicates} duplicates, ${empty} empty, ${cutByLength} cut at the token limit`);
+  context.say(`${counted(duplicates, 'duplicate')}, ${empty} empty, ${cutByLength} cut at the token limit`);
   for (const warning of textWarnings(result, 'candidates')) context.warn(warning);
   if (duplicates > candidates / 2)
     context.warn(

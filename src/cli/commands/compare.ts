@@ -10,7 +10,7 @@ import {
   type Run,
   type RunComparison,
 } from '../../measures/index.ts';
-import { DEFAULT_SEED } from '../../system/index.ts';
+import { counted, DEFAULT_SEED } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { sayVerdict } from '../print-comparisons.ts';
 
@@ -157,7 +157,7 @@ function sayQueries({ queries, missingInA, missingInB }: RunComparison, policy: 
   const differing = missingInA.length + missingInB.length;
   const treatment = policy === 'zero' ? 'counted as 0' : 'skipped';
   const note = `judged queries missing from run A: ${missingInA.length}, from run B: ${missingInB.length}`;
-  say(`${queries} queries${differing === 0 ? '' : ` (${note}; ${treatment})`}`);
+  say(`${counted(queries, 'query')}${differing === 0 ? '' : ` (${note}; ${treatment})`}`);
 }
 
 function sayMeans(comparison: RunComparison, runs: [string, string], { say }: CommandContext): void {

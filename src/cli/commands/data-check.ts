@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { checkBeir, type DatasetCheck, type TextCounts } from '../../data/index.ts';
-import { DataError } from '../../system/index.ts';
+import { counted, DataError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -38,7 +38,7 @@ function* describe({ name, documents, queries, splits, problems, notes }: Datase
   yield `  queries: ${describeTexts(queries)}${queries.withExpansions > 0 ? `, ${queries.withExpansions} with expansions` : ''}`;
   for (const [split, { judgements, relevant, queries: judged, withoutRelevant }] of Object.entries(splits)) {
     const without = withoutRelevant > 0 ? `, ${withoutRelevant} of them without a relevant document` : '';
-    yield `  ${split}: ${judgements} judgements (${relevant} relevant) for ${judged} queries${without}`;
+    yield `  ${split}: ${counted(judgements, 'judgement')} (${relevant} relevant) for ${counted(judged, 'query')}${without}`;
   }
   for (const note of notes) yield `note: ${note}`;
   for (const { level, what, count, examples } of problems) {

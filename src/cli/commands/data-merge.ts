@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ECHO_FILES, mergeEcho } from '../../data/index.ts';
+import { counted } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -18,10 +19,12 @@ export const command = defineCommand({
   examples: [['llm-qe data merge echo-data --out merged.jsonl', 'merge the files of the folder echo-data']],
   async run({ folder, out }, context) {
     const summary = await mergeEcho(folder, out, context);
-    for (const [name, rows] of Object.entries(summary.files)) context.say(`${name}: ${rows} rows`);
-    context.say(`${summary.rows} rows in ${out}`);
+    for (const [name, rows] of Object.entries(summary.files)) context.say(`${name}: ${counted(rows, 'row')}`);
+    context.say(`${counted(summary.rows, 'row')} in ${out}`);
     if (summary.blank > 0)
-      context.warn(`${summary.blank} rows have a blank query, positive or negative; they are kept`);
+      context.warn(
+        `${counted(summary.blank, 'row has', 'rows have')} a blank query, positive or negative, and ${summary.blank === 1 ? 'is' : 'are'} kept`,
+      );
     context.json({ out, ...summary });
   },
 });

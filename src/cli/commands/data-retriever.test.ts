@@ -26,7 +26,7 @@ function run(...words: string[]) {
 
 test('writes published rows in two files, and reports what is left out', async () => {
   const { status, stdout, stderr } = run('--rows', join(folder, 'expandr.jsonl'), '--keep-expansions', '--json');
-  expect([stderr.includes('1 rows without a positive that has text are left out'), status]).toEqual([true, 0]);
+  expect([stderr.includes('left out: 1 row without a positive that has text'), status]).toEqual([true, 0]);
   const document = JSON.parse(stdout);
   expect(document).toMatchObject({ rows: { train: 8, dev: 1 }, expansions: 9, source: { leftOut: { noPositive: 1 } } });
   const [first] = (await readFile(document.file, 'utf8')).split('\n');

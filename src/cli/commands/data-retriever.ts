@@ -9,7 +9,7 @@ import {
   type WrittenRetrieverDataResult,
   writeRetrieverData,
 } from '../../generate/index.ts';
-import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { choosePrompt, forceOption, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
@@ -145,7 +145,7 @@ function print(
   });
   const writer = generator === undefined ? '' : ` by ${generator.id}`;
   context.say(
-    `${rows.train + rows.dev} of ${source.read} rows with ${expansions} expansions${writer}, ${reused} rows reused`,
+    `${rows.train + rows.dev} of ${counted(source.read, 'row')} with ${counted(expansions, 'expansion')}${writer}, ${counted(reused, 'row')} reused`,
   );
   if ('texts' in result) {
     if (result.seconds > 0)
@@ -154,20 +154,22 @@ function print(
   }
   for (const warning of warnings(result)) context.warn(warning);
   if (withoutExpansions > 0)
-    context.warn(`${withoutExpansions} rows have no expansion: only --query-side query can train on them`);
-  context.say(`wrote ${rows.train} rows to ${file}`);
-  if (devFile !== undefined) context.say(`wrote ${rows.dev} rows to ${devFile}`);
+    context.warn(
+      `${counted(withoutExpansions, 'row has', 'rows have')} no expansion: only --query-side query can train on them`,
+    );
+  context.say(`wrote ${counted(rows.train, 'row')} to ${file}`);
+  if (devFile !== undefined) context.say(`wrote ${counted(rows.dev, 'row')} to ${devFile}`);
 }
 
 function warnings({ source }: RetrieverDataResult): string[] {
   const { leftOut, leftOutIds, negativesThatArePositives, blankTexts } = source;
   const refused = ROW_REFUSALS.filter((refusal) => leftOut[refusal] > 0);
   return [
-    ...refused.map((refusal) => `${leftOut[refusal]} rows ${REFUSAL_WORDS[refusal]} are left out`),
+    ...refused.map((refusal) => `left out: ${counted(leftOut[refusal], 'row')} ${REFUSAL_WORDS[refusal]}`),
     ...(refused.length > 0 ? [`left out, for example: ${leftOutIds.join(', ')}`] : []),
     ...(negativesThatArePositives > 0
-      ? [`${negativesThatArePositives} negatives equal a positive of their row, and are removed`]
+      ? [`removed ${counted(negativesThatArePositives, 'negative')} equal to a positive of the same row`]
       : []),
-    ...(blankTexts > 0 ? [`${blankTexts} documents without text are removed`] : []),
+    ...(blankTexts > 0 ? [`removed ${counted(blankTexts, 'document')} without text`] : []),
   ];
 }

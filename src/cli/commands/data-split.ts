@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { splitRows } from '../../data/index.ts';
-import { DEFAULT_SEED } from '../../system/index.ts';
+import { counted, DEFAULT_SEED } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -44,8 +44,8 @@ export const command = defineCommand({
     const rest = join(out, `${restName}.jsonl`);
     const { signal, progress } = context;
     const rows = await splitRows(file, { chosen, rest, size: dev ?? size, seed, signal, progress });
-    context.say(`${rows.chosen} rows in ${chosen}`);
-    context.say(`${rows.rest} rows in ${rest}`);
+    context.say(`${counted(rows.chosen, 'row')} in ${chosen}`);
+    context.say(`${counted(rows.rest, 'row')} in ${rest}`);
     context.json({
       seed,
       files: [

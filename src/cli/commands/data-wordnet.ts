@@ -1,4 +1,5 @@
 import { buildWordnetDataset, wordnetOptions } from '../../data/index.ts';
+import { counted } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { shellWord } from '../shell-word.ts';
 
@@ -25,7 +26,7 @@ export const command = defineCommand({
       } near-duplicates dropped)`,
     );
     for (const split of ['train', 'dev', 'test'] as const) {
-      say(`  ${split.padEnd(9)}  ${queries[split]} queries, ${judgements[split]} relevant documents`);
+      say(`  ${split.padEnd(9)}  ${counted(queries[split], 'query')}, ${judgements[split]} relevant documents`);
     }
     say(`  triples    ${triples}, with the gloss of a sibling concept as hard negative`);
     say(`next: llm-qe evaluate --dataset ${shellWord(options.out)}`);

@@ -38,7 +38,7 @@ describe('llm-qe data check', () => {
     await putDataset('q\td\t1\n');
     expect(await run('data', 'check', folder)).toBe(0);
     expect(printed.out).toContain('documents: 1, on average 1 words');
-    expect(printed.out).toContain('test: 1 judgements (1 relevant) for 1 queries');
+    expect(printed.out).toContain('test: 1 judgement (1 relevant) for 1 query');
     expect(printed.out).toContain('no problems found');
   });
 
@@ -85,7 +85,7 @@ describe('llm-qe data merge and split', () => {
     expect(printed.err).toContain('8 of the 8 Echo files are missing');
     await writeFile(join(folder, 'rows.jsonl'), '{"id":"a"}\n');
     expect(await run('data', 'split', join(folder, 'rows.jsonl'), '--out', folder)).toBe(2);
-    expect(printed.err).toContain('cannot take 100000 of 1 rows');
+    expect(printed.err).toContain('cannot take 100000 of 1 row');
     expect(await run('data', 'split', join(folder, 'rows.jsonl'), '--size', 'many')).toBe(2);
     expect(printed.err).toContain('--size');
   });

@@ -3,7 +3,7 @@ import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { DEFAULT_GENERATOR } from '../../models/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
 import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
-import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions } from '../open-generator.ts';
@@ -171,7 +171,7 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
   const rows = arms.map(({ name, scores }) => [name, ...MEASURES.map((measure) => scores.mean[measure]!.toFixed(4))]);
   say('');
   sayVerdict(comparisons[0]!, say);
-  say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
+  say(`\n${counted(arms[0]!.scores.queries, 'query')} over ${counted(arms[0]!.retriever.size, 'document')}`);
   say(formatTable(['', ...MEASURES], rows));
   say('');
   say(comparisonTable(comparisons));

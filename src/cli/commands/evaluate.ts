@@ -35,7 +35,7 @@ import {
   writeReport,
 } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { DEFAULT_SEED, UsageError } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
@@ -227,7 +227,7 @@ async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, con
   const missing = await search.missingDocuments(new Set(relevant.map(([id]) => id)));
   if (missing.length === 0) return;
   context.warn(
-    `${missing.length} relevant documents of split ${split} are not in the corpus (such as ${JSON.stringify(missing[0])}); ` +
+    `${counted(missing.length, `relevant document of split ${split} is`, `relevant documents of split ${split} are`)} not in the corpus (such as ${JSON.stringify(missing[0])}); ` +
       'they count as not found. `llm-qe data check` lists them.',
   );
 }
@@ -359,7 +359,7 @@ function print({ arm, raw, comparison, choice }: Found, given: Options, { say }:
     one.name,
     ...TABLE_MEASURES.map((name) => (one.scores.mean[name] ?? 0).toFixed(4)),
   ]);
-  say(`${arm.topics.dataset}, ${given.split} split, ${arm.scores.queries} queries, ${given.retriever}`);
+  say(`${arm.topics.dataset}, ${given.split} split, ${counted(arm.scores.queries, 'query')}, ${given.retriever}`);
   say(formatTable(['', ...TABLE_MEASURES], rows));
   say(describeSelfRetrieval(arm.selfRetrieval));
   for (const note of arm.retriever.notes) say(note);

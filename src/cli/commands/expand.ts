@@ -10,7 +10,7 @@ import {
   promptName,
   textWarnings,
 } from '../../generate/index.ts';
-import { UsageError } from '../../system/index.ts';
+import { counted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
@@ -130,13 +130,17 @@ function print(
     ...statistics,
   });
   const { queries, expansions, reused, completionTokens, seconds, tokensPerSecond } = statistics;
-  context.say(`${expansions} expansions of ${queries} queries by ${generator.id}, ${reused} of them reused`);
+  context.say(
+    `${counted(expansions, 'expansion')} of ${counted(queries, 'query')} by ${generator.id}, ${reused} of them reused`,
+  );
   if (seconds > 0)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
   for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
   if (statistics.empty > 0)
-    context.warn(`${statistics.empty} expansions are empty: their queries are searched without them`);
+    context.warn(
+      `${counted(statistics.empty, 'expansion is', 'expansions are')} empty: such queries are searched as they are`,
+    );
   context.say(`wrote ${files.expansions}`);
   context.say(`wrote ${files.queries}`);
 }

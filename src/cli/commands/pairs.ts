@@ -6,7 +6,7 @@ import { readStageManifest } from '../../files/index.ts';
 import { PromptTemplate, TASKS } from '../../generate/index.ts';
 import { writeAuditPage } from '../../report/index.ts';
 import { buildPairs, type PairResult, pairSettings } from '../../reward/index.ts';
-import { systemFault, UsageError } from '../../system/index.ts';
+import { counted, systemFault, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, recordFiles } from '../command-files.ts';
 import { choosePrompt } from '../open-generator.ts';
@@ -141,7 +141,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
   if (given.json) return;
   const { queries, pairs, candidates, sides, agreement, answers, threshold, similarity } = audit;
   context.say(
-    `${pairs.train} pairs for training, ${pairs.dev} for development, from ${queries.kept} of ${queries.all} queries`,
+    `${counted(pairs.train, 'pair')} for training, ${pairs.dev} for development, from ${queries.kept} of ${counted(queries.all, 'query')}`,
   );
   const dropped = Object.entries(queries.dropped).map(([reason, count]) => [reason, String(count)]);
   if (dropped.length > 0) context.say(formatTable(['queries dropped', 'number'], dropped));
@@ -164,7 +164,7 @@ function print({ files, removed, audit }: PairResult, given: Options, context: C
     ),
   );
   if (pairs.train + pairs.dev < given.pairs) {
-    context.say(`fewer than the requested ${given.pairs} pairs: there are no more`);
+    context.say(`fewer than the requested ${counted(given.pairs, 'pair')}: there are no more`);
   }
   for (const path of Object.values(files)) if (path !== undefined) context.say(`wrote ${path}`);
   if (removed !== undefined) context.say(`removed ${removed}, the development pairs of an earlier run`);

@@ -5,7 +5,7 @@ import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index
 import { ModelStore } from '../../models/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
 import { checkRewards, openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
-import { isThere, systemFault } from '../../system/index.ts';
+import { counted, isThere, systemFault } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { formatTable } from '../table.ts';
@@ -130,16 +130,20 @@ function print({ file, summary, reused, seconds }: RewardResult, given: Options,
   context.json({ file, ...summary, reused, seconds });
   if (given.json) return;
   const { queries, candidates, empty, duplicates, dropped, encoder, rewards } = summary;
-  context.say(`${candidates} candidates of ${queries} queries rewarded; cosine similarities by ${encoder.id}`);
+  context.say(
+    `${counted(candidates, 'candidate')} of ${counted(queries, 'query')} rewarded; cosine similarities by ${encoder.id}`,
+  );
   context.say(
     formatTable(
       ['reward', 'weight'],
       rewards.map(({ name, weight }) => [name, String(weight)]),
     ),
   );
-  context.say(`${reused} queries reused; ${duplicates} candidates are duplicates, ${empty} are empty and skipped`);
+  context.say(
+    `${counted(reused, 'query')} reused; ${duplicates} of the candidates duplicate others, ${empty} without text skipped`,
+  );
   for (const [reason, count] of Object.entries(dropped)) {
-    if (count > 0) context.warn(`${count} queries are skipped: ${reason}`);
+    if (count > 0) context.warn(`${counted(count, 'query is', 'queries are')} skipped: ${reason}`);
   }
   if (queries > reused) context.say(`${seconds.toFixed(1)} s`);
   context.say(`wrote ${file}`);

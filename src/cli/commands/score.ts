@@ -8,6 +8,7 @@ import {
   type RunEvaluation,
   trecName,
 } from '../../measures/index.ts';
+import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 
 const options = z.object({
@@ -61,7 +62,7 @@ function describeQueries({ queries, missing, unjudged, complete }: RunEvaluation
     notes.push(`${missing.length} judged but not in the run: ${complete ? 'counted as 0' : 'skipped'}`);
   }
   if (unjudged.length > 0) notes.push(`${unjudged.length} in the run but not judged: skipped`);
-  return `${queries} queries${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+  return `${counted(queries, 'query')}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
 }
 
 /** A line for each query and measure, as `trec_eval -q` prints them. */

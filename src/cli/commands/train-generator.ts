@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type PairReading, readPairs } from '../../data/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
-import { sha256File, UsageError } from '../../system/index.ts';
+import { counted, sha256File, UsageError } from '../../system/index.ts';
 import {
   describeSkipped,
   generatorTrainingShape,
@@ -156,7 +156,9 @@ async function printFiles(
   });
   json({ folder, script, commands, steps: plan.steps, train, dev, engine: 'trl' });
   if (given.json) return;
-  say(`wrote ${folder}: ${given.method} on ${train.pairs} pairs, ${dev.pairs} held out, ${plan.steps} steps`);
+  say(
+    `wrote ${folder}: ${given.method} on ${counted(train.pairs, 'pair')}, ${dev.pairs} held out, ${counted(plan.steps, 'step')}`,
+  );
   const count = commands.length;
   say(
     count === 1
@@ -173,7 +175,9 @@ function printTrl(result: TrainGeneratorWithTrlResult, given: Options, context: 
   const { adapter, step, steps, best, train, dev, seconds, metricsFile: metrics } = result;
   context.json({ kind: 'adapter', path: adapter, step, steps, best, train, dev, seconds, metrics, engine: 'trl' });
   if (given.json) return;
-  context.say(`${given.method} with TRL on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps`);
+  context.say(
+    `${given.method} with TRL on ${counted(train.pairs, 'pair')}, ${dev.pairs} held out, ${counted(steps, 'step')}`,
+  );
   if (best !== undefined) {
     context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
   }
@@ -187,7 +191,9 @@ function print(result: TrainGeneratorResult, given: Options, context: CommandCon
   const { steps, stopped, best } = training;
   context.json({ kind, path, step, steps, stopped, best, train, dev, mode, seconds, metrics: result.metricsFile });
   if (given.json) return;
-  context.say(`${given.method} on ${train.pairs} pairs, ${dev.pairs} held out, ${steps} steps (${stopped})`);
+  context.say(
+    `${given.method} on ${counted(train.pairs, 'pair')}, ${dev.pairs} held out, ${counted(steps, 'step')} (${stopped})`,
+  );
   if (best !== undefined) {
     context.say(formatTable(['best at step', best.metric], [[String(best.step), best.value.toFixed(4)]]));
   }

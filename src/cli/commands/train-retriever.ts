@@ -4,7 +4,7 @@ import { BeirDataset, readRetrieverRows } from '../../data/index.ts';
 import { loadTopics, runArm, withoutExpansions } from '../../evaluate/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
-import { sha256File, UsageError } from '../../system/index.ts';
+import { counted, sha256File, UsageError } from '../../system/index.ts';
 import { retrieverTrainingShape, type TrainRetrieverResult, trainRetriever } from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
@@ -148,7 +148,9 @@ function print(result: TrainRetrieverResult, given: Options, context: CommandCon
     ...{ step, stopped, counts, duplicatesInBatch, ...(ridge !== undefined && { ridge }), metrics: metricsFile },
   });
   if (given.json) return;
-  context.say(`${given.method} on ${counts.train.examples} of ${counts.train.rows} rows, ${steps} steps (${stopped})`);
+  context.say(
+    `${given.method} on ${counts.train.examples} of ${counted(counts.train.rows, 'row')}, ${counted(steps, 'step')} (${stopped})`,
+  );
   if (ridge !== undefined) context.say(`strength of ridge: ${ridge}`);
   context.say(`loss: first ${loss.first.toFixed(4)}, last ${loss.last.toFixed(4)}`);
   if (dev !== undefined) {

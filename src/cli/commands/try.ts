@@ -6,7 +6,7 @@ import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult }
 import { describeAlpha } from '../../report/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
-import { UsageError } from '../../system/index.ts';
+import { counted, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { datasetFiles } from '../command-files.ts';
 import { isDefaultWriter, warnOfDefaultWriter } from '../default-writer.ts';
@@ -173,7 +173,7 @@ function print(result: TrialResult, given: Options, say: (line: string) => void)
   const [main] = comparisons;
   say('');
   sayVerdict(main!, say);
-  say(`\n${arms[0]!.scores.queries} queries over ${arms[0]!.retriever.size.toLocaleString('en-US')} documents`);
+  say(`\n${counted(arms[0]!.scores.queries, 'query')} over ${counted(arms[0]!.retriever.size, 'document')}`);
   const measures = [...new Set([given.measure, ...TABLE_MEASURES])];
   const rows = arms.map(({ name, scores }) => [
     name,

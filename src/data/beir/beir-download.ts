@@ -59,7 +59,7 @@ export async function downloadBeir(name: string, options: BeirDownloadOptions): 
         if (!(await isThere(target))) await fetchTo(target, name, source, options);
         return openParts(target, source);
       },
-      { signal: options.signal, progress: options.progress, what: `fetches ${name}` },
+      { signal: options.signal, progress: options.progress, what: `downloads ${name}` },
     );
   } catch (error) {
     throw systemFault(error, target);
@@ -85,7 +85,7 @@ async function fetchTo(
   const zip = `${target}.zip`;
   if (!(await isThere(zip))) {
     refuseDownload(name, offline, environment);
-    await download(`${base}/${name}.zip`, zip, { signal, progress, label: `fetching ${name}` });
+    await download(`${base}/${name}.zip`, zip, { signal, progress, label: `downloading ${name}` });
   }
   try {
     await refuseStandInFile(zip);

@@ -139,8 +139,8 @@ describe('checkBeir counts ids that queries and documents share', () => {
     expect(check.collisions).toEqual({ queries: 2, relevant: 1 });
     expect(check.long).toEqual({ documents: 1, tokens: 256 });
     expect(check.notes).toEqual([
-      expect.stringMatching(/^2 ids belong to a query and to a document.* except for 1 queries/),
-      expect.stringMatching(/^1 documents \(33 %\) or more are longer than 256 tokens/),
+      expect.stringMatching(/^2 ids belong to a query and to a document.* except for 1 query that judges it relevant/),
+      expect.stringMatching(/^1 document \(33 %\) or more exceed 256 tokens/),
     ]);
     expect(check.problems.map(({ what }) => what)).toEqual(['query without a relevant document']);
   });

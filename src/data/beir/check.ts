@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { IdSet, type Problem, ProblemLog, parseJsonLine, readLines } from '../../files/index.ts';
-import { DataError, type Progress, type ProgressTask, SILENT } from '../../system/index.ts';
+import { counted, DataError, type Progress, type ProgressTask, SILENT } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { documentSchema, querySchema } from './corpus.ts';
 import { documentText } from './records.ts';
@@ -183,13 +183,13 @@ function countWords(text: string): number {
 
 function* noteCollisions({ queries, relevant }: DatasetCheck['collisions']): Generator<string> {
   if (queries === 0) return;
-  yield `${queries} ids belong to a query and to a document: the document is omitted from the results of that query, except for ${relevant} queries ` +
-    'that judge it relevant (`--keep-self` keeps all)';
+  yield `${counted(queries, 'id belongs', 'ids belong')} to a query and to a document: the document is omitted from the results of that query, except for ${counted(relevant, 'query that judges', 'queries that judge')} it relevant` +
+    '  (`--keep-self` keeps all)';
 }
 
 function* noteLong({ documents, tokens }: DatasetCheck['long'], count: number): Generator<string> {
   if (documents === 0) return;
-  yield `${documents} documents (${Math.floor((100 * documents) / count)} %) or more are longer than ${tokens} tokens, the limit of the default ` +
+  yield `${counted(documents, 'document')} (${Math.floor((100 * documents) / count)} %) or more exceed ${tokens} tokens, the limit of the default ` +
     'encoder: dense search ignores the rest of their text';
 }
 

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { z } from 'zod';
 import { duplicateId, IdSet, idSchema, parseJsonLine, RowFile, readLines } from '../../files/index.ts';
 import {
+  counted,
   DataError,
   deriveSeed,
   type Progress,
@@ -20,7 +21,7 @@ import {
 export function resolveSize(size: number, total: number): number {
   const count = size < 1 ? Math.round(size * total) : size;
   if (size >= 0 && Number.isInteger(count) && count <= total) return count;
-  throw new UsageError(`cannot take ${size} of ${total} rows`, {
+  throw new UsageError(`cannot take ${size} of ${counted(total, 'row')}`, {
     fix: `Use a whole number up to ${total}, or a fraction between 0 and 1.`,
   });
 }

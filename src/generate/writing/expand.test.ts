@@ -283,7 +283,7 @@ describe('expandQueries', () => {
       return `text ${request.seed}`;
     };
     await expect(expand({ samples: 2, signal: controller.signal })).rejects.toThrow(
-      /stopped with 1 of 3 queries finished, and 1 expansions of other queries/,
+      /stopped with 1 of 3 queries finished, and 1 expansion of other queries/,
     );
     generator.answer = (request) => `text ${request.seed}`;
     const { files, statistics } = await expand({ samples: 2 });

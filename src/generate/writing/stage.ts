@@ -12,6 +12,7 @@ import {
 import {
   AbortedError,
   contentKey,
+  counted,
   DataError,
   deriveSeed,
   isAbort,
@@ -293,7 +294,7 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
   #stopped(done: number): AbortedError {
     const { unit } = this.#stage;
     const others = Math.max(0, this.reused + this.#written - done * this.#textsPerQuery);
-    const more = others === 0 ? '' : `, and ${others} ${unit} of other queries`;
-    return new AbortedError(`stopped with ${done} of ${this.#total} queries finished${more}`);
+    const more = others === 0 ? '' : `, and ${counted(others, unit.slice(0, -1))} of other queries`;
+    return new AbortedError(`stopped with ${done} of ${counted(this.#total, 'query')} finished${more}`);
   }
 }

@@ -1,4 +1,5 @@
 import type { EmptyBecause } from '../../data/index.ts';
+import { counted } from '../../system/index.ts';
 import type { Generator } from '../generator.ts';
 
 /** Counts how many texts were cut, and how many are empty for a known reason. */
@@ -51,21 +52,30 @@ export function contextRemark({ cutByContext }: TextCounts): string | undefined 
  */
 export function textWarnings(counts: TextCounts, unit: string): string[] {
   const { cutByContext, blankQuery, promptTooLong, contentFilter, unfinishedThought } = counts;
-  const sentences: [number, string][] = [
-    [cutByContext, 'were cut because the context was full: raise --context'],
+  const [was, is] = [
+    ['was', 'were'],
+    ['is', 'are'],
+  ] as const;
+  const sentences: [number, readonly [string, string], string][] = [
+    [cutByContext, was, 'cut because the context was full: raise --context'],
     [
       unfinishedThought,
-      'are empty because the model wrote only thoughts: raise --max-tokens or switch thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
+      is,
+      'empty because the model wrote only thoughts: raise --max-tokens or switch thinking off, for many models with --chat-template-kwargs \'{"enable_thinking": false}\'',
     ],
     [
       promptTooLong,
-      'were not written because the prompt is longer than the context: shorten the query or raise --context (for a server: lower --max-tokens, or serve the model with a longer context)',
+      was,
+      'not written because the prompt is longer than the context: shorten the query or raise --context (for a server: lower --max-tokens, or serve the model with a longer context)',
     ],
     [
       contentFilter,
-      "are empty because the server's content filter refused the prompt or withheld the text: the same command requests them again",
+      is,
+      "empty because the server's content filter refused the prompt or withheld the text: the same command requests them again",
     ],
-    [blankQuery, 'were not written because their query is blank'],
+    [blankQuery, was, 'not written because the query is blank'],
   ];
-  return sentences.filter(([count]) => count > 0).map(([count, what]) => `${count} ${unit} ${what}`);
+  return sentences
+    .filter(([count]) => count > 0)
+    .map(([count, [one, many], what]) => `${counted(count, `${unit.slice(0, -1)} ${one}`, `${unit} ${many}`)} ${what}`);
 }

@@ -1,4 +1,4 @@
-import { ModelError } from '../../system/index.ts';
+import { counted, ModelError } from '../../system/index.ts';
 import { parseShardIndex } from './checkpoint-index.ts';
 import type { FileListing } from './file-listing.ts';
 import { partsOfGguf } from './gguf-parts.ts';
@@ -66,13 +66,10 @@ export async function shardsOf(listing: FileListing, index: string): Promise<str
 function refuseGap({ place, names }: FileListing, needed: readonly string[], who: string): void {
   const missing = needed.filter((name) => !names.includes(name));
   if (missing.length === 0) return;
-  throw new ModelError(
-    `${who} ${needed.length} ${needed.length === 1 ? 'file' : 'files'} of weights; no such file: ${shortList(missing)}`,
-    {
-      file: place,
-      fix: 'Download the missing files, from the same version. For a model of the store: `llm-qe models pull NAME --verify`.',
-    },
-  );
+  throw new ModelError(`${who} ${counted(needed.length, 'file')} of weights; no such file: ${shortList(missing)}`, {
+    file: place,
+    fix: 'Download the missing files, from the same version. For a model of the store: `llm-qe models pull NAME --verify`.',
+  });
 }
 
 async function ggufModel(listing: FileListing, wanted: string): Promise<WeightFiles> {

@@ -76,7 +76,7 @@ describe('the page of the audit', () => {
   it('names every reason why queries were dropped, with its fraction', () => {
     expect(page).toMatch(/>similarity below the threshold<\/td><td[^>]*>2<\/td><td[^>]*>20\.0 %<\/td>/);
     expect(page).toMatch(/>no answer<\/td><td[^>]*>1<\/td><td[^>]*>10\.0 %<\/td>/);
-    expect(page).toContain('7 pairs were built, 1 of which were not drawn. 1 duplicates of them were dropped');
+    expect(page).toContain('7 pairs were built; 1 of them was not drawn. 1 duplicate was dropped');
   });
 
   it('begins with a summary, then the card and the tables', () => {

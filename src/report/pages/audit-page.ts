@@ -1,5 +1,5 @@
 import type { AuditExample, AuditQuote, Distribution, RewardAudit } from '../../reward/index.ts';
-import { writeDurably } from '../../system/index.ts';
+import { counted, writeDurably } from '../../system/index.ts';
 import { count, percent, shorten } from '../figures.ts';
 import { html, type Markup } from '../markup.ts';
 import { histogram } from '../plots/histogram.ts';
@@ -74,14 +74,15 @@ function queryTable({ queries, pairs, threshold, settings }: RewardAudit): Marku
     settings.similarityQuantile === undefined
       ? `The threshold was set to ${threshold}.`
       : `The threshold, ${threshold.toFixed(3)}, drops ${percent(settings.similarityQuantile)} of the queries.`;
-  const notDrawn = pairs.left > 0 ? `, ${count(pairs.left)} of which were not drawn` : '';
+  const notDrawn =
+    pairs.left > 0 ? `; ${count(pairs.left)} of them ${pairs.left === 1 ? 'was' : 'were'} not drawn` : '';
   const cells = rows.map(([reason, number]) => [
     reason === 'kept' ? html`<b>kept</b>` : reason,
     count(number),
     percent(number / Math.max(1, queries.all)),
   ]);
   return html`${dataTable(['Queries', 'number', 'fraction'], cells)}
-<p class="soft">${filter} ${count(pairs.built)} pairs were built${notDrawn}. ${pairs.repeated > 0 ? `${count(pairs.repeated)} duplicates of them were dropped.` : ''}</p>`;
+<p class="soft">${filter} ${counted(pairs.built, 'pair was', 'pairs were')} built${notDrawn}.${pairs.repeated > 0 ? ` ${counted(pairs.repeated, 'duplicate was', 'duplicates were')} dropped.` : ''}</p>`;
 }
 
 function rewardPlots({ rewards, agreement, threshold }: RewardAudit): Markup {

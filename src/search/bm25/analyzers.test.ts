@@ -24,7 +24,7 @@ describe('an analyzer', () => {
     },
   );
 
-  it('of English is the one that equals Lucene, and the default', async () => {
+  it('for English equals Lucene and is the default', async () => {
     expect((await openAnalyzer()).term).toBe(wordTerm);
     expect((await openAnalyzer('english')).term).toBe(wordTerm);
   });
@@ -47,7 +47,7 @@ describe('an analyzer', () => {
     expect(new Set(versions).size).toBe(ANALYZERS.length);
   });
 
-  it('finds other forms of a word in its language alone', async () => {
+  it('finds other forms of a word only in its language', async () => {
     const documents = [
       { id: 'a', title: '', text: 'Die alten Häuser' },
       { id: 'b', title: '', text: 'Bücher' },

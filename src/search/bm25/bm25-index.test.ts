@@ -60,20 +60,20 @@ describe('BM25', () => {
     expect(hits!.map(({ id }) => id)).toEqual(['d1', 'd0']);
   });
 
-  it('gives fewer hits where fewer documents match, and none in an empty corpus', async () => {
+  it('gives fewer hits if fewer documents match, and none in an empty corpus', async () => {
     expect([...(await (await Bm25Index.build(texts('ice', 'fire'))).search(['ice'], 1000))][0]).toHaveLength(1);
     expect([...(await (await Bm25Index.build([])).search(['ice', ''], 10))]).toEqual([[], []]);
     expect([...(await (await Bm25Index.build(texts('', ' '))).search(['ice'], 10))]).toEqual([[]]);
   });
 
-  it('keeps searches apart that are asked for at the same time', async () => {
+  it('keeps simultaneous searches apart', async () => {
     const index = await Bm25Index.build(corpus);
     const queries = golden.queries.map(([, text]) => text);
     const [one, other] = await Promise.all([index.search(queries, 10), index.search(queries.slice(0, 3), 10)]);
     expect([...other]).toEqual([...one].slice(0, 3));
   });
 
-  it('refuses doubled ids, wrong settings, a wrong k and missing query ids', async () => {
+  it('refuses ids that occur twice, wrong settings, a wrong k and missing query ids', async () => {
     await expect(Bm25Index.build([...texts('a'), ...texts('b')])).rejects.toThrow(DataError);
     await expect(Bm25Index.build([], { k1: -1 })).rejects.toThrow(UsageError);
     await expect(Bm25Index.build([], { k1: Number.NaN })).rejects.toThrow(UsageError);
@@ -89,7 +89,7 @@ describe('BM25', () => {
     expect(hits!.map(({ id }) => id)).toEqual(['d0']);
   });
 
-  it('stops building and searching when told to, and searches rightly afterwards', async () => {
+  it('stops building and searching on request, and searches correctly afterwards', async () => {
     const stopped = new AbortController();
     function* endless() {
       for (let number = 0; ; number++) {
@@ -127,7 +127,7 @@ describe('the cache of BM25 indexes', () => {
     expect(built).toBe(1);
   });
 
-  it('builds anew for another corpus or other settings', async () => {
+  it('builds another index for another corpus or other settings', async () => {
     built = 0;
     await open();
     await open({ corpusHash: 'abd' });
@@ -158,7 +158,7 @@ describe('the cache of BM25 indexes', () => {
         await writeFile(file, bytes);
       },
     ],
-  ])('builds anew over a file that is %s', async (_what, spoil) => {
+  ])('rebuilds a file that is %s', async (_what, spoil) => {
     const first = [...(await (await open()).search(queries, 10))];
     built = 0;
     await spoil(join(folder, (await readdir(folder))[0]!));
@@ -200,7 +200,7 @@ describe('large batches of BM25', () => {
     await together.close();
   });
 
-  it('stop when told to, and are searched rightly afterwards', async () => {
+  it('stop on request, and are searched correctly afterwards', async () => {
     const index = await Bm25Index.build(many, { threads: 2 });
     const stop = new AbortController();
     let counted = 0;

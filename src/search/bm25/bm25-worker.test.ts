@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { serve } from './bm25-worker.ts';
 
-it('the thread of BM25 ranks some queries, one behind another', async () => {
+it('the thread of BM25 ranks some queries, one after another', async () => {
   // Two terms of four documents: term 0 in 0 and 2, term 1 in 1, 2 and 3; a share is weight - weight / denominator.
   const postings = {
     size: 4,

@@ -105,7 +105,7 @@ describe('exact search', () => {
     expect([...(await index.search(queries.slice(1050 * 16, 1060 * 16), 5))]).toEqual(all.slice(1050, 1060));
   });
 
-  it('orders 9,000 identical vectors by id, and all else beside them', async () => {
+  it('orders 9,000 identical vectors by id, and the others around them', async () => {
     const rows = 9001;
     const vectors = new Float32Array(rows * 32);
     const one = normals(32, 4);
@@ -154,7 +154,7 @@ describe('exact search', () => {
     expect([...(await (await open(memory(3, 4))).search(new Float32Array(0), 10))]).toEqual([]);
   });
 
-  it('keeps searches apart that are asked for at the same time', async () => {
+  it('keeps simultaneous searches apart', async () => {
     const index = await open(memory(500, 8));
     const [queries, others] = [normals(80, 7), normals(40, 8)];
     const [one, other] = await Promise.all([index.search(queries, 5), index.search(others, 3)]);
@@ -266,7 +266,7 @@ describe('exact search refuses', () => {
     }
   });
 
-  it('a query vector that begins with NaN, by its place where it has no name', async () => {
+  it('a query vector that begins with NaN, by its place if it has no id', async () => {
     const index = await open(memory(10, 4));
     const search = index.search(Float32Array.of(Number.NaN, 1, 1, 1), 5);
     await expect(search).rejects.toThrow(DataError);
@@ -286,12 +286,12 @@ describe('exact search refuses', () => {
     await expect(index.search(normals(8, 1), 5, { dropSelf: ['q'] })).rejects.toThrow(DataError);
   });
 
-  it('vectors that are not one an id', () => {
+  it('a number of vectors that differs from that of the ids', () => {
     expect(() => new MemoryVectors(['a'], new Float32Array(5), 4)).toThrow(DataError);
     expect(() => new MemoryVectors([], new Float32Array(0), 0)).toThrow(DataError);
   });
 
-  it('a k and a thread count that are none', async () => {
+  it('an invalid k and an invalid number of threads', async () => {
     const index = await open(memory(10, 4));
     for (const k of [0, -1, 1.5, Number.NaN]) await expect(index.search(normals(4, 1), k)).rejects.toThrow(UsageError);
     for (const threads of [0, 1.5])

@@ -48,7 +48,7 @@ describe('the text of an expanded query', () => {
     expect(repeatQuery('q', ['', ' \n'])).toBe('q');
   });
 
-  it('refuses a count that is none', () => {
+  it('refuses an invalid count', () => {
     expect(() => repeatQuery('q', [], -1)).toThrow(UsageError);
     expect(() => repeatQuery('q', [], 2.5)).toThrow(UsageError);
   });

@@ -73,7 +73,7 @@ describe('a scoring thread', () => {
     for (const [at, score] of [12 / 13, 3 / 5, 0, -8 / 10].entries()) expect(hits![at]![0]).toBeCloseTo(score, 6);
   });
 
-  it('searches what it was told to keep again, and nothing else', async () => {
+  it('searches again what it keeps, and nothing else', async () => {
     const { ask, queries, chunk, take } = await open();
     await queries(9, [1, 0]);
     await chunk(0, [1, 0], true);
@@ -90,7 +90,7 @@ describe('a scoring thread', () => {
     ]);
   });
 
-  it('breaks ties by the places that come with the queries, else keeps them all as far as they fit', async () => {
+  it('breaks ties by the places given with the queries, or keeps as many as fit', async () => {
     const { queries, chunk, take } = await open();
     const rows = 2000;
     const ones = Array.from({ length: 2 * rows }, () => 1);
@@ -138,7 +138,7 @@ describe('a scoring thread', () => {
     expect(await chunk(40, [1, 1, ...row])).toEqual({ kind: 'broken-row', row: 41 });
   });
 
-  it('leaves off when it is stopped, and tells what failed', async () => {
+  it('ends when it is stopped, and reports what failed', async () => {
     const stopped = await open({ isStopped: true });
     await stopped.queries(1, [1, 1]);
     expect(await stopped.chunk(0, [1, 1])).toEqual({ kind: 'stopped' });

@@ -1,5 +1,5 @@
 import { type PairRecord, splitIds } from '../../data/index.ts';
-import { canonicalJson, contentKey, DataError, type Progress, UsageError } from '../../system/index.ts';
+import { canonicalJson, contentKey, counted, DataError, type Progress, UsageError } from '../../system/index.ts';
 import { hashList } from '../loop/run-identity.ts';
 import { describeSkipped, type TokenizedPairs, tokenizePairs } from './chat-tokens.ts';
 import type { GeneratorBase } from './generator-base.ts';
@@ -95,7 +95,9 @@ function checkSides(
   const both = dev.filter((pair) => queryMarks(pair).some((mark) => marks.has(mark)));
   const queries = new Set(both.map(({ queryId }) => queryId)).size;
   if (queries === 0) return;
-  warn?.(`${queries} queries of the dev pairs are also trained on, with other answers: evaluations will look too good`);
+  warn?.(
+    `${counted(queries, 'query of the dev pairs is', 'queries of the dev pairs are')} also trained on, with other answers: evaluations will look too good`,
+  );
 }
 
 /** What identifies a query: its prompt, and its id if it differs from the pair's id. */
@@ -117,10 +119,12 @@ async function tokenize(
   const { skipped, cut, examples } = result;
   const left = pairs.length - result.pairs.length;
   if (left > 0)
-    warn?.(`${left} ${split} pairs are skipped (${describeSkipped(skipped)}), such as ${examples.join('; ')}`);
+    warn?.(
+      `${counted(left, `${split} pair is`, `${split} pairs are`)} skipped (${describeSkipped(skipped)}), such as ${examples.join('; ')}`,
+    );
   if (cut.chosen > 0) {
     warn?.(
-      `${cut.chosen} chosen answers of ${split} pairs are truncated at ${maxLength} tokens and do not teach how they end`,
+      `${counted(cut.chosen, `chosen answer of ${split} pairs is`, `chosen answers of ${split} pairs are`)} truncated at ${maxLength} tokens, so that training does not see the end`,
     );
   }
   return result;

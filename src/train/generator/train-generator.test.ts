@@ -122,8 +122,8 @@ describe('DPO', () => {
       skipped: { 'prompt too long': 1 },
       examples: ['pair-0: prompt too long'],
     });
-    expect(lines.join('\n')).toMatch(/1 train pairs are skipped \(prompt too long: 1\), such as pair-0/);
-    expect(lines.join('\n')).toMatch(/\d+ chosen answers of train pairs are truncated at 60 tokens/);
+    expect(lines.join('\n')).toMatch(/1 train pair is skipped \(prompt too long: 1\), such as pair-0/);
+    expect(lines.join('\n')).toMatch(/\d+ chosen answers? of train pairs (is|are) truncated at 60 tokens/);
     expect(lines.join('\n')).toMatch(/chosen answers are longer than rejected ones/);
   });
 });

@@ -116,7 +116,9 @@ describe('bad rows', () => {
       skipped: { noPositive: 2, noQuerySide: 2, noScores: 0, noNegatives: 0 },
       skippedIds: ['q20', 'q21', 'q22', 'q23'],
     });
-    expect(told.join('\n')).toMatch(/4 train rows are left out.*q20[\s\S]*2 negatives[\s\S]*no word[\s\S]*cut at/);
+    expect(told.join('\n')).toMatch(
+      /4 train rows are left out.*q20[\s\S]*2 negatives[\s\S]*without a word[\s\S]*cut at/,
+    );
   });
 
   test.each<[string, Partial<TrainRetrieverOptions>, RetrieverTrainingInput, RegExp]>([

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { RetrieverRow } from '../../data/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { GRAPH_CACHE } from '../../nn/index.ts';
-import { isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { counted, isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import type { Figures } from '../loop/evaluation.ts';
 import type { MetricsRecord } from '../loop/metrics.ts';
@@ -131,16 +131,20 @@ function remarks(counts: ExampleCounts, split: string, { recipe }: RetrieverBase
   return [
     ...(rows > examples
       ? [
-          `${rows - examples} ${split} rows are left out (${describeSkippedRows(counts)}), such as ${skippedIds.join(', ')}`,
+          `${counted(rows - examples, `${split} row is`, `${split} rows are`)} left out (${describeSkippedRows(counts)}), such as ${skippedIds.join(', ')}`,
         ]
       : []),
     ...(negativesThatArePositives > 0
-      ? [`${negativesThatArePositives} negatives of ${split} rows are relevant to their query, and are left out`]
+      ? [`left out of ${split} rows: ${counted(negativesThatArePositives, 'negative')} relevant to the same query`]
       : []),
     ...(emptyTexts > 0
-      ? [`${emptyTexts} texts of ${split} rows have no word that the encoder reads, and are left out`]
+      ? [`left out of ${split} rows: ${counted(emptyTexts, 'text')} without a word that the encoder reads`]
       : []),
-    ...(cutTexts > 0 ? [`${cutTexts} texts of ${split} rows are cut at ${recipe.maxLength} tokens`] : []),
+    ...(cutTexts > 0
+      ? [
+          `${counted(cutTexts, `text of ${split} rows is`, `texts of ${split} rows are`)} cut at ${recipe.maxLength} tokens`,
+        ]
+      : []),
   ];
 }
 
@@ -167,7 +171,7 @@ async function trained(
     });
     if (distinct.fallbacks > 0) {
       warn?.(
-        `${distinct.fallbacks} rows of an epoch share a batch with a row of the same text; such texts are masked there`,
+        `${counted(distinct.fallbacks, 'row of an epoch shares', 'rows of an epoch share')} a batch with a row of the same text; such texts are masked there`,
       );
     }
     const kept = training.best ?? training.last;

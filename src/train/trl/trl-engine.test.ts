@@ -247,7 +247,7 @@ describe('a generator', () => {
     const result = await trained({ warn: (line) => warnings.push(line), onStep: ({ step }) => steps.push(step) });
     expect(steps).toEqual([1, 2, 3, 4, 5, 6]);
     expect(result).toMatchObject({ steps: 6, step: 6, train: { pairs: 6 }, dev: { pairs: 2 } });
-    expect(warnings.join()).toMatch(/1 train pairs are skipped \(prompt too long: 1\)/);
+    expect(warnings.join()).toMatch(/1 train pair is skipped \(prompt too long: 1\)/);
     expect(warnings.join()).toMatch(/chosen answers are longer than rejected ones/);
     expect(await readFile(join(folder, 'data', 'train.jsonl'), 'utf8')).not.toContain('long');
     expect(JSON.parse(await readFile(result.manifestFile, 'utf8'))).toMatchObject({
