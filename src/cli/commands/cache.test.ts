@@ -28,7 +28,7 @@ describe('cache list and cache clean', () => {
   it('shows sizes, kinds and states', async () => {
     expect(await runCommandLine(['cache', 'list'])).toBe(0);
     expect(printed.out).toMatch(/key \(other format\)\s+vectors\s+1\.5 KB\s+now/);
-    expect(printed.out).toMatch(/1 small entries\s+file-hashes\s+2 bytes\s+\d+ days ago/);
+    expect(printed.out).toMatch(/1 small entry\s+file-hashes\s+2 bytes\s+\d+ days ago/);
     expect(printed.out).toContain(`1.5 KB in ${home}`);
   });
 

@@ -1,11 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-
-/** The built program, as a user starts it; `npm test` builds first. */
-const MAIN = join(import.meta.dirname, '../../../dist/cli/main.js');
+import { llmQe } from '../../../test/support/command-line.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -20,20 +17,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-function run(...words: string[]) {
-  return spawnSync(process.execPath, [MAIN, 'data', 'retriever', ...words], { encoding: 'utf8' });
-}
+const run = (...words: string[]) => llmQe('data', 'retriever', ...words);
 
 test('writes published rows in two files, and reports what is left out', async () => {
-  const { status, stdout, stderr } = run('--rows', join(folder, 'expandr.jsonl'), '--keep-expansions', '--json');
-  expect([stderr.includes('left out: 1 row without a positive that has text'), status]).toEqual([true, 0]);
-  const document = JSON.parse(stdout);
+  const { code, out, log } = await run('--rows', join(folder, 'expandr.jsonl'), '--keep-expansions', '--json');
+  expect(log).toContain('left out: 1 row without a positive that has text');
+  expect(code).toBe(0);
+  const document = JSON.parse(out);
   expect(document).toMatchObject({ rows: { train: 8, dev: 1 }, expansions: 9, source: { leftOut: { noPositive: 1 } } });
   const [first] = (await readFile(document.file, 'utf8')).split('\n');
   expect(JSON.parse(first!)).toMatchObject({ expansions: [expect.stringMatching(/^pseudo \d$/)] });
 });
 
-test('names options that exclude each other', () => {
-  const { status, stderr } = run('--rows', 'x.jsonl', '--keep-expansions', '--expansions', 'y.jsonl');
-  expect([status, /exclude each other/.test(stderr)]).toEqual([2, true]);
+test('names options that exclude each other', async () => {
+  const { code, log } = await run('--rows', 'x.jsonl', '--keep-expansions', '--expansions', 'y.jsonl');
+  expect({ code, log }).toEqual({ code: 2, log: expect.stringMatching(/exclude each other/) });
 });
