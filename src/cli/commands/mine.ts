@@ -13,7 +13,7 @@ import {
   openEncoder,
   retrievalSettings,
 } from '../../retrieve/index.ts';
-import { inGroup, isThere } from '../../system/index.ts';
+import { counted, inGroup, isThere } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { forceOption } from '../open-generator.ts';
@@ -108,14 +108,19 @@ async function* judgementsOf(folders: readonly (string | undefined)[], signal: A
 function print(result: MineNegativesResult, { negatives }: Options, context: CommandContext): void {
   context.json(result);
   const { rows, reused, short, none, candidates, dropped, documents, source, file } = result;
-  context.say(`${result.negatives} negatives for ${rows} rows from ${documents} documents, ${reused} rows reused`);
+  context.say(
+    `${counted(result.negatives, 'negative')} for ${counted(rows, 'row')} from ${counted(documents, 'document')}, ${counted(reused, 'row')} reused`,
+  );
   const reasons = DROP_REASONS.filter((reason) => dropped[reason] > 0);
   const table = reasons.map((reason) => [DROP_WORDS[reason], String(dropped[reason])]);
   if (table.length > 0) context.say(formatTable([`dropped of ${candidates} candidates`, 'number'], table));
   for (const refusal of ROW_REFUSALS) {
     if (source.leftOut[refusal] > 0)
-      context.warn(`${source.leftOut[refusal]} rows ${REFUSAL_WORDS[refusal]} are left out`);
+      context.warn(`left out: ${counted(source.leftOut[refusal], 'row')} ${REFUSAL_WORDS[refusal]}`);
   }
-  if (short > 0) context.warn(`${short} rows have fewer than ${negatives} mined negatives, ${none} of them none`);
+  if (short > 0)
+    context.warn(
+      `${counted(short, 'row has', 'rows have')} fewer than ${negatives} mined negatives, ${none} of them none`,
+    );
   context.say(`wrote ${file}`);
 }
