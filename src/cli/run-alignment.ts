@@ -30,21 +30,24 @@ export async function runAlignment(given: AlignmentChoice, context: CommandConte
     folder: given.out ?? join('runs', recipe.name),
     ...{ engine, only, threads, offline, allowCode, checkAll, signal, progress },
     warn: (line) => context.warn(line),
-    onStage: (name, { reused, changes, record }) => {
-      context.say(reused ? `${name}: already done` : `${name}: ${record.seconds.toFixed(1)} s`);
+    onStage: (name, { reused, changes, record }, round) => {
+      const stage = round === undefined ? name : `round ${round}, ${name}`;
+      context.say(reused ? `${stage}: already done` : `${stage}: ${record.seconds.toFixed(1)} s`);
       if (changes.length > 0) context.say(`  changed since the last run: ${changes.join('; ')}`);
     },
   });
   context.json(toJson(result));
   const { evaluation, reportFile, manifestFile } = result;
   if (given.json) return;
+  if (result.rounds.length > 0) printRounds(result, context.say);
   if (evaluation !== undefined) printEvaluation(evaluation, context.say);
   if (reportFile !== undefined) context.say(`\nreport:   ${relative('.', reportFile)}`);
   if (manifestFile !== undefined) context.say(`manifest: ${relative('.', manifestFile)}`);
 }
 
-function toJson({ evaluation, reportFile, manifestFile, folder, stages }: AlignResult) {
-  const files = { folder, manifest: manifestFile, report: reportFile };
+function toJson({ evaluation, reportFile, manifestFile, folder, stages, rounds, best }: AlignResult) {
+  const path = rounds.length === 0 ? {} : { rounds, best };
+  const files = { ...path, folder, manifest: manifestFile, report: reportFile };
   const seconds = Object.fromEntries([...stages].map(([name, { record }]) => [name, record.seconds]));
   if (evaluation === undefined) return { ...files, seconds };
   const { main, controls, judges, dataset, measure, seeds } = evaluation;
@@ -63,6 +66,19 @@ function judgementJson({ arms, tests }: Judgement) {
     arms: Object.fromEntries(arms.map(({ name, measures }) => [name, measures])),
     tests: Object.fromEntries(tests.map(({ arm, baseline, ...facts }) => [`${arm}-${baseline}`, facts])),
   };
+}
+
+/** Prints the measure of each arm on dev, round by round. */
+function printRounds({ rounds, best }: AlignResult, say: (line: string) => void): void {
+  const [first] = rounds;
+  if (first === undefined) return;
+  const names = Object.keys(first.arms);
+  say(`\n${first.measure} on dev, by round; chosen by ${labelOf(first.chosenBy)}`);
+  const rows = rounds.map(({ round, arms }) => [
+    round === best ? `${round} (best)` : String(round),
+    ...names.map((name) => (arms[name]?.value ?? 0).toFixed(4)),
+  ]);
+  say(formatTable(['round', ...names.map(labelOf)], rows));
 }
 
 function printEvaluation(

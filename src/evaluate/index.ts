@@ -9,6 +9,7 @@ export {
 } from './arms.ts';
 export { type AlphaChoice, type ChooseAlphaOptions, ChosenAlphaRetriever, chooseAlpha } from './choose-alpha.ts';
 export { type Comparison, compareArms, comparisonSchema, toComparison } from './comparison.ts';
+export { type EncoderFiguresOptions, encoderFigures, searchesRawQueries } from './encoder-figures.ts';
 export {
   EVALUATION_FORMAT,
   type EvaluationData,

@@ -26,8 +26,10 @@ export { Runtime, type RuntimeOptions } from './runtime.ts';
 export { DEVICES, type Device, type Value, type Values } from './runtime-messages.ts';
 export {
   type DropoutSeed,
+  type StepMemory,
   type StepMode,
   type StepResult,
+  stepMemory,
   TrainingStep,
   type TrainingStepOptions,
 } from './training-step.ts';

@@ -236,7 +236,26 @@ function drawPart(data: Uint8Array, limit: number, seed: number): void {
   }
 }
 
-function choose(model: BlockModel, head: Head, options: TrainingStepOptions): { mode: StepMode; parts: StepGraphs } {
+type ModeOptions = Pick<TrainingStepOptions, 'mode' | 'memory' | 'largest'>;
+
+/** What a step will take, without compiling or reading anything. */
+export interface StepMemory {
+  mode: StepMode;
+  /** Bytes of activations with the largest micro-batch. */
+  activations: number;
+  /** The number of trained values. */
+  parameters: number;
+}
+
+/** Estimates the memory of a step. @throws ResourceError if no mode fits into the memory of `auto` */
+export function stepMemory(model: BlockModel, head: Head, options: ModeOptions): StepMemory {
+  const { mode, parts } = choose(model, head, options);
+  const activations = Math.max(...Object.values(parts.graphs).map((graph) => peakBytes(graph, options.largest)));
+  const sizes = [...parts.parameters.values()].map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+  return { mode, activations, parameters: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+function choose(model: BlockModel, head: Head, options: ModeOptions): { mode: StepMode; parts: StepGraphs } {
   const { mode, memory, largest } = options;
   const whole = mode === 'blocks' ? undefined : wholeGraph(model, head);
   if (whole !== undefined && (mode === 'whole' || peakBytes(whole.graphs.train!, largest) <= memory)) {

@@ -19,17 +19,22 @@ function alignSmoke(...words: string[]): Promise<{ stdout: string; stderr: strin
   });
 }
 
+const ARMS = ['raw', 'zeroShot', 'sft', 'aligned', 'retriever', 'retriever+aligned', 'student'];
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
 
 describe('the smoke recipe', { timeout: 1_800_000 }, () => {
   it('runs all stages and ends with arms, tests, controls and judges as JSON', async () => {
     const { stdout } = await alignSmoke();
     const { arms, tests, controls, judges, alpha, seconds, report, manifest } = JSON.parse(stdout);
-    expect(Object.keys(arms)).toEqual(['raw', 'zeroShot', 'sft', 'aligned']);
+    expect(Object.keys(arms)).toEqual(ARMS);
     for (const arm of Object.values<Record<string, number>>(arms)) {
       for (const measure of MEASURES) expect(arm[measure]).toBeGreaterThan(0);
     }
-    expect(Object.keys(tests)).toEqual(['aligned-zeroShot', 'aligned-raw', 'aligned-sft', 'sft-zeroShot']);
+    expect(Object.keys(tests)).toEqual([
+      ...['aligned-zeroShot', 'aligned-raw', 'aligned-sft', 'sft-zeroShot'],
+      ...['retriever+aligned-aligned', 'retriever+aligned-retriever', 'retriever-raw'],
+      ...['student-retriever', 'student-raw'],
+    ]);
     for (const { delta, randomization, holm, helped, hurt, unchanged } of Object.values<Record<string, number>>(
       tests,
     )) {
@@ -38,10 +43,10 @@ describe('the smoke recipe', { timeout: 1_800_000 }, () => {
       expect(helped! + hurt! + unchanged!).toBe(16);
     }
     expect(tests['aligned-raw'].delta).toBeCloseTo(arms.aligned['nDCG@10'] - arms.raw['nDCG@10'], 9);
-    expect(Object.keys(alpha)).toEqual(['zeroShot', 'sft', 'aligned']);
+    expect(Object.keys(alpha)).toEqual(['zeroShot', 'sft', 'aligned', 'retriever+aligned']);
     expect(Object.keys(controls.arms)).toHaveLength(6);
     expect(Object.keys(judges)).toEqual(['bm25']);
-    expect(Object.keys(seconds)).toHaveLength(10);
+    expect(Object.keys(seconds)).toHaveLength(13);
     expect(readFileSync(report, 'utf8')).toContain('What alignment did');
     expect(JSON.parse(readFileSync(manifest, 'utf8')).recipe.name).toBe('smoke');
   });
@@ -60,9 +65,9 @@ describe('the smoke recipe', { timeout: 1_800_000 }, () => {
   it('repeats nothing', async () => {
     const before = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
     const { stdout, stderr } = await alignSmoke();
-    expect(stderr.match(/already done/g)).toHaveLength(10);
+    expect(stderr.match(/already done/g)).toHaveLength(13);
     const after = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
     expect(after).toEqual(before);
-    expect(Object.keys(JSON.parse(stdout).arms)).toHaveLength(4);
+    expect(Object.keys(JSON.parse(stdout).arms)).toEqual(ARMS);
   });
 });

@@ -4,8 +4,9 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
-import { parseRecipe, STAGES } from './alignment-stages.ts';
+import { ALIGNMENT_STAGES, parseRecipe } from './alignment-stages.ts';
 import { planAlignment } from './plan/plan.ts';
+import { stagesOf } from './run/stage.ts';
 
 /** All real stages, on models with a few thousand weights: their texts are noise, but storage and resuming are real. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));
@@ -26,6 +27,9 @@ sft: { epochs: 1, batchSize: 2, maxLength: 64 }
 expansion: { maxTokens: 6, seeds: [1, 2] }
 evaluation: { alphas: [0, 0.5], controls: true, judges: [bm25], depth: 5 }
 `;
+
+/** The names of the stages that the recipe includes. */
+const STAGES = stagesOf({ stages: ALIGNMENT_STAGES, recipe: parseRecipe(RECIPE, 'tiny.yaml') }).map(({ name }) => name);
 
 beforeAll(() => {
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));

@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import type { EvaluationData } from '../evaluate/index.ts';
-import { makeFolder, type Progress, SILENT, UsageError, whatForbids, withFileLock } from '../system/index.ts';
+import {
+  makeFolder,
+  type Progress,
+  SILENT,
+  throwIfAborted,
+  UsageError,
+  whatForbids,
+  withFileLock,
+} from '../system/index.ts';
 import { ALIGNMENT_STAGES } from './alignment-stages.ts';
 import { checkRecipe, contentChecks, machineChecks } from './check-recipe.ts';
 import { writeManifest } from './manifest.ts';
@@ -8,8 +16,19 @@ import type { Recipe } from './recipe/recipe-schema.ts';
 import { type InputOptions, openData, openModels, openPrompt } from './run/alignment-inputs.ts';
 import type { Engine } from './run/engines.ts';
 import { passAllChecks, passChecks } from './run/recipe-checks.ts';
+import type { RoundResult } from './run/round-result.ts';
+import {
+  bestOf,
+  bestStages,
+  findRounds,
+  finishedInAll,
+  finishedRound,
+  type Round,
+  roundAfter,
+  roundStages,
+} from './run/rounds.ts';
 import { type FinishedStage, RunFolder } from './run/run-folder.ts';
-import { type AlignmentContext, type AlignmentStage, keyedSettings, stagesOf } from './run/stage.ts';
+import { type AlignmentContext, type AlignmentStage, keyedSettings, roundOf } from './run/stage.ts';
 import { codeIn, namedRewards } from './stages/reward-stage.ts';
 import { readEvaluation, writeAlignmentReport } from './write-report.ts';
 
@@ -29,8 +48,8 @@ export interface AlignOptions extends InputOptions {
    */
   checkAll?: boolean | undefined;
   warn?: ((line: string) => void) | undefined;
-  /** Receives each stage when it finishes or is found finished. */
-  onStage?: ((name: string, stage: FinishedStage) => void) | undefined;
+  /** Receives each stage when it finishes or is found finished. `round` is undefined if there is only one. */
+  onStage?: ((name: string, stage: FinishedStage, round: number | undefined) => void) | undefined;
 }
 
 export interface AlignResult {
@@ -40,7 +59,12 @@ export interface AlignResult {
   /** Undefined if the run ended before the evaluation. */
   evaluation: EvaluationData | undefined;
   reportFile: string | undefined;
+  /** The stages of the best round. */
   stages: ReadonlyMap<string, FinishedStage>;
+  /** The measures of each round on the dev queries; empty if there is only one round. */
+  rounds: ({ round: number } & RoundResult)[];
+  /** The number of the best round. */
+  best: number;
 }
 
 /**
@@ -62,19 +86,27 @@ async function run(recipe: Recipe, options: AlignOptions & { progress: Progress 
   const runFolder = new RunFolder(options.folder);
   refuseCode(recipe, options);
   await checkRecipe(recipe, options.stages ?? ALIGNMENT_STAGES, { ...options, loadsCode: true });
-  const context = await openContext(recipe, options);
+  const first = await openContext(recipe, options);
   try {
-    await checkRest(context, runFolder, options);
-    await runStages(context, runFolder, options);
+    await checkRest(first, runFolder, options);
+    const rounds = await runRounds(first, runFolder, options);
+    return await conclude(rounds, runFolder);
   } finally {
-    await context.models.encoders.close();
+    await first.models.encoders.close();
   }
-  const { done } = context;
-  const isEvaluated = done.has('evaluate');
-  const evaluation = isEvaluated ? await readEvaluation(context) : undefined;
-  const reportFile = evaluation === undefined ? undefined : await writeAlignmentReport(context, evaluation, runFolder);
-  const manifestFile = await writeManifest(context, runFolder);
-  return { folder: options.folder, manifestFile, evaluation, reportFile, stages: done };
+}
+
+/** Writes report and manifest of the best round. */
+async function conclude(rounds: readonly Round[], runFolder: RunFolder): Promise<AlignResult> {
+  const { context, round } = bestOf(rounds);
+  const path = rounds.length > 1 ? rounds : [];
+  const evaluation = context.done.has('evaluate') ? await readEvaluation(context) : undefined;
+  const reportFile =
+    evaluation === undefined ? undefined : await writeAlignmentReport(context, evaluation, runFolder, path);
+  const manifestFile = await writeManifest(context, runFolder, path);
+  const results = path.flatMap(({ round: number, result }) => (result ? [{ round: number, ...result }] : []));
+  const { done: stages } = context;
+  return { folder: runFolder.path, manifestFile, evaluation, reportFile, stages, rounds: results, best: round };
 }
 
 /** Recipes may come from strangers, and modules in them run with all rights of this process. @throws UsageError */
@@ -113,20 +145,9 @@ export async function openContext(
   return { ...opened, options: { ...inputs, engine, warn }, stages, done: new Map() };
 }
 
-/** Finds the finished stages. The key of a stage is known when all stages before it are finished. */
-export async function findFinished(context: AlignmentContext, runFolder: RunFolder): Promise<AlignmentContext['done']> {
-  const done: AlignmentContext['done'] = new Map();
-  for (const stage of stagesOf(context)) {
-    const record = await runFolder.find(stage.name, keyedSettings(stage, { ...context, done }));
-    if (record === undefined) break;
-    done.set(stage.name, { record, folder: runFolder.folderOf(stage.name, record.key), reused: true, changes: [] });
-  }
-  return done;
-}
-
 /** Finds what would stop an unfinished stage before any earlier stage runs. */
 async function checkRest(context: AlignmentContext, runFolder: RunFolder, { only, checkAll }: AlignOptions) {
-  const done = await findFinished(context, runFolder);
+  const done = finishedInAll(await findRounds(context, runFolder), context);
   const { engine, signal } = context.options;
   const unfinished = { ...context, done };
   const machine = machineChecks(unfinished, { base: context.models.generator, engine, signal, only });
@@ -135,21 +156,61 @@ async function checkRest(context: AlignmentContext, runFolder: RunFolder, { only
   else await passChecks([...machine, ...content]);
 }
 
-async function runStages(context: AlignmentContext, runFolder: RunFolder, { only, onStage }: AlignOptions) {
-  for (const stage of stagesOf(context)) {
+/** Runs the rounds one after the other, and then what only the best of them has. */
+async function runRounds(first: AlignmentContext, runFolder: RunFolder, options: AlignOptions): Promise<Round[]> {
+  const { recipe } = first;
+  const { only } = options;
+  const ofBest = bestStages(first).some(({ name }) => name === only);
+  const rounds: Round[] = [];
+  for (let context = first; rounds.length < recipe.rounds; context = roundAfter(context)) {
+    const isLast = rounds.length === recipe.rounds - 1;
+    // A single stage is that of the last round, for which the rounds before must be finished.
+    await runStages(context, roundStages(context), runFolder, { ...options, mayRun: isLast && !ofBest });
+    rounds.push(finishedRound(context));
+  }
+  if (only === undefined || ofBest) {
+    const best = bestOf(rounds).context;
+    await runStages(best, bestStages(best), runFolder, { ...options, mayRun: true });
+  }
+  if (only === undefined || rounds.some(({ context }) => context.done.has(only))) return rounds;
+  throw new UsageError(`the recipe has no stage ${only}`, { fix: 'Enable the stage in the recipe.' });
+}
+
+/** @param options.mayRun whether the only stage, if there is one, may run here; otherwise all stages must be finished */
+async function runStages(
+  context: AlignmentContext,
+  stages: readonly AlignmentStage[],
+  runFolder: RunFolder,
+  { only, onStage, mayRun }: AlignOptions & { mayRun: boolean },
+) {
+  const round = context.recipe.rounds > 1 ? roundOf(context) : undefined;
+  for (const stage of stages) {
+    throwIfAborted(context.options.signal);
     const settings = keyedSettings(stage, context);
-    if (only !== undefined && stage.name !== only && (await runFolder.find(stage.name, settings)) === undefined) {
-      throw new UsageError(`stage ${only} needs stage ${stage.name}, which is not finished`, {
-        fix: `Run it first (--only ${stage.name}), or run all stages (without --only).`,
-      });
+    const isOnly = stage.name === only && mayRun;
+    if (only !== undefined && !isOnly && (await runFolder.find(stage.name, settings)) === undefined) {
+      throw neededFirst(only, stage.name, round);
     }
-    const work = { stage: stage.name, settings, run: (folder: string) => stage.run(context, folder) };
+    const apartFrom = new Set(stageFolders(context.before, stage.name));
+    const work = { stage: stage.name, settings, apartFrom, run: (folder: string) => stage.run(context, folder) };
     const finished = await runFolder.stage(work);
     context.done.set(stage.name, finished);
-    onStage?.(stage.name, finished);
+    onStage?.(stage.name, finished, round);
     await writeManifest(context, runFolder);
-    if (stage.name === only) return;
+    if (isOnly) return;
   }
-  if (only === undefined || context.done.has(only)) return;
-  throw new UsageError(`the recipe has no stage ${only}`, { fix: 'Enable the stage in the recipe.' });
+}
+
+/** The folders of a stage in this round and those before. */
+function stageFolders(context: AlignmentContext | undefined, stage: string): string[] {
+  if (context === undefined) return [];
+  const own = context.done.get(stage);
+  return [...stageFolders(context.before, stage), ...(own === undefined ? [] : [own.folder])];
+}
+
+function neededFirst(only: string, missing: string, round: number | undefined): UsageError {
+  const where = round === undefined ? '' : ` of round ${round}`;
+  return new UsageError(`stage ${only} needs stage ${missing}${where}, which is not finished`, {
+    fix: `Run it first (--only ${missing}${round === undefined ? '' : ` --rounds ${round}`}), or run all stages (without --only).`,
+  });
 }

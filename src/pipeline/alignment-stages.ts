@@ -4,21 +4,28 @@ import { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
 import type { AlignmentStage } from './run/stage.ts';
 import { answersStage } from './stages/answers-stage.ts';
 import { candidatesStage } from './stages/candidates-stage.ts';
+import { devStage } from './stages/dev-stage.ts';
 import { evaluateStage } from './stages/evaluation-stage.ts';
 import { expansionStages } from './stages/expansion-stages.ts';
+import { mergeStage } from './stages/merge-stage.ts';
 import { pairsStage } from './stages/pairs-stage.ts';
+import { retrieverStages } from './stages/retriever-stages.ts';
 import { rewardStage } from './stages/reward-stage.ts';
 import { dpoStage, sftStage } from './stages/training-stages.ts';
 
-/** All stages, in the order in which they run. A new stage is a file in `stages` and an entry in this list. */
+/** All stages, in the order in which they run; the recipe's `order` chooses the place of the retriever's. A new stage is a file in `stages` and an entry in this list. */
 export const ALIGNMENT_STAGES: readonly AlignmentStage[] = [
+  mergeStage,
+  ...retrieverStages('retriever-first'),
   ...[candidatesStage, answersStage, rewardStage, pairsStage, sftStage, dpoStage],
+  ...retrieverStages('generator-first'),
+  devStage,
   ...expansionStages,
   evaluateStage,
 ];
 
 /** Their names. */
-export const STAGES: readonly string[] = ALIGNMENT_STAGES.map(({ name }) => name);
+export const STAGES: readonly string[] = [...new Set(ALIGNMENT_STAGES.map(({ name }) => name))];
 
 /**
  * Reads a recipe: a YAML file, or the name of a packaged one (`demo`, `paper`, `smoke`).

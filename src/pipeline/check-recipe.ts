@@ -32,6 +32,7 @@ export function settingsChecks(
     ...stagesOf({ stages, recipe }).flatMap((stage) => stage.checks?.(recipe, options) ?? []),
     check('encoder', () => checkEncoder(recipe)),
     ...writerChecks(recipe),
+    ...(recipe.rounds > 1 ? [check('rounds', () => checkRounds(recipe))] : []),
     ...serverChecks(recipe, options),
   ];
 }
@@ -73,6 +74,15 @@ function checkEncoder({ encoder }: Recipe): string {
   if (encoderModel !== undefined) return model;
   throw new UsageError('an embedding server needs the name of its model', {
     fix: 'Set encoder.encoderModel to the name that the server lists under /models.',
+  });
+}
+
+/** Servers hold the LLM of one round; later rounds need another one under the same name. @throws UsageError */
+function checkRounds({ rounds, order, generator, expansion }: Recipe): string {
+  const [server] = [...generator.servers, ...expansion.servers];
+  if (server === undefined) return `${rounds}, ${order}`;
+  throw new UsageError(`the LLM changes from round to round, but ${server} serves only one`, {
+    fix: 'Use the embedded runtime (no generator.servers, no expansion.servers), or one round. Servers may write the answers.',
   });
 }
 

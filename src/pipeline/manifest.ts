@@ -2,9 +2,10 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isThere, packageVersion, writeDurably } from '../system/index.ts';
 import { recipeHash } from './recipe-hash.ts';
-import { encoderOf } from './run/encoders.ts';
+import { untrainedEncoderOf } from './run/encoders.ts';
+import type { Round } from './run/rounds.ts';
 import type { RunFolder } from './run/run-folder.ts';
-import type { AlignmentContext } from './run/stage.ts';
+import { type AlignmentContext, roundOf } from './run/stage.ts';
 import { generationSeeds } from './stages/expansion-stages.ts';
 
 /** How reruns may differ. */
@@ -20,9 +21,13 @@ const REPORT = 'report.html';
  *
  * @returns its path; undefined if that of an earlier run was kept
  */
-export async function writeManifest(context: AlignmentContext, run: RunFolder): Promise<string | undefined> {
+export async function writeManifest(
+  context: AlignmentContext,
+  run: RunFolder,
+  rounds: readonly Round[] = [],
+): Promise<string | undefined> {
   if (!context.done.has('evaluate') && (await isThere(join(run.path, REPORT)))) return undefined;
-  return writeForRun(context, run, 'manifest.json', `${JSON.stringify(describeRun(context, run), null, 1)}\n`);
+  return writeForRun(context, run, 'manifest.json', `${JSON.stringify(describeRun(context, run, rounds), null, 1)}\n`);
 }
 
 /** Writes `report.html`. @returns its path */
@@ -46,8 +51,8 @@ async function writeForRun({ done }: AlignmentContext, run: RunFolder, name: str
   return file;
 }
 
-/** The manifest as plain data. */
-export function describeRun(context: AlignmentContext, run: RunFolder) {
+/** The manifest as plain data. @param rounds all rounds, if there are several; the context is that of the best */
+export function describeRun(context: AlignmentContext, run: RunFolder, rounds: readonly Round[] = []) {
   const { recipe, data, models, prompt, answerPrompt, options, done } = context;
   const { name, fingerprint, source } = models.generator;
   return {
@@ -72,6 +77,7 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
     prompts: { expansion: prompt.text, answer: answerPrompt.text },
     host: hostFacts(options.threads),
     reproducibility: REPRODUCIBLE,
+    ...(rounds.length > 0 && { round: roundOf(context), rounds: rounds.map((one) => describeRound(one, run)) }),
     stages: [...done].map(([stage, { record, folder }]) => ({
       stage,
       ...{ folder: run.relative(folder), key: record.key, version: record.version, seconds: record.seconds },
@@ -81,9 +87,15 @@ export function describeRun(context: AlignmentContext, run: RunFolder) {
   };
 }
 
+/** What a round measured on dev, and the folders of its stages. */
+function describeRound({ round, context, result }: Round, run: RunFolder) {
+  const folders = [...context.done].map(([stage, { folder }]) => [stage, run.relative(folder)]);
+  return { round, dev: result, stages: Object.fromEntries(folders) as Record<string, string> };
+}
+
 /** The encoder as the evaluation used it; before the evaluation, what is known without opening it. */
 function encoderFacts(context: AlignmentContext): Record<string, unknown> {
-  const { name, key } = encoderOf(context);
+  const { name, key } = untrainedEncoderOf(context);
   const used = context.done.get('evaluate')?.record.result.encoder as Record<string, unknown> | undefined;
   return { name, ...(used ?? key) };
 }

@@ -10,6 +10,8 @@ import { type AlignmentContext, keyedSettings, stagesOf } from './run/stage.ts';
  * stage has run.
  */
 export function recipeHash(context: AlignmentContext): string {
-  const unrun = { ...context, done: new Map() };
-  return contentKey(stagesOf(context).map((stage) => [stage.name, asRecorded(keyedSettings(stage, unrun))]));
+  const unrun = { ...context, before: undefined, done: new Map() };
+  const stages = stagesOf(unrun).map((stage) => [stage.name, asRecorded(keyedSettings(stage, unrun))]);
+  const { rounds } = context.recipe;
+  return contentKey(rounds === 1 ? stages : [...stages, ['rounds', rounds]]);
 }

@@ -6,9 +6,10 @@ import type { RewardAudit } from '../reward/index.ts';
 import { DataError, systemFault } from '../system/index.ts';
 import { type MetricsRecord, readMetrics } from '../train/index.ts';
 import { describeRun, writeReportPage } from './manifest.ts';
-import { encoderOf } from './run/encoders.ts';
+import { untrainedEncoderOf } from './run/encoders.ts';
+import type { Round } from './run/rounds.ts';
 import type { RunFolder } from './run/run-folder.ts';
-import { type AlignmentContext, outputOf } from './run/stage.ts';
+import { type AlignmentContext, outputOf, roundOf } from './run/stage.ts';
 
 /** Reads the result of the evaluation stage. @throws DataError */
 export async function readEvaluation(context: AlignmentContext): Promise<EvaluationData> {
@@ -22,20 +23,30 @@ export async function readEvaluation(context: AlignmentContext): Promise<Evaluat
   });
 }
 
-/** Writes `report.html` into the folders of the run and of its evaluation. @returns its path */
+/**
+ * Writes `report.html` into the folders of the run and of its evaluation.
+ * @param rounds all rounds, if there are several; the context is that of the best
+ * @returns its path
+ */
 export async function writeAlignmentReport(
   context: AlignmentContext,
   evaluation: EvaluationData,
   run: RunFolder,
+  rounds: readonly Round[] = [],
 ): Promise<string> {
-  const manifest = describeRun(context, run);
+  const manifest = describeRun(context, run, rounds);
   const auditFile = outputOf(context, 'pairs', 'audit');
   const page = renderAlignmentReport({
     title: 'What alignment did',
     recipe: { name: manifest.recipe.name, hash: manifest.recipeHash },
     evaluation,
     audit: auditFile === undefined ? undefined : ((await readJson(auditFile)) as RewardAudit),
-    training: { dpo: await metricsOf(context, 'dpo'), sft: await metricsOf(context, 'sft') },
+    training: {
+      ...{ dpo: await metricsOf(context, 'dpo'), sft: await metricsOf(context, 'sft') },
+      ...{ retriever: await metricsOf(context, 'retriever'), student: await metricsOf(context, 'student') },
+    },
+    rounds: rounds.flatMap(({ round, result }) => (result === undefined ? [] : [{ round, ...result }])),
+    bestRound: roundOf(context),
     passedOver: manifest.stages.map(({ stage, result }) => ({ stage, ...saidIn(result) })),
     stages: manifest.stages.map(({ stage, seconds, result }) => ({ name: stage, seconds, note: noteOf(result) })),
     settings: settingsOf(manifest),
@@ -65,6 +76,7 @@ function noteOf(result: Record<string, unknown>): string {
     ['candidates', 'candidates'],
     ['answers', 'answers'],
     ['train', 'pairs'],
+    ['rows', 'rows'],
     ['steps', 'steps'],
     ['tokens', 'tokens'],
     ['tokensPerSecond', 'tokens per second'],
@@ -101,10 +113,15 @@ function flatten(value: unknown, path = ''): [string, string][] {
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, path === '' ? key : `${path}.${key}`));
 }
 
+/** Whether the trained retriever rewarded the candidates: it is trained first, or in the round before. */
+function rewardsTrained({ recipe, before }: AlignmentContext): boolean {
+  return recipe.retriever.enabled && (recipe.order === 'retriever-first' || before !== undefined);
+}
+
 function remarksOf(context: AlignmentContext, { seeds, main }: EvaluationData): string[] {
   const { recipe } = context;
   const remarks = [
-    `The encoder that rewards the candidates (${encoderOf(context).name}) also judges the arms, so the gain may be specific to this encoder.${recipe.evaluation.judges.length > 0 ? ' The training did not use the other judges above.' : ''}`,
+    `The encoder that rewards the candidates (${untrainedEncoderOf(context).name}${rewardsTrained(context) ? ', trained' : ''}) also judges the arms, so the gain may be specific to this encoder.${recipe.evaluation.judges.length > 0 ? ' The training did not use the other judges above.' : ''}`,
     `One training seed. ${seeds.length === 1 ? 'One generation seed: another seed gives other passages, so the scores are noisy.' : `Scores are means over ${seeds.length} generation seeds.`}`,
   ];
   const edges = main.arms

@@ -42,6 +42,13 @@ export {
 } from './loop/training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
 export {
+  planRetriever,
+  type RetrieverMemory,
+  type RetrieverPlan,
+  retrieverMemory,
+} from './retriever/plan-retriever.ts';
+export type { EncoderReading } from './retriever/retriever-base.ts';
+export {
   parseRetrieverSettings,
   QUERY_SIDES,
   type QuerySide,

@@ -21,6 +21,14 @@ const options = z.object({
     .describe('override a key of the recipe, for example pairs.minMargin=0.5')
     .meta({ valueName: 'KEY=VALUE' }),
   answerGenerator,
+  rounds: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      'rounds of both trainings, of the LLM and of the retriever; the best on dev is tested (sets rounds and retriever.enabled)',
+    ),
   plan: z.boolean().default(false).describe('check the inputs and estimate tokens, disk and time; run nothing'),
   only: z
     .enum(STAGES as [string, ...string[]])
@@ -44,7 +52,7 @@ export const command = defineCommand({
   name: 'align',
   summary: 'align the LLM to the retriever with a recipe, and show whether it helped',
   description:
-    'Runs the stages: candidates, answers, rewards, pairs, training (SFT and DPO), expansions for every arm, alpha tuned on the\ndevelopment split, evaluation on the test split, report. The results of a stage are stored under a key of its settings and\ninputs. After an interruption, run the same command again: it resumes and repeats nothing. A changed setting starts new\nsub-folders from the first stage that it affects, and keeps the old ones.',
+    'Runs the stages: candidates, answers, rewards, pairs, training (SFT and DPO), on request training of the retriever and of a student,\nexpansions for every arm, alpha tuned on the development split, evaluation on the test split, report. With --rounds the two trainings\nalternate; the best round on the development split is tested. The results of a stage are stored under a key of its settings and\ninputs. After an interruption, run the same command again: it resumes and repeats nothing. A changed setting starts new\nsub-folders from the first stage that it affects, and keeps the old ones.',
   arguments: [{ key: 'recipe', required: true }],
   options,
   examples: [
@@ -55,10 +63,14 @@ export const command = defineCommand({
       'an ablation without the answer reward; reuses the stages that it does not affect',
     ],
     ['llm-qe align demo --answer-generator http://localhost:8000', 'a larger model on a server writes the answers'],
+    [
+      'llm-qe align demo --rounds 2',
+      'both loops: the LLM and the retriever, twice in turn, the best round on dev is tested',
+    ],
     ['llm-qe align mine.yaml --out runs/mine --only candidates', 'one stage, for example on another machine'],
   ],
   async run(given, context) {
-    const set = [...answerGeneratorOverrides(given.answerGenerator), ...given.set];
+    const set = [...answerGeneratorOverrides(given.answerGenerator), ...roundOverrides(given), ...given.set];
     if (given.plan) {
       const recipe = await readRecipe(given.recipe, set);
       const { threads, offline, engine, only } = given;
@@ -73,6 +85,11 @@ export const command = defineCommand({
     await runAlignment({ ...given, set }, context);
   },
 });
+
+/** Rounds are of both trainings, unless `--set retriever.enabled=false` follows. */
+function roundOverrides({ rounds }: { rounds?: number | undefined }): string[] {
+  return rounds === undefined ? [] : [`rounds=${rounds}`, 'retriever.enabled=true'];
+}
 
 /** @throws UsageError if an input is bad, DataError if one is missing */
 function refuseFaults({ inputs }: AlignmentPlan): void {

@@ -1,18 +1,21 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, readRetrieverRows } from '../../data/index.ts';
-import { loadTopics, runArm, withoutExpansions } from '../../evaluate/index.ts';
+import { encoderFigures, loadTopics, searchesRawQueries } from '../../evaluate/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
-import { CorpusSearch, defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
+import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
 import { counted, sha256File, UsageError } from '../../system/index.ts';
-import { retrieverTrainingShape, type TrainRetrieverResult, trainRetriever } from '../../train/index.ts';
+import {
+  planRetriever,
+  type RetrieverPlan,
+  retrieverTrainingShape,
+  type TrainRetrieverResult,
+  trainRetriever,
+} from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
+import { duration, size } from '../print-plan.ts';
 import { formatTable } from '../table.ts';
-
-/** What chooses the best checkpoint on development queries. */
-const MEASURE = 'nDCG@10';
-const EXPANDED = 'expanded nDCG@10';
 
 const options = z.object({
   data: z
@@ -36,6 +39,12 @@ const options = z.object({
     .optional()
     .describe('held-out rows, whose loss is measured during training')
     .meta({ valueName: 'FILE' }),
+  plan: z
+    .boolean()
+    .default(false)
+    .describe(
+      'read the rows, report steps, tokens, memory and time, which a few steps measure; train and write nothing',
+    ),
   ...retrieverTrainingShape,
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
@@ -58,6 +67,7 @@ export const command = defineCommand({
       'llm-qe train retriever --data retriever.jsonl --out runs/student --method distil --train query --lora-r 32',
       'a student that searches without an LLM, over an index that stays as it is',
     ],
+    ['llm-qe train retriever --data retriever.jsonl --out runs/retriever --plan', 'what it would need'],
     [
       'llm-qe train retriever --data retriever.jsonl --out runs/ridge --method ridge',
       'the baseline of students: a linear map in closed form',
@@ -77,6 +87,16 @@ export const command = defineCommand({
     const { signal, progress } = context;
     const store = new ModelStore({ offline: given.offline, progress });
     const encoder = await store.resolve(given.encoder, { kind: 'encoder', signal });
+    if (given.plan) {
+      const rows = rowsOf(given.data, signal);
+      const { threads } = given;
+      printPlan(
+        await planRetriever({ encoder, rows, settings: settings.parse(given), threads, signal }),
+        given,
+        context,
+      );
+      return;
+    }
     const evaluate = given.dev === undefined ? undefined : await openEvaluation(given.dev, given, context);
     const result = await trainRetriever({
       encoder,
@@ -99,7 +119,7 @@ async function* rowsOf(file: string, signal: AbortSignal | undefined) {
   for await (const { row } of readRetrieverRows(file, signal)) yield row;
 }
 
-/** nDCG@10 of raw queries, and of expanded ones if the data set holds expansions, by the encoder in a folder. */
+/** Measures the encoder in a folder on the development queries of a data set. */
 async function openEvaluation(
   folder: string,
   { devSplit, alpha, threads, querySide, method }: Options,
@@ -107,38 +127,18 @@ async function openEvaluation(
 ) {
   const dataset = await BeirDataset.open(folder);
   const topics = await loadTopics(dataset, devSplit);
-  const trainsQueries = querySide === 'query' || method === 'distil' || method === 'ridge';
-  const isExpanded = topics.queries.some(({ expansions }) => expansions.length > 0);
   if (topics.queries.length === 0) {
     throw new UsageError(`--dev: no query of split ${devSplit} has judgements`, {
       fix: 'Pass another split with --dev-split.',
     });
   }
-  return async (encoder: string): Promise<Record<string, number>> => {
-    const search = new CorpusSearch(
-      dataset,
-      defaultRetrievalSettings({ encoder, alpha, depth: DEPTH, ...(threads !== undefined && { threads }) }),
-      { signal, progress },
-    );
-    try {
-      const retriever = await search.retriever('dense');
-      const measure = async (some: typeof topics) => {
-        const plan = { name: 'dev', description: 'dense', retriever, topics: some };
-        return (await runArm(plan, { depth: DEPTH, dropSelf: true, signal })).scores.mean[MEASURE]!;
-      };
-      const raw = await measure(withoutExpansions(topics));
-      if (!isExpanded) return { [MEASURE]: raw };
-      const expanded = await measure(topics);
-      // The first one chooses: what is trained on the query alone is searched with it alone.
-      return trainsQueries ? { [MEASURE]: raw, [EXPANDED]: expanded } : { [EXPANDED]: expanded, [MEASURE]: raw };
-    } finally {
-      await search.close();
-    }
-  };
+  const own = { alpha, ...(threads !== undefined && { threads }) };
+  return encoderFigures(dataset, topics, {
+    searchesRaw: searchesRawQueries({ method, querySide }),
+    retrieval: (encoder) => defaultRetrievalSettings({ encoder, ...own }),
+    ...{ signal, progress },
+  });
 }
-
-/** Deep enough for nDCG@10 and for a document that is left out. */
-const DEPTH = 100;
 
 function print(result: TrainRetrieverResult, given: Options, context: CommandContext): void {
   const { model, steps, step, stopped, loss, dev, counts, duplicatesInBatch, ridge, seconds, peakBytes, metricsFile } =
@@ -160,4 +160,27 @@ function print(result: TrainRetrieverResult, given: Options, context: CommandCon
   }
   context.say(`${seconds.toFixed(1)} s, ${(peakBytes / 2 ** 30).toFixed(1)} GiB; the encoder is that of step ${step}`);
   context.say(`wrote ${model}`);
+}
+
+function printPlan({ counts, memory, ...plan }: RetrieverPlan, given: Options, context: CommandContext): void {
+  context.json({ ...plan, memory, counts });
+  if (given.json) return;
+  const { steps, stepsPerEpoch, tokens, seconds, probe } = plan;
+  context.say(
+    `${given.method} on ${counts.examples} of ${counts.rows} rows: ${count(steps)} steps, ${count(stepsPerEpoch)} per epoch`,
+  );
+  context.say(`${count(tokens)} tokens without padding`);
+  const { mode, activations, weights, bytes, parameters } = memory;
+  const kept = mode === 'blocks' ? 'activations of one layer at a time' : 'activations';
+  context.say(
+    `${count(parameters)} trained values; memory: ${size(bytes)} (${size(weights)} weights, gradients and moments, ${size(activations)} ${kept}), and the program itself`,
+  );
+  if (probe === undefined) return;
+  context.say(
+    `${duration(seconds)}, without evaluations: ${count(probe.tokensPerSecond)} tokens per second in ${probe.steps} steps`,
+  );
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-US');
 }

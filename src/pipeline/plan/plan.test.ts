@@ -31,7 +31,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const DATA = [`data.folder=${set}`, `data.triples=${join(folder, 'triples.jsonl')}`, 'candidates.queries=2'];
+const DATA = [
+  `data.folder=${set}`,
+  `retriever.rows=${join(folder, 'triples.jsonl')}`,
+  `data.triples=${join(folder, 'triples.jsonl')}`,
+  'candidates.queries=2',
+];
 const SMALL = `data={kind: beir, folder: ${JSON.stringify(set)}}`;
 const SERVER = 'generator.servers=[http://127.0.0.1:9]';
 const LLAMA = 8_030_261_248;
@@ -59,7 +64,7 @@ describe('the plan of the published settings', () => {
 
   it('knows the size of the vectors, and of the adapters', async () => {
     const plan = await planOf('paper', DATA);
-    expect(stageOf(plan, 'evaluate').bytes).toBe(3 * 768 * 4 + (1 + 3) * 1 * 1000 * 40);
+    expect(stageOf(plan, 'evaluate').bytes).toBe(2 * 3 * 768 * 4 + 6 * 1 * 1000 * 40);
     // Rank 8 on two projections of 32 layers, the adapter once and with AdamW's means twice.
     expect(stageOf(plan, 'dpo').bytes).toBe(28 * 32 * 8 * 2 * 2 * 4096);
   });
@@ -109,7 +114,7 @@ describe('the plan of the published settings', () => {
 describe('data that cannot be read', () => {
   it('is in the plan with its line', async () => {
     writeFileSync(join(folder, 'broken.jsonl'), '{"id":"t1"}\n');
-    const plan = await planOf('paper', [`data.folder=${set}`, `data.triples=${join(folder, 'broken.jsonl')}`]);
+    const plan = await planOf('paper', [...DATA, `data.triples=${join(folder, 'broken.jsonl')}`]);
     expect(plan.inputs[0]).toMatchObject({ state: 'missing' });
     expect(plan.inputs[0]!.detail).toContain('broken.jsonl:1');
   });
@@ -129,7 +134,8 @@ describe('rates', () => {
       ['candidates', finished({ tokensPerSecond: 900 })],
       ['expand-zeroShot', finished({ 'test-42': { tokensPerSecond: 0 }, 'test-43': { tokensPerSecond: 70 } })],
     ] as [string, FinishedStage][]);
-    const facts = { parameters: LLAMA } as Parameters<typeof ratesOf>[3];
+    const encoder = { layers: 6, dimensions: 384 };
+    const facts = { generator: { parameters: LLAMA }, encoder } as unknown as Parameters<typeof ratesOf>[3];
     const [served, own] = [await readRecipe('paper', [SERVER]), await readRecipe('paper')];
     expect(ratesOf(served, stages, 'runs/x', facts)).toMatchObject({
       generation: { tokensPerSecond: 900, source: 'measured in runs/x' },

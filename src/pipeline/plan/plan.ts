@@ -7,10 +7,10 @@ import {
 } from '../../models/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { isAbort, LlmQeError, ModelError, type Progress, UsageError, whatForbids } from '../../system/index.ts';
-import { findFinished, openContext } from '../align.ts';
+import { openContext } from '../align.ts';
 import { ALIGNMENT_STAGES } from '../alignment-stages.ts';
 import { contentChecks, machineChecks, settingsChecks } from '../check-recipe.ts';
-import { isTuned } from '../recipe/recipe.ts';
+import { needsDev, trainsEncoder } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { recipeHash } from '../recipe-hash.ts';
 import {
@@ -25,8 +25,9 @@ import type { Engine } from '../run/engines.ts';
 import { finite, type PlannedFile, type QueryCounts, type Rates, type RecipeModels } from '../run/estimates.ts';
 import { type ModelFacts, modelFacts } from '../run/model-facts.ts';
 import type { RecipeCheck } from '../run/recipe-checks.ts';
+import { bestStages, findRounds, finishedInAll, roundStages } from '../run/rounds.ts';
 import { RunFolder } from '../run/run-folder.ts';
-import { type AlignmentContext, type AlignmentStage, stagesOf } from '../run/stage.ts';
+import type { AlignmentContext, AlignmentStage } from '../run/stage.ts';
 import { diskChecks } from './disk-space.ts';
 import { plannedFiles } from './planned-files.ts';
 import { type PlannedRate, ratesOf, valuesOf } from './planned-rates.ts';
@@ -42,6 +43,8 @@ export interface PlannedInput {
 /** The maximum cost of a stage, counting every text at its token limit. Null is unknown. */
 export interface PlannedStage {
   stage: string;
+  /** Undefined if there is only one round, or if the stage belongs to the best. */
+  round?: number | undefined;
   state: 'finished' | 'to do';
   /** The work in words: queries or pairs, and what is made of them. */
   work: string;
@@ -49,6 +52,8 @@ export interface PlannedStage {
   /** Bytes that it writes to disk. */
   bytes: number | null;
   seconds: number | null;
+  /** Bytes of memory that a training of the encoder needs, apart from the program's own. */
+  memory?: number | null | undefined;
 }
 
 export interface AlignmentPlan {
@@ -89,14 +94,18 @@ const [PROMPT_TOKENS, QUERY_TOKENS] = [60, 20];
  */
 export async function planAlignment(recipe: Recipe, options: PlanOptions): Promise<AlignmentPlan> {
   const { engine, folder, stages: all = ALIGNMENT_STAGES } = options;
-  const { inputs, counts, models, hash, finished } = await lookAt(recipe, all, options);
-  const rates = ratesOf(recipe, finished, folder, models.generator);
+  const { inputs, counts, models, hash, rounds } = await lookAt(recipe, all, options);
+  const rates = ratesOf(recipe, new Map(rounds.flatMap(({ done }) => [...done])), folder, models);
   const known = { engine, counts, rates: valuesOf(rates), ...models, prompt: await promptTokens(recipe) };
-  const stages = stagesOf({ stages: all, recipe }).map((stage): PlannedStage => {
-    const { work, tokens, bytes, seconds } = stage.estimate(recipe, known);
-    const state = finished.has(stage.name) ? 'finished' : 'to do';
-    return { stage: stage.name, state, work, tokens: finite(tokens), bytes: finite(bytes), seconds: finite(seconds) };
-  });
+  const stages: PlannedStage[] = [];
+  for (const { stage, round, isFinished } of stagesOfRounds(recipe, all, rounds)) {
+    const { work, tokens, bytes, seconds, memory } = await stage.estimate(recipe, known);
+    const cost = { tokens: finite(tokens), bytes: finite(bytes), seconds: finite(seconds) };
+    stages.push({
+      ...{ stage: stage.name, ...(round !== undefined && { round }), state: isFinished ? 'finished' : 'to do' },
+      ...{ work, ...cost, ...(memory !== undefined && { memory: finite(memory) }) },
+    });
+  }
   const left = stages.filter(({ state }) => state === 'to do');
   const isToDo = (name: string) => left.some(({ stage }) => stage === name);
   const files = await plannedFiles(recipe, models, { stages: all, engine, isToDo });
@@ -104,6 +113,24 @@ export async function planAlignment(recipe: Recipe, options: PlanOptions): Promi
   const added = totalOf([], files).bytes;
   await runChecks(inputs, diskChecks(folder, { stages: total.bytes - added, files: added }));
   return { ...{ recipe: recipe.name, recipeHash: hash, inputs, files, stages }, total, rates };
+}
+
+/** All stages of all rounds, and those of the best at the end. @param rounds those found in the folder */
+function stagesOfRounds(recipe: Recipe, stages: readonly AlignmentStage[], rounds: readonly AlignmentContext[]) {
+  const isOnly = recipe.rounds === 1;
+  const planned = Array.from({ length: recipe.rounds }, (_none, at) => {
+    const own = roundStages({ stages, recipe, before: at === 0 ? undefined : (rounds[0] ?? {}) });
+    const shown = own.filter((stage) => at === 0 || stage.rounds !== 'same');
+    const done = rounds[at]?.done;
+    return shown.map((stage) => {
+      return { stage, round: isOnly ? undefined : at + 1, isFinished: done?.has(stage.name) ?? false };
+    });
+  });
+  const isFinished = ({ name }: AlignmentStage) => rounds.some(({ done }) => done.has(name));
+  const best = bestStages({ stages, recipe }).map((stage) => {
+    return { stage, round: undefined, isFinished: isFinished(stage) };
+  });
+  return [...planned.flat(), ...best];
 }
 
 function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[]): AlignmentPlan['total'] {
@@ -115,7 +142,7 @@ function totalOf(stages: readonly PlannedStage[], files: readonly PlannedFile[])
     bytes: sum([...stages, ...added].map(({ bytes }) => bytes)),
     seconds: sum(stages.map(({ seconds }) => seconds)),
     unknown: [
-      ...vague.map(({ stage }) => stage),
+      ...new Set(vague.map(({ stage }) => stage)),
       ...added.filter(({ bytes }) => bytes === null).map(({ file }) => file),
     ],
   };
@@ -132,11 +159,11 @@ async function lookAt(recipe: Recipe, stages: readonly AlignmentStage[], options
   const models = await lookAtModels(recipe, inputs, options);
   await runChecks(inputs, settingsChecks(recipe, stages, options));
   const isReady = inputs.every(({ state }) => state === 'ready');
-  const { hash, finished, checks } = isReady ? await known(recipe, stages, options) : UNKNOWN;
+  const { hash, rounds, done, checks } = isReady ? await known(recipe, stages, options) : UNKNOWN;
   await runChecks(inputs, checks);
   const facts = { ...options, base: models.generator.model };
-  await runChecks(inputs, machineChecks({ recipe, stages, done: finished }, facts));
-  return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, finished };
+  await runChecks(inputs, machineChecks({ recipe, stages, done }, facts));
+  return { inputs, counts: counted ?? (await countQueries(recipe, undefined)), models, hash, rounds };
 }
 
 /** @param options.only with `faults`, records only new faults */
@@ -224,26 +251,52 @@ async function countQueries(recipe: Recipe, data: AlignmentData | undefined): Pr
   const { candidates, evaluation, data: source } = recipe;
   const unknown = Number.POSITIVE_INFINITY;
   const stated = source.kind === 'wordnet' ? source : { train: unknown, dev: unknown, test: unknown, corpus: unknown };
+  const rows = await countRows(recipe, data, stated.train);
   const most = async (split: 'dev' | 'test') =>
     data === undefined ? stated[split] : (await data.judged.dataset.qrels(data.judged.splits[split])).size;
   let train = 0;
   if (data !== undefined) for await (const _query of (await data.training(false))()) train++;
   return {
     train: data === undefined ? Math.min(stated.train, candidates.queries ?? unknown) : train,
-    dev: !isTuned(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? unknown),
+    dev: !needsDev(recipe) ? 0 : Math.min(await most('dev'), evaluation.dev ?? unknown),
     test: Math.min(await most('test'), evaluation.test ?? unknown),
     corpus: data === undefined ? stated.corpus : await data.judged.dataset.count(),
+    ...rows,
   };
 }
 
-const UNKNOWN = { hash: undefined, finished: new Map() as AlignmentContext['done'], checks: [] as RecipeCheck[] };
+/** Counts the rows of the retriever, and the tokens of their documents, at four characters per token. */
+async function countRows(
+  recipe: Recipe,
+  data: AlignmentData | undefined,
+  stated: number,
+): Promise<Pick<QueryCounts, 'rows' | 'documentTokens'>> {
+  const unknown = Number.POSITIVE_INFINITY;
+  if (!trainsEncoder(recipe)) return { rows: 0, documentTokens: 0 };
+  if (data === undefined) {
+    const { rows: file, queries = unknown } = recipe.retriever;
+    return { rows: Math.min(file === undefined ? stated : unknown, queries), documentTokens: unknown };
+  }
+  let [rows, characters] = [0, 0];
+  for await (const { positives } of (await data.retrieverRows()).rows()) {
+    rows++;
+    characters += positives[0]!.text.length;
+  }
+  return { rows, documentTokens: Math.ceil(characters / rows / 4) };
+}
 
-/** The hash of the recipe, and the finished stages in its folder. */
+const UNKNOWN = {
+  ...{ hash: undefined, rounds: [] as AlignmentContext[], done: new Map() as AlignmentContext['done'] },
+  checks: [] as RecipeCheck[],
+};
+
+/** The hash of the recipe, and the finished stages of its rounds in its folder. */
 async function known(recipe: Recipe, stages: readonly AlignmentStage[], options: PlanOptions) {
   const context = await openContext(recipe, { ...options, stages, offline: true });
   try {
-    const finished = await findFinished(context, new RunFolder(options.folder));
-    return { hash: recipeHash(context), finished, checks: contentChecks({ ...context, done: finished }, options) };
+    const rounds = await findRounds(context, new RunFolder(options.folder));
+    const done = finishedInAll(rounds, context);
+    return { hash: recipeHash(context), rounds, done, checks: contentChecks({ ...context, done }, options) };
   } finally {
     await context.models.encoders.close();
   }

@@ -1,6 +1,5 @@
 import type { Recipe } from '../recipe/recipe-schema.ts';
-import { finite, type Rates } from '../run/estimates.ts';
-import type { ModelFacts } from '../run/model-facts.ts';
+import { finite, type Rates, type RecipeModels, relativeSize } from '../run/estimates.ts';
 import type { FinishedStage } from '../run/run-folder.ts';
 
 /** Tokens per second, and the source of the value. */
@@ -16,6 +15,9 @@ export interface PlannedRate {
  */
 const STATED = { embedded: 150, training: 250, parameters: 134_515_008 };
 
+/** Tokens per second in the training of the default encoder on two cores. */
+const RETRIEVER_RATE = 3000;
+
 /**
  * Rates measured in the folder, otherwise those in the recipe, otherwise estimates from the model's size. Rates of
  * servers are not estimated.
@@ -24,7 +26,7 @@ export function ratesOf(
   { rates, generator: { servers } }: Recipe,
   finished: ReadonlyMap<string, FinishedStage>,
   folder: string,
-  { parameters }: ModelFacts,
+  { generator: { parameters }, encoder }: Pick<RecipeModels, 'generator' | 'encoder'>,
 ): Record<keyof Rates, PlannedRate> {
   const isServed = servers.length > 0;
   const sampled = measuredIn(finished.get('candidates')?.record.result);
@@ -43,14 +45,21 @@ export function ratesOf(
       rateFrom(measuredInParts(expanded) ?? (isServed ? undefined : sampled), stated, folder) ??
       bySize(STATED.embedded),
     training: rateFrom(undefined, rates.training, folder) ?? bySize(STATED.training),
+    retriever: rateFrom(measuredIn(finished.get('retriever')?.record.result), rates.retriever, folder) ?? {
+      tokensPerSecond: finite(RETRIEVER_RATE / relativeSize(encoder)),
+      source: 'the default encoder on two cores, by size',
+    },
   };
 }
 
 /** The numbers only; NaN if unknown. */
 export function valuesOf(rates: Record<keyof Rates, PlannedRate>): Rates {
   const numberOf = ({ tokensPerSecond }: PlannedRate) => tokensPerSecond ?? Number.NaN;
-  const { generation, embedded, training } = rates;
-  return { generation: numberOf(generation), embedded: numberOf(embedded), training: numberOf(training) };
+  const { generation, embedded, training, retriever } = rates;
+  return {
+    ...{ generation: numberOf(generation), embedded: numberOf(embedded) },
+    ...{ training: numberOf(training), retriever: numberOf(retriever) },
+  };
 }
 
 function rateFrom(measured: number | undefined, stated: number | undefined, folder: string): PlannedRate | undefined {

@@ -4,11 +4,13 @@ import { DEFAULT_ENCODER, DEFAULT_GENERATOR, templateVariablesSchema } from '../
 import { retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
 import { serverAddressSchema, serverOrNameSchema } from '../../servers/index.ts';
-import { DEFAULT_SEED, type RenamedSettings } from '../../system/index.ts';
+import { DEFAULT_SEED, type RenamedSettings, withDefaults } from '../../system/index.ts';
 import {
   generatorTrainingShape,
   RENAMED_GENERATOR_SETTINGS,
+  RENAMED_TRAINING_SETTINGS,
   RENAMED_TRL_SETTINGS,
+  retrieverTrainingShape,
   trlShape,
 } from '../../train/index.ts';
 
@@ -38,6 +40,9 @@ const beir = z.strictObject({
   devSplit: z.string().default('dev').describe('split that alpha is tuned on'),
   testSplit: z.string().default('test').describe('split that is reported'),
 });
+
+/** Which of the two is trained first in a round. */
+export const ORDERS = ['generator-first', 'retriever-first'] as const;
 
 /** Defaults of a writer of texts, for checks whether a setting was changed. */
 export const WRITER_DEFAULTS = { concurrency: 16, sequences: 32 };
@@ -80,6 +85,7 @@ export const recipeSchema = z.strictObject({
       generation: z.number().positive().optional().describe('tokens per second of the servers'),
       embedded: z.number().positive().optional().describe('tokens per second of the embedded runtime'),
       training: z.number().positive().optional().describe('training tokens per second, forward and backward together'),
+      retriever: z.number().positive().optional().describe('tokens per second in the training of the encoder'),
     })
     .prefault({})
     .describe('speed of the machines; used by --plan only and not part of the hash'),
@@ -137,11 +143,59 @@ export const recipeSchema = z.strictObject({
     })
     .prefault({}),
   pairs: z.strictObject({ ...pairSettings, seed: seed.optional() }).prefault({}),
+  order: z
+    .enum(ORDERS)
+    .default('generator-first')
+    .describe(
+      'generator-first: the retriever is trained on the expansions of the aligned LLM (LLM-QE); retriever-first: the LLM is aligned to the trained retriever (ExpandR)',
+    ),
+  rounds: positive
+    .default(1)
+    .describe(
+      'rounds of both trainings; each starts from the models of the round before, and the best on dev is tested',
+    ),
   dpo: z.strictObject({ ...training, seed: seed.optional() }).prefault({}),
   sft: z
     .strictObject({
       enabled: z.boolean().default(true).describe('train the SFT baseline, which imitates the chosen answers'),
       ...supervised,
+      seed: seed.optional(),
+    })
+    .prefault({}),
+  retriever: z
+    .strictObject({
+      enabled: z.boolean().default(false).describe('train the encoder on expanded training queries'),
+      rows: z
+        .string()
+        .optional()
+        .describe(
+          'file of training rows, in a layout of `llm-qe data retriever` (default: the training queries of data)',
+        ),
+      queries: positive.optional().describe('number of rows, a seeded sample (default: all)'),
+      dev: share
+        .lt(1)
+        .default(0.1)
+        .describe('fraction of the rows that is held out; their loss chooses the best checkpoint'),
+      devSearch: z
+        .boolean()
+        .default(false)
+        .describe('let a search of the dev queries choose it instead; each evaluation embeds the corpus'),
+      start: z
+        .enum(['first', 'previous'])
+        .default('first')
+        .describe("encoder that a later round trains: the recipe's, or that of the round before"),
+      ...retrieverTrainingShape,
+      seed: seed.optional(),
+    })
+    .prefault({})
+    .describe('rows and training of the retriever; the student learns from the same rows'),
+  student: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe('also distil the expansions into an encoder of queries, which searches without an LLM'),
+      ...withDefaults(retrieverTrainingShape, { method: 'distil', train: 'query' }),
       seed: seed.optional(),
     })
     .prefault({}),
@@ -180,7 +234,10 @@ export const recipeSchema = z.strictObject({
         .default([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
         .describe('weights of the expansion among which each arm is tuned on dev'),
       armAlphas: z
-        .strictObject({ zeroShot: share.optional(), sft: share.optional(), aligned: share.optional() })
+        .strictObject({
+          ...{ zeroShot: share.optional(), sft: share.optional(), aligned: share.optional() },
+          'retriever+aligned': share.optional(),
+        })
         .prefault({})
         .describe('fixed alphas; these arms are not tuned'),
       measure: z.string().default('nDCG@10').describe('measure for tuning and testing'),
@@ -198,6 +255,8 @@ export const recipeSchema = z.strictObject({
 export const RENAMED_KEYS: Readonly<Record<string, RenamedSettings>> = {
   dpo: RENAMED_GENERATOR_SETTINGS,
   sft: RENAMED_GENERATOR_SETTINGS,
+  retriever: RENAMED_TRAINING_SETTINGS,
+  student: RENAMED_TRAINING_SETTINGS,
   trl: RENAMED_TRL_SETTINGS,
 };
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DataError, type LlmQeError, UsageError } from '../../system/index.ts';
-import { isTuned, parseRecipe, readRecipe } from './recipe.ts';
+import { isTuned, needsDev, parseRecipe, readRecipe } from './recipe.ts';
 
 const SMALL = 'name: small\ndata:\n  kind: wordnet\n';
 
@@ -38,6 +38,31 @@ describe('packaged recipes', () => {
     });
     expect(paper.expansion).toMatchObject({ samples: 1, temperature: 1, topP: 0.9, maxTokens: 512 });
     expect(isTuned(paper)).toBe(false);
+    expect(needsDev(paper)).toBe(false);
+    const { epochs, batchSize, groupSize, temperature, learningRate, maxLength, method, querySide } = paper.retriever;
+    expect({ epochs, groupSize, temperature, learningRate, maxLength, method, querySide }).toEqual({
+      ...{ epochs: 3, groupSize: 2, temperature: 0.02, learningRate: 3e-5, maxLength: 512 },
+      ...{ method: 'infonce', querySide: 'expansion' },
+    });
+    expect(batchSize).toBe(64 * 8 * 2);
+    expect([paper.order, paper.rounds, paper.retriever.enabled]).toEqual(['generator-first', 1, true]);
+  });
+
+  it('need dev queries to tune, to choose a round, or to choose a checkpoint by a search', () => {
+    const fixed = `${SMALL}evaluation: { alphas: [0.5] }\n`;
+    const need = (...set: string[]) => needsDev(parseRecipe(fixed, 'mine.yaml', set));
+    expect(need()).toBe(false);
+    expect(need('rounds=2')).toBe(true);
+    expect(need('retriever.devSearch=true')).toBe(false);
+    expect(need('retriever.devSearch=true', 'student.enabled=true')).toBe(true);
+  });
+
+  it('tune the arm of both trainings, unless its alpha is given', () => {
+    const given = 'evaluation.armAlphas={zeroShot: 0.5, sft: 0.5, aligned: 0.5}';
+    const tuned = (...set: string[]) => isTuned(parseRecipe(SMALL, 'mine.yaml', [given, ...set]));
+    expect(tuned()).toBe(false);
+    expect(tuned('retriever.enabled=true')).toBe(true);
+    expect(tuned('retriever.enabled=true', 'evaluation.armAlphas.retriever+aligned=0.3')).toBe(false);
   });
 
   it.each(['demo', 'smoke'])('are valid: %s', async (name) => {
@@ -156,7 +181,7 @@ describe('invalid keys', () => {
     ['dpo.betta=1', /Did you mean dpo\.beta\?/],
     ['pairs.minmargin=1', /Did you mean pairs\.minMargin\?/],
     ['data.copus=1', /Did you mean data\.corpus\?/],
-    ['learningRate=1', /Did you mean dpo\.learningRate or sft\.learningRate\?/],
+    ['learningRate=1', /Did you mean dpo\.learningRate or sft\.learningRate or retriever\.learningRate or/],
     ['evaluation.armAlphas.alined=1', /Did you mean evaluation\.armAlphas\.aligned\?/],
     ['dpo.toString=1', /Known keys here are/],
     ['data.folder=x', /Known keys here are kind, corpus/],

@@ -71,12 +71,23 @@ export function parseRecipe(
   throw faultOf(toIssue(parsed.error.issues[0]!, content, schema), source);
 }
 
-/** Whether dev queries are needed. They are not if there is only one alpha, or each arm has a fixed one. */
-export function isTuned({ evaluation, sft }: Recipe): boolean {
-  const { zeroShot, sft: ofSft, aligned } = evaluation.armAlphas;
-  const given = [zeroShot, aligned, ...(sft.enabled ? [ofSft] : [])];
+/** Whether alpha is chosen on dev queries. It is not if there is only one, or each arm has a fixed one. */
+export function isTuned({ evaluation, sft, retriever }: Recipe): boolean {
+  const { zeroShot, sft: ofSft, aligned, 'retriever+aligned': ofBoth } = evaluation.armAlphas;
+  const given = [zeroShot, aligned, ...(sft.enabled ? [ofSft] : []), ...(retriever.enabled ? [ofBoth] : [])];
   const isOpen = given.includes(undefined) || evaluation.judges.some((judge) => judge !== 'bm25');
   return isOpen && new Set(evaluation.alphas).size > 1;
+}
+
+/** Whether something is chosen on dev queries: alpha, the best round, or a checkpoint of the retriever. */
+export function needsDev(recipe: Recipe): boolean {
+  const { rounds, retriever } = recipe;
+  return isTuned(recipe) || rounds > 1 || (trainsEncoder(recipe) && retriever.devSearch);
+}
+
+/** Whether an encoder is trained: the retriever, or a student. */
+export function trainsEncoder({ retriever, student }: Recipe): boolean {
+  return retriever.enabled || student.enabled;
 }
 
 async function findRecipe(fileOrName: string): Promise<string> {

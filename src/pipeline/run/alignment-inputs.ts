@@ -3,7 +3,9 @@ import {
   BeirDataset,
   buildWordnetDataset,
   cachedSha256,
+  openRetrieverSource,
   openTrainingSource,
+  type RetrieverSource,
   type TrainingSource,
   WORDNET_CACHE,
 } from '../../data/index.ts';
@@ -12,7 +14,7 @@ import { ModelStore, type ResolvedModel } from '../../models/index.ts';
 import { defaultRetrievalSettings, type RetrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { contentKey, isThere, type Progress, refuseServerOffline, SILENT } from '../../system/index.ts';
-import { isTuned } from '../recipe/recipe.ts';
+import { needsDev, trainsEncoder } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { Encoders } from './encoders.ts';
 import type { RecipeCheck } from './recipe-checks.ts';
@@ -31,8 +33,16 @@ export interface AlignmentData {
   trainSplit: string;
   /** Opens the training queries, with or without the text of their gold document. */
   training(withGold: boolean): Promise<TrainingSource>;
-  /** SHA-256 of the training data. */
-  hashes: { corpus: string; queries: string; qrels?: string | undefined; triples?: string | undefined };
+  /** Opens the training rows of the retriever. */
+  retrieverRows(): Promise<RetrieverSource>;
+  /** SHA-256 of the training data; `rows` are the retriever's, if they come from a file of their own. */
+  hashes: {
+    corpus: string;
+    queries: string;
+    qrels?: string | undefined;
+    triples?: string | undefined;
+    rows?: string | undefined;
+  };
   /** The data for tuning and testing the arms: usually the same data set. */
   judged: JudgedData;
 }
@@ -43,7 +53,7 @@ export interface JudgedData {
   name: string;
   dataset: BeirDataset;
   splits: { dev: string; test: string };
-  /** SHA-256; that of the dev queries only if something is tuned on them. */
+  /** SHA-256; that of the dev queries only if something is chosen on them. */
   hashes: { corpus: string; queries: string; dev?: string | undefined; test: string };
 }
 
@@ -55,12 +65,15 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
   const trainSplit = data.kind === 'wordnet' ? 'train' : data.trainSplit;
   const triples = data.kind === 'beir' ? data.triples : undefined;
   const source = triples === undefined ? { dataset: dataset.folder } : { triples };
+  const ownRows = rowsFileOf(recipe);
+  const rows = ownRows ?? triples;
   const sha256 = (file: string) => cachedSha256(file, signal);
   const hashes = {
     corpus: await dataset.corpusHash(signal),
     queries: await sha256(await dataset.queriesFile()),
     qrels: triples === undefined ? await sha256(await dataset.qrelsFile(trainSplit)) : undefined,
     triples: triples === undefined ? undefined : await sha256(triples),
+    rows: ownRows === undefined ? undefined : await sha256(ownRows),
   };
   return {
     ...{ dataset, trainSplit, hashes },
@@ -71,7 +84,21 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
         ...{ split: trainSplit, limit: candidates.queries, withGold, signal },
         sampleSeed: candidates.sampleSeed ?? recipe.seed,
       }),
+    retrieverRows: () =>
+      openRetrieverSource({
+        ...(rows === undefined ? { dataset: dataset.folder } : { rows }),
+        ...{ split: trainSplit, signal, ...rowsSample(recipe) },
+      }),
   };
+}
+
+/** The retriever's own file of rows, if an encoder is trained. */
+function rowsFileOf(recipe: Recipe): string | undefined {
+  return trainsEncoder(recipe) ? recipe.retriever.rows : undefined;
+}
+
+function rowsSample({ retriever, seed }: Recipe) {
+  return { limit: retriever.queries, sampleSeed: retriever.seed ?? seed };
 }
 
 /** Checks each file of the data separately: {@link openData} stops at the first missing file, but a plan lists all. */
@@ -85,7 +112,7 @@ export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
     ];
   };
   const judged = ({ devSplit, testSplit }: { devSplit: string; testSplit: string }) =>
-    isTuned(recipe) ? [devSplit, testSplit] : [testSplit];
+    needsDev(recipe) ? [devSplit, testSplit] : [testSplit];
   const checks: RecipeCheck[] = [];
   if (data.kind === 'beir') {
     const { triples } = data;
@@ -93,6 +120,8 @@ export function dataFileChecks(recipe: Recipe): RecipeCheck[] {
     checks.push(...files('data', data.folder, triples === undefined ? [data.trainSplit, ...own] : own));
     if (triples !== undefined) checks.push({ input: 'data.triples', find: () => cachedSha256(triples) });
   }
+  const rows = rowsFileOf(recipe);
+  if (rows !== undefined) checks.push({ input: 'retriever.rows', find: () => cachedSha256(rows) });
   const other = evaluation.dataset;
   if (other !== undefined) checks.push(...files('evaluation.dataset', other.folder, judged(other)));
   return checks;
@@ -110,7 +139,7 @@ async function openJudged(recipe: Recipe, own: BeirDataset, signal: AbortSignal 
   const hashes = {
     corpus: await dataset.corpusHash(signal),
     queries: await cachedSha256(await dataset.queriesFile(), signal),
-    dev: isTuned(recipe) ? await qrels(splits.dev) : undefined,
+    dev: needsDev(recipe) ? await qrels(splits.dev) : undefined,
     test: await qrels(splits.test),
   };
   return { name: other === undefined ? 'WordNet' : dataset.name, dataset, splits, hashes };
@@ -133,6 +162,13 @@ export function trainingQueriesKey({ hashes }: AlignmentData, recipe: Recipe): R
   const sample = { limit: recipe.candidates.queries, seed: recipe.candidates.sampleSeed ?? recipe.seed };
   if (triples !== undefined) return { triples, ...sample };
   return { corpus, queries, qrels, ...sample };
+}
+
+/** The part of a key that identifies the training rows of the retriever. */
+export function retrieverRowsKey({ hashes }: AlignmentData, recipe: Recipe): Record<string, unknown> {
+  const { corpus, queries, qrels, triples } = hashes;
+  const rows = hashes.rows ?? triples;
+  return { ...(rows === undefined ? { corpus, queries, qrels } : { rows }), ...rowsSample(recipe) };
 }
 
 /** The models of a recipe, resolved but not loaded. */

@@ -8,6 +8,10 @@ export interface QueryCounts {
   dev: number;
   test: number;
   corpus: number;
+  /** Training rows of the retriever; 0 if no encoder is trained. */
+  rows: number;
+  /** Mean tokens of a training document; Infinity if unknown. */
+  documentTokens: number;
 }
 
 /** Tokens per second; NaN if unknown. */
@@ -17,6 +21,8 @@ export interface Rates {
   /** Of the embedded runtime, with the LLM to align. */
   embedded: number;
   training: number;
+  /** In the training of an encoder. */
+  retriever: number;
 }
 
 /** The models of a recipe. */
@@ -45,6 +51,8 @@ export interface Estimate {
   /** Bytes that it writes to disk. */
   bytes: number;
   seconds: number;
+  /** Memory of a training in bytes, apart from that of the program itself. */
+  memory?: number | undefined;
 }
 
 /** A file that the run writes in addition to the outputs of its stages: a model, or a copy of one. */
@@ -84,9 +92,14 @@ export function written(
   return { work, tokens, bytes: texts * (limit * TOKEN_BYTES + RECORD_BYTES), seconds: tokens / rate };
 }
 
-/** Seconds that an encoder needs, estimated from its size: layers · dimensions². */
-export function encodingSeconds(texts: number, { layers, dimensions }: ModelFacts): number {
-  return (texts / ENCODED) * ((layers * dimensions ** 2) / ENCODER_SIZE);
+/** Seconds that an encoder needs, estimated from its size. */
+export function encodingSeconds(texts: number, encoder: ModelFacts): number {
+  return (texts / ENCODED) * relativeSize(encoder);
+}
+
+/** The size of an encoder's layers (layers · dimensions²), as a multiple of the default encoder's. */
+export function relativeSize({ layers, dimensions }: Pick<ModelFacts, 'layers' | 'dimensions'>): number {
+  return (layers * dimensions ** 2) / ENCODER_SIZE;
 }
 
 /** The maximum number of drawn pairs. */

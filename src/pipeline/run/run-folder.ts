@@ -37,6 +37,8 @@ export interface StageWork {
   stage: string;
   /** Everything that determines the outputs. Plain JSON. */
   settings: Record<string, unknown>;
+  /** Folders of the same stage that do not count as its earlier attempts: those of the other rounds of this run. */
+  apartFrom?: ReadonlySet<string> | undefined;
   /** Does the work in the folder; resumes from its own partial results there. */
   run(folder: string): Promise<{ outputs: Record<string, string>; result: Record<string, unknown> }>;
 }
@@ -76,11 +78,11 @@ export class RunFolder {
     const key = contentKey({ stage: work.stage, settings });
     const folder = this.folderOf(work.stage, key);
     const found = await readRecord(folder);
+    const changes = found === undefined ? await this.#changesOf(work, settings) : [];
     if (found?.finished === true) {
       await checkOutputs(folder, found);
       return { record: found, folder, reused: true, changes: [] };
     }
-    const changes = found === undefined ? await this.#changesOf(work.stage, settings) : [];
     await makeFolder(folder);
     const begun: StageRecord = {
       ...{ stage: work.stage, key, version: packageVersion(), settings },
@@ -108,11 +110,14 @@ export class RunFolder {
   }
 
   /** The differences from the most similar other attempt of the stage. */
-  async #changesOf(stage: string, settings: Record<string, unknown>): Promise<string[]> {
+  async #changesOf(
+    { stage, apartFrom }: Pick<StageWork, 'stage' | 'apartFrom'>,
+    settings: Record<string, unknown>,
+  ): Promise<string[]> {
     const names = await readdir(this.path).catch((): string[] => []);
     const isOfStage = (name: string) => name.startsWith(`${stage}-`) && name.length === stage.length + 1 + KEY_LENGTH;
     const differences: string[][] = [];
-    for (const name of names.filter(isOfStage)) {
+    for (const name of names.filter((one) => isOfStage(one) && !apartFrom?.has(join(this.path, one)))) {
       const other = await readRecord(join(this.path, name));
       if (other !== undefined) differences.push(readable(describeChanges(other.settings, settings)));
     }

@@ -11,10 +11,8 @@ import type { Estimate, Known, PlannedFile, RecipeModels } from './estimates.ts'
 import type { RecipeCheck } from './recipe-checks.ts';
 import type { FinishedStage } from './run-folder.ts';
 
-/** The compared arms: raw queries, and queries expanded by three generators. */
-export const ARMS = ['raw', 'zeroShot', 'sft', 'aligned'] as const;
-export type ArmName = (typeof ARMS)[number];
-export type WritingArm = Exclude<ArmName, 'raw'>;
+/** The arms whose expansions an LLM writes: the base, and what SFT and DPO made of it. */
+export type WritingArm = 'zeroShot' | 'sft' | 'aligned';
 
 export interface StageOptions extends InputOptions {
   engine: Engine;
@@ -34,8 +32,10 @@ export interface AlignmentContext {
   options: StageOptions;
   /** All stages of the run, in order. */
   stages: readonly AlignmentStage[];
-  /** The finished stages before this one. */
+  /** The finished stages of this round before this one. */
   done: Map<string, FinishedStage>;
+  /** The round before, with all its stages; undefined in the first. */
+  before?: AlignmentContext | undefined;
 }
 
 /** What a check knows before anything runs. */
@@ -74,6 +74,11 @@ export interface AlignmentStage {
   readonly name: string;
   /** Version of its code, a part of its key. Increase it when equal settings and inputs give other outputs. */
   readonly version: number;
+  /**
+   * The rounds that it is part of: all (default); all with one result (`same`); those after the first; or only the best, when all
+   * others have ended.
+   */
+  readonly rounds?: 'all' | 'same' | 'later' | 'best';
   /** Recipe sections that only this stage reads, by key; an optional one should have a default. */
   readonly sections?: Readonly<Record<string, z.ZodType>>;
   /** Whether the recipe includes the stage. */
@@ -91,7 +96,7 @@ export interface AlignmentStage {
   /** Checks that load the stage's models; run only on request. */
   modelChecks?(context: AlignmentContext): RecipeCheck[];
   /** Its maximum cost. */
-  estimate(recipe: Recipe, known: Known): Estimate;
+  estimate(recipe: Recipe, known: Known): Estimate | Promise<Estimate>;
   /** Copies of models that it works from, made once. */
   files?(recipe: Recipe, models: RecipeModels, engine: Engine): Promise<PlannedFile[]> | PlannedFile[];
   /** Does the work; resumes from its own partial results in the folder. */
@@ -109,9 +114,18 @@ export function keyedSettings(stage: AlignmentStage, context: AlignmentContext):
   return { version: stage.version, ...settings, ...inputs };
 }
 
-/** The stages that a recipe includes, in order. */
-export function stagesOf({ stages, recipe }: Pick<AlignmentContext, 'stages' | 'recipe'>): AlignmentStage[] {
-  return stages.filter((stage) => stage.wanted(recipe));
+/** The stages of a round that a recipe includes, in order. */
+export function stagesOf({
+  stages,
+  recipe,
+  before,
+}: Pick<AlignmentContext, 'stages' | 'recipe'> & { before?: unknown }): AlignmentStage[] {
+  return stages.filter((stage) => stage.wanted(recipe) && (stage.rounds !== 'later' || before !== undefined));
+}
+
+/** The number of the round, from 1. */
+export function roundOf({ before }: Pick<AlignmentContext, 'before'>): number {
+  return before === undefined ? 1 : 1 + roundOf(before);
 }
 
 /** A section of the recipe that belongs to one stage, parsed by its schema. */

@@ -13,6 +13,7 @@ import type { AlignmentContext, AlignmentStage } from '../run/stage.ts';
 export const answersStage: AlignmentStage = {
   name: 'answers',
   version: 1,
+  rounds: 'same',
   wanted: ({ answers }) => answers.enabled,
   settings({ recipe, answerPrompt }) {
     const { enabled: _wanted, prompt: _named, seed = recipe.seed, ...sampling } = recipe.answers;

@@ -3,6 +3,7 @@ import { connectGenerator, type Generator, servedModels, WRITERS_FORMAT } from '
 import type { ResolvedModel } from '../../models/index.ts';
 import { refuseServerOffline, UsageError } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
+import { generatorOf } from '../run/generators.ts';
 import { contextOf, openEmbedded, templateBody } from '../run/open-writer.ts';
 import { type AlignmentContext, hashOf, outputOf, type WritingArm } from '../run/stage.ts';
 import { TRAINED_BY } from './training-stages.ts';
@@ -23,9 +24,9 @@ export function isServed({ expansion }: Pick<Recipe, 'expansion'>): boolean {
  * of its model.
  */
 export function armInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
-  const { recipe, models } = context;
+  const { recipe } = context;
   const trained = arm === 'zeroShot' ? undefined : trainedHash(context, arm);
-  const generator = models.generator.fingerprint;
+  const generator = baseOf(context, arm).fingerprint;
   const { chatTemplateKwargs } = recipe.generator;
   const common = { writers: WRITERS_FORMAT, generator, trained, chatTemplateKwargs };
   if (isServed(recipe)) return { ...common, served: serverModel(recipe, arm) };
@@ -83,9 +84,14 @@ function trainedHash(context: AlignmentContext, arm: 'sft' | 'aligned') {
   return { adapter: hashOf(context, stage, 'adapter'), model: hashOf(context, stage, 'model') };
 }
 
+/** The LLM that an arm's weights were trained from. */
+function baseOf(context: AlignmentContext, arm: WritingArm): ResolvedModel {
+  return arm === 'zeroShot' ? context.models.generator : generatorOf(context);
+}
+
 /** The weights of an arm: the base, the base with an adapter, or a fully trained model. */
 function weightsOf(context: AlignmentContext, arm: WritingArm): { model: ResolvedModel; adapter?: string } {
-  const base = context.models.generator;
+  const base = baseOf(context, arm);
   if (arm === 'zeroShot') return { model: base };
   const stage = TRAINED_BY[arm];
   const adapter = outputOf(context, stage, 'adapter');

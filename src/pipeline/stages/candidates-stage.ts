@@ -3,6 +3,7 @@ import { sampleCandidates } from '../../generate/index.ts';
 import { leftOutOf } from '../../report/index.ts';
 import { trainingQueriesKey } from '../run/alignment-inputs.ts';
 import { copiesToMake, many, written } from '../run/estimates.ts';
+import { generatorOf } from '../run/generators.ts';
 import { runtimeCopies } from '../run/model-facts.ts';
 import { openWriter, writerCheck, writerKey } from '../run/open-writer.ts';
 import { promptCheck } from '../run/prompt-checks.ts';
@@ -17,9 +18,10 @@ export const candidatesStage: AlignmentStage = {
     const { queries: _limit, sampleSeed: _sample, seed = recipe.seed, ...sampling } = recipe.candidates;
     return { prompt: prompt.text, ...sampling, seed };
   },
-  inputs({ recipe, data, models }) {
+  inputs(context) {
+    const { recipe, data } = context;
     return {
-      generator: writerKey(recipe.generator, models.generator, recipe.candidates.maxTokens),
+      generator: writerKey(recipe.generator, generatorOf(context), recipe.candidates.maxTokens),
       queries: trainingQueriesKey(data, recipe),
     };
   },
@@ -46,9 +48,10 @@ export const candidatesStage: AlignmentStage = {
   async files({ generator: { servers, gpu } }, { generator }) {
     return servers.length > 0 ? [] : copiesToMake(await runtimeCopies(generator, gpu));
   },
-  async run({ recipe, data, models, prompt, options }, folder) {
+  async run(context, folder) {
+    const { recipe, data, prompt, options } = context;
     const { samples, temperatures, topP, topK, maxTokens, seed = recipe.seed } = recipe.candidates;
-    const generator = await openWriter(recipe.generator, models.generator, maxTokens, options);
+    const generator = await openWriter(recipe.generator, generatorOf(context), maxTokens, options);
     try {
       const { file, manifest, ...result } = await sampleCandidates({
         queries: await data.training(false),

@@ -1,7 +1,7 @@
 import type { ArmTopics, Topics } from '../../evaluate/index.ts';
 import { analyzeEnglish } from '../../search/index.ts';
 import { Random } from '../../system/index.ts';
-import type { ArmName } from '../run/stage.ts';
+import type { ArmName } from '../run/arms.ts';
 
 /** A control arm: it shows what the length or the style of an expansion does by itself, whatever its content. */
 export interface ControlPlan {

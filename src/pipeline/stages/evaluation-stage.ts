@@ -15,28 +15,25 @@ import { throwIfAborted, UsageError, writeDurably } from '../../system/index.ts'
 import { isTuned } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { judgingEncoders, retrievalOf } from '../run/alignment-inputs.ts';
-import { encoderOf } from '../run/encoders.ts';
+import { type ArmName, armOf, armsOf, writersOf } from '../run/arms.ts';
+import { comparedEncoders, untrainedEncoderOf } from '../run/encoders.ts';
 import { type Estimate, encoderWeights, encodingSeconds, type Known, many, NUMBER_BYTES } from '../run/estimates.ts';
 import type { ModelFacts } from '../run/model-facts.ts';
 import { check, loadCheck, type RecipeCheck } from '../run/recipe-checks.ts';
-import { type AlignmentContext, type AlignmentStage, type ArmName, outputOf } from '../run/stage.ts';
+import { type AlignmentContext, type AlignmentStage, outputOf } from '../run/stage.ts';
 import { expansionsName, generationSeeds, loadArmTopics } from './expansion-stages.ts';
-import { type Judged, judgeArms, judgeControls, judgeElsewhere } from './judgements.ts';
-
-/** The arms of a recipe, in the order of the tables. */
-function armsOf(recipe: Recipe): ArmName[] {
-  return recipe.sft.enabled ? ['raw', 'zeroShot', 'sft', 'aligned'] : ['raw', 'zeroShot', 'aligned'];
-}
+import { type Judged, judgeAllArms, judgeControls, judgeElsewhere } from './judgements.ts';
 
 /** Tunes alpha per arm on the dev queries, and scores all arms on the test queries. */
 export const evaluateStage: AlignmentStage = {
   name: 'evaluate',
   version: 1,
+  rounds: 'best',
   wanted: () => true,
   settings(context) {
     const { recipe } = context;
     const { dev: _dev, test: _test, dataset: _byHash, judges: _byContent, ...evaluation } = recipe.evaluation;
-    const { similarity, expansionRole } = encoderOf(context).retrieval;
+    const { similarity, expansionRole } = untrainedEncoderOf(context).retrieval;
     return {
       formats: { measures: MEASURES_FORMAT, evaluation: EVALUATION_FORMAT, ...SEARCH_FORMATS },
       ...{ ...evaluation, seed: evaluation.seed ?? recipe.seed, similarity, expansionRole },
@@ -45,14 +42,13 @@ export const evaluateStage: AlignmentStage = {
   inputs(context) {
     const { recipe, data, models } = context;
     const { hashes } = data.judged;
-    const written = armsOf(recipe).flatMap((arm) => {
-      if (arm === 'raw') return [];
+    const written = writersOf(recipe).flatMap((arm) => {
       const outputs = context.done.get(`expand-${arm}`)?.record.outputs ?? {};
       return Object.entries(outputs).map(([name, { sha256 }]) => [`${arm} ${name}`, sha256]);
     });
     return {
       judges: recipe.evaluation.judges.map((name) => models.judges[name] ?? name),
-      encoder: encoderOf(context).key,
+      ...comparedEncoders(context),
       corpus: hashes.corpus,
       queries: hashes.queries,
       qrels: [hashes.dev, hashes.test],
@@ -75,14 +71,14 @@ export const evaluateStage: AlignmentStage = {
     const { signal, progress } = options;
     const arms = await loadArms(context);
     const { store } = models;
-    const { retrieval, open } = encoderOf(context);
+    const { retrieval, open } = untrainedEncoderOf(context);
     const encoder = await open();
-    const task = progress.task('evaluating arms', arms.length * (1 + recipe.evaluation.judges.length), 'arms');
+    const task = progress.task('evaluating arms', searchesOf(context, arms), 'arms');
     const search = new CorpusSearch(data.judged.dataset, retrieval, { signal, progress, store, encoder });
     try {
       const onArm = () => task.advance();
       const runs = new RunFiles(folder, generationSeeds(recipe));
-      const main = await judgeArms(context, search, 'dense', arms, {
+      const main = await judgeAllArms(context, search, arms, {
         alphas: recipe.evaluation.armAlphas,
         onRun: (arm, run, at) => runs.write(arm, run, at),
         onArm,
@@ -91,7 +87,7 @@ export const evaluateStage: AlignmentStage = {
       const judges: Judgement[] = [];
       for (const name of recipe.evaluation.judges) {
         throwIfAborted(signal);
-        judges.push(await judgeElsewhere(context, search, name, arms, onArm));
+        judges.push(await judgeElsewhere(context, search, name, arms.filter(isOwn), onArm));
       }
       const size = (await search.retriever('dense')).size;
       const evaluation = await gather(context, arms, main, size);
@@ -141,14 +137,20 @@ const [SEARCHED, SEARCH_SECONDS, SEARCHED_WIDTH] = [2e8, 2, 384];
 function estimateEvaluation(recipe: Recipe, { counts, encoder, judges }: Known): Estimate {
   const { corpus, test } = counts;
   const { alphas, depth, judges: named } = recipe.evaluation;
-  const [arms, seeds] = [armsOf(recipe).length - 1, generationSeeds(recipe).length];
-  const searches = arms * ((isTuned(recipe) ? alphas.length : 0) + seeds) * (1 + named.length);
-  const encoders = [encoder, ...judges];
+  const [arms, seeds] = [writersOf(recipe).length, generationSeeds(recipe).length];
+  const perArm = (isTuned(recipe) ? alphas.length : 0) + seeds;
+  const trained = armsOf(recipe).filter((name) => armOf(name).encoder !== 'own');
+  const ofTrained = trained.reduce((sum, name) => sum + (armOf(name).writer === undefined ? 1 : perArm), 0);
+  const searches = arms * perArm * (1 + named.length) + ofTrained;
+  const newVectors = new Set(trained.map((name) => armOf(name).encoder)).size;
+  const encoders = [encoder, ...judges, ...Array.from({ length: newVectors }, () => encoder)];
   const sum = (of: (one: ModelFacts) => number) => encoders.reduce((total, one) => total + of(one), 0);
   const search = SEARCH_SECONDS + (corpus * test * (encoder.dimensions / SEARCHED_WIDTH)) / SEARCHED;
   return {
     ...{ work: `${searches} searches of ${many(corpus)} documents`, tokens: 0 },
-    bytes: sum(({ dimensions }) => corpus * dimensions * NUMBER_BYTES) + (1 + arms) * seeds * test * depth * HIT_BYTES,
+    bytes:
+      sum(({ dimensions }) => corpus * dimensions * NUMBER_BYTES) +
+      armsOf(recipe).length * seeds * test * depth * HIT_BYTES,
     seconds: sum((one) => encodingSeconds(corpus, one)) + searches * search,
   };
 }
@@ -160,15 +162,35 @@ async function loadArms(context: AlignmentContext): Promise<ArmTopics[]> {
   const dev = isTuned(recipe) ? await loadArmTopics(context, 'dev') : undefined;
   const test = await loadArmTopics(context, 'test');
   const arms: ArmTopics[] = [{ name: 'raw', dev: undefined, test: [test] }];
-  for (const arm of armsOf(recipe)) {
-    if (arm === 'raw') continue;
+  for (const name of armsOf(recipe).slice(1)) {
+    const { writer } = armOf(name);
+    if (writer === undefined) {
+      arms.push({ name, dev: undefined, test: [test] });
+      continue;
+    }
     const read = async (topics: Topics, split: 'dev' | 'test', seed: number) =>
-      withExpansions(topics, await readExpansions(outputOf(context, `expand-${arm}`, expansionsName(split, seed))!));
+      withExpansions(topics, await readExpansions(outputOf(context, `expand-${writer}`, expansionsName(split, seed))!));
     const expanded: Topics[] = [];
     for (const seed of seeds) expanded.push(await read(test, 'test', seed));
-    arms.push({ name: arm, dev: dev && (await read(dev, 'dev', seeds[0]!)), test: expanded });
+    arms.push({ name, dev: dev && (await read(dev, 'dev', seeds[0]!)), test: expanded });
   }
   return arms;
+}
+
+/** Whether an arm is searched by the recipe's own encoder, with which other judges are compared. */
+function isOwn({ name }: ArmTopics): boolean {
+  return armOf(name as ArmName).encoder === 'own';
+}
+
+/** Whether the report shows the arm's texts: those of a trained retriever's arm are those of another arm. */
+function isWritten(name: ArmName): boolean {
+  const { writer, encoder } = armOf(name);
+  return writer !== undefined && encoder === 'own';
+}
+
+/** How often an arm is scored. */
+function searchesOf({ recipe }: AlignmentContext, arms: readonly ArmTopics[]): number {
+  return arms.length + recipe.evaluation.judges.length * arms.filter(isOwn).length;
 }
 
 /** The evaluation as plain data, with the texts that the report shows. */
@@ -182,7 +204,9 @@ async function gather(
   const test = arms[0]!.test[0]!;
   const relevant = await relevantTexts(data.judged.dataset.documents(options.signal), test);
   const expansions = new Map(
-    arms.slice(1).map((arm) => [arm.name, new Map(arm.test[0]!.queries.map((query) => [query.id, query.expansions]))]),
+    arms
+      .filter(({ name }) => isWritten(name as ArmName))
+      .map((arm) => [arm.name, new Map(arm.test[0]!.queries.map((query) => [query.id, query.expansions]))]),
   );
   return {
     dataset: {

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { loadTopics, type Topics } from '../../evaluate/index.ts';
+import { readExpansions } from '../../data/index.ts';
+import { loadTopics, type Topics, withExpansions } from '../../evaluate/index.ts';
 import { expandQueries, type Generator } from '../../generate/index.ts';
 import { type LeftOut, leftOutOf } from '../../report/index.ts';
 import { isTuned } from '../recipe/recipe.ts';
@@ -71,6 +72,7 @@ function expansionStage(arm: WritingArm, wanted: AlignmentStage['wanted']): Alig
   return {
     name: `expand-${arm}`,
     version: VERSION,
+    rounds: 'best',
     wanted,
     settings: ({ recipe, prompt }) => ({ prompt: prompt.text, ...armSampling(recipe) }),
     inputs(context) {
@@ -93,36 +95,79 @@ export const expansionStages: AlignmentStage[] = [
   expansionStage('aligned', () => true),
 ];
 
-/**
- * Writes the expansions of an arm. Each part (a split with a seed) is a separate stage in `expansions/`. Other runs
- * reuse it if they need the same texts, so a further seed costs only itself.
- */
 async function expandArm(context: AlignmentContext, arm: WritingArm, folder: string) {
-  const { recipe } = context;
-  const parts = new RunFolder(join(dirname(folder), 'expansions'));
-  let opened: Promise<Generator> | undefined;
-  const open = () => {
-    opened ??= openArmWriter(context, arm);
-    return opened;
-  };
+  const parts = new ArmParts(context, arm, folder);
   const outputs: Record<string, string> = {};
   const result: Record<string, unknown> = {};
   try {
-    for (const { split, seed } of partsOf(recipe)) {
-      const finished = await parts.stage({
-        stage: `${arm}-${split}`,
-        settings: { ...partSettings(context, arm), ...querySettings(context, split), seed },
-        run: async (own) => writePart(context, await open(), split, seed, own),
-      });
+    for (const { split, seed } of partsOf(context.recipe)) {
+      const { file, facts } = await parts.write(split, seed);
       const name = expansionsName(split, seed);
-      outputs[name] = join(finished.folder, finished.record.outputs.expansions!.file);
-      result[name] = finished.record.result;
+      outputs[name] = file;
+      result[name] = facts;
     }
   } finally {
-    const [writer] = await Promise.allSettled([opened]);
-    if (writer.status === 'fulfilled') await writer.value?.close();
+    await parts.close();
   }
   return { outputs, result: { ...result, leftOut: unwritten(Object.values(result)) } };
+}
+
+/**
+ * The expansions of an arm. Each part (a split with a seed) is a separate stage in `expansions/`. Other stages and other runs reuse
+ * it if they need the same texts, so a further seed costs only itself. The LLM is loaded when a part is missing.
+ */
+class ArmParts {
+  readonly #context: AlignmentContext;
+  readonly #arm: WritingArm;
+  readonly #parts: RunFolder;
+  #writer: Promise<Generator> | undefined;
+
+  /** @param stageFolder folder of the stage that needs the expansions */
+  constructor(context: AlignmentContext, arm: WritingArm, stageFolder: string) {
+    this.#context = context;
+    this.#arm = arm;
+    this.#parts = new RunFolder(join(dirname(stageFolder), 'expansions'));
+  }
+
+  async write(split: 'dev' | 'test', seed: number): Promise<{ file: string; facts: Record<string, unknown> }> {
+    const { record, folder } = await this.#parts.stage({
+      stage: `${this.#arm}-${split}`,
+      settings: { ...partSettings(this.#context, this.#arm), ...querySettings(this.#context, split), seed },
+      run: async (own) => writePart(this.#context, await this.#open(), split, seed, own),
+    });
+    return { file: join(folder, record.outputs.expansions!.file), facts: record.result };
+  }
+
+  async close(): Promise<void> {
+    const [writer] = await Promise.allSettled([this.#writer]);
+    if (writer.status === 'fulfilled') await writer.value?.close();
+  }
+
+  #open(): Promise<Generator> {
+    this.#writer ??= openArmWriter(this.#context, this.#arm);
+    return this.#writer;
+  }
+}
+
+/** The dev queries as an arm expands them under the first seed. @param stageFolder folder of the stage that needs them */
+export async function expandedDevTopics(
+  context: AlignmentContext,
+  arm: WritingArm,
+  stageFolder: string,
+): Promise<Topics> {
+  const parts = new ArmParts(context, arm, stageFolder);
+  try {
+    const { file } = await parts.write('dev', generationSeeds(context.recipe)[0]!);
+    return withExpansions(await loadArmTopics(context, 'dev'), await readExpansions(file));
+  } finally {
+    await parts.close();
+  }
+}
+
+/** What determines these expansions. */
+export function devTopicsInputs(context: AlignmentContext, arm: WritingArm): Record<string, unknown> {
+  const seed = generationSeeds(context.recipe)[0]!;
+  return { ...partSettings(context, arm), ...querySettings(context, 'dev'), seed };
 }
 
 const partSchema = z.object({

@@ -4,15 +4,10 @@ import { describeSelfRetrieval, displayName, type Run, relevantSelves } from '..
 import { CorpusSearch, openEncoder, rememberingEncoder } from '../../retrieve/index.ts';
 import { throwIfAborted } from '../../system/index.ts';
 import { retrievalOf } from '../run/alignment-inputs.ts';
-import type { AlignmentContext, ArmName } from '../run/stage.ts';
+import { type Arm, type ArmName, armOf } from '../run/arms.ts';
+import { type EncoderSource, trainedEncoderOf } from '../run/encoders.ts';
+import type { AlignmentContext } from '../run/stage.ts';
 import { CONTROL_TESTS, meanWords, planControls } from './controls.ts';
-
-const DESCRIPTIONS: Record<ArmName, string> = {
-  raw: 'raw queries',
-  zeroShot: 'expansions of the base model',
-  sft: 'expansions of the model fine-tuned on the best candidates',
-  aligned: 'expansions of the model aligned by DPO',
-};
 
 /** The paired tests, the primary claim first. */
 const TESTS: readonly (readonly [ArmName, ArmName])[] = [
@@ -20,6 +15,11 @@ const TESTS: readonly (readonly [ArmName, ArmName])[] = [
   ['aligned', 'raw'],
   ['aligned', 'sft'],
   ['sft', 'zeroShot'],
+  ['retriever+aligned', 'aligned'],
+  ['retriever+aligned', 'retriever'],
+  ['retriever', 'raw'],
+  ['student', 'retriever'],
+  ['student', 'raw'],
 ];
 
 /** The judgement of arms as plain data, and their full scores. */
@@ -43,8 +43,55 @@ export async function judgeArms(
   search: CorpusSearch,
   kind: 'dense' | 'bm25',
   arms: readonly ArmTopics[],
-  { alphas = {}, onRun, onArm }: JudgeArmsOptions,
+  options: JudgeArmsOptions,
 ): Promise<Judged> {
+  return judged(context, search, kind, arms, await scoreArms(context, search, kind, arms, options));
+}
+
+/**
+ * Does the same with the arms of all encoders: those of the recipe's own encoder by `search`, the others by the retriever and the
+ * student that were trained.
+ */
+export async function judgeAllArms(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  arms: readonly ArmTopics[],
+  options: JudgeArmsOptions,
+): Promise<Judged> {
+  const ofEncoder = (encoder: Arm['encoder']) => arms.filter(({ name }) => armOf(name as ArmName).encoder === encoder);
+  const scored = await scoreArms(context, search, 'dense', ofEncoder('own'), options);
+  for (const encoder of ['retriever', 'student'] as const) {
+    const own = ofEncoder(encoder);
+    if (own.length > 0) scored.push(...(await scoreBy(context, trainedEncoderOf(context, encoder), own, options)));
+  }
+  return judged(context, search, 'dense', arms, scored);
+}
+
+/** Scores arms with a search by an encoder that is opened for them. */
+async function scoreBy(
+  context: AlignmentContext,
+  { retrieval, open }: EncoderSource,
+  arms: readonly ArmTopics[],
+  options: JudgeArmsOptions,
+): Promise<ScoredArm[]> {
+  const { data, models, options: run } = context;
+  const { signal, progress } = run;
+  const { store } = models;
+  const search = new CorpusSearch(data.judged.dataset, retrieval, { signal, progress, store, encoder: await open() });
+  try {
+    return await scoreArms(context, search, 'dense', arms, options);
+  } finally {
+    await search.close();
+  }
+}
+
+async function scoreArms(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  kind: 'dense' | 'bm25',
+  arms: readonly ArmTopics[],
+  { alphas = {}, onRun, onArm }: JudgeArmsOptions,
+): Promise<ScoredArm[]> {
   const judge = new Judge(search, judgeOptions(context, kind));
   const scored: ScoredArm[] = [];
   for (const arm of arms) {
@@ -53,7 +100,20 @@ export async function judgeArms(
     scored.push(await judge.score(arm, { alpha: alphas[arm.name as ArmName], onRun: keep }));
     onArm();
   }
-  const described = scored.map((one, at) => describe(one, DESCRIPTIONS[one.name as ArmName], arms[at]!));
+  return scored;
+}
+
+/** Describes scored arms, and compares them. @param search that of the first arms */
+async function judged(
+  context: AlignmentContext,
+  search: CorpusSearch,
+  kind: 'dense' | 'bm25',
+  arms: readonly ArmTopics[],
+  scored: ScoredArm[],
+): Promise<Judged> {
+  const described = scored.map((one) => {
+    return describe(one, armOf(one.name as ArmName).description, arms.find(({ name }) => name === one.name)!);
+  });
   const { settings, name } = await search.retriever(kind);
   const { alpha: _perArm, ...facts } = settings;
   const judgement: Judgement = {

@@ -26,6 +26,7 @@ import {
   pairsAtMost,
   TOKEN_BYTES,
 } from '../run/estimates.ts';
+import { generatorOf } from '../run/generators.ts';
 import { adapterParameters, type ModelFacts } from '../run/model-facts.ts';
 import { check, type RecipeCheck } from '../run/recipe-checks.ts';
 import {
@@ -59,7 +60,7 @@ function trainingStage(name: Method, wanted: AlignmentStage['wanted']): Alignmen
     },
     inputs(context) {
       return {
-        base: context.models.generator.fingerprint,
+        base: generatorOf(context).fingerprint,
         chatTemplateKwargs: context.recipe.generator.chatTemplateKwargs,
         pairs: hashOf(context, 'pairs', 'pairs'),
         devPairs: hashOf(context, 'pairs', 'dev'),
@@ -137,7 +138,7 @@ function frozenWeights({ full, storage }: Recipe[Method], { name, parameters }: 
 }
 
 async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: string) {
-  const { recipe, models, options } = context;
+  const { recipe, options } = context;
   const warnings = await StageWarnings.open(folder);
   const warn = (line: string) => {
     warnings.add(line);
@@ -147,7 +148,7 @@ async function trainArm(context: AlignmentContext, name: 'sft' | 'dpo', folder: 
   const devFile = outputOf(context, 'pairs', 'dev');
   const dev = devFile === undefined ? undefined : await readKnownPairs(devFile, warn, context);
   const given: GivenTraining = {
-    base: models.generator,
+    base: generatorOf(context),
     pairs: pairs.pairs,
     devPairs: dev?.pairs ?? [],
     out: folder,

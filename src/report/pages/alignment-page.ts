@@ -1,6 +1,5 @@
 import type { CorrectedComparison, EvaluationData } from '../../evaluate/index.ts';
 import type { RewardAudit } from '../../reward/index.ts';
-import type { MetricsRecord } from '../../train/index.ts';
 import { count, direction, score, shorten, signed } from '../figures.ts';
 import { labelOf } from '../labels.ts';
 import { html, type Markup } from '../markup.ts';
@@ -8,8 +7,9 @@ import { changePlot } from '../plots/change-plot.ts';
 import { dataTable } from '../sections/data-table.ts';
 import { describeAlpha, describeExpansions, describeSample, type ExpansionFacts } from '../sections/expansion-facts.ts';
 import { leftOutSection, type StageRemarks } from '../sections/left-out-section.ts';
+import { type RoundFigures, roundsSection } from '../sections/rounds-section.ts';
 import { armTable, testTable } from '../sections/tables.ts';
-import { trainingSection, tuningPlot } from '../sections/training-section.ts';
+import { type TrainingRecords, trainingSection, tuningPlot } from '../sections/training-section.ts';
 import { verdictCard } from '../sections/verdict-card.ts';
 import { type Section, type SettingSections, settingLists, wholePage } from '../whole-page.ts';
 import { auditSections } from './audit-page.ts';
@@ -20,8 +20,11 @@ export interface AlignmentReport {
   recipe: { name: string; hash: string };
   evaluation: EvaluationData;
   audit: RewardAudit | undefined;
-  /** Metrics of the two trainings. */
-  training: { dpo: MetricsRecord[]; sft: MetricsRecord[] };
+  /** Metrics of the trainings. */
+  training: TrainingRecords;
+  /** What each round reached on the development queries; empty if there is only one. */
+  rounds?: readonly RoundFigures[] | undefined;
+  bestRound?: number | undefined;
   /** What each stage skipped, cut short and warned of. */
   passedOver: StageRemarks[];
   stages: { name: string; seconds: number; note: string }[];
@@ -61,6 +64,7 @@ ${claim === undefined ? undefined : verdictCard({ claim, before: value(claim.bas
         title: `The same expansions, searched with ${labelOf(judgement.judge)}`,
         body: html`${armTable(judgement, evaluation)}${testTable(judgement.tests)}`,
       })),
+      roundsSection(report.rounds ?? [], report.bestRound ?? 1),
       dataset.dev === 0 ? undefined : { title: 'Choice of alpha', body: tuning },
       trainingSection(report.training),
       ...(audit === undefined ? [] : auditSections(audit)),

@@ -5,7 +5,12 @@ import { html, type Markup } from '../markup.ts';
 import { type Line, linePlot } from '../plots/line-plot.ts';
 import type { Section } from '../whole-page.ts';
 
-const KINDS: Record<string, Line['kind']> = { zeroShot: 'same', sft: 'loss', aligned: 'gain' };
+const KINDS: Record<string, Line['kind']> = {
+  zeroShot: 'same',
+  sft: 'loss',
+  aligned: 'gain',
+  'retriever+aligned': 'gain',
+};
 
 /** Plots the measure on the development queries against alpha, one line per arm. */
 export function tuningPlot({ arms }: Judgement): Markup {
@@ -21,9 +26,17 @@ export function tuningPlot({ arms }: Judgement): Markup {
   return linePlot(lines, { label: 'Development queries, by weight of the expansion', axis: 'alpha' });
 }
 
-/** Renders the training curves of DPO and of the SFT baseline. */
-export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly MetricsRecord[]>): Section | undefined {
-  if (dpo.length === 0 && sft.length === 0) return undefined;
+/** The metrics of each training; empty if it was not run. */
+export interface TrainingRecords {
+  dpo: readonly MetricsRecord[];
+  sft: readonly MetricsRecord[];
+  retriever?: readonly MetricsRecord[] | undefined;
+  student?: readonly MetricsRecord[] | undefined;
+}
+
+/** Renders the training curves of DPO, of the SFT baseline, and of the trained encoders. */
+export function trainingSection({ dpo, sft, retriever = [], student = [] }: TrainingRecords): Section | undefined {
+  if ([dpo, sft, retriever, student].every(({ length }) => length === 0)) return undefined;
   const plots = [
     both(dpo, 'loss', 'DPO: loss'),
     linePlot(
@@ -47,9 +60,23 @@ export function trainingSection({ dpo, sft }: Record<'dpo' | 'sft', readonly Met
       axis: 'step',
     }),
     sft.length === 0 ? undefined : both(sft, 'loss', 'SFT: loss'),
+    retriever.length === 0 ? undefined : both(retriever, 'loss', 'Retriever: loss'),
+    ...searched(retriever, 'Retriever'),
+    student.length === 0 ? undefined : both(student, 'loss', 'Student: loss'),
+    ...searched(student, 'Student'),
   ];
   const body = html`<div class="columns">${plots.map((plot) => plot && html`<section>${plot}</section>`)}</div>`;
   return { title: 'Training', body };
+}
+
+/** Plots nDCG@10 on the development queries, where it was measured during training. */
+function searched(records: readonly MetricsRecord[], name: string): Markup[] {
+  const lines = [
+    line(records, 'dev', 'expanded nDCG@10', 'expanded queries', 'gain'),
+    line(records, 'dev', 'nDCG@10', 'raw queries', 'same'),
+  ].filter(({ points }) => points.length > 0);
+  if (lines.length === 0) return [];
+  return [linePlot(lines, { label: `${name}: nDCG@10 on the development queries`, axis: 'step' })];
 }
 
 function both(records: readonly MetricsRecord[], metric: string, label: string): Markup {

@@ -91,11 +91,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
   }
 
   tokens(example: RetrieverExample): number {
-    const wanted = sideOf(this.#settings);
-    const side = wanted === 'mixed' ? sidesOf(example)[0]! : wanted;
-    const asked = weightedTexts(example, side, this.#settings.alpha).map(({ tokens }) => tokens);
-    const read = [example.positives[0]!, ...example.negatives.slice(0, this.#settings.groupSize - 1)];
-    return [...asked, ...read.map(({ tokens }) => tokens)].reduce((sum, { length }) => sum + length, 0);
+    return exampleTokens(example, this.#settings);
   }
 
   async gradients(
@@ -223,6 +219,15 @@ export async function teacherVectors(
   return result;
 }
 
+/** Tokens that a step reads of an example: those of its query's side, of one positive, and of its share of negatives. */
+export function exampleTokens(example: RetrieverExample, settings: RetrieverTrainingSettings): number {
+  const wanted = sideOf(settings);
+  const side = wanted === 'mixed' ? sidesOf(example)[0]! : wanted;
+  const asked = weightedTexts(example, side, settings.alpha).map(({ tokens }) => tokens);
+  const read = [example.positives[0]!, ...example.negatives.slice(0, settings.groupSize - 1)];
+  return [...asked, ...read.map(({ tokens }) => tokens)].reduce((sum, { length }) => sum + length, 0);
+}
+
 /** Euclidean length, 1e-12 at least. */
 export function lengthOf(vector: Float32Array): number {
   return Math.max(1e-12, Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0)));
@@ -238,7 +243,7 @@ function checkSizes({ recipe }: RetrieverBase, { matryoshka = [] }: RetrieverTra
   });
 }
 
-function lossSettings({ recipe }: RetrieverBase, settings: RetrieverTrainingSettings): ContrastiveLossSettings {
+export function lossSettings({ recipe }: RetrieverBase, settings: RetrieverTrainingSettings): ContrastiveLossSettings {
   const { method, train, similarity, temperature, infonceWeight, absoluteMargin, relativeMargin, matryoshka } =
     settings;
   return {

@@ -1,5 +1,6 @@
 import {
   type CuttingTokenizer,
+  type EncoderOptions,
   type EncoderRecipe,
   loadEncoderTokenizer,
   readEncoderRecipe,
@@ -20,6 +21,9 @@ export interface RetrieverBase {
   close(): Promise<void>;
 }
 
+/** How the encoder is read where that differs from what its folder says; the trained encoder's folder then says so. */
+export type EncoderReading = Pick<EncoderOptions, 'pooling' | 'maxLength' | 'queryPrefix' | 'documentPrefix'>;
+
 /**
  * Opens an encoder of the BERT family. Vectors that are compared by cosine have length 1 by themselves, too, so that a search
  * averages what training averaged.
@@ -28,8 +32,9 @@ export interface RetrieverBase {
 export async function openRetrieverBase(
   model: ResolvedModel,
   { similarity, maxLength }: Pick<RetrieverTrainingSettings, 'similarity' | 'maxLength'>,
+  reading: EncoderReading = {},
 ): Promise<RetrieverBase> {
-  const own = await readEncoderRecipe(model);
+  const own = await readEncoderRecipe(model, reading);
   if ((own.pooling as Pooling) === 'max') {
     throw new ModelError('uses max pooling, which cannot be trained here', {
       file: model.path,

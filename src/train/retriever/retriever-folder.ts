@@ -48,8 +48,9 @@ export async function writeRetriever(out: string, ...[base, parameters, settings
 /**
  * The same into a folder that holds other files too, such as those of the training: each part takes its name when all are whole,
  * `config.json`, without which the folder is no model, last.
+ * @returns the names of the parts
  */
-export async function writeRetrieverInto(folder: string, ...what: Written): Promise<void> {
+export async function writeRetrieverInto(folder: string, ...what: Written): Promise<string[]> {
   const beside = join(folder, '.model');
   await writeRetriever(beside, ...what);
   const names = (await readdir(beside)).sort((a, b) => Number(a === LAST) - Number(b === LAST) || (a < b ? -1 : 1));
@@ -60,6 +61,7 @@ export async function writeRetrieverInto(folder: string, ...what: Written): Prom
   }
   await syncFolder(folder);
   await rm(beside, { recursive: true, force: true });
+  return names;
 }
 
 const LAST = 'config.json';

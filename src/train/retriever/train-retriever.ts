@@ -13,7 +13,7 @@ import { type TrainingResult, type TrainOptions, train } from '../loop/trainer.t
 import { loopSettingsOf, type TrainingSettingsInput } from '../loop/training-settings.ts';
 import { ContrastiveTask } from './contrastive-task.ts';
 import { DistinctBatches } from './distinct-batches.ts';
-import { openRetrieverBase, type RetrieverBase } from './retriever-base.ts';
+import { type EncoderReading, openRetrieverBase, type RetrieverBase } from './retriever-base.ts';
 import type { RetrieverExample } from './retriever-example.ts';
 import { describeSkippedRows, type ExampleCounts, readExamples } from './retriever-examples.ts';
 import { writeRetriever, writeRetrieverInto } from './retriever-folder.ts';
@@ -29,6 +29,7 @@ type Rows = Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>;
 export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
   /** The encoder to train, of the BERT family. */
   encoder: ResolvedModel;
+  reading?: EncoderReading | undefined;
   rows: Rows;
   /** Held-out rows; each evaluation measures their loss. */
   devRows?: Rows | undefined;
@@ -52,6 +53,8 @@ export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'pr
 export interface TrainRetrieverResult {
   /** Folder of the encoder. */
   model: string;
+  /** The files and folders in it that are the encoder. */
+  parts: string[];
   steps: number;
   /** The step whose weights these are. */
   step: number;
@@ -81,7 +84,7 @@ export interface TrainRetrieverResult {
 export async function trainRetriever(options: TrainRetrieverOptions): Promise<TrainRetrieverResult> {
   const started = performance.now();
   const settings = parseRetrieverSettings(options.settings ?? {});
-  const base = await openRetrieverBase(options.encoder, settings);
+  const base = await openRetrieverBase(options.encoder, settings, options.reading);
   try {
     const examples = await readAll(base, settings, options);
     await makeFolder(options.out);
@@ -176,10 +179,11 @@ async function trained(
     }
     const kept = training.best ?? training.last;
     await loadParameters(kept.folder, task.parameters);
-    await writeRetrieverInto(out, base, task.parameters, settings, signal);
+    const parts = await writeRetrieverInto(out, base, task.parameters, settings, signal);
     const metrics = await readMetrics(out);
     return {
-      ...{ model: out, steps: training.steps, step: kept.step, stopped: training.stopped, loss: lossesOf(metrics) },
+      ...{ model: out, parts, steps: training.steps, step: kept.step, stopped: training.stopped },
+      loss: lossesOf(metrics),
       dev: before && { before, best: bestFigures(metrics, training, before) },
       duplicatesInBatch: distinct.fallbacks,
       ridge: undefined,
@@ -199,10 +203,11 @@ async function ridge(
   const { parameters, loss, strength } = await fitRidge(base, given.examples, { settings, ...computeOf(options) });
   const { out, evaluate, encoder, signal } = options;
   const before = await evaluate?.(encoder.path, signal);
-  await writeRetrieverInto(out, base, parameters, { ...settings, train: 'projection', loraR: undefined }, signal);
+  const written: RetrieverTrainingSettings = { ...settings, train: 'projection', loraR: undefined };
+  const parts = await writeRetrieverInto(out, base, parameters, written, signal);
   const best = await evaluate?.(out, signal);
   return {
-    ...{ model: out, steps: 1, step: 1, stopped: 'finished', loss, duplicatesInBatch: 0 },
+    ...{ model: out, parts, steps: 1, step: 1, stopped: 'finished', loss, duplicatesInBatch: 0 },
     ...{ ridge: strength, metricsFile: undefined },
     dev: before && best && { before, best },
   };

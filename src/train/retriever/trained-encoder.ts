@@ -5,6 +5,8 @@ import {
   type Head,
   operations as ops,
   type Parameters,
+  type StepMemory,
+  stepMemory,
   TrainingStep,
   type TrainingStepOptions,
   type Values,
@@ -83,6 +85,16 @@ export class TrainedEncoder {
       await opened.step.close();
       throw error;
     }
+  }
+
+  /** What the training of this encoder will take, without opening it. @throws UsageError, ResourceError as {@link open} */
+  static memory(base: RetrieverBase, options: TrainedEncoderOptions, loss: ContrastiveLossSettings): StepMemory {
+    if (options.loraR !== undefined) checkTargets(base, options.loraTargetModules);
+    const model = bertModel(base.checkpoint, base.recipe.config, planOf(options));
+    const compute = stepOptions(base, options);
+    const parts = [surrogate(base), ...(loss.frozenDocuments ? [] : [wholeHead(base, loss)])];
+    const all = parts.map((head) => stepMemory(model, head, compute));
+    return all.reduce((most, other) => (other.activations > most.activations ? other : most));
   }
 
   get mode(): TrainingStep['mode'] {

@@ -1,0 +1,57 @@
+import type { BeirDataset } from '../data/index.ts';
+import type { ModelStore } from '../models/index.ts';
+import { CorpusSearch, type RetrievalSettings } from '../retrieve/index.ts';
+import type { Progress } from '../system/index.ts';
+import { runArm } from './arms.ts';
+import { type Topics, withoutExpansions } from './topics.ts';
+
+/** What chooses the best checkpoint of an encoder. */
+const MEASURE = 'nDCG@10';
+const EXPANDED = `expanded ${MEASURE}`;
+/** Deep enough for nDCG@10 and for a document that is left out. */
+const DEPTH = 100;
+
+export interface EncoderFiguresOptions {
+  /** Whether the encoder is trained to search with raw queries only. Otherwise expanded queries choose, if there are any. */
+  searchesRaw: boolean;
+  /** Settings of a search with the encoder in a folder. */
+  retrieval: (encoder: string) => RetrievalSettings;
+  keepSelf?: boolean | undefined;
+  store?: ModelStore | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/**
+ * Measures an encoder in a folder by searching a data set: nDCG@10 of raw queries, and of expanded ones if the topics hold
+ * expansions. The first figure is the one that chooses a checkpoint.
+ */
+export function encoderFigures(
+  dataset: BeirDataset,
+  topics: Topics,
+  { searchesRaw, retrieval, keepSelf = false, store, signal, progress }: EncoderFiguresOptions,
+): (encoder: string) => Promise<Record<string, number>> {
+  const isExpanded = topics.queries.some(({ expansions }) => expansions.length > 0);
+  return async (encoder) => {
+    const settings = { ...retrieval(encoder), depth: DEPTH };
+    const search = new CorpusSearch(dataset, settings, { signal, progress, store });
+    try {
+      const retriever = await search.retriever('dense');
+      const measure = async (some: Topics) => {
+        const plan = { name: 'dev', description: 'dense', retriever, topics: some };
+        return (await runArm(plan, { depth: DEPTH, dropSelf: !keepSelf, signal })).scores.mean[MEASURE]!;
+      };
+      const raw = await measure(withoutExpansions(topics));
+      if (!isExpanded) return { [MEASURE]: raw };
+      const expanded = await measure(topics);
+      return searchesRaw ? { [MEASURE]: raw, [EXPANDED]: expanded } : { [EXPANDED]: expanded, [MEASURE]: raw };
+    } finally {
+      await search.close();
+    }
+  };
+}
+
+/** Whether training leads to an encoder of raw queries: those that are trained on the query alone, or drawn to expanded ones. */
+export function searchesRawQueries({ method, querySide }: { method: string; querySide: string }): boolean {
+  return querySide === 'query' || method === 'distil' || method === 'ridge';
+}
