@@ -34,7 +34,7 @@ export async function estimateRetriever(
     work: `${many(rows)} rows, ${many(steps)} steps`,
     tokens,
     bytes: CHECKPOINTS * SAVED_BYTES * trained + 2 * NUMBER_BYTES * encoder.parameters,
-    seconds: tokens / rates.retriever + evaluations * encodingSeconds(counts.corpus, encoder),
+    seconds: tokens / rates.retriever + (evaluations > 0 ? evaluations * encodingSeconds(counts.corpus, encoder) : 0),
     memory: memory?.bytes ?? Number.NaN,
   };
 }
