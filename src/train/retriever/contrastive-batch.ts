@@ -83,7 +83,11 @@ export function sidesOf({
   query,
   expansions,
   joined,
-}: Pick<RetrieverExample, 'query' | 'expansions' | 'joined'>): QuerySide[] {
+}: {
+  query: unknown;
+  expansions: readonly unknown[];
+  joined: unknown;
+}): QuerySide[] {
   return [
     ...(query === undefined ? [] : (['query'] as const)),
     ...(expansions.length === 0 ? [] : (['expansion'] as const)),

@@ -9,15 +9,12 @@ const MOST_LOOKED_AT = 256;
  * the epoch. Where none is left that fits, one that does not goes in (its duplicates are masked), and is counted.
  */
 export class DistinctBatches {
-  readonly #keys: readonly (readonly string[])[];
+  readonly #examples: readonly RetrieverExample[];
   /** Rows of the last epoch that was arranged which share a batch with a duplicate. */
   fallbacks = 0;
 
   constructor(examples: readonly RetrieverExample[]) {
-    this.#keys = examples.map(({ queryKey, positives, negatives }) => [
-      `query ${queryKey}`,
-      ...[...positives, ...negatives].map(({ key }) => key),
-    ]);
+    this.#examples = examples;
   }
 
   readonly arrange: ArrangeEpoch = (order, batchSize) => {
@@ -31,10 +28,10 @@ export class DistinctBatches {
       const room = Math.min(batchSize, order.length - placed);
       const put = (row: number) => {
         arranged[placed++] = row;
-        for (const key of this.#keys[row]!) taken.add(key);
+        for (const key of this.#keysOf(row)) taken.add(key);
       };
       const end = placed + room;
-      const fits = (row: number) => !this.#keys[row]!.some((key) => taken.has(key));
+      const fits = (row: number) => !this.#keysOf(row).some((key) => taken.has(key));
       for (let at = 0; at < Math.min(waiting.length, MOST_LOOKED_AT) && placed < end; ) {
         if (fits(waiting[at]!)) put(waiting.splice(at, 1)[0]!);
         else at++;
@@ -48,4 +45,10 @@ export class DistinctBatches {
     }
     return arranged;
   };
+
+  /** What the rows of a batch must not share. */
+  #keysOf(row: number): string[] {
+    const { queryKey, positives, negatives } = this.#examples[row]!;
+    return [`query ${queryKey}`, ...positives.map(({ key }) => key), ...negatives.map(({ key }) => key)];
+  }
 }

@@ -5,9 +5,11 @@ export interface ExampleDocument {
   /** In the corpus it comes from, if known. */
   id?: string | undefined;
   tokens: Int32Array;
+  /** Its number among the documents of all rows. */
+  number?: number | undefined;
 }
 
-/** A training row as tokens: plain data. */
+/** A training row as tokens; as JSON, plain data. */
 export interface RetrieverExample {
   id: string;
   /** Hash of what is asked: rows of one query in one batch are not each other's negatives. */
@@ -20,5 +22,7 @@ export interface RetrieverExample {
   negatives: readonly ExampleDocument[];
   /** Keys and ids of everything that is relevant to the query, by this row or another of the same query. */
   judged: readonly string[];
+  /** Numbers of the texts of the query among those of all rows; -1 for one that is missing. */
+  numbers?: { query: number; joined: number; expansions: readonly number[] } | undefined;
   scores?: { positives: readonly number[]; negatives: readonly number[] } | undefined;
 }

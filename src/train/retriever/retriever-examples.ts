@@ -1,9 +1,10 @@
 import { queryTextOf, type RetrieverPassage, type RetrieverRow } from '../../data/index.ts';
 import { contentKey, DataError, throwIfAborted } from '../../system/index.ts';
 import { sideOf, sidesOf } from './contrastive-batch.ts';
+import { type ExampleInput, ExampleStore, type NumberedTokens, type StoredExample } from './example-store.ts';
 import { idKey } from './loss-inputs.ts';
 import type { RetrieverBase } from './retriever-base.ts';
-import type { ExampleDocument, RetrieverExample } from './retriever-example.ts';
+import type { RetrieverExample } from './retriever-example.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
 
 /** Why a row, or one of its documents, is left out. */
@@ -69,9 +70,11 @@ export function describeSkippedRows({ skipped }: ExampleCounts): string {
 class ExampleReader {
   readonly #base: RetrieverBase;
   readonly #settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>;
-  readonly #examples: RetrieverExample[] = [];
+  readonly #store: ExampleStore;
   /** Everything that is relevant, by query. */
-  readonly #judged = new Map<string, Set<string>>();
+  readonly #judged = new Map<string, string[]>();
+  /** Texts of queries and documents that were read before. */
+  readonly #read = { queries: 0, documents: 0 };
   readonly #counts: ExampleCounts = {
     ...{ rows: 0, examples: 0, skipped: { noPositive: 0, noQuerySide: 0, noScores: 0, noNegatives: 0 } },
     ...{ skippedIds: [], negativesThatArePositives: 0, emptyTexts: 0, cutTexts: 0 },
@@ -80,6 +83,7 @@ class ExampleReader {
   constructor(base: RetrieverBase, settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>) {
     this.#base = base;
     this.#settings = settings;
+    this.#store = new ExampleStore(base.recipe.config.vocab_size);
   }
 
   async add(rows: readonly RetrieverRow[]): Promise<void> {
@@ -87,8 +91,8 @@ class ExampleReader {
     const queries = new Pieces();
     const documents = new Pieces();
     for (const row of rows) {
-      queries.add([row.query, joined(row), ...row.expansions]);
-      documents.add([...row.positives, ...row.negatives].map(({ text }) => text));
+      queries.add(this.#wantsJoined ? queryTexts(row) : queryTexts(row).with(1, ''));
+      documents.add(documentTexts(row));
     }
     const ofQueries = queries.cut(await this.#tokens(queries.texts, 'query'));
     const ofDocuments = documents.cut(await this.#tokens(documents.texts, 'document'));
@@ -96,12 +100,12 @@ class ExampleReader {
   }
 
   finish(): { examples: RetrieverExample[]; counts: ExampleCounts } {
-    const lists = new Map([...this.#judged].map(([key, judged]) => [key, [...judged].sort()]));
-    const examples = this.#examples.map((example) => {
-      const judged = lists.get(example.queryKey)!;
-      return { ...example, judged, ...this.#withoutPositives(example, new Set(judged)) };
-    });
-    const kept = examples.filter((example) => this.#lack(example, true));
+    for (const judged of this.#judged.values()) judged.sort();
+    for (const example of this.#store.examples) {
+      example.judged = this.#judged.get(example.queryKey)!;
+      this.#dropPositives(example);
+    }
+    const kept = this.#store.examples.filter((example) => this.#lack(example, true));
     this.#counts.examples = kept.length;
     if (kept.length > 0) return { examples: kept, counts: this.#counts };
     const why = describeSkippedRows(this.#counts) || 'there are no rows';
@@ -112,48 +116,54 @@ class ExampleReader {
   }
 
   /** Negatives that another row, or this one, holds to be relevant to the same query are left out. */
-  #withoutPositives({ negatives, scores }: RetrieverExample, judged: ReadonlySet<string>) {
+  #dropPositives(example: StoredExample): void {
+    const { negatives, scores, judged } = example;
     const kept = [...negatives.keys()].filter((at) => {
       const { key, id } = negatives[at]!;
-      return !judged.has(key) && (id === undefined || !judged.has(idKey(id)));
+      return !judged.includes(key) && (id === undefined || !judged.includes(idKey(id)));
     });
+    if (kept.length === negatives.length) return;
     this.#counts.negativesThatArePositives += negatives.length - kept.length;
-    return {
-      negatives: kept.map((at) => negatives[at]!),
-      scores: scores && { positives: scores.positives, negatives: kept.map((at) => scores.negatives[at]!) },
-    };
+    example.negatives = kept.map((at) => negatives[at]!);
+    example.scores = scores && { ...scores, negatives: kept.map((at) => scores.negatives[at]!) };
   }
 
   #addRow(row: RetrieverRow, ofQuery: readonly Tokens[], ofDocuments: readonly Tokens[]): void {
     this.#counts.rows++;
-    const [query, joinedTokens, ...expansions] = ofQuery;
+    const numbered = (some: readonly Tokens[], from: number): (NumberedTokens | undefined)[] =>
+      some.map((tokens, at) => tokens && { tokens, number: from + at });
+    const [query, joinedTokens, ...expansions] = numbered(ofQuery, this.#read.queries);
+    const documents = numbered(ofDocuments, this.#read.documents);
+    this.#read.queries += ofQuery.length;
+    this.#read.documents += ofDocuments.length;
     const written = expansions.filter((tokens) => tokens !== undefined);
     this.#counts.emptyTexts += expansions.length - written.length;
-    const side = {
-      query,
-      expansions: written,
-      joined: written.length > 0 && query !== undefined ? joinedTokens : undefined,
-    };
-    const positives = this.#documents(row.positives, ofDocuments.slice(0, row.positives.length), row.scores?.positives);
-    const negatives = this.#documents(row.negatives, ofDocuments.slice(row.positives.length), row.scores?.negatives);
+    const positives = this.#documents(row.positives, documents, row.scores?.positives);
+    const negatives = this.#documents(row.negatives, documents.slice(row.positives.length), row.scores?.negatives);
     const queryKey = keyOf(queryTextOf(row));
-    const example: RetrieverExample = {
-      ...{ id: row.id, queryKey, ...side, judged: [] },
+    const example: ExampleInput = {
+      ...{ id: row.id, queryKey, query, expansions: written },
+      joined: written.length > 0 && query !== undefined ? joinedTokens : undefined,
       ...{ positives: positives.documents, negatives: negatives.documents },
       scores: row.scores && { positives: positives.scores, negatives: negatives.scores },
     };
     if (!this.#lack(example, false)) return;
-    const judged = this.#judged.get(queryKey) ?? new Set<string>();
+    const judged = this.#judged.get(queryKey) ?? [];
     this.#judged.set(queryKey, judged);
     for (const { key, id } of example.positives) {
-      judged.add(key);
-      if (id !== undefined) judged.add(idKey(id));
+      for (const one of id === undefined ? [key] : [key, idKey(id)]) if (!judged.includes(one)) judged.push(one);
     }
-    this.#examples.push(example);
+    this.#store.add(example);
+  }
+
+  /** Whether query and expansions are read as one text. */
+  get #wantsJoined(): boolean {
+    const side = sideOf(this.#settings);
+    return side === 'concat' || side === 'mixed';
   }
 
   /** Whether an example can be learnt from; one that cannot is counted. @param whole its negatives are final */
-  #lack(example: RetrieverExample, whole: boolean): boolean {
+  #lack(example: Judgeable, whole: boolean): boolean {
     const fault = this.#faultOf(example, whole);
     if (fault === undefined) return true;
     this.#counts.skipped[fault]++;
@@ -161,7 +171,7 @@ class ExampleReader {
     return false;
   }
 
-  #faultOf(example: RetrieverExample, whole: boolean): RowFault | undefined {
+  #faultOf(example: Judgeable, whole: boolean): RowFault | undefined {
     const { method } = this.#settings;
     if (example.positives.length === 0) return 'noPositive';
     const sides = sidesOf(example);
@@ -173,8 +183,12 @@ class ExampleReader {
     return whole && example.negatives.length === 0 ? 'noNegatives' : undefined;
   }
 
-  #documents(passages: readonly RetrieverPassage[], tokens: readonly Tokens[], scores: readonly number[] | undefined) {
-    const documents: ExampleDocument[] = [];
+  #documents(
+    passages: readonly RetrieverPassage[],
+    tokens: readonly (NumberedTokens | undefined)[],
+    scores: readonly number[] | undefined,
+  ) {
+    const documents: ExampleInput['positives'][number][] = [];
     const kept: number[] = [];
     for (const [at, { id, text }] of passages.entries()) {
       const found = tokens[at];
@@ -182,7 +196,7 @@ class ExampleReader {
         this.#counts.emptyTexts++;
         continue;
       }
-      documents.push({ key: keyOf(text), ...(id !== undefined && { id }), tokens: found });
+      documents.push({ ...found, key: keyOf(text), id });
       kept.push(scores?.[at] ?? 0);
     }
     return { documents, scores: kept };
@@ -201,9 +215,21 @@ class ExampleReader {
 
 type Tokens = Int32Array | undefined;
 
-/** Query and expansions as one text. */
-function joined({ query, expansions }: RetrieverRow): string {
-  return [query, ...expansions].join(' ');
+/** What is asked of an example. */
+type Judgeable = Pick<ExampleInput, 'id' | 'scores'> & { [side in 'positives' | 'negatives']: readonly unknown[] } & {
+  query: unknown;
+  expansions: readonly unknown[];
+  joined: unknown;
+};
+
+/** Texts of a row's query: the query, query and expansions as one text, the expansions. Their numbers go by this order. */
+export function queryTexts({ query, expansions }: RetrieverRow): string[] {
+  return [query, [query, ...expansions].join(' '), ...expansions];
+}
+
+/** Texts of a row's documents. Their numbers go by this order. */
+export function documentTexts({ positives, negatives }: RetrieverRow): string[] {
+  return [...positives, ...negatives].map(({ text }) => text);
 }
 
 function keyOf(text: string): string {
