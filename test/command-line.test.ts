@@ -237,7 +237,7 @@ describe('Ctrl-C', () => {
       said += text;
     });
     await expect
-      .poll(() => existsSync(`${out}.journal`) && readFileSync(`${out}.journal`, 'utf8'), { timeout: 20_000 })
+      .poll(() => existsSync(`${out}.journal`) && readFileSync(`${out}.journal`, 'utf8'), { timeout: 100_000 })
       .toMatch(/passage 1/);
     const asked = performance.now();
     child.kill('SIGINT');

@@ -38,9 +38,9 @@ test.each(['SIGKILL', 'SIGTERM'] as const)('pip ends when the pull is ended by %
     stdio: 'ignore',
   });
   const pip = Number(
-    await vi.waitFor(() => readFile(note, 'utf8').then((text) => text.trim() || Promise.reject()), 10_000),
+    await vi.waitFor(() => readFile(note, 'utf8').then((text) => text.trim() || Promise.reject()), 100_000),
   );
   expect(isAlive(pip)).toBe(true);
   pull.kill(signal);
-  await vi.waitFor(() => expect(isAlive(pip)).toBe(false), 5000);
+  await vi.waitFor(() => expect(isAlive(pip)).toBe(false), 60_000);
 });

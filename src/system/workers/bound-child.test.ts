@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (let turn = 0; turn < 100; turn++) {
+  for (let turn = 0; turn < 1000; turn++) {
     if (await holds()) return true;
     await sleep(50);
   }

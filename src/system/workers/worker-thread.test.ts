@@ -66,7 +66,7 @@ function start(options: { failure?: (thrown: Error) => Error; killable?: boolean
   return thread;
 }
 
-const begun = (count: number) => vi.waitFor(() => expect(shared[BEGUN]).toBe(count), { timeout: 10_000 });
+const begun = (count: number) => vi.waitFor(() => expect(shared[BEGUN]).toBe(count), { timeout: 100_000 });
 const thrownBy = (call: Promise<unknown>) =>
   call.then(
     () => undefined,
@@ -195,7 +195,7 @@ test('is native work that ends in order with all other native work, unless it ma
   const begun = Atomics.load(shared, BEGUN);
   const call = thread.call({ kind: 'until stopped' }).catch((error: unknown) => error);
   const other = killable.call({ kind: 'for ever' }).catch((error: unknown) => error);
-  await vi.waitFor(() => expect(Atomics.load(shared, BEGUN)).toBe(begun + 2));
+  await vi.waitFor(() => expect(Atomics.load(shared, BEGUN)).toBe(begun + 2), { timeout: 100_000 });
   expect(isNativeWorkUnderWay()).toBe(true);
   await endNativeWork();
   expect(await call).toBe('until stopped');

@@ -29,7 +29,7 @@ async function startTree(stubborn: boolean): Promise<{ child: ChildProcess; work
 }
 
 async function isGone(pid: number): Promise<boolean> {
-  for (let tries = 0; tries < 50; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     const mark = await processMark(pid);
     if (mark === undefined) return true;
     await sleep(50);
