@@ -78,9 +78,16 @@ describe('connectGenerator', () => {
     }
     let answered = 0;
     let ahead = 0;
+    let held: (() => void)[] = [];
     const server = await serve(async () => {
       ahead = Math.max(ahead, pulled - answered);
-      await sleep(40);
+      // Four calls are answered together, when the fourth has arrived.
+      await new Promise<void>((answer) => {
+        held.push(answer);
+        if (held.length < 4) return;
+        for (const one of held) one();
+        held = [];
+      });
       answered++;
       return undefined;
     });
@@ -329,9 +336,10 @@ describe('faults of servers', () => {
   });
 
   it('returns what other calls finished before it fails', async () => {
-    const server = await serve(async (_call, number) => {
+    const server: ChatServer = await serve(async (_call, number) => {
+      while (server.calls.length < 3) await sleep(5);
       if (number === 1) return refusal(401, 'expired');
-      await sleep(60);
+      await sleep(500);
       return undefined;
     });
     const generator = await connectGenerator({ baseUrls: [server.baseUrl], concurrency: 3 });
