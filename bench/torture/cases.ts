@@ -175,6 +175,19 @@ export const CASES: readonly TortureCase[] = [
     ],
   },
   {
+    name: 'data retriever',
+    prepare: dataset,
+    words: ({ models }) => ['data', 'retriever', '--dataset', 'data', '--out', 'rows', ...generator(models)],
+  },
+  {
+    name: 'mine',
+    prepare: retrieverRows,
+    words: () =>
+      `mine --rows rows.jsonl --corpus data --encoder ${ENCODER} --retriever both --scores --threads 1 --out mined.jsonl`.split(
+        ' ',
+      ),
+  },
+  {
     name: 'align (smoke)',
     prepare: smoke,
     words: () => 'align smoke.yaml --out run --threads 1'.split(' '),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { BeirDataset, readRetrieverRows } from '../../data/index.ts';
 import { encoderFigures, loadTopics, searchesRawQueries } from '../../evaluate/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
-import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
+import { defaultRetrievalSettings, offlineOption, openEncoder } from '../../retrieve/index.ts';
 import { counted, sha256File, UsageError } from '../../system/index.ts';
 import {
   planRetriever,
@@ -26,6 +26,13 @@ const options = z.object({
     .string()
     .default(DEFAULT_ENCODER)
     .describe('the encoder to train: a known model, or a folder')
+    .meta({ valueName: 'NAME|DIR' }),
+  guideEncoder: z
+    .string()
+    .optional()
+    .describe(
+      'an encoder that tells false negatives: what it finds more similar to the query than the positive, less the margins, is no negative',
+    )
     .meta({ valueName: 'NAME|DIR' }),
   out: z.string().describe('folder of the trained encoder and its checkpoints').meta({ valueName: 'DIR' }),
   dev: z
@@ -69,12 +76,19 @@ export const command = defineCommand({
     ],
     ['llm-qe train retriever --data retriever.jsonl --out runs/retriever --plan', 'what it would need'],
     [
+      'llm-qe train retriever --data mined.jsonl --out runs/guided --guide-encoder bge-small-en-v1.5 --relative-margin 0.05',
+      'false negatives are filtered by a stronger encoder',
+    ],
+    [
       'llm-qe train retriever --data retriever.jsonl --out runs/ridge --method ridge',
       'the baseline of students: a linear map in closed form',
     ],
   ],
-  files: ({ data, devData, dev, encoder, out }) => ({
-    inputs: { ...datasetFiles(dev).inputs, '--data': data, '--dev-data': devData, ...modelFiles('--encoder', encoder) },
+  files: ({ data, devData, dev, encoder, guideEncoder, out }) => ({
+    inputs: {
+      ...{ ...datasetFiles(dev).inputs, '--data': data, '--dev-data': devData },
+      ...{ ...modelFiles('--encoder', encoder), ...modelFiles('--guide-encoder', guideEncoder) },
+    },
     inputFolders: datasetFiles(dev).inputFolders,
     outputs: Object.fromEntries(
       ['metrics.jsonl', 'manifest.json', 'config.json', 'model.safetensors'].map((name) => [
@@ -98,10 +112,16 @@ export const command = defineCommand({
       return;
     }
     const evaluate = given.dev === undefined ? undefined : await openEvaluation(given.dev, given, context);
+    const { devData, guideEncoder, threads } = given;
+    const guide =
+      guideEncoder === undefined
+        ? undefined
+        : await openEncoder(defaultRetrievalSettings({ encoder: guideEncoder, threads }), store, signal, progress);
     const result = await trainRetriever({
       encoder,
-      rows: rowsOf(given.data, signal),
-      devRows: given.devData === undefined ? undefined : rowsOf(given.devData, signal),
+      rows: () => rowsOf(given.data, signal),
+      devRows: devData === undefined ? undefined : () => rowsOf(devData, signal),
+      guide,
       out: given.out,
       settings: settings.parse(given),
       ...(evaluate !== undefined && { evaluate, evaluation: { dataset: given.dev, split: given.devSplit } }),
@@ -110,7 +130,7 @@ export const command = defineCommand({
       warn: (line) => context.warn(line),
       signal,
       progress,
-    });
+    }).finally(() => guide?.close());
     print(result, given, context);
   },
 });

@@ -19,8 +19,8 @@ export interface ContrastiveBatch {
 
 export interface BatchQuery {
   example: RetrieverExample;
-  /** Rows of `queryTexts` and the weight of each. */
-  texts: { row: number; weight: number }[];
+  /** Rows of `queryTexts`, the weight of each, and its number among the texts of all rows. */
+  texts: { row: number; weight: number; number: number | undefined }[];
   /** Column of the positive. */
   target: number;
   positiveScore: number | undefined;
@@ -43,8 +43,8 @@ export function planContrastiveBatch(
   const documents = new Numbered<ExampleDocument>();
   const queries = examples.map((example): BatchQuery => {
     const random = seed === undefined ? undefined : new Random(deriveSeed(seed, 'example', example.id));
-    const texts = textsOf(example, settings, random).map(({ tokens, weight }) => {
-      return { row: queryTexts.of(tokens.join(), tokens), weight };
+    const texts = textsOf(example, settings, random).map(({ tokens, ...text }) => {
+      return { row: queryTexts.of(tokens.join(), tokens), ...text };
     });
     const at = random === undefined ? 0 : random.below(example.positives.length);
     const positive = example.positives[at]!;
@@ -101,9 +101,16 @@ export function sideOf({ method, querySide }: Pick<BatchSettings, 'method' | 'qu
   return method === 'distil' || method === 'ridge' ? 'query' : querySide;
 }
 
+/** Whether the side reads query and expansions as one text. */
+export function wantsJoined(settings: Pick<BatchSettings, 'method' | 'querySide'>): boolean {
+  const side = sideOf(settings);
+  return side === 'concat' || side === 'mixed';
+}
+
 interface WeightedText {
   tokens: Int32Array;
   weight: number;
+  number: number | undefined;
 }
 
 function textsOf(example: RetrieverExample, settings: BatchSettings, random: Random | undefined): WeightedText[] {
@@ -115,10 +122,11 @@ function textsOf(example: RetrieverExample, settings: BatchSettings, random: Ran
 
 /** Texts whose weighted sum of vectors is the query's. */
 export function weightedTexts(example: RetrieverExample, side: QuerySide, alpha: number): WeightedText[] {
-  const { query, expansions, joined } = example;
-  const spread = (whole: number) => expansions.map((tokens) => ({ tokens, weight: whole / expansions.length }));
-  if (side === 'query') return [{ tokens: query!, weight: 1 }];
-  if (side === 'concat') return [{ tokens: joined!, weight: 1 }];
+  const { query, expansions, joined, numbers } = example;
+  const spread = (whole: number) =>
+    expansions.map((tokens, at) => ({ tokens, weight: whole / expansions.length, number: numbers?.expansions[at] }));
+  if (side === 'query') return [{ tokens: query!, weight: 1, number: numbers?.query }];
+  if (side === 'concat') return [{ tokens: joined!, weight: 1, number: numbers?.joined }];
   if (side === 'expansion') return spread(1);
-  return [{ tokens: query!, weight: 1 - alpha }, ...spread(alpha)];
+  return [{ tokens: query!, weight: 1 - alpha, number: numbers?.query }, ...spread(alpha)];
 }

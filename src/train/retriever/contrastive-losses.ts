@@ -1,4 +1,5 @@
 import { type Graph, operations as ops, type Tensor } from '../../nn/index.ts';
+import { FORBIDDEN } from './loss-inputs.ts';
 import type { RetrieverMethod } from './retriever-settings.ts';
 
 /** What the loss of a batch is made of, as far as the graph depends on it. */
@@ -20,9 +21,6 @@ export interface ContrastiveLossSettings {
 
 /** The map of a projection, as the weights' names go: query · (1 + map). */
 export const PROJECTION = 'projection.weight';
-
-/** Stands for minus infinity, so that 0 times it is 0. */
-const FORBIDDEN = -1e9;
 
 /**
  * The loss of one whole batch over the vectors of its texts, in which every document of the batch is a candidate of every query.
@@ -148,7 +146,10 @@ function withoutFalseNegatives(
   const { graph } = similarities;
   const limits = (positive: Tensor): Tensor[] => [
     ...(absoluteMargin === undefined ? [] : [ops.add(positive, ops.scalar(positive, -absoluteMargin))]),
-    ...(relativeMargin === undefined ? [] : [scaled(positive, 1 - relativeMargin)]),
+    // The lesser of both, as a negative similarity less a part of its size is not 1 - X times it.
+    ...(relativeMargin === undefined
+      ? []
+      : [scaled(positive, 1 - relativeMargin), scaled(positive, 1 + relativeMargin)]),
   ];
   return limits(positives(similarities)).reduce((kept, limit) => {
     const tooGood = ops.less(

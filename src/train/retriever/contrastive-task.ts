@@ -4,6 +4,7 @@ import type { MicroBatchResult, TrainingTask } from '../loop/training-task.ts';
 import { type ContrastiveBatch, planContrastiveBatch, sideOf, sidesOf, weightedTexts } from './contrastive-batch.ts';
 import { type ContrastiveLossSettings, PROJECTION } from './contrastive-losses.ts';
 import { FrozenEncoder } from './frozen-encoder.ts';
+import type { Guide } from './guide.ts';
 import { LossGraph } from './loss-graph.ts';
 import { int32, lossInputs } from './loss-inputs.ts';
 import type { RetrieverBase } from './retriever-base.ts';
@@ -13,10 +14,18 @@ import { TrainedEncoder } from './trained-encoder.ts';
 
 export interface ContrastiveTaskOptions {
   settings: RetrieverTrainingSettings;
+  /** Filters false negatives of the training rows and of the development rows, instead of the trained encoder itself. */
+  guides?: Guides | undefined;
   threads: number;
   /** Folder of compiled models. */
   cache: string;
   signal?: AbortSignal | undefined;
+}
+
+/** Vectors of a guide for both sides of the rows. */
+export interface Guides {
+  train: Guide;
+  dev: Guide | undefined;
 }
 
 interface CallOptions {
@@ -51,10 +60,17 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
   readonly #base: RetrieverBase;
   readonly #settings: RetrieverTrainingSettings;
   readonly #parts: Parts;
+  readonly #guides: Guides | undefined;
   /** Batches that went through the encoder once, being small; the others went twice. */
   batchesInOnePiece = 0;
 
-  private constructor(base: RetrieverBase, settings: RetrieverTrainingSettings, parts: Parts) {
+  private constructor(
+    base: RetrieverBase,
+    settings: RetrieverTrainingSettings,
+    parts: Parts,
+    guides: Guides | undefined,
+  ) {
+    this.#guides = guides;
     this.#base = base;
     this.#settings = settings;
     this.#parts = parts;
@@ -64,21 +80,19 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
   /** @throws UsageError for settings that do not go together; ModelError, ResourceError */
   static async open(
     base: RetrieverBase,
-    { settings, threads, cache, signal }: ContrastiveTaskOptions,
+    { settings, guides, threads, cache, signal }: ContrastiveTaskOptions,
   ): Promise<ContrastiveTask> {
     checkSizes(base, settings);
     const { train, method, loraR } = settings;
-    const loss = lossSettings(base, settings);
+    const loss = lossSettings(base, settings, guides !== undefined);
     const compute = { ...settings, threads, cache, signal };
     const whole = loss.frozenDocuments ? undefined : loss;
     const trained = train === 'projection' ? undefined : await TrainedEncoder.open(base, { ...compute, loraR }, whole);
     const needsFrozen = loss.frozenDocuments || method === 'distil';
     const frozen = needsFrozen ? await FrozenEncoder.open(base, compute) : undefined;
     const hidden = base.recipe.config.hidden_size;
-    return new ContrastiveTask(base, settings, {
-      ...{ trained, frozen },
-      loss: await LossGraph.open(loss, { hidden, threads, cache, signal }),
-    });
+    const parts = { trained, frozen, loss: await LossGraph.open(loss, { hidden, threads, cache, signal }) };
+    return new ContrastiveTask(base, settings, parts, guides);
   }
 
   /** Which way of computing was taken; `whole` if the encoder is not trained. */
@@ -101,7 +115,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     throwIfAborted(signal);
     const { trained, loss } = this.#parts;
     const batch = planContrastiveBatch(examples, this.#settings, seed);
-    const { texts, values, counted } = await this.#inputs(batch, total, signal);
+    const { texts, values, counted } = await this.#inputs(batch, total, { guide: this.#guides?.train, signal });
     const piece = trained?.onePiece(texts);
     if (trained !== undefined && piece !== undefined) {
       this.batchesInOnePiece++;
@@ -132,7 +146,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     throwIfAborted(signal);
     const { trained, frozen, loss } = this.#parts;
     const batch = planContrastiveBatch(examples, this.#settings, undefined);
-    const { texts, values, counted } = await this.#inputs(batch, total, signal);
+    const { texts, values, counted } = await this.#inputs(batch, total, { guide: this.#guides?.dev, signal });
     const vectors =
       trained === undefined ? await frozen!.vectors(texts, signal) : await trained.vectors(texts, undefined, signal);
     const projection = trained === undefined ? this.parameters.get(PROJECTION) : undefined;
@@ -146,11 +160,17 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
   }
 
   /** The texts whose vectors are learnt, those of queries first, and what the loss needs beside their vectors. */
-  async #inputs(batch: ContrastiveBatch, total: number, signal: AbortSignal | undefined) {
+  async #inputs(
+    batch: ContrastiveBatch,
+    total: number,
+    { guide, signal }: { guide: Guide | undefined; signal: AbortSignal | undefined },
+  ) {
     const { method, train } = this.#settings;
     const documents = batch.documents.map(({ tokens }) => tokens);
     const learnt = train === 'both' ? [...batch.queryTexts, ...documents] : batch.queryTexts;
-    const { values, negatives } = lossInputs(batch, { texts: learnt.length, total }, this.#settings);
+    const { values, negatives: allowed } = lossInputs(batch, { texts: learnt.length, total }, this.#settings);
+    const forbidden = (await guide?.forbid(values.bias!.data as Float32Array, batch, this.#settings)) ?? 0;
+    const negatives = allowed - forbidden;
     if (train === 'both') {
       values.columns = int32(documents.map((_document, index) => batch.queryTexts.length + index));
     } else {
@@ -243,12 +263,18 @@ function checkSizes({ recipe }: RetrieverBase, { matryoshka = [] }: RetrieverTra
   });
 }
 
-export function lossSettings({ recipe }: RetrieverBase, settings: RetrieverTrainingSettings): ContrastiveLossSettings {
+export /** @param isGuided the margins are those of a guide */
+function lossSettings(
+  { recipe }: RetrieverBase,
+  settings: RetrieverTrainingSettings,
+  isGuided = false,
+): ContrastiveLossSettings {
   const { method, train, similarity, temperature, infonceWeight, absoluteMargin, relativeMargin, matryoshka } =
     settings;
   return {
     method: method === 'ridge' ? 'distil' : method,
-    ...{ similarity, temperature, infonceWeight, absoluteMargin, relativeMargin, matryoshka },
+    ...{ similarity, temperature, infonceWeight, matryoshka },
+    ...(isGuided ? {} : { absoluteMargin, relativeMargin }),
     normalize: recipe.normalize,
     frozenDocuments: train !== 'both',
     projected: train === 'projection',

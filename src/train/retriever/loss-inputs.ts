@@ -2,7 +2,8 @@ import type { Value, Values } from '../../nn/index.ts';
 import type { BatchQuery, ContrastiveBatch } from './contrastive-batch.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
 
-const FORBIDDEN = -1e9;
+/** Stands for minus infinity, so that 0 times it is 0. */
+export const FORBIDDEN = -1e9;
 
 export type LossInputSettings = Pick<RetrieverTrainingSettings, 'method' | 'teacherTemperature'>;
 

@@ -1,11 +1,12 @@
 import { queryTextOf, type RetrieverPassage, type RetrieverRow } from '../../data/index.ts';
 import { contentKey, DataError, throwIfAborted } from '../../system/index.ts';
-import { sideOf, sidesOf } from './contrastive-batch.ts';
+import { sideOf, sidesOf, wantsJoined } from './contrastive-batch.ts';
 import { type ExampleInput, ExampleStore, type NumberedTokens, type StoredExample } from './example-store.ts';
 import { idKey } from './loss-inputs.ts';
 import type { RetrieverBase } from './retriever-base.ts';
 import type { RetrieverExample } from './retriever-example.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
+import { documentTexts, openRows, queryTexts, type RetrieverRows } from './row-texts.ts';
 
 /** Why a row, or one of its documents, is left out. */
 export const ROW_FAULTS = ['noPositive', 'noQuerySide', 'noScores', 'noNegatives'] as const;
@@ -43,13 +44,13 @@ const SHOWN_IDS = 5;
  */
 export async function readExamples(
   base: RetrieverBase,
-  rows: Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>,
+  rows: RetrieverRows,
   settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<{ examples: RetrieverExample[]; counts: ExampleCounts }> {
   const reader = new ExampleReader(base, settings);
   let open: RetrieverRow[] = [];
-  for await (const row of rows) {
+  for await (const row of openRows(rows)) {
     open.push(row);
     if (open.length < ROWS_AT_A_TIME) continue;
     throwIfAborted(signal);
@@ -91,7 +92,7 @@ class ExampleReader {
     const queries = new Pieces();
     const documents = new Pieces();
     for (const row of rows) {
-      queries.add(this.#wantsJoined ? queryTexts(row) : queryTexts(row).with(1, ''));
+      queries.add(queryTexts(row, wantsJoined(this.#settings)));
       documents.add(documentTexts(row));
     }
     const ofQueries = queries.cut(await this.#tokens(queries.texts, 'query'));
@@ -156,12 +157,6 @@ class ExampleReader {
     this.#store.add(example);
   }
 
-  /** Whether query and expansions are read as one text. */
-  get #wantsJoined(): boolean {
-    const side = sideOf(this.#settings);
-    return side === 'concat' || side === 'mixed';
-  }
-
   /** Whether an example can be learnt from; one that cannot is counted. @param whole its negatives are final */
   #lack(example: Judgeable, whole: boolean): boolean {
     const fault = this.#faultOf(example, whole);
@@ -221,16 +216,6 @@ type Judgeable = Pick<ExampleInput, 'id' | 'scores'> & { [side in 'positives' | 
   expansions: readonly unknown[];
   joined: unknown;
 };
-
-/** Texts of a row's query: the query, query and expansions as one text, the expansions. Their numbers go by this order. */
-export function queryTexts({ query, expansions }: RetrieverRow): string[] {
-  return [query, [query, ...expansions].join(' '), ...expansions];
-}
-
-/** Texts of a row's documents. Their numbers go by this order. */
-export function documentTexts({ positives, negatives }: RetrieverRow): string[] {
-  return [...positives, ...negatives].map(({ text }) => text);
-}
 
 function keyOf(text: string): string {
   return contentKey(text.trim()).slice(0, 24);

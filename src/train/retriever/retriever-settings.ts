@@ -57,7 +57,9 @@ export const retrieverTrainingShape = {
   absoluteMargin: z
     .number()
     .optional()
-    .describe('a negative counts only if its similarity is at least this much below that of the positive'),
+    .describe(
+      'a negative counts only if its similarity is at least this much below that of the positive (with a guide: its similarities)',
+    ),
   relativeMargin: z
     .number()
     .min(0)

@@ -1,5 +1,5 @@
 import { Parameters } from '../../nn/index.ts';
-import { DataError, deriveSeed, Random } from '../../system/index.ts';
+import { DataError, deriveSeed, ModelError, Random } from '../../system/index.ts';
 import { PROJECTION } from './contrastive-losses.ts';
 import type { ContrastiveTaskOptions } from './contrastive-task.ts';
 import { lengthOf, teacherVectors } from './contrastive-task.ts';
@@ -18,7 +18,7 @@ const HELD_OUT = 0.2;
  * squares solution of Σ ‖x + M x - t‖² + λ ‖M‖², so that with a large λ the map is identity. The baseline that every other student
  * has to beat.
  * @returns the map as parameters of a projection, and the mean squared distance before and after
- * @throws DataError if there are too few queries to choose λ by
+ * @throws DataError if there are too few queries to choose λ by; ModelError for vectors that are not finite
  */
 export async function fitRidge(
   base: RetrieverBase,
@@ -34,6 +34,7 @@ export async function fitRidge(
     );
     const t = await teacherVectors(base, frozen, examples, { alpha: settings.alpha, signal });
     if (base.recipe.normalize) for (const table of [x, t]) scaleRows(table, size);
+    refuseBroken(base, examples, [x, t]);
     const all = [...examples.keys()];
     const strength = settings.ridge ?? chooseStrength(x, t, size, settings.seed);
     const map = solve(x, t, size, all, strength);
@@ -46,6 +47,17 @@ export async function fitRidge(
   } finally {
     await frozen.close();
   }
+}
+
+/** @throws ModelError that names the first query whose vector holds a number that is not finite */
+function refuseBroken({ recipe }: RetrieverBase, examples: readonly RetrieverExample[], tables: Float32Array[]): void {
+  const size = recipe.config.hidden_size;
+  const at = Math.max(...tables.map((table) => table.findIndex((value) => !Number.isFinite(value))));
+  if (at < 0) return;
+  throw new ModelError('the encoder gives a vector with a number that is not finite', {
+    ...{ file: recipe.model.path, id: examples[Math.floor(at / size)]!.id },
+    fix: 'Look at the model: NaN or infinity in a weight spoils every text.',
+  });
 }
 
 function chooseStrength(x: Float32Array, t: Float32Array, size: number, seed: number): number {

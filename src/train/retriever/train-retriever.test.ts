@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RetrieverRow } from '../../data/index.ts';
 import { loadEncoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
-import { DataError, UsageError } from '../../system/index.ts';
+import { DataError, ModelError, UsageError } from '../../system/index.ts';
 import type { RetrieverTrainingInput } from './retriever-settings.ts';
 import { type TrainRetrieverOptions, trainRetriever } from './train-retriever.ts';
 
@@ -125,10 +125,44 @@ describe('bad rows', () => {
     ['none is left', { rows: [row(1, { positives: [] })] }, {}, /no row is left.*without a positive/],
     ['there are none', { rows: [] }, {}, /there are no rows/],
     ['kl needs scores', {}, { method: 'kl' }, /10 without a teacher's scores/],
+    ['of queries only the prompt is left', {}, { maxLength: 5 }, /10 without the texts that the query side is made of/],
   ])('%s', async (_what, more, settings, message) => {
     await expect(run('none', settings, more)).rejects.toThrow(message);
     await expect(run('none', settings, more)).rejects.toBeInstanceOf(DataError);
   });
+});
+
+/** The tiny encoder with a weight that is not a number. */
+async function brokenEncoder(): Promise<string> {
+  const path = join(folder, 'broken');
+  await cp(TINY, path, { recursive: true });
+  const file = join(path, 'model.safetensors');
+  const bytes = await readFile(file);
+  const start = 8 + Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, start));
+  const name = Object.keys(header).find((one) => one.endsWith('embeddings.LayerNorm.weight'))!;
+  bytes.writeFloatLE(Number.NaN, start + header[name].data_offsets[0]);
+  await writeFile(file, bytes);
+  return path;
+}
+
+describe('numbers that are not finite', () => {
+  test('a weight that is none stops the training at its first step, and a map', async () => {
+    const encoder = model(await brokenEncoder(), 'broken');
+    await expect(run('nan', {}, { encoder })).rejects.toMatchObject({ name: 'DivergedError', step: 1 });
+    const ridge = run('nan-ridge', { method: 'ridge' }, { encoder });
+    await expect(ridge).rejects.toThrow(/not finite/);
+    await expect(ridge).rejects.toBeInstanceOf(ModelError);
+  });
+
+  test('so does a loss that runs away', async () => {
+    await expect(run('away', { learningRate: 1e38, warmupSteps: 0 })).rejects.toMatchObject({ name: 'DivergedError' });
+  });
+});
+
+test('the last batch of an epoch may hold one row', async () => {
+  const { loss, steps } = await run('one', { batchSize: 9, groupSize: 1 });
+  expect([steps, loss.last]).toEqual([2, 0]);
 });
 
 test.each<[string, RetrieverTrainingInput, RegExp]>([

@@ -1,18 +1,20 @@
 import { rm } from 'node:fs/promises';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
-import type { RetrieverRow } from '../../data/index.ts';
+import type { Encoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { GRAPH_CACHE } from '../../nn/index.ts';
-import { counted, isThere, makeFolder, packageVersion, writeDurably } from '../../system/index.ts';
+import { counted, isThere, makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import type { Figures } from '../loop/evaluation.ts';
 import type { MetricsRecord } from '../loop/metrics.ts';
 import { readMetrics } from '../loop/metrics.ts';
 import { type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
 import { loopSettingsOf, type TrainingSettingsInput } from '../loop/training-settings.ts';
-import { ContrastiveTask } from './contrastive-task.ts';
+import { wantsJoined } from './contrastive-batch.ts';
+import { ContrastiveTask, type Guides } from './contrastive-task.ts';
 import { DistinctBatches } from './distinct-batches.ts';
+import { Guide } from './guide.ts';
 import { type EncoderReading, openRetrieverBase, type RetrieverBase } from './retriever-base.ts';
 import type { RetrieverExample } from './retriever-example.ts';
 import { describeSkippedRows, type ExampleCounts, readExamples } from './retriever-examples.ts';
@@ -23,16 +25,21 @@ import {
   type RetrieverTrainingSettings,
 } from './retriever-settings.ts';
 import { fitRidge } from './ridge-map.ts';
-
-type Rows = Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>;
+import { openRows, type RetrieverRows } from './row-texts.ts';
 
 export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'progress' | 'onStep' | 'onEvaluation'> {
   /** The encoder to train, of the BERT family. */
   encoder: ResolvedModel;
   reading?: EncoderReading | undefined;
-  rows: Rows;
+  /** With a guide they are read several times: pass a list, or a function that opens them. */
+  rows: RetrieverRows;
   /** Held-out rows; each evaluation measures their loss. */
-  devRows?: Rows | undefined;
+  devRows?: RetrieverRows | undefined;
+  /**
+   * An encoder that says which negatives are too similar to the query to count, by the margins, which then are those of its
+   * similarities. Its vectors are computed once and cached. The caller closes it.
+   */
+  guide?: Encoder | undefined;
   /** Folder of the trained encoder, with checkpoints, metrics.jsonl and manifest.json. An interrupted run resumes in its folder. */
   out: string;
   settings?: RetrieverTrainingInput | undefined;
@@ -84,6 +91,9 @@ export interface TrainRetrieverResult {
 export async function trainRetriever(options: TrainRetrieverOptions): Promise<TrainRetrieverResult> {
   const started = performance.now();
   const settings = parseRetrieverSettings(options.settings ?? {});
+  if (settings.method === 'ridge' && options.guide !== undefined) {
+    throw new UsageError('the guide has no effect: ridge has no negatives', { fix: 'Omit it, or use another method.' });
+  }
   const base = await openRetrieverBase(options.encoder, settings, options.reading);
   try {
     const examples = await readAll(base, settings, options);
@@ -121,12 +131,30 @@ async function readAll(
   settings: RetrieverTrainingSettings,
   { rows, devRows, signal, warn }: TrainRetrieverOptions,
 ): Promise<GivenSides> {
-  const read = async (some: Rows, split: string): Promise<Given> => {
+  const read = async (some: RetrieverRows, split: string): Promise<Given> => {
     const given = await readExamples(base, some, settings, { signal });
     for (const line of remarks(given.counts, split, base)) warn?.(line);
     return given;
   };
   return { train: await read(rows, 'train'), dev: devRows === undefined ? undefined : await read(devRows, 'dev') };
+}
+
+/** @throws UsageError for rows that can be read only once */
+async function openGuides(
+  settings: RetrieverTrainingSettings,
+  { guide: encoder, rows, devRows, cache, signal, progress }: TrainRetrieverOptions,
+): Promise<Guides | undefined> {
+  if (encoder === undefined) return undefined;
+  const open = (some: RetrieverRows) => {
+    if (typeof some === 'function' || Array.isArray(some)) {
+      const options = { wantsJoined: wantsJoined(settings), cache, signal, progress };
+      return Guide.open(encoder, () => openRows(some), options);
+    }
+    throw new UsageError('a guide reads the rows several times', {
+      fix: 'Pass the rows as a list, or as a function that opens them.',
+    });
+  };
+  return { train: await open(rows), dev: devRows && (await open(devRows)) };
 }
 
 function remarks(counts: ExampleCounts, split: string, { recipe }: RetrieverBase): string[] {
@@ -158,7 +186,8 @@ async function trained(
   options: TrainRetrieverOptions,
 ): Promise<Found> {
   const { out, signal, progress, onStep, onEvaluation, warn } = options;
-  const task = await ContrastiveTask.open(base, { settings, ...computeOf(options) });
+  const guides = await openGuides(settings, options);
+  const task = await ContrastiveTask.open(base, { settings, guides, ...computeOf(options) });
   try {
     const distinct = new DistinctBatches(given.examples);
     const evaluation = new ModelEvaluation(base, task, settings, options);
@@ -190,7 +219,7 @@ async function trained(
       metricsFile: training.metricsFile,
     };
   } finally {
-    await task.close();
+    await Promise.all([task.close(), guides?.train.close(), guides?.dev?.close()]);
   }
 }
 
@@ -265,13 +294,13 @@ function identityOf(
   { recipe }: RetrieverBase,
   settings: RetrieverTrainingSettings,
   mode: string,
-  { evaluation }: TrainRetrieverOptions,
+  { evaluation, guide }: TrainRetrieverOptions,
 ): unknown {
   const loop = Object.keys(loopSettingsOf(settings));
   const decides = Object.entries(settings).filter(([name]) => !loop.includes(name) && !NOT_DECISIVE.has(name));
   const { pooling, normalize, maxLength, prefixes, model } = recipe;
   const encoder = { fingerprint: model.fingerprint, pooling, normalize, maxLength, prefixes };
-  return { encoder, ...Object.fromEntries(decides), mode, evaluation: evaluation ?? null };
+  return { encoder, ...Object.fromEntries(decides), mode, guide: guide?.fingerprint, evaluation: evaluation ?? null };
 }
 
 const NOT_DECISIVE = new Set(['memory', 'mode']);
