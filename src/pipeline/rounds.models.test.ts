@@ -125,10 +125,18 @@ describe('two rounds of both trainings', { timeout: 600_000 }, () => {
     }
   });
 
-  it('may train the retriever first, on the expansions of the LLM that the round starts from', async () => {
-    const set = ['order=retriever-first', 'rounds=1', 'student.enabled=false'];
+  it('may train the retriever first, on the expansions of the LLM that the round starts from, with mined negatives', async () => {
+    const mined = ['mine.enabled=true', 'mine.negatives=2', 'mine.querySide=query'];
+    const set = ['order=retriever-first', 'rounds=1', 'student.enabled=false', ...mined];
     const result = await run({ folder: join(folder, 'first'), set });
-    expect([...result.stages.keys()].slice(0, 3)).toEqual(['retriever-data', 'retriever', 'candidates']);
+    expect([...result.stages.keys()].slice(0, 4)).toEqual(['retriever-data', 'mine', 'retriever', 'candidates']);
+    const { folder: place, record } = result.stages.get('mine')!;
+    const rows = readFileSync(join(place, record.outputs.rows!.file), 'utf8').trim().split('\n');
+    for (const { positives, negatives } of rows.map((row) => JSON.parse(row))) {
+      expect(negatives).toHaveLength(2);
+      expect(negatives.map(({ id }: { id: string }) => id)).not.toContain(positives[0].id);
+    }
+    expect(settingsOf(result, 'retriever').rows).toBe(hashOf(result, 'mine', 'rows'));
     expect(settingsOf(result, 'reward').encoder).toMatchObject({ trained: expect.any(String) });
     expect(settingsOf(result, 'evaluate').encoder).toMatchObject({ model: expect.any(String) });
     expect(settingsOf(result, 'retriever-data').writer).not.toHaveProperty('trained');

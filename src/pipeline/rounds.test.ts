@@ -224,12 +224,12 @@ describe('the order of a recipe', () => {
     );
 
   it('puts the retriever behind the LLM, or before it', () => {
-    const encoders = ['retriever-data', 'retriever', 'student'];
+    const encoders = ['retriever-data', 'mine', 'retriever', 'student'];
     const generator = ['candidates', 'answers', 'reward', 'pairs', 'sft', 'dpo'];
     const arms = ['expand-zeroShot', 'expand-sft', 'expand-aligned', 'evaluate'];
-    const student = 'student.enabled=true';
-    expect(namesOf(student)).toEqual([...generator, ...encoders, ...arms]);
-    expect(namesOf(student, 'order=retriever-first')).toEqual([...encoders, ...generator, ...arms]);
+    const all = ['student.enabled=true', 'mine.enabled=true'];
+    expect(namesOf(...all)).toEqual([...generator, ...encoders, ...arms]);
+    expect(namesOf(...all, 'order=retriever-first')).toEqual([...encoders, ...generator, ...arms]);
     expect(namesOf('retriever.enabled=false')).toEqual([...generator, ...arms]);
   });
 });

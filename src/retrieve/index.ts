@@ -6,7 +6,7 @@ export {
 } from './mine-negatives.ts';
 export { DROP_REASONS, DROP_WORDS } from './mining/choose-negatives.ts';
 export type { MiningCounts } from './mining/mining.ts';
-export { type MiningInput, type MiningSettings, miningSchema, miningSettings } from './mining/settings.ts';
+export { type MiningInput, type MiningSettings, miningSchema, miningSettings, rangeOf } from './mining/settings.ts';
 export { openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';

@@ -69,6 +69,48 @@ describe('the plan of the published settings', () => {
     expect(stageOf(plan, 'dpo').bytes).toBe(28 * 32 * 8 * 2 * 2 * 4096);
   });
 
+  it('counts steps and tokens of the retriever: expansions at their limit, documents at their mean length', async () => {
+    const plan = await planOf('paper', DATA);
+    expect(stageOf(plan, 'retriever-data')).toMatchObject({
+      work: '2 rows',
+      tokens: 2 * 512,
+      seconds: (2 * 512) / 600,
+    });
+    // Three epochs of two rows: a query, an expansion of 512 tokens, and two documents of 5 characters.
+    const tokens = 3 * 2 * (20 + 512 + 2 * 2);
+    expect(stageOf(plan, 'retriever')).toMatchObject({ work: '2 rows, 3 steps', tokens, seconds: tokens / 20_000 });
+    expect(plan.inputs).toContainEqual(expect.objectContaining({ input: 'retriever', state: 'ready' }));
+    const gone = await planOf('paper', [...DATA, 'retriever.rows=no-rows.jsonl', 'data.triples=no-triples.jsonl']);
+    const missing = gone.inputs.filter(({ input, state }) => state === 'missing' && input !== 'disk');
+    const files = missing.map(({ detail }) => detail.split(':')[0]);
+    expect(files.sort()).toEqual(['no-rows.jsonl', 'no-triples.jsonl']);
+    expect(stageOf(gone, 'retriever').work).toBe('637866 rows, 1869 steps');
+  });
+
+  it('knows the memory that the training of an available encoder needs, and lists the stages of each round', async () => {
+    const tiny = `encoder.model=${resolve('src/embed/goldens/tiny-encoder')}`;
+    const plan = await planOf('demo', [SMALL, tiny, 'retriever.enabled=true', 'mine.enabled=true', 'rounds=2']);
+    expect(stageOf(plan, 'retriever').memory).toBeGreaterThan(1e5);
+    expect(stageOf(plan, 'dpo').memory).toBeUndefined();
+    const names = (wanted?: number) => plan.stages.filter(({ round }) => round === wanted).map(({ stage }) => stage);
+    expect(names(1)).toContain('answers');
+    const again = [
+      'merge',
+      'candidates',
+      'reward',
+      'pairs',
+      'sft',
+      'dpo',
+      'retriever-data',
+      'mine',
+      'retriever',
+      'dev',
+    ];
+    expect(names(2)).toEqual(again);
+    expect(names()).toEqual(['expand-zeroShot', 'expand-sft', 'expand-aligned', 'evaluate']);
+    expect(plan.inputs).toContainEqual({ input: 'rounds', state: 'ready', detail: '2, generator-first' });
+  });
+
   it('counts each text at the rate of its writer', async () => {
     const alone = await planOf('paper', DATA);
     expect(stageOf(alone, 'candidates')).toMatchObject({ tokens: 2 * 32 * 512, seconds: (2 * 32 * 512) / 600 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CANDIDATE_SAMPLES, CANDIDATE_TEMPERATURES, samplingSchema } from '../../generate/index.ts';
 import { DEFAULT_ENCODER, DEFAULT_GENERATOR, templateVariablesSchema } from '../../models/index.ts';
-import { retrievalSettings } from '../../retrieve/index.ts';
+import { miningSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { pairSettings } from '../../reward/index.ts';
 import { serverAddressSchema, serverOrNameSchema } from '../../servers/index.ts';
 import { DEFAULT_SEED, type RenamedSettings, withDefaults } from '../../system/index.ts';
@@ -189,6 +189,13 @@ export const recipeSchema = z.strictObject({
     })
     .prefault({})
     .describe('rows and training of the retriever; the student learns from the same rows'),
+  mine: z
+    .strictObject({
+      enabled: z.boolean().default(false).describe('mine hard negatives for the rows of the retriever'),
+      ...miningSettings,
+      seed: seed.optional(),
+    })
+    .prefault({}),
   student: z
     .strictObject({
       enabled: z

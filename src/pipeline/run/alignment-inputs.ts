@@ -35,6 +35,8 @@ export interface AlignmentData {
   training(withGold: boolean): Promise<TrainingSource>;
   /** Opens the training rows of the retriever. */
   retrieverRows(): Promise<RetrieverSource>;
+  /** The data set whose documents their negatives are mined from; undefined if the rows come from a file. */
+  rowsCorpus: BeirDataset | undefined;
   /** SHA-256 of the training data; `rows` are the retriever's, if they come from a file of their own. */
   hashes: {
     corpus: string;
@@ -84,6 +86,7 @@ export async function openData(recipe: Recipe, options: InputOptions = {}): Prom
         ...{ split: trainSplit, limit: candidates.queries, withGold, signal },
         sampleSeed: candidates.sampleSeed ?? recipe.seed,
       }),
+    rowsCorpus: rows === undefined ? dataset : undefined,
     retrieverRows: () =>
       openRetrieverSource({
         ...(rows === undefined ? { dataset: dataset.folder } : { rows }),

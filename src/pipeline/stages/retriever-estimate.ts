@@ -53,13 +53,14 @@ async function memoryOf(
 
 /** Tokens of a row: its query with its expansions, and its documents. */
 function rowTokens(
-  { expansion, data, retriever }: Recipe,
+  { expansion, data, retriever, mine }: Recipe,
   { counts }: Known,
   { querySide, method, groupSize, maxLength }: RetrieverTrainingSettings,
 ): number {
   const expanded = expansion.samples * Math.min(expansion.maxTokens, maxLength);
   const isExpanded = querySide !== 'query' || method === 'distil' || method === 'ridge';
-  const hasNegatives = retriever.rows !== undefined || (data.kind === 'beir' && data.triples !== undefined);
+  const hasNegatives =
+    mine.enabled || retriever.rows !== undefined || (data.kind === 'beir' && data.triples !== undefined);
   const documents = hasNegatives ? groupSize : 1;
   return QUERY_TOKENS + (isExpanded ? expanded : 0) + documents * Math.min(counts.documentTokens, maxLength);
 }

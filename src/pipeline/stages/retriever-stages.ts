@@ -21,14 +21,16 @@ import { check } from '../run/recipe-checks.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
 import { StageWarnings } from '../run/stage-warnings.ts';
 import { devTopicsInputs, expandedDevTopics } from './expansion-stages.ts';
+import { mineStage, trainingRows, trainingRowsHash } from './mine-stage.ts';
 import { ROWS_STAGE, retrieverDataStage, rowsWriter } from './retriever-data-stage.ts';
 import { estimateRetriever } from './retriever-estimate.ts';
 
 type EncoderStageName = keyof typeof TRAINED_ENCODERS;
 
-/** The stages that train encoders, for recipes of this order: their rows, the retriever, the student. */
+/** The stages that train encoders, for recipes of this order: their rows, with mined negatives or not, the retriever, the student. */
 export function retrieverStages(order: Recipe['order']): AlignmentStage[] {
-  return [retrieverDataStage(order), encoderStage('retriever', order), encoderStage('student', order)];
+  const encoders = [encoderStage('retriever', order), encoderStage('student', order)];
+  return [retrieverDataStage(order), mineStage(order), ...encoders];
 }
 
 /** Trains the retriever on expanded queries, or distils the expansions into a student. */
@@ -42,7 +44,7 @@ function encoderStage(name: EncoderStageName, order: Recipe['order']): Alignment
       const { devSearch } = context.recipe.retriever;
       return {
         base: baseOf(context, name).key,
-        rows: hashOf(context, ROWS_STAGE, 'rows'),
+        rows: trainingRowsHash(context),
         devRows: hashOf(context, ROWS_STAGE, 'dev'),
         search: devSearch ? searchInputs(context) : undefined,
       };
@@ -118,7 +120,7 @@ async function trainEncoder(context: AlignmentContext, name: EncoderStageName, f
   const result = await trainRetriever({
     encoder: await models.store.resolve(encoder, { kind: 'encoder', signal }),
     reading: { pooling, maxLength, queryPrefix, documentPrefix },
-    rows: rowsOf(outputOf(context, ROWS_STAGE, 'rows')!, signal),
+    rows: rowsOf(trainingRows(context), signal),
     devRows: dev === undefined ? undefined : rowsOf(dev, signal),
     out: join(folder, 'encoder'),
     settings,
