@@ -15,6 +15,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   memory: () => import('./sections/memory.ts'),
   nn: () => import('./sections/nn.ts'),
   dpo: () => import('./sections/dpo.ts'),
+  retriever: () => import('./sections/retriever.ts'),
 };
 
 const words = process.argv.slice(2);

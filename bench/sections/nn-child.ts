@@ -71,7 +71,9 @@ async function measure(): Promise<StepFigures> {
   resetPeak();
   let loss = 0;
   const differentiate = async () => {
-    loss = (await step.differentiate(values, parameters, 0)).loss;
+    const result = await step.differentiate(values, parameters, 0);
+    loss = result.loss;
+    step.recycle(result.gradients);
   };
   const seconds = await timed(differentiate);
   const peak = peakMemory();

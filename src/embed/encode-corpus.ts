@@ -66,7 +66,7 @@ export async function encodeCorpus(
   options: EncodeCorpusOptions,
 ): Promise<VectorFile> {
   const { corpusHash, signal, progress } = options;
-  const about = { format: VECTORS_FORMAT, encoder: encoder.fingerprint, textForm: TEXT_FORM };
+  const about = { format: VECTORS_FORMAT, encoder: fingerprintOf(encoder), textForm: TEXT_FORM };
   const folder = join(options.folder, contentKey(about).slice(0, 32));
   const key = contentKey({ ...about, corpus: corpusHash });
   const kept = await openIfWhole(folder, key);
@@ -80,6 +80,11 @@ export async function encodeCorpus(
     return VectorFile.open(folder, key);
   };
   return withFileLock(`${folder}.lock`, work, { signal, progress, what: 'encodes with the same encoder' });
+}
+
+/** Of the vectors of documents. */
+function fingerprintOf({ fingerprint, documentFingerprint = fingerprint }: Encoder): string {
+  return documentFingerprint;
 }
 
 /** Opens the vectors of a corpus, if they are complete; damaged ones are made again from the documents. */
@@ -108,7 +113,7 @@ async function encodeMissing(
     const rows = keys.map((text) => store.row(text)!);
     const manifest: VectorManifest = {
       ...{ version: VECTORS_FORMAT, key, dimensions: encoder.dimensions, textForm: TEXT_FORM, corpusHash },
-      encoder: { id: encoder.id, fingerprint: encoder.fingerprint, settings: { ...encoder.settings } },
+      encoder: { id: encoder.id, fingerprint: fingerprintOf(encoder), settings: { ...encoder.settings } },
       rows: rows.length,
       cut: countCut(rows, store, encoder),
     };

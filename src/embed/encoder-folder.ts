@@ -1,14 +1,11 @@
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readModelJson } from '../models/index.ts';
+import { readModelJson, TOKENIZER_FILE } from '../models/index.ts';
 import { makeFolder, systemFault, writeDurably } from '../system/index.ts';
 import type { EncoderRecipe } from './local-encoder.ts';
 
 /** The names of sentence-transformers' module types begin so. */
 const TYPE = 'sentence_transformers.models.';
-
-/** Files of a tokenizer. */
-const TOKENIZER_FILE = /^(tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.txt)$/;
 
 /**
  * Writes what an encoder's folder holds beside weights and modules, as Transformers and sentence-transformers read it: config.json,

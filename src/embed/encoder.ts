@@ -21,6 +21,11 @@ export interface Encoder {
    * prefixes and precision; or server and model.
    */
   readonly fingerprint: string;
+  /**
+   * The same for the vectors of documents alone, which may be those of another encoder too: an encoder that was trained for queries
+   * only. Default: the fingerprint.
+   */
+  readonly documentFingerprint?: string | undefined;
   readonly dimensions: number;
   /** The settings of the encoder, for reports and manifests (pooling, normalised, maximum length, precision, ...). */
   readonly settings: Readonly<Record<string, string | number | boolean>>;

@@ -1,3 +1,4 @@
+export { planAlike } from './batches.ts';
 export type { CuttingTokenizer } from './cutting-tokenizer.ts';
 export { type EncodeCorpusOptions, encodeCorpus } from './encode-corpus.ts';
 export type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
@@ -8,6 +9,7 @@ export {
   type EncoderRecipe,
   loadEncoder,
   loadEncoderTokenizer,
+  openEncoderRuntime,
   readEncoderRecipe,
   readEncoderRecipes,
 } from './local-encoder.ts';

@@ -2,11 +2,13 @@ import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { loadTokenizer, openCheckpoint, type ResolvedModel, type TextTokenizer } from '../models/index.ts';
+import { loadTokenizer, openCheckpoint, type ResolvedModel, type TextTokenizer, weightsKey } from '../models/index.ts';
 import {
   type BertConfig,
+  type BertEncoder,
   bertConfigSchema,
   buildBertEncoder,
+  type CompileOptions,
   compileModel,
   GRAPH_CACHE,
   type Pooling,
@@ -86,22 +88,44 @@ async function openLocal(
   const checkpoint = await openCheckpoint(model.path);
   const dense = recipe.dense === undefined ? undefined : await openCheckpoint(recipe.dense);
   try {
-    const { graph, weights } = buildBertEncoder(checkpoint, recipe.config, { ...recipe, dense });
-    const cache = settings.cache ?? GRAPH_CACHE.folder();
-    const compiled = await compileModel(graph, weights.loaders, {
-      ...{ cache, fingerprint: model.fingerprint, about: model.name, signal },
+    const runtime = await openEncoderRuntime(buildBertEncoder(checkpoint, recipe.config, { ...recipe, dense }), {
+      ...{ cache: settings.cache ?? GRAPH_CACHE.folder(), fingerprint: model.fingerprint, about: model.name, signal },
+      ...{ threads: settings.threads ?? availableParallelism(), precision: recipe.precision },
     });
-    const threads = settings.threads ?? availableParallelism();
-    const workers = Math.min(threads, MAX_WORKERS);
-    const runtime = await Runtime.open(compiled.file, {
-      workers,
-      threads: Math.floor(threads / workers),
-      prepack: recipe.precision === 'int8' || compiled.weightBytes < SHARED_WEIGHTS,
-    });
-    return new LocalEncoder(recipe, tokenizer, cutting, runtime);
+    return new LocalEncoder(recipe, await documentKey(recipe, signal), { tokenizer, cutting, runtime });
   } finally {
     await Promise.all([checkpoint.close(), dense?.close()]);
   }
+}
+
+/** The part of a fingerprint that decides a document's vector, by content: equal encoders in two folders share their vectors. */
+async function documentKey(
+  { model, config, dense, prefixes, ...recipe }: EncoderRecipe,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const weights = await weightsKey(model.path, signal);
+  const map = dense === undefined ? undefined : await weightsKey(dense, signal);
+  return contentKey({ version: ENCODER_FORMAT, weights, map, config, ...decisive(recipe), prefix: prefixes.document });
+}
+
+/** The settings that decide a vector. */
+function decisive({ pooling, normalize, maxLength, precision, lowerCase }: RecipeSettings) {
+  return { pooling, normalized: normalize, maxLength, precision, lowerCase };
+}
+
+type RecipeSettings = Pick<EncoderRecipe, 'pooling' | 'normalize' | 'maxLength' | 'precision' | 'lowerCase'>;
+
+/** Compiles an encoder and opens it in worker threads of one thread each, which share the work by batches. */
+export async function openEncoderRuntime(
+  { graph, weights }: BertEncoder,
+  { threads, precision, ...compile }: CompileOptions & { threads: number; precision: 'f32' | 'int8' },
+): Promise<Runtime> {
+  const { file, weightBytes } = await compileModel(graph, weights.loaders, compile);
+  const workers = Math.min(threads, MAX_WORKERS);
+  return Runtime.open(file, {
+    ...{ workers, threads: Math.floor(threads / workers) },
+    prepack: precision === 'int8' || weightBytes < SHARED_WEIGHTS,
+  });
 }
 
 function parseOptions(options: Omit<EncoderOptions, 'signal'>) {
@@ -223,6 +247,7 @@ function checkVocabulary({ model, config }: EncoderRecipe, { vocabularySize }: T
 class LocalEncoder implements Encoder {
   readonly id: string;
   readonly fingerprint: string;
+  readonly documentFingerprint: string;
   readonly dimensions: number;
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   readonly #recipe: EncoderRecipe;
@@ -230,17 +255,22 @@ class LocalEncoder implements Encoder {
   readonly #tokenizer: CuttingTokenizer;
   readonly #runtime: Runtime;
 
-  constructor(recipe: EncoderRecipe, { padId }: TextTokenizer, tokenizer: CuttingTokenizer, runtime: Runtime) {
-    const { model, config, pooling, normalize, maxLength, lowerCase, precision, prefixes, similarity } = recipe;
+  constructor(
+    recipe: EncoderRecipe,
+    documentFingerprint: string,
+    { tokenizer, cutting, runtime }: { tokenizer: TextTokenizer; cutting: CuttingTokenizer; runtime: Runtime },
+  ) {
+    const { model, config, prefixes, similarity } = recipe;
     this.#recipe = recipe;
-    this.#padId = padId;
-    this.#tokenizer = tokenizer;
+    this.#padId = tokenizer.padId;
+    this.#tokenizer = cutting;
     this.#runtime = runtime;
+    this.documentFingerprint = documentFingerprint;
     this.id = model.name;
     this.dimensions = config.hidden_size;
-    const decisive = { pooling, normalized: normalize, maxLength, precision, lowerCase };
-    this.fingerprint = contentKey({ version: ENCODER_FORMAT, model: model.fingerprint, ...decisive, prefixes });
-    this.settings = { ...decisive, queryPrefix: prefixes.query, documentPrefix: prefixes.document, similarity };
+    const settings = decisive(recipe);
+    this.fingerprint = contentKey({ version: ENCODER_FORMAT, model: model.fingerprint, ...settings, prefixes });
+    this.settings = { ...settings, queryPrefix: prefixes.query, documentPrefix: prefixes.document, similarity };
   }
 
   async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {

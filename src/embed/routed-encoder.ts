@@ -5,6 +5,7 @@ import type { EncodeOptions, Encoder, TextRole } from './encoder.ts';
 export class RoutedEncoder implements Encoder {
   readonly id: string;
   readonly fingerprint: string;
+  readonly documentFingerprint: string | undefined;
   readonly dimensions: number;
   readonly settings: Encoder['settings'];
   readonly #parts: Record<TextRole, Encoder>;
@@ -15,6 +16,7 @@ export class RoutedEncoder implements Encoder {
     this.id = id;
     this.dimensions = document.dimensions;
     this.fingerprint = contentKey({ query: query.fingerprint, document: document.fingerprint });
+    this.documentFingerprint = document.documentFingerprint;
     this.settings = { ...document.settings, queryPrefix: query.settings.queryPrefix!, router: true };
   }
 

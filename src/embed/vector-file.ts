@@ -6,7 +6,7 @@ import { CacheKind, DataError, systemFault, throwIfAborted, writeDurably } from 
 import { VECTORS_NAME, VectorKeys } from './vector-store.ts';
 
 /** Increase this if the same encoder and documents would give other files. */
-export const VECTORS_FORMAT = 2;
+export const VECTORS_FORMAT = 3;
 
 export const VECTOR_CACHE = new CacheKind({
   name: 'vectors',

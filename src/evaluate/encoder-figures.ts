@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { BeirDataset } from '../data/index.ts';
 import type { ModelStore } from '../models/index.ts';
 import { CorpusSearch, type RetrievalSettings } from '../retrieve/index.ts';
@@ -16,6 +17,8 @@ export interface EncoderFiguresOptions {
   searchesRaw: boolean;
   /** Settings of a search with the encoder in a folder. */
   retrieval: (encoder: string) => RetrievalSettings;
+  /** Whether training changes the vectors of documents. Default true. */
+  documentsChange?: boolean | undefined;
   keepSelf?: boolean | undefined;
   store?: ModelStore | undefined;
   signal?: AbortSignal | undefined;
@@ -25,16 +28,19 @@ export interface EncoderFiguresOptions {
 /**
  * Measures an encoder in a folder by searching a data set: nDCG@10 of raw queries, and of expanded ones if the topics hold
  * expansions. The first figure is the one that chooses a checkpoint.
+ * @returns the measurement; `scratch`, if it is given, holds what is computed from that encoder alone
  */
 export function encoderFigures(
   dataset: BeirDataset,
   topics: Topics,
-  { searchesRaw, retrieval, keepSelf = false, store, signal, progress }: EncoderFiguresOptions,
-): (encoder: string) => Promise<Record<string, number>> {
+  { searchesRaw, retrieval, documentsChange = true, keepSelf = false, store, signal, progress }: EncoderFiguresOptions,
+): (encoder: string, signal?: AbortSignal, scratch?: string) => Promise<Record<string, number>> {
   const isExpanded = topics.queries.some(({ expansions }) => expansions.length > 0);
-  return async (encoder) => {
+  return async (encoder, _signal, scratch) => {
+    const graphs = scratch && join(scratch, 'graphs');
+    const vectors = scratch && documentsChange ? join(scratch, 'vectors') : undefined;
     const settings = { ...retrieval(encoder), depth: DEPTH };
-    const search = new CorpusSearch(dataset, settings, { signal, progress, store });
+    const search = new CorpusSearch(dataset, settings, { signal, progress, store, graphs, vectors });
     try {
       const retriever = await search.retriever('dense');
       const measure = async (some: Topics) => {

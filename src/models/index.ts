@@ -36,6 +36,7 @@ export { openCheckpoint } from './formats/checkpoint.ts';
 export type { Checkpoint, TensorInfo } from './formats/checkpoint-contract.ts';
 export { ENCODERS } from './formats/element-encoders.ts';
 export type { GgufTensorType } from './formats/gguf-writer.ts';
+export { weightFilesAt } from './formats/model-folder.ts';
 export { readModelJson } from './formats/model-text-file.ts';
 export { BOUNDS, numbers } from './formats/network-bounds.ts';
 export {
@@ -45,6 +46,7 @@ export {
   writeModelSafetensors,
   writeSafetensors,
 } from './formats/safetensors-writer.ts';
+export { TOKENIZER_FILE, weightsKey } from './store/content-key.ts';
 export { type CopyOptions, makeConvertedCopy } from './store/converted-copy.ts';
 export { type AdapterOptions, resolveAdapter } from './store/hub-adapter.ts';
 export {

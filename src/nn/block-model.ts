@@ -145,4 +145,5 @@ function differentiate(
   all.forEach(([name], index) => {
     graph.output(name, found[index]!);
   });
+  graph.fillsResults = graph.outputs.every(({ dtype }) => dtype === 'float32');
 }

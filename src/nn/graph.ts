@@ -71,6 +71,8 @@ export class Graph {
   readonly constants = new Map<Tensor, TensorData>();
   /** Inputs that are drawn at random for each run, with the fraction of zeros. */
   readonly masks = new Map<string, number>();
+  /** Whether a run may write the results into memory of the caller's (see `runtime-messages.ts`). */
+  fillsResults = false;
   readonly #uses = new Map<string, number>();
   readonly #once = new Map<string, Tensor>();
   readonly #bound = new Map<string, Tensor>();

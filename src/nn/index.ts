@@ -1,6 +1,6 @@
 export { type BertEncoder, type BertEncoderOptions, buildBertEncoder } from './architectures/bert.ts';
 export { type BertConfig, bertConfigSchema } from './architectures/bert-config.ts';
-export { type BertModelOptions, bertModel, bertVectors } from './architectures/bert-model.ts';
+export { type BertModelOptions, bertModel, bertVectors, packedVectors } from './architectures/bert-model.ts';
 export { llamaLogits, llamaLogProbabilities, llamaModel } from './architectures/llama.ts';
 export { type LlamaConfig, llamaConfigSchema } from './architectures/llama-config.ts';
 export type { Pooling, PoolingOptions } from './architectures/pooling.ts';
@@ -30,6 +30,7 @@ export {
   type StepMode,
   type StepResult,
   stepMemory,
+  type TextPlace,
   TrainingStep,
   type TrainingStepOptions,
 } from './training-step.ts';

@@ -1,5 +1,6 @@
 import { ProtobufWriter } from '../system/index.ts';
 import { type Attribute, DTYPES, type Graph, type GraphNode, type Tensor, type TensorData } from './graph.ts';
+import { END } from './runtime-messages.ts';
 
 /** Where a weight's bytes are in the file of weights. */
 export interface WeightPlace {
@@ -40,11 +41,13 @@ function modelMessage(graph: Graph, weight: (tensor: Tensor) => ProtobufWriter):
 /** GraphProto */
 function graphMessage(graph: Graph, weight?: (tensor: Tensor) => ProtobufWriter): ProtobufWriter {
   const message = new ProtobufWriter();
+  if (graph.fillsResults) message.bytes(1, new ProtobufWriter().bytes(2, END).bytes(3, END).bytes(4, 'SequenceEmpty'));
   for (const node of graph.nodes) message.bytes(1, nodeMessage(node));
   message.bytes(2, 'graph');
   for (const [tensor, data] of graph.constants) message.bytes(5, constantMessage(tensor, data));
   if (weight !== undefined) for (const tensor of graph.weights.values()) message.bytes(5, weight(tensor));
   for (const tensor of graph.inputs) message.bytes(11, valueMessage(tensor));
+  if (graph.fillsResults) message.bytes(12, endMessage());
   for (const tensor of graph.outputs) message.bytes(12, valueMessage(tensor));
   return message;
 }
@@ -100,4 +103,11 @@ function valueMessage(tensor: Tensor): ProtobufWriter {
   }
   const type = new ProtobufWriter().integer(1, DTYPES[tensor.dtype]).bytes(2, shape);
   return new ProtobufWriter().bytes(1, tensor.name).bytes(2, new ProtobufWriter().bytes(1, type));
+}
+
+/** ValueInfoProto of a list of tensors */
+function endMessage(): ProtobufWriter {
+  const element = new ProtobufWriter().bytes(1, new ProtobufWriter().integer(1, DTYPES.float32));
+  const list = new ProtobufWriter().bytes(4, new ProtobufWriter().bytes(1, element));
+  return new ProtobufWriter().bytes(1, END).bytes(2, list);
 }

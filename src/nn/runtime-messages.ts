@@ -33,9 +33,18 @@ export interface WorkerStart extends SessionSettings {
 export interface RunRequest {
   model: string;
   feeds: Values;
+  /** Memory for all results of a model that can fill it; the answer then holds none. */
+  results?: Values | undefined;
 }
 
 /** A request to the worker: load these models now. The answer has no results. */
 export interface LoadRequest {
   load: readonly string[];
 }
+
+/**
+ * The first result of a graph that fills memory of the caller's: an empty list. The runtime's binding copies results one by one, in
+ * the model's order, even those that it was given memory for, and ends with an error at one that is no tensor. So a run that asks
+ * for this one computes everything and copies nothing (see `runtime-worker.ts`).
+ */
+export const END = 'end';

@@ -1,7 +1,15 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Answer, Serve } from '../system/index.ts';
 import type { TensorData } from './graph.ts';
-import type { LoadRequest, RunRequest, SessionSettings, Value, Values, WorkerStart } from './runtime-messages.ts';
+import {
+  END,
+  type LoadRequest,
+  type RunRequest,
+  type SessionSettings,
+  type Value,
+  type Values,
+  type WorkerStart,
+} from './runtime-messages.ts';
 
 /** Serves the sessions of the runtime. Their calls block, which harms nothing in this thread. */
 export const serve: Serve<WorkerStart, RunRequest | LoadRequest, Values> = (start) => {
@@ -26,12 +34,14 @@ export class Sessions {
     return { value: {} };
   }
 
-  async run({ model, feeds }: RunRequest): Promise<Answer<Values>> {
+  async run({ model, feeds, results: given }: RunRequest): Promise<Answer<Values>> {
     const session = await this.#session(model);
-    const tensors = Object.entries(feeds).map(([name, { dtype, data, shape }]) => {
-      return [name, new Tensor(dtype, data as Float32Array, shape)] as const;
-    });
-    const outputs = await session.run(Object.fromEntries(tensors));
+    if (given !== undefined) {
+      await fill(session, tensorsOf(feeds), tensorsOf(given));
+      return { value: {} };
+    }
+    const wanted = session.outputNames.filter((name) => name !== END);
+    const outputs = await session.run(tensorsOf(feeds), wanted);
     const results = Object.entries(outputs).map(([name, { type, dims, data }]) => {
       return [name, { dtype: type as Value['dtype'], shape: dims, data: data as TensorData }] as const;
     });
@@ -51,6 +61,28 @@ export class Sessions {
     this.#open.set(model, session);
     return session;
   }
+}
+
+/** What the runtime's binding says when it comes to a result that is no tensor. */
+const NO_TENSOR = 'Non tensor type';
+
+/** Runs a model and lets it write its results into the given tensors. */
+async function fill(session: InferenceSession, feeds: Tensors, results: Tensors): Promise<void> {
+  try {
+    await session.run(feeds, { ...results, [END]: null });
+  } catch (error) {
+    if (!String(error).includes(NO_TENSOR)) throw error;
+  }
+}
+
+type Tensors = Record<string, Tensor>;
+
+/** Wraps arrays, without a copy. */
+function tensorsOf(values: Values): Tensors {
+  const tensors = Object.entries(values).map(([name, { dtype, data, shape }]) => {
+    return [name, new Tensor(dtype, data as Float32Array, shape)] as const;
+  });
+  return Object.fromEntries(tensors);
 }
 
 /**

@@ -127,3 +127,29 @@ test('each of several models is loaded at its first run; lent buffers come back,
   await expect(runtime.lend('good', feed(7))).rejects.toThrow(/lookup\/Gather/);
   await runtime.close();
 });
+
+test('results are written into memory of the caller, which holds it again even after a failure', async () => {
+  const graph = new Graph();
+  const x = graph.input('x', 'int32', ['rows']);
+  graph.output('y', gather(graph.weight('table', 'float32', [3, 2]), x));
+  graph.output('z', gather(graph.weight('table', 'float32', [3, 2]), x));
+  graph.fillsResults = true;
+  const loaders = new Map([['table', async () => Float32Array.of(1, 2, 3, 4, 5, 6)]]);
+  const { file } = await compileModel(graph, loaders, { cache, fingerprint: 'filled' });
+  const runtime = await Runtime.open({ only: file });
+  const memory = (): Values => {
+    const empty = () => ({ dtype: 'float32' as const, shape: [2, 2], data: new Float32Array(4) });
+    return { y: empty(), z: empty() };
+  };
+  const [feeds, given] = [feed(2, 0), memory()];
+  const { y, z } = await runtime.lend('only', feeds, given);
+  expect([...(y!.data as Float32Array), ...(z!.data as Float32Array)]).toEqual([5, 6, 1, 2, 5, 6, 1, 2]);
+  expect([...feeds.x.data]).toEqual([2, 0]);
+  expect(given.y!.data.length).toBe(0); // moved away, not copied
+  const wrong = feed(7, 0);
+  await expect(runtime.lend('only', wrong, memory())).rejects.toThrow(ModelError);
+  expect([...wrong.x.data]).toEqual([7, 0]);
+  // Without memory, results are returned as those of any model.
+  expect([...((await runtime.lend('only', feed(1))).y!.data as Float32Array)]).toEqual([3, 4]);
+  await runtime.close();
+});

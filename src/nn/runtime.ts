@@ -83,9 +83,10 @@ export class Runtime {
   /**
    * Runs one of several models on borrowed inputs: the buffers are unavailable during the run, and `feeds` holds the
    * same memory again afterwards, even after a failure. A run that has begun cannot be stopped.
+   * @param results memory for all results, if the graph fills it: the run returns it, filled, and copies nothing
    */
-  lend(model: string, feeds: Values): Promise<Values> {
-    return this.#request({ model, feeds }, true);
+  lend(model: string, feeds: Values, results?: Values): Promise<Values> {
+    return this.#request({ model, feeds, results }, true);
   }
 
   /**
@@ -125,10 +126,8 @@ export class Runtime {
   }
 
   async #runIn(thread: RuntimeThread, { request, lent, resolve, reject }: Job): Promise<void> {
-    const { feeds } = request;
-    const buffers = Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer);
     try {
-      resolve(await (lent ? thread.lend(request, feeds, buffers) : thread.call(request, buffers)));
+      resolve(await (lent ? lendTo(thread, request) : thread.call(request, buffersOf(request.feeds))));
     } catch (error) {
       reject(error);
       if (thread.ended !== undefined) void this.#end(thread.ended);
@@ -141,6 +140,22 @@ export class Runtime {
     this.#ended ??= error;
     for (const job of this.#waiting.splice(0)) job.reject(this.#ended);
     await Promise.all(this.#threads.map((thread) => thread.close(this.#ended)));
+  }
+}
+
+function buffersOf(values: Values): ArrayBuffer[] {
+  return Object.values(values).map(({ data }) => data.buffer as ArrayBuffer);
+}
+
+/** Lends inputs, and memory for results if there is some; `feeds` holds the same memory again afterwards. */
+async function lendTo(thread: RuntimeThread, request: RunRequest): Promise<Values> {
+  const { feeds, results } = request;
+  const loan = { feeds, results };
+  try {
+    const copied = await thread.lend(request, loan, [...buffersOf(feeds), ...buffersOf(results ?? {})]);
+    return loan.results ?? copied;
+  } finally {
+    Object.assign(feeds, loan.feeds);
   }
 }
 

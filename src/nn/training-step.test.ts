@@ -22,6 +22,32 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const sum: Head = (_weights, x) => ({ loss: reduceSum(x, [0, 1, 2]), outputs: {} });
 
+test.each(['whole', 'blocks'] as const)(
+  '%s: gradients that are given back lend their memory to later ones',
+  async (mode) => {
+    const config = bertConfigSchema.parse(JSON.parse(await readFile(join(BERT, 'config.json'), 'utf8')));
+    const checkpoint = await openCheckpoint(BERT);
+    const model = bertModel(checkpoint, config, { trains: (name) => name.includes('layer.1.output') });
+    const settings = { cache: join(folder, 'cache'), fingerprint: 'bert', mode, memory: 0, largest: {}, threads: 1 };
+    const { step, parameters } = await TrainingStep.open(model, sum, { ...settings, device: 'cpu' });
+    const int32 = (shape: number[], data: Int32Array) => ({ dtype: 'int32' as const, shape, data });
+    const run = async () => {
+      const batch = { ids: int32([1, 3], Int32Array.of(1, 2, 3)), lengths: int32([1], Int32Array.of(3)) };
+      return (await step.differentiate(batch, parameters, 0)).gradients;
+    };
+    const [first, second] = [await run(), await run()];
+    const wanted = [...first].map(([name, values]) => [name, [...values]]);
+    for (const values of second.values()) values.fill(Number.NaN);
+    step.recycle(second);
+    const third = await run();
+    await step.close();
+    await checkpoint.close();
+    expect([...second.values()].map(({ length }) => length)).toEqual([...second].map(() => 0)); // moved away
+    expect([...third].map(([name, values]) => [name, [...values]])).toEqual(wanted);
+    expect([...first].map(([name, values]) => [name, [...values]])).toEqual(wanted);
+  },
+);
+
 test.each([
   ['frozen', undefined],
   ['trained', () => true],

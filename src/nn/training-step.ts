@@ -34,14 +34,22 @@ export interface TrainingStepOptions extends CompileOptions {
   replays?: boolean;
 }
 
+/** Where the tokens of a text are in the rows of a batch, counted from the first token of the first row. */
+export interface TextPlace {
+  /** Which text it is. */
+  number: number;
+  start: number;
+  length: number;
+}
+
 /** What decides the masks of dropout. */
 export interface DropoutSeed {
   seed: number;
   /**
-   * A number for each text of the batch. With them a text's masks depend on its number alone, not on what stands beside it nor on
-   * how far it is padded; without, the masks of a batch are drawn as one.
+   * The texts of the batch. With them a text's masks depend on its number alone, not on where it stands; other tokens are dropped.
+   * Without, the masks of a batch are drawn as one.
    */
-  rows?: readonly number[];
+  texts?: readonly TextPlace[];
 }
 
 export interface StepResult {
@@ -59,6 +67,8 @@ export class TrainingStep {
   readonly #graphs: Readonly<Record<string, Graph>>;
   readonly #runtime: Runtime;
   readonly #blocks: number;
+  /** Memory of earlier gradients, by the names of the results. */
+  readonly #spare = new Map<string, Float32Array>();
 
   private constructor(mode: StepMode, graphs: Readonly<Record<string, Graph>>, runtime: Runtime, blocks: number) {
     this.mode = mode;
@@ -127,6 +137,17 @@ export class TrainingStep {
     return { loss: lossOf(outputs), outputs, gradients };
   }
 
+  /** Estimates the bytes of the activations of a batch with these sizes, by the names of the graph's dimensions. */
+  activationBytes(sizes: Readonly<Record<string, number>>): number {
+    const graphs = Object.entries(this.#graphs).filter(([name]) => name !== 'evaluate' && name !== REPLAY);
+    return Math.max(...graphs.map(([, graph]) => peakBytes(graph, sizes)));
+  }
+
+  /** Takes gradients back that nobody reads any more: later ones are written into their memory. */
+  recycle(gradients: ReadonlyMap<string, Float32Array>): void {
+    for (const [name, data] of gradients) this.#spare.set(GRADIENT + name, data);
+  }
+
   /** Ends the worker thread. */
   close(): Promise<void> {
     return this.#runtime.close();
@@ -147,7 +168,7 @@ export class TrainingStep {
     name: string,
     batch: Values,
     parameters: Parameters,
-    { seed, rows }: DropoutSeed,
+    { seed, texts }: DropoutSeed,
     between: Values = {},
   ): Promise<Values> {
     const graph = this.#graphs[name]!;
@@ -160,16 +181,29 @@ export class TrainingStep {
         batch[input] ??
         (rate === undefined
           ? { dtype: 'float32', shape: parameters.shape(input), data: parameters.get(input) }
-          : drawMask(shape, sizes, rate, seedsOf(deriveSeed(seed, input), rows)));
+          : drawMask(shape, sizes, rate, { seed: deriveSeed(seed, input), ...(texts && { texts }) }));
     }
     try {
-      return await this.#runtime.lend(name, feeds);
+      return await this.#runtime.lend(name, feeds, graph.fillsResults ? this.#memoryFor(graph, sizes) : undefined);
     } finally {
       for (const [input, value] of Object.entries(feeds)) {
         if (parameters.has(input)) parameters.set(input, value.data as Float32Array);
         else if (batch[input] !== undefined) batch[input] = value;
       }
     }
+  }
+
+  /** Memory for the results of a graph; that of gradients is used again. */
+  #memoryFor(graph: Graph, sizes: Readonly<Record<string, number>>): Values {
+    const results: Values = {};
+    for (const { name, shape } of graph.outputs) {
+      const known = shape.map((dimension) => sizeOf(dimension, sizes));
+      const size = known.reduce((product, one) => product * one, 1);
+      const spare = this.#spare.get(name);
+      this.#spare.delete(name);
+      results[name] = { dtype: 'float32', shape: known, data: spare?.length === size ? spare : new Float32Array(size) };
+    }
+    return results;
   }
 }
 
@@ -205,25 +239,20 @@ function namedSizes(inputs: readonly Tensor[], values: Values): Record<string, n
   return sizes;
 }
 
-/** One seed for all that is drawn, or one for each text. */
-function seedsOf(seed: number, rows: readonly number[] | undefined): readonly number[] {
-  return rows?.map((row) => deriveSeed(seed, row)) ?? [seed];
-}
-
-/**
- * Draws a mask: bytes of 1, with a fraction of 0; each draw uses 16 random bits.
- * @param seeds one for each of as many equal parts, in their order
- */
+/** Draws a mask: bytes of 1, with a fraction of 0; each draw uses 16 random bits. */
 function drawMask(
   shape: Shape,
   sizes: Readonly<Record<string, number>>,
   rate: number,
-  seeds: readonly number[],
+  { seed, texts }: DropoutSeed,
 ): Value {
   const known = shape.map((dimension) => sizeOf(dimension, sizes));
   const data = new Uint8Array(known.reduce((product, size) => product * size, 1));
-  const [part, limit] = [data.length / seeds.length, Math.round(rate * 65536)];
-  for (const [index, seed] of seeds.entries()) drawPart(data.subarray(index * part, (index + 1) * part), limit, seed);
+  const [width, limit] = [known.at(-1)!, Math.round(rate * 65536)];
+  if (texts === undefined) drawPart(data, limit, seed);
+  for (const { number, start, length } of texts ?? []) {
+    drawPart(data.subarray(start * width, (start + length) * width), limit, deriveSeed(seed, number));
+  }
   return { dtype: 'uint8', shape: known, data };
 }
 

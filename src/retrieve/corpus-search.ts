@@ -37,6 +37,10 @@ export interface CorpusSearchOptions {
   store?: ModelStore | undefined;
   /** An encoder to use instead of the one in the settings; the caller closes it. */
   encoder?: Encoder | undefined;
+  /** Folder of vectors. Default: the cache. */
+  vectors?: string | undefined;
+  /** Folder of compiled encoders. Default: the cache. */
+  graphs?: string | undefined;
 }
 
 /**
@@ -51,6 +55,7 @@ export class CorpusSearch {
   readonly #store: ModelStore;
   readonly #given: Encoder | undefined;
   #checked: Promise<void> | undefined;
+  readonly #folders: Pick<CorpusSearchOptions, 'vectors' | 'graphs'>;
   #encoder: Promise<Encoder> | undefined;
   #vectors: Promise<VectorFile> | undefined;
   #dense: Promise<ExactIndex> | undefined;
@@ -63,6 +68,7 @@ export class CorpusSearch {
     this.#progress = options.progress ?? SILENT;
     this.#store = options.store ?? new ModelStore({ offline: settings.offline, progress: this.#progress });
     this.#given = options.encoder;
+    this.#folders = { vectors: options.vectors, graphs: options.graphs };
   }
 
   /** @param overrides settings for this retriever only, such as another alpha */
@@ -144,9 +150,13 @@ export class CorpusSearch {
   async encoder(): Promise<Encoder> {
     if (this.#given !== undefined) return this.#given;
     await this.checkCorpus();
-    this.#encoder ??= forgetFailure(openEncoder(this.#settings, this.#store, this.#signal, this.#progress), () => {
-      this.#encoder = undefined;
-    });
+    const { graphs } = this.#folders;
+    this.#encoder ??= forgetFailure(
+      openEncoder(this.#settings, this.#store, this.#signal, this.#progress, graphs),
+      () => {
+        this.#encoder = undefined;
+      },
+    );
     return this.#encoder;
   }
 
@@ -183,7 +193,7 @@ export class CorpusSearch {
     const corpusHash = await this.#corpus.corpusHash(this.#signal);
     this.#vectors ??= forgetFailure(
       encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
-        folder: VECTOR_CACHE.folder(),
+        folder: this.#folders.vectors ?? VECTOR_CACHE.folder(),
         corpusHash,
         count: () => this.#corpus.count(this.#signal),
         signal: this.#signal,
@@ -237,13 +247,23 @@ export async function openEncoder(
   store: ModelStore,
   signal?: AbortSignal,
   progress?: Progress,
+  graphs?: string,
 ): Promise<Encoder> {
   const { encoder, encoderModel, queryPrefix, documentPrefix, batchSize, maxWait } = settings;
   const { precision, pooling, maxLength, threads } = settings;
   if (!isServerAddress(encoder)) {
     refuseServerOptions('the encoder', { '--encoder-model': encoderModel, '--batch-size': batchSize });
     const model = await store.resolve(encoder, { kind: 'encoder', signal });
-    return loadEncoder(model, { precision, pooling, maxLength, threads, queryPrefix, documentPrefix, signal });
+    return loadEncoder(model, {
+      precision,
+      pooling,
+      maxLength,
+      threads,
+      queryPrefix,
+      documentPrefix,
+      cache: graphs,
+      signal,
+    });
   }
   refuseServerOffline(encoder, settings.offline);
   refuseIdleOptions('the encoder', {

@@ -13,6 +13,7 @@ export function rememberingEncoder(encoder: Encoder, mostBytes = MOST_BYTES): En
   return {
     id: encoder.id,
     fingerprint: encoder.fingerprint,
+    documentFingerprint: encoder.documentFingerprint,
     dimensions: encoder.dimensions,
     settings: encoder.settings,
     async encode(texts, role, options) {

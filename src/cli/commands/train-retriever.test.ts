@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,6 +56,8 @@ test('trains on published rows, and the folder is an encoder that evaluate searc
   const loss = { first: expect.any(Number), last: expect.any(Number) };
   expect(document).toMatchObject({ steps: 2, model: out, loss, dev: { before: figure, best: figure } });
   expect([document.seconds > 0, document.peakBytes > 1e6]).toEqual([true, true]);
+  const vectors = () => readdirSync(join(folder, 'home', 'vectors', 'v3')).filter((name) => !name.includes('.'));
+  expect(vectors()).toHaveLength(1); // those of the encoder as it came
   const found = await llmQe(
     'evaluate',
     '--dataset',
@@ -67,6 +70,18 @@ test('trains on published rows, and the folder is an encoder that evaluate searc
   );
   expect(found.code).toBe(0);
   expect(found.out).toContain(String(document.dev.best['nDCG@10']).slice(0, 8));
+  expect(vectors()).toHaveLength(1);
+});
+
+test('evaluations during training leave nothing in the cache', async () => {
+  const train = ['train', 'retriever', '--data', join(folder, 'rows.jsonl'), '--encoder', ENCODER];
+  const few = ['--batch-size', '4', '--max-steps', '2', '--eval-steps', '1', '--threads', '1'];
+  const { code } = await llmQe(...train, ...few, '--out', join(folder, 'tidy'), '--dev', join(folder, 'beir'));
+  expect(code).toBe(0);
+  const made = readdirSync(join(folder, 'home'), { recursive: true, encoding: 'utf8' });
+  expect(made.filter((name) => /^vectors\/v\d+\/[^./]+$/.test(name))).toHaveLength(1);
+  const notes = made.filter((name) => name.endsWith('.about')).map((name) => readFileSync(join(folder, 'home', name)));
+  expect(notes.filter((note) => note.includes('.evaluated'))).toEqual([]);
 });
 
 test('names the option that is wrong', async () => {

@@ -142,7 +142,7 @@ async function* rowsOf(file: string, signal: AbortSignal | undefined) {
 /** Measures the encoder in a folder on the development queries of a data set. */
 async function openEvaluation(
   folder: string,
-  { devSplit, alpha, threads, querySide, method }: Options,
+  { devSplit, alpha, threads, querySide, method, train }: Options,
   { signal, progress }: CommandContext,
 ) {
   const dataset = await BeirDataset.open(folder);
@@ -154,6 +154,7 @@ async function openEvaluation(
   }
   const own = { alpha, ...(threads !== undefined && { threads }) };
   return encoderFigures(dataset, topics, {
+    documentsChange: train === 'both' && method !== 'ridge',
     searchesRaw: searchesRawQueries({ method, querySide }),
     retrieval: (encoder) => defaultRetrievalSettings({ encoder, ...own }),
     ...{ signal, progress },

@@ -6,16 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../models/index.ts';
 import type { Head } from '../block-model.ts';
 import { compileModel } from '../compiled-model.ts';
-import { Graph } from '../graph.ts';
-import { gather, logSoftmax, matmul, multiply, pickLast, reduceSum, scalar } from '../operations/index.ts';
+import { Graph, type Tensor } from '../graph.ts';
+import { gather, l2Normalize, logSoftmax, matmul, multiply, pickLast, reduceSum, scalar } from '../operations/index.ts';
 import type { Parameters } from '../parameters.ts';
 import { Runtime } from '../runtime.ts';
 import type { Values } from '../runtime-messages.ts';
 import { type StepMode, TrainingStep } from '../training-step.ts';
-import type { PlanOptions } from '../weight-plan.ts';
+import type { WeightPlan } from '../weight-plan.ts';
 import { buildBertEncoder } from './bert.ts';
 import { type BertConfig, bertConfigSchema } from './bert-config.ts';
-import { bertModel, bertVectors } from './bert-model.ts';
+import { type BertModelOptions, bertModel, bertVectors, packedVectors } from './bert-model.ts';
 import type { Pooling } from './pooling.ts';
 
 const GOLDENS = fileURLToPath(new URL('../goldens/bert', import.meta.url));
@@ -75,21 +75,48 @@ function contrastiveBatch({ queries, passages }: Expected['contrastive']): Value
   };
 }
 
+/** The same with all texts in one row, the last ones first, and three places that belong to none. */
+function packedBatch(contrastive: Expected['contrastive']): Values {
+  const texts = [...contrastive.queries, ...contrastive.passages];
+  const order = texts.map((_text, index) => index).reverse();
+  const free = [0, 0, 0];
+  const inOrder = (of: (text: number[], slot: number) => number[]) =>
+    order.flatMap((index, slot) => of(texts[index]!, slot));
+  const ids = [...inOrder((text) => text), ...free];
+  const pool = order.flatMap((own) => [
+    ...inOrder((text, slot) => text.map(() => (order[slot] === own ? 1 / text.length : 0))),
+    ...free,
+  ]);
+  const { ids: _ids, lengths: _lengths, ...places } = contrastiveBatch(contrastive);
+  return {
+    ...places,
+    ids: int32([1, ids.length], ids),
+    positions: int32([1, ids.length], [...inOrder((text) => [...text.keys()]), ...free]),
+    text: int32([1, ids.length], [...inOrder((text, slot) => text.map(() => slot)), -1, -1, -1]),
+    pool: { dtype: 'float32', shape: [1, order.length, ids.length], data: Float32Array.from(pool) },
+    places: int32([order.length], [...order]),
+  };
+}
+
 /** InfoNCE (van den Oord et al. 2018), averaged over the queries. */
-const contrastive: Head = (weights, x) => {
+const contrastive: Head = (weights, x) =>
+  contrastiveOf(weights, bertVectors(weights, x, { pooling: 'mean', normalize: true }));
+
+const contrastiveOfPacked: Head = (weights, x) => contrastiveOf(weights, l2Normalize(packedVectors(weights, x)));
+
+function contrastiveOf(weights: WeightPlan, vectors: Tensor): ReturnType<Head> {
   const { graph } = weights;
-  const vectors = bertVectors(weights, x, { pooling: 'mean', normalize: true });
   const rows = (name: string) => gather(vectors, graph.input(name, 'int32', [name]));
   const { temperature, queries } = expected.contrastive;
   const similarities = matmul(rows('queries'), rows('passages'), { transposeB: true, scale: 1 / temperature });
   const logs = pickLast(logSoftmax(similarities), graph.input('positives', 'int32', ['queries']));
   return { loss: multiply(reduceSum(logs, 0), scalar(logs, -1 / queries.length)), outputs: { vectors } };
-};
+}
 
 const settings = (mode: StepMode) => {
   return { cache, fingerprint: 'bert', mode, memory: 0, largest: {}, threads: 1, device: 'cpu' as const };
 };
-const openStep = (head: Head, mode: StepMode, options: PlanOptions = {}) =>
+const openStep = (head: Head, mode: StepMode, options: BertModelOptions = {}) =>
   TrainingStep.open(bertModel(checkpoint, config, options), head, settings(mode));
 
 const close = (found: ArrayLike<number>, wanted: readonly number[], tolerance: number) => {
@@ -114,9 +141,12 @@ test('the last hidden states equal those of Transformers', async () => {
 });
 
 describe.each<StepMode>(['whole', 'blocks'])('%s', (mode) => {
-  test('vectors and gradients of a contrastive loss equal those of PyTorch', async () => {
-    const { step, parameters } = await openStep(contrastive, mode, { trains: () => true });
-    const batch = contrastiveBatch(expected.contrastive);
+  test.each<[string, Head, (texts: Expected['contrastive']) => Values, boolean]>([
+    ['', contrastive, contrastiveBatch, false],
+    [', several texts in a row', contrastiveOfPacked, packedBatch, true],
+  ])('vectors and gradients of a contrastive loss equal those of PyTorch%s', async (_how, head, batchOf, packed) => {
+    const { step, parameters } = await openStep(head, mode, { trains: () => true, packed });
+    const batch = batchOf(expected.contrastive);
     const { loss, outputs, gradients } = await step.differentiate(batch, parameters, 0);
     await step.close();
     const { queryVectors, passageVectors } = expected.contrastive;

@@ -1,6 +1,17 @@
 import type { Block, BlockModel } from '../block-model.ts';
 import type { Tensor } from '../graph.ts';
-import { add, attend, dropout, layerNorm, paddingMask, reshape, transpose } from '../operations/index.ts';
+import {
+  add,
+  attend,
+  dropout,
+  gather,
+  layerNorm,
+  matmul,
+  paddingMask,
+  reshape,
+  textMask,
+  transpose,
+} from '../operations/index.ts';
 import { type PlanOptions, type TensorSource, WeightPlan } from '../weight-plan.ts';
 import { type BertConfig, bertHeadSize, bertPrefix } from './bert-config.ts';
 import { bertActivation, bertEmbeddings, bertNorm } from './bert-parts.ts';
@@ -9,10 +20,15 @@ import { type PoolingOptions, pool } from './pooling.ts';
 export interface BertModelOptions extends PlanOptions {
   /** Share of the hidden states that are dropped in training, as BERT's hidden_dropout_prob; default 0. */
   hiddenDropout?: number;
+  /**
+   * Whether a row may hold several texts, which do not see each other. The inputs are then `ids`, `positions` and `text`, the number
+   * of each token's text in its row, all // [batch, sequence] int32; and those of {@link packedVectors}.
+   */
+  packed?: boolean;
 }
 
 /**
- * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs, both int32:
+ * Makes a trainable BERT as a chain of blocks: embeddings, then the layers. Inputs if it is not packed, both int32:
  * `ids` // [batch, sequence] and `lengths` // [batch]. Modules have their Transformers names, by which tensors can be
  * trained or adapted. For encoding only, `bert.ts` is faster.
  *
@@ -21,19 +37,20 @@ export interface BertModelOptions extends PlanOptions {
  * or its shape contradicts the configuration
  */
 export function bertModel(source: TensorSource, config: BertConfig, options: BertModelOptions = {}): BlockModel {
-  const { hiddenDropout = 0, ...planned } = options;
+  const { hiddenDropout = 0, packed = false, ...planned } = options;
   const head = bertHeadSize(source, config);
   const embeddings: Block = {
     name: 'embeddings',
     build: (weights) => {
       const ids = weights.graph.input('ids', 'int32', ['batch', 'sequence']);
-      return dropped(weights, bertEmbeddings(weights, config, ids), 'embeddings', hiddenDropout);
+      const positions = packed ? weights.graph.input('positions', 'int32', ids.shape) : undefined;
+      return dropped(weights, bertEmbeddings(weights, config, ids, { positions }), 'embeddings', hiddenDropout);
     },
   };
   const layers = Array.from({ length: config.num_hidden_layers }, (_, index): Block => {
     return {
       name: `layer.${index}`,
-      build: (weights, x) => layer(weights, config, { head, hiddenDropout }, x!, `encoder.layer.${index}`),
+      build: (weights, x) => layer(weights, config, { head, hiddenDropout, packed }, x!, `encoder.layer.${index}`),
     };
   });
   const plan = { ...planned, prefix: options.prefix ?? bertPrefix(source) };
@@ -48,6 +65,18 @@ export function bertVectors(weights: WeightPlan, x: Tensor, options: PoolingOpti
   return pool(x, lengthsOf(weights), options);
 }
 
+/**
+ * Returns the vectors of packed texts: weighted sums of the states of each row's tokens, then the rows of these sums in the order of
+ * the texts. Inputs: `pool`, the weights // [batch, slots, sequence], and `places` // [texts] int32.
+ * // [batch, sequence, hidden] → [texts, hidden]
+ */
+export function packedVectors(weights: WeightPlan, x: Tensor): Tensor {
+  const { graph } = weights;
+  const hidden = x.shape[2]!;
+  const sums = matmul(graph.input('pool', 'float32', ['batch', 'slots', 'sequence']), x);
+  return gather(reshape(sums, ['batch·slots', hidden]), graph.input('places', 'int32', ['texts']));
+}
+
 /** Dropout of hidden states, in training // [batch, sequence, hidden] */
 function dropped(weights: WeightPlan, x: Tensor, name: string, rate: number): Tensor {
   if (!weights.training || rate === 0) return x;
@@ -58,14 +87,14 @@ function dropped(weights: WeightPlan, x: Tensor, name: string, rate: number): Te
 function layer(
   weights: WeightPlan,
   config: BertConfig,
-  { head, hiddenDropout }: { head: number; hiddenDropout: number },
+  { head, hiddenDropout, packed }: { head: number; hiddenDropout: number; packed: boolean },
   x: Tensor,
   name: string,
 ): Tensor {
   const { hidden_size: hidden, intermediate_size: inner } = config;
   const { graph } = weights;
   const attended = graph.scope('attention', () => {
-    const context = attention(weights, config, head, x, `${name}.attention.self`);
+    const context = attention(weights, config, { head, packed }, x, `${name}.attention.self`);
     const output = weights.linear(context, `${name}.attention.output.dense`, [hidden, hidden], true);
     const kept = dropped(weights, output, `${name}.attention.output`, hiddenDropout);
     return layerNorm(add(kept, x), bertNorm(weights, config, `${name}.attention.output.LayerNorm`));
@@ -78,14 +107,21 @@ function layer(
   });
 }
 
-function attention(weights: WeightPlan, config: BertConfig, head: number, x: Tensor, name: string): Tensor {
+function attention(
+  weights: WeightPlan,
+  config: BertConfig,
+  { head, packed }: { head: number; packed: boolean },
+  x: Tensor,
+  name: string,
+): Tensor {
   const { hidden_size: hidden, num_attention_heads: heads } = config;
   const project = (kind: string) => {
     const rows = weights.linear(x, `${name}.${kind}`, [hidden, hidden], true);
     return transpose(reshape(rows, ['batch', 'sequence', heads, head]), [0, 2, 1, 3]);
   };
-  const lengths = lengthsOf(weights);
-  const mask = weights.graph.once('mask', () => paddingMask(lengths, 'sequence'));
+  const { graph } = weights;
+  const text = () => graph.input('text', 'int32', ['batch', 'sequence']);
+  const mask = graph.once('mask', () => (packed ? textMask(text()) : paddingMask(lengthsOf(weights), 'sequence')));
   const mixed = attend(project('query'), project('key'), project('value'), mask);
   return reshape(transpose(mixed, [0, 2, 1, 3]), ['batch', 'sequence', hidden]);
 }

@@ -8,12 +8,13 @@ import type { BertConfig } from './bert-config.ts';
 /**
  * Word + position + type embeddings, normalised; every token is of type 0 // ids [batch, sequence] int32
  * @param words whether the words' table is a weight of floats, or in the storage of the plan
+ * @param positions // [batch, sequence] int32; default: each row is one text
  */
 export function bertEmbeddings(
   weights: WeightPlan,
   config: BertConfig,
   ids: Tensor,
-  words: 'floats' | 'stored' = 'floats',
+  { words = 'floats', positions }: { words?: 'floats' | 'stored'; positions?: Tensor | undefined } = {},
 ): Tensor {
   const { hidden_size, vocab_size, max_position_embeddings, type_vocab_size } = config;
   const table = (kind: string, rows: number) =>
@@ -22,7 +23,7 @@ export function bertEmbeddings(
     words === 'floats'
       ? gather(table('word', vocab_size), ids)
       : weights.frozen('embeddings.word_embeddings.weight', [vocab_size, hidden_size]).rows(ids);
-  const place = gather(table('position', max_position_embeddings), range(ids.graph, 'sequence'));
+  const place = gather(table('position', max_position_embeddings), positions ?? range(ids.graph, 'sequence'));
   const type = pick(table('token_type', type_vocab_size), 0, 0);
   return layerNorm(add(word, add(place, type)), bertNorm(weights, config, 'embeddings.LayerNorm'));
 }

@@ -64,7 +64,7 @@ function tokenVectors(ids: Tensor, lengths: Tensor, products: BertProducts, sour
   const { graph } = ids;
   bertHeadSize(source, config);
   const layers = new BertLayers(products);
-  let hidden = graph.scope('embeddings', () => bertEmbeddings(weights, config, ids, products.words));
+  let hidden = graph.scope('embeddings', () => bertEmbeddings(weights, config, ids, products));
   for (let index = 0; index < config.num_hidden_layers; index++) {
     hidden = graph.scope(`layer.${index}`, () => layers.layer(hidden, lengths, `encoder.layer.${index}`));
   }

@@ -86,8 +86,21 @@ export function branchMask(text: Tensor, branch: Tensor): Tensor {
   const earlier = lessOrEqual(reshape(place, [1, 1, 1, sequence]), reshape(place, [1, 1, sequence, 1]));
   const trunk = equal(asRow(branch), graph.constant(Int32Array.of(0), []));
   const ownBranch = equal(asRow(branch), asColumn(branch));
-  const ownText = equal(asRow(text), asColumn(text));
-  return hide(both(both(earlier, ownText), either(trunk, ownBranch)));
+  return hide(both(both(earlier, ofOneText(text)), either(trunk, ownBranch)));
+}
+
+/**
+ * Makes a mask over packed texts: a token sees the tokens of its own text.
+ * @param text the text of each token // [batch, sequence], int32
+ * @returns // [batch, 1, sequence, sequence]
+ */
+export function textMask(text: Tensor): Tensor {
+  return hide(ofOneText(text));
+}
+
+function ofOneText(text: Tensor): Tensor {
+  const [batch, sequence] = text.shape as [string, string];
+  return equal(reshape(text, [batch, 1, 1, sequence]), reshape(text, [batch, 1, sequence, 1]));
 }
 
 /**

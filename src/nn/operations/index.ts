@@ -1,6 +1,6 @@
 export { gelu, relu, sigmoid, silu, softplus, tanh } from './activation.ts';
 export { add, cast, divide, expand, multiply, negate, reduceSum, reshape, scalar, subtract } from './arithmetic.ts';
-export { attend, branchMask, paddingMask, selfAttention } from './attention.ts';
+export { attend, branchMask, paddingMask, selfAttention, textMask } from './attention.ts';
 export { dropout } from './dropout.ts';
 export { both, either, equal, exp, less, lessOrEqual, log, maximum, squareRoot, where } from './elementwise.ts';
 export {

@@ -1,6 +1,6 @@
 import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
 import { add, reshape, unbroadcast } from './arithmetic.ts';
-import { flattenRows } from './layout.ts';
+import { flattenRows, transpose } from './layout.ts';
 
 export interface MatmulOptions {
   /** Whether to swap the last two axes of a first. */
@@ -21,6 +21,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (a.shape.length > 2 && b.shape.length === 2 && !transposeA) {
     const product = matmul(flattenRows(a), b, options);
     return reshape(product, [...a.shape.slice(0, -1), product.shape[1]!]);
+  }
+  if (transposeA && worthTransposing(a, b, transposeB)) {
+    return matmul(transpose(a, [1, 0]), b, { ...options, transposeA: false });
   }
   const shape = productShape('MatMul', a, b, transposeA, transposeB);
   const gradient: GradientRule = (upstream) => [
@@ -47,6 +50,17 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const fused = { operator: 'FusedMatMul', domain: 'com.microsoft' as const, inputs: [a, b], outputs, attributes };
   return a.graph.node({ ...fused, gradient })[0]!;
 }
+
+/**
+ * Whether to write the transpose of a out first. The product reads a transposed operand once for each block of columns of the
+ * result; with this many columns, that costs more than writing it.
+ */
+function worthTransposing(a: Tensor, b: Tensor, transposeB: boolean): boolean {
+  const columns = b.shape.at(transposeB ? -2 : -1);
+  return a.shape.length === 2 && b.shape.length === 2 && typeof columns === 'number' && columns >= MANY_COLUMNS;
+}
+
+const MANY_COLUMNS = 256;
 
 /** x · weight + bias // x [..., in], weight [in, out], bias [out] → [..., out] */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Tensor {

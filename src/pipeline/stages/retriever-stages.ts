@@ -149,6 +149,7 @@ async function devSearch(
   const writer = rowsWriter(context);
   const topics = await expandedDevTopics(writer.context, writer.arm, folder);
   const evaluate = encoderFigures(data.judged.dataset, topics, {
+    documentsChange: settings.train === 'both' && settings.method !== 'ridge',
     searchesRaw: searchesRawQueries(settings),
     retrieval: (encoder) => ({ ...retrieval, alpha: settings.alpha, encoder }),
     keepSelf: recipe.evaluation.keepSelf,

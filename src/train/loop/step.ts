@@ -50,6 +50,7 @@ export async function takeStep<Example>(
   const schedule = { kind: settings.lrScheduler, warmup: settings.warmupSteps, steps };
   const learningRate = settings.learningRate * scheduleFactor(schedule, step);
   optimizer.step(gradients, { learningRate, scale });
+  task.recycle?.(gradients);
   const tokens = batch.reduce((sum, example) => sum + task.tokens(example), 0);
   const tokensPerSecond = tokens / ((performance.now() - started) / 1000);
   const memory = process.memoryUsage.rss();
@@ -75,6 +76,7 @@ async function accumulate<Example>(
     if (!Number.isFinite(loss)) throw lossFault(loss, { step: step + 1, index, examples: examples.length });
     addFigures(figures, { ...metrics, loss });
     sum.add(gradients);
+    if (index > 0) task.recycle?.(gradients);
   }
   return { gradients: sum.take(), figures };
 }

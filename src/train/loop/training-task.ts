@@ -11,7 +11,7 @@ export interface MicroBatchResult {
   metrics: Record<string, number>;
   /**
    * Gradients of the loss: one array per parameter, of its size. The trainer owns them from then on and adds further
-   * gradients to them, so later calls must not write to them.
+   * gradients to them, so later calls must not write to them until it gives them back.
    */
   gradients: Map<string, Float32Array>;
 }
@@ -52,5 +52,7 @@ export interface TrainingTask<Example> {
     examples: readonly Example[],
     options: { total: number; batch?: readonly Example[]; signal?: AbortSignal },
   ): Promise<Omit<MicroBatchResult, 'gradients'>>;
+  /** Takes gradients back that the trainer has no more use for, so that later ones need no new memory. */
+  recycle?(gradients: ReadonlyMap<string, Float32Array>): void;
   close(): Promise<void>;
 }

@@ -32,12 +32,12 @@ export const PROJECTION = 'projection.weight';
  * - `margin-mse`: ((s₊ - s₋) - (teacher's s₊ - s₋))² (Hofstätter et al. 2020, arXiv 2010.02666) + w · infonce
  * - `kl`: Σ p ln (p / softmax(s/τ)) over the documents of the query's own group, p being the teacher's softmax, + w · infonce
  *
- * Inputs in addition to `vectors`: `mix` [queries, batch], the share of each text in each query; `columns` [documents] int32, the rows of
+ * Inputs in addition to `vectors`: `mix` [queries, texts], the share of each text in each query; `columns` [documents] int32, the rows of
  * the documents, or `documents` [documents, hidden], frozen; `targets` [queries] int32; `bias` [queries, documents], which forbids
  * documents; `own` [queries, documents], 1 at the positive; `share` [], 1 / queries. By method: `teacher` [queries, hidden]; `pairs`
  * and `margins` [queries, documents]; `group` and `probabilities` [queries, documents], `entropy` [].
  *
- * @param vectors pooled, not normalised // [batch, hidden]
+ * @param vectors pooled, not normalised // [texts, hidden]
  */
 export function contrastiveLoss(
   vectors: Tensor,
@@ -89,7 +89,7 @@ function sidesOf(
   const { graph } = vectors;
   const hidden = Number(vectors.shape[1]);
   const texts = textsOf(firstOf(vectors, size), settings);
-  const mix = graph.input('mix', 'float32', ['queries', 'batch']);
+  const mix = graph.input('mix', 'float32', ['queries', 'texts']);
   const ofQueries = settings.projected ? textsOf(firstOf(projected(vectors, hidden), size), settings) : texts;
   const queries = lengthOne(ops.matmul(mix, ofQueries), settings);
   if (settings.frozenDocuments) {

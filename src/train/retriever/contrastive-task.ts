@@ -89,7 +89,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     const whole = loss.frozenDocuments ? undefined : loss;
     const trained = train === 'projection' ? undefined : await TrainedEncoder.open(base, { ...compute, loraR }, whole);
     const needsFrozen = loss.frozenDocuments || method === 'distil';
-    const frozen = needsFrozen ? await FrozenEncoder.open(base, compute) : undefined;
+    const frozen = needsFrozen ? await FrozenEncoder.open(base, { threads, cache, signal }) : undefined;
     const hidden = base.recipe.config.hidden_size;
     const parts = { trained, frozen, loss: await LossGraph.open(loss, { hidden, threads, cache, signal }) };
     return new ContrastiveTask(base, settings, parts, guides);
@@ -116,7 +116,7 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     const { trained, loss } = this.#parts;
     const batch = planContrastiveBatch(examples, this.#settings, seed);
     const { texts, values, counted } = await this.#inputs(batch, total, { guide: this.#guides?.train, signal });
-    const piece = trained?.onePiece(texts);
+    const piece = trained?.onePiece(texts, values);
     if (trained !== undefined && piece !== undefined) {
       this.batchesInOnePiece++;
       const result = await trained.wholeStep(texts, piece, values, seed);
@@ -152,6 +152,10 @@ export class ContrastiveTask implements TrainingTask<RetrieverExample> {
     const projection = trained === undefined ? this.parameters.get(PROJECTION) : undefined;
     const result = await loss.run(vectors, values, projection);
     return { loss: result.loss, metrics: this.#metrics(batch, result.similarities, counted) };
+  }
+
+  recycle(gradients: ReadonlyMap<string, Float32Array>): void {
+    this.#parts.trained?.recycle(gradients);
   }
 
   async close(): Promise<void> {

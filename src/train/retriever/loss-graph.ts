@@ -36,7 +36,7 @@ export class LossGraph {
     }: { hidden: number; threads: number; cache: string; signal?: AbortSignal | undefined },
   ): Promise<LossGraph> {
     const graph = new Graph();
-    const vectors = graph.input('vectors', 'float32', ['batch', hidden]);
+    const vectors = graph.input('vectors', 'float32', ['texts', hidden]);
     const { loss, outputs } = contrastiveLoss(vectors, settings);
     const wanted: Tensor[] = settings.projected ? [graph.input(PROJECTION, 'float32', [hidden, hidden])] : [vectors];
     const found = gradients([{ tensor: loss, gradient: ops.scalar(loss, 1) }], wanted);

@@ -6,13 +6,13 @@ import {
   readEncoderRecipe,
 } from '../../embed/index.ts';
 import { type Checkpoint, openCheckpoint, type ResolvedModel } from '../../models/index.ts';
-import type { Pooling } from '../../nn/index.ts';
 import { ModelError } from '../../system/index.ts';
+import type { TrainedPooling } from './packed-texts.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
 
 /** An encoder to be trained: its weights as they came, and how it turns texts into tokens. */
 export interface RetrieverBase {
-  recipe: EncoderRecipe;
+  recipe: EncoderRecipe & { pooling: TrainedPooling };
   checkpoint: Checkpoint;
   tokenizer: CuttingTokenizer;
   padId: number;
@@ -35,7 +35,8 @@ export async function openRetrieverBase(
   reading: EncoderReading = {},
 ): Promise<RetrieverBase> {
   const own = await readEncoderRecipe(model, reading);
-  if ((own.pooling as Pooling) === 'max') {
+  const { pooling } = own;
+  if (pooling === 'max') {
     throw new ModelError('uses max pooling, which cannot be trained here', {
       file: model.path,
       fix: 'Use an encoder with mean or CLS pooling.',
@@ -43,6 +44,7 @@ export async function openRetrieverBase(
   }
   const recipe = {
     ...own,
+    pooling,
     maxLength: Math.min(own.maxLength, maxLength),
     normalize: own.normalize || similarity === 'cosine',
   };

@@ -1,4 +1,4 @@
-import { readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type EncoderRecipe,
@@ -10,13 +10,13 @@ import {
 import {
   type Checkpoint,
   mergedCheckpoint,
-  openCheckpoint,
   type StreamedTensor,
+  weightFilesAt,
   writeModelSafetensors,
   writeSafetensors,
 } from '../../models/index.ts';
 import type { Parameters } from '../../nn/index.ts';
-import { makeFolder, replaceFolder, syncFolder } from '../../system/index.ts';
+import { makeFolder, replaceFolder, syncFolder, systemFault } from '../../system/index.ts';
 import { PROJECTION } from './contrastive-losses.ts';
 import type { RetrieverBase } from './retriever-base.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
@@ -40,7 +40,7 @@ export async function writeRetriever(out: string, ...[base, parameters, settings
       await writer.modules(fresh);
       return;
     }
-    await writer.transformer(fresh, base.checkpoint);
+    await writer.transformer(fresh, undefined);
     await writer.router(fresh, settings.train === 'query' ? learnt : undefined, projectionOf(parameters));
   });
 }
@@ -128,14 +128,27 @@ class FolderWriter {
     this.#signal = signal;
   }
 
-  /** config.json, tokenizer, limits and weights. */
-  async transformer(folder: string, checkpoint: Checkpoint): Promise<void> {
+  /**
+   * config.json, tokenizer, limits and weights.
+   * @param checkpoint none: the weights of the encoder as it came, byte for byte, whose vectors are then found by their content
+   */
+  async transformer(folder: string, checkpoint: Checkpoint | undefined): Promise<void> {
     await writeEncoderSettings(folder, this.#recipe);
+    if (checkpoint === undefined) return this.#copyWeights(folder);
     const tensors: StreamedTensor[] = checkpoint
       .tensors()
       .filter(({ name }) => !isPosition(name))
       .map(({ name, shape }) => ({ name, shape, read: () => checkpoint.read(name) }));
     await writeModelSafetensors(folder, tensors, { signal: this.#signal });
+  }
+
+  async #copyWeights(folder: string): Promise<void> {
+    const source = this.#recipe.model.path;
+    for (const name of (await weightFilesAt(source)).files) {
+      await copyFile(join(source, name), join(folder, name)).catch((error: unknown) => {
+        throw systemFault(error, join(source, name));
+      });
+    }
   }
 
   /** One encoder for queries and documents. */
@@ -157,12 +170,7 @@ class FolderWriter {
     const documents = parts('document');
     const own = ofQueries === undefined ? documents : parts('query');
     const queries = projection === undefined ? own : [...own.slice(0, 2), 'query_2_Dense', ...own.slice(2)];
-    const base = await openCheckpoint(this.#recipe.model.path);
-    try {
-      await this.transformer(join(folder, documents[0]!), base);
-    } finally {
-      await base.close();
-    }
+    await this.transformer(join(folder, documents[0]!), undefined);
     if (ofQueries !== undefined) await this.transformer(join(folder, own[0]!), ofQueries);
     for (const role of new Set([documents, own])) {
       await writePooling(join(folder, role[1]!), this.#recipe);

@@ -103,14 +103,16 @@ export const retrieverTrainingShape = {
     .number()
     .int()
     .positive()
-    .default(64)
-    .describe('maximum number of texts per pass through the encoder'),
+    .optional()
+    .describe('maximum number of texts per pass through the encoder (default: by --memory)'),
   miniBatchTokens: z
     .number()
     .int()
     .positive()
-    .default(4096)
-    .describe('maximum number of tokens per pass; it affects memory use, but not the results'),
+    .optional()
+    .describe(
+      'maximum number of tokens per pass; it affects memory use, but not the results (default: the whole batch if --memory allows, else 4096)',
+    ),
   ...withDefaults(
     loopShape,
     { learningRate: 3e-5, epochs: 3, batchSize: 64, warmupSteps: 0.1, maxGradNorm: 1, saveSteps: 200 },

@@ -26,7 +26,7 @@ export async function fitRidge(
   { settings, threads, cache, signal }: ContrastiveTaskOptions,
 ): Promise<{ parameters: Parameters; loss: { first: number; last: number }; strength: number }> {
   const { hidden_size: size } = base.recipe.config;
-  const frozen = await FrozenEncoder.open(base, { ...settings, threads, cache, signal });
+  const frozen = await FrozenEncoder.open(base, { threads, cache, signal });
   try {
     const x = await frozen.vectors(
       examples.map(({ query }) => query!),

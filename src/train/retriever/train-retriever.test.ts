@@ -1,10 +1,10 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RetrieverRow } from '../../data/index.ts';
-import { loadEncoder } from '../../embed/index.ts';
+import { type Encoder, encodeCorpus, loadEncoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { DataError, ModelError, UsageError } from '../../system/index.ts';
 import type { RetrieverTrainingInput } from './retriever-settings.ts';
@@ -69,6 +69,39 @@ test.each([0.3, undefined])('ridge tells its strength: set to %s', async (set) =
   expect(JSON.parse(await readFile(manifestFile, 'utf8')).result).toMatchObject({ ridge });
 });
 
+test.each<[string, RetrieverTrainingInput, number]>([
+  ['trained for queries only', { train: 'query', method: 'distil' }, 0],
+  ['behind a linear map', { train: 'projection' }, 0],
+  ['trained for both', {}, 3],
+])(
+  'an encoder %s shares the vectors of a corpus with its base, unless documents are trained',
+  async (name, settings, wanted) => {
+    const { model: out } = await run(`shared ${name}`, settings);
+    let encoded = 0;
+    const vectorsBy = async (path: string) => {
+      const encoder = await loadEncoder(model(path, path), { cache: join(folder, 'graphs'), threads: 1 });
+      const counting: Encoder = {
+        ...{ id: path, fingerprint: encoder.fingerprint, documentFingerprint: encoder.documentFingerprint },
+        ...{ dimensions: encoder.dimensions, settings: encoder.settings, close: () => encoder.close() },
+        encode: (texts, ...rest) => {
+          encoded += texts.length;
+          return encoder.encode(texts, ...rest);
+        },
+      };
+      const files = { folder: join(folder, `vectors ${name}`), corpusHash: 'three' };
+      const documents = (async function* () {
+        for (const id of ['a', 'b', 'c']) yield { id, title: '', text: `stone ${id}` };
+      })();
+      const found = await encodeCorpus(counting, documents, files);
+      await Promise.all([found.close(), encoder.close()]);
+    };
+    await vectorsBy(TINY);
+    expect(encoded).toBe(3);
+    await vectorsBy(out);
+    expect(encoded).toBe(3 + wanted);
+  },
+);
+
 test('a run that was cut off ends in the same bytes', async () => {
   const settings = { epochs: 2, saveSteps: 2, loraR: 2, loraDropout: 0.2, querySide: 'mixed' as const };
   const whole = await run('whole', settings);
@@ -86,13 +119,20 @@ test('a run that was cut off ends in the same bytes', async () => {
 test('the checkpoint with the best figure of the evaluation is kept', async () => {
   const values = [0.3, 0.6, 0.4, 0.1];
   const seen: string[] = [];
-  const evaluate = async (path: string) => {
+  const places = new Set<string | undefined>();
+  const evaluate = async (path: string, _signal?: AbortSignal, scratch?: string) => {
     seen.push(path);
+    places.add(scratch);
     expect(await readdir(path)).toContain('config.json');
+    if (scratch !== undefined) await mkdir(scratch);
     return { 'nDCG@10': values[seen.length - 1]! };
   };
   const { dev, step, steps } = await run('best', { evalSteps: 1 }, { evaluate });
   expect(seen[0]).toBe(TINY);
+  // What is computed from a checkpoint goes with it; the encoder as it came stays.
+  const scratch = join(folder, 'best', '.evaluation');
+  expect([...places]).toEqual([undefined, scratch]);
+  expect(await readdir(join(folder, 'best'))).not.toContain('.evaluation');
   expect({ dev, step, steps }).toEqual({
     dev: { before: { 'nDCG@10': 0.3 }, best: { 'nDCG@10': 0.6, step: 1 } },
     ...{ step: 1, steps: 3 },

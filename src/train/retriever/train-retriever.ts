@@ -43,8 +43,11 @@ export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'pr
   /** Folder of the trained encoder, with checkpoints, metrics.jsonl and manifest.json. An interrupted run resumes in its folder. */
   out: string;
   settings?: RetrieverTrainingInput | undefined;
-  /** Measures the encoder in a folder, such as `nDCG@10` on development queries. The first measure chooses the best checkpoint. */
-  evaluate?: ((folder: string, signal?: AbortSignal) => Promise<Figures>) | undefined;
+  /**
+   * Measures the encoder in a folder, such as `nDCG@10` on development queries. The first measure chooses the best checkpoint.
+   * `scratch` is a place for what is of no use afterwards, since this encoder is removed again; undefined for one that stays.
+   */
+  evaluate?: ((folder: string, signal?: AbortSignal, scratch?: string) => Promise<Figures>) | undefined;
   /** Describes what `evaluate` does, as plain JSON. A run resumes only with the same description. */
   evaluation?: unknown;
   /** Default: one per core. */
@@ -246,7 +249,7 @@ function computeOf({ threads = availableParallelism(), cache, signal }: TrainRet
   return { threads, cache: GRAPH_CACHE.folder(cache), signal };
 }
 
-/** Evaluates the encoder as it stands by writing it into a folder that is removed again. */
+/** Evaluates the encoder as it stands by writing it into a folder that is removed again, with what was computed from it. */
 class ModelEvaluation {
   readonly #base: RetrieverBase;
   readonly #task: ContrastiveTask;
@@ -271,12 +274,12 @@ class ModelEvaluation {
   }
 
   async figures(signal: AbortSignal | undefined): Promise<Figures> {
-    const folder = join(this.#options.out, '.evaluated');
+    const [folder, scratch] = [join(this.#options.out, '.evaluated'), join(this.#options.out, '.evaluation')];
     try {
       await writeRetriever(folder, this.#base, this.#task.parameters, this.#settings, signal);
-      return await this.#options.evaluate!(folder, signal);
+      return await this.#options.evaluate!(folder, signal, scratch);
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      for (const one of [folder, scratch]) await rm(one, { recursive: true, force: true });
     }
   }
 }

@@ -1,10 +1,10 @@
 import {
   type BertModelOptions,
   bertModel,
-  bertVectors,
   type Head,
   operations as ops,
   type Parameters,
+  packedVectors,
   type StepMemory,
   stepMemory,
   TrainingStep,
@@ -13,12 +13,12 @@ import {
 } from '../../nn/index.ts';
 import { throwIfAborted, UsageError } from '../../system/index.ts';
 import { type ContrastiveLossSettings, contrastiveLoss } from './contrastive-losses.ts';
-import { cutMiniBatches, type MiniBatch, type MiniBatchLimits, paddedTexts } from './mini-batches.ts';
+import { type PackedBatch, type PackingLimits, packedInputs, packTexts, textsOfBatch } from './packed-texts.ts';
 import type { RetrieverBase } from './retriever-base.ts';
 import type { RetrieverTrainingSettings } from './retriever-settings.ts';
 
 export interface TrainedEncoderOptions
-  extends MiniBatchLimits,
+  extends PackingLimits,
     Pick<
       RetrieverTrainingSettings,
       | 'loraR'
@@ -42,30 +42,36 @@ export type Gradients = Map<string, Float32Array>;
 /**
  * An encoder that learns, by mini-batches of any size: vectors first, then, once the gradient of the loss with respect to them is
  * known, each mini-batch again with its part of that gradient (GradCache: Gao et al. 2021, arXiv 2101.06983). The masks of dropout
- * are a text's own, so that both times, and however the texts are cut, they are the same.
+ * are a text's own, so that both times, and however the texts are cut and packed, they are the same.
  */
 export class TrainedEncoder {
   readonly parameters: Parameters;
   readonly #base: RetrieverBase;
   readonly #step: TrainingStep;
   readonly #whole: TrainingStep | undefined;
-  readonly #limits: MiniBatchLimits;
+  readonly #limits: PackingLimits;
+  /** The most bytes of activations at one time. */
+  readonly #memory: number;
+  /** Which of the two computed the last gradients. */
+  #last: TrainingStep;
 
   private constructor(
     base: RetrieverBase,
     { step, parameters }: { step: TrainingStep; parameters: Parameters },
     whole: TrainingStep | undefined,
-    limits: MiniBatchLimits,
+    { miniBatchSize, miniBatchTokens, memory }: TrainedEncoderOptions,
   ) {
     this.#base = base;
     this.#step = step;
+    this.#last = step;
     this.parameters = parameters;
     this.#whole = whole;
-    this.#limits = limits;
+    this.#limits = { miniBatchSize, miniBatchTokens };
+    this.#memory = memory * GIB;
   }
 
   /**
-   * @param loss of batches that fit in one mini-batch, which then need no second pass; none if it needs more than the encoder
+   * @param loss of batches in one piece, which need no second pass; none if it needs more than the encoder
    * @throws UsageError if no layer has the name of a target module; ModelError, ResourceError
    */
   static async open(
@@ -77,9 +83,9 @@ export class TrainedEncoder {
     const { recipe, checkpoint } = base;
     const model = bertModel(checkpoint, recipe.config, planOf(options));
     const compute = stepOptions(base, options);
-    const opened = await TrainingStep.open(model, surrogate(base), { ...compute, replays: true });
+    const opened = await TrainingStep.open(model, surrogate(), { ...compute, replays: true });
     try {
-      const whole = loss && (await TrainingStep.open(model, wholeHead(base, loss), compute)).step;
+      const whole = loss && (await TrainingStep.open(model, wholeHead(loss), compute)).step;
       return new TrainedEncoder(base, opened, whole, options);
     } catch (error) {
       await opened.step.close();
@@ -87,54 +93,75 @@ export class TrainedEncoder {
     }
   }
 
-  /** What the training of this encoder will take, without opening it. @throws UsageError, ResourceError as {@link open} */
-  static memory(base: RetrieverBase, options: TrainedEncoderOptions, loss: ContrastiveLossSettings): StepMemory {
+  /**
+   * What the training of this encoder will take, without opening it: the activations of a usual batch, if it goes through the encoder
+   * in one piece, or else of a mini-batch.
+   * @throws UsageError, ResourceError as {@link open}
+   */
+  static memory(
+    base: RetrieverBase,
+    options: TrainedEncoderOptions & Pick<RetrieverTrainingSettings, 'batchSize' | 'groupSize'>,
+    loss: ContrastiveLossSettings,
+  ): StepMemory {
     if (options.loraR !== undefined) checkTargets(base, options.loraTargetModules);
     const model = bertModel(base.checkpoint, base.recipe.config, planOf(options));
-    const compute = stepOptions(base, options);
-    const parts = [surrogate(base), ...(loss.frozenDocuments ? [] : [wholeHead(base, loss)])];
-    const all = parts.map((head) => stepMemory(model, head, compute));
-    return all.reduce((most, other) => (other.activations > most.activations ? other : most));
+    const part = stepMemory(model, surrogate(), stepOptions(base, options));
+    if (loss.frozenDocuments) return part;
+    const { batchSize, groupSize, miniBatchSize, miniBatchTokens = Number.POSITIVE_INFINITY } = options;
+    const [texts, length] = [batchSize * (1 + groupSize), Math.min(base.recipe.maxLength, USUAL_LENGTH)];
+    if (texts > (miniBatchSize ?? texts) || texts * length > miniBatchTokens) return part;
+    const compute = stepOptions(base, {
+      ...options,
+      mode: part.mode,
+      miniBatchSize: texts,
+      miniBatchTokens: texts * length,
+    });
+    const whole = stepMemory(model, wholeHead(loss), compute);
+    return whole.activations > options.memory * GIB || whole.activations < part.activations ? part : whole;
   }
 
   get mode(): TrainingStep['mode'] {
     return this.#step.mode;
   }
 
-  /** The one mini-batch that holds all the texts, if they fit and little would be padded, and this encoder has the loss. */
-  onePiece(texts: readonly Int32Array[]): MiniBatch | undefined {
+  /**
+   * All texts as one mini-batch, if that fits into the limits and the memory, leaves little of its rows free, and this encoder has the
+   * loss.
+   * @param inputs of the loss
+   */
+  onePiece(texts: readonly Int32Array[], inputs: Values): PackedBatch | undefined {
     if (this.#whole === undefined) return undefined;
-    const batches = cutMiniBatches(
-      texts.map(({ length }) => length),
-      this.#limits,
-    );
-    const tokens = texts.reduce((sum, { length }) => sum + length, 0);
-    const [only] = batches;
-    if (only === undefined || batches.length > 1 || only.rows.length * only.longest > MOST_PADDING * tokens)
-      return undefined;
-    return { rows: texts.map((_text, row) => row), longest: only.longest };
+    const lengths = texts.map(({ length }) => length);
+    const [only, ...others] = packTexts(lengths, this.#limits);
+    if (only === undefined || others.length > 0) return undefined;
+    const twice = this.#cut(texts).reduce((sum, batch) => sum + this.#cost(batch), 0) * SECOND_PASS;
+    if (this.#cost(only) > twice) return undefined;
+    const sizes = { ...sizesOfBatch(only), ...sizesOfLoss(inputs) };
+    return this.#whole.activationBytes(sizes) <= this.#memory ? only : undefined;
   }
 
   /** Loss and gradients of a batch in one piece. @param inputs of the loss */
-  async wholeStep(texts: readonly Int32Array[], batch: MiniBatch, inputs: Values, seed: number) {
-    const values = { ...paddedTexts(texts, batch, this.#base.padId), ...inputs };
-    return this.#whole!.differentiate(values, this.parameters, { seed, rows: batch.rows });
+  async wholeStep(texts: readonly Int32Array[], batch: PackedBatch, inputs: Values, seed: number) {
+    const { values, places } = this.#packed(texts, batch);
+    this.#last = this.#whole!;
+    return this.#last.differentiate({ ...values, ...inputs }, this.parameters, { seed, texts: places });
   }
 
   /** Pooled vectors, not normalised // [texts, hidden]. @param seed of dropout; none leaves it off */
   async vectors(texts: readonly Int32Array[], seed: number | undefined, signal?: AbortSignal): Promise<Float32Array> {
-    const hidden = this.#base.recipe.config.hidden_size;
+    const { hidden_size: hidden } = this.#base.recipe.config;
     const result = new Float32Array(texts.length * hidden);
     for (const batch of this.#cut(texts)) {
       throwIfAborted(signal);
-      const values = this.#values(texts, batch, new Float32Array(batch.rows.length * hidden));
+      const numbers = textsOfBatch(batch);
+      const { values, places } = this.#packed(texts, batch, new Float32Array(numbers.length * hidden));
       const run =
         seed === undefined
           ? this.#step.evaluate(values, this.parameters)
-          : this.#step.forward(values, this.parameters, { seed, rows: batch.rows });
+          : this.#step.forward(values, this.parameters, { seed, texts: places });
       const rows = (await run).outputs.vectors!.data as Float32Array;
-      for (const [at, row] of batch.rows.entries()) {
-        result.set(rows.subarray(at * hidden, (at + 1) * hidden), row * hidden);
+      for (const [at, number] of numbers.entries()) {
+        result.set(rows.subarray(at * hidden, (at + 1) * hidden), number * hidden);
       }
     }
     return result;
@@ -151,40 +178,75 @@ export class TrainedEncoder {
     seed: number,
     signal?: AbortSignal,
   ): Promise<Gradients> {
-    const hidden = this.#base.recipe.config.hidden_size;
+    const { hidden_size: hidden } = this.#base.recipe.config;
+    this.#last = this.#step;
     let sum: Gradients | undefined;
     for (const batch of this.#cut(texts)) {
       throwIfAborted(signal);
-      const part = new Float32Array(batch.rows.length * hidden);
-      for (const [at, row] of batch.rows.entries())
-        part.set(upstream.subarray(row * hidden, (row + 1) * hidden), at * hidden);
-      const values = this.#values(texts, batch, part);
-      const { gradients } = await this.#step.differentiate(values, this.parameters, { seed, rows: batch.rows });
-      if (sum === undefined) sum = gradients;
-      else addGradients(sum, gradients);
+      const numbers = textsOfBatch(batch);
+      const part = new Float32Array(numbers.length * hidden);
+      for (const [at, number] of numbers.entries())
+        part.set(upstream.subarray(number * hidden, (number + 1) * hidden), at * hidden);
+      const { values, places } = this.#packed(texts, batch, part);
+      const { gradients } = await this.#step.differentiate(values, this.parameters, { seed, texts: places });
+      if (sum === undefined) {
+        sum = gradients;
+        continue;
+      }
+      addGradients(sum, gradients);
+      this.#step.recycle(gradients);
     }
     return sum!;
+  }
+
+  /** Takes gradients back that nobody reads any more: later ones are written into their memory. */
+  recycle(gradients: ReadonlyMap<string, Float32Array>): void {
+    this.#last.recycle(gradients);
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#step.close(), this.#whole?.close()]);
   }
 
-  #cut(texts: readonly Int32Array[]): MiniBatch[] {
-    return cutMiniBatches(
+  #cut(texts: readonly Int32Array[]): PackedBatch[] {
+    const { miniBatchSize, miniBatchTokens = MINI_BATCH_TOKENS } = this.#limits;
+    return packTexts(
       texts.map(({ length }) => length),
-      this.#limits,
+      { miniBatchSize, miniBatchTokens },
     );
   }
 
-  #values(texts: readonly Int32Array[], batch: MiniBatch, upstream: Float32Array): Values {
-    const shape = [batch.rows.length, this.#base.recipe.config.hidden_size];
-    return { ...paddedTexts(texts, batch, this.#base.padId), slope: { dtype: 'float32', shape, data: upstream } };
+  /** @param slope the gradient with respect to the vectors, for a graph without the loss // [texts, hidden] */
+  #packed(texts: readonly Int32Array[], batch: PackedBatch, slope?: Float32Array) {
+    const { recipe, padId } = this.#base;
+    const { values, places } = packedInputs(texts, batch, { padId, pooling: recipe.pooling });
+    const shape = [places.length, recipe.config.hidden_size];
+    return { values: slope ? { ...values, slope: { dtype: 'float32' as const, shape, data: slope } } : values, places };
+  }
+
+  /** The time of a pass, in units of a token without attention; that of attention grows with the length of the rows. */
+  #cost({ rows, length }: PackedBatch): number {
+    return rows.length * length * (1 + length / (2 * this.#base.recipe.config.hidden_size));
   }
 }
 
-/** A batch of one piece may be so many times its tokens: beyond that a second pass over tight mini-batches is cheaper. */
-const MOST_PADDING = 1.3;
+/** Tokens of a pass if the user sets no limit: enough for full speed. */
+const MINI_BATCH_TOKENS = 4096;
+
+/** How much longer a step takes that computes the vectors first: one pass forward more. */
+const SECOND_PASS = 4 / 3;
+
+const GIB = 2 ** 30;
+
+function sizesOfBatch({ rows, length }: PackedBatch) {
+  const texts = rows.reduce((sum, row) => sum + row.length, 0);
+  return { batch: rows.length, sequence: length, slots: Math.max(...rows.map((row) => row.length)), texts };
+}
+
+function sizesOfLoss({ bias }: Values) {
+  const [queries, documents] = bias!.shape;
+  return { queries: queries!, documents: documents! };
+}
 
 function addGradients(sum: Gradients, more: Gradients): void {
   for (const [name, data] of more) {
@@ -193,17 +255,17 @@ function addGradients(sum: Gradients, more: Gradients): void {
   }
 }
 
-/** Its gradient with respect to the vectors is the input `slope` // [batch, hidden] */
-function surrogate({ recipe }: RetrieverBase): Head {
+/** Its gradient with respect to the vectors is the input `slope` // [texts, hidden] */
+function surrogate(): Head {
   return (weights, x) => {
-    const vectors = bertVectors(weights, x, { pooling: recipe.pooling, normalize: false });
+    const vectors = packedVectors(weights, x);
     const slope = weights.graph.input('slope', 'float32', vectors.shape);
     return { loss: ops.reduceSum(ops.multiply(vectors, slope), [0, 1]), outputs: { vectors } };
   };
 }
 
-function wholeHead({ recipe }: RetrieverBase, loss: ContrastiveLossSettings): Head {
-  return (weights, x) => contrastiveLoss(bertVectors(weights, x, { pooling: recipe.pooling, normalize: false }), loss);
+function wholeHead(loss: ContrastiveLossSettings): Head {
+  return (weights, x) => contrastiveLoss(packedVectors(weights, x), loss);
 }
 
 function planOf({
@@ -215,11 +277,11 @@ function planOf({
   seed,
 }: TrainedEncoderOptions): BertModelOptions {
   // The pooler is a layer of BERT's that no vector passes through.
-  if (rank === undefined) return { trains: () => true, hiddenDropout };
+  if (rank === undefined) return { trains: () => true, hiddenDropout, packed: true };
   const scale = (loraAlpha ?? 2 * rank) / rank;
   return {
     adapter: (module) => (targets.some((target) => isTarget(module, target)) ? { rank, scale, dropout } : undefined),
-    ...{ hiddenDropout, seed },
+    ...{ hiddenDropout, seed, packed: true },
   };
 }
 
@@ -244,13 +306,16 @@ function checkTargets({ checkpoint }: RetrieverBase, targets: readonly string[])
 }
 
 function stepOptions(base: RetrieverBase, options: TrainedEncoderOptions): TrainingStepOptions {
-  const { mode, memory, device, threads, cache, signal, miniBatchSize, miniBatchTokens } = options;
+  const { mode, memory, device, threads, cache, signal } = options;
+  const { miniBatchSize = Number.POSITIVE_INFINITY, miniBatchTokens = MINI_BATCH_TOKENS } = options;
   const { maxLength, model } = base.recipe;
-  const batch = Math.max(1, Math.min(miniBatchSize, Math.floor(miniBatchTokens / Math.min(maxLength, 128))));
+  const batch = Math.max(1, Math.min(miniBatchSize, Math.floor(miniBatchTokens / Math.min(maxLength, USUAL_LENGTH))));
   const sequence = Math.min(maxLength, Math.ceil(miniBatchTokens / batch));
-  const sizes = { batch, sequence, queries: batch, documents: batch };
   return {
-    ...{ mode, device, threads, cache, signal, fingerprint: model.fingerprint, memory: memory * 2 ** 30 },
-    largest: sizes,
+    ...{ mode, device, threads, cache, signal, fingerprint: model.fingerprint, memory: memory * GIB },
+    largest: { batch, sequence, slots: 1, texts: batch, queries: batch, documents: batch },
   };
 }
+
+/** Tokens of a long text of the usual data, by which the memory of a mini-batch is estimated. */
+const USUAL_LENGTH = 128;
