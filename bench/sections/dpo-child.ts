@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { PairRecord } from '../../src/data/index.ts';
 import { ModelStore } from '../../src/models/index.ts';
-import type { Progress } from '../../src/system/index.ts';
+import { type Progress, peakMemory } from '../../src/system/index.ts';
 import { trainGenerator } from '../../src/train/index.ts';
 
 /**
@@ -64,5 +64,5 @@ async function measure(): Promise<DpoFigures> {
     },
   });
   const step = (ends.at(-1)! - ends[0]!) / 1000 / (steps - 1);
-  return { step, reference: watch.seconds, peak: process.resourceUsage().maxRSS * 1024, losses };
+  return { step, reference: watch.seconds, peak: peakMemory(), losses };
 }

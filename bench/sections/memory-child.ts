@@ -2,7 +2,7 @@ import type { Document } from '../../src/data/index.ts';
 import { encodeCorpus, loadEncoder } from '../../src/embed/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../src/models/index.ts';
 import { ExactIndex } from '../../src/search/index.ts';
-import { Random, sha256 } from '../../src/system/index.ts';
+import { peakMemory, Random, sha256 } from '../../src/system/index.ts';
 
 /**
  * A separate process because the peak of resident memory is measured per process. Arguments: number of documents, folder for the
@@ -26,7 +26,7 @@ async function* synthetic(count: number, seed: number): AsyncGenerator<Document>
   }
 }
 
-const peak = () => process.resourceUsage().maxRSS * 1024;
+const peak = peakMemory;
 const started = performance.now();
 const model = await new ModelStore().resolve(DEFAULT_ENCODER, { kind: 'encoder' });
 // Bytes are faster. 32-bit floats add their larger weights to the peak, which is a constant.

@@ -17,6 +17,7 @@ import {
   TrainingStep,
   type Values,
 } from '../../src/nn/index.ts';
+import { peakMemory } from '../../src/system/index.ts';
 import { median } from '../harness.ts';
 import { type LLAMA_1B, randomModel } from '../random-models.ts';
 
@@ -156,17 +157,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
     if (repetition > 0) seconds.push((performance.now() - started) / 1000);
   }
   return median(seconds);
-}
-
-/** Returns the peak resident memory in bytes since {@link resetPeak} (Linux), or since the start. */
-function peakMemory(): number {
-  try {
-    const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-    if (kilobytes !== undefined) return Number(kilobytes) * 1024;
-  } catch {
-    // No such file outside Linux.
-  }
-  return process.resourceUsage().maxRSS * 1024;
 }
 
 function resetPeak(): void {

@@ -61,6 +61,7 @@ export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.t
 export { checkHeader, checkSecret } from './network/secrets.ts';
 export { inGroup, optionGroup } from './option-groups.ts';
 export { packageVersion } from './package-version.ts';
+export { peakMemory } from './peak-memory.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';
 export { ProtobufWriter } from './protobuf.ts';
 export { DEFAULT_SEED, deriveSeed, Random } from './random.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Encoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { GRAPH_CACHE } from '../../nn/index.ts';
-import { counted, isThere, makeFolder, packageVersion, UsageError, writeDurably } from '../../system/index.ts';
+import { counted, isThere, makeFolder, packageVersion, peakMemory, UsageError, writeDurably } from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import type { Figures } from '../loop/evaluation.ts';
 import type { MetricsRecord } from '../loop/metrics.ts';
@@ -108,7 +108,7 @@ export async function trainRetriever(options: TrainRetrieverOptions): Promise<Tr
       counts: { train: examples.train.counts, dev: examples.dev?.counts },
       manifestFile: manifestFile(options.out),
       seconds: (performance.now() - started) / 1000,
-      peakBytes: process.resourceUsage().maxRSS * 1024,
+      peakBytes: peakMemory(),
     };
     await writeManifest(settings, examples, options, result);
     return result;
