@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import type { Encoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
 import { GRAPH_CACHE } from '../../nn/index.ts';
-import { counted, isThere, makeFolder, packageVersion, peakMemory, UsageError, writeDurably } from '../../system/index.ts';
+import {
+  counted,
+  isThere,
+  makeFolder,
+  packageVersion,
+  peakMemory,
+  UsageError,
+  writeDurably,
+} from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
 import type { Figures } from '../loop/evaluation.ts';
 import type { MetricsRecord } from '../loop/metrics.ts';
