@@ -16,6 +16,8 @@ export interface RetrieverBase {
   checkpoint: Checkpoint;
   tokenizer: CuttingTokenizer;
   padId: number;
+  /** Tokens that the encoder reads of a text in a search. Training may cut texts shorter, which is no reason for a search to do so. */
+  ownLength: number;
   /** Tokens of a text without a word, the special ones. */
   emptyTokens: { query: string; document: string };
   close(): Promise<void>;
@@ -52,7 +54,7 @@ export async function openRetrieverBase(
   const checkpoint = await openCheckpoint(model.path);
   const [query, document] = await cutting.encode([recipe.prefixes.query, recipe.prefixes.document]);
   return {
-    ...{ recipe, checkpoint, tokenizer: cutting, padId: tokenizer.padId },
+    ...{ recipe, checkpoint, tokenizer: cutting, padId: tokenizer.padId, ownLength: own.maxLength },
     emptyTokens: { query: query!.ids.join(), document: document!.ids.join() },
     close: () => checkpoint.close(),
   };

@@ -123,8 +123,8 @@ class FolderWriter {
   readonly #recipe: EncoderRecipe;
   readonly #signal: AbortSignal | undefined;
 
-  constructor({ recipe }: RetrieverBase, { similarity }: WriteSettings, signal: AbortSignal | undefined) {
-    this.#recipe = { ...recipe, similarity };
+  constructor({ recipe, ownLength }: RetrieverBase, { similarity }: WriteSettings, signal: AbortSignal | undefined) {
+    this.#recipe = { ...recipe, maxLength: ownLength, similarity };
     this.#signal = signal;
   }
 

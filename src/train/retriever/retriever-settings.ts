@@ -98,7 +98,7 @@ export const retrieverTrainingShape = {
     .int()
     .min(3)
     .default(512)
-    .describe('maximum tokens per text; longer texts are truncated, as in encoding'),
+    .describe('maximum tokens per text in training; the trained encoder keeps its own limit'),
   miniBatchSize: z
     .number()
     .int()

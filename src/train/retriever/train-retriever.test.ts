@@ -62,6 +62,16 @@ test.each<[string, RetrieverTrainingInput, { documents: boolean; router: boolean
   else for (const [at, value] of documents.entries()) expect(value).toBeCloseTo(before[at]!, 6);
 });
 
+test.each<[string, RetrieverTrainingInput]>([
+  ['one encoder', {}],
+  ['a Router', { train: 'query', loraR: 2 }],
+])('a search reads whole texts even if training cut them: %s', async (name, settings) => {
+  const { model: out } = await run(`whole texts, ${name}`, { ...settings, maxLength: 12 });
+  const [trained, before] = [await loadEncoder(model(out, out)), await loadEncoder(model())];
+  expect(trained.settings.maxLength).toBe(before.settings.maxLength);
+  await Promise.all([trained.close(), before.close()]);
+});
+
 test.each([0.3, undefined])('ridge tells its strength: set to %s', async (set) => {
   const { ridge, manifestFile } = await run(`strength ${set}`, { method: 'ridge', ...(set && { ridge: set }) });
   if (set === undefined) expect([0.01, 0.1, 1, 10, 100, 1000]).toContain(ridge);
