@@ -30,7 +30,11 @@ const SUB_FLOORS: Record<string, string[][]> = {
   data: [['beir'], ['alignment', 'wordnet']],
   generate: [['llama', 'writing']],
   search: [['bm25', 'dense']],
-  train: [['loop'], ['generator', 'retriever'], ['trl']],
+  train: [
+    ['loop', 'python'],
+    ['generator', 'retriever'],
+    ['trl', 'sentence-transformers', 'exports'],
+  ],
   retrieve: [['mining']],
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],

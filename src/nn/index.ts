@@ -18,6 +18,7 @@ export {
   type Tensor,
   type TensorData,
 } from './graph.ts';
+export { initialParameters } from './initial-parameters.ts';
 export { writeOnnxModel } from './onnx-model.ts';
 export * as operations from './operations/index.ts';
 export { type Parameter, Parameters } from './parameters.ts';

@@ -11,7 +11,8 @@ import {
 } from './block-model.ts';
 import { type CompileOptions, compileGraphs } from './compiled-model.ts';
 import type { Graph, Shape, Tensor } from './graph.ts';
-import { type Parameter, Parameters } from './parameters.ts';
+import { readParameters } from './initial-parameters.ts';
+import type { Parameters } from './parameters.ts';
 import { peakBytes, sizeOf } from './peak-memory.ts';
 import { Runtime } from './runtime.ts';
 import type { Device, Value, Values } from './runtime-messages.ts';
@@ -91,12 +92,11 @@ export class TrainingStep {
     const replay = options.replays ? evaluationGraph(model, head, true).graphs.evaluate : undefined;
     const graphs = { ...parts.graphs, ...evaluation.graphs, ...(replay?.masks.size && { [REPLAY]: replay }) };
     const { files } = await compileGraphs(graphs, new Map([...evaluation.loaders, ...parts.loaders]), options);
-    const parameters: Parameter[] = [];
-    for (const [name, { shape, load }] of parts.parameters) parameters.push({ name, shape, data: await load() });
+    const parameters = await readParameters(parts.parameters);
     const { threads, device } = options;
     const runtime = await Runtime.open(files, { threads, device, prepack: false, arena: mode === 'whole' });
     const step = new TrainingStep(mode, graphs, runtime, model.blocks.length);
-    return { step, parameters: new Parameters(parameters) };
+    return { step, parameters };
   }
 
   /** Computes loss and outputs, without dropout. */

@@ -1,5 +1,11 @@
 export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
 export {
+  EXPORT_ENGINES,
+  type ExportEngine,
+  exportRetrieverTraining,
+  type RetrieverExport,
+} from './exports/retriever-export.ts';
+export {
   describeSkipped,
   TOKEN_FAULTS,
   type TokenFault,
@@ -41,6 +47,8 @@ export {
   trainingSettingsSchema,
 } from './loop/training-settings.ts';
 export type { MicroBatchResult, TrainingTask } from './loop/training-task.ts';
+export { type ClusterInput, clusterShape } from './python/cluster-settings.ts';
+export type { PythonInstallation } from './python/python-installation.ts';
 export {
   planRetriever,
   type RetrieverMemory,
@@ -61,6 +69,13 @@ export {
 } from './retriever/retriever-settings.ts';
 export { type TrainRetrieverOptions, type TrainRetrieverResult, trainRetriever } from './retriever/train-retriever.ts';
 export {
+  prepareRetrieverElsewhere,
+  type RetrieverFiles,
+  type TrainRetrieverElsewhereOptions,
+  type TrainRetrieverElsewhereResult,
+  trainRetrieverElsewhere,
+} from './sentence-transformers/train-retriever-elsewhere.ts';
+export {
   prepareGeneratorForTrl,
   refuseTemplateVariables,
   type TrainGeneratorWithTrlOptions,
@@ -68,7 +83,7 @@ export {
   trainGeneratorWithTrl,
 } from './trl/train-generator-with-trl.ts';
 export { prepareTrl, type TrlFiles, type TrlOptions, type TrlResult, trainWithTrl } from './trl/trl-engine.ts';
-export { findTrl, type TrlInstallation } from './trl/trl-installation.ts';
+export { findTrl } from './trl/trl-installation.ts';
 export type { TrlJob, TrlPlan } from './trl/trl-plan.ts';
 export {
   parseTrlSettings,

@@ -6,11 +6,20 @@ import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
 import { defaultRetrievalSettings, offlineOption, openEncoder } from '../../retrieve/index.ts';
 import { counted, sha256File, UsageError } from '../../system/index.ts';
 import {
+  clusterShape,
+  EXPORT_ENGINES,
+  type ExportEngine,
+  exportRetrieverTraining,
   planRetriever,
+  prepareRetrieverElsewhere,
+  type RetrieverExport,
+  type RetrieverFiles,
   type RetrieverPlan,
   retrieverTrainingShape,
+  type TrainRetrieverElsewhereOptions,
   type TrainRetrieverResult,
   trainRetriever,
+  trainRetrieverElsewhere,
 } from '../../train/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
@@ -53,14 +62,26 @@ const options = z.object({
       'read the rows, report steps, tokens, memory and time, which a few steps measure; train and write nothing',
     ),
   ...retrieverTrainingShape,
+  engine: z
+    .enum(['local', 'sentence-transformers', ...EXPORT_ENGINES])
+    .default('local')
+    .describe(
+      'train in this program, or with sentence-transformers (must be installed) on several GPUs or machines; tevatron, flagembedding: only write data and command line for these programs',
+    ),
+  ...clusterShape,
+  writeOnly: z
+    .boolean()
+    .default(false)
+    .describe('with --engine sentence-transformers: only write data, settings and script, to train elsewhere'),
   threads: z.coerce.number().int().min(1).optional().describe('processor threads (default: one per core)'),
   offline: offlineOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
 
-/** The options that are training settings. */
+/** The options that are training settings, and those of processes in Python. */
 const settings = z.object(retrieverTrainingShape);
+const clusterSettings = z.object(clusterShape);
 
 export const command = defineCommand({
   name: 'train retriever',
@@ -78,6 +99,14 @@ export const command = defineCommand({
     [
       'llm-qe train retriever --data mined.jsonl --out runs/guided --guide-encoder bge-small-en-v1.5 --relative-margin 0.05',
       'false negatives are filtered by a stronger encoder',
+    ],
+    [
+      'llm-qe train retriever --data retriever.jsonl --out runs/large --engine sentence-transformers --processes 8 --batch-size 1024',
+      'the same training on eight GPUs',
+    ],
+    [
+      'llm-qe train retriever --data retriever.jsonl --out runs/tevatron --engine tevatron --query-side concat',
+      'only data and command line for Tevatron',
     ],
     [
       'llm-qe train retriever --data retriever.jsonl --out runs/ridge --method ridge',
@@ -99,6 +128,7 @@ export const command = defineCommand({
   }),
   async run(given, context) {
     const { signal, progress } = context;
+    checkEngine(given);
     const store = new ModelStore({ offline: given.offline, progress });
     const encoder = await store.resolve(given.encoder, { kind: 'encoder', signal });
     if (given.plan) {
@@ -111,29 +141,100 @@ export const command = defineCommand({
       );
       return;
     }
+    const engine = clusterSettings.parse(given);
+    if (isExport(given.engine)) {
+      const rows = rowsOf(given.data, signal);
+      const what = { encoder, rows, out: given.out, settings: settings.parse(given), cluster: engine, signal };
+      printExport(await exportRetrieverTraining(given.engine, what), given, context);
+      return;
+    }
     const evaluate = given.dev === undefined ? undefined : await openEvaluation(given.dev, given, context);
     const { devData, guideEncoder, threads } = given;
     const guide =
       guideEncoder === undefined
         ? undefined
         : await openEncoder(defaultRetrievalSettings({ encoder: guideEncoder, threads }), store, signal, progress);
-    const result = await trainRetriever({
+    const training: TrainRetrieverElsewhereOptions = {
       encoder,
       rows: () => rowsOf(given.data, signal),
       devRows: devData === undefined ? undefined : () => rowsOf(devData, signal),
-      guide,
       out: given.out,
       settings: settings.parse(given),
       ...(evaluate !== undefined && { evaluate, evaluation: { dataset: given.dev, split: given.devSplit } }),
-      threads: given.threads,
       about: { file: { path: given.data, sha256: await sha256File(given.data, signal) } },
       warn: (line) => context.warn(line),
       signal,
       progress,
-    }).finally(() => guide?.close());
+    };
+    if (given.writeOnly) {
+      printFiles(await prepareRetrieverElsewhere({ ...training, engine }), given, context);
+      return;
+    }
+    const onCommands = (lines: readonly string[]) => tell(lines, given, context);
+    const trained =
+      given.engine === 'local'
+        ? trainRetriever({ ...training, guide, threads })
+        : trainRetrieverElsewhere({ ...training, engine, onCommands });
+    const result = await trained.finally(() => guide?.close());
     print(result, given, context);
   },
 });
+
+function isExport(engine: Options['engine']): engine is ExportEngine {
+  return EXPORT_ENGINES.some((one) => one === engine);
+}
+
+/** @throws UsageError for options that the engine does not use */
+function checkEngine({ engine, writeOnly, plan, dev, devData, guideEncoder }: Options): void {
+  if (guideEncoder !== undefined && engine !== 'local') {
+    throw new UsageError(`--guide-encoder works only with the local engine, not with ${engine}`, {
+      fix: 'Omit it, or filter negatives beforehand with `llm-qe mine`.',
+    });
+  }
+  if (plan && engine !== 'local') {
+    throw new UsageError(`--plan measures the local engine, not ${engine}`, { fix: 'Omit --plan or --engine.' });
+  }
+  if (writeOnly && engine !== 'sentence-transformers') {
+    throw new UsageError('--write-only works only with --engine sentence-transformers', {
+      fix: isExport(engine) ? 'Omit it: this engine only writes.' : 'Add --engine sentence-transformers.',
+    });
+  }
+  if (isExport(engine) && (dev !== undefined || devData !== undefined)) {
+    throw new UsageError(`--dev, --dev-data: --engine ${engine} only writes data and command line`, {
+      fix: 'Omit them.',
+    });
+  }
+}
+
+function tell(lines: readonly string[], { out }: Options, { say }: CommandContext): void {
+  say(`on the other machines, in the folder ${out}, run:`);
+  for (const line of lines) say(`  ${line}`);
+}
+
+function printFiles(
+  { folder, commands, steps, counts }: RetrieverFiles,
+  given: Options,
+  context: CommandContext,
+): void {
+  const { json, say } = context;
+  json({ folder, commands, steps, counts, engine: given.engine });
+  if (given.json) return;
+  say(`wrote ${folder}: ${given.method} on ${counts.train.examples} of ${counts.train.rows} rows, ${steps} steps`);
+  const several = commands.length > 1 ? ` (one command on each of ${commands.length} machines)` : '';
+  say(`where sentence-transformers is installed, in that folder, run${several}:`);
+  for (const line of commands) say(`  ${line}`);
+  say('  (put MODEL=FOLDER before it if the encoder is elsewhere there)');
+  say('then copy the folder back, and run this command without --write-only to import the encoder');
+}
+
+function printExport(exported: RetrieverExport, given: Options, context: CommandContext): void {
+  const { folder, rows, examples, skipped, command, differences } = exported;
+  context.json({ folder, rows, examples, skipped, command, engine: given.engine });
+  if (given.json) return;
+  context.say(`wrote ${folder}: ${examples} examples of ${rows} rows for ${given.engine}, ${skipped} rows left out`);
+  context.say(`only an export: run ${command} there with ${given.engine} installed; the result is not imported`);
+  for (const line of differences) context.say(`  ${line}`);
+}
 
 async function* rowsOf(file: string, signal: AbortSignal | undefined) {
   for await (const { row } of readRetrieverRows(file, signal)) yield row;

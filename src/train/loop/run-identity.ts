@@ -47,8 +47,8 @@ function hashParameters(parameters: Parameters): string {
   return hash.digest('hex');
 }
 
-/** Examples are plain data: strings, numbers, lists, typed arrays, and objects of these. */
-function hashExamples(examples: readonly unknown[]): string {
+/** SHA-256 of examples, which are plain data: strings, numbers, lists, typed arrays, and objects of these. */
+export function hashExamples(examples: readonly unknown[]): string {
   return hashList(examples, (example) => JSON.stringify(example, plain));
 }
 

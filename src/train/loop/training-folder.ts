@@ -16,9 +16,10 @@ export interface SavedCheckpoint {
   folder: string;
 }
 
-/** Files that mark a folder as one of the local engine, and as one of TRL. */
+/** The file that marks a folder as one of the local engine, and those of the other engines. */
 export const LEDGER_FILE = 'training.json';
-export const TRL_JOB_FILE = 'trl-job.json';
+export const JOB_FILES = { trl: 'trl-job.json', 'sentence-transformers': 'sentence-transformers-job.json' } as const;
+export type OtherEngine = keyof typeof JOB_FILES;
 const PREFIX = 'checkpoint-';
 
 const ledgerSchema = z.object({
@@ -63,9 +64,7 @@ export class TrainingFolder {
     const begun = await readBegun(path);
     await makeFolder(path);
     if (begun !== undefined) refuseOtherSettings(path, begun.identity, identity);
-    else if ((await readdir(path)).includes(TRL_JOB_FILE)) {
-      throw new OtherSettingsError(path, ['engine: trl, now local']);
-    }
+    else await refuseOtherEngine(path, 'local');
     const folder = new TrainingFolder(path, begun ?? fresh);
     await folder.#writeLedger();
     await folder.#sweep();
@@ -122,6 +121,17 @@ export class TrainingFolder {
     const stale = names.filter((name) => /^\.?checkpoint-\d+(\.partial)?$/.test(name) && !kept.includes(name));
     for (const name of stale) await rm(join(this.path, name), { recursive: true, force: true });
   }
+}
+
+/**
+ * Refuses the folder of a run by another engine, unless the run of this one has already begun in it.
+ * @throws OtherSettingsError
+ */
+export async function refuseOtherEngine(path: string, engine: 'local' | OtherEngine): Promise<void> {
+  const names = await readdir(path);
+  const marks = { local: LEDGER_FILE, ...JOB_FILES };
+  const other = Object.entries(marks).find(([name, mark]) => name !== engine && names.includes(mark));
+  if (other !== undefined) throw new OtherSettingsError(path, [`engine: ${other[0]}, now ${engine}`]);
 }
 
 /** The ledger of a run that has a checkpoint. A run without one may still change its settings. */

@@ -29,12 +29,9 @@ export function lossInputs(
   const square = (fill: (row: Float32Array, query: BatchQuery) => void) => table(documents.length, fill);
   let negatives = 0;
   const bias = square((row, query) => {
-    const judged = new Set(query.example.judged);
-    for (const [column, { key, id }] of documents.entries()) {
-      if (column === query.target) continue;
-      if (judged.has(key) || (id !== undefined && judged.has(idKey(id)))) row[column] = FORBIDDEN;
-      else negatives++;
-    }
+    const forbidden = forbiddenColumns(query, documents);
+    for (const column of forbidden) row[column] = FORBIDDEN;
+    negatives += documents.length - 1 - forbidden.length;
   });
   const values: Values = {
     mix: table(texts, (row, query) => {
@@ -48,6 +45,18 @@ export function lossInputs(
   if (settings.method === 'margin-mse') Object.assign(values, marginInputs(queries, square, queries.length / total));
   if (settings.method === 'kl') Object.assign(values, listInputs(square, settings.teacherTemperature));
   return { values, negatives };
+}
+
+/** The documents of a batch, other than its positive, that may not count as negatives of a query: they are relevant to it. */
+export function forbiddenColumns(
+  { example, target }: Pick<BatchQuery, 'example' | 'target'>,
+  documents: ContrastiveBatch['documents'],
+): number[] {
+  const judged = new Set(example.judged);
+  return [...documents.keys()].filter((column) => {
+    const { key, id } = documents[column]!;
+    return column !== target && (judged.has(key) || (id !== undefined && judged.has(idKey(id))));
+  });
 }
 
 /** How the id of a document stands among what is judged, where hashes of texts stand too. */

@@ -125,19 +125,19 @@ export async function trainRetriever(options: TrainRetrieverOptions): Promise<Tr
   }
 }
 
-interface Given {
+export interface Given {
   examples: RetrieverExample[];
   counts: ExampleCounts;
 }
 
-interface GivenSides {
+export interface GivenSides {
   train: Given;
   dev: Given | undefined;
 }
 
 type Found = Omit<TrainRetrieverResult, 'counts' | 'manifestFile' | 'seconds' | 'peakBytes'>;
 
-async function readAll(
+export async function readAll(
   base: RetrieverBase,
   settings: RetrieverTrainingSettings,
   { rows, devRows, signal, warn }: TrainRetrieverOptions,
@@ -301,7 +301,7 @@ function loopOf(settings: RetrieverTrainingSettings, metric: string | undefined)
 }
 
 /** Everything that determines the outcome other than the examples, the initial values and the loop's settings. */
-function identityOf(
+export function identityOf(
   { recipe }: RetrieverBase,
   settings: RetrieverTrainingSettings,
   mode: string,
@@ -316,7 +316,7 @@ function identityOf(
 
 const NOT_DECISIVE = new Set(['memory', 'mode']);
 
-function lossesOf(metrics: readonly MetricsRecord[]): { first: number; last: number } {
+export function lossesOf(metrics: readonly MetricsRecord[]): { first: number; last: number } {
   const losses = metrics.filter(({ split }) => split === 'train').map(({ values }) => values.loss ?? Number.NaN);
   return { first: losses[0] ?? Number.NaN, last: losses.at(-1) ?? Number.NaN };
 }
@@ -331,22 +331,27 @@ function bestFigures(
   return { ...Object.fromEntries(figures), ...(best && { step: best.step }) };
 }
 
-function manifestFile(out: string): string {
+export function manifestFile(out: string): string {
   return join(out, 'manifest.json');
 }
 
-/** @param result undefined while the run is under way */
-async function writeManifest(
+/**
+ * @param result undefined while the run is under way
+ * @param engine what trained, if not this program
+ */
+export async function writeManifest(
   settings: RetrieverTrainingSettings,
   { train: given, dev }: GivenSides,
   { encoder, out, threads, about }: TrainRetrieverOptions,
   result: TrainRetrieverResult | undefined,
+  engine?: unknown,
 ): Promise<void> {
   const { name, fingerprint, source } = encoder;
   const document = {
     stage: 'train retriever',
     version: packageVersion(),
     settings,
+    ...(engine !== undefined && { engine }),
     encoder: { name, fingerprint, source },
     inputs: about ?? {},
     counts: { train: given.counts, dev: dev?.counts },

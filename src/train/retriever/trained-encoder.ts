@@ -2,6 +2,7 @@ import {
   type BertModelOptions,
   bertModel,
   type Head,
+  initialParameters,
   operations as ops,
   type Parameters,
   packedVectors,
@@ -19,18 +20,8 @@ import type { RetrieverTrainingSettings } from './retriever-settings.ts';
 
 export interface TrainedEncoderOptions
   extends PackingLimits,
-    Pick<
-      RetrieverTrainingSettings,
-      | 'loraR'
-      | 'loraAlpha'
-      | 'loraDropout'
-      | 'loraTargetModules'
-      | 'hiddenDropout'
-      | 'seed'
-      | 'mode'
-      | 'memory'
-      | 'device'
-    > {
+    PlanSettings,
+    Pick<RetrieverTrainingSettings, 'mode' | 'memory' | 'device'> {
   threads: number;
   cache: string;
   signal?: AbortSignal | undefined;
@@ -231,7 +222,7 @@ export class TrainedEncoder {
 }
 
 /** Tokens of a pass if the user sets no limit: enough for full speed. */
-const MINI_BATCH_TOKENS = 4096;
+export const MINI_BATCH_TOKENS = 4096;
 
 /** How much longer a step takes that computes the vectors first: one pass forward more. */
 const SECOND_PASS = 4 / 3;
@@ -247,6 +238,17 @@ function sizesOfLoss({ bias }: Values) {
   const [queries, documents] = bias!.shape;
   return { queries: queries!, documents: documents! };
 }
+
+/** What training starts from, under the names of the checkpoint. @throws UsageError if no layer has the name of a target module */
+export function initialEncoder(base: RetrieverBase, options: PlanSettings): Promise<Parameters> {
+  if (options.loraR !== undefined) checkTargets(base, options.loraTargetModules);
+  return initialParameters(bertModel(base.checkpoint, base.recipe.config, planOf(options)));
+}
+
+type PlanSettings = Pick<
+  RetrieverTrainingSettings,
+  'loraR' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules' | 'hiddenDropout' | 'seed'
+>;
 
 function addGradients(sum: Gradients, more: Gradients): void {
   for (const [name, data] of more) {
@@ -275,7 +277,7 @@ function planOf({
   loraTargetModules: targets,
   hiddenDropout,
   seed,
-}: TrainedEncoderOptions): BertModelOptions {
+}: PlanSettings): BertModelOptions {
   // The pooler is a layer of BERT's that no vector passes through.
   if (rank === undefined) return { trains: () => true, hiddenDropout, packed: true };
   const scale = (loraAlpha ?? 2 * rank) / rank;

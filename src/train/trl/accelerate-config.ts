@@ -1,8 +1,6 @@
-import { allProcesses, type TrlSettings } from './trl-settings.ts';
+import { allProcesses, MAIN_PORT } from '../python/cluster-settings.ts';
+import type { TrlSettings } from './trl-settings.ts';
 import type { YamlValue } from './yaml.ts';
-
-/** accelerate's default port. */
-const MAIN_PORT = 29500;
 
 /**
  * Builds the settings of `accelerate launch` for one machine.

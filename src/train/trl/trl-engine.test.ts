@@ -11,7 +11,7 @@ import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError } 
 import { type LoraSettings, loraConfig } from '../generator/generator-step.ts';
 import { DivergedError } from '../loop/errors.ts';
 import { readMetrics } from '../loop/metrics.ts';
-import { processMark } from './process-tree.ts';
+import { processMark } from '../python/process-tree.ts';
 import {
   prepareGeneratorForTrl,
   type TrainGeneratorWithTrlOptions,

@@ -1,11 +1,10 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { OtherSettingsError, readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
+import { readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
 import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
 import {
   AbortedError,
-  DataError,
   isAbort,
   ModelError,
   makeFolder,
@@ -19,14 +18,16 @@ import { loraConfig } from '../generator/generator-step.ts';
 import { damagedFile } from '../loop/errors.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
 import { hashList } from '../loop/run-identity.ts';
-import { LEDGER_FILE, TRL_JOB_FILE } from '../loop/training-folder.ts';
+import { JOB_FILES, refuseOtherEngine } from '../loop/training-folder.ts';
+import type { PythonInstallation } from '../python/python-installation.ts';
+import { endLeftOver, lastCheckpoint } from '../python/python-program.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
 import { SCRIPT_FILE, trlCommands, writeTrlFiles } from './trl-files.ts';
-import { findTrl, type TrlInstallation } from './trl-installation.ts';
+import { findTrl } from './trl-installation.ts';
 import { readTrainerState, type TrainerState } from './trl-log.ts';
 import { TrlMetrics } from './trl-metrics.ts';
 import { planTrl, type TrlJob, type TrlPlan } from './trl-plan.ts';
-import { CACHE_FOLDER, endLeftOver, runTrl } from './trl-process.ts';
+import { CACHE_FOLDER, PROCESS_FILE, runTrl } from './trl-process.ts';
 import { parseTrlSettings } from './trl-settings.ts';
 
 export interface TrlOptions {
@@ -53,7 +54,7 @@ export interface TrlResult {
   best: { step: number; metric: string; value: number } | undefined;
   metricsFile: string;
   /** Undefined if the run had already finished. */
-  installation: TrlInstallation | undefined;
+  installation: PythonInstallation | undefined;
 }
 
 export interface TrlFiles {
@@ -103,8 +104,8 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   const { folder, environment, signal } = options;
   const plan = planTrl(job, '');
   await agreeOnJob(folder, job);
-  await endLeftOver(folder);
-  const found = await lastCheckpoint(folder);
+  await endLeftOver(folder, PROCESS_FILE);
+  const found = await newestCheckpoint(folder);
   if (found !== undefined && found.state.step >= plan.steps) {
     return importResult(job, options, found.state, undefined);
   }
@@ -112,7 +113,7 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   const files = await prepareTrl(job, options);
   if (plan.engine.machines > 1) options.onCommands?.(files.commands.slice(1));
   await runAndFollow(files.plan, job.pairs.train.length, installation, found, options);
-  const last = await lastCheckpoint(folder);
+  const last = await newestCheckpoint(folder);
   if (last === undefined || last.state.step < plan.steps) {
     throw new ModelError(`TRL ended after step ${last?.state.step ?? 0} of ${plan.steps}`, {
       file: join(folder, OUTPUT_FOLDER),
@@ -125,7 +126,7 @@ async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
 async function runAndFollow(
   plan: TrlPlan,
   examples: number,
-  installation: TrlInstallation,
+  installation: PythonInstallation,
   found: FoundCheckpoint | undefined,
   options: TrlOptions,
 ): Promise<void> {
@@ -140,7 +141,7 @@ async function runAndFollow(
     await runTrl({ folder, plan, installation, resumeFrom, environment, signal, onFigures });
   } catch (error) {
     if (!isAbort(error)) throw error;
-    const saved = (await lastCheckpoint(folder))?.state.step ?? 0;
+    const saved = (await newestCheckpoint(folder))?.state.step ?? 0;
     throw new AbortedError(
       `stopped after step ${metrics.step} of ${plan.steps}; the last checkpoint is of step ${saved}`,
       {
@@ -168,7 +169,7 @@ async function importResult(
   job: TrlJob,
   { folder }: TrlOptions,
   state: TrainerState,
-  installation: TrlInstallation | undefined,
+  installation: PythonInstallation | undefined,
 ): Promise<TrlResult> {
   const plan = planTrl(job, '');
   const metrics = await TrlMetrics.open(folder, plan, job.pairs.train.length, state.step);
@@ -190,13 +191,11 @@ async function importResult(
 
 /** Refuses a folder in which another job was started. */
 async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
-  const file = join(folder, TRL_JOB_FILE);
+  const file = join(folder, JOB_FILES.trl);
   const identity = identityOf(job);
   const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
   if (before !== undefined) refuseOtherSettings(folder, before, identity);
-  else if ((await readdir(folder)).includes(LEDGER_FILE)) {
-    throw new OtherSettingsError(folder, ['engine: local, now trl']);
-  }
+  else await refuseOtherEngine(folder, 'trl');
   await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
@@ -265,21 +264,6 @@ interface FoundCheckpoint {
   state: TrainerState;
 }
 
-/**
- * The newest complete checkpoint. The trainer writes the state last, so a checkpoint without it is incomplete and is
- * removed.
- */
-async function lastCheckpoint(folder: string): Promise<FoundCheckpoint | undefined> {
-  const output = join(folder, OUTPUT_FOLDER);
-  const names = (await readdir(output).catch((): string[] => [])).filter((name) => /^checkpoint-\d+$/.test(name));
-  const stepOf = (name: string) => Number(name.slice('checkpoint-'.length));
-  for (const name of names.sort((a, b) => stepOf(b) - stepOf(a))) {
-    try {
-      return { name, state: await readTrainerState(join(output, name)) };
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      await rm(join(output, name), { recursive: true, force: true });
-    }
-  }
-  return undefined;
+function newestCheckpoint(folder: string): Promise<FoundCheckpoint | undefined> {
+  return lastCheckpoint(join(folder, OUTPUT_FOLDER), readTrainerState);
 }

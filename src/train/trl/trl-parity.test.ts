@@ -18,8 +18,9 @@ import { loadParameters } from '../loop/checkpoint.ts';
 import { type MetricsRecord, readMetrics } from '../loop/metrics.ts';
 import { train } from '../loop/trainer.ts';
 import type { TrainingSettingsInput } from '../loop/training-settings.ts';
+import { PYTHON_VARIABLE } from '../python/python-installation.ts';
 import { trainWithTrl } from './trl-engine.ts';
-import { PYTHON_VARIABLE } from './trl-installation.ts';
+
 import type { TrlJob } from './trl-plan.ts';
 
 const GOLDENS = fileURLToPath(new URL('../goldens/dpo', import.meta.url));

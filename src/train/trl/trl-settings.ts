@@ -1,24 +1,10 @@
 import { z } from 'zod';
 import { parseSettings, type RenamedSettings, UsageError } from '../../system/index.ts';
+import { allProcesses, clusterShape, resolveCluster } from '../python/cluster-settings.ts';
 
 /** The hardware that TRL uses: processes, machines, and precision. */
 export const trlShape = {
-  hardware: z.enum(['gpu', 'cpu']).default('gpu').describe('hardware of each process'),
-  processes: z.number().int().positive().default(1).describe('processes per machine: usually one per GPU'),
-  machines: z.number().int().positive().default(1).describe('machines that train together'),
-  mainProcessIp: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('address at which the other machines reach the first one')
-    .meta({ valueName: 'HOST' }),
-  mainProcessPort: z
-    .number()
-    .int()
-    .min(1)
-    .max(65535)
-    .optional()
-    .describe('port of the first machine (default: 29500; on one machine, any free one)'),
+  ...clusterShape,
   zero2: z
     .boolean()
     .default(false)
@@ -29,10 +15,6 @@ export const trlShape = {
     .positive()
     .default(1)
     .describe('examples per process and forward pass; the rest of a batch is accumulated'),
-  precision: z
-    .enum(['auto', 'float32', 'bfloat16'])
-    .default('auto')
-    .describe('precision of matrix products; auto is bfloat16 on GPUs, float32 on CPUs'),
   dtype: z
     .enum(['float32', 'bfloat16'])
     .default('float32')
@@ -68,23 +50,12 @@ export function parseTrlSettings(given: TrlSettingsInput = {}): TrlSettings {
   if (settings.zero2 && settings.hardware === 'cpu') {
     throw new UsageError('zero2: DeepSpeed shards across GPUs only', { fix: 'Omit zero2 on CPUs.' });
   }
-  if (settings.machines > 1 && settings.mainProcessIp === undefined) {
-    throw new UsageError(`mainProcessIp: ${settings.machines} machines need the address of the first one`, {
-      fix: 'Pass the address at which the other machines reach the first one.',
-    });
-  }
   const isGpu = settings.hardware === 'gpu';
-  const { precision, gradientCheckpointing } = settings;
+  const { gradientCheckpointing } = settings;
   return {
-    ...settings,
-    precision: precision === 'auto' ? (isGpu ? 'bfloat16' : 'float32') : precision,
+    ...resolveCluster(settings),
     gradientCheckpointing: gradientCheckpointing === 'auto' ? isGpu : gradientCheckpointing === 'yes',
   };
-}
-
-/** The number of processes on all machines together. */
-export function allProcesses({ processes, machines }: Pick<TrlSettings, 'processes' | 'machines'>): number {
-  return processes * machines;
 }
 
 /**
