@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
+import type { WorkerOptions } from 'node:worker_threads';
+import workerThreads, { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 
 /**
  * Loaded before a command (`node --import`) and in each of its worker threads: counts the file operations that change anything, over
@@ -109,7 +110,15 @@ function guardStreams(): void {
   }
 }
 
+/** Worker threads load this module too, whatever flags they are started with. */
+class WatchedWorker extends workerThreads.Worker {
+  constructor(file: string | URL, options: WorkerOptions = {}) {
+    super(file, { ...options, execArgv: [...(options.execArgv ?? []), '--import', import.meta.url] });
+  }
+}
+
 if (mode !== undefined) {
+  Reflect.set(workerThreads, 'Worker', WatchedWorker);
   const handle = await fs.promises.open('/dev/null');
   const prototype: object = Object.getPrototypeOf(handle);
   await handle.close();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 /** Keys of JSON whose values tell when or how long, or how much of the work a run found done. */
 const TIMES =
-  /^(\w*(seconds|milliseconds|Milliseconds|PerQuery|PerSecond)|started|finished|fetched|created|made|date|time|times|tokensPerSecond|host|reused|modified|memory|version)$/;
+  /^(\w*(seconds|Seconds|milliseconds|Milliseconds|PerQuery|PerSecond)|started|finished|fetched|created|made|date|time|times|tokensPerSecond|host|reused|modified|memory|version)$/;
 
 /** What tells a half-made file or a lock from a result. */
 const LEFTOVER = /\.(partial|old|fetching)$|\.part(\.json)?$|(^|\.)lock(\.[0-9a-f]{6})?$/;
@@ -30,9 +30,11 @@ export function snapshot(folder: string): Snapshot {
   return { files, leftovers };
 }
 
-/** Pages and logs tell times in sentences; notes of the cache tell times of files. */
+/** Pages and logs tell times in sentences; notes of the cache tell times of files, or which of two equal files came first. */
 function isForPeople(name: string): boolean {
-  return /\.(html|log)$|(^|\/)(metrics\.jsonl|events\.out\.[^/]*)$|\/(hashes|file-hashes)\//.test(name);
+  return /\.(html|log)$|(^|\/)(metrics\.jsonl|events\.out\.[^/]*)$|\/(hashes|file-hashes|tokenizer-trials)\/|\.seal\.json$/.test(
+    name,
+  );
 }
 
 function hashOf(path: string): string {
@@ -55,7 +57,12 @@ function plain(path: string, bytes: Buffer): Buffer | string {
 }
 
 function withoutTimes(value: unknown): string {
-  return JSON.stringify(value, (key, inner: unknown) => (TIMES.test(key) ? undefined : inner));
+  return JSON.stringify(value, (key, inner: unknown) => (TIMES.test(key) || isMetrics(inner) ? undefined : inner));
+}
+
+/** The hash of a log of training, whose lines hold times. */
+function isMetrics(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'file' in value && /metrics\.jsonl$/.test(String(value.file));
 }
 
 /** What differs, in a few words; undefined if nothing does. */

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { isThere, packageVersion, writeDurably } from '../system/index.ts';
+import { isThere, packageCommit, packageVersion, writeDurably } from '../system/index.ts';
 import { recipeHash } from './recipe-hash.ts';
 import { untrainedEncoderOf } from './run/encoders.ts';
 import type { Round } from './run/rounds.ts';
@@ -58,6 +58,7 @@ export function describeRun(context: AlignmentContext, run: RunFolder, rounds: r
   return {
     command: 'align',
     version: packageVersion(),
+    commit: packageCommit(),
     recipe,
     recipeHash: recipeHash(context),
     engine: options.engine,

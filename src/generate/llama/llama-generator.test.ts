@@ -51,6 +51,18 @@ describe('loadGenerator', () => {
     await generator.close();
   });
 
+  it.each([
+    ['a vocabulary', 'tokenizer.ggml.tokens', /no vocabulary/],
+    ['a chat template', 'tokenizer.chat_template', /no chat template/],
+  ])('says that a file lacks %s', async (_name, key, reason) => {
+    const bytes = await readFile(TINY);
+    bytes.write(key.slice(0, -1), bytes.indexOf(key));
+    bytes.write('Z', bytes.indexOf(key.slice(0, -1)) + key.length - 1);
+    const path = join(folder, `without-${key}.gguf`);
+    await writeFile(path, bytes);
+    await expect(loadGenerator({ name: 'x', path, fingerprint: 'x' })).rejects.toThrow(reason);
+  });
+
   it('has a fingerprint that covers the weights and each adapter with its scale', async () => {
     const adapter = join(import.meta.dirname, '../goldens', 'tiny-lora.gguf');
     const model = { name: 'tiny', path: TINY, fingerprint: 'of the file' };

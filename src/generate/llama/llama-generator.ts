@@ -99,7 +99,11 @@ async function readModelFile(path: string): Promise<ModelFile> {
     const template = ggufChatTemplate(checkpoint);
     const metadata = checkpoint.metadata();
     const vocabulary = metadata['tokenizer.ggml.tokens'];
-    if (template !== undefined && Array.isArray(vocabulary)) {
+    if (template !== undefined) {
+      if (!Array.isArray(vocabulary)) {
+        const fix = 'Convert or download the model again.';
+        throw new ModelError('the model has no vocabulary (tokenizer.ggml.tokens)', { file: path, fix });
+      }
       const tensors = checkpoint.tensors();
       return { template, vocabularySize: vocabulary.length, tensors, ...adaptedModel(checkpoint) };
     }

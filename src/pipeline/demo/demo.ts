@@ -27,7 +27,7 @@ import {
   writeReport,
 } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings } from '../../retrieve/index.ts';
-import { type Progress, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
+import { type Progress, packageCommit, packageVersion, SILENT, writeDurably } from '../../system/index.ts';
 import { readRecipe } from '../alignment-stages.ts';
 import { openPrompt } from '../run/alignment-inputs.ts';
 import { type ExpandedTopics, expandTopics } from './expand-topics.ts';
@@ -221,7 +221,14 @@ async function writeResults(results: Results): Promise<DemoResult> {
 async function writeManifest(settings: DemoSettings, sections: ReportData['settings']): Promise<void> {
   const host = { node: process.version, platform: process.platform, arch: process.arch, cores: availableParallelism() };
   const described = Object.fromEntries(sections.map(([name, entries]) => [name, Object.fromEntries(entries)]));
-  const manifest = { command: 'demo', version: packageVersion(), host, settings, ...described };
+  const manifest = {
+    command: 'demo',
+    version: packageVersion(),
+    commit: packageCommit(),
+    host,
+    settings,
+    ...described,
+  };
   await writeDurably(join(settings.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
