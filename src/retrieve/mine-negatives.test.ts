@@ -231,8 +231,10 @@ describe('where negatives come from', () => {
 });
 
 test('a run that was cut off ends in the same bytes, and searches nothing twice', async () => {
-  const rows = Array.from({ length: 30 }, (_, at) => row(`q${at}`, { query: `a${at}.` }));
-  const settings = { negatives: 2, sampling: 'random' as const, rangeMax: 6 };
+  const rows = Array.from({ length: 30 }, (_, at) =>
+    row(`q${at}`, { query: `a${at}.`, positives: [{ text: `a${at + 31}` }] }),
+  );
+  const settings = { negatives: 2, sampling: 'random' as const, rangeMax: 6, scores: true };
   const whole = await mine(rows, settings, { corpus });
   const journal = (row: RetrieverRow) => ({
     row,

@@ -145,7 +145,7 @@ function print(
   });
   const writer = generator === undefined ? '' : ` by ${generator.id}`;
   context.say(
-    `${rows.train + rows.dev} of ${counted(source.read, 'row')} with ${counted(expansions, 'expansion')}${writer}, ${counted(reused, 'row')} reused`,
+    `${(rows.train + rows.dev).toLocaleString('en-US')} of ${counted(source.read, 'row')} with ${counted(expansions, 'expansion')}${writer}, ${counted(reused, 'row')} reused`,
   );
   if ('texts' in result) {
     if (result.seconds > 0)

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataError, UsageError } from '../../system/index.ts';
 import { ExpansionFile } from './expansion-file.ts';
@@ -182,6 +183,12 @@ describe('a file of expansions', () => {
     const found = Object.keys(wanted).map(async (id) => [id, await expansions.textsOf(id)]);
     expect(Object.fromEntries(await Promise.all(found))).toEqual(wanted);
     await expansions.close();
+  });
+
+  it('is refused if it is compressed', async () => {
+    const file = join(folder, 'file.jsonl.gz');
+    await writeFile(file, gzipSync(lines([{ query: 'a', sample: 0, text: 'x' }])));
+    await expect(ExpansionFile.open(file)).rejects.toThrow(/compressed/);
   });
 
   it('is refused if a sample occurs twice', async () => {
