@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeTinyDataset } from '../../test/support/tiny-dataset.ts';
 import { AbortedError, SILENT, UsageError } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
 import { ALIGNMENT_STAGES, parseRecipe } from './alignment-stages.ts';
@@ -10,7 +11,6 @@ import { stagesOf } from './run/stage.ts';
 
 /** All real stages, on models with a few thousand weights: their texts are noise, but storage and resuming are real. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-align-'));
-const WORDS = ['saw', 'boat', 'bird', 'tree', 'cat', 'cup', 'hat', 'sun'];
 
 const RECIPE = `
 name: tiny
@@ -33,15 +33,7 @@ const STAGES = stagesOf({ stages: ALIGNMENT_STAGES, recipe: parseRecipe(RECIPE, 
 
 beforeAll(() => {
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
-  mkdirSync(join(folder, 'set', 'qrels'), { recursive: true });
-  const lines = (records: object[]) => `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
-  const corpus = WORDS.map((word, row) => ({ _id: `d${row}`, title: '', text: `a ${word} is a ${word}` }));
-  writeFileSync(join(folder, 'set', 'corpus.jsonl'), lines(corpus));
-  writeFileSync(join(folder, 'set', 'queries.jsonl'), lines(WORDS.map((text, row) => ({ _id: `q${row}`, text }))));
-  for (const [split, rows] of Object.entries({ train: [0, 1, 2, 3], dev: [4, 5], test: [6, 7] })) {
-    const judged = rows.map((row) => `q${row}\td${row}\t1\n`).join('');
-    writeFileSync(join(folder, 'set', 'qrels', `${split}.tsv`), `query-id\tcorpus-id\tscore\n${judged}`);
-  }
+  writeTinyDataset(join(folder, 'set'));
   writeFileSync(join(folder, 'prompt.txt'), '{query}\n');
   writeFileSync(join(folder, 'answer.txt'), '{query} {document}\n');
 });

@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeTinyDataset } from '../../test/support/tiny-dataset.ts';
 import { AbortedError, type Progress, type ProgressTask, SILENT } from '../system/index.ts';
 import { type AlignOptions, type AlignResult, align } from './align.ts';
 import { parseRecipe } from './alignment-stages.ts';
@@ -9,7 +10,6 @@ import type { FinishedStage } from './run/run-folder.ts';
 
 /** Two whole rounds of both trainings, on models with a few thousand weights: their texts are noise, but what feeds what is real. */
 const folder = mkdtempSync(join(tmpdir(), 'llm-qe-rounds-'));
-const WORDS = ['saw', 'boat', 'bird', 'tree', 'cat', 'cup', 'hat', 'sun'];
 
 const RECIPE = `
 name: tiny
@@ -32,15 +32,7 @@ evaluation: { alphas: [0, 0.5], depth: 5 }
 
 beforeAll(() => {
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
-  mkdirSync(join(folder, 'set', 'qrels'), { recursive: true });
-  const lines = (records: object[]) => `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
-  const corpus = WORDS.map((word, row) => ({ _id: `d${row}`, title: '', text: `a ${word} is a ${word}` }));
-  writeFileSync(join(folder, 'set', 'corpus.jsonl'), lines(corpus));
-  writeFileSync(join(folder, 'set', 'queries.jsonl'), lines(WORDS.map((text, row) => ({ _id: `q${row}`, text }))));
-  for (const [split, rows] of Object.entries({ train: [0, 1, 2, 3], dev: [4, 5], test: [6, 7] })) {
-    const judged = rows.map((row) => `q${row}\td${row}\t1\n`).join('');
-    writeFileSync(join(folder, 'set', 'qrels', `${split}.tsv`), `query-id\tcorpus-id\tscore\n${judged}`);
-  }
+  writeTinyDataset(join(folder, 'set'));
 });
 afterAll(() => {
   vi.unstubAllEnvs();
