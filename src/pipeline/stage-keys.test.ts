@@ -180,6 +180,34 @@ describe('the key of the rewards', () => {
   });
 });
 
+describe('the key of a trained encoder', () => {
+  const named = (name: string) => ALIGNMENT_STAGES.findLast((stage) => stage.name === name)!;
+  const [retriever, student] = [named('retriever'), named('student')];
+
+  it('knows what is trained and how, but not how it is computed', async () => {
+    const plain = await keyOf(retriever);
+    expect(await keyOf(retriever, 'retriever.saveSteps=7', 'retriever.memory=2', 'retriever.enabled=true')).toBe(plain);
+    expect(await keyOf(retriever, 'retriever.temperature=0.1')).not.toBe(plain);
+    expect(await keyOf(retriever, 'retriever.devSearch=true')).not.toBe(plain);
+    expect(await keyOf(retriever, 'student.temperature=0.1')).toBe(plain);
+    expect(await keyOf(student, 'student.temperature=0.1')).not.toBe(await keyOf(student));
+  });
+
+  it('follows the content of the encoder that it starts from, and of the rows', async () => {
+    cpSync('src/embed/goldens/tiny-encoder', at('base'), { recursive: true });
+    const base = `encoder.model=${at('base')}`;
+    const before = await keyOf(retriever, base);
+    writeFileSync(join(at('base'), 'config_sentence_transformers.json'), '{"prompts":{"query":"find "}}');
+    expect(await keyOf(retriever, base)).not.toBe(before);
+    const rows = named('retriever-data');
+    const set = ['retriever.enabled=true', `retriever.rows=${at('rows.jsonl')}`];
+    writeFileSync(at('rows.jsonl'), '{"query":"saw","pos":["a saw"],"pseudo_doc":"a tool"}\n');
+    const first = await keyOf(rows, ...set);
+    writeFileSync(at('rows.jsonl'), '{"query":"saw","pos":["a boat"],"pseudo_doc":"a tool"}\n');
+    expect(await keyOf(rows, ...set)).not.toBe(first);
+  });
+});
+
 describe('the code', () => {
   it('is in the key of every stage as a version', async () => {
     const context = await open();

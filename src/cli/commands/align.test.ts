@@ -37,7 +37,7 @@ describe('llm-qe align --plan', () => {
     expect(printed.out).toMatch(/^missing {3}data set \(beir\): /m);
     expect(printed.out).toMatch(/^to download {2}generator llama-3-8b-instruct: /m);
     expect(printed.out).toContain('16.1 GB');
-    expect(printed.out).toMatch(/not included, because unknown: expand-zeroShot/);
+    expect(printed.out).toMatch(/not included, because unknown: retriever-data, expand-zeroShot/);
     expect(printed.out).toContain('600 (stated by the recipe) by the embedded runtime');
     expect(printed.err).toContain('missing: data set (beir)');
   });

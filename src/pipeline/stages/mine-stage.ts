@@ -8,16 +8,13 @@ import { encoderOf } from '../run/encoders.ts';
 import { encodingSeconds, many, NUMBER_BYTES } from '../run/estimates.ts';
 import { check } from '../run/recipe-checks.ts';
 import { type AlignmentContext, type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
-import { ROWS_STAGE } from './retriever-data-stage.ts';
+import { ROWS_STAGE, rowsBytes } from './retriever-data-stage.ts';
 
 /** The stage that adds hard negatives to the rows of the retriever. */
 const MINE_STAGE = 'mine';
 
 /** Mining decides itself how deep it searches, and which documents are no negatives. */
 const ALL = { depth: 1000, keepSelf: true };
-
-/** Bytes of a row with its negatives. */
-const ROW_BYTES = 4000;
 
 /** The training rows of the retriever, with mined negatives if there are any: their file. */
 export function trainingRows(context: AlignmentContext): string {
@@ -49,10 +46,12 @@ export function mineStage(order: Recipe['order']): AlignmentStage {
       corpus: context.data.rowsCorpus && context.data.hashes.corpus,
     }),
     checks: (recipe) => [check(MINE_STAGE, () => describeMining(recipe))],
-    estimate({ expansion: { samples } }, { counts: { rows, corpus }, encoder }) {
+    estimate(recipe, { counts, encoder }) {
+      const { rows, corpus } = counts;
+      const { samples } = recipe.expansion;
       return {
         ...{ work: `${many(rows)} rows`, tokens: 0 },
-        bytes: rows * ROW_BYTES + corpus * encoder.dimensions * NUMBER_BYTES,
+        bytes: rowsBytes(recipe, counts, 1 + recipe.mine.negatives) + corpus * encoder.dimensions * NUMBER_BYTES,
         seconds: encodingSeconds(corpus + rows * (1 + samples), encoder),
       };
     },

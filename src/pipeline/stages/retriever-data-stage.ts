@@ -5,7 +5,7 @@ import { type LeftOut, leftOutOf } from '../../report/index.ts';
 import { trainsEncoder } from '../recipe/recipe.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { retrieverRowsKey } from '../run/alignment-inputs.ts';
-import { copiesToMake, many, written } from '../run/estimates.ts';
+import { copiesToMake, many, type QueryCounts, TOKEN_BYTES, written } from '../run/estimates.ts';
 import { runtimeCopies } from '../run/model-facts.ts';
 import type { AlignmentContext, AlignmentStage, WritingArm } from '../run/stage.ts';
 import { armInputs, armSampling, isServed, openArmWriter } from './arm-writers.ts';
@@ -49,10 +49,12 @@ export function retrieverDataStage(order: Recipe['order']): AlignmentStage {
         },
       },
     ],
-    estimate(recipe, { counts: { rows }, rates }) {
+    estimate(recipe, { counts, rates }) {
+      const { rows } = counts;
       const { samples, maxTokens: limit } = recipe.expansion;
       const rate = isServed(recipe) ? rates.generation : rates.embedded;
-      return written(`${many(rows)} rows`, { texts: rows * samples, limit, rate });
+      const cost = written(`${many(rows)} rows`, { texts: rows * samples, limit, rate });
+      return { ...cost, bytes: rowsBytes(recipe, counts, hasGivenNegatives(recipe) ? 2 : 1) };
     },
     files: async (recipe, { generator }) =>
       isServed(recipe) ? [] : copiesToMake(await runtimeCopies(generator, recipe.generator.gpu)),
@@ -84,6 +86,16 @@ export function retrieverDataStage(order: Recipe['order']): AlignmentStage {
       }
     },
   };
+}
+
+/** Whether the rows come with a negative, because they are read from a file. */
+export function hasGivenNegatives({ retriever, data }: Recipe): boolean {
+  return retriever.rows !== undefined || (data.kind === 'beir' && data.triples !== undefined);
+}
+
+/** Bytes of a file of rows: their expansions at the limit, and documents of mean length. @param documents per row */
+export function rowsBytes({ expansion }: Recipe, { rows, documentTokens }: QueryCounts, documents: number): number {
+  return rows * TOKEN_BYTES * (expansion.samples * expansion.maxTokens + documents * documentTokens);
 }
 
 function leftOutRows({ read, leftOut }: RowCounts): LeftOut[] {

@@ -8,6 +8,7 @@ import {
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import { type Estimate, encodingSeconds, type Known, many, NUMBER_BYTES } from '../run/estimates.ts';
 import type { ModelFacts } from '../run/model-facts.ts';
+import { hasGivenNegatives } from './retriever-data-stage.ts';
 
 /** Bytes of a parameter in a checkpoint: its value and AdamW's two running means. */
 const SAVED_BYTES = 12;
@@ -53,14 +54,13 @@ async function memoryOf(
 
 /** Tokens of a row: its query with its expansions, and its documents. */
 function rowTokens(
-  { expansion, data, retriever, mine }: Recipe,
+  recipe: Recipe,
   { counts }: Known,
   { querySide, method, groupSize, maxLength }: RetrieverTrainingSettings,
 ): number {
+  const { expansion, mine } = recipe;
   const expanded = expansion.samples * Math.min(expansion.maxTokens, maxLength);
   const isExpanded = querySide !== 'query' || method === 'distil' || method === 'ridge';
-  const hasNegatives =
-    mine.enabled || retriever.rows !== undefined || (data.kind === 'beir' && data.triples !== undefined);
-  const documents = hasNegatives ? groupSize : 1;
+  const documents = mine.enabled || hasGivenNegatives(recipe) ? groupSize : 1;
   return QUERY_TOKENS + (isExpanded ? expanded : 0) + documents * Math.min(counts.documentTokens, maxLength);
 }

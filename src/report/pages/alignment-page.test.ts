@@ -65,6 +65,20 @@ describe('the report of an alignment', () => {
     expect(page).toContain('A saw &amp; &quot;more&quot;');
   });
 
+  it('shows the path over the rounds, and which of them was tested', () => {
+    expect(page).not.toContain('The rounds');
+    const figures = (value: number) => ({ raw: { value: 0.1 }, 'retriever+aligned': { alpha: 0.4, value } });
+    const rounds = [0.31, 0.42, 0.37].map((value, at) => ({
+      ...{ round: at + 1, measure: 'nDCG@10', chosenBy: 'retriever+aligned', arms: figures(value) },
+    }));
+    const path = renderAlignmentReport({ ...REPORT, rounds, bestRound: 2 });
+    const section = path.slice(path.indexOf('The rounds</h2>'), path.indexOf('Choice of alpha</h2>'));
+    expect(section).toContain('Round 2 is best by retriever+aligned');
+    expect(section).toMatch(/2 <small>best<\/small>/);
+    expect(section).toMatch(/best"[^>]*>0\.4200<small>alpha 0\.4/);
+    expect(section.match(/<path class="line/g)!.length).toBeGreaterThanOrEqual(2);
+  });
+
   it('begins with a verdict, how alpha was chosen, and a warning of few queries', () => {
     expect(page).toMatch(
       /class="verdict few">Helped 1 query, hurt 1 of 3: too few queries to tell<b>aligned against zero-shot</,

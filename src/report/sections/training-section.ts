@@ -20,6 +20,7 @@ export function tuningPlot({ arms }: Judgement): Markup {
       return {
         name: labelOf(name),
         kind: KINDS[name] ?? 'same',
+        dashed: name === 'retriever+aligned',
         points: tuning.map(({ alpha, value }) => [alpha, value]),
       };
     });
