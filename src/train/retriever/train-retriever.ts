@@ -314,7 +314,8 @@ export function identityOf(
   return { encoder, ...Object.fromEntries(decides), mode, guide: guide?.fingerprint, evaluation: evaluation ?? null };
 }
 
-const NOT_DECISIVE = new Set(['memory', 'mode']);
+/** `mode` is stated as it was chosen. `memory` decides whether a batch goes through the encoder once, and so its rounding. */
+const NOT_DECISIVE = new Set(['mode']);
 
 export function lossesOf(metrics: readonly MetricsRecord[]): { first: number; last: number } {
   const losses = metrics.filter(({ split }) => split === 'train').map(({ values }) => values.loss ?? Number.NaN);
