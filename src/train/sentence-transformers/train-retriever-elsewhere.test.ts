@@ -193,8 +193,16 @@ describe('a run', () => {
 
   test('leaves no process behind when it is stopped, and resumes from the last complete checkpoint', async () => {
     const stop = new AbortController();
-    const stopped = failureOf(run({ FAKE_MODE: 'hang' }, { signal: stop.signal }));
+    let resolve = () => {};
+    const followed = new Promise<void>((done) => {
+      resolve = done;
+    });
+    const onStep = ({ step }: { step: number }) => {
+      if (step === 4) resolve();
+    };
+    const stopped = failureOf(run({ FAKE_MODE: 'hang' }, { signal: stop.signal, onStep }));
     const worker = await numberIn(join(out, 'worker'));
+    await followed;
     stop.abort();
     const error = await stopped;
     expect(error).toBeInstanceOf(AbortedError);

@@ -177,8 +177,14 @@ describe('a run', () => {
 
   test('leaves no process behind when it is stopped, and then resumes from the last complete checkpoint', async () => {
     const stop = new AbortController();
-    const stopped = failureOf(run({ FAKE_MODE: 'hang' }, { signal: stop.signal }));
+    let resolve = () => {};
+    const evaluated = new Promise<void>((done) => {
+      resolve = done;
+    });
+    const onEvaluation = () => resolve();
+    const stopped = failureOf(run({ FAKE_MODE: 'hang' }, { signal: stop.signal, onEvaluation }));
     const worker = await numberIn(join(folder, 'worker'));
+    await evaluated;
     stop.abort();
     const error = await stopped;
     expect(error).toBeInstanceOf(AbortedError);
