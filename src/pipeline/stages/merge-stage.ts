@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { exportGguf, readAdapter } from '../../models/index.ts';
+import { counted } from '../../system/index.ts';
 import { generatorOf, MERGE_STAGE } from '../run/generators.ts';
 import { type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
 
@@ -21,7 +22,7 @@ export const mergeStage: AlignmentStage = {
     adapterConfig: before && hashOf(before, 'dpo', 'adapterConfig'),
   }),
   estimate: ({ rounds }, { generator: { parameters } }) => ({
-    ...{ work: `${rounds - 1} adapters`, tokens: 0, bytes: WEIGHT_BYTES * parameters },
+    ...{ work: counted(rounds - 1, 'adapter'), tokens: 0, bytes: WEIGHT_BYTES * parameters },
     seconds: parameters / MERGED,
   }),
   async run({ before, options: { signal, progress } }, folder) {
