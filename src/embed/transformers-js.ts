@@ -20,7 +20,7 @@ export interface TransformersJsFolder {
 /**
  * Writes an encoder of the BERT family as transformers.js (`@huggingface/transformers`) loads it: `onnx/model.onnx` in f32 and
  * `onnx/model_quantized.onnx` in int8, config.json, tokenizer, and sentence-transformers' files. A Router becomes two such folders,
- * `query` and `document`. The limit of the tokenizer is that of the encoder, so that `truncation: true` cuts as this program does.
+ * `query` and `document`. The limit of the tokenizer is that of the encoder.
  * @param out appears only when it is complete; must be new or empty
  * @throws ModelError if the encoder is broken, of another family, or has no tokenizer.json; UsageError; ResourceError
  */
