@@ -1,6 +1,5 @@
 import { dirname, join } from 'node:path';
 import { exportGguf, readAdapter } from '../../models/index.ts';
-import { counted } from '../../system/index.ts';
 import { generatorOf, MERGE_STAGE } from '../run/generators.ts';
 import { type AlignmentStage, hashOf, outputOf } from '../run/stage.ts';
 
@@ -21,8 +20,8 @@ export const mergeStage: AlignmentStage = {
     adapter: before && hashOf(before, 'dpo', 'adapter'),
     adapterConfig: before && hashOf(before, 'dpo', 'adapterConfig'),
   }),
-  estimate: ({ rounds }, { generator: { parameters } }) => ({
-    ...{ work: counted(rounds - 1, 'adapter'), tokens: 0, bytes: WEIGHT_BYTES * parameters },
+  estimate: (_recipe, { generator: { parameters } }) => ({
+    ...{ work: '1 adapter', tokens: 0, bytes: WEIGHT_BYTES * parameters },
     seconds: parameters / MERGED,
   }),
   async run({ before, options: { signal, progress } }, folder) {
