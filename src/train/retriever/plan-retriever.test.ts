@@ -56,7 +56,10 @@ test('memory grows with the mini-batch, and blocks take less', async () => {
   const of = (settings: object) => retrieverMemory(encoder, settings).then(({ activations }) => activations);
   const [small, large] = [await of({ miniBatchTokens: 1024 }), await of({ miniBatchTokens: 4096 })];
   expect(large).toBeGreaterThan(2 * small);
-  expect(await of({ mode: 'blocks' })).toBeLessThan(large);
+  expect(await of({ mode: 'blocks', miniBatchTokens: 4096 })).toBeLessThan(large);
+  // Without a limit the whole batch counts if it fits, or else a mini-batch.
+  expect(await of({})).toBeGreaterThan(large);
+  expect(await of({ memory: (1.1 * large) / 2 ** 30 })).toBe(large);
   await expect(of({ memory: 1e-6 })).rejects.toBeInstanceOf(ResourceError);
 });
 
