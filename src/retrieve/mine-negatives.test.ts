@@ -58,6 +58,13 @@ class Angles implements Encoder {
   async close() {}
 }
 
+/** Finds every text equally similar. */
+class Constant extends Angles {
+  override async encode(texts: readonly string[]): Promise<Float32Array> {
+    return new Float32Array(texts.length * this.dimensions).fill(1);
+  }
+}
+
 let number = 0;
 async function mine(rows: object[], settings: MiningInput = {}, more: Partial<MineNegativesOptions> = {}) {
   const file = join(folder, `rows-${number++}.jsonl`);
@@ -129,6 +136,26 @@ describe('what is relevant is never mined', () => {
     expect(dropped).toMatchObject({ query: 2, repeated: 1, equalText: 1 });
   });
 });
+
+test('a document without text is no negative', async () => {
+  const documents = [
+    { id: 'blank', text: ' \n' },
+    { id: 'd1', text: 'saw' },
+  ];
+  const rows = [row('q1', { query: 'saw wood', positives: [{ text: 'wood' }] })];
+  const opened = { corpus: corpusOf(documents, 'blank'), openEncoder: async () => new Constant() };
+  const { negatives, dropped } = await mine(rows, { negatives: 2 }, opened);
+  expect(negatives).toEqual([['d1']]);
+  expect(dropped.blank).toBe(1);
+});
+
+test.each([{ minScore: 0.9, maxScore: 0.1 }, { relativeMargin: 95 }, { relativeMargin: -0.1 }])(
+  'settings that leave nothing, or filter nothing, are refused: %j',
+  async (settings) => {
+    const failure = mine([row('q1')], settings, { corpus });
+    await expect(failure).rejects.toThrow(/no candidate is left|relativeMargin/);
+  },
+);
 
 describe('the choice', () => {
   const cos = (degrees: number) => Math.cos((degrees * Math.PI) / 180);

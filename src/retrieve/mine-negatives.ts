@@ -50,7 +50,7 @@ export interface MineNegativesResult extends MiningCounts {
 }
 
 /** Raise it if the same inputs would give other negatives for a reason that no other format covers. */
-const MINING_FORMAT = 1;
+const MINING_FORMAT = 2;
 
 /**
  * Mines hard negatives for training rows by searching a corpus. Whatever any row or judgement of the query calls relevant, and every equal

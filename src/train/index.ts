@@ -1,6 +1,7 @@
 export { checkGeneratorBase, checkGeneratorSettings } from './check-generator-training.ts';
 export {
   EXPORT_ENGINES,
+  EXPORT_FILES,
   type ExportEngine,
   exportRetrieverTraining,
   type RetrieverExport,

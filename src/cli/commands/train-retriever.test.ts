@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -82,6 +82,28 @@ test('evaluations during training leave nothing in the cache', async () => {
   expect(made.filter((name) => /^vectors\/v\d+\/[^./]+$/.test(name))).toHaveLength(1);
   const notes = made.filter((name) => name.endsWith('.about')).map((name) => readFileSync(join(folder, 'home', name)));
   expect(notes.filter((note) => note.includes('.evaluated'))).toEqual([]);
+});
+
+test('an export does not overwrite its own rows', async () => {
+  const out = join(folder, 'over');
+  await mkdir(out);
+  const own = join(out, 'train.jsonl');
+  await copyFile(join(folder, 'rows.jsonl'), own);
+  const words = ['--data', own, '--encoder', ENCODER, '--out', out, '--engine', 'tevatron', '--query-side', 'query'];
+  const { code, log } = await llmQe('train', 'retriever', ...words);
+  expect({ code, log }).toEqual({ code: 2, log: expect.stringMatching(/train.jsonl of --out would overwrite --data/) });
+  expect(readFileSync(own)).toEqual(readFileSync(join(folder, 'rows.jsonl')));
+});
+
+test('judgements that changed since make another run', async () => {
+  const dev = join(folder, 'changing');
+  await cp(join(folder, 'beir'), dev, { recursive: true });
+  const words = ['--data', join(folder, 'rows.jsonl'), '--encoder', ENCODER, '--out', join(folder, 'judged')];
+  const train = () =>
+    llmQe('train', 'retriever', ...words, '--max-steps', '1', '--batch-size', '4', '--dev', dev, '--threads', '1');
+  expect((await train()).code).toBe(0);
+  await writeFile(join(dev, 'qrels', 'dev.tsv'), 'query-id\tcorpus-id\tscore\nq1\td2\t1\n');
+  expect(await train()).toMatchObject({ code: 2, log: expect.stringMatching(/evaluation.qrels: /) });
 });
 
 test('names the option that is wrong', async () => {

@@ -8,6 +8,7 @@ import { counted, sha256File, UsageError } from '../../system/index.ts';
 import {
   clusterShape,
   EXPORT_ENGINES,
+  EXPORT_FILES,
   type ExportEngine,
   exportRetrieverTraining,
   planRetriever,
@@ -113,17 +114,16 @@ export const command = defineCommand({
       'the baseline of students: a linear map in closed form',
     ],
   ],
-  files: ({ data, devData, dev, encoder, guideEncoder, out }) => ({
+  files: ({ data, devData, dev, encoder, guideEncoder, out, engine }) => ({
     inputs: {
       ...{ ...datasetFiles(dev).inputs, '--data': data, '--dev-data': devData },
       ...{ ...modelFiles('--encoder', encoder), ...modelFiles('--guide-encoder', guideEncoder) },
     },
     inputFolders: datasetFiles(dev).inputFolders,
     outputs: Object.fromEntries(
-      ['metrics.jsonl', 'manifest.json', 'config.json', 'model.safetensors'].map((name) => [
-        `${name} of --out`,
-        join(out, name),
-      ]),
+      (isExport(engine) ? EXPORT_FILES : ['metrics.jsonl', 'manifest.json', 'config.json', 'model.safetensors']).map(
+        (name) => [`${name} of --out`, join(out, name)],
+      ),
     ),
   }),
   async run(given, context) {
@@ -148,7 +148,7 @@ export const command = defineCommand({
       printExport(await exportRetrieverTraining(given.engine, what), given, context);
       return;
     }
-    const evaluate = given.dev === undefined ? undefined : await openEvaluation(given.dev, given, context);
+    const evaluation = given.dev === undefined ? {} : await openEvaluation(given.dev, given, context);
     const { devData, guideEncoder, threads } = given;
     const guide =
       guideEncoder === undefined
@@ -160,7 +160,7 @@ export const command = defineCommand({
       devRows: devData === undefined ? undefined : () => rowsOf(devData, signal),
       out: given.out,
       settings: settings.parse(given),
-      ...(evaluate !== undefined && { evaluate, evaluation: { dataset: given.dev, split: given.devSplit } }),
+      ...evaluation,
       about: { file: { path: given.data, sha256: await sha256File(given.data, signal) } },
       warn: (line) => context.warn(line),
       signal,
@@ -254,12 +254,19 @@ async function openEvaluation(
     });
   }
   const own = { alpha, ...(threads !== undefined && { threads }) };
-  return encoderFigures(dataset, topics, {
+  const evaluate = encoderFigures(dataset, topics, {
     documentsChange: train === 'both' && method !== 'ridge',
     searchesRaw: searchesRawQueries({ method, querySide }),
     retrieval: (encoder) => defaultRetrievalSettings({ encoder, ...own }),
     ...{ signal, progress },
   });
+  const [queries, qrels] = [await dataset.queriesFile(), await dataset.qrelsFile(devSplit)];
+  const content = {
+    corpus: await dataset.corpusHash(signal),
+    queries: await sha256File(queries, signal),
+    qrels: await sha256File(qrels, signal),
+  };
+  return { evaluate, evaluation: { split: devSplit, ...content } };
 }
 
 function print(result: TrainRetrieverResult, given: Options, context: CommandContext): void {

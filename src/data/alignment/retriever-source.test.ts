@@ -121,9 +121,18 @@ describe('rows of a file', () => {
     expect(found.counts).toMatchObject({ blankTexts: 2, negativesThatArePositives: 2 });
   });
 
+  it('are refused if none is left, with the reasons', async () => {
+    const query = Array.from({ length: 40 }, (_, at) => `word${at}`).join(' ');
+    const reversed = row('r', { query, positives: [{ text: 'What is it?' }] });
+    const rows = await write('rows.jsonl', row('none', { positives: [] }), reversed);
+    const failure = read({ rows });
+    await expect(failure).rejects.toThrow(/no row is left of 2: 1 row without a positive.*, 1 row .*document to query/);
+    await expect(failure).rejects.toMatchObject({ file: rows, id: 'none', fix: expect.stringMatching(/swap/) });
+  });
+
   it('may hold expansions instead of a query if that is allowed', async () => {
     const rows = await write('rows.jsonl', { query: 'pseudo-document', pos: ['yes'], neg: ['no'] });
-    expect((await read({ rows })).counts.leftOut.noQuery).toBe(1);
+    await expect(read({ rows })).rejects.toThrow(/no row is left of 1: 1 row without a query/);
     expect((await read({ rows, allowNoQuery: true })).rows).toMatchObject([
       { query: '', expansions: ['pseudo-document'] },
     ]);

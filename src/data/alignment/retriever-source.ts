@@ -1,5 +1,5 @@
 import { duplicateId, IdSet } from '../../files/index.ts';
-import { DataError, UsageError } from '../../system/index.ts';
+import { counted, DataError, UsageError } from '../../system/index.ts';
 import { BeirDataset } from '../beir/beir.ts';
 import { sampleRows } from '../beir/judged-queries.ts';
 import { type RetrieverPassage, type RetrieverRow, readRetrieverRows } from './retriever-rows.ts';
@@ -57,7 +57,7 @@ export interface RetrieverSource {
  * Opens training rows of a retriever: the queries of a split with all their relevant documents, or a file of rows, which is read as a
  * stream. Rows that cannot be used are left out and counted; negatives that are positives, and blank documents, are removed.
  *
- * @throws UsageError unless exactly one source is given; DataError if it is faulty, or if the split judges documents as queries
+ * @throws UsageError unless exactly one source is given; DataError if it is faulty, if no row is left of it, or if the split judges documents as queries
  */
 export async function openRetrieverSource(options: RetrieverSourceOptions): Promise<RetrieverSource> {
   const { dataset, rows } = options;
@@ -72,16 +72,31 @@ export async function openRetrieverSource(options: RetrieverSourceOptions): Prom
     async *rows() {
       cleaner = new RowCleaner(options);
       const mine = cleaner;
+      let isEmpty = true;
       for await (const row of read()) {
         const clean = mine.clean(row);
-        if (clean !== undefined) yield clean;
+        if (clean === undefined) continue;
+        isEmpty = false;
+        yield clean;
       }
+      if (isEmpty) throw noRows(mine.counts, rows ?? dataset!);
     },
     get counts() {
       return cleaner.counts;
     },
   };
 }
+
+function noRows({ read, leftOut, leftOutIds }: RowCounts, file: string): DataError {
+  const reasons = ROW_REFUSALS.filter((refusal) => leftOut[refusal] > 0);
+  const why = reasons.map((refusal) => `${counted(leftOut[refusal], 'row')} ${REFUSAL_WORDS[refusal]}`);
+  return new DataError(`no row is left of ${read}${why.length > 0 ? `: ${why.join(', ')}` : ''}`, {
+    ...{ file, id: leftOutIds[0] },
+    fix: leftOut.documentToQuery > 0 ? REVERSED : 'A row needs a query, and a positive that has text.',
+  });
+}
+
+const REVERSED = 'This method expands queries and searches documents: swap query and positive.';
 
 /** A row as it was read, and whether an equal one came before it. */
 interface ReadRow {

@@ -143,7 +143,6 @@ export async function joinRetrieverData(options: JoinRetrieverDataOptions): Prom
   const target = new SplitTarget(options);
   if (options.force === true) await target.remove();
   await target.refuseOthers(options.force);
-  const given = file === undefined ? undefined : await ExpansionFile.open(file, signal);
   const queries = await surveyQueries(() => target.queries(), target.stage.identityOf, signal);
   const expansions = file === undefined ? 'of the rows' : await sha256File(file, signal);
   const wanted = {
@@ -152,6 +151,7 @@ export async function joinRetrieverData(options: JoinRetrieverDataOptions): Prom
     about: target.stage.about,
   };
   const { manifest } = await agreeOnSettings(target.files.train, wanted, { fix: OTHERWISE });
+  const given = file === undefined ? undefined : await ExpansionFile.open(file, signal);
   const output = await target.openOutput({ ...target.stage, onFound: ([row]) => target.count(row!) });
   const task = progress.task('writing rows', queries.count, 'rows');
   try {

@@ -3,6 +3,7 @@ import type { MiningSettings } from './settings.ts';
 
 /** Why a candidate is not a negative, in the order in which it is asked. */
 export const DROP_REASONS = [
+  'blank',
   'relevant',
   'equalText',
   'query',
@@ -17,6 +18,7 @@ export type DropCounts = Record<DropReason, number>;
 
 /** Why candidates are dropped, for people. */
 export const DROP_WORDS: Record<DropReason, string> = {
+  blank: 'without text',
   relevant: 'judged relevant to the query',
   equalText: 'equal in text to a relevant document',
   query: 'equal to the query',
@@ -38,7 +40,7 @@ export interface Candidate {
   /** By the encoder, or by BM25 alone; undefined if no setting asks for it. */
   score: number | undefined;
   /** Why it cannot be a negative whatever its score. */
-  fault: 'relevant' | 'equalText' | 'query' | 'repeated' | undefined;
+  fault: 'blank' | 'relevant' | 'equalText' | 'query' | 'repeated' | undefined;
 }
 
 /**

@@ -44,6 +44,8 @@ const minedSchema = z.object({
 });
 type Mined = z.output<typeof minedSchema>;
 
+const NO_TEXT = textKeyOf('');
+
 /** The depth of a search leaves room for so many positives of a query at most. */
 const MOST_POSITIVES = 1000;
 
@@ -219,6 +221,7 @@ export class Mining {
       const number = texts.row(id);
       const keys = texts.keys(number);
       const fault =
+        (keys.includes(NO_TEXT) ? 'blank' : undefined) ??
         this.#plan.relevant.faultOf(row, { id, keys }) ??
         (id === row.id || keys.includes(asked) ? 'query' : keys.some((key) => taken.has(key)) ? 'repeated' : undefined);
       for (const key of keys) taken.add(key);

@@ -38,6 +38,8 @@ export const miningSettings = {
     .describe('leave out candidates whose similarity is greater than that of the positive minus this'),
   relativeMargin: z
     .number()
+    .min(0)
+    .lt(1)
     .optional()
     .describe(
       'leave out candidates whose similarity is greater than 1 - X of that of the positive; 0.05 is the 95 % of NV-Retriever',
@@ -73,12 +75,17 @@ export function needsScores(settings: MiningSettings): boolean {
  * @throws UsageError for settings that do not go together
  */
 export function rangeOf(settings: MiningSettings, mostPositives: number): { rangeMin: number; rangeMax: number } {
-  const { rangeMin, negatives, absoluteMargin, relativeMargin, maxScore, retriever } = settings;
+  const { rangeMin, negatives, absoluteMargin, relativeMargin, maxScore, minScore, retriever } = settings;
   const filters = absoluteMargin !== undefined || relativeMargin !== undefined || maxScore !== undefined;
   const rangeMax = settings.rangeMax ?? rangeMin + negatives * (filters ? 10 : 1) + mostPositives;
   if (rangeMax - rangeMin < negatives) {
     throw new UsageError(`${negatives} negatives do not fit into ranks ${rangeMin} to ${rangeMax}`, {
       fix: 'Lower --negatives or --range-min, or raise --range-max.',
+    });
+  }
+  if (maxScore !== undefined && minScore !== undefined && minScore > maxScore) {
+    throw new UsageError(`--min-score ${minScore} is above --max-score ${maxScore}: no candidate is left`, {
+      fix: 'Swap them, or omit one.',
     });
   }
   if (retriever === 'bm25' && comparesWithPositive(settings)) {

@@ -94,6 +94,20 @@ test.each<[string, ExportEngine, RetrieverTrainingInput, RegExp]>([
   expect((failure as Error).message).toMatch(message);
 });
 
+test('an earlier export is replaced; what came from elsewhere stays', async () => {
+  const [settings, out] = [{ querySide: 'query' as const }, join(folder, 'again')];
+  const write = () => exportRetrieverTraining('tevatron', { encoder: MODEL, rows: [row], out, settings });
+  await write();
+  expect(await write()).toMatchObject({ examples: 1 });
+  await rm(join(out, 'train.sh'));
+  await expect(write()).rejects.toThrow(/holds another train.jsonl/);
+  await writeFile(join(out, 'train.sh'), 'echo mine');
+  await expect(write()).rejects.toThrow(/holds another train.sh/);
+  await writeFile(join(out, 'training.json'), '{}');
+  await expect(write()).rejects.toThrow(/holds a training/);
+  expect(await readFile(join(out, 'train.sh'), 'utf8')).toBe('echo mine');
+});
+
 test('a file without a row to train on is refused', async () => {
   const failure = exported('tevatron', { querySide: 'query' }, [{ ...row, positives: [] }]);
   await expect(failure).rejects.toBeInstanceOf(DataError);

@@ -1,9 +1,19 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RetrieverRow } from '../../data/index.ts';
 import { type EncoderRecipe, readEncoderRecipe } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
-import { DataError, DurableFile, makeFolder, throwIfAborted, UsageError, writeDurably } from '../../system/index.ts';
+import {
+  DataError,
+  DurableFile,
+  isThere,
+  makeFolder,
+  throwIfAborted,
+  UsageError,
+  writeDurably,
+} from '../../system/index.ts';
 import { type ClusterInput, type ClusterSettings, parseCluster, RANK } from '../python/cluster-settings.ts';
+import { isTaken, refuseTrainingFolder } from '../retriever/output-folder.ts';
 import {
   parseRetrieverSettings,
   type RetrieverTrainingInput,
@@ -38,6 +48,9 @@ export interface RetrieverExport {
 
 const TRAIN = 'train.jsonl';
 const STARTER = 'train.sh';
+/** The files that an export writes. */
+export const EXPORT_FILES = [TRAIN, STARTER];
+const WRITTEN = 'written by llm-qe, which neither starts it nor reads its result.';
 
 /** A row as a pair of texts: what is asked, and the documents. */
 interface Asked {
@@ -135,18 +148,31 @@ export async function exportRetrieverTraining(
       fix: 'Use a multiple of the number of processes.',
     });
   }
+  await refuseTrainingFolder(out);
+  await refuseForeignExport(out);
   await makeFolder(out);
-  const counts = await writeRows(join(out, TRAIN), target, rows, settings, signal);
-  const command = `sh ${STARTER}`;
-  await writeDurably(join(out, STARTER), starter(target, recipe, settings, resolved));
-  return { folder: out, ...counts, command, differences: target.differences };
+  const write = () => writeDurably(join(out, STARTER), starter(target, recipe, settings, resolved));
+  const counts = await writeRows(join(out, TRAIN), target, rows, settings, write, signal);
+  return { folder: out, ...counts, command: `sh ${STARTER}`, differences: target.differences };
 }
 
+/** An earlier export is replaced; files of these names that came from elsewhere are not. @throws UsageError */
+async function refuseForeignExport(out: string): Promise<void> {
+  const file = join(out, STARTER);
+  if (await isThere(file)) {
+    if ((await readFile(file, 'utf8')).includes(WRITTEN)) return;
+    throw isTaken(out, `holds another ${STARTER}`);
+  }
+  if (await isThere(join(out, TRAIN))) throw isTaken(out, `holds another ${TRAIN}`);
+}
+
+/** @param before writes what has to stand beside the rows before they do */
 async function writeRows(
   file: string,
   target: Target,
   rows: RetrieverExportOptions['rows'],
   settings: RetrieverTrainingSettings,
+  before: () => Promise<void>,
   signal: AbortSignal | undefined,
 ): Promise<Pick<RetrieverExport, 'rows' | 'examples' | 'skipped'>> {
   const counts = { rows: 0, examples: 0, skipped: 0 };
@@ -173,6 +199,7 @@ async function writeRows(
         fix: 'Check the file, --query-side and --method: a row needs a positive, a negative, and the texts that its query is made of.',
       });
     }
+    await before();
   } catch (error) {
     await output.discard();
     throw error;
@@ -297,7 +324,7 @@ function starter(
   const rank = machines > 1 ? ` --node_rank ${RANK}` : '';
   const words = target.words(recipe, settings, cluster).map(quoted).join(' ');
   return `#!/bin/sh
-# Trains with ${target.name}; written by llm-qe, which neither starts it nor reads its result.
+# Trains with ${target.name}; ${WRITTEN}
 # sh ${STARTER} [INDEX OF THE MACHINE, FROM 0]; MODEL=FOLDER_OR_NAME is another encoder
 cd "$(dirname "$0")" || exit 1
 [ -n "$MODEL" ] || MODEL=${quoted(recipe.model.path)}

@@ -78,6 +78,11 @@ export async function train<Example>(
       fix: 'Check the file of examples and the filters applied to it.',
     });
   }
+  if (settings.metricForBestModel !== 'loss' && !evaluates(examples, options)) {
+    throw new UsageError('metricForBestModel: there are no dev examples to evaluate on', {
+      fix: 'Pass dev examples, or omit metricForBestModel.',
+    });
+  }
   if (settings.earlyStoppingPatience !== undefined && !evaluates(examples, options)) {
     throw new UsageError('earlyStoppingPatience: there are no dev examples to evaluate on', {
       fix: 'Pass dev examples, or omit earlyStoppingPatience.',

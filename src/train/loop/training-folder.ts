@@ -18,7 +18,11 @@ export interface SavedCheckpoint {
 
 /** The file that marks a folder as one of the local engine, and those of the other engines. */
 export const LEDGER_FILE = 'training.json';
-export const JOB_FILES = { trl: 'trl-job.json', 'sentence-transformers': 'sentence-transformers-job.json' } as const;
+export const JOB_FILES = {
+  trl: 'trl-job.json',
+  'sentence-transformers': 'sentence-transformers-job.json',
+  ridge: 'ridge-job.json',
+} as const;
 export type OtherEngine = keyof typeof JOB_FILES;
 const PREFIX = 'checkpoint-';
 
@@ -132,6 +136,18 @@ export async function refuseOtherEngine(path: string, engine: 'local' | OtherEng
   const marks = { local: LEDGER_FILE, ...JOB_FILES };
   const other = Object.entries(marks).find(([name, mark]) => name !== engine && names.includes(mark));
   if (other !== undefined) throw new OtherSettingsError(path, [`engine: ${other[0]}, now ${engine}`]);
+}
+
+/**
+ * Begins or goes on with a job that keeps no ledger: its identity stands in a file of its own.
+ * @throws OtherSettingsError, stating what changed, if another job was begun in the folder
+ */
+export async function agreeOnJob(path: string, engine: OtherEngine, identity: object): Promise<void> {
+  const file = join(path, JOB_FILES[engine]);
+  const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
+  if (before !== undefined) refuseOtherSettings(path, before, identity);
+  else await refuseOtherEngine(path, engine);
+  await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
 /** The ledger of a run that has a checkpoint. A run without one may still change its settings. */

@@ -38,6 +38,10 @@ export interface ExampleCounts {
 const ROWS_AT_A_TIME = 256;
 const SHOWN_IDS = 5;
 
+/** A batch of one row has only its own negatives to tell apart. */
+type ReadSettings = Pick<RetrieverTrainingSettings, 'method' | 'querySide'> &
+  Partial<Pick<RetrieverTrainingSettings, 'batchSize'>>;
+
 /**
  * Turns rows into examples.
  * @throws DataError if none is left
@@ -45,7 +49,7 @@ const SHOWN_IDS = 5;
 export async function readExamples(
   base: RetrieverBase,
   rows: RetrieverRows,
-  settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>,
+  settings: ReadSettings,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<{ examples: RetrieverExample[]; counts: ExampleCounts }> {
   const reader = new ExampleReader(base, settings);
@@ -70,7 +74,7 @@ export function describeSkippedRows({ skipped }: ExampleCounts): string {
 
 class ExampleReader {
   readonly #base: RetrieverBase;
-  readonly #settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>;
+  readonly #settings: ReadSettings;
   readonly #store: ExampleStore;
   /** Everything that is relevant, by query. */
   readonly #judged = new Map<string, string[]>();
@@ -81,7 +85,7 @@ class ExampleReader {
     ...{ skippedIds: [], negativesThatArePositives: 0, emptyTexts: 0, cutTexts: 0 },
   };
 
-  constructor(base: RetrieverBase, settings: Pick<RetrieverTrainingSettings, 'method' | 'querySide'>) {
+  constructor(base: RetrieverBase, settings: ReadSettings) {
     this.#base = base;
     this.#settings = settings;
     this.#store = new ExampleStore(base.recipe.config.vocab_size);
@@ -167,15 +171,16 @@ class ExampleReader {
   }
 
   #faultOf(example: Judgeable, whole: boolean): RowFault | undefined {
-    const { method } = this.#settings;
+    const { method, batchSize = 2 } = this.#settings;
     if (example.positives.length === 0) return 'noPositive';
     const sides = sidesOf(example);
     const side = sideOf(this.#settings);
     if (side === 'mixed' ? sides.length === 0 : !sides.includes(side)) return 'noQuerySide';
     if ((method === 'distil' || method === 'ridge') && !sides.includes('mean')) return 'noQuerySide';
-    if (method !== 'margin-mse' && method !== 'kl') return undefined;
-    if (example.scores === undefined) return 'noScores';
-    return whole && example.negatives.length === 0 ? 'noNegatives' : undefined;
+    const isScored = method === 'margin-mse' || method === 'kl';
+    if (isScored && example.scores === undefined) return 'noScores';
+    const isAlone = method === 'infonce' && Math.min(batchSize, this.#store.examples.length) === 1;
+    return whole && (isScored || isAlone) && example.negatives.length === 0 ? 'noNegatives' : undefined;
   }
 
   #documents(

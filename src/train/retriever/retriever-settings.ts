@@ -157,6 +157,9 @@ function checkTogether(settings: RetrieverTrainingSettings): void {
   if ((method === 'margin-mse' || method === 'kl') && groupSize === 1) {
     refuse(`groupSize: ${method} compares several documents per query, but the group has only one`, 'Use 2 or more.');
   }
+  if (method === 'ridge' && loraR !== undefined) {
+    refuse('loraR: ridge fits a linear map, and trains no layer of the encoder', 'Omit it, or use --method distil.');
+  }
   if (train === 'projection' && loraR !== undefined) {
     refuse('loraR: a projection does not train the layers of the encoder', 'Omit it, or set train to query.');
   }

@@ -210,6 +210,51 @@ describe('numbers that are not finite', () => {
   });
 });
 
+describe('a folder of other work is refused and stays as it is', () => {
+  test('a run, for a map in closed form; and such a map, for a run', async () => {
+    const fails = { name: 'OtherSettingsError' };
+    const bytes = (name: string) => readFile(join(folder, name, 'model.safetensors'));
+    await run('taken', { maxSteps: 1 });
+    const before = await bytes('taken');
+    await expect(run('taken', { method: 'ridge', ridge: 1 })).rejects.toMatchObject(fails);
+    expect((await bytes('taken')).equals(before)).toBe(true);
+    await run('map', { method: 'ridge', ridge: 1 });
+    await expect(run('map', { maxSteps: 1 })).rejects.toMatchObject(fails);
+    await expect(run('map', { method: 'ridge', ridge: 2 })).rejects.toThrow(/ridge: 1, now 2/);
+    await expect(run('map', { method: 'ridge', ridge: 1 }, { rows: rows.slice(1) })).rejects.toMatchObject(fails);
+    expect(await readdir(join(folder, 'map'))).toContain('router_config.json');
+    expect((await run('map', { method: 'ridge', ridge: 1 })).ridge).toBe(1);
+  });
+
+  test('a model, and a manifest', async () => {
+    await cp(TINY, join(folder, 'own'), { recursive: true });
+    await expect(run('own')).rejects.toThrow(/holds a model/);
+    expect(await readdir(join(folder, 'own'))).toEqual(await readdir(TINY));
+    await mkdir(join(folder, 'other'));
+    await writeFile(join(folder, 'other', 'manifest.json'), '{"stage": "align"}');
+    await expect(run('other')).rejects.toBeInstanceOf(UsageError);
+    expect(await readdir(join(folder, 'other'))).toEqual(['manifest.json']);
+  });
+});
+
+test('a row without negatives in a batch of its own is left out', async () => {
+  const some = [row(1, { negatives: [] }), row(2), row(3)];
+  expect((await run('alone', { batchSize: 1 }, { rows: some })).counts.train).toMatchObject({
+    ...{ examples: 2, skipped: { noNegatives: 1 }, skippedIds: ['q1'] },
+  });
+  await expect(run('single', {}, { rows: some.slice(0, 1) })).rejects.toThrow(/1 without negatives/);
+});
+
+test('a metric that no evaluation reports is refused before the training', async () => {
+  const metricForBestModel = 'nDCG@20';
+  await expect(run('metric', { metricForBestModel })).rejects.toThrow(/no dev examples/);
+  const evaluate = async () => ({ 'nDCG@10': 0.5 });
+  const onStep = () => expect.unreachable();
+  await expect(run('metric', { metricForBestModel }, { evaluate, onStep })).rejects.toThrow(
+    /does not report "nDCG@20"/,
+  );
+});
+
 test('the last batch of an epoch may hold one row', async () => {
   const { loss, steps } = await run('one', { batchSize: 9, groupSize: 1 });
   expect([steps, loss.last]).toEqual([2, 0]);
@@ -219,6 +264,7 @@ test.each<[string, RetrieverTrainingInput, RegExp]>([
   ['a batch of one', { batchSize: 1, groupSize: 1 }, /nothing to tell apart/],
   ['a layer that is not there', { loraR: 2, loraTargetModules: ['q_proj'] }, /no linear layer "q_proj"/],
   ['an adapter of a projection', { train: 'projection', loraR: 2 }, /loraR/],
+  ['an adapter of a map in closed form', { method: 'ridge', loraR: 2 }, /loraR/],
   ['a size beyond the vectors', { matryoshka: [64] }, /matryoshka/],
 ])('%s is refused', async (_what, settings, message) => {
   const failure = run('refused', settings);

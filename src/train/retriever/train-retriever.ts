@@ -14,15 +14,18 @@ import {
   writeDurably,
 } from '../../system/index.ts';
 import { loadParameters } from '../loop/checkpoint.ts';
-import type { Figures } from '../loop/evaluation.ts';
+import { type Figures, figureForBest } from '../loop/evaluation.ts';
 import type { MetricsRecord } from '../loop/metrics.ts';
 import { readMetrics } from '../loop/metrics.ts';
+import { hashExamples } from '../loop/run-identity.ts';
 import { type TrainingResult, type TrainOptions, train } from '../loop/trainer.ts';
+import { agreeOnJob } from '../loop/training-folder.ts';
 import { loopSettingsOf, type TrainingSettingsInput } from '../loop/training-settings.ts';
 import { wantsJoined } from './contrastive-batch.ts';
 import { ContrastiveTask, type Guides } from './contrastive-task.ts';
 import { DistinctBatches } from './distinct-batches.ts';
 import { Guide } from './guide.ts';
+import { refuseForeignFolder, STAGE } from './output-folder.ts';
 import { type EncoderReading, openRetrieverBase, type RetrieverBase } from './retriever-base.ts';
 import type { RetrieverExample } from './retriever-example.ts';
 import { describeSkippedRows, type ExampleCounts, readExamples } from './retriever-examples.ts';
@@ -105,6 +108,7 @@ export async function trainRetriever(options: TrainRetrieverOptions): Promise<Tr
   if (settings.method === 'ridge' && options.guide !== undefined) {
     throw new UsageError('the guide has no effect: ridge has no negatives', { fix: 'Omit it, or use another method.' });
   }
+  await refuseForeignFolder(options.out);
   const base = await openRetrieverBase(options.encoder, settings, options.reading);
   try {
     const examples = await readAll(base, settings, options);
@@ -204,6 +208,7 @@ async function trained(
     const evaluation = new ModelEvaluation(base, task, settings, options);
     const before = await evaluation.before();
     const metric = Object.keys(before ?? {})[0];
+    if (before !== undefined && dev === undefined) checkMetric(before, settings);
     const loop = loopOf(settings, metric);
     const training = await train(task, { train: given.examples, dev: dev?.examples ?? [] }, loop, {
       folder: out,
@@ -237,10 +242,15 @@ async function trained(
 async function ridge(
   base: RetrieverBase,
   settings: RetrieverTrainingSettings,
-  { train: given }: GivenSides,
+  examples: GivenSides,
   options: TrainRetrieverOptions,
 ): Promise<Found> {
-  const { parameters, loss, strength } = await fitRidge(base, given.examples, { settings, ...computeOf(options) });
+  const task = identityOf(base, settings, 'closed form', options);
+  await agreeOnJob(options.out, 'ridge', { task, seed: settings.seed, train: digestsOf(examples).train });
+  const { parameters, loss, strength } = await fitRidge(base, examples.train.examples, {
+    settings,
+    ...computeOf(options),
+  });
   const { out, evaluate, encoder, signal } = options;
   const before = await evaluate?.(encoder.path, signal);
   const written: RetrieverTrainingSettings = { ...settings, train: 'projection', loraR: undefined };
@@ -300,6 +310,11 @@ function loopOf(settings: RetrieverTrainingSettings, metric: string | undefined)
     : { ...own, metricForBestModel: metric, greaterIsBetter: true };
 }
 
+/** Finds a misspelt metric before the training. @throws UsageError */
+function checkMetric(before: Figures, { metricForBestModel }: RetrieverTrainingSettings): void {
+  if (metricForBestModel !== 'loss') figureForBest(before, metricForBestModel);
+}
+
 /** Everything that determines the outcome other than the examples, the initial values and the loop's settings. */
 export function identityOf(
   { recipe }: RetrieverBase,
@@ -315,6 +330,12 @@ export function identityOf(
 }
 
 /** `mode` is stated as it was chosen. `memory` decides whether a batch goes through the encoder once, and so its rounding. */
+/** The content of the rows, by which a run is known. */
+export function digestsOf({ train: given, dev }: GivenSides): Record<'train' | 'dev', object | null> {
+  const digest = ({ examples }: Given) => ({ examples: examples.length, hash: hashExamples(examples) });
+  return { train: digest(given), dev: dev === undefined ? null : digest(dev) };
+}
+
 const NOT_DECISIVE = new Set(['mode']);
 
 export function lossesOf(metrics: readonly MetricsRecord[]): { first: number; last: number } {
@@ -349,7 +370,7 @@ export async function writeManifest(
 ): Promise<void> {
   const { name, fingerprint, source } = encoder;
   const document = {
-    stage: 'train retriever',
+    stage: STAGE,
     version: packageVersion(),
     settings,
     ...(engine !== undefined && { engine }),

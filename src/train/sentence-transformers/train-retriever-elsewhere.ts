@@ -1,23 +1,21 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
 import { openCheckpoint } from '../../models/index.ts';
 import type { Parameters } from '../../nn/index.ts';
-import { isThere, ModelError, makeFolder, withFileLock, writeDurably } from '../../system/index.ts';
-import { damagedFile } from '../loop/errors.ts';
+import { isThere, ModelError, makeFolder, peakMemory, withFileLock } from '../../system/index.ts';
 import type { Figures } from '../loop/evaluation.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
-import { hashExamples } from '../loop/run-identity.ts';
-import { JOB_FILES, refuseOtherEngine } from '../loop/training-folder.ts';
+import { agreeOnJob } from '../loop/training-folder.ts';
 import { type ClusterInput, parseCluster } from '../python/cluster-settings.ts';
 import { findPython, type PythonInstallation } from '../python/python-installation.ts';
 import { endLeftOver } from '../python/python-program.ts';
+import { refuseForeignFolder } from '../retriever/output-folder.ts';
 import { openRetrieverBase, type RetrieverBase } from '../retriever/retriever-base.ts';
 import type { ExampleCounts } from '../retriever/retriever-examples.ts';
 import { writeRetriever, writeRetrieverInto } from '../retriever/retriever-folder.ts';
 import { parseRetrieverSettings } from '../retriever/retriever-settings.ts';
 import {
+  digestsOf,
   type GivenSides,
   identityOf,
   lossesOf,
@@ -105,6 +103,7 @@ async function withJob<T>(options: TrainRetrieverElsewhereOptions, work: (job: J
   const started = performance.now();
   const settings = parseRetrieverSettings(options.settings ?? {});
   refuseForEngine(settings);
+  await refuseForeignFolder(options.out);
   const cluster = parseCluster(options.engine);
   const base = await openRetrieverBase(options.encoder, settings, options.reading);
   try {
@@ -114,34 +113,26 @@ async function withJob<T>(options: TrainRetrieverElsewhereOptions, work: (job: J
     const keeps = options.evaluate !== undefined || examples.dev !== undefined;
     const plan = { settings, cluster, ...counts, evalSteps, keeps };
     await makeFolder(options.out);
-    await agreeOnJob(base, examples, plan, options);
+    await agreeOnJob(options.out, 'sentence-transformers', jobOf(base, examples, plan, options));
     return await work({ started, base, examples, plan });
   } finally {
     await base.close();
   }
 }
 
-/** Refuses a folder in which another job was started. */
-async function agreeOnJob(
+/** Everything that determines the result. */
+function jobOf(
   base: RetrieverBase,
-  { train: given, dev }: GivenSides,
+  examples: GivenSides,
   { settings, cluster }: EnginePlan,
   options: TrainRetrieverElsewhereOptions,
-): Promise<void> {
-  const file = join(options.out, JOB_FILES['sentence-transformers']);
+): object {
   const { mainProcessIp: _address, mainProcessPort: _port, ...computed } = cluster;
   const { saveSteps: _saves, ...decides } = settings;
-  const digest = (some: GivenSides['dev']) =>
-    some && { examples: some.examples.length, hash: hashExamples(some.examples) };
-  const identity = {
+  return {
     ...{ engine: 'sentence-transformers', version: 1, computed, settings: decides },
-    task: identityOf(base, settings, 'whole', options),
-    ...{ train: digest(given), dev: digest(dev) ?? null },
+    ...{ task: identityOf(base, settings, 'whole', options), ...digestsOf(examples) },
   };
-  const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
-  if (before !== undefined) refuseOtherSettings(options.out, before, identity);
-  else await refuseOtherEngine(options.out, 'sentence-transformers');
-  await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
 async function writeFiles(
@@ -181,7 +172,7 @@ async function train(job: Job, options: TrainRetrieverElsewhereOptions): Promise
     duplicatesInBatch: 0,
     ...{ metricsFile: metricsFile(out), manifestFile: manifestFile(out) },
     seconds: (performance.now() - job.started) / 1000,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
+    peakBytes: peakMemory(),
   };
   // A finished run already has its manifest, unless it ended on another machine.
   if (installation !== undefined || !(await isThere(result.manifestFile))) {

@@ -1,7 +1,5 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
-import { readJsonFileIfThere, refuseOtherSettings } from '../../files/index.ts';
 import { exportSafetensors, loadChatTemplate, readAdapter, writeAdapter } from '../../models/index.ts';
 import {
   AbortedError,
@@ -12,13 +10,11 @@ import {
   type ProgressTask,
   SILENT,
   withFileLock,
-  writeDurably,
 } from '../../system/index.ts';
 import { loraConfig } from '../generator/generator-step.ts';
-import { damagedFile } from '../loop/errors.ts';
 import { type MetricsRecord, metricsFile } from '../loop/metrics.ts';
 import { hashList } from '../loop/run-identity.ts';
-import { JOB_FILES, refuseOtherEngine } from '../loop/training-folder.ts';
+import { agreeOnJob } from '../loop/training-folder.ts';
 import type { PythonInstallation } from '../python/python-installation.ts';
 import { endLeftOver, lastCheckpoint } from '../python/python-program.ts';
 import { OUTPUT_FOLDER } from './trl-arguments.ts';
@@ -94,7 +90,7 @@ export async function prepareTrl(
 ): Promise<TrlFiles> {
   planTrl(job, '');
   await makeFolder(folder);
-  await agreeOnJob(folder, job);
+  await agreeOnJob(folder, 'trl', identityOf(job));
   const plan = planTrl(job, await modelFolder(job, { folder, signal, progress }));
   await writeTrlFiles(folder, job, plan);
   return { folder, commands: trlCommands(plan), script: join(folder, SCRIPT_FILE), plan };
@@ -103,7 +99,7 @@ export async function prepareTrl(
 async function train(job: TrlJob, options: TrlOptions): Promise<TrlResult> {
   const { folder, environment, signal } = options;
   const plan = planTrl(job, '');
-  await agreeOnJob(folder, job);
+  await agreeOnJob(folder, 'trl', identityOf(job));
   await endLeftOver(folder, PROCESS_FILE);
   const found = await newestCheckpoint(folder);
   if (found !== undefined && found.state.step >= plan.steps) {
@@ -187,16 +183,6 @@ async function importResult(
     best: best && { ...best, metric: plan.settings.metricForBestModel },
     metricsFile: metricsFile(folder),
   };
-}
-
-/** Refuses a folder in which another job was started. */
-async function agreeOnJob(folder: string, job: TrlJob): Promise<void> {
-  const file = join(folder, JOB_FILES.trl);
-  const identity = identityOf(job);
-  const before = await readJsonFileIfThere(file, z.record(z.string(), z.unknown()), damagedFile(file));
-  if (before !== undefined) refuseOtherSettings(folder, before, identity);
-  else await refuseOtherEngine(folder, 'trl');
-  await writeDurably(file, `${JSON.stringify(identity, null, 2)}\n`);
 }
 
 /** Everything that determines the result. */
