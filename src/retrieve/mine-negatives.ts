@@ -14,7 +14,7 @@ import {
 import type { Qrels } from '../measures/index.ts';
 import { isThere, type Progress, throwIfAborted } from '../system/index.ts';
 import type { Corpus } from './corpus-search.ts';
-import { journalOf, Mining, type MiningCounts, mostPositives } from './mining/mining.ts';
+import { journalOf, Mining, type MiningCounts, mostPositives, removeWorkFiles } from './mining/mining.ts';
 import { RelevantDocuments } from './mining/relevant-documents.ts';
 import { corpusOfRows } from './mining/rows-corpus.ts';
 import { type MiningInput, type MiningSettings, miningSchema, rangeOf } from './mining/settings.ts';
@@ -79,8 +79,10 @@ export async function mineNegatives(options: MineNegativesOptions): Promise<Mine
       about: { encoder: encoder?.id },
     };
     const { manifest, finished } = await agree(file, wanted, force);
-    if (finished !== undefined)
+    if (finished !== undefined) {
+      await removeWorkFiles(file);
       return { ...finished, file, manifest: manifestFileOf(file), reused: total, source: source.counts };
+    }
     const mining = await Mining.open(
       { ...options, settings: { ...settings, ...range }, corpus, encoder, relevant, hash, total },
       file,
@@ -91,7 +93,8 @@ export async function mineNegatives(options: MineNegativesOptions): Promise<Mine
       const facts = { ...mining.counts, documents: mining.documents };
       await mining.finish();
       await writeStageManifest(file, { ...manifest, result: { ...facts, source: source.counts } });
-      await mining.removeJournal();
+      await mining.close();
+      await removeWorkFiles(file);
       return { ...facts, file, manifest: manifestFileOf(file), reused, source: source.counts };
     } finally {
       await mining.close();

@@ -54,6 +54,15 @@ export function mostPositives({ most }: RelevantDocuments): number {
   return Math.min(most, MOST_POSITIVES);
 }
 
+/** Removes what an interrupted run left of a file that is complete. */
+export async function removeWorkFiles(file: string): Promise<void> {
+  for (const path of [textsFileOf(file), journalOf(file)]) await rm(path, { force: true });
+}
+
+function textsFileOf(file: string): string {
+  return `${file}.texts`;
+}
+
 /** Path of the journal of an unfinished file. */
 export function journalOf(file: string): string {
   return `${file}.journal`;
@@ -160,10 +169,6 @@ export class Mining {
       for await (const { value } of readJsonl(file, minedSchema as z.ZodType<Mined>)) yield value.row;
     }
     await writeJsonl(this.#file, rows());
-  }
-
-  async removeJournal(): Promise<void> {
-    await rm(this.#journal.file, { force: true });
   }
 
   async close(): Promise<void> {
@@ -294,7 +299,7 @@ async function openParts(plan: MiningPlan, file: string): Promise<MiningParts> {
   const rows = () => source.rows();
   const options = { hash: `${hash} ${settings.keepNegatives}`, signal, progress };
   const own = needsOwn ? await encodeOwnDocuments(encoder, rows, documentsOf, options) : undefined;
-  const texts = await CorpusTexts.open(corpus.documents(signal), `${file}.texts`, signal);
+  const texts = await CorpusTexts.open(corpus.documents(signal), textsFileOf(file), signal);
   return { texts, dense, lexical, own };
 }
 
