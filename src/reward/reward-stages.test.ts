@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { candidatesOf, LetterEncoder } from '../../test/support/candidate-sets.ts';
 import { type RewardRecord, readPairs, type TrainingQuery } from '../data/index.ts';
 import { PROMPTS } from '../generate/index.ts';
+import { SILENT } from '../system/index.ts';
 import { buildPairs, type PairOptions } from './pairs/build-pairs.ts';
 import { defaultPairSettings } from './pairs/pair-settings.ts';
 import { IdStream } from './query-groups.ts';
@@ -191,6 +192,76 @@ describe('rewardCandidates', () => {
       reused: 0,
     });
     expect(await rewardsIn()).toHaveLength(24);
+    // The journal now holds these rewards of q0 twice, and others between them.
+    await writeInputs();
+    await rewardCandidates(rewardOptions());
+    expect(await readFile(file('rewards.jsonl'), 'utf8')).toBe(first);
+  });
+
+  it.each<[string, () => Promise<Partial<RewardOptions>>, number]>([
+    ['nothing', async () => ({}), 6],
+    ['the text of a query', async () => ({ queries: [{ ...QUERIES[0]!, text: 'other' }, ...QUERIES.slice(1)] }), 5],
+    ['a gold text', async () => ({ queries: [{ ...QUERIES[0]!, goldText: 'b' }, ...QUERIES.slice(1)] }), 5],
+    ['a weight', async () => ({ mixture: [PUBLISHED[0]!, { ...PUBLISHED[1]!, weight: 2 }] }), 0],
+    ['the role', async () => ({ expansionRole: 'document' }), 0],
+    [
+      'the text of a candidate',
+      async () => {
+        const texts = (id: string) => (id === 'q0' ? ['c', ...TEXTS.slice(1)] : TEXTS);
+        await write(
+          'candidates.jsonl',
+          QUERIES.flatMap(({ id }) => candidatesOf(id, texts(id))),
+        );
+        return {};
+      },
+      5,
+    ],
+    [
+      'a temperature',
+      async () => {
+        await write(
+          'candidates.jsonl',
+          QUERIES.flatMap(({ id }) => candidatesOf(id, TEXTS, id === 'q0' ? 0.5 : 1)),
+        );
+        return {};
+      },
+      5,
+    ],
+  ])('rewards again what depends on %s', async (_what, change, reused) => {
+    await writeInputs();
+    await rewardCandidates(rewardOptions());
+    expect(await rewardCandidates(rewardOptions(await change()))).toMatchObject({ reused });
+  });
+
+  it('scores queries in batches, and candidates in the order of their indexes', async () => {
+    await writeInputs();
+    await rewardCandidates(rewardOptions({ out: file('usual.jsonl') }));
+    await write(
+      'candidates.jsonl',
+      QUERIES.flatMap(({ id }) => candidatesOf(id, TEXTS).reverse()),
+    );
+    const batches: number[] = [];
+    const counting: Reward = {
+      ...functionReward('counting', () => []),
+      async scoreAll(items) {
+        batches.push(items.length);
+        return items.map(({ candidates }) => new Float32Array(candidates.length));
+      },
+    };
+    await rewardCandidates(rewardOptions({ mixture: [...PUBLISHED, { reward: counting, weight: 1 }], batch: 4 }));
+    expect(batches).toEqual([4, 2]);
+    const places = (rows: RewardRecord[]) => rows.map(({ candidateId, total }) => [candidateId, total]);
+    expect(places(await rewardsIn())).toEqual(places(await rewardsIn('usual.jsonl')));
+  });
+
+  it('takes the texts of further gold documents from the corpus', async () => {
+    await writeInputs();
+    const queries = QUERIES.map((query) => ({ ...query, documents: [...query.documents, 'd9'] }));
+    const goldTexts = new Map([['d9', 'b']]);
+    await rewardCandidates(rewardOptions({ queries, goldTexts }));
+    // a to aaab, ab to aaab, b to b, aaab to itself.
+    const similarities = (await rewardsIn()).slice(0, 4).map(({ similarity }) => similarity.gold);
+    expect(similarities).toEqual([0.948683, 0.894427, 1, 1]);
   });
 
   it.each<[string, () => Promise<unknown>, RegExp]>([
@@ -256,6 +327,7 @@ describe('rewardCandidates', () => {
       () => writeFile(file('candidates.jsonl'), '{"queryId":"q0"}\n'),
       /candidates\.jsonl:1: candidateId/,
     ],
+    ['a broken line behind the last answer', () => appendFile(file('answers.jsonl'), '{}\n'), /answers\.jsonl:7: /],
   ])('refuses %s', async (_what, prepare, message) => {
     await writeInputs();
     await prepare();
@@ -363,6 +435,9 @@ describe('buildPairs', () => {
     expect(published.audit.queries.dropped).toEqual({ 'similarity below the threshold': 1 });
     const quantile = await buildPairs(pairOptions({ similarityQuantile: 0.5 }));
     expect(quantile.audit.threshold).toBeCloseTo(0.948683, 5);
+    // Halfway from .948683 of q2 to .894427 + .707107 of q0; of the gold text alone q0 would have 1.
+    const upper = await buildPairs(pairOptions({ similarityQuantile: 0.75 }));
+    expect(upper.audit.threshold).toBeCloseTo((0.948683 + 0.894427 + Math.SQRT1_2) / 2, 5);
     const high = await buildPairs(pairOptions({ minSimilarity: 1.5 }));
     expect(high.audit.queries).toEqual({ all: 3, kept: 1, dropped: { 'similarity below the threshold': 2 } });
     const all = await buildPairs(pairOptions({ minSimilarity: -2 }));
@@ -387,6 +462,9 @@ describe('buildPairs', () => {
     const quantile = await buildPairs(pairOptions({ similarityQuantile: 0.2 }, one));
     expect(quantile.audit.threshold).toBeCloseTo(0.948683, 6);
     expect(quantile.audit.queries.dropped).toEqual({ 'similarity below the threshold': 1 });
+    // Halfway from .707107 to .948683; with its answer q5 would have the most.
+    const lower = await buildPairs(pairOptions({ similarityQuantile: 0.1 }, one));
+    expect(lower.audit.threshold).toBeCloseTo((Math.SQRT1_2 + 0.948683) / 2, 6);
   });
 
   it('counts the same pair once', async () => {
@@ -468,7 +546,86 @@ describe('buildPairs', () => {
     expect(audit.rewards.spread['rank-answer']!.mean).toBeCloseTo(1 - 1 / 3, 5);
     expect(audit.rewards.spread.total!.mean).toBeCloseTo(2 - 2 / 3, 5);
     expect(audit.examples).toHaveLength(6);
+    expect(audit.quotes).toHaveLength(4);
     expect(audit.quotes[0]).toMatchObject({ gold, text: gold });
+    // One of four candidates overlaps, in full. The sides have 6 words and 1.
+    expect(audit.candidates.overlap).toBe(0.25);
+    expect(audit.agreement!.histogram).toMatchObject({ from: -1, to: 1 });
+    expect(audit.sides.chosenWords.histogram).toMatchObject({ from: 0, to: 6 });
+    expect(audit.sides.rejectedWords.histogram).toMatchObject({ from: 0, to: 6 });
+  });
+
+  it('audits shorter and equal sides, quotes that are rejected, and answers that copy nothing', async () => {
+    const gold = 'a thin saw for cutting metal';
+    const quoted = `${gold} ${'z'.repeat(9)}`;
+    // By a reward that prefers short texts. q0: 1 word against the quotation's 7; q1 and q2: 1 word against 1.
+    const other = ['saw', 'metals'];
+    // The candidates of q3 tie by every target: it gives neither a pair nor an agreement of the rankings.
+    const texts: Record<string, string[]> = { q0: ['saw', quoted], q1: other, q2: other, q3: ['saw', 'was'] };
+    const queries = QUERIES.slice(0, 4).map((query) => ({ ...query, goldText: gold }));
+    await write(
+      'candidates.jsonl',
+      queries.flatMap(({ id }) =>
+        candidatesOf(id, texts[id]!).map((one, at) => ({ ...one, temperature: at === 0 ? 1.1 : 0.8 })),
+      ),
+    );
+    // q1 has a blank answer, which is none, and q2 has no answer.
+    await write('answers.jsonl', [
+      ...answersOf(queries.slice(0, 1), 'a saw'),
+      ...answersOf(queries.slice(1, 2), ' '),
+      ...answersOf(queries.slice(3), 'zebra'),
+    ]);
+    const brief = functionReward('brief', ({ candidates }) => candidates.map(({ text }) => -text.length));
+    await rewardCandidates(rewardOptions({ queries, mixture: [{ reward: brief, weight: 1 }] }));
+    const { audit } = await buildPairs(pairOptions({ dev: 0, minSimilarity: 0 }, { queries: () => queries }));
+    expect(audit.sides).toMatchObject({ chosenLonger: 0, chosenQuotes: 0 });
+    expect(audit.sides.chosenShorter).toBeCloseTo(1 / 3, 12);
+    expect(audit.sides.rejectedQuotes).toBeCloseTo(1 / 3, 12);
+    expect(audit.answers).toEqual({ count: 2, copied: 0, overlap: 0 });
+    expect(audit.candidates.byTemperature.map(({ temperature }) => temperature)).toEqual([0.8, 1.1]);
+    // Only q0 and q3 are ranked by both targets.
+    expect(audit.agreement!.count).toBe(1);
+    await rewardCandidates(rewardOptions({ queries, mixture: [{ reward: brief, weight: 1 }], answers: undefined }));
+    const without = await buildPairs(pairOptions({ dev: 0, minSimilarity: 0 }, { queries: () => queries }));
+    expect(without.audit.agreement).toBeUndefined();
+  });
+
+  it('leaves empty candidates out, as the rewards do', async () => {
+    await writeInputs();
+    await write(
+      'candidates.jsonl',
+      QUERIES.flatMap(({ id }) => candidatesOf(id, ['a', ' ', 'b', 'aaab'])),
+    );
+    await rewardCandidates(rewardOptions());
+    const { audit } = await buildPairs(pairOptions());
+    expect(audit).toMatchObject({ candidates: { count: 18 }, pairs: { built: 6 } });
+  });
+
+  it.each(['choosing pairs', 'writing pairs'])('stops while %s, and writes nothing', async (label) => {
+    await reward();
+    const stop = new AbortController();
+    const task = SILENT.task('', undefined, '');
+    const progress = {
+      task(name: string) {
+        if (name === label) stop.abort();
+        return task;
+      },
+    };
+    const before = await readdir(folder);
+    await expect(buildPairs(pairOptions({}, { signal: stop.signal, progress }))).rejects.toThrow(
+      /stopped; nothing was written/,
+    );
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('writes no training pairs if the earlier dev pairs cannot be removed', async () => {
+    await reward();
+    await mkdir(file('pairs-dev.jsonl'));
+    const before = await readdir(folder);
+    await expect(buildPairs(pairOptions())).rejects.toThrow(/pairs-dev\.jsonl/);
+    await expect(readFile(file('pairs.jsonl'))).rejects.toThrow(/ENOENT/);
+    // Nor is anything left that was written for them.
+    expect(await readdir(folder)).toEqual(before);
   });
 
   it.each<[string, () => Promise<unknown>, Partial<PairOptions>, RegExp]>([
@@ -501,6 +658,26 @@ describe('buildPairs', () => {
       { queries: () => QUERIES.slice(1) },
       /id "q0": these rewards belong to a query/,
     ],
+    [
+      'rewards of a query without candidates',
+      () =>
+        write(
+          'candidates.jsonl',
+          QUERIES.slice(1).flatMap(({ id }) => candidatesOf(id, TEXTS)),
+        ),
+      {},
+      /:1, id "q0": there are rewards for candidates that do not exist/,
+    ],
+    [
+      'a broken line behind the last candidates that were rewarded',
+      async () => {
+        await appendFile(file('candidates.jsonl'), `${JSON.stringify(candidatesOf('q8', ['a'])[0])}\n{}\n`);
+      },
+      {},
+      /candidates\.jsonl:26: /,
+    ],
+    ['a broken line behind the last answer', () => appendFile(file('answers.jsonl'), '{}\n'), {}, /answers\.jsonl:7: /],
+    ['a file without rewards', () => write('rewards.jsonl', []), {}, /no query gives a pair(?! \()/],
     [
       'a filter that leaves nothing',
       async () => {},

@@ -102,6 +102,13 @@ describe('similarity rewards', () => {
     await expect(opened).rejects.toThrow(`reward ${name} is now called ${name.replace('margin', 'zScore')}`);
   });
 
+  it('of a target that is not there are none', async () => {
+    const item = await setOf(['a', 'b']);
+    for (const reward of [new RankReward('answer'), new SimilarityReward('answer'), new ZScoreReward('answer')]) {
+      expect(await scores(reward, item)).toEqual([]);
+    }
+  });
+
   it('keep the margin', async () => {
     const item = await setOf(['a', 'b'], { answer: 'b' });
     expect(await scores(new SimilarityReward('gold'), item)).toEqual([0.948683, 0.316228].map(Math.fround));
@@ -246,6 +253,37 @@ describe('search rewards', () => {
     }
   });
 
+  it('search to the depth of the measure, and one deeper where the query itself may be found', async () => {
+    const depths: number[] = [];
+    const recording = {
+      fingerprint: 'x',
+      async search(_items: readonly CandidateSet[], depth: number) {
+        depths.push(depth);
+        return [{ raw: [], expanded: [[]] }];
+      },
+    };
+    const item = await setOf(['a']);
+    for (const measure of ['MRR@10', 'MAP']) {
+      for (const dropSelf of [true, false]) {
+        expect(await scores(new SearchReward(measure, recording, qrels, { dropSelf }), item)).toEqual([0]);
+      }
+    }
+    expect(depths).toEqual([11, 10, 1001, 1000]);
+  });
+
+  it('read the ids of the corpus once, and again if that failed', async () => {
+    let reads = 0;
+    const ids = () => {
+      reads++;
+      if (reads === 1) throw new Error('out of reach');
+      return ['da'];
+    };
+    const { holds } = new DenseCandidateSearch(index, { alpha: 0.5, fingerprint: 'x', ids });
+    await expect(holds!('da')).rejects.toThrow(/out of reach/);
+    expect([await holds!('da'), await holds!('db')]).toEqual([true, false]);
+    expect(reads).toBe(2);
+  });
+
   it('refuse measures that only count', () => {
     expect(() => new SearchReward('num_ret', search, qrels)).toThrow(/cannot be used to compare searches/);
     expect(() => new SearchReward('Hole@10', search, qrels)).toThrow(/cannot be used to compare searches/);
@@ -312,7 +350,19 @@ describe('a reward of a module', () => {
     expect(reward).toMatchObject({ name: 'brief', needsAnswer: true });
     expect(await scores(reward, await setOf(['a', 'b'], { answer: 'b' }))).toEqual([3, 4]);
     await writeFile(file, 'export const score = () => [];\n');
-    expect((await loadReward(file)).fingerprint).not.toBe(reward.fingerprint);
+    const edited = await loadReward(file);
+    expect(edited.fingerprint).not.toBe(reward.fingerprint);
+    expect(edited.needsAnswer).toBe(false);
+  });
+
+  it('reads the cosines of each candidate; that to the answer only if there is one', async () => {
+    const read = functionReward('read', ({ answer, candidates }) => {
+      expect(answer).toBeUndefined();
+      expect(candidates.map(({ similarityAnswer }) => similarityAnswer)).toEqual([undefined, undefined, undefined]);
+      return candidates.map(({ similarityGold }) => similarityGold);
+    });
+    // Two of the three are one text: cosines belong to texts, rewards to candidates.
+    expect(await scores(read, await setOf(['b', 'aaab', 'b']))).toEqual([0.316228, 1, 0.316228].map(Math.fround));
   });
 
   it('must be there and export a function', async () => {
@@ -353,6 +403,15 @@ describe('checkRewards', () => {
     expect(await checkRewards(['rank-gold'], none)).toHaveLength(1);
     expect(await checkRewards(['change-MRR@10'], { ...none, isJudged: true })).toHaveLength(1);
   });
+});
+
+it('a function has the fingerprint of its source, or the one it is given', () => {
+  const [one, other] = [() => [1], () => [2]];
+  const print = (score: () => number[], fingerprint?: string) =>
+    functionReward('mine', score, { fingerprint }).fingerprint;
+  expect(print(one)).not.toBe(print(other));
+  expect(print(one, 'v1')).toBe(print(other, 'v1'));
+  expect(print(one, 'v1')).not.toBe(print(one, 'v2'));
 });
 
 it('a typed error of a custom reward is passed on unchanged; any other error names the query', async () => {

@@ -159,16 +159,16 @@ class PairBuild {
           }
         },
       );
+      // The earlier dev file is removed first, so new training pairs never exist next to old dev pairs.
+      const removedEarlier = await removeFile(resolve(devOut));
+      await files.train.commit();
+      await (dev === 0 ? files.dev.discard() : files.dev.commit());
+      return removedEarlier;
     } catch (error) {
       await files.train.discard();
       await files.dev.discard();
       throw error;
     }
-    // The earlier dev file is removed first, so new training pairs never exist next to old dev pairs.
-    const removedEarlier = await removeFile(resolve(devOut));
-    await files.train.commit();
-    await (dev === 0 ? files.dev.discard() : files.dev.commit());
-    return removedEarlier;
   }
 
   #audit(draw: Draw): RewardAudit {

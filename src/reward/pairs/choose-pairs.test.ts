@@ -118,6 +118,11 @@ describe('GoldWords', () => {
   const gold = 'A hand saw with a thin blade in a C-shaped frame, used for cutting metal.';
   const looked = new GoldWords([gold, 'the old harbour of the town'], 'What is a hand saw?');
 
+  it('takes runs of letters and digits as words, in lower case', () => {
+    expect(wordsOf('Der 3. C-Schlüssel!')).toEqual(['der', '3', 'c', 'schlüssel']);
+    expect(wordsOf('... !')).toEqual([]);
+  });
+
   it('finds eight words in a row, whatever case and punctuation', () => {
     expect(looked.isQuotedIn(wordsOf('It is a saw with A THIN blade - in a C shaped frame.'))).toBe(true);
     expect(looked.isQuotedIn(wordsOf('A saw that has a thin blade in a frame, for cutting metal'))).toBe(false);
@@ -163,5 +168,13 @@ describe('a distribution', () => {
     expect(distributionOf([8, 1, 4, 2], 2).histogram).toEqual({ from: 1, to: 8, counts: [3, 1] });
     expect(distributionOf([], 2)).toMatchObject({ count: 0, mean: 0, median: 0 });
     expect(quantile([5], 0.3)).toBe(5);
+    // The squares of -2.75, -1.75, 0.25 and 4.25 sum to 28.75.
+    expect(distributionOf([8, 1, 4, 2]).deviation).toBeCloseTo(Math.sqrt(28.75 / 4), 12);
+    expect(distributionOf([])).toMatchObject({ deviation: 0, min: 0, max: 0 });
+  });
+
+  it('puts equal values into the first bin, and takes a range for its bins', () => {
+    expect(distributionOf([5, 5], 2).histogram).toEqual({ from: 5, to: 5, counts: [2, 0] });
+    expect(distributionOf([1, 3], 4, [0, 8]).histogram).toEqual({ from: 0, to: 8, counts: [1, 1, 0, 0] });
   });
 });

@@ -83,7 +83,8 @@ export async function loadReward(file: string): Promise<Reward> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UsageError(`the module cannot be loaded: ${reason}`, { file, fix, cause: error });
   }
-  const score = module.default ?? module.score;
+  // The default export of a CommonJS module is the object of all its exports.
+  const score = typeof module.default === 'function' ? module.default : module.score;
   if (typeof score !== 'function') throw new UsageError('the module exports no reward function', { file, fix });
   return functionReward(basename(path, extname(path)), score as RewardFunction, {
     fingerprint,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Document } from '../../data/index.ts';
-import { AbortedError, DataError, UsageError } from '../../system/index.ts';
+import { AbortedError, DataError, SILENT, UsageError } from '../../system/index.ts';
 import { Bm25Index } from './bm25-index.ts';
 
 interface Golden {
@@ -77,11 +77,41 @@ describe('BM25', () => {
     await expect(Bm25Index.build([...texts('a'), ...texts('b')])).rejects.toThrow(DataError);
     await expect(Bm25Index.build([], { k1: -1 })).rejects.toThrow(UsageError);
     await expect(Bm25Index.build([], { k1: Number.NaN })).rejects.toThrow(UsageError);
-    await expect(Bm25Index.build([], { b: 1.1 })).rejects.toThrow(UsageError);
+    await expect(Bm25Index.build([], { k1: Number.POSITIVE_INFINITY })).rejects.toThrow(UsageError);
+    for (const b of [1.1, -0.1, Number.NaN]) await expect(Bm25Index.build([], { b })).rejects.toThrow(UsageError);
+    for (const bounds of [{ k1: 0 }, { b: 0 }, { b: 1 }]) expect((await Bm25Index.build([], bounds)).size).toBe(0);
     const index = await Bm25Index.build(texts('ice'));
     await expect(index.search(['ice'], 0)).rejects.toThrow(UsageError);
     await expect(index.search(['ice'], 1.5)).rejects.toThrow(UsageError);
     await expect(index.search(['ice'], 5, { dropSelf: [] })).rejects.toThrow(UsageError);
+  });
+
+  it('does not count documents without a word, as Lucene does not', async () => {
+    const scores = async (...all: string[]) => [...(await (await Bm25Index.build(texts(...all))).search(['ice'], 5))];
+    expect(await scores('ice', 'ice water fire', 'fire', '', ' the ')).toEqual(
+      await scores('ice', 'ice water fire', 'fire'),
+    );
+  });
+
+  it('tells how many documents it has indexed', async () => {
+    const told: (number | string)[] = [];
+    const task = {
+      ...SILENT.task('', undefined, ''),
+      advance: (units = 1) => void told.push(units),
+      done: () => void told.push('done'),
+    };
+    await Bm25Index.build(corpus, { progress: { task: () => task } });
+    expect(told.pop()).toBe('done');
+    expect(told.reduce((sum, units) => Number(sum) + Number(units), 0)).toBe(corpus.length);
+  });
+
+  it('holds more words of documents than one block', async () => {
+    // 1,026 documents of 1,024 distinct words: 2,048 more than the 2^20 of one block.
+    const all = Array.from({ length: 1024 }, (_nothing, word) => `w${word}`).join(' ');
+    const index = await Bm25Index.build(texts(...Array.from({ length: 1025 }, () => all), `${all} w7`));
+    const [first, last] = await index.search(['w7', 'w1023'], 2);
+    expect(first!.map(({ id }) => id)).toEqual(['d1025', 'd999']);
+    expect(last!.map(({ id }) => id)).toEqual(['d999', 'd998']);
   });
 
   it('is unharmed by a query whose words are names of object members', async () => {

@@ -105,6 +105,18 @@ describe('exact search', () => {
     expect([...(await index.search(queries.slice(1050 * 16, 1060 * 16), 5))]).toEqual(all.slice(1050, 1060));
   });
 
+  it('searches more queries than one pass over the corpus takes', async () => {
+    // The hits of the one document take 8 * 258 bytes a query: room for three and a half.
+    const index = await open(new MemoryVectors(['a'], Float32Array.of(2), 1), { hitBytes: 3.5 * 8 * 258 });
+    const passes: number[] = [];
+    const queries = Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+    const dropSelf = Array.from(queries, (at) => (at === 4 ? 'a' : undefined));
+    const found = await index.search(queries, 1, { dropSelf, onQueries: (searched) => passes.push(searched) });
+    expect(passes).toEqual([3, 3, 2]);
+    const scores = [...found].map((hits) => hits.map(({ score }) => score));
+    expect(scores).toEqual([[0], [2], [4], [6], [], [10], [12], [14]]);
+  });
+
   it('orders 9,000 identical vectors by id, and the others around them', async () => {
     const rows = 9001;
     const vectors = new Float32Array(rows * 32);

@@ -21,6 +21,8 @@ export interface ExactIndexOptions {
    * from its source for each search. Default 256 MiB.
    */
   residentBytes?: number | undefined;
+  /** Maximum memory for the hits of one thread; more queries are searched in several passes. Default 256 MiB. */
+  hitBytes?: number | undefined;
 }
 
 /** Number of rows to score at a time. */
@@ -28,9 +30,6 @@ const ROWS_PER_CHUNK = 4096;
 
 /** Chunks queued at a thread while it computes: one, so that it never waits for the reader. */
 const CHUNKS_PER_THREAD = 2;
-
-/** Maximum memory for the hits of one thread; more queries are searched in several passes. */
-const HIT_BYTES = 256 * 2 ** 20;
 
 /** Threads that work on one corpus together. */
 interface Crew {
@@ -52,6 +51,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   readonly #cosine: boolean;
   readonly #threadCount: number;
   readonly #staysResident: boolean;
+  readonly #hitBytes: number;
   #crew: Crew | undefined;
   /** The order of ties; computed if a query has more equal scores than its buffer holds. */
   #tieOrder: { rows: Uint32Array; places: Uint32Array } | undefined;
@@ -61,11 +61,12 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(source: VectorSource, options: ExactIndexOptions) {
-    const { similarity, threads, residentBytes = 256 * 2 ** 20 } = options;
+    const { similarity, threads, residentBytes = 256 * 2 ** 20, hitBytes = 256 * 2 ** 20 } = options;
     this.#source = source;
     this.#cosine = similarity === 'cosine';
     this.#threadCount = threads ?? availableParallelism();
     this.#staysResident = source.rows * source.dimensions * 4 <= residentBytes;
+    this.#hitBytes = hitBytes;
   }
 
   /** Opens an index over vectors, which are read at the first search. @throws UsageError for a thread count below 1 */
@@ -133,7 +134,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     refuseBrokenQueries(queries, dimensions, dropSelf);
     if (this.size === 0) return new Hits(Array.from({ length: count }, noHits), documentId);
     const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
-    const perPass = Math.max(1, Math.floor(HIT_BYTES / (8 * topScoresCapacity(wanted))));
+    const perPass = Math.max(1, Math.floor(this.#hitBytes / (8 * topScoresCapacity(wanted))));
     const found: HitList[] = [];
     for (let first = 0; first < count; first += perPass) {
       const block = queries.slice(first * dimensions, (first + perPass) * dimensions);
