@@ -106,6 +106,16 @@ test('judgements that changed since make another run', async () => {
   expect(await train()).toMatchObject({ code: 2, log: expect.stringMatching(/evaluation.qrels: /) });
 });
 
+test('a row that occurs twice, and options of another engine, are refused', async () => {
+  const file = join(folder, 'twice.jsonl');
+  await writeFile(file, lines([1, 2].map((at) => ({ id: 'q', query: `query ${at}`, positive: 'stone' }))));
+  const words = ['train', 'retriever', '--data', file, '--encoder', ENCODER, '--out', join(folder, 'twice')];
+  const twice = await llmQe(...words, '--query-side', 'query');
+  expect(twice).toMatchObject({ code: 1, log: expect.stringMatching(/twice.jsonl:2, id "q": this row occurs/) });
+  const idle = await llmQe(...words, '--processes', '2');
+  expect(idle).toMatchObject({ code: 2, log: expect.stringMatching(/--processes works only/) });
+});
+
 test('names the option that is wrong', async () => {
   const { code, log } = await llmQe(
     'train',

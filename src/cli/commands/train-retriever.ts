@@ -185,7 +185,8 @@ function isExport(engine: Options['engine']): engine is ExportEngine {
 }
 
 /** @throws UsageError for options that the engine does not use */
-function checkEngine({ engine, writeOnly, plan, dev, devData, guideEncoder }: Options): void {
+function checkEngine({ engine, writeOnly, plan, dev, devData, guideEncoder, ...given }: Options): void {
+  if (engine === 'local') refuseCluster(given);
   if (guideEncoder !== undefined && engine !== 'local') {
     throw new UsageError(`--guide-encoder works only with the local engine, not with ${engine}`, {
       fix: 'Omit it, or filter negatives beforehand with `llm-qe mine`.',
@@ -204,6 +205,19 @@ function checkEngine({ engine, writeOnly, plan, dev, devData, guideEncoder }: Op
       fix: 'Omit them.',
     });
   }
+}
+
+/** @throws UsageError for options of processes in Python, of which the local engine has none */
+function refuseCluster(given: z.input<typeof clusterSettings>): void {
+  const defaults: Record<string, unknown> = clusterSettings.parse({});
+  const name = clusterSettings.keyof().options.find((one) => given[one] !== defaults[one]);
+  if (name === undefined) return;
+  throw new UsageError(
+    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} works only with an engine in Python`,
+    {
+      fix: 'Omit it, or add --engine sentence-transformers.',
+    },
+  );
 }
 
 function tell(lines: readonly string[], { out }: Options, { say }: CommandContext): void {

@@ -6,6 +6,8 @@ import { querySchema } from '../beir/corpus.ts';
 /** What the lines of all layouts say: a query, and one or more texts for it. */
 interface LineOfTexts {
   query: string;
+  /** Text of the query, if the line says it. */
+  asked?: string | undefined;
   /** Place among the query's texts, if the line says so. */
   sample: number | undefined;
   texts: string[];
@@ -18,8 +20,8 @@ const expansionLine = z
 const candidateLine = z
   .object({ queryId: idSchema, index: sample.optional(), text: z.string() })
   .transform(({ queryId, index, text }): LineOfTexts => ({ query: queryId, sample: index, texts: [text] }));
-const queryLine = querySchema.transform(({ id, expansions = [] }): LineOfTexts => {
-  return { query: id, sample: undefined, texts: expansions };
+const queryLine = querySchema.transform(({ id, text, expansions = [] }): LineOfTexts => {
+  return { query: id, asked: text, sample: undefined, texts: expansions };
 });
 
 /** A line of `expansions.jsonl`, of `candidates.jsonl`, or of queries in BEIR's layout. */
@@ -58,13 +60,18 @@ export class ExpansionFile {
     return new ExpansionFile(file, index);
   }
 
-  /** Returns the texts of a query, by sample; none if the file lacks the query. @throws DataError, ResourceError */
-  async textsOf(query: string): Promise<string[]> {
+  /**
+   * Returns the texts of a query, by sample; none if the file lacks the query.
+   * @param asked the query's text, if it is known
+   * @throws DataError if a line says that the query has another text; ResourceError
+   */
+  async textsOf(query: string, asked = ''): Promise<string[]> {
     const lines: LineOfTexts[] = [];
     for (const start of this.#index.startsOf(query)) {
       const line = parseJsonLine(await this.#reader.read(start), anyLine, this.#file, 0);
       if (line.query === query) lines.push(line);
     }
+    this.#refuseOther(query, asked, lines);
     this.#refuseDoubled(query, lines);
     lines.sort((a, b) => (a.sample ?? 0) - (b.sample ?? 0));
     return lines.flatMap(({ texts }) => texts);
@@ -72,6 +79,15 @@ export class ExpansionFile {
 
   close(): Promise<void> {
     return this.#reader.close();
+  }
+
+  #refuseOther(query: string, asked: string, lines: readonly LineOfTexts[]): void {
+    const other = lines.find((line) => asked.trim() !== '' && line.asked !== undefined && !isEqual(line.asked, asked));
+    if (other === undefined) return;
+    throw new DataError(`the expansions belong to another query: ${quoted(other.asked!)}, not ${quoted(asked)}`, {
+      ...{ file: this.#file, id: query },
+      fix: 'Use expansions of the same data set: equal ids do not make equal queries.',
+    });
   }
 
   #refuseDoubled(query: string, lines: readonly LineOfTexts[]): void {
@@ -82,4 +98,14 @@ export class ExpansionFile {
       fix: 'Remove one of the two lines.',
     });
   }
+}
+
+/** Whether texts are equal but for white space. */
+function isEqual(...texts: [string, string]): boolean {
+  const [one, other] = texts.map((text) => text.trim().replace(/\s+/g, ' '));
+  return one === other;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text);
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idSchema, readJsonl } from '../../files/index.ts';
+import { duplicateId, IdSet, idSchema, readJsonl } from '../../files/index.ts';
 import { contentKey } from '../../system/index.ts';
 import { type EmptyBecause, writtenFacts } from './alignment-records.ts';
 import { echoQuerySchema } from './echo.ts';
@@ -95,15 +95,21 @@ export function layoutOf(row: Readonly<Record<string, unknown>>): RetrieverLayou
 
 /**
  * Reads training rows as a stream. Each row may have this project's layout, LLM-QE's, ExpandR's, or be a triple or a row of
- * the Echo data: its fields decide. A row without an id (`hasId`) gets one derived from its content.
+ * the Echo data: its fields decide. A row without an id gets one derived from its content, so equal rows share it (`isRepeated`).
  *
- * @throws DataError that names the line of a row without a known layout
+ * @throws DataError that names the line of a row without a known layout, or of a second row with an id
  */
 export async function* readRetrieverRows(
   file: string,
   signal?: AbortSignal,
-): AsyncGenerator<{ row: RetrieverRow; line: number; hasId: boolean }> {
-  for await (const { value, line } of readJsonl(file, anyRowSchema, signal)) yield { ...value, line };
+): AsyncGenerator<{ row: RetrieverRow; isRepeated: boolean }> {
+  const seen = new IdSet();
+  for await (const { value, line } of readJsonl(file, anyRowSchema, signal)) {
+    const { row, hasId } = value;
+    const isRepeated = !seen.add(row.id);
+    if (isRepeated && hasId) throw duplicateId(file, line, row.id, 'row');
+    yield { row, isRepeated };
+  }
 }
 
 /** What stands for a row's query wherever queries are compared: its text; without one, its expansions. */

@@ -206,4 +206,12 @@ describe('a file of expansions', () => {
     await expect(expansions.textsOf('a')).rejects.toMatchObject({ id: 'a' });
     await expansions.close();
   });
+
+  it('of another data set is refused where its lines hold the queries', async () => {
+    const file = await write('queries.jsonl', { _id: 'a', text: ['who', 'x'] });
+    const expansions = await ExpansionFile.open(file);
+    expect(await expansions.textsOf('a', ' who\n')).toEqual(['x']);
+    await expect(expansions.textsOf('a', 'why')).rejects.toMatchObject({ file, id: 'a' });
+    await expansions.close();
+  });
 });

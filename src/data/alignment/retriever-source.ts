@@ -1,4 +1,3 @@
-import { duplicateId, IdSet } from '../../files/index.ts';
 import { counted, DataError, UsageError } from '../../system/index.ts';
 import { BeirDataset } from '../beir/beir.ts';
 import { sampleRows } from '../beir/judged-queries.ts';
@@ -137,13 +136,8 @@ async function openRows(file: string, { limit, sampleSeed, signal }: RetrieverSo
   if (limit !== undefined) for await (const _row of readRetrieverRows(file, signal)) count++;
   const chosen = sampleRows(count, limit, sampleSeed);
   return async function* rows() {
-    const seen = new IdSet();
     let at = 0;
-    for await (const { row, line, hasId } of readRetrieverRows(file, signal)) {
-      const isRepeated = !seen.add(row.id);
-      if (isRepeated && hasId) throw duplicateId(file, line, row.id, 'row');
-      if (chosen?.has(at++) ?? true) yield { row, isRepeated };
-    }
+    for await (const read of readRetrieverRows(file, signal)) if (chosen?.has(at++) ?? true) yield read;
   };
 }
 

@@ -160,7 +160,7 @@ export async function joinRetrieverData(options: JoinRetrieverDataOptions): Prom
     for await (const query of target.queries()) {
       if (output.has(query.id)) continue;
       throwIfAborted(signal);
-      const texts = given === undefined ? query.row.expansions : await given.textsOf(query.id);
+      const texts = given === undefined ? query.row.expansions : await given.textsOf(query.id, query.text);
       const row = { ...query.row, expansions: texts.map(passageOf).filter((text) => text !== '') };
       await output.append(query, [row]);
       target.count(row);
