@@ -37,7 +37,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
 
 /** What the help says of the first word of a two-word command. */
 export const GROUPS: Record<string, string> = {
-  data: 'make, download, check, merge and split data sets',
+  data: 'make, download, check, merge and split data sets; write training rows of the retriever',
   train: 'train the models',
   models: 'download, list, inspect, merge and export models',
   cache: 'list and remove cached files',

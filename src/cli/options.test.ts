@@ -2,6 +2,7 @@ import { Command as Commander } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { UsageError } from '../system/index.ts';
+import { CATALOGUE } from './catalogue.ts';
 import { defineCommand } from './command.ts';
 import { addOptions, parseOptions } from './options.ts';
 
@@ -70,6 +71,34 @@ describe('options from a schema', () => {
       'limit (default 512)',
       expect.not.stringMatching(/default/),
     ]);
+  });
+
+  it('shows one default, the value rather than the words, and lists few choices only', () => {
+    const limit = z.number().optional().describe('limit (default: none)');
+    const many = Array.from({ length: 21 }, (_, index) => `c${index}`) as [string, ...string[]];
+    const options = z.object({
+      words: limit,
+      value: limit.unwrap().default(1).describe('limit (default: none)'),
+      pooling: z.enum(['mean', 'cls']).optional().describe('pooling (default: its own)'),
+      measure: z.enum(many).default('c1').describe('measure: c0 to c20'),
+    });
+    const target = new Commander('try');
+    addOptions(target, defineCommand({ name: 'try', summary: 'a try', examples: [], options, run: async () => {} }));
+    expect(target.options.map(({ description }) => description)).toEqual([
+      'limit (default: none)',
+      'limit (default 1)',
+      'pooling (mean | cls; default: its own)',
+      'measure: c0 to c20 (default c1)',
+    ]);
+  });
+
+  it.each(Object.keys(CATALOGUE))('says each thing once in the help of %s', async (name) => {
+    const target = new Commander(name);
+    addOptions(target, (await CATALOGUE[name]!()).command);
+    const stutters = target.options
+      .map(({ description }) => description)
+      .filter((words) => /\bdefault\b.*\(default|\(default.*; default|\(repeatable\) \(/.test(words));
+    expect(stutters).toEqual([]);
   });
 
   it('names the option that is out of range', () => {

@@ -105,12 +105,18 @@ function toOption(key: string, facts: OptionFacts): Option {
   return option;
 }
 
+/** More choices than this are left to the description to summarise. */
+const MOST_CHOICES = 20;
+
+/** A default in words at the end of a description joins the notes; a default value of the schema replaces it. */
 function describeDefault({ kind, description, choices, defaultValue, required }: OptionFacts): string {
+  const [, text = '', inWords] = /^(.*?)(?: \((default:? [^()]*)\))?$/s.exec(description)!;
   const notes = kind === 'list' ? ['repeatable'] : [];
-  if (choices !== undefined) notes.push(choices.join(' | '));
+  if (choices !== undefined && choices.length <= MOST_CHOICES) notes.push(choices.join(' | '));
   if (required) notes.push('required');
   else if (formatDefault(defaultValue) !== '') notes.push(`default ${formatDefault(defaultValue)}`);
-  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
+  else if (inWords !== undefined) notes.push(inWords);
+  return notes.length === 0 ? text : `${text} (${notes.join('; ')})`;
 }
 
 /** Returns '' if there is no default, or if it is an empty list. */

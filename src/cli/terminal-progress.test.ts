@@ -24,6 +24,17 @@ describe('terminal progress', () => {
     expect(written.at(-1)).toBe('  encoding documents: 1,000 texts in 4.0 s, 2 shards\n');
   });
 
+  it('shows the time alone of a task that counts nothing', () => {
+    const { written, progress, wait } = recorder(true);
+    const task = progress.task('waiting for another process', undefined, 'seconds');
+    wait(2000);
+    task.note('process 7');
+    expect(written.at(-1)).toBe('\r\u001b[K  waiting for another process: 2.0 s  process 7');
+    wait(106_000);
+    task.done();
+    expect(written.at(-1)).toBe('  waiting for another process: 1:48 min, process 7\n');
+  });
+
   it('prints a complete line every five seconds if the stream is not a terminal', () => {
     const { written, progress, wait } = recorder(false);
     const task = progress.task('writing expansions', 10, 'passages');

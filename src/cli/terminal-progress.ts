@@ -91,9 +91,9 @@ export class TerminalProgress implements Progress {
   #finish(task: RunningTask, note: string | undefined): void {
     const seconds = (this.#now() - task.started) / 1000;
     const before = task.skipped > 0 ? ` (${task.skipped.toLocaleString('en-US')} from before)` : '';
-    const counted = `${formatCount(task.count, task.unit)}${before} in ${formatSeconds(seconds)}`;
+    const counted = isUncounted(task) ? '' : `${formatCount(task.count, task.unit)}${before} in `;
     const text = note ?? task.text;
-    this.print(`  ${task.label}: ${counted}${text === '' ? '' : `, ${text}`}`);
+    this.print(`  ${task.label}: ${counted}${formatSeconds(seconds)}${text === '' ? '' : `, ${text}`}`);
   }
 
   #clear(): void {
@@ -116,12 +116,19 @@ interface RunningTask {
 function describeTask({ label, total, unit, count, skipped, started, text }: RunningTask, now: number): string {
   const seconds = (now - started) / 1000;
   const rate = seconds >= LEAST_SECONDS ? (count - skipped) / seconds : 0;
-  const parts = [`  ${label}: ${formatCount(count, unit, total)}`];
+  const parts = [
+    `  ${label}: ${isUncounted({ count, total }) ? formatSeconds(seconds) : formatCount(count, unit, total)}`,
+  ];
   if (total !== undefined && total > 0) parts.push(`${Math.floor((100 * count) / total)} %`);
   if (rate > 0) parts.push(describeRate(rate, unit));
   if (total !== undefined && rate > 0 && count < total) parts.push(`${formatSeconds((total - count) / rate)} left`);
   if (text !== '') parts.push(text);
   return parts.join('  ');
+}
+
+/** A wait counts nothing: only its time is shown. */
+function isUncounted({ count, total }: Pick<RunningTask, 'count' | 'total'>): boolean {
+  return total === undefined && count === 0;
 }
 
 /** Describes slow work by the time per unit: `24 s each` says more than `0 steps/s`. */

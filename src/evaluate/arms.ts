@@ -5,6 +5,9 @@ import type { Topics } from './topics.ts';
 /** The published measures (method, stage 12). */
 const FAMILIES = ['nDCG', 'MAP', 'Recall', 'P', 'MRR', 'R_cap', 'Hole'];
 
+/** The reported measures in words, for a help text. */
+export const MEASURES_IN_WORDS = `${FAMILIES.join(', ')}, each with @k for a k of ${CUTOFFS.join(', ')}`;
+
 /** All measures that the method reports, by display name ("nDCG@10"). */
 export const REPORTED_MEASURES = FAMILIES.flatMap((family) => CUTOFFS.map((cutoff) => `${family}@${cutoff}`));
 

@@ -2,6 +2,7 @@ export {
   type Arm,
   type ArmOptions,
   type ArmPlan,
+  MEASURES_IN_WORDS,
   millisecondsPerQuery,
   REPORTED_MEASURES,
   runArm,

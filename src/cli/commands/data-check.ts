@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { checkBeir, type DatasetCheck, type TextCounts } from '../../data/index.ts';
-import { counted, DataError } from '../../system/index.ts';
+import { counted, DataError, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 
 const options = z.object({
-  dir: z.string().describe("folder of a data set in BEIR's layout"),
+  dir: z.string().optional().describe("folder of a data set in BEIR's layout"),
+  dataset: z.string().optional().describe('the same, as in all other commands').meta({ valueName: 'DIR' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 
@@ -13,11 +14,11 @@ export const command = defineCommand({
   name: 'data check',
   summary: "read a complete data set in BEIR's layout and list its faults",
   description: 'Errors make the command fail (exit code 1); warnings do not.',
-  arguments: [{ key: 'dir', required: true }],
+  arguments: [{ key: 'dir', required: false }],
   options,
   examples: [['llm-qe data check data/scifact', 'count and check the documents, queries and judgements']],
-  async run({ dir }, context) {
-    const check = await checkBeir(dir, context);
+  async run(given, context) {
+    const check = await checkBeir(folderOf(given), context);
     const errors = check.problems.filter(({ level }) => level === 'error');
     for (const line of describe(check)) context.say(line);
     context.json({ ok: errors.length === 0, ...check });
@@ -31,6 +32,16 @@ export const command = defineCommand({
     );
   },
 });
+
+function folderOf({ dir, dataset }: z.output<typeof options>): string {
+  if (dir !== undefined && dataset !== undefined) {
+    throw new UsageError('the data set is given twice', { fix: 'Pass DIR or --dataset DIR.' });
+  }
+  const folder = dir ?? dataset;
+  if (folder === undefined)
+    throw new UsageError('no data set is given', { fix: 'Pass its folder: `llm-qe data check DIR`.' });
+  return folder;
+}
 
 function* describe({ name, documents, queries, splits, problems, notes }: DatasetCheck): Generator<string> {
   yield `${name}`;

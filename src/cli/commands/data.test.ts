@@ -42,6 +42,16 @@ describe('llm-qe data check', () => {
     expect(printed.out).toContain('no problems found');
   });
 
+  it('takes the folder as an argument or as --dataset, once', async () => {
+    await putDataset('q\td\t1\n');
+    expect(await run('data', 'check', '--dataset', folder)).toBe(0);
+    expect(printed.out).toContain('no problems found');
+    expect(await run('data', 'check')).toBe(2);
+    expect(printed.err).toContain('no data set is given');
+    expect(await run('data', 'check', folder, '--dataset', folder)).toBe(2);
+    expect(printed.err).toContain('the data set is given twice');
+  });
+
   it('exits with 1 if judgements name missing documents, and prints a fix', async () => {
     await putDataset('q\tgone\t1\n');
     expect(await run('data', 'check', folder)).toBe(1);

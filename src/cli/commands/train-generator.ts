@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type PairReading, readPairs } from '../../data/index.ts';
 import { DEFAULT_GENERATOR, ModelStore } from '../../models/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
-import { counted, sha256File, UsageError } from '../../system/index.ts';
+import { counted, inGroup, sha256File, UsageError } from '../../system/index.ts';
 import {
   describeSkipped,
   generatorTrainingShape,
@@ -43,7 +43,7 @@ const options = z.object({
     .enum(['local', 'trl'])
     .default('local')
     .describe('train in this program, or with TRL (must be installed) on several GPUs or machines'),
-  ...trlShape,
+  ...inGroup('With --engine trl:', trlShape),
   writeOnly: z
     .boolean()
     .default(false)

@@ -4,7 +4,7 @@ import { BeirDataset, readRetrieverRows } from '../../data/index.ts';
 import { encoderFigures, loadTopics, searchesRawQueries } from '../../evaluate/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
 import { defaultRetrievalSettings, offlineOption, openEncoder } from '../../retrieve/index.ts';
-import { counted, sha256File, UsageError } from '../../system/index.ts';
+import { counted, inGroup, sha256File, UsageError } from '../../system/index.ts';
 import {
   clusterShape,
   EXPORT_ENGINES,
@@ -25,6 +25,7 @@ import {
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { duration, size } from '../print-plan.ts';
+import { shellWord } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({
@@ -41,7 +42,7 @@ const options = z.object({
     .string()
     .optional()
     .describe(
-      'an encoder that tells false negatives: what it finds more similar to the query than the positive, less the margins, is no negative',
+      'an encoder that recognises false negatives: a document that it finds more similar to the query than the positive, less the margins, does not count as a negative',
     )
     .meta({ valueName: 'NAME|DIR' }),
   out: z.string().describe('folder of the trained encoder and its checkpoints').meta({ valueName: 'DIR' }),
@@ -60,7 +61,7 @@ const options = z.object({
     .boolean()
     .default(false)
     .describe(
-      'read the rows, report steps, tokens, memory and time, which a few steps measure; train and write nothing',
+      'read the rows and report steps, tokens, memory and time, measured in a few steps; train and write nothing',
     ),
   ...retrieverTrainingShape,
   engine: z
@@ -69,7 +70,7 @@ const options = z.object({
     .describe(
       'train in this program, or with sentence-transformers (must be installed) on several GPUs or machines; tevatron, flagembedding: only write data and command line for these programs',
     ),
-  ...clusterShape,
+  ...inGroup('With another --engine:', clusterShape),
   writeOnly: z
     .boolean()
     .default(false)
@@ -91,7 +92,10 @@ export const command = defineCommand({
     "OUT becomes an encoder in sentence-transformers' layout, which --encoder OUT loads; metrics.jsonl, checkpoints and\nmanifest.json are written there too. An interrupted run resumes with the same command. Equal rows, encoder and settings give equal bytes.",
   options,
   examples: [
-    ['llm-qe train retriever --data retriever.jsonl --out runs/retriever', 'on the mean of query and expansions'],
+    [
+      'llm-qe train retriever --data runs/data/mined.jsonl --dev-data runs/data/retriever-dev.jsonl --out runs/retriever',
+      'on the rows of `data retriever` and `mine`; the checkpoint with the best loss on the held-out rows is kept',
+    ],
     [
       'llm-qe train retriever --data retriever.jsonl --out runs/student --method distil --train query --lora-r 32',
       'a student that searches without an LLM, over an index that stays as it is',
@@ -303,6 +307,9 @@ function print(result: TrainRetrieverResult, given: Options, context: CommandCon
   }
   context.say(`${seconds.toFixed(1)} s, ${(peakBytes / 2 ** 30).toFixed(1)} GiB; the encoder is that of step ${step}`);
   context.say(`wrote ${model}`);
+  context.say(
+    `next: llm-qe evaluate --dataset ${given.dev === undefined ? 'DIR' : shellWord(given.dev)} --encoder ${shellWord(model)}`,
+  );
 }
 
 function printPlan({ counts, memory, ...plan }: RetrieverPlan, given: Options, context: CommandContext): void {

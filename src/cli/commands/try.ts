@@ -1,7 +1,7 @@
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset } from '../../data/index.ts';
-import { REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
+import { MEASURES_IN_WORDS, REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult } from '../../pipeline/index.ts';
 import { describeAlpha } from '../../report/index.ts';
 import { retrievalSettings } from '../../retrieve/index.ts';
@@ -46,7 +46,7 @@ const options = z.object({
   measure: z
     .enum(REPORTED_MEASURES as [string, ...string[]])
     .default('nDCG@10')
-    .describe('measure to compare')
+    .describe(`measure to compare: ${MEASURES_IN_WORDS}`)
     .meta({ valueName: 'NAME' }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSettings, type RenamedSettings, withDefaults } from '../../system/index.ts';
+import { inGroup, parseSettings, type RenamedSettings, withDefaults } from '../../system/index.ts';
 import { RENAMED_TRAINING_SETTINGS, trainingSettingsSchema } from '../loop/training-settings.ts';
 import { computeShape, loraShape } from './generator-step.ts';
 import { checkLossSettings, preferenceLossShape } from './preference-losses.ts';
@@ -16,9 +16,9 @@ export const generatorTrainingShape = {
     .enum(['dpo', 'sft'])
     .default('dpo')
     .describe('dpo: prefer chosen over rejected answers; sft: imitate the chosen ones'),
-  ...preferenceLossShape,
+  ...inGroup('Loss:', preferenceLossShape),
   full: z.boolean().default(false).describe('train all weights instead of an adapter'),
-  ...loraShape,
+  ...inGroup('Adapter:', loraShape),
   disableDropout: z
     .boolean()
     .default(true)
@@ -34,23 +34,26 @@ export const generatorTrainingShape = {
     .min(0)
     .default(0.1)
     .describe('queries whose pairs are held out if there is no dev file: a number, or a fraction below 1'),
-  ...withDefaults(
-    loopShape,
-    {
-      ...{ learningRate: 2e-5, epochs: 2, batchSize: 16, maxGradNorm: 10 },
-      ...{ microBatchTokens: 1024, evalSteps: 300, saveSteps: 300 },
-    },
-    {
-      epochs: 'passes over the training pairs; 0.5 is half a pass',
-      batchSize: 'pairs per optimiser step',
-      microBatchTokens: 'maximum number of tokens per forward pass',
-      maxGradNorm: 'clip gradients at this global norm',
-      evalSteps: 'steps between evaluations on the dev pairs',
-      seed: 'seed of the dev split, the order, the initial adapter and dropout',
-    },
+  ...inGroup(
+    'Schedule and optimiser:',
+    withDefaults(
+      loopShape,
+      {
+        ...{ learningRate: 2e-5, epochs: 2, batchSize: 16, maxGradNorm: 10 },
+        ...{ microBatchTokens: 1024, evalSteps: 300, saveSteps: 300 },
+      },
+      {
+        epochs: 'passes over the training pairs; 0.5 is half a pass',
+        batchSize: 'pairs per optimiser step',
+        microBatchTokens: 'maximum number of tokens per forward pass',
+        maxGradNorm: 'clip gradients at this global norm',
+        evalSteps: 'steps between evaluations on the dev pairs',
+        seed: 'seed of the dev split, the order, the initial adapter and dropout',
+      },
+    ),
   ),
   loadBestModelAtEnd: z.boolean().default(false).describe('the result is the best checkpoint instead of the last'),
-  ...computeShape,
+  ...inGroup('Memory and device:', computeShape),
 };
 
 /** Former names of generator training settings. */

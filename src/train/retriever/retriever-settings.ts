@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DEVICES } from '../../nn/index.ts';
-import { parseSettings, UsageError, withDefaults } from '../../system/index.ts';
+import { inGroup, parseSettings, UsageError, withDefaults } from '../../system/index.ts';
 import { RENAMED_TRAINING_SETTINGS, trainingSettingsSchema } from '../loop/training-settings.ts';
 
 /** The text or texts that represent a query, in search and in training. */
@@ -13,6 +13,49 @@ export type RetrieverMethod = (typeof RETRIEVER_METHODS)[number];
 
 /** The loop's micro-batches are not used: a contrastive loss needs the complete batch, and divides it itself. */
 const { packed: _unused, microBatchTokens: _whole, ...loopShape } = trainingSettingsSchema.shape;
+
+/** Settings of the adapter that is trained instead of all weights. */
+const adapterShape = {
+  loraR: z.number().int().positive().optional().describe('train a LoRA adapter of this rank instead of all weights'),
+  loraAlpha: z
+    .number()
+    .positive()
+    .optional()
+    .describe('LoRA alpha: the output of the adapter is multiplied by alpha / rank (default: 2 x rank)'),
+  loraDropout: z.number().min(0).lt(1).default(0).describe('dropout probability of the inputs of the adapter'),
+  loraTargetModules: z
+    .array(z.string())
+    .min(1)
+    .default(['query', 'value'])
+    .describe('names of the linear layers that get an adapter')
+    .meta({ valueName: 'NAME' }),
+};
+
+/** How a batch is computed: these settings affect memory and time, and results by rounding only. */
+const computeShape = {
+  miniBatchSize: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('maximum number of texts per pass through the encoder (default: by --memory)'),
+  miniBatchTokens: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      'maximum number of tokens per pass; it affects memory use, but not the results (default: the whole batch if --memory allows, else 4096)',
+    ),
+  mode: z
+    .enum(['auto', 'whole', 'blocks'])
+    .default('auto')
+    .describe(
+      'whole: keep all activations in memory; blocks: compute one layer at a time, twice; auto: choose by --memory',
+    ),
+  memory: z.number().positive().default(4).describe('GiB that the activations may use'),
+  device: z.enum(DEVICES).default('cpu').describe('where to compute'),
+};
 
 /** All settings of retriever training. The defaults are those of the published method if it states them. */
 export const retrieverTrainingShape = {
@@ -52,7 +95,7 @@ export const retrieverTrainingShape = {
   matryoshka: z
     .array(z.number().int().positive())
     .optional()
-    .describe('also train the first N numbers of each vector to work alone: the loss is summed over all N (repeatable)')
+    .describe('also train the first N numbers of each vector to work alone: the loss is summed over all N')
     .meta({ valueName: 'N' }),
   absoluteMargin: z
     .number()
@@ -72,19 +115,7 @@ export const retrieverTrainingShape = {
     .describe(
       "both: one encoder for queries and documents; query: only the encoder of queries; projection: only a linear map of the queries' vectors; with the last two, existing indexes stay valid",
     ),
-  loraR: z.number().int().positive().optional().describe('train a LoRA adapter of this rank instead of all weights'),
-  loraAlpha: z
-    .number()
-    .positive()
-    .optional()
-    .describe('LoRA alpha: the output of the adapter is multiplied by alpha / rank (default: 2 x rank)'),
-  loraDropout: z.number().min(0).lt(1).default(0).describe('dropout probability of the inputs of the adapter'),
-  loraTargetModules: z
-    .array(z.string())
-    .min(1)
-    .default(['query', 'value'])
-    .describe('names of the linear layers that get an adapter (repeatable)')
-    .meta({ valueName: 'NAME' }),
+  ...inGroup('Adapter:', adapterShape),
   hiddenDropout: z.number().min(0).lt(1).default(0).describe('dropout probability of the hidden states'),
   ridge: z
     .number()
@@ -98,38 +129,20 @@ export const retrieverTrainingShape = {
     .int()
     .min(3)
     .default(512)
-    .describe('maximum tokens per text in training; the trained encoder keeps its own limit'),
-  miniBatchSize: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .describe('maximum number of texts per pass through the encoder (default: by --memory)'),
-  miniBatchTokens: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .describe(
-      'maximum number of tokens per pass; it affects memory use, but not the results (default: the whole batch if --memory allows, else 4096)',
+    .describe('maximum number of tokens per text in training; the trained encoder keeps the limit of the original'),
+  ...inGroup('Memory and device:', computeShape),
+  ...inGroup(
+    'Schedule and optimiser:',
+    withDefaults(
+      loopShape,
+      { learningRate: 3e-5, epochs: 3, batchSize: 64, warmupSteps: 0.1, maxGradNorm: 1, saveSteps: 200 },
+      {
+        epochs: 'passes over the rows; 0.5 is half a pass',
+        batchSize: 'rows per optimiser step; documents of one row are negatives for the others',
+        seed: 'seed of the order of rows, the choice of documents and sides, the initial adapter and dropout',
+      },
     ),
-  ...withDefaults(
-    loopShape,
-    { learningRate: 3e-5, epochs: 3, batchSize: 64, warmupSteps: 0.1, maxGradNorm: 1, saveSteps: 200 },
-    {
-      epochs: 'passes over the rows; 0.5 is half a pass',
-      batchSize: 'rows per optimiser step; documents of one row are negatives for the others',
-      seed: 'seed of the order of rows, the choice of documents and sides, the initial adapter and dropout',
-    },
   ),
-  mode: z
-    .enum(['auto', 'whole', 'blocks'])
-    .default('auto')
-    .describe(
-      'whole: keep all activations in memory; blocks: compute one layer at a time, twice; auto: choose by --memory',
-    ),
-  memory: z.number().positive().default(4).describe('GiB that the activations may use'),
-  device: z.enum(DEVICES).default('cpu').describe('where to compute'),
 };
 
 export const retrieverTrainingSchema = z.strictObject(retrieverTrainingShape);
