@@ -90,6 +90,13 @@ describe('try', () => {
     ]);
   });
 
+  it('says once that documents are cut, on the screen and in the report', async () => {
+    expect(await run(...files(), '--max-length', '4'), printed.err).toBe(0);
+    const words = 'are longer than 4 tokens: the rest of their text is not searched';
+    expect(printed.out.split(words)).toHaveLength(2);
+    expect(readFileSync(at('out/report.html'), 'utf8').split(words)).toHaveLength(2);
+  });
+
   it('repeats no LLM call, and gives the same results again', async () => {
     const documents: Record<string, unknown>[] = [];
     for (let time = 0; time < 2; time++) {

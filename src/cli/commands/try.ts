@@ -143,7 +143,7 @@ async function openData({ dataset, corpus, queries, qrels, devQrels, split, devS
 }
 
 function toJson(
-  { arms, comparisons, alphas, latencies, cost, expansionsFile, reportFile }: TrialResult,
+  { arms, comparisons, alphas, latencies, notes, cost, expansionsFile, reportFile }: TrialResult,
   given: Options,
 ) {
   return {
@@ -164,12 +164,12 @@ function toJson(
     alphas: Object.fromEntries(
       [...alphas].map(([name, { words, source, points }]) => [name, { value: words, chosenBy: source, points }]),
     ),
-    ...{ cost, expansions: expansionsFile, report: reportFile },
+    ...{ notes, cost, expansions: expansionsFile, report: reportFile },
   };
 }
 
 function print(result: TrialResult, given: Options, say: (line: string) => void): void {
-  const { arms, comparisons, alphas, latencies, cost, reportFile } = result;
+  const { arms, comparisons, alphas, latencies, notes, cost, reportFile } = result;
   const [main] = comparisons;
   say('');
   sayVerdict(main!, say);
@@ -184,6 +184,7 @@ function print(result: TrialResult, given: Options, say: (line: string) => void)
   say('');
   say(comparisonTable(comparisons));
   for (const [name, { words, source }] of alphas) say(`${name}: ${describeAlpha(words, source)}`);
+  for (const note of notes) say(note);
   const [before, after] = [latencies.get(main!.baseline) ?? 0, latencies.get(main!.arm) ?? 0];
   say(
     `\ncost per query: the LLM wrote ${cost.completionTokens.toFixed(0)} tokens (prompt ${cost.promptTokens.toFixed(0)}) in ` +

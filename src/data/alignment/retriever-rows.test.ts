@@ -52,6 +52,13 @@ describe('rows to train a retriever on', () => {
     expect(bare).toMatchObject({ negatives: [], positives: [{ text: 'yes' }] });
   });
 
+  it.each([[{ _id: '1', text: 'a query' }], [{ query: 'who', negatives: [] }]])(
+    'says that %j is not a training row',
+    async (row) => {
+      await expect(read(row)).rejects.toThrow(/not a training row: .*positives \(or pos, or positive\) is missing/);
+    },
+  );
+
   it('names rows without an id by their content', async () => {
     const [a, b, c] = await read(
       { query: 'who', pos: ['yes'] },

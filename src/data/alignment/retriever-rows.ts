@@ -79,6 +79,13 @@ const SCHEMAS: Record<RetrieverLayout, z.ZodType<RetrieverRow>> = {
 
 /** A row in any layout, which is recognised by fields that only that layout has. */
 const anyRowSchema = z.looseObject({}).transform((row, context): { row: RetrieverRow; hasId: boolean } => {
+  if (!['positives', 'pos', 'positive'].some((name) => name in row)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'not a training row: the field positives (or pos, or positive) is missing',
+    });
+    return z.NEVER;
+  }
   const parsed = SCHEMAS[layoutOf(row)].safeParse(row);
   if (parsed.success) return { row: parsed.data, hasId: row.id !== undefined };
   for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path: [...path], message });

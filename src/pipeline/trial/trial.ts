@@ -77,6 +77,8 @@ export interface TrialResult {
   latencies: Map<string, number>;
   cost: NonNullable<ReportData['cost']>;
   facts: ExpansionFacts;
+  /** What the reader of the results must know about the search, such as documents that are cut. */
+  notes: string[];
   expansionsFile: string;
   reportFile: string;
   resultFile: string;
@@ -102,7 +104,8 @@ export async function runTrial(settings: TrialSettings, options: TrialOptions = 
     const latencies = await measureLatencies(arms, armOptions(settings, options));
     const facts = factsOf(settings, generator);
     const cost = describeCost(expansions, { topics: test });
-    const partial = { arms, comparisons, alphas, latencies, cost, facts, expansionsFile, reportFile };
+    const notes = [...new Set(arms.flatMap(({ retriever }) => retriever.notes))];
+    const partial = { arms, comparisons, alphas, latencies, cost, facts, notes, expansionsFile, reportFile };
     const result = { ...partial, resultFile: join(folder, 'report.json') };
     for (const arm of arms) {
       const tag = arm.name.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase();
@@ -215,7 +218,7 @@ function factsOf({ adapters, prompt, sampling, samples, seed }: TrialSettings, g
 }
 
 async function reportOf(
-  { arms, comparisons, alphas, latencies, cost, facts }: TrialResult,
+  { arms, comparisons, alphas, latencies, cost, facts, notes }: TrialResult,
   expansions: readonly Expansion[],
   { dataset, split, seed }: TrialSettings,
   { signal }: TrialOptions,
@@ -245,6 +248,7 @@ async function reportOf(
     remarks: [
       describeNoise(facts),
       'The main comparison uses the retriever that scores best without expansions, because it is the best alternative to expansion.',
+      ...notes,
     ].filter((remark) => remark !== undefined),
   });
 }
