@@ -38,7 +38,7 @@ export interface ExampleCounts {
 const ROWS_AT_A_TIME = 256;
 const SHOWN_IDS = 5;
 
-/** A batch of one row has only its own negatives to tell apart. */
+/** In training, a batch of one row has only its own negatives to tell apart; without a batch size the rows are for evaluation. */
 type ReadSettings = Pick<RetrieverTrainingSettings, 'method' | 'querySide'> &
   Partial<Pick<RetrieverTrainingSettings, 'batchSize'>>;
 
@@ -171,7 +171,7 @@ class ExampleReader {
   }
 
   #faultOf(example: Judgeable, whole: boolean): RowFault | undefined {
-    const { method, batchSize = 2 } = this.#settings;
+    const { method, batchSize } = this.#settings;
     if (example.positives.length === 0) return 'noPositive';
     const sides = sidesOf(example);
     const side = sideOf(this.#settings);
@@ -179,7 +179,8 @@ class ExampleReader {
     if ((method === 'distil' || method === 'ridge') && !sides.includes('mean')) return 'noQuerySide';
     const isScored = method === 'margin-mse' || method === 'kl';
     if (isScored && example.scores === undefined) return 'noScores';
-    const isAlone = method === 'infonce' && Math.min(batchSize, this.#store.examples.length) === 1;
+    const isAlone =
+      method === 'infonce' && batchSize !== undefined && Math.min(batchSize, this.#store.examples.length) === 1;
     return whole && (isScored || isAlone) && example.negatives.length === 0 ? 'noNegatives' : undefined;
   }
 

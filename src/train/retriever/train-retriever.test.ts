@@ -245,6 +245,11 @@ test('a row without negatives in a batch of its own is left out', async () => {
   await expect(run('single', {}, { rows: some.slice(0, 1) })).rejects.toThrow(/1 without negatives/);
 });
 
+test('a single dev row without negatives does not stop the training', async () => {
+  const { counts } = await run('one-dev-row', {}, { devRows: [row(9, { negatives: [] })] });
+  expect(counts.dev).toMatchObject({ examples: 1, skipped: { noNegatives: 0 } });
+});
+
 test('a metric that no evaluation reports is refused before the training', async () => {
   const metricForBestModel = 'nDCG@20';
   await expect(run('metric', { metricForBestModel })).rejects.toThrow(/no dev examples/);

@@ -146,8 +146,9 @@ export async function readAll(
   settings: RetrieverTrainingSettings,
   { rows, devRows, signal, warn }: TrainRetrieverOptions,
 ): Promise<GivenSides> {
-  const read = async (some: RetrieverRows, split: string): Promise<Given> => {
-    const given = await readExamples(base, some, settings, { signal });
+  const read = async (some: RetrieverRows, split: 'train' | 'dev'): Promise<Given> => {
+    const { batchSize, ...forEvaluation } = settings;
+    const given = await readExamples(base, some, split === 'train' ? settings : forEvaluation, { signal });
     for (const line of remarks(given.counts, split, base)) warn?.(line);
     return given;
   };
