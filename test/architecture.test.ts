@@ -11,6 +11,7 @@ const FLOORS = [
   ['search', 'embed', 'generate'],
   ['train'],
   ['retrieve'],
+  ['gate'],
   ['evaluate', 'serve'],
   ['reward'],
   ['report'],

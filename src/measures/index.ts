@@ -1,3 +1,4 @@
+export { shareUpperBound } from './binomial-bound.ts';
 export {
   type ComparisonOptions,
   compareRuns,
@@ -19,6 +20,7 @@ export {
   parseQualityMeasure,
   trecName,
 } from './measure.ts';
+export { rankBiasedOverlap } from './rank-biased-overlap.ts';
 export { compareDocumentIds, rankHits } from './ranking.ts';
 export type { Qrels, Run, ScoredDocument } from './records.ts';
 export {
