@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fiveDocuments } from '../../test/support/five-documents.ts';
 import { Random, UsageError } from '../system/index.ts';
-import { type AlphaChoice, ChosenAlphaRetriever, chooseAlpha, crossValidate } from './choose-alpha.ts';
+import { type AlphaChoice, ChosenAlphaRetriever, chooseAlpha } from './choose-alpha.ts';
+import { crossValidate } from './cross-validate.ts';
 import type { Topics } from './topics.ts';
 
 /**

@@ -1,18 +1,10 @@
-import {
-  evaluateRun,
-  type HitRows,
-  parseQualityMeasure,
-  type Run,
-  relevantSelves,
-  TypedRun,
-} from '../measures/index.ts';
+import { type HitRows, type Run, TypedRun } from '../measures/index.ts';
 import type { CorpusSearch, ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from '../retrieve/index.ts';
-import { Random, UsageError } from '../system/index.ts';
+import { UsageError } from '../system/index.ts';
+import { meanOf, valuesOfCombinations } from './combination-values.ts';
+import { crossValidate } from './cross-validate.ts';
 import type { Topics } from './topics.ts';
 import { type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
-
-/** Number of parts of the cross-validation; fewer if there are fewer queries. */
-const FOLDS = 10;
 
 export interface ChooseAlphaOptions extends TuneAlphaOptions {
   kind: 'dense' | 'rrf';
@@ -48,72 +40,17 @@ export async function chooseAlpha(
     return { source: 'dev', alphaOf: new Map(ids.map((id) => [id, alpha])), points, words: String(alpha) };
   }
   const alphas = [...new Set(options.alphas)].sort((a, b) => a - b);
-  const values = await valuesByAlpha(search, scored, alphas, options);
+  const values = await valuesOfCombinations(
+    search,
+    scored,
+    alphas.map((alpha) => ({ alpha })),
+    options,
+  );
   const points = alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, ids) }));
   const alphaOf = crossValidate(ids, alphas, values, options.seed);
   const chosen = [...new Set(alphaOf.values())].sort((a, b) => a - b);
   const words = chosen.length === 1 ? String(chosen[0]) : `${chosen[0]} to ${chosen.at(-1)}`;
   return { source: 'cross-validation', alphaOf, points, words };
-}
-
-/**
- * Returns for each query the alpha that is best on the other parts.
- * @param values the measure of each query, by alpha // [alphas]
- */
-export function crossValidate(
-  ids: readonly string[],
-  alphas: readonly number[],
-  values: readonly ReadonlyMap<string, number>[],
-  seed: number,
-): Map<string, number> {
-  if (alphas.length === 0) {
-    throw new UsageError('no alpha to choose from', { fix: 'Pass at least one value from 0 to 1.' });
-  }
-  if (ids.length < 2) {
-    throw new UsageError('cross-validation needs at least two queries', {
-      fix: 'Pass a single --alpha, or development queries.',
-    });
-  }
-  const shuffled = new Random(seed).shuffle([...ids]);
-  const folds = Math.min(FOLDS, ids.length);
-  const chosen = new Map<string, number>();
-  for (let fold = 0; fold < folds; fold++) {
-    const others = shuffled.filter((_id, at) => at % folds !== fold);
-    const best = bestOf(alphas.map((alpha, at) => ({ alpha, value: meanOf(values[at]!, others) })));
-    shuffled.forEach((id, at) => {
-      if (at % folds === fold) chosen.set(id, best);
-    });
-  }
-  return chosen;
-}
-
-/** Returns the best alpha. Among equal values, it is the smallest alpha, which trusts the expansions least. */
-function bestOf(points: readonly TuningPoint[]): number {
-  return points.reduce((best, point) => (point.value > best.value ? point : best)).alpha;
-}
-
-function meanOf(values: ReadonlyMap<string, number>, ids: readonly string[]): number {
-  return ids.reduce((sum, id) => sum + (values.get(id) ?? 0), 0) / Math.max(1, ids.length);
-}
-
-/** Computes the measure of each query under each alpha, in one pass that embeds each text once // [alphas] */
-async function valuesByAlpha(
-  search: CorpusSearch,
-  { queries, qrels }: Topics,
-  alphas: readonly number[],
-  { kind, measure, depth, keepSelf, signal }: ChooseAlphaOptions,
-): Promise<Map<string, number>[]> {
-  const { cutoff, displayName } = parseQualityMeasure(measure);
-  const runs = await search.alphaRuns(kind, alphas, queries, {
-    depth: kind === 'rrf' ? depth : Math.min(cutoff, depth),
-    ...{ dropSelf: !keepSelf, keepSelfOf: relevantSelves(qrels), signal },
-  });
-  return runs.map((run) => valuesOf(qrels, run, displayName));
-}
-
-function valuesOf(qrels: Topics['qrels'], run: Run, measure: string): Map<string, number> {
-  const { perQuery } = evaluateRun(qrels, run, { measures: [measure], complete: true });
-  return new Map([...perQuery].map(([id, values]) => [id, values[measure] ?? 0]));
 }
 
 /** Searches for each query with the alpha that was chosen for it. */

@@ -116,7 +116,9 @@ describe('tuning alpha', () => {
     const { search } = open();
     const { queries } = topics(7);
     const options = { depth: 4, dropSelf: true };
-    for (const [at, run] of (await search.alphaRuns('dense', [0.2, 0.9], queries, options)).entries()) {
+    for (const [at, run] of (
+      await search.combinedRuns('dense', [{ alpha: 0.2 }, { alpha: 0.9 }], queries, options)
+    ).entries()) {
       const one = await (await search.retriever('dense', { alpha: [0.2, 0.9][at]! })).retrieve(queries, options);
       expect([...run]).toEqual([...one.run]);
     }

@@ -1,6 +1,6 @@
-import { evaluateRun, parseQualityMeasure, relevantSelves } from '../measures/index.ts';
 import type { CorpusSearch } from '../retrieve/index.ts';
 import { UsageError } from '../system/index.ts';
+import { meanOf, valuesOfCombinations } from './combination-values.ts';
 import type { Topics } from './topics.ts';
 
 /** One tried alpha, and the measure on the development queries. */
@@ -43,17 +43,13 @@ export async function tuneAlpha(search: CorpusSearch, topics: Topics, options: T
   if (alphas.length === 0) {
     throw new UsageError('no alpha to choose from', { fix: 'Pass at least one value from 0 to 1.' });
   }
-  const { cutoff, displayName } = parseQualityMeasure(measure);
-  const runs = await search.alphaRuns(kind, alphas, topics.queries, {
-    depth: kind === 'rrf' ? depth : Math.min(cutoff, depth),
-    dropSelf: !keepSelf,
-    keepSelfOf: relevantSelves(topics.qrels),
-    signal,
-  });
-  const points = runs.map((run, at): TuningPoint => {
-    const { mean } = evaluateRun(topics.qrels, run, { measures: [displayName], complete: true });
-    return { alpha: alphas[at]!, value: mean[displayName] ?? 0 };
-  });
+  const values = await valuesOfCombinations(
+    search,
+    topics,
+    alphas.map((alpha) => ({ alpha })),
+    { kind, measure, depth, keepSelf, signal },
+  );
+  const points = alphas.map((alpha, at): TuningPoint => ({ alpha, value: meanOf(values[at]!, topics.qrels.keys()) }));
   const best = points.reduce((one, other) => (other.value > one.value ? other : one));
   return { alpha: best.alpha, points };
 }

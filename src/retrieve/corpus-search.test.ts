@@ -146,7 +146,12 @@ describe('a corpus that is searched', () => {
       ];
       const options = { depth: 4, dropSelf: true };
       const alphas = [1, 0, 0.25];
-      const runs = await search.alphaRuns(kind, alphas, queries, options);
+      const runs = await search.combinedRuns(
+        kind,
+        alphas.map((alpha) => ({ alpha })),
+        queries,
+        options,
+      );
       expect(runs).toHaveLength(3);
       for (const [at, alpha] of alphas.entries()) {
         const { run } = await (await search.retriever(kind, { alpha })).retrieve(queries, options);
@@ -155,6 +160,48 @@ describe('a corpus that is searched', () => {
       }
     },
   );
+
+  it.each(KINDS)('gives the same runs for many combinations as one retriever for each (%s)', async (kind) => {
+    const queries = [
+      { id: 'q', text: 'saw', expansions: ['ship sea', 'lamp', 'ship'] },
+      { id: 'p', text: 'saw', expansions: [] },
+      { id: 'd5', text: 'ship', expansions: ['turn'] },
+    ];
+    const options = { depth: 4, dropSelf: true };
+    const combinations = [
+      { alpha: 0.5, texts: 2, queryRepeats: 1 },
+      { alpha: 0, texts: 0 },
+      { alpha: 0.5, texts: 1 },
+      { alpha: 0.75, queryRepeats: 4 },
+      { alpha: 0.5, texts: 2, queryRepeats: 3 },
+    ];
+    const [encoder, found] = [new FiveEncoder(), [] as string[]];
+    const runs = await open({}, { encoder }).combinedRuns(kind, combinations, queries, options);
+    for (const [at, { alpha, texts, queryRepeats }] of combinations.entries()) {
+      const one = open(queryRepeats === undefined ? {} : { queryRepeats });
+      const retriever = await one.retriever(kind, { alpha });
+      const asked = queries.map((query) => ({ ...query, expansions: query.expansions.slice(0, texts) }));
+      const { run } = await retriever.retrieve(asked, options);
+      const plain = (some: typeof run) => [...some].map(([id, hits]) => [id, ...[...hits].map((hit) => ({ ...hit }))]);
+      expect(plain(runs[at]!)).toEqual(plain(run));
+      found.push(JSON.stringify(plain(run)));
+    }
+    expect(new Set(found).size).toBeGreaterThan(kind === 'rrf' ? 2 : 3);
+    const embedded = encoder.calls.filter(([role]) => role === 'query').flatMap(([, ...texts]) => texts);
+    expect(embedded.sort()).toEqual(
+      kind === 'bm25' ? [] : ['lamp', 'saw', 'saw', 'ship', 'ship', 'ship sea', 'turn'].sort(),
+    );
+  });
+
+  it('tells how rare the terms of a text are', async () => {
+    // saw is in 2 of 5 documents, ship in 2, lamp in 1: ln(1 + (N - n + .5) / (n + .5)). "the" is a stop word.
+    const [idfs, none] = await open().idfsOf(['The saw, saws and a lamp: xyz', '']);
+    const expected = [Math.log(1 + 3.5 / 2.5), Math.log(1 + 4.5 / 1.5), undefined];
+    expect(idfs!.map((idf) => idf && Number(idf.toFixed(6)))).toEqual(
+      expected.map((idf) => idf && Number(idf.toFixed(6))),
+    );
+    expect(none).toEqual([]);
+  });
 });
 
 describe('the encoder that settings name', () => {

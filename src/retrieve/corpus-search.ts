@@ -12,7 +12,7 @@ import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
-import { DenseRetriever, type DenseSettings } from './dense-retriever.ts';
+import { DenseRetriever, type DenseSettings, type EmbeddedQueries, type Weighting } from './dense-retriever.ts';
 import { FusedRetriever } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
 import type { ExpandedQuery, RetrieveOptions, Retriever } from './retriever.ts';
@@ -28,6 +28,12 @@ export interface Corpus {
   count(signal?: AbortSignal): Promise<number>;
   /** SHA-256 of its content. */
   corpusHash(signal?: AbortSignal): Promise<string>;
+}
+
+/** A way to combine queries and expansions that is tried among others: in a dense search, a lexical one, or both. */
+export interface TriedCombination extends Weighting {
+  /** How often a lexical search repeats the query before the expansions; default as in the settings. */
+  queryRepeats?: number | undefined;
 }
 
 export interface CorpusSearchOptions {
@@ -119,20 +125,65 @@ export class CorpusSearch {
   }
 
   /**
-   * Returns one run per alpha, equal to that of a retriever with this alpha. Each text is embedded once, in a single dense
-   * pass over the corpus.
+   * Returns one run per combination, equal to that of a retriever with these settings and queries with these expansions. Each text is
+   * embedded once, in a single dense pass over the corpus; each lexical query is searched once.
    */
-  async alphaRuns(
-    kind: 'dense' | 'rrf',
-    alphas: readonly number[],
+  async combinedRuns(
+    kind: Retriever['name'],
+    combinations: readonly TriedCombination[],
     queries: readonly ExpandedQuery[],
     options: RetrieveOptions,
   ): Promise<Run[]> {
-    const dense = await (await this.#denseRetriever({})).retrieveAlphas(queries, alphas, options);
-    if (kind === 'dense') return dense;
-    const lexical = await (await this.retriever('bm25')).retrieve(queries, options);
+    const dense = kind === 'bm25' ? undefined : await this.#denseRuns(combinations, queries, options);
+    if (kind === 'dense') return combinations.map((one) => dense!.get(denseKey(one))!);
+    const lexical = await this.#lexicalRuns(combinations, queries, options);
+    if (dense === undefined) return combinations.map((one) => lexical.get(lexicalKey(one))!);
     const { rrfK: k } = this.#settings;
-    return dense.map((run) => fuseRuns([run, lexical.run], { k, depth: options.depth }));
+    return combinations.map((one) =>
+      fuseRuns([dense.get(denseKey(one))!, lexical.get(lexicalKey(one))!], { k, depth: options.depth }),
+    );
+  }
+
+  async #denseRuns(
+    combinations: readonly TriedCombination[],
+    queries: readonly ExpandedQuery[],
+    options: RetrieveOptions,
+  ) {
+    const distinct = new Map(combinations.map((one) => [denseKey(one), one]));
+    const weightings = [...distinct.values()];
+    const runs = await (await this.#denseRetriever({})).retrieveWeighted(queries, weightings, options);
+    return new Map([...distinct.keys()].map((key, at) => [key, runs[at]!]));
+  }
+
+  async #lexicalRuns(
+    combinations: readonly TriedCombination[],
+    queries: readonly ExpandedQuery[],
+    options: RetrieveOptions,
+  ) {
+    const runs = new Map<string, Run>();
+    for (const one of combinations) {
+      const key = lexicalKey(one);
+      if (runs.has(key)) continue;
+      const { texts, queryRepeats = this.#settings.queryRepeats } = one;
+      const retriever = new LexicalRetriever(await this.#bm25(), { ...this.#settings, queryRepeats });
+      const asked = queries.map((query) => ({ ...query, expansions: query.expansions.slice(0, texts) }));
+      runs.set(key, (await retriever.retrieve(asked, options)).run);
+    }
+    return runs;
+  }
+
+  /** Embeds queries and their expansions. */
+  async embedQueries(queries: readonly ExpandedQuery[], signal = this.#signal): Promise<EmbeddedQueries> {
+    return (await this.#denseRetriever({})).embed(queries, signal);
+  }
+
+  /**
+   * Returns the inverse document frequencies of the distinct terms of a text, as BM25 has them; undefined for a term that no
+   * document holds. Stop words are left out.
+   */
+  async idfsOf(texts: readonly string[]): Promise<(number | undefined)[][]> {
+    const index = await this.#bm25();
+    return texts.map((text) => index.idfsOf(text));
   }
 
   /**
@@ -285,4 +336,14 @@ export async function openEncoder(
 async function readBeginning(documents: AsyncIterable<Document>): Promise<void> {
   let count = 0;
   for await (const _document of documents) if (++count === CHECKED_DOCUMENTS) return;
+}
+
+/** Combinations with the same key are one to a dense search. */
+function denseKey({ alpha, texts }: TriedCombination): string {
+  return alpha === 0 || texts === 0 ? 'raw' : `${alpha} ${texts ?? 'all'}`;
+}
+
+/** Combinations with the same key are one to a lexical search. */
+function lexicalKey({ texts, queryRepeats }: TriedCombination): string {
+  return texts === 0 ? 'raw' : `${queryRepeats ?? 'as set'} ${texts ?? 'all'}`;
 }

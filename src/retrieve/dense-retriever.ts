@@ -11,8 +11,16 @@ export interface DenseSettings {
   similarity: 'dot' | 'cosine';
 }
 
+/** A way to combine queries and expansions that is tried among others. */
+export interface Weighting {
+  /** Weight of the expansions. */
+  alpha: number;
+  /** Number of expansions to use, from the first; default all. */
+  texts?: number | undefined;
+}
+
 /** Queries and their expansions as vectors, not yet combined. */
-interface EmbeddedQueries {
+export interface EmbeddedQueries {
   /** // [queries, dimensions] */
   vectors: Float32Array;
   /** The expansions of all queries, in the order of the queries // [sum of counts, dimensions] */
@@ -53,7 +61,7 @@ export class DenseRetriever implements Retriever {
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const vectors = this.#combine(await this.#embed(queries, options.signal), this.#settings.alpha);
+    const vectors = this.#combine(await this.embed(queries, options.signal), this.#settings.alpha);
     const encoded = performance.now();
     const ids = queries.map(({ id }) => id);
     const hits = await this.#index.search(vectors, options.depth, {
@@ -68,41 +76,51 @@ export class DenseRetriever implements Retriever {
   }
 
   /**
-   * Returns one run per alpha, instead of the alpha in the settings. Each text is embedded once, and one pass over the corpus
-   * searches the vectors of all alphas together; those of queries without expansions only once.
+   * Returns one run per weighting, instead of the alpha in the settings. Each text is embedded once, and one pass over the corpus
+   * searches the vectors of all weightings together; each query without expansions, or without weight for them, only once.
    */
-  async retrieveAlphas(
+  async retrieveWeighted(
     queries: readonly ExpandedQuery[],
-    alphas: readonly number[],
+    weightings: readonly Weighting[],
     options: RetrieveOptions,
   ): Promise<TypedRun[]> {
     const { signal } = options;
-    const plain = queries.filter(({ expansions }) => expansions.length === 0);
-    const expanded = queries.filter(({ expansions }) => expansions.length > 0);
-    const texts = await this.#embed([...plain, ...expanded], signal);
+    const weighted = weightings.filter((one) => !isRaw(one));
+    const needsRaw = weighted.length < weightings.length;
+    const rows = queries.map((_query, row) => row);
+    const plain = rows.filter((row) => needsRaw || queries[row]!.expansions.length === 0);
+    const expanded = rows.filter((row) => queries[row]!.expansions.length > 0);
+    const texts = await this.embed(queries, signal);
     const { dimensions } = this.#encoder;
-    const vectors = new Float32Array((plain.length + alphas.length * expanded.length) * dimensions);
-    for (const [at, alpha] of alphas.entries()) {
-      const combined = this.#combine(texts, alpha);
-      if (at === 0) vectors.set(combined.subarray(0, plain.length * dimensions));
-      const start = plain.length + at * expanded.length;
-      vectors.set(combined.subarray(plain.length * dimensions), start * dimensions);
+    const vectors = new Float32Array((plain.length + weighted.length * expanded.length) * dimensions);
+    const copyRows = (from: Float32Array, some: readonly number[], start: number) => {
+      for (const [at, row] of some.entries())
+        vectors.set(from.subarray(row * dimensions, (row + 1) * dimensions), (start + at) * dimensions);
+    };
+    copyRows(texts.vectors, plain, 0);
+    for (const [at, { alpha, texts: most }] of weighted.entries()) {
+      const combined = this.#combine(firstExpansions(texts, most, dimensions), alpha);
+      copyRows(combined, expanded, plain.length + at * expanded.length);
     }
-    const searched = [...plain, ...alphas.flatMap(() => expanded)];
-    const dropSelf = selvesToDrop(searched, options);
-    const hits = await this.#index.search(vectors, options.depth, { signal, dropSelf });
-    const rows = new Map([...plain, ...expanded].map((query, row) => [query, row]));
-    return alphas.map((_alpha, at) => {
-      const placeOf = (row: number) => (row < plain.length ? row : row + at * expanded.length);
-      return new TypedRun(
-        queries.map(({ id }) => id),
-        { at: (query) => hits.at(placeOf(rows.get(queries[query]!)!)) },
-      );
+    const searched = [plain, ...weighted.map(() => expanded)].flatMap((some) => some.map((row) => queries[row]!));
+    const hits = await this.#index.search(vectors, options.depth, {
+      signal,
+      dropSelf: selvesToDrop(searched, options),
+    });
+    const [plainPlaces, expandedPlaces] = [placesOf(plain), placesOf(expanded)];
+    const ids = queries.map(({ id }) => id);
+    return weightings.map((weighting) => {
+      const start = plain.length + weighted.indexOf(weighting) * expanded.length;
+      const placeOf = (row: number) => {
+        const place = isRaw(weighting) ? undefined : expandedPlaces.get(row);
+        return place === undefined ? plainPlaces.get(row)! : start + place;
+      };
+      return new TypedRun(ids, { at: (row) => hits.at(placeOf(row)) });
     });
   }
 
-  /** Embeds each text once. */
-  async #embed(queries: readonly ExpandedQuery[], signal: AbortSignal | undefined): Promise<EmbeddedQueries> {
+  /** Embeds the queries and their expansions, each text once. */
+  async embed(queries: readonly ExpandedQuery[], signal?: AbortSignal): Promise<EmbeddedQueries> {
     const texts = queries.map(({ text }) => text);
     const passages = queries.flatMap(({ expansions }) => expansions);
     const counts = queries.map(({ expansions }) => expansions.length);
@@ -116,4 +134,30 @@ export class DenseRetriever implements Retriever {
   #combine({ vectors, expansions, counts }: EmbeddedQueries, alpha: number): Float32Array {
     return combineQueryVectors(vectors, expansions, counts, { dimensions: this.#encoder.dimensions, alpha });
   }
+}
+
+function isRaw({ alpha, texts }: Weighting): boolean {
+  return alpha === 0 || texts === 0;
+}
+
+function placesOf(rows: readonly number[]): Map<number, number> {
+  return new Map(rows.map((row, place) => [row, place]));
+}
+
+/** Keeps the first expansions of each query. */
+function firstExpansions(
+  { vectors, expansions, counts }: EmbeddedQueries,
+  most: number | undefined,
+  dimensions: number,
+) {
+  if (most === undefined || counts.every((count) => count <= most)) return { vectors, expansions, counts };
+  const kept = counts.map((count) => Math.min(count, most));
+  const first = new Float32Array(kept.reduce((sum, count) => sum + count, 0) * dimensions);
+  let [from, to] = [0, 0];
+  for (const [row, count] of counts.entries()) {
+    first.set(expansions.subarray(from * dimensions, (from + kept[row]!) * dimensions), to * dimensions);
+    from += count;
+    to += kept[row]!;
+  }
+  return { vectors, expansions: first, counts: kept };
 }

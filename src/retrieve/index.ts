@@ -1,4 +1,4 @@
-export { type Corpus, CorpusSearch, openEncoder } from './corpus-search.ts';
+export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
 export {
   type MineNegativesOptions,
   type MineNegativesResult,

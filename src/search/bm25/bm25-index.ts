@@ -133,6 +133,19 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     return this.#lists.ids;
   }
 
+  /**
+   * Returns the inverse document frequencies of the distinct terms of a text; undefined for a term that no document holds. Stop
+   * words are left out.
+   */
+  idfsOf(text: string): (number | undefined)[] {
+    const spellings = new Set(Array.from(splitWords(text), (word) => this.#analyzer.term(word)));
+    spellings.delete(undefined);
+    return [...spellings].map((spelling) => {
+      const term = this.#lists.terms.get(spelling!);
+      return term === undefined ? undefined : this.#lists.idf[term]!;
+    });
+  }
+
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
   search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<Hits> {
     const result = this.#last.then(() => this.#searchAll(queries, k, options));
