@@ -4,6 +4,7 @@ import type { ModelStore } from '../models/index.ts';
 import { CorpusSearch, type RetrievalSettings } from '../retrieve/index.ts';
 import type { Progress } from '../system/index.ts';
 import { runArm } from './arms.ts';
+import { describeMissing } from './missing-documents.ts';
 import { type Topics, withoutExpansions } from './topics.ts';
 
 /** What chooses the best checkpoint of an encoder. */
@@ -21,6 +22,8 @@ export interface EncoderFiguresOptions {
   documentsChange?: boolean | undefined;
   keepSelf?: boolean | undefined;
   store?: ModelStore | undefined;
+  /** Receives a warning, once, if relevant documents are not in the corpus. */
+  warn?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -33,9 +36,19 @@ export interface EncoderFiguresOptions {
 export function encoderFigures(
   dataset: BeirDataset,
   topics: Topics,
-  { searchesRaw, retrieval, documentsChange = true, keepSelf = false, store, signal, progress }: EncoderFiguresOptions,
+  {
+    searchesRaw,
+    retrieval,
+    documentsChange = true,
+    keepSelf = false,
+    store,
+    warn,
+    signal,
+    progress,
+  }: EncoderFiguresOptions,
 ): (encoder: string, signal?: AbortSignal, scratch?: string) => Promise<Record<string, number>> {
   const isExpanded = topics.queries.some(({ expansions }) => expansions.length > 0);
+  let isChecked = false;
   return async (encoder, _signal, scratch) => {
     const graphs = scratch && join(scratch, 'graphs');
     const vectors = scratch && documentsChange ? join(scratch, 'vectors') : undefined;
@@ -43,6 +56,9 @@ export function encoderFigures(
     const search = new CorpusSearch(dataset, settings, { signal, progress, store, graphs, vectors });
     try {
       const retriever = await search.retriever('dense');
+      const missing = isChecked ? undefined : await describeMissing(search, topics);
+      isChecked = true;
+      if (missing !== undefined) warn?.(missing);
       const measure = async (some: Topics) => {
         const plan = { name: 'dev', description: 'dense', retriever, topics: some };
         return (await runArm(plan, { depth: DEPTH, dropSelf: !keepSelf, signal })).scores.mean[MEASURE]!;

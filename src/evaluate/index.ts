@@ -20,6 +20,7 @@ export {
 } from './evaluation-data.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
+export { describeMissing } from './missing-documents.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
 export { type AlphaTuning, type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';

@@ -29,6 +29,16 @@ test('writes published rows in two files, and reports what is left out', async (
   expect(JSON.parse(first!)).toMatchObject({ expansions: [expect.stringMatching(/^pseudo \d$/)] });
 });
 
+test('a file of development rows that stays empty is told', async () => {
+  const [file, out] = [join(folder, 'one.jsonl'), join(folder, 'one')];
+  await writeFile(file, JSON.stringify({ query: 'ask', pseudo_doc: 'pseudo', pos: ['yes'], neg: ['no'] }));
+  const { code, log } = await run('--rows', file, '--keep-expansions', '--out', out);
+  expect({ code, log }).toEqual({
+    code: 0,
+    log: expect.stringMatching(/retriever-dev\.jsonl is empty: all rows are of one query/),
+  });
+});
+
 test('names options that exclude each other', async () => {
   const { code, log } = await run('--rows', 'x.jsonl', '--keep-expansions', '--expansions', 'y.jsonl');
   expect({ code, log }).toEqual({ code: 2, log: expect.stringMatching(/exclude each other/) });

@@ -158,6 +158,9 @@ function print(
       `${counted(withoutExpansions, 'row has', 'rows have')} no expansion: only --query-side query can train on them`,
     );
   context.say(`wrote ${counted(rows.train, 'row')} to ${file}`);
+  if (devFile !== undefined && rows.dev === 0) {
+    context.warn(`${devFile} is empty: all rows are of one query. Use --dev-share 0 if you need no development rows.`);
+  }
   if (devFile !== undefined) context.say(`wrote ${counted(rows.dev, 'row')} to ${devFile}`);
 }
 

@@ -7,6 +7,7 @@ import {
   type Comparison,
   chooseAlpha,
   compareArms,
+  describeMissing,
   joinExpansions,
   loadTopics,
   measureLatencies,
@@ -164,7 +165,8 @@ async function evaluate(
   context: CommandContext,
 ): Promise<Found> {
   const plain = await search.retriever(given.retriever);
-  await warnOfMissing(search, topics, context);
+  const missing = await describeMissing(search, topics);
+  if (missing !== undefined) context.warn(missing);
   const armOptions = armOptionsOf(given, context);
   const kind = given.retriever === 'bm25' ? undefined : given.retriever;
   const dev = given.alphas === undefined ? undefined : await loadDevTopics(dataset, given);
@@ -219,17 +221,6 @@ async function loadDevTopics(dataset: BeirDataset, given: Options): Promise<Topi
 
 async function readFacts({ expansions }: Options): Promise<ExpansionFacts | undefined> {
   return expansions === undefined ? undefined : readExpansionFacts(expansions);
-}
-
-/** Warns of relevant documents that are not in the corpus: they can never be found, which lowers the scores. */
-async function warnOfMissing(search: CorpusSearch, { qrels, split }: Topics, context: CommandContext): Promise<void> {
-  const relevant = [...qrels.values()].flatMap((grades) => [...grades].filter(([, grade]) => grade > 0));
-  const missing = await search.missingDocuments(new Set(relevant.map(([id]) => id)));
-  if (missing.length === 0) return;
-  context.warn(
-    `${counted(missing.length, `relevant document of split ${split} is`, `relevant documents of split ${split} are`)} not in the corpus (such as ${JSON.stringify(missing[0])}); ` +
-      'they count as not found. `llm-qe data check` lists them.',
-  );
 }
 
 async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<Topics> {

@@ -106,6 +106,16 @@ test('judgements that changed since make another run', async () => {
   expect(await train()).toMatchObject({ code: 2, log: expect.stringMatching(/evaluation.qrels: /) });
 });
 
+test('judged documents that the corpus lacks are told', async () => {
+  const dev = join(folder, 'lacking');
+  await cp(join(folder, 'beir'), dev, { recursive: true });
+  await writeFile(join(dev, 'qrels', 'dev.tsv'), 'query-id\tcorpus-id\tscore\nq1\tgone\t1\nq2\td2\t1\n');
+  const what = ['--data', join(folder, 'rows.jsonl'), '--encoder', ENCODER, '--out', join(folder, 'lacking-run')];
+  const { code, log } = await llmQe('train', 'retriever', ...what, '--method', 'ridge', '--dev', dev, '--threads', '1');
+  expect(log.match(/1 relevant document of split dev is not in the corpus \(such as "gone"\)/g)).toHaveLength(1);
+  expect(code).toBe(0);
+});
+
 test('a row that occurs twice, and options of another engine, are refused', async () => {
   const file = join(folder, 'twice.jsonl');
   await writeFile(file, lines([1, 2].map((at) => ({ id: 'q', query: `query ${at}`, positive: 'stone' }))));

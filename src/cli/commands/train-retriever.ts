@@ -148,7 +148,15 @@ export const command = defineCommand({
     const engine = clusterSettings.parse(given);
     if (isExport(given.engine)) {
       const rows = rowsOf(given.data, signal);
-      const what = { encoder, rows, out: given.out, settings: settings.parse(given), cluster: engine, signal };
+      const what = {
+        encoder,
+        rows,
+        file: given.data,
+        out: given.out,
+        settings: settings.parse(given),
+        cluster: engine,
+        signal,
+      };
       printExport(await exportRetrieverTraining(given.engine, what), given, context);
       return;
     }
@@ -162,6 +170,7 @@ export const command = defineCommand({
       encoder,
       rows: () => rowsOf(given.data, signal),
       devRows: devData === undefined ? undefined : () => rowsOf(devData, signal),
+      files: { train: given.data, dev: devData },
       out: given.out,
       settings: settings.parse(given),
       ...evaluation,
@@ -262,7 +271,7 @@ async function* rowsOf(file: string, signal: AbortSignal | undefined) {
 async function openEvaluation(
   folder: string,
   { devSplit, alpha, threads, querySide, method, train }: Options,
-  { signal, progress }: CommandContext,
+  { signal, progress, warn }: CommandContext,
 ) {
   const dataset = await BeirDataset.open(folder);
   const topics = await loadTopics(dataset, devSplit);
@@ -276,7 +285,7 @@ async function openEvaluation(
     documentsChange: train === 'both' && method !== 'ridge',
     searchesRaw: searchesRawQueries({ method, querySide }),
     retrieval: (encoder) => defaultRetrievalSettings({ encoder, ...own }),
-    ...{ signal, progress },
+    ...{ signal, progress, warn: (line: string) => warn(line) },
   });
   const [queries, qrels] = [await dataset.queriesFile(), await dataset.qrelsFile(devSplit)];
   const content = {
@@ -299,7 +308,11 @@ function print(result: TrainRetrieverResult, given: Options, context: CommandCon
     `${given.method} on ${counts.train.examples} of ${counted(counts.train.rows, 'row')}, ${counted(steps, 'step')} (${stopped})`,
   );
   if (ridge !== undefined) context.say(`strength of ridge: ${ridge}`);
-  context.say(`loss: first ${loss.first.toFixed(4)}, last ${loss.last.toFixed(4)}`);
+  context.say(
+    ridge === undefined
+      ? `loss of the first batch: ${loss.first.toFixed(4)}, of the last: ${loss.last.toFixed(4)}`
+      : `loss before: ${loss.first.toFixed(4)}, after: ${loss.last.toFixed(4)}`,
+  );
   if (dev !== undefined) {
     const { step: at, ...best } = dev.best;
     const rows = Object.keys(dev.before).map((name) => [name, dev.before[name]!.toFixed(4), best[name]!.toFixed(4)]);

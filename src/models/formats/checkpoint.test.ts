@@ -209,6 +209,18 @@ describe('damage', () => {
     }
   });
 
+  test('a value that is not a number is refused with its tensor', async () => {
+    const path = join(folder, 'nan.safetensors');
+    await writeSafetensors(path, [
+      { name: 'sound', shape: [2], data: Float32Array.of(1, -Infinity) },
+      { name: 'damaged', shape: [3], data: Float32Array.of(0, Number.NaN, 1) },
+    ]);
+    await withCheckpoint(path, async (checkpoint) => {
+      expect(await checkpoint.read('sound')).toEqual(Float32Array.of(1, -Infinity));
+      await expect(checkpoint.read('damaged')).rejects.toMatchObject({ name: 'ModelError', file: path, id: 'damaged' });
+    });
+  });
+
   test.each(names)('%s with flipped bytes gives a result or a typed error', async (name) => {
     const random = new Random(11);
     const whole = golden(name);

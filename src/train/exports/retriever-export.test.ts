@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RetrieverRow } from '../../data/index.ts';
-import { DataError, UsageError } from '../../system/index.ts';
+import { UsageError } from '../../system/index.ts';
 import type { RetrieverTrainingInput } from '../retriever/retriever-settings.ts';
 import { type ExportEngine, exportRetrieverTraining } from './retriever-export.ts';
 
@@ -30,7 +30,14 @@ let runs = 0;
 async function exported(engine: ExportEngine, settings: RetrieverTrainingInput, rows = [row]) {
   const out = join(folder, `${runs++}`);
   const cluster = { processes: 2, hardware: 'gpu' } as const;
-  const result = await exportRetrieverTraining(engine, { encoder: MODEL, rows, out, settings, cluster });
+  const result = await exportRetrieverTraining(engine, {
+    encoder: MODEL,
+    rows,
+    file: 'rows.jsonl',
+    out,
+    settings,
+    cluster,
+  });
   const lines = (await readFile(join(out, 'train.jsonl'), 'utf8')).trim().split('\n');
   return { ...result, lines: lines.map((line) => JSON.parse(line)) };
 }
@@ -110,5 +117,5 @@ test('an earlier export is replaced; what came from elsewhere stays', async () =
 
 test('a file without a row to train on is refused', async () => {
   const failure = exported('tevatron', { querySide: 'query' }, [{ ...row, positives: [] }]);
-  await expect(failure).rejects.toBeInstanceOf(DataError);
+  await expect(failure).rejects.toMatchObject({ name: 'DataError', file: 'rows.jsonl' });
 });

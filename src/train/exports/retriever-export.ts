@@ -27,6 +27,8 @@ export type ExportEngine = (typeof EXPORT_ENGINES)[number];
 export interface RetrieverExportOptions {
   encoder: ResolvedModel;
   rows: Iterable<RetrieverRow> | AsyncIterable<RetrieverRow>;
+  /** The file that they come from, for error messages. */
+  file?: string | undefined;
   out: string;
   settings?: RetrieverTrainingInput | undefined;
   cluster?: ClusterInput | undefined;
@@ -135,7 +137,7 @@ const TARGETS: Record<ExportEngine, Target> = { tevatron, flagembedding };
  */
 export async function exportRetrieverTraining(
   engine: ExportEngine,
-  { encoder, rows, out, settings: given, cluster, signal }: RetrieverExportOptions,
+  { encoder, rows, file, out, settings: given, cluster, signal }: RetrieverExportOptions,
 ): Promise<RetrieverExport> {
   const target = TARGETS[engine];
   const settings = parseRetrieverSettings(given ?? {});
@@ -152,7 +154,7 @@ export async function exportRetrieverTraining(
   await refuseForeignExport(out);
   await makeFolder(out);
   const write = () => writeDurably(join(out, STARTER), starter(target, recipe, settings, resolved));
-  const counts = await writeRows(join(out, TRAIN), target, rows, settings, write, signal);
+  const counts = await writeRows(join(out, TRAIN), target, { rows, file, signal }, settings, write);
   return { folder: out, ...counts, command: `sh ${STARTER}`, differences: target.differences };
 }
 
@@ -170,10 +172,9 @@ async function refuseForeignExport(out: string): Promise<void> {
 async function writeRows(
   file: string,
   target: Target,
-  rows: RetrieverExportOptions['rows'],
+  { rows, file: source, signal }: Pick<RetrieverExportOptions, 'rows' | 'file' | 'signal'>,
   settings: RetrieverTrainingSettings,
   before: () => Promise<void>,
-  signal: AbortSignal | undefined,
 ): Promise<Pick<RetrieverExport, 'rows' | 'examples' | 'skipped'>> {
   const counts = { rows: 0, examples: 0, skipped: 0 };
   const output = await DurableFile.create(file);
@@ -196,6 +197,7 @@ async function writeRows(
     }
     if (counts.examples === 0) {
       throw new DataError('no row is left to train on', {
+        file: source,
         fix: 'Check the file, --query-side and --method: a row needs a positive, a negative, and the texts that its query is made of.',
       });
     }

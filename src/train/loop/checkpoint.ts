@@ -70,16 +70,18 @@ export async function writeState(folder: string, state: TrainingState): Promise<
 
 /**
  * Reads a checkpoint into parameters and an optimiser of the same names and shapes, and returns the state of the run.
+ * @param run the folder of the run, for messages
  * @throws ModelError if a tensor is missing or has another shape; DataError if the folder is damaged
  */
 export async function readCheckpoint(
   folder: string,
   { parameters, optimizer }: { parameters: Parameters; optimizer: AdamW },
+  run = folder,
 ): Promise<TrainingState> {
   const file = join(folder, STATE_FILE);
   const state = await readJsonFile(file, trainingStateSchema, damagedFile(file));
-  await loadParameters(folder, parameters);
-  await fillTensors(join(folder, OPTIMIZER_FILE), momentTensors(parameters, optimizer));
+  await loadParameters(folder, parameters, run);
+  await fillTensors(join(folder, OPTIMIZER_FILE), momentTensors(parameters, optimizer), run);
   optimizer.steps = state.step;
   return state;
 }
@@ -88,8 +90,8 @@ export async function readCheckpoint(
  * Reads the parameters of a checkpoint folder into `parameters`, for example those of the best checkpoint.
  * @throws ModelError if one is missing or has another shape, or if the file is damaged
  */
-export async function loadParameters(folder: string, parameters: Parameters): Promise<void> {
-  await fillTensors(join(folder, PARAMETERS_FILE), parameterTensors(parameters));
+export async function loadParameters(folder: string, parameters: Parameters, run = folder): Promise<void> {
+  await fillTensors(join(folder, PARAMETERS_FILE), parameterTensors(parameters), run);
 }
 
 function parameterTensors(parameters: Parameters): TensorToWrite[] {
@@ -108,8 +110,9 @@ function momentTensors(parameters: Parameters, optimizer: AdamW): TensorToWrite[
   });
 }
 
-async function fillTensors(file: string, targets: readonly TensorToWrite[]): Promise<void> {
-  const checkpoint = await openCheckpoint(file);
+async function fillTensors(file: string, targets: readonly TensorToWrite[], run: string): Promise<void> {
+  const damaged = (error: unknown) => damagedCheckpoint(error, file, run);
+  const checkpoint = await openCheckpoint(file).catch(damaged);
   try {
     const shapes = new Map(checkpoint.tensors().map(({ name, shape }) => [name, shape]));
     for (const { name, shape } of targets) checkShape(file, name, shape, shapes.get(name));
@@ -117,10 +120,21 @@ async function fillTensors(file: string, targets: readonly TensorToWrite[]): Pro
       const extra = [...shapes.keys()].find((name) => !targets.some((target) => target.name === name));
       throw new ModelError('is not a tensor of this training run', { file, id: extra, fix: ANOTHER_MODEL });
     }
-    for (const { name, data } of targets) data.set(await checkpoint.read(name));
+    for (const { name, data } of targets) data.set(await checkpoint.read(name).catch(damaged));
   } finally {
     await checkpoint.close();
   }
+}
+
+/** A model's errors advise to download it again, which does not help here. */
+function damagedCheckpoint(cause: unknown, file: string, run: string): never {
+  if (!(cause instanceof ModelError)) throw cause;
+  throw new ModelError('the checkpoint is damaged', {
+    file,
+    id: cause.id,
+    fix: `Remove ${run} to train again from the start, or choose another folder.`,
+    cause,
+  });
 }
 
 const ANOTHER_MODEL = 'The checkpoint belongs to another model or adapter. Pass the folder of a run of this one.';

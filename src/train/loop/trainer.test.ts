@@ -257,7 +257,8 @@ describe('an interrupted run', () => {
     const { last } = await run();
     const file = join(last.folder, 'parameters.safetensors');
     await writeFile(file, (await readFile(file)).subarray(0, -4));
-    await expect(run()).rejects.toThrow(file);
+    const fix = `Remove ${folder} to train again from the start, or choose another folder.`;
+    await expect(run()).rejects.toMatchObject({ file, fix });
     await writeFile(join(folder, 'training.json'), '{}');
     await expect(run()).rejects.toThrow(/training\.json: was not written by a training run/);
   });

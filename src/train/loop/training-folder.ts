@@ -92,7 +92,8 @@ export class TrainingFolder {
 
   /** Reads the last checkpoint; returns undefined if there is none. @throws ModelError, DataError if it is damaged */
   async resume(target: { parameters: Parameters; optimizer: AdamW }): Promise<TrainingState | undefined> {
-    return this.last === undefined ? undefined : readCheckpoint(this.last.folder, target);
+    if (this.last === undefined) return undefined;
+    return readCheckpoint(this.last.folder, target, this.path);
   }
 
   /** Saves the run after a completed step and removes the previous last checkpoint. @throws ResourceError */

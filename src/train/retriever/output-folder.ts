@@ -9,6 +9,7 @@ import { JOB_FILES, LEDGER_FILE } from '../loop/training-folder.ts';
 /** What the manifest of a retriever's training says it is. */
 export const STAGE = 'train retriever';
 const MANIFEST = 'manifest.json';
+const DATA = new Set(['corpus.jsonl', 'queries.jsonl', 'qrels']);
 const MODEL = /^(config|modules)\.json$|\.safetensors$/;
 
 /**
@@ -20,6 +21,8 @@ export async function refuseForeignFolder(out: string): Promise<void> {
   if (!(await isThere(out))) return;
   const names = await readdir(out);
   if (names.some(isMark)) return;
+  const data = names.find((name) => DATA.has(name));
+  if (data !== undefined) throw isTaken(out, `holds a data set (${data})`);
   const model = names.find((name) => MODEL.test(name));
   if (model !== undefined) throw isTaken(out, `holds a model (${model}) that this training did not write`);
   if (!names.includes(MANIFEST)) return;
@@ -33,6 +36,16 @@ export async function refuseTrainingFolder(out: string): Promise<void> {
   await refuseForeignFolder(out);
   const mark = (await isThere(out)) ? (await readdir(out)).find(isMark) : undefined;
   if (mark !== undefined) throw isTaken(out, `holds a training (${mark})`);
+}
+
+/**
+ * Refuses a folder that holds files of these names which no training wrote.
+ * @throws UsageError
+ */
+export async function refuseForeignFiles(out: string, files: readonly string[]): Promise<void> {
+  const names = (await isThere(out)) ? await readdir(out) : [];
+  const foreign = names.some(isMark) ? undefined : files.find((file) => names.includes(file));
+  if (foreign !== undefined) throw isTaken(out, `holds another ${foreign}`);
 }
 
 function isMark(name: string): boolean {

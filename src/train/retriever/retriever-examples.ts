@@ -44,13 +44,14 @@ type ReadSettings = Pick<RetrieverTrainingSettings, 'method' | 'querySide'> &
 
 /**
  * Turns rows into examples.
+ * @param options.file where the rows come from, for the message
  * @throws DataError if none is left
  */
 export async function readExamples(
   base: RetrieverBase,
   rows: RetrieverRows,
   settings: ReadSettings,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  { file, signal }: { file?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<{ examples: RetrieverExample[]; counts: ExampleCounts }> {
   const reader = new ExampleReader(base, settings);
   let open: RetrieverRow[] = [];
@@ -62,7 +63,7 @@ export async function readExamples(
     open = [];
   }
   await reader.add(open);
-  return reader.finish();
+  return reader.finish(file);
 }
 
 /** `3 without negatives, ...`; nothing if no row is left out. */
@@ -104,7 +105,7 @@ class ExampleReader {
     for (const [index, row] of rows.entries()) this.#addRow(row, ofQueries[index]!, ofDocuments[index]!);
   }
 
-  finish(): { examples: RetrieverExample[]; counts: ExampleCounts } {
+  finish(file: string | undefined): { examples: RetrieverExample[]; counts: ExampleCounts } {
     for (const judged of this.#judged.values()) judged.sort();
     for (const example of this.#store.examples) {
       example.judged = this.#judged.get(example.queryKey)!;
@@ -115,6 +116,7 @@ class ExampleReader {
     if (kept.length > 0) return { examples: kept, counts: this.#counts };
     const why = describeSkippedRows(this.#counts) || 'there are no rows';
     throw new DataError(`no row is left to train on: ${why}`, {
+      file,
       id: this.#counts.skippedIds[0],
       fix: 'Check the file, --query-side and --method: a row needs a positive, and the texts that its query is made of.',
     });

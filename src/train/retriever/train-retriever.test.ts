@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RetrieverRow } from '../../data/index.ts';
 import { type Encoder, encodeCorpus, loadEncoder } from '../../embed/index.ts';
 import type { ResolvedModel } from '../../models/index.ts';
-import { DataError, ModelError, UsageError } from '../../system/index.ts';
+import { UsageError } from '../../system/index.ts';
 import type { RetrieverTrainingInput } from './retriever-settings.ts';
 import { type TrainRetrieverOptions, trainRetriever } from './train-retriever.ts';
 
@@ -178,7 +178,9 @@ describe('bad rows', () => {
     ['of queries only the prompt is left', {}, { maxLength: 5 }, /10 without the texts that the query side is made of/],
   ])('%s', async (_what, more, settings, message) => {
     await expect(run('none', settings, more)).rejects.toThrow(message);
-    await expect(run('none', settings, more)).rejects.toBeInstanceOf(DataError);
+    await expect(run('none', settings, { ...more, files: { train: 'rows.jsonl' } })).rejects.toMatchObject({
+      ...{ name: 'DataError', file: 'rows.jsonl' },
+    });
   });
 });
 
@@ -197,12 +199,11 @@ async function brokenEncoder(): Promise<string> {
 }
 
 describe('numbers that are not finite', () => {
-  test('a weight that is none stops the training at its first step, and a map', async () => {
-    const encoder = model(await brokenEncoder(), 'broken');
-    await expect(run('nan', {}, { encoder })).rejects.toMatchObject({ name: 'DivergedError', step: 1 });
-    const ridge = run('nan-ridge', { method: 'ridge' }, { encoder });
-    await expect(ridge).rejects.toThrow(/not finite/);
-    await expect(ridge).rejects.toBeInstanceOf(ModelError);
+  test('a weight that is none is named before the training, and before a map is fitted', async () => {
+    const path = await brokenEncoder();
+    const refused = { name: 'ModelError', file: join(path, 'model.safetensors'), id: 'embeddings.LayerNorm.weight' };
+    await expect(run('nan', {}, { encoder: model(path, 'broken') })).rejects.toMatchObject(refused);
+    await expect(run('nan', { method: 'ridge' }, { encoder: model(path, 'broken') })).rejects.toMatchObject(refused);
   });
 
   test('so does a loss that runs away', async () => {
@@ -224,6 +225,13 @@ describe('a folder of other work is refused and stays as it is', () => {
     await expect(run('map', { method: 'ridge', ridge: 1 }, { rows: rows.slice(1) })).rejects.toMatchObject(fails);
     expect(await readdir(join(folder, 'map'))).toContain('router_config.json');
     expect((await run('map', { method: 'ridge', ridge: 1 })).ridge).toBe(1);
+  });
+
+  test('a data set', async () => {
+    await mkdir(join(folder, 'data'));
+    await writeFile(join(folder, 'data', 'corpus.jsonl'), '');
+    await expect(run('data')).rejects.toThrow(/holds a data set \(corpus\.jsonl\)/);
+    expect(await readdir(join(folder, 'data'))).toEqual(['corpus.jsonl']);
   });
 
   test('a model, and a manifest', async () => {

@@ -46,6 +46,8 @@ export interface TrainRetrieverOptions extends Pick<TrainOptions, 'signal' | 'pr
   rows: RetrieverRows;
   /** Held-out rows; each evaluation measures their loss. */
   devRows?: RetrieverRows | undefined;
+  /** The files that the rows come from, for error messages. */
+  files?: { train?: string | undefined; dev?: string | undefined } | undefined;
   /**
    * An encoder that says which negatives are too similar to the query to count, by the margins, which then are those of its
    * similarities. Its vectors are computed once and cached. The caller closes it.
@@ -144,11 +146,14 @@ type Found = Omit<TrainRetrieverResult, 'counts' | 'manifestFile' | 'seconds' | 
 export async function readAll(
   base: RetrieverBase,
   settings: RetrieverTrainingSettings,
-  { rows, devRows, signal, warn }: TrainRetrieverOptions,
+  { rows, devRows, files, signal, warn }: TrainRetrieverOptions,
 ): Promise<GivenSides> {
   const read = async (some: RetrieverRows, split: 'train' | 'dev'): Promise<Given> => {
     const { batchSize, ...forEvaluation } = settings;
-    const given = await readExamples(base, some, split === 'train' ? settings : forEvaluation, { signal });
+    const given = await readExamples(base, some, split === 'train' ? settings : forEvaluation, {
+      file: files?.[split],
+      signal,
+    });
     for (const line of remarks(given.counts, split, base)) warn?.(line);
     return given;
   };

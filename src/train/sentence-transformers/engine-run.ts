@@ -24,6 +24,9 @@ const SCRIPT = 'train_retriever.py';
 const SETTINGS_FILE = 'settings.json';
 const STARTER = 'train.sh';
 
+/** The files that a run writes for its script, beside `data/`. */
+export const ENGINE_FILES = [SCRIPT, SETTINGS_FILE, STARTER];
+
 /** A run whose settings are resolved. */
 export interface EnginePlan extends StepCounts {
   settings: RetrieverTrainingSettings;

@@ -232,6 +232,10 @@ describe('a run', () => {
     await mkdir(out);
     await writeFile(join(out, 'training.json'), '{}');
     await expect(run()).rejects.toThrow(/engine: local, now sentence-transformers/);
+    out = `${out}-own`;
+    await mkdir(out);
+    await writeFile(join(out, 'train.sh'), 'echo mine');
+    await expect(run()).rejects.toThrow(/holds another train.sh/);
   });
 });
 

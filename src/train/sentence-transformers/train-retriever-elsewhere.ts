@@ -9,7 +9,7 @@ import { agreeOnJob } from '../loop/training-folder.ts';
 import { type ClusterInput, parseCluster } from '../python/cluster-settings.ts';
 import { findPython, type PythonInstallation } from '../python/python-installation.ts';
 import { endLeftOver } from '../python/python-program.ts';
-import { refuseForeignFolder } from '../retriever/output-folder.ts';
+import { refuseForeignFiles, refuseForeignFolder } from '../retriever/output-folder.ts';
 import { openRetrieverBase, type RetrieverBase } from '../retriever/retriever-base.ts';
 import type { ExampleCounts } from '../retriever/retriever-examples.ts';
 import { writeRetriever, writeRetrieverInto } from '../retriever/retriever-folder.ts';
@@ -27,6 +27,7 @@ import {
 } from '../retriever/train-retriever.ts';
 import { initialEncoder } from '../retriever/trained-encoder.ts';
 import {
+  ENGINE_FILES,
   type EnginePlan,
   PROCESS_FILE,
   readLog,
@@ -104,6 +105,7 @@ async function withJob<T>(options: TrainRetrieverElsewhereOptions, work: (job: J
   const settings = parseRetrieverSettings(options.settings ?? {});
   refuseForEngine(settings);
   await refuseForeignFolder(options.out);
+  await refuseForeignFiles(options.out, ENGINE_FILES);
   const cluster = parseCluster(options.engine);
   const base = await openRetrieverBase(options.encoder, settings, options.reading);
   try {
