@@ -116,6 +116,7 @@ export { buildReport, type ReportData, renderAuditPage, renderReport, writeRepor
 export {
   type Corpus,
   CorpusSearch,
+  combinationOf,
   defaultRetrievalSettings,
   type ExpandedQuery,
   mineNegatives,

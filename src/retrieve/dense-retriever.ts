@@ -1,15 +1,14 @@
-import type { Encoder, TextRole } from '../embed/index.ts';
+import type { Encoder } from '../embed/index.ts';
 import { TypedRun } from '../measures/index.ts';
-import { combineQueryVectors, type SearchIndex } from '../search/index.ts';
+import type { SearchIndex } from '../search/index.ts';
+import {
+  combineVectors,
+  type DenseSettings,
+  type EmbeddedQueries,
+  embedQueries,
+  encodeQueries,
+} from './encode-queries.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
-
-export interface DenseSettings {
-  /** Weight of the expansions' mean vector: (1 - alpha)·E(query) + alpha·mean E(expansions). */
-  alpha: number;
-  /** Whether an expansion is embedded as a query or as a document, with the prefix for it. */
-  expansionRole: TextRole;
-  similarity: 'dot' | 'cosine';
-}
 
 /** A way to combine queries and expansions that is tried among others. */
 export interface Weighting {
@@ -17,16 +16,6 @@ export interface Weighting {
   alpha: number;
   /** Number of expansions to use, from the first; default all. */
   texts?: number | undefined;
-}
-
-/** Queries and their expansions as vectors, not yet combined. */
-export interface EmbeddedQueries {
-  /** // [queries, dimensions] */
-  vectors: Float32Array;
-  /** The expansions of all queries, in the order of the queries // [sum of counts, dimensions] */
-  expansions: Float32Array;
-  /** Number of expansions of each query // [queries] */
-  counts: number[];
 }
 
 /** Searches by the mean of query and expansion vectors (the method's stage 12). */
@@ -61,7 +50,7 @@ export class DenseRetriever implements Retriever {
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const vectors = this.#combine(await this.embed(queries, options.signal), this.#settings.alpha);
+    const vectors = await encodeQueries(this.#encoder, queries, this.#settings, options.signal);
     const encoded = performance.now();
     const ids = queries.map(({ id }) => id);
     const hits = await this.#index.search(vectors, options.depth, {
@@ -99,7 +88,7 @@ export class DenseRetriever implements Retriever {
     };
     copyRows(texts.vectors, plain, 0);
     for (const [at, { alpha, texts: most }] of weighted.entries()) {
-      const combined = this.#combine(firstExpansions(texts, most, dimensions), alpha);
+      const combined = combineVectors(this.#encoder, firstExpansions(texts, most, dimensions), alpha);
       copyRows(combined, expanded, plain.length + at * expanded.length);
     }
     const searched = [plain, ...weighted.map(() => expanded)].flatMap((some) => some.map((row) => queries[row]!));
@@ -120,19 +109,8 @@ export class DenseRetriever implements Retriever {
   }
 
   /** Embeds the queries and their expansions, each text once. */
-  async embed(queries: readonly ExpandedQuery[], signal?: AbortSignal): Promise<EmbeddedQueries> {
-    const texts = queries.map(({ text }) => text);
-    const passages = queries.flatMap(({ expansions }) => expansions);
-    const counts = queries.map(({ expansions }) => expansions.length);
-    const vectors = await this.#encoder.encode(texts, 'query', { signal });
-    if (passages.length === 0) return { vectors, expansions: new Float32Array(0), counts };
-    const expansions = await this.#encoder.encode(passages, this.#settings.expansionRole, { signal });
-    return { vectors, expansions, counts };
-  }
-
-  /** Returns one vector per query // [queries, dimensions] */
-  #combine({ vectors, expansions, counts }: EmbeddedQueries, alpha: number): Float32Array {
-    return combineQueryVectors(vectors, expansions, counts, { dimensions: this.#encoder.dimensions, alpha });
+  embed(queries: readonly ExpandedQuery[], signal?: AbortSignal): Promise<EmbeddedQueries> {
+    return embedQueries(this.#encoder, queries, this.#settings.expansionRole, signal);
   }
 }
 

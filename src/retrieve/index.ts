@@ -1,3 +1,13 @@
+export {
+  type ChosenCombination,
+  type Combination,
+  type CombinationSource,
+  combinationOf,
+  combinationSchema,
+  DEFAULT_COMBINATION,
+  describeCombination,
+  type ExpansionWeight,
+} from './combination.ts';
 export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
 export {
   type MineNegativesOptions,
@@ -11,4 +21,10 @@ export { openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
 export { SEARCH_FORMATS } from './search-formats.ts';
-export { defaultRetrievalSettings, offlineOption, type RetrievalSettings, retrievalSettings } from './settings.ts';
+export {
+  combinationOptions,
+  defaultRetrievalSettings,
+  offlineOption,
+  type RetrievalSettings,
+  retrievalSettings,
+} from './settings.ts';

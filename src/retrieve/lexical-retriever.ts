@@ -1,10 +1,10 @@
 import { TypedRun } from '../measures/index.ts';
-import { type AnalyzerName, type Bm25Index, repeatQuery } from '../search/index.ts';
+import { type AnalyzerName, type Bm25Index, type QueryRepeats, repeatQuery } from '../search/index.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface LexicalSettings {
-  /** How often the query is repeated before its expansions (Query2doc, arXiv 2303.07678, section 2). */
-  queryRepeats: number;
+  /** How often the query is repeated before its expansions. */
+  queryRepeats: QueryRepeats;
   /** Settings of the index, for reports. */
   k1: number;
   b: number;

@@ -123,6 +123,26 @@ describe('dense search', () => {
     await expectHits('dense', saw(...expansions), {}, Object.entries(hits));
   });
 
+  it('weighs the query like each expansion, or puts it before each', async () => {
+    // A third of (1, 0), (0, 1) and (0, 3): (1, 4) / 3.
+    await expectHits('dense', saw('ship sea', 'ship'), { settings: { alpha: 'mean' } }, [
+      ['d5', 32 / 3],
+      ['d2', 19 / 3],
+      ['d4', 13 / 3],
+      ['d3', 8 / 3],
+      ['d1', 4 / 3],
+    ]);
+    // E(saw ship sea) = (1, 1), E(saw ship) = (1, 3): their mean is (1, 2). E(saw) alone does not count.
+    await expectHits('dense', saw('ship sea', 'ship'), { settings: { alpha: 'joined' } }, [
+      ['d5', 22],
+      ['d2', 11],
+      ['d4', 5],
+      ['d3', 4],
+      ['d1', 4],
+    ]);
+    await expectHits('dense', saw(), { settings: { alpha: 'joined' } }, await hitsOf('dense', saw()));
+  });
+
   it('gives each query of a batch its own expansions', async () => {
     const batch = [
       { id: 'one', text: 'saw', expansions: ['ship sea', 'ship'] }, // (1/2, 1)
@@ -212,6 +232,11 @@ describe('BM25', () => {
       ['d5', (1 / 2) * idf],
       ['d2', (1 / 2) * idf],
     ]);
+  });
+
+  it('repeats the query once for each expansion on request', async () => {
+    const repeated = await hitsOf('bm25', saw('ship sea', 'ship'), { settings: { queryRepeats: 'per-text' } });
+    expect(repeated).toEqual(await hitsOf('bm25', saw('ship sea', 'ship'), { settings: { queryRepeats: 2 } }));
   });
 
   it('joins several expansions, and skips blank ones', async () => {

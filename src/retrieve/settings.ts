@@ -2,6 +2,14 @@ import { z } from 'zod';
 import { ANALYZERS } from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
 import { inGroup, LONGEST_WAIT_SECONDS } from '../system/index.ts';
+import { alphaSchema, DEFAULT_COMBINATION, queryRepeatsSchema } from './combination.ts';
+
+const ALPHA_HELP =
+  'weight of the expansions: (1 - alpha)·E(query) + alpha·mean of E(expansions); mean: query and expansions weigh the same; joined: the query is put before each expansion';
+const ALPHA_VALUES = 'N|mean|joined';
+const REPEATS_HELP =
+  'BM25: how often to repeat the query before its expansions; per-text: once for each; characters:B or words:B: as often as the expansions are B times as long as the query';
+const REPEATS_VALUES = 'N|per-text|characters:B|words:B';
 
 /** The option that forbids connections. If it is not given, the environment decides (`whatForbids`). */
 export const offlineOption = z
@@ -50,12 +58,7 @@ export const retrievalSettings = inGroup('Search:', {
   pooling: z.enum(['mean', 'cls']).optional().describe("pooling (default: the checkpoint's own)"),
   maxLength: z.number().int().positive().optional().describe('maximum length of a text in tokens; the rest is cut off'),
   similarity: z.enum(['dot', 'cosine']).default('dot').describe('similarity of vectors'),
-  alpha: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.5)
-    .describe('weight of the expansions: (1 - alpha)·E(query) + alpha·mean of E(expansions)'),
+  alpha: alphaSchema.default(DEFAULT_COMBINATION.alpha).describe(ALPHA_HELP).meta({ valueName: ALPHA_VALUES }),
   expansionRole: z
     .enum(['query', 'document'])
     .default('query')
@@ -66,12 +69,10 @@ export const retrievalSettings = inGroup('Search:', {
     .enum(ANALYZERS)
     .default('english')
     .describe('BM25: language of the texts (only english removes stop words); standard: no stemming'),
-  queryRepeats: z
-    .number()
-    .int()
-    .positive()
-    .default(5)
-    .describe('BM25: how often to repeat the query before its expansions (Query2doc)'),
+  queryRepeats: queryRepeatsSchema
+    .default(DEFAULT_COMBINATION.queryRepeats)
+    .describe(REPEATS_HELP)
+    .meta({ valueName: REPEATS_VALUES }),
   rrfK: z.number().positive().default(60).describe('fusion: k of 1 / (k + rank)'),
   depth: z.number().int().positive().default(1000).describe('documents to retrieve per query'),
   keepSelf: z
@@ -85,6 +86,18 @@ export const retrievalSettings = inGroup('Search:', {
     .optional()
     .describe('threads of the encoder and of the search (default: one per core)'),
   offline: offlineOption,
+});
+
+/** Options of commands that search with expansions from a file, which may say how they are to be combined. */
+export const combinationOptions = inGroup('Search:', {
+  alpha: alphaSchema
+    .optional()
+    .describe(`${ALPHA_HELP} (default: as the strategy of the expansions was published, otherwise 0.5)`)
+    .meta({ valueName: ALPHA_VALUES }),
+  queryRepeats: queryRepeatsSchema
+    .optional()
+    .describe(`${REPEATS_HELP} (default: as the strategy of the expansions was published, otherwise 5)`)
+    .meta({ valueName: REPEATS_VALUES }),
 });
 
 const schema = z.object(retrievalSettings);

@@ -2,7 +2,12 @@ export { ANALYZERS, ANALYZERS_FORMAT, type AnalyzerName } from './bm25/analyzers
 export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25/bm25-index.ts';
 export { analyzeEnglish } from './bm25/english-analyzer.ts';
 export { ANSERINI_BM25, type Bm25Settings } from './bm25/lucene-bm25.ts';
-export { repeatQuery } from './bm25/query-text.ts';
+export {
+  parseQueryRepeats,
+  QUERY_REPEATS_IN_WORDS,
+  type QueryRepeats,
+  repeatQuery,
+} from './bm25/query-text.ts';
 export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
 export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.ts';
 export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';

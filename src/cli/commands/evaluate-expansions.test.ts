@@ -69,6 +69,35 @@ describe('evaluate with expansions', () => {
     );
   });
 
+  it('combines the expansions as their manifest records, unless the user says otherwise', async () => {
+    const combination = { alpha: 'mean', queryRepeats: 'per-text' };
+    const about = { strategy: 'lamer', combination };
+    writeFileSync(
+      at('good.manifest.json'),
+      JSON.stringify({ stage: 'expansions', version: '1', key: 'k', settings: {}, about }),
+    );
+    const settings = async (...more: string[]) => {
+      printed.out = '';
+      expect(await dense('--retriever', 'rrf', '--expansions', at('good.jsonl'), '--json', ...more), printed.err).toBe(
+        0,
+      );
+      const { settings, combination } = JSON.parse(printed.out);
+      return { alpha: settings.alpha, repeats: settings['query repeats'], chosenBy: combination.chosenBy };
+    };
+    expect(await settings()).toEqual({
+      ...{ alpha: 'mean', repeats: 'per-text' },
+      chosenBy: { alpha: 'expansions', queryRepeats: 'expansions' },
+    });
+    expect(await settings('--alpha', '.25', '--query-repeats', '3')).toEqual({
+      ...{ alpha: 0.25, repeats: 3, chosenBy: { alpha: 'given', queryRepeats: 'given' } },
+    });
+    printed.out = '';
+    expect(await bm25('--expansions', at('good.jsonl'))).toBe(0);
+    expect(printed.out).toContain('Expansions are combined with query repeats per-text (as lamer does it).');
+    expect(await bm25('--expansions', at('good.jsonl'), '--query-repeats', '0')).toBe(2);
+    expect(printed.err).toContain('--query-repeats: expected a whole number, per-text, characters:B or words:B');
+  });
+
   it('reports no difference for expansions that change nothing, and too few queries', async () => {
     expect(await bm25('--expansions', at('bad.jsonl'), '--json'), printed.err).toBe(0);
     expect(JSON.parse(printed.out).comparison).toMatchObject({ helped: 0, hurt: 0, verdict: { kind: 'none' } });

@@ -35,7 +35,14 @@ import {
   reportDataFile,
   writeReport,
 } from '../../report/index.ts';
-import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
+import {
+  type ChosenCombination,
+  CorpusSearch,
+  combinationOf,
+  combinationOptions,
+  describeCombination,
+  retrievalSettings,
+} from '../../retrieve/index.ts';
 import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
@@ -64,6 +71,7 @@ const options = z.object({
   split: z.string().default('test').describe('split whose queries are evaluated').meta({ valueName: 'NAME' }),
   limit: z.coerce.number().int().positive().optional().describe('evaluate a random sample of this many queries'),
   ...retrievalSettings,
+  ...combinationOptions,
   seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the sample and of the tests'),
   alphas: numberList({ from: 0, to: 1, what: 'weights' })
     .optional()
@@ -134,9 +142,11 @@ export const command = defineCommand({
     if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut));
     refuseIdleAlphas(given, expanded);
     warnOfDefaultWriter(await readFacts(given), dataset, context);
-    const search = new CorpusSearch(dataset, given, { signal: context.signal, progress: context.progress });
+    const combination = await combinationOf(given.expansions ?? given.queries, given);
+    const { signal, progress } = context;
+    const search = new CorpusSearch(dataset, { ...given, ...combination }, { signal, progress });
     try {
-      const found = await evaluate({ dataset, topics, search, expanded }, given, context);
+      const found = await evaluate({ dataset, topics, search, expanded, combination }, given, context);
       context.json(toJson(found, given));
       if (!given.json) print(found, given, context);
       await writeOutputs(dataset, found, given, context);
@@ -152,6 +162,7 @@ interface Found {
   raw: Arm | undefined;
   comparison: Comparison | undefined;
   choice: AlphaChoice | undefined;
+  combination: ChosenCombination;
 }
 
 async function evaluate(
@@ -160,7 +171,14 @@ async function evaluate(
     topics,
     search,
     expanded,
-  }: { dataset: BeirDataset; topics: Topics; search: CorpusSearch; expanded: boolean },
+    combination,
+  }: {
+    dataset: BeirDataset;
+    topics: Topics;
+    search: CorpusSearch;
+    expanded: boolean;
+    combination: ChosenCombination;
+  },
   given: Options,
   context: CommandContext,
 ): Promise<Found> {
@@ -184,7 +202,7 @@ async function evaluate(
   const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
   const rawPlan = { name: 'raw', description: given.retriever, retriever: plain, topics: withoutExpansions(topics) };
   const raw = expanded ? await runArm(rawPlan, armOptions) : undefined;
-  return { arm, raw, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), choice };
+  return { arm, raw, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), choice, combination };
 }
 
 function armOptionsOf(given: Options, { signal }: CommandContext) {
@@ -267,7 +285,7 @@ async function writeOutputs(
 async function report(
   file: string,
   dataset: BeirDataset,
-  { arm, raw, comparison, choice }: Found,
+  { arm, raw, comparison, choice, combination }: Found,
   given: Options,
   context: CommandContext,
 ): Promise<void> {
@@ -289,7 +307,7 @@ async function report(
     documents: dataset.documents(context.signal),
     cost: raw === undefined || written.length === 0 ? undefined : describeCost(written, arm),
     latencies: await measureLatencies(arms, armOptionsOf(given, context)),
-    made: howMade(arm, choice, facts, given),
+    made: howMade({ arm, choice, combination }, facts, given),
     settings: await describeSettings(dataset, [arm], written, given.seed, expansionSettings(facts)),
     remarks: [
       ...(raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined)),
@@ -301,13 +319,13 @@ async function report(
 
 /** Describes who wrote the expansions, how they are weighted, and whether there are few queries. */
 function howMade(
-  arm: Arm,
-  choice: AlphaChoice | undefined,
+  found: Pick<Found, 'arm' | 'choice' | 'combination'>,
   facts: ExpansionFacts | undefined,
   given: Options,
 ): string[] {
+  const { arm } = found;
   const few = describeSample(arm.topics.queries.length);
-  const sentences = arm.name === 'raw' ? [few] : [describeWriter(facts, given), describeWeight(choice, given), few];
+  const sentences = arm.name === 'raw' ? [few] : [describeWriter(facts, given), ...describeWeight(found, given), few];
   return sentences.filter((sentence) => sentence !== undefined);
 }
 
@@ -315,13 +333,21 @@ function describeWriter(facts: ExpansionFacts | undefined, { queries }: Options)
   return queries === undefined ? describeExpansions(facts) : `Expansions from ${queries}.`;
 }
 
-function describeWeight(choice: AlphaChoice | undefined, { retriever, alpha }: Options): string | undefined {
-  if (retriever === 'bm25') return undefined;
-  if (choice !== undefined) return describeAlpha(choice.words, choice.source);
-  return describeAlpha(alpha, alpha === defaultRetrievalSettings().alpha ? 'default' : 'given');
+/** Describes how queries and expansions are combined. */
+function describeWeight(
+  { choice, combination }: Pick<Found, 'choice' | 'combination'>,
+  { retriever }: Options,
+): string[] {
+  const { alpha, chosenBy } = combination;
+  const isDense = retriever !== 'bm25';
+  const repeats = retriever === 'dense' ? [] : [describeCombination(combination, 'bm25')];
+  if (!isDense) return repeats;
+  if (choice !== undefined) return [describeAlpha(choice.words, choice.source), ...repeats];
+  if (chosenBy.alpha === 'expansions') return [describeCombination(combination, retriever)];
+  return [describeAlpha(alpha, chosenBy.alpha), ...repeats];
 }
 
-function toJson({ arm, raw, comparison, choice }: Found, given: Options) {
+function toJson({ arm, raw, comparison, choice, combination }: Found, given: Options) {
   const measuresOf = (one: Arm) => Object.fromEntries(REPORTED_MEASURES.map((name) => [name, one.scores.mean[name]]));
   return {
     dataset: arm.topics.dataset,
@@ -333,6 +359,7 @@ function toJson({ arm, raw, comparison, choice }: Found, given: Options) {
     measures: measuresOf(arm),
     ...(raw !== undefined && { raw: measuresOf(raw) }),
     ...(comparison !== undefined && { comparison: { ...comparison, verdict: verdictOn(comparison) } }),
+    ...(raw !== undefined && { combination: { ...combination, ...(choice !== undefined && { alpha: choice.words }) } }),
     ...(choice !== undefined && { alpha: { chosenBy: choice.source, value: choice.words, points: choice.points } }),
     settings: arm.retriever.settings,
     selfRetrieval: arm.selfRetrieval,
@@ -341,7 +368,7 @@ function toJson({ arm, raw, comparison, choice }: Found, given: Options) {
   };
 }
 
-function print({ arm, raw, comparison, choice }: Found, given: Options, { say }: CommandContext): void {
+function print({ arm, raw, comparison, choice, combination }: Found, given: Options, { say }: CommandContext): void {
   if (comparison !== undefined) {
     sayVerdict(comparison, say);
     say('');
@@ -357,7 +384,6 @@ function print({ arm, raw, comparison, choice }: Found, given: Options, { say }:
   if (comparison !== undefined) {
     say('');
     say(comparisonTable([comparison]));
-    const weight = describeWeight(choice, given);
-    if (weight !== undefined) say(weight);
+    for (const sentence of describeWeight({ choice, combination }, given)) say(sentence);
   }
 }

@@ -3,7 +3,14 @@ import { z } from 'zod';
 import { type Document, documentText, readExpansions, readQueries } from '../../data/index.ts';
 import { EXPANSION_CACHE, expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
-import { CorpusSearch, openCorpus, retrievalSettings } from '../../retrieve/index.ts';
+import {
+  CorpusSearch,
+  combinationOf,
+  combinationOptions,
+  describeCombination,
+  openCorpus,
+  retrievalSettings,
+} from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { contentKey, sha256, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -34,6 +41,7 @@ const options = z.object({
   top: z.coerce.number().int().positive().default(10).describe('number of documents to show'),
   ...writing,
   ...searching,
+  ...combinationOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -68,7 +76,8 @@ export const command = defineCommand({
     refuseLoneExpansions(given);
     const corpus = await openCorpus(given.corpus);
     const { signal, progress } = context;
-    const search = new CorpusSearch(corpus, { ...given, keepSelf: true }, { signal, progress });
+    const combination = await combinationOf(given.expansions, given);
+    const search = new CorpusSearch(corpus, { ...given, ...combination, keepSelf: true }, { signal, progress });
     await search.checkCorpus();
     const kept = await passagesOf(given);
     if (given.expand && kept === undefined) {
@@ -89,6 +98,7 @@ export const command = defineCommand({
       const hits = expansions.length === 0 ? before : await rank(expansions);
       const found = await describe(hits.slice(0, given.top), expansions.length === 0 ? undefined : before, search);
       print(found, expansions, retriever.notes, given, context);
+      if (expansions.length > 0) context.say(describeCombination(combination, given.retriever));
     } finally {
       await search.close();
     }

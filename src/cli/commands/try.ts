@@ -4,7 +4,7 @@ import { BeirDataset } from '../../data/index.ts';
 import { MEASURES_IN_WORDS, REPORTED_MEASURES, TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult } from '../../pipeline/index.ts';
 import { describeAlpha } from '../../report/index.ts';
-import { retrievalSettings } from '../../retrieve/index.ts';
+import { DEFAULT_COMBINATION, retrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
 import { counted, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
@@ -94,7 +94,7 @@ export const command = defineCommand({
           dataset,
           folder,
           adapters: given.adapter,
-          retrieval: { ...given, alpha: 0.5 },
+          retrieval: { ...given, alpha: DEFAULT_COMBINATION.alpha },
           prompt: await choosePrompt(given),
         },
         ...{

@@ -1,9 +1,10 @@
 import type { Document, RetrieverPassage, RetrieverRow } from '../../data/index.ts';
 import { type Encoder, encodeCorpus, VECTOR_CACHE, type VectorFile } from '../../embed/index.ts';
 import { type Run, TypedRun } from '../../measures/index.ts';
-import { combineQueryVectors, ExactIndex } from '../../search/index.ts';
+import { ExactIndex } from '../../search/index.ts';
 import { contentKey, type Progress } from '../../system/index.ts';
 import type { Corpus } from '../corpus-search.ts';
+import { encodeQueries } from '../encode-queries.ts';
 import type { ExpandedQuery } from '../retriever.ts';
 import type { RetrievalSettings } from '../settings.ts';
 
@@ -41,15 +42,7 @@ export class DenseCandidates {
 
   /** Vectors of queries, of length 1 if they are compared by cosine // [queries, dimensions] */
   async queryVectors(queries: readonly ExpandedQuery[], signal?: AbortSignal): Promise<Float32Array> {
-    const { alpha, expansionRole } = this.#settings;
-    const { dimensions } = this.#encoder;
-    const texts = queries.map(({ text }) => text);
-    const passages = queries.flatMap(({ expansions }) => expansions);
-    const counts = queries.map(({ expansions }) => expansions.length);
-    const vectors = await this.#encoder.encode(texts, 'query', { signal });
-    const written =
-      passages.length === 0 ? new Float32Array(0) : await this.#encoder.encode(passages, expansionRole, { signal });
-    return this.#scaled(combineQueryVectors(vectors, written, counts, { dimensions, alpha }));
+    return this.#scaled(await encodeQueries(this.#encoder, queries, this.#settings, signal));
   }
 
   async search(

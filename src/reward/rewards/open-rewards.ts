@@ -195,6 +195,14 @@ async function openCandidateSearch(
   }
   const encoder = await search.encoder();
   const { similarity, threads, alpha } = given;
+  if (alpha === 'joined') {
+    throw new UsageError(
+      'a search reward weighs the vectors of query and candidate, which are not joined in one text',
+      {
+        fix: 'Pass a number or mean as --alpha.',
+      },
+    );
+  }
   const vectors = await encodeCorpus(encoder, dataset.documents(signal), {
     folder: VECTOR_CACHE.folder(),
     corpusHash,

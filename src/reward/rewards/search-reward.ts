@@ -126,7 +126,7 @@ export class SearchReward implements Reward {
 
 export interface DenseSearchOptions {
   /** Weight of the candidate: (1 - alpha)·E(query) + alpha·E(candidate), as in evaluation. */
-  alpha: number;
+  alpha: number | 'mean';
   /** Content key of encoder, corpus and similarity. */
   fingerprint: string;
   /** If set, a query whose relevant documents are not in the index is an error; otherwise its rewards are zero. */
@@ -141,7 +141,7 @@ export class DenseCandidateSearch implements CandidateSearch {
   readonly fingerprint: string;
   readonly holds: CandidateSearch['holds'];
   readonly #index: SearchIndex<Float32Array>;
-  readonly #alpha: number;
+  readonly #alpha: number | 'mean';
 
   constructor(index: SearchIndex<Float32Array>, { alpha, fingerprint, ids }: DenseSearchOptions) {
     this.#index = index;

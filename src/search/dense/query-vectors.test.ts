@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { DataError, UsageError } from '../../system/index.ts';
-import { repeatQuery } from '../bm25/query-text.ts';
 import { combineQueryVectors } from './query-vectors.ts';
 
 const f32 = (...values: number[]) => Float32Array.from(values);
@@ -21,6 +20,13 @@ describe('the vector of an expanded query', () => {
     expect(at(0.25)).toEqual(f32(0.75, 0.5, 0, 1, 3.5, 4.25));
   });
 
+  it('weighs the query like each of its expansions', () => {
+    const mean = combineQueryVectors(queries, expansions, [2, 0, 1], { dimensions: 2, alpha: 'mean' });
+    const thirds = [1 / 3, 4 / 3].map(Math.fround);
+    expect([...mean.subarray(0, 2)].map((value, at) => Math.abs(value - thirds[at]!) < 1e-6)).toEqual([true, true]);
+    expect([...mean.subarray(2)]).toEqual([0, 1, 4, 4.5]);
+  });
+
   it('gets length 1 on request, and zero stays zero', () => {
     const unit = combineQueryVectors(f32(3, 4, 0, 0), f32(), [0, 0], { dimensions: 2, normalize: true });
     expect([...unit].map((value) => value.toFixed(6))).toEqual(['0.600000', '0.800000', '0.000000', '0.000000']);
@@ -33,23 +39,5 @@ describe('the vector of an expanded query', () => {
     for (const alpha of [-0.1, 1.1, Number.NaN]) {
       expect(() => combineQueryVectors(f32(1), f32(), [0], { dimensions: 1, alpha })).toThrow(UsageError);
     }
-  });
-});
-
-describe('the text of an expanded query', () => {
-  it('is the query five times, then the expansions', () => {
-    expect(repeatQuery('q', ['one', 'two'])).toBe('q q q q q one two');
-    expect(repeatQuery('q', ['one'], 1)).toBe('q one');
-    expect(repeatQuery('q', ['one'], 0)).toBe('one');
-  });
-
-  it('is the query alone without expansions, or with blank ones', () => {
-    expect(repeatQuery('q', [])).toBe('q');
-    expect(repeatQuery('q', ['', ' \n'])).toBe('q');
-  });
-
-  it('refuses an invalid count', () => {
-    expect(() => repeatQuery('q', [], -1)).toThrow(UsageError);
-    expect(() => repeatQuery('q', [], 2.5)).toThrow(UsageError);
   });
 });

@@ -2,8 +2,11 @@ import { DataError, UsageError } from '../../system/index.ts';
 
 export interface CombineOptions {
   dimensions: number;
-  /** Weight of the expansions, 0 to 1. Default 0.5, as published. */
-  alpha?: number | undefined;
+  /**
+   * Weight of the expansions, 0 to 1, or `mean`: the query and each of its N expansions weigh the same (HyDE), which is
+   * N / (N + 1). Default 0.5, as published.
+   */
+  alpha?: number | 'mean' | undefined;
   /** Whether to normalise each combined vector to length 1. Default false, as published. */
   normalize?: boolean | undefined;
 }
@@ -25,9 +28,9 @@ export function combineQueryVectors(
   counts: readonly number[],
   { dimensions, alpha = 0.5, normalize = false }: CombineOptions,
 ): Float32Array {
-  if (!(alpha >= 0 && alpha <= 1)) {
+  if (alpha !== 'mean' && !(alpha >= 0 && alpha <= 1)) {
     throw new UsageError(`alpha is ${alpha}`, {
-      fix: 'Pass a number from 0 (only the query) to 1 (only the expansions).',
+      fix: 'Pass a number from 0 (only the query) to 1 (only the expansions), or mean.',
     });
   }
   const total = counts.reduce((sum, count) => sum + count, 0);
@@ -38,7 +41,7 @@ export function combineQueryVectors(
   for (const [row, count] of counts.entries()) {
     const vector = combined.subarray(row * dimensions, (row + 1) * dimensions);
     const end = begin + count * dimensions;
-    if (count > 0) mix(vector, expansions.subarray(begin, end), alpha);
+    if (count > 0) mix(vector, expansions.subarray(begin, end), alpha === 'mean' ? count / (count + 1) : alpha);
     if (normalize) toUnitLength(vector);
     begin = end;
   }
