@@ -84,7 +84,7 @@ describe('the plan of the published settings', () => {
     const missing = gone.inputs.filter(({ input, state }) => state === 'missing' && input !== 'disk');
     const files = missing.map(({ detail }) => detail.split(':')[0]);
     expect(files.sort()).toEqual(['no-rows.jsonl', 'no-triples.jsonl']);
-    expect(stageOf(gone, 'retriever').work).toBe('637866 rows, 1869 steps');
+    expect(stageOf(gone, 'retriever').work).toBe('637,866 rows, 1,869 steps');
   });
 
   it('knows the memory that the training of an available encoder needs, and lists the stages of each round', async () => {

@@ -1,3 +1,4 @@
+import { counted } from '../../system/index.ts';
 import type { Recipe } from '../recipe/recipe-schema.ts';
 import type { Engine } from './engines.ts';
 import type { ModelCopy, ModelFacts } from './model-facts.ts';
@@ -78,9 +79,11 @@ export function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-/** A count for display. */
-export function many(count: number): string {
-  return Number.isFinite(count) ? String(count) : 'unknown';
+/** A count for display: `1 seed`, `6,400 candidates`, `an unknown number of rows`. */
+export function many(count: number, one: string, several?: string): string {
+  return Number.isFinite(count)
+    ? counted(count, one, several)
+    : counted(2, one, several).replace('2', 'an unknown number of');
 }
 
 /** The cost of texts that an LLM writes, each at its token limit. @param rate tokens per second */

@@ -34,7 +34,7 @@ export const answersStage: AlignmentStage = {
   estimate(recipe, known) {
     const { train } = known.counts;
     const work = { texts: train, limit: recipe.answers.maxTokens, rate: rateOf(recipe, known) };
-    return written(`${many(train)} queries`, work);
+    return written(many(train, 'query'), work);
   },
   async files({ generator: { servers, gpu }, answerGenerator: other }, { generator, answerGenerator }) {
     if (other === undefined) return servers.length > 0 ? [] : copiesToMake(await runtimeCopies(generator, gpu));

@@ -43,7 +43,7 @@ export const candidatesStage: AlignmentStage = {
     const perQuery = candidates.samples * candidates.temperatures.length;
     const rate = generator.servers.length > 0 ? rates.generation : rates.embedded;
     const texts = counts.train * perQuery;
-    return written(`${many(counts.train)} queries, ${perQuery} each`, { texts, limit: candidates.maxTokens, rate });
+    return written(`${many(counts.train, 'query')}, ${perQuery} each`, { texts, limit: candidates.maxTokens, rate });
   },
   async files({ generator: { servers, gpu } }, { generator }) {
     return servers.length > 0 ? [] : copiesToMake(await runtimeCopies(generator, gpu));

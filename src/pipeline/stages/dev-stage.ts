@@ -39,7 +39,7 @@ export const devStage: AlignmentStage = {
     const writers = writersOf(recipe).length;
     const rate = isServed(recipe) ? rates.generation : rates.embedded;
     const texts = dev * recipe.expansion.samples * writers;
-    const cost = written(`${many(dev)} dev queries, ${armsOf(recipe).length} arms`, {
+    const cost = written(`${many(dev, 'dev query')}, ${many(armsOf(recipe).length, 'arm')}`, {
       ...{ texts, limit: recipe.expansion.maxTokens, rate },
     });
     const encoders = new Set(armsOf(recipe).map((name) => armOf(name).encoder)).size;

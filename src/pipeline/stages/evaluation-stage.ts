@@ -147,7 +147,7 @@ function estimateEvaluation(recipe: Recipe, { counts, encoder, judges }: Known):
   const sum = (of: (one: ModelFacts) => number) => encoders.reduce((total, one) => total + of(one), 0);
   const search = SEARCH_SECONDS + (corpus * test * (encoder.dimensions / SEARCHED_WIDTH)) / SEARCHED;
   return {
-    ...{ work: `${searches} searches of ${many(corpus)} documents`, tokens: 0 },
+    ...{ work: `${many(searches, 'search', 'searches')} of ${many(corpus, 'document')}`, tokens: 0 },
     bytes:
       sum(({ dimensions }) => corpus * dimensions * NUMBER_BYTES) +
       armsOf(recipe).length * seeds * test * depth * HIT_BYTES,

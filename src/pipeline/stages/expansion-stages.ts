@@ -45,7 +45,7 @@ function estimateExpansion(recipe: Recipe, { counts: { dev, test }, rates }: Kno
   const { samples, maxTokens: limit } = recipe.expansion;
   const seeds = generationSeeds(recipe).length;
   const texts = (dev + seeds * test) * samples;
-  const work = `${many(dev)} dev, ${many(test)} test queries, ${seeds} seeds`;
+  const work = `${many(dev, 'dev query')}, ${many(test, 'test query')}, ${many(seeds, 'seed')}`;
   return written(work, { texts, limit, rate: isServed(recipe) ? rates.generation : rates.embedded });
 }
 

@@ -50,7 +50,7 @@ export function mineStage(order: Recipe['order']): AlignmentStage {
       const { rows, corpus } = counts;
       const { samples } = recipe.expansion;
       return {
-        ...{ work: `${many(rows)} rows`, tokens: 0 },
+        ...{ work: many(rows, 'row'), tokens: 0 },
         bytes: rowsBytes(recipe, counts, 1 + recipe.mine.negatives) + corpus * encoder.dimensions * NUMBER_BYTES,
         seconds: encodingSeconds(corpus + rows * (1 + samples), encoder),
       };

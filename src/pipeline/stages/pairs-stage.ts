@@ -28,7 +28,7 @@ export const pairsStage: AlignmentStage = {
   },
   estimate(recipe, known) {
     const pairs = pairsAtMost(recipe, known);
-    const work = `at most ${many(pairs)} pairs`;
+    const work = `at most ${many(pairs, 'pair')}`;
     return { work, tokens: 0, bytes: pairs * PAIR_BYTES, seconds: known.counts.train / PAIRED };
   },
   async run(context, folder) {

@@ -53,7 +53,7 @@ export function retrieverDataStage(order: Recipe['order']): AlignmentStage {
       const { rows } = counts;
       const { samples, maxTokens: limit } = recipe.expansion;
       const rate = isServed(recipe) ? rates.generation : rates.embedded;
-      const cost = written(`${many(rows)} rows`, { texts: rows * samples, limit, rate });
+      const cost = written(many(rows, 'row'), { texts: rows * samples, limit, rate });
       return { ...cost, bytes: rowsBytes(recipe, counts, hasGivenNegatives(recipe) ? 2 : 1) };
     },
     files: async (recipe, { generator }) =>

@@ -32,7 +32,7 @@ export async function estimateRetriever(
   const memory = await memoryOf(encoder, settings);
   const trained = memory?.parameters ?? encoder.parameters;
   return {
-    work: `${many(rows)} rows, ${many(steps)} steps`,
+    work: `${many(rows, 'row')}, ${many(steps, 'step')}`,
     tokens,
     bytes: CHECKPOINTS * SAVED_BYTES * trained + 2 * NUMBER_BYTES * encoder.parameters,
     seconds: tokens / rates.retriever + (evaluations > 0 ? evaluations * encodingSeconds(counts.corpus, encoder) : 0),

@@ -59,7 +59,7 @@ export const rewardStage: AlignmentStage = {
   estimate({ candidates: { samples, temperatures } }, { counts: { train }, encoder }) {
     const candidates = train * samples * temperatures.length;
     return {
-      ...{ work: `${many(candidates)} candidates`, tokens: 0, bytes: candidates * REWARD_BYTES },
+      ...{ work: many(candidates, 'candidate'), tokens: 0, bytes: candidates * REWARD_BYTES },
       seconds: encodingSeconds(candidates + 3 * train, encoder),
     };
   },

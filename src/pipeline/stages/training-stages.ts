@@ -114,7 +114,7 @@ function estimateTraining(recipe: Recipe, known: Known, method: Method): Estimat
   const answer = Math.max(0, Math.min(recipe.candidates.maxTokens, maxLength - prompt));
   const tokens = pairs * epochs * (prompt + (method === 'dpo' ? 2 : 1) * answer);
   const bytes = trainedBytes(recipe[method], known, tokens * TOKEN_BYTES);
-  return { work: `${many(pairs)} pairs, ${epochs} epochs`, tokens, bytes, seconds: tokens / rates.training };
+  return { work: `${many(pairs, 'pair')}, ${many(epochs, 'epoch')}`, tokens, bytes, seconds: tokens / rates.training };
 }
 
 /** Bytes of the result and its checkpoints; with TRL also of its examples and of its copy of the base. */
