@@ -1,8 +1,8 @@
 import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJsonFile } from '../files/index.ts';
-import { CacheKind, DataError, systemFault, throwIfAborted, writeDurably } from '../system/index.ts';
+import { readAhead, readFully, readJsonFile } from '../files/index.ts';
+import { CacheKind, DataError, systemFault, writeDurably } from '../system/index.ts';
 import { VECTORS_NAME, VectorKeys } from './vector-store.ts';
 
 /** Increase this if the same encoder and documents would give other files. */
@@ -131,7 +131,7 @@ export class VectorFile {
     await this.#reading(async (handle, file) => {
       for (const { row, place, count } of this.#stretches(start, end)) {
         const bytes = new Uint8Array(vectors.buffer, (row - start) * dimensions * 4, count * dimensions * 4);
-        await readFully(handle, file, bytes, place * dimensions * 4);
+        await fill(handle, file, bytes, place * dimensions * 4);
       }
     });
     return vectors;
@@ -148,7 +148,7 @@ export class VectorFile {
     await this.#reading(async (handle, file) => {
       for (const at of order) {
         const bytes = new Uint8Array(vectors.buffer, at * dimensions * 4, dimensions * 4);
-        await readFully(handle, file, bytes, this.#places[rows[at]!]! * dimensions * 4);
+        await fill(handle, file, bytes, this.#places[rows[at]!]! * dimensions * 4);
       }
     });
     return vectors;
@@ -156,22 +156,8 @@ export class VectorFile {
 
   /** Reads all rows in order, at most `rowsPerChunk` at a time; the next chunk is read while one is processed. */
   async *chunks(rowsPerChunk: number, signal?: AbortSignal): AsyncGenerator<VectorRows> {
-    const readAt = (start: number) => {
-      const reading = this.read(start, Math.min(this.rows, start + rowsPerChunk));
-      reading.catch(() => {});
-      return reading;
-    };
-    let next = readAt(0);
-    try {
-      for (let start = 0; start < this.rows; start += rowsPerChunk) {
-        throwIfAborted(signal);
-        const vectors = await next;
-        if (start + rowsPerChunk < this.rows) next = readAt(start + rowsPerChunk);
-        yield { start, vectors };
-      }
-    } finally {
-      await next.catch(() => {});
-    }
+    const parts = readAhead(this.rows, rowsPerChunk, (start, end) => this.read(start, end), signal);
+    for await (const { start, part: vectors } of parts) yield { start, vectors };
   }
 
   /** Ends reading; files are open only while a chunk is read. */
@@ -237,13 +223,8 @@ async function readPairs(file: string, rows: number): Promise<Uint32Array> {
   return new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
-/** Fills `bytes` from a position; a single read may return less. */
-async function readFully(handle: FileHandle, file: string, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
-    if (bytesRead === 0) throw damaged(file, 'was truncated after it was opened');
-    done += bytesRead;
-  }
+async function fill(handle: FileHandle, file: string, bytes: Uint8Array, position: number): Promise<void> {
+  if (!(await readFully(handle, bytes, position))) throw damaged(file, 'was truncated after it was opened');
 }
 
 /** Describes a folder of vectors for `cache list`: its encoder and the number of its corpora. */

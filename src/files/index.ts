@@ -6,6 +6,7 @@ export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeL
 export { LineIndex, LineReader } from './line-index.ts';
 export { readLineBatches, readLines, type TextLine } from './lines.ts';
 export { type Problem, ProblemLog } from './problems.ts';
+export { readAhead, readFully } from './read-ahead.ts';
 export { asRecorded, OtherSettingsError, refuseOtherSettings } from './recorded-settings.ts';
 export { RowFile } from './row-file.ts';
 export {

@@ -9,9 +9,10 @@ import {
 } from '../embed/index.ts';
 import type { Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { BM25_CACHE, Bm25Index, ExactIndex, fuseRuns } from '../search/index.ts';
+import { BM25_CACHE, Bm25Index, fuseRuns, type SearchIndex } from '../search/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
+import { openDenseIndex } from './dense-index.ts';
 import { DenseRetriever, type Weighting } from './dense-retriever.ts';
 import type { DenseSettings, EmbeddedQueries } from './encode-queries.ts';
 import { FusedRetriever } from './fused-retriever.ts';
@@ -65,7 +66,7 @@ export class CorpusSearch {
   readonly #folders: Pick<CorpusSearchOptions, 'vectors' | 'graphs'>;
   #encoder: Promise<Encoder> | undefined;
   #vectors: Promise<VectorFile> | undefined;
-  #dense: Promise<ExactIndex> | undefined;
+  #dense: Promise<SearchIndex<Float32Array>> | undefined;
   #lexical: Promise<Bm25Index> | undefined;
 
   constructor(corpus: Corpus, settings: RetrievalSettings, options: CorpusSearchOptions = {}) {
@@ -89,7 +90,7 @@ export class CorpusSearch {
   }
 
   async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
-    const index = await this.#exact();
+    const index = await this.#denseIndex();
     const notes = noteCut((await this.#vectors)?.manifest);
     return new DenseRetriever(await this.encoder(), index, { ...this.#settings, ...overrides }, notes);
   }
@@ -225,14 +226,14 @@ export class CorpusSearch {
   async close(): Promise<void> {
     const opened = [this.#dense, this.#vectors, this.#encoder, this.#lexical];
     for (const one of await Promise.allSettled(opened)) {
-      if (one.status === 'fulfilled') await one.value?.close();
+      if (one.status === 'fulfilled') await one.value?.close?.();
     }
   }
 
-  #exact(): Promise<ExactIndex> {
-    const { similarity, threads } = this.#settings;
+  #denseIndex(): Promise<SearchIndex<Float32Array>> {
+    const options = { folder: this.#folders.vectors, signal: this.#signal, progress: this.#progress };
     this.#dense ??= forgetFailure(
-      this.#encodeCorpus().then((vectors) => ExactIndex.open(vectors, { similarity, threads })),
+      this.#encodeCorpus().then((vectors) => openDenseIndex(vectors, this.#settings, options)),
       () => {
         this.#dense = undefined;
       },

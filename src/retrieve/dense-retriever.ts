@@ -24,8 +24,9 @@ export class DenseRetriever implements Retriever {
   readonly #encoder: Encoder;
   readonly #index: SearchIndex<Float32Array>;
   readonly #settings: DenseSettings;
-  readonly notes: readonly string[];
+  readonly #notes: readonly string[];
 
+  /** @param notes of the vectors */
   constructor(
     encoder: Encoder,
     index: SearchIndex<Float32Array>,
@@ -35,7 +36,11 @@ export class DenseRetriever implements Retriever {
     this.#encoder = encoder;
     this.#index = index;
     this.#settings = settings;
-    this.notes = notes;
+    this.#notes = notes;
+  }
+
+  get notes(): readonly string[] {
+    return [...this.#notes, ...(this.#index.notes ?? [])];
   }
 
   get size(): number {
@@ -45,7 +50,7 @@ export class DenseRetriever implements Retriever {
   get settings(): Record<string, string | number | boolean> {
     const { alpha, expansionRole, similarity } = this.#settings;
     const encoder = { encoder: this.#encoder.id, 'encoder key': this.#encoder.fingerprint, ...this.#encoder.settings };
-    return { ...encoder, similarity, alpha, 'expansion role': expansionRole };
+    return { ...encoder, similarity, ...this.#index.facts, alpha, 'expansion role': expansionRole };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {

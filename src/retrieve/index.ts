@@ -24,6 +24,7 @@ export { SEARCH_FORMATS } from './search-formats.ts';
 export {
   combinationOptions,
   defaultRetrievalSettings,
+  exactRetrievalSettings,
   offlineOption,
   type RetrievalSettings,
   retrievalSettings,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ANALYZERS } from '../search/index.ts';
+import { ANALYZERS, VECTOR_FORMATS } from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
 import { inGroup, LONGEST_WAIT_SECONDS } from '../system/index.ts';
 import { alphaSchema, DEFAULT_COMBINATION, queryRepeatsSchema } from './combination.ts';
@@ -19,11 +19,27 @@ export const offlineOption = z
     'make no connection: use only models in the store (default: as LLM_QE_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say; --no-offline overrides them)',
   );
 
+/** How document vectors are stored and searched, where a search may miss documents. */
+const indexSettings = inGroup('Search:', {
+  vectors: z
+    .enum(VECTOR_FORMATS)
+    .default('f32')
+    .describe('storage of the document vectors: f16 and int8 take a half and a quarter of the space, and lose recall'),
+  recallSample: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(50)
+    .describe(
+      'queries that are also searched exactly in f32 if a search may miss documents, to state its recall; 0: none',
+    ),
+});
+
 /**
- * Every setting of a search: default, help, validation and type in one place. The command line shows these as options;
+ * Every setting of an exact search: default, help, validation and type in one place. The command line shows these as options;
  * the report prints them.
  */
-export const retrievalSettings = inGroup('Search:', {
+export const exactRetrievalSettings = inGroup('Search:', {
   encoder: serverOrNameSchema
     .default('all-minilm-l6-v2')
     .describe('encoder: a model name, a folder, hf:owner/name, or the URL of an embedding server')
@@ -99,6 +115,9 @@ export const combinationOptions = inGroup('Search:', {
     .describe(`${REPEATS_HELP} (default: as the strategy of the expansions was published, otherwise 5)`)
     .meta({ valueName: REPEATS_VALUES }),
 });
+
+/** Every setting of a search. */
+export const retrievalSettings = { ...exactRetrievalSettings, ...indexSettings };
 
 const schema = z.object(retrievalSettings);
 export type RetrievalSettings = z.output<typeof schema>;

@@ -8,8 +8,11 @@ export {
   type QueryRepeats,
   repeatQuery,
 } from './bm25/query-text.ts';
+export { COMPACT_CACHE, type CompactOptions, CompactVectors } from './dense/compact-vectors.ts';
 export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
 export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.ts';
+export { VECTOR_FORMATS, type VectorFormat } from './dense/vector-format.ts';
 export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';
 export { type FusionOptions, fuseRuns } from './fusion.ts';
+export { RecallChecked, type RecallOptions } from './recall.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';

@@ -32,6 +32,11 @@ export interface SearchIndex<Q> {
   /** Number of documents. */
   readonly size: number;
   search(queries: Q, k: number, options?: SearchOptions): Promise<HitRows>;
+  /** What else influences its scores, for reports. Complete after the first search. */
+  readonly facts?: Readonly<Record<string, string | number | boolean>>;
+  /** Sentences that must accompany its scores. Complete after the first search. */
+  readonly notes?: readonly string[];
+  close?(): Promise<void>;
 }
 
 /** Returns at most `k` hits, without the document with this id. */

@@ -5,13 +5,14 @@ import { ModelStore } from '../../models/index.ts';
 import {
   DROP_REASONS,
   DROP_WORDS,
+  defaultRetrievalSettings,
+  exactRetrievalSettings,
   type MineNegativesResult,
   mineNegatives,
   miningSchema,
   miningSettings,
   openCorpus,
   openEncoder,
-  retrievalSettings,
 } from '../../retrieve/index.ts';
 import { counted, inGroup, isThere } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -21,7 +22,7 @@ import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
 const { triples: _file, ...source } = trainingSourceOptions;
-const { depth: _depth, keepSelf: _self, similarity, ...searching } = retrievalSettings;
+const { depth: _depth, keepSelf: _self, similarity, ...searching } = exactRetrievalSettings;
 
 const options = z.object({
   rows: z
@@ -79,7 +80,7 @@ export const command = defineCommand({
   async run(given, context) {
     const { signal, progress } = context;
     const corpus = given.corpus ?? given.dataset;
-    const retrieval = { ...given, depth: 1000, keepSelf: true };
+    const retrieval = defaultRetrievalSettings({ ...given, keepSelf: true });
     const result = await mineNegatives({
       source: await openRetrieverSource({ ...given, allowNoQuery: true, signal }),
       corpus: corpus === undefined ? undefined : await openCorpus(corpus),

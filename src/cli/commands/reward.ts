@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BeirDataset, openTrainingSource, readGoldTexts } from '../../data/index.ts';
 import { ModelStore } from '../../models/index.ts';
-import { CorpusSearch, defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
+import { CorpusSearch, defaultRetrievalSettings, exactRetrievalSettings, openEncoder } from '../../retrieve/index.ts';
 import { checkRewards, openRewards, type RewardResult, rewardCandidates } from '../../reward/index.ts';
 import { counted, isThere, systemFault } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -12,7 +12,7 @@ import { formatTable } from '../table.ts';
 import { trainingSourceOptions } from '../training-source-options.ts';
 
 /** A search reward sets the depth by the cutoff of its measure. */
-const { depth: _ofTheMeasure, ...searching } = retrievalSettings;
+const { depth: _ofTheMeasure, ...searching } = exactRetrievalSettings;
 
 const options = z.object({
   ...trainingSourceOptions,

@@ -9,7 +9,9 @@ import { checkSearch, withoutSelf } from '../search-index.ts';
 import { topScoresCapacity } from '../top-scores.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
 import { type ScoreThread, startScoreThreads } from './score-threads.ts';
-import type { VectorChunk, VectorSource } from './vector-source.ts';
+import { unitRows } from './unit-rows.ts';
+import { bytesPerVector } from './vector-format.ts';
+import type { VectorChunk, VectorNumbers, VectorSource } from './vector-source.ts';
 
 export interface ExactIndexOptions {
   /** `cosine`: vectors are compared only by direction, and a zero vector scores 0. Default `dot`. */
@@ -47,7 +49,7 @@ interface Crew {
  * score.
  */
 export class ExactIndex implements SearchIndex<Float32Array> {
-  readonly #source: VectorSource;
+  readonly #source: VectorSource<VectorNumbers>;
   readonly #cosine: boolean;
   readonly #threadCount: number;
   readonly #staysResident: boolean;
@@ -60,17 +62,17 @@ export class ExactIndex implements SearchIndex<Float32Array> {
   /** Searches run one after another, because they share the threads. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(source: VectorSource, options: ExactIndexOptions) {
+  private constructor(source: VectorSource<VectorNumbers>, options: ExactIndexOptions) {
     const { similarity, threads, residentBytes = 256 * 2 ** 20, hitBytes = 256 * 2 ** 20 } = options;
     this.#source = source;
     this.#cosine = similarity === 'cosine';
     this.#threadCount = threads ?? availableParallelism();
-    this.#staysResident = source.rows * source.dimensions * 4 <= residentBytes;
+    this.#staysResident = source.rows * bytesPerVector(source.format ?? 'f32', source.dimensions) <= residentBytes;
     this.#hitBytes = hitBytes;
   }
 
   /** Opens an index over vectors, which are read at the first search. @throws UsageError for a thread count below 1 */
-  static async open(source: VectorSource, options: ExactIndexOptions = {}): Promise<ExactIndex> {
+  static async open(source: VectorSource<VectorNumbers>, options: ExactIndexOptions = {}): Promise<ExactIndex> {
     const { threads } = options;
     if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1)) {
       throw new UsageError(`the number of threads is ${threads}`, { fix: 'Pass at least 1, or omit the setting.' });
@@ -138,7 +140,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     const found: HitList[] = [];
     for (let first = 0; first < count; first += perPass) {
       const block = queries.slice(first * dimensions, (first + perPass) * dimensions);
-      const hits = await this.#searchBlock(this.#cosine ? normalized(block, dimensions) : block, wanted, signal);
+      const hits = await this.#searchBlock(this.#cosine ? unitRows(block, dimensions) : block, wanted, signal);
       for (const list of hits) {
         found.push(dropSelf === undefined ? list : withoutSelf(list, dropSelf[found.length], k, documentId));
       }
@@ -186,7 +188,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     signal: AbortSignal | undefined,
   ): Promise<ThreadHits[]> {
     this.#crew ??= {
-      threads: startScoreThreads(this.#threadCount, this.#source.dimensions, this.#cosine),
+      threads: startScoreThreads(this.#threadCount, this.#source, this.#cosine && this.#source.isUnit !== true),
       resident: false,
     };
     const crew = this.#crew;
@@ -207,8 +209,9 @@ export class ExactIndex implements SearchIndex<Float32Array> {
       rows = this.#checkChunk(chunk, rows);
       while (open.size >= threads.length * CHUNKS_PER_THREAD) await Promise.race(open);
       const thread = threads.reduce((least, other) => (other.open < least.open ? other : least));
+      const { start, scales } = chunk;
       const vectors = ownedVectors(chunk.vectors);
-      const request = { kind: 'chunk', start: chunk.start, vectors, keep: this.#staysResident } as const;
+      const request = { kind: 'chunk', start, vectors, scales, keep: this.#staysResident } as const;
       const answer = this.#ask([thread.call(request, [vectors.buffer as ArrayBuffer])]);
       open.add(answer);
       answer.then(
@@ -221,7 +224,7 @@ export class ExactIndex implements SearchIndex<Float32Array> {
     crew.resident = this.#staysResident;
   }
 
-  #checkChunk({ start, vectors }: VectorChunk, rows: number): number {
+  #checkChunk({ start, vectors }: VectorChunk<VectorNumbers>, rows: number): number {
     const end = start + vectors.length / this.#source.dimensions;
     if (start !== rows || !Number.isInteger(end) || end > this.size) {
       throw wrongRows(`gave rows ${start} to ${end} of ${this.size} where row ${rows} was next`);
@@ -262,20 +265,8 @@ function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: Sea
   throw brokenVector(`query ${query}`, ids?.[query]);
 }
 
-/** Returns a copy whose rows have length 1; zero rows stay zero. */
-function normalized(vectors: Float32Array, dimensions: number): Float32Array {
-  const unit = new Float32Array(vectors.length);
-  for (let start = 0; start < vectors.length; start += dimensions) {
-    let sum = 0;
-    for (let at = start; at < start + dimensions; at++) sum += vectors[at]! ** 2;
-    const scale = sum === 0 ? 0 : 1 / Math.sqrt(sum);
-    for (let at = start; at < start + dimensions; at++) unit[at] = vectors[at]! * scale;
-  }
-  return unit;
-}
-
 /** Both directions of the order of ties, the places shared with the threads. */
-async function orderTies(source: VectorSource, signal: AbortSignal | undefined) {
+async function orderTies(source: VectorSource<VectorNumbers>, signal: AbortSignal | undefined) {
   const ids = Array.from({ length: source.rows }, (_nothing, row) => source.id(row));
   const rows = await orderByIdDescending(ids, signal);
   const places = new Uint32Array(new SharedArrayBuffer(4 * rows.length));
@@ -284,7 +275,7 @@ async function orderTies(source: VectorSource, signal: AbortSignal | undefined) 
 }
 
 /** A buffer that holds more than the chunk cannot be transferred to a thread. */
-function ownedVectors(vectors: Float32Array): Float32Array {
+function ownedVectors(vectors: VectorNumbers): VectorNumbers {
   const whole = vectors.byteLength === vectors.buffer.byteLength && vectors.buffer instanceof ArrayBuffer;
   return whole ? vectors : vectors.slice();
 }

@@ -1,3 +1,5 @@
+import type { VectorNumbers } from './vector-source.ts';
+
 /** Requests of the main thread to a scoring thread. */
 export type ScoreRequest =
   /** New queries; discards the previous hits. */
@@ -10,7 +12,7 @@ export type ScoreRequest =
       places: Uint32Array | undefined;
     }
   /** Scores some rows. */
-  | { kind: 'chunk'; start: number; vectors: Float32Array; keep: boolean }
+  | { kind: 'chunk'; start: number; vectors: VectorNumbers; scales?: Float32Array | undefined; keep: boolean }
   /** Scores the rows that the thread keeps. */
   | { kind: 'kept' }
   /** Requests the hits. */
@@ -37,7 +39,7 @@ export type ScoreReply =
   | { kind: 'failed'; reason: string };
 
 export interface ScoreWorkerData {
-  /** ONNX model: queries [queries, dimensions], corpus [rows, dimensions] → scores [queries, rows]. */
+  /** ONNX model: queries [queries, dimensions], corpus [rows, dimensions], scales [rows] of int8 → scores [queries, rows]. */
   model: Uint8Array;
   dimensions: number;
   cosine: boolean;

@@ -1,22 +1,35 @@
-import { Graph, writeOnnxModel } from '../../nn/index.ts';
+import { Graph, operations, writeOnnxModel } from '../../nn/index.ts';
 import { ResourceError, WorkerThread } from '../../system/index.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData } from './score-protocol.ts';
+import type { VectorFormat } from './vector-format.ts';
+import type { VectorNumbers, VectorSource } from './vector-source.ts';
+
+const DTYPE_OF = { f32: 'float32', f16: 'float16', int8: 'int8' } as const;
 
 /** A closed thread stops after the current matrix product. */
 export type ScoreThread = WorkerThread<ScoreRequest, ScoreReply>;
 
 /** Starts threads that score by dot product. Each uses one core, so scores do not depend on the number of threads. */
-export function startScoreThreads(count: number, dimensions: number, cosine: boolean): ScoreThread[] {
-  const data: ScoreWorkerData = { model: dotProductModel(dimensions), dimensions, cosine };
+export function startScoreThreads(
+  count: number,
+  { dimensions, format }: Pick<VectorSource<VectorNumbers>, 'dimensions' | 'format'>,
+  cosine: boolean,
+): ScoreThread[] {
+  const data: ScoreWorkerData = { model: dotProductModel(dimensions, format), dimensions, cosine };
   const options = { data, fault: threadFault };
   return Array.from({ length: count }, () => new WorkerThread(import.meta.url, './score-worker.ts', options));
 }
 
-/** queries [queries, dimensions] · corpus [rows, dimensions]ᵀ → scores [queries, rows], as an ONNX model. */
-export function dotProductModel(dimensions: number): Uint8Array {
+/**
+ * queries [queries, dimensions] · corpus [rows, dimensions]ᵀ → scores [queries, rows], as an ONNX model. Queries stay f32: only
+ * documents lose precision. An int8 product (MatMulInteger) would be faster, but saturates on processors without VNNI
+ * instructions, and the same search would give other scores elsewhere.
+ */
+export function dotProductModel(dimensions: number, format: VectorFormat = 'f32'): Uint8Array {
   const graph = new Graph();
   const queries = graph.input('queries', 'float32', ['queries', dimensions]);
-  const corpus = graph.input('corpus', 'float32', ['rows', dimensions]);
+  const stored = graph.input('corpus', DTYPE_OF[format], ['rows', dimensions]);
+  const corpus = format === 'f32' ? stored : operations.cast(stored, 'float32');
   const [scores] = graph.node({
     operator: 'FusedMatMul',
     domain: 'com.microsoft',
@@ -24,7 +37,8 @@ export function dotProductModel(dimensions: number): Uint8Array {
     outputs: [{ dtype: 'float32', shape: ['queries', 'rows'] }],
     attributes: { transB: 1 },
   });
-  graph.output('scores', scores!);
+  const scaled = () => operations.multiply(scores!, graph.input('scales', 'float32', ['rows']));
+  graph.output('scores', format === 'int8' ? scaled() : scores!);
   return writeOnnxModel(graph, '', new Map());
 }
 

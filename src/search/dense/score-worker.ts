@@ -2,6 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Answer, Serve } from '../../system/index.ts';
 import { TopScores } from '../top-scores.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData, ThreadHits } from './score-protocol.ts';
+import type { VectorNumbers } from './vector-source.ts';
 
 /** Queries in one matrix product: with the rows of a chunk, 8 MB of scores. */
 const QUERIES_PER_PRODUCT = 512;
@@ -16,6 +17,9 @@ const FEWEST_ROWS = 128;
 
 /** A single query would be summed in another order than one among others, so it is computed twice. */
 const FEWEST_QUERIES = 2;
+
+/** Rows to score, as a request brings them. */
+type Chunk = Pick<Extract<ScoreRequest, { kind: 'chunk' }>, 'start' | 'vectors' | 'scales'>;
 
 class Stopped extends Error {}
 
@@ -48,7 +52,7 @@ class Scorer {
   readonly #dimensions: number;
   readonly #cosine: boolean;
   readonly #stopped: () => boolean;
-  readonly #kept: { start: number; vectors: Float32Array }[] = [];
+  readonly #kept: Chunk[] = [];
   #queries: Float32Array = new Float32Array(0);
   #tops: TopScores[] = [];
   #places: Uint32Array | undefined;
@@ -64,10 +68,11 @@ class Scorer {
     if (request.kind === 'take') return { kind: 'hits', hits: this.#take() };
     if (request.kind === 'queries') this.#begin(request);
     else if (request.kind === 'kept') {
-      for (const { start, vectors } of this.#kept) await this.#scoreChunk(start, vectors);
+      for (const chunk of this.#kept) await this.#scoreChunk(chunk);
     } else {
-      if (this.#cosine) normalizeRows(request.vectors, this.#dimensions, request.start);
-      await this.#scoreChunk(request.start, request.vectors);
+      const { vectors, start } = request;
+      if (this.#cosine && vectors instanceof Float32Array) normalizeRows(vectors, this.#dimensions, start);
+      await this.#scoreChunk(request);
       if (request.keep) this.#kept.push(request);
     }
     return { kind: 'done' };
@@ -80,18 +85,21 @@ class Scorer {
     this.#tops = Array.from({ length: count }, () => new TopScores(k, places === undefined ? 'keep' : 'number'));
   }
 
-  async #scoreChunk(start: number, vectors: Float32Array): Promise<void> {
+  async #scoreChunk({ start, vectors, scales }: Chunk): Promise<void> {
     const dimensions = this.#dimensions;
     const rows = vectors.length / dimensions;
     const width = Math.max(FEWEST_ROWS, Math.ceil(rows / ROW_BLOCK) * ROW_BLOCK);
-    const corpus = new Tensor('float32', fillUp(vectors, width * dimensions), [width, dimensions]);
+    const documents = {
+      corpus: new Tensor(tensorType(vectors), fillUp(vectors, width * dimensions), [width, dimensions]),
+      ...(scales && { scales: new Tensor('float32', fillUp(scales, width), [width]) }),
+    };
     for (let first = 0; first < this.#tops.length; first += QUERIES_PER_PRODUCT) {
       const count = Math.min(QUERIES_PER_PRODUCT, this.#tops.length - first);
       if (this.#stopped()) throw new Stopped();
       const block = this.#queries.subarray(first * dimensions, (first + count) * dimensions);
       const height = Math.max(FEWEST_QUERIES, count);
       const queries = new Tensor('float32', fillUp(block, height * dimensions), [height, dimensions]);
-      const { scores } = await this.#session.run({ queries, corpus });
+      const { scores } = await this.#session.run({ queries, ...documents });
       this.#collect((scores!.data as Float32Array).subarray(0, count * width), first, count, start, rows);
     }
   }
@@ -155,11 +163,16 @@ function normalizeRows(vectors: Float32Array, dimensions: number, start: number)
 }
 
 /** Pads with zeros to the length. */
-function fillUp(vectors: Float32Array, length: number): Float32Array {
+function fillUp<N extends VectorNumbers>(vectors: N, length: number): N {
   if (vectors.length >= length) return vectors;
-  const filled = new Float32Array(length);
+  const filled = new (vectors.constructor as new (length: number) => N)(length);
   filled.set(vectors);
   return filled;
+}
+
+function tensorType(vectors: VectorNumbers): 'float32' | 'float16' | 'int8' {
+  if (vectors instanceof Float32Array) return 'float32';
+  return vectors instanceof Uint16Array ? 'float16' : 'int8';
 }
 
 function describeFailure(error: unknown): ScoreReply {

@@ -1,21 +1,31 @@
 import { DataError } from '../../system/index.ts';
+import type { VectorFormat } from './vector-format.ts';
+
+/** The numbers of stored vectors: f32, f16 (as bits), or int8 with a scale for each row. */
+export type VectorNumbers = Float32Array | Uint16Array | Int8Array;
 
 /** Some rows of a matrix of vectors. */
-export interface VectorChunk {
+export interface VectorChunk<N extends VectorNumbers = Float32Array> {
   /** Row of the first vector. */
   start: number;
   /** Row-major // [rows, dimensions]. The consumer owns it: the source neither reads nor writes it again. */
-  vectors: Float32Array;
+  vectors: N;
+  /** Of int8: the factor of each row // [rows] */
+  scales?: Float32Array;
 }
 
 /** A corpus as vectors, in memory or on disk, that can be read repeatedly from the first row to the last. */
-export interface VectorSource {
+export interface VectorSource<N extends VectorNumbers = Float32Array> {
   readonly rows: number;
   readonly dimensions: number;
+  /** How its numbers are stored. Default f32. */
+  readonly format?: VectorFormat;
+  /** Whether its vectors were brought to length 1 before they were stored. Default false. */
+  readonly isUnit?: boolean;
   /** Returns the document id of a row. */
   id(row: number): string;
   /** Yields all rows in order, at most `rowsPerChunk` at a time. */
-  chunks(rowsPerChunk: number, signal?: AbortSignal): AsyncIterable<VectorChunk>;
+  chunks(rowsPerChunk: number, signal?: AbortSignal): AsyncIterable<VectorChunk<N>>;
 }
 
 /** Vectors in one array. */
