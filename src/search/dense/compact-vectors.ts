@@ -13,8 +13,8 @@ import {
   throwIfAborted,
 } from '../../system/index.ts';
 import { unitRows } from './unit-rows.ts';
-import { bytesPerVector, encodeVectors, type VectorFormat } from './vector-format.ts';
-import type { VectorChunk, VectorNumbers, VectorSource } from './vector-source.ts';
+import { bytesPerVector, encodeVectors, type VectorFormat, type VectorNumbers } from './vector-format.ts';
+import type { VectorChunk, VectorSource } from './vector-source.ts';
 
 /** Increase it if the same vectors would give another file. */
 const COMPACT_FORMAT = 1;

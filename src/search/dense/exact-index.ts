@@ -10,8 +10,8 @@ import { topScoresCapacity } from '../top-scores.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
 import { type ScoreThread, startScoreThreads } from './score-threads.ts';
 import { unitRows } from './unit-rows.ts';
-import { bytesPerVector } from './vector-format.ts';
-import type { VectorChunk, VectorNumbers, VectorSource } from './vector-source.ts';
+import { bytesPerVector, type VectorNumbers } from './vector-format.ts';
+import type { VectorChunk, VectorSource } from './vector-source.ts';
 
 export interface ExactIndexOptions {
   /** `cosine`: vectors are compared only by direction, and a zero vector scores 0. Default `dot`. */

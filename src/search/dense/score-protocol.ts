@@ -1,4 +1,4 @@
-import type { VectorNumbers } from './vector-source.ts';
+import type { VectorNumbers } from './vector-format.ts';
 
 /** Requests of the main thread to a scoring thread. */
 export type ScoreRequest =

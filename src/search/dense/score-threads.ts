@@ -1,8 +1,8 @@
 import { Graph, operations, writeOnnxModel } from '../../nn/index.ts';
 import { ResourceError, WorkerThread } from '../../system/index.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData } from './score-protocol.ts';
-import type { VectorFormat } from './vector-format.ts';
-import type { VectorNumbers, VectorSource } from './vector-source.ts';
+import type { VectorFormat, VectorNumbers } from './vector-format.ts';
+import type { VectorSource } from './vector-source.ts';
 
 const DTYPE_OF = { f32: 'float32', f16: 'float16', int8: 'int8' } as const;
 

@@ -2,7 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Answer, Serve } from '../../system/index.ts';
 import { TopScores } from '../top-scores.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData, ThreadHits } from './score-protocol.ts';
-import type { VectorNumbers } from './vector-source.ts';
+import type { VectorNumbers } from './vector-format.ts';
 
 /** Queries in one matrix product: with the rows of a chunk, 8 MB of scores. */
 const QUERIES_PER_PRODUCT = 512;

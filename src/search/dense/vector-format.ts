@@ -1,9 +1,11 @@
 import { ENCODERS } from '../../models/index.ts';
-import type { VectorNumbers } from './vector-source.ts';
 
 /** How the numbers of document vectors are stored. */
 export const VECTOR_FORMATS = ['f32', 'f16', 'int8'] as const;
 export type VectorFormat = (typeof VECTOR_FORMATS)[number];
+
+/** The numbers of stored vectors: f32, f16 (as bits), or int8 with a scale for each row. */
+export type VectorNumbers = Float32Array | Uint16Array | Int8Array;
 
 /** Bytes of a vector with this number of dimensions. An int8 vector has a scale of 4 bytes beside it. */
 export function bytesPerVector(format: VectorFormat, dimensions: number): number {

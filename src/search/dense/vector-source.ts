@@ -1,8 +1,5 @@
 import { DataError } from '../../system/index.ts';
-import type { VectorFormat } from './vector-format.ts';
-
-/** The numbers of stored vectors: f32, f16 (as bits), or int8 with a scale for each row. */
-export type VectorNumbers = Float32Array | Uint16Array | Int8Array;
+import type { VectorFormat, VectorNumbers } from './vector-format.ts';
 
 /** Some rows of a matrix of vectors. */
 export interface VectorChunk<N extends VectorNumbers = Float32Array> {
