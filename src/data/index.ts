@@ -60,7 +60,14 @@ export {
 export { openTrainingSource, type TrainingSource, type TrainingSourceOptions } from './alignment/training-source.ts';
 export { BeirDataset } from './beir/beir.ts';
 export { type BeirDownloadOptions, downloadBeir } from './beir/beir-download.ts';
-export { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir/beir-table.ts';
+export {
+  BEIR_DATASETS,
+  BEIR_MIRRORS,
+  BEIR_URL,
+  type BeirMirror,
+  type BeirSource,
+  type SetCounts,
+} from './beir/beir-table.ts';
 export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './beir/check.ts';
 export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './beir/corpus.ts';
 export { cachedSha256, FILE_HASH_CACHE } from './beir/corpus-hash.ts';

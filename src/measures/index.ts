@@ -20,6 +20,7 @@ export {
   parseQualityMeasure,
   trecName,
 } from './measure.ts';
+export { combineEffects, type MetaAnalysis, type StudyEffect } from './meta-analysis.ts';
 export { rankBiasedOverlap } from './rank-biased-overlap.ts';
 export { compareDocumentIds, rankHits } from './ranking.ts';
 export type { Qrels, Run, ScoredDocument } from './records.ts';

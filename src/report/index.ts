@@ -21,4 +21,14 @@ export {
   readExpansionFacts,
 } from './sections/expansion-facts.ts';
 export { countsOf, type LeftOut, leftOutOf, saidIn, sumOf } from './sections/left-out.ts';
+export type {
+  ParityVerdict,
+  SuiteCell,
+  SuiteColumn,
+  SuiteData,
+  SuiteMean,
+  SuiteMeta,
+  SuiteParity,
+  SuiteRow,
+} from './suite-data.ts';
 export { type PageContent, type Section, type SettingSections, settingLists, wholePage } from './whole-page.ts';

@@ -110,7 +110,7 @@ describe('downloadBeir', () => {
   });
 
   it('opens the twelve forums of cqadupstack', async () => {
-    const forums = BEIR_DATASETS.cqadupstack!.parts!;
+    const forums = Object.keys(BEIR_DATASETS.cqadupstack!.parts!);
     expect(forums).toHaveLength(12);
     const md5 = serve('cqadupstack', Object.assign({}, ...forums.map((forum) => dataset(`cqadupstack/${forum}`))));
     const found = await downloadBeir('cqadupstack', { folder, baseUrl, md5 });

@@ -143,7 +143,7 @@ async function checkMd5(zip: string, expected: string, signal: AbortSignal | und
 }
 
 async function openParts(folder: string, { parts }: BeirSource): Promise<BeirDataset[]> {
-  const folders = parts === undefined ? [folder] : parts.map((part) => join(folder, part));
+  const folders = parts === undefined ? [folder] : Object.keys(parts).map((part) => join(folder, part));
   const datasets: BeirDataset[] = [];
   for (const path of folders) {
     const dataset = await BeirDataset.open(path);

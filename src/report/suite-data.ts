@@ -1,0 +1,83 @@
+import type { Comparison } from '../evaluate/index.ts';
+import type { MetaAnalysis } from '../measures/index.ts';
+
+/** A system: a column of the suite's table. */
+export interface SuiteColumn {
+  name: string;
+  /** What was asked for: `dense, alpha 0.3`. */
+  description: string;
+  /** Whether it searches with expansions. */
+  expanded: boolean;
+}
+
+/** The result of one system on one set. */
+export interface SuiteCell {
+  /** Means over the queries, by display name. For a group of sets, means of the sets' means. */
+  measures: Record<string, number>;
+  /** Against the baseline; undefined for the baseline itself. `holm` is corrected over the sets. */
+  test?: Comparison | undefined;
+  /** Milliseconds per query for embedding and search, all queries together. */
+  milliseconds: number;
+  /** Tokens per query that the LLM read and wrote; undefined for raw queries. */
+  tokens?: { prompt: number; completion: number } | undefined;
+  /** The rule for documents with the id of the query, in words. */
+  selfHits: string;
+}
+
+/** A set, or a group of sets: a row of the table. */
+export interface SuiteRow {
+  name: string;
+  /** Names of the sets of a group. */
+  parts?: string[] | undefined;
+  documents: number;
+  queries: number;
+  /** By the name of the system; a system that failed has none. */
+  cells: Record<string, SuiteCell>;
+}
+
+/** Means over rows, by system. */
+export interface SuiteMean {
+  /** `mean of 15`, `mean of 14, without msmarco`. */
+  label: string;
+  rows: string[];
+  measures: Record<string, Record<string, number>>;
+}
+
+/** What all sets together say of a system against the baseline. */
+export interface SuiteMeta extends MetaAnalysis {
+  system: string;
+  /** Sets that were left out, because no query changed there. */
+  unchanged: string[];
+}
+
+export type ParityVerdict = 'equal' | 'near' | 'off';
+
+/** A raw baseline of a set, held against the score that others publish. */
+export interface SuiteParity {
+  set: string;
+  system: string;
+  /** Name of the published column. */
+  published: string;
+  source: string;
+  measure: string;
+  expected: number;
+  got: number;
+  verdict: ParityVerdict;
+}
+
+/** Everything that the suite's tables and page show, as plain data. */
+export interface SuiteData {
+  suite: string;
+  /** The measure that is compared. */
+  measure: string;
+  baseline: string;
+  systems: SuiteColumn[];
+  rows: SuiteRow[];
+  means: SuiteMean[];
+  meta: SuiteMeta[];
+  parity: SuiteParity[];
+  /** What failed, in sentences. */
+  failures: string[];
+  /** What a reader should know before quoting a number. */
+  remarks: string[];
+}

@@ -1,0 +1,16 @@
+export { chooseSets, findSuite, SUITE_IN_WORDS } from './known-suites.ts';
+export { parityBySet, parityOf } from './parity.ts';
+export { PUBLISHED_SCORES, type PublishedScores } from './published.ts';
+export {
+  type ExpansionWriter,
+  type RunSuiteOptions,
+  resultsFolder,
+  runSuite,
+  type SuiteFailure,
+  type SuiteRun,
+  type WritingRequest,
+} from './run-suite.ts';
+export { readSuiteFile, type Suite, type SuiteSet } from './suite-schema.ts';
+export { SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
+export { isExpanded, parseSystems, type SuiteSystem, type SystemOptions } from './system-spec.ts';
+export { csvTable, latexTable, markdownTable, tableLegend, terminalTable } from './table-formats.ts';

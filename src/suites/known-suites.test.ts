@@ -1,0 +1,72 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chooseSets, findSuite } from './known-suites.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llm-qe-suites-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const suiteFile = async (text: string) => {
+  const file = join(folder, 'suite.yaml');
+  await writeFile(file, text);
+  return file;
+};
+
+describe('findSuite', () => {
+  it('knows the fifteen sets: MS MARCO on dev, CQADupStack as a group of twelve', async () => {
+    const { sets, without } = await findSuite('beir15');
+    expect(sets).toHaveLength(14 + 12);
+    expect(new Set(sets.map(({ name, group }) => group ?? name)).size).toBe(15);
+    expect(sets.find(({ name }) => name === 'msmarco')).toMatchObject({ split: 'dev', documents: 8_841_823 });
+    expect(sets.filter(({ split }) => split === 'dev')).toHaveLength(1);
+    expect(sets.find(({ name }) => name === 'cqadupstack/tex')).toMatchObject({ group: 'cqadupstack', queries: 2906 });
+    expect(without).toBe('msmarco');
+  });
+
+  it('takes some sets of BEIR, each once', async () => {
+    const { sets } = await findSuite('beir:scifact,nfcorpus,scifact');
+    expect(sets.map(({ name }) => name)).toEqual(['scifact', 'nfcorpus']);
+    await expect(findSuite('beir:scifakt')).rejects.toThrow('"scifakt" is not one of BEIR\'s data sets');
+  });
+
+  it('reads a file, whose folders are relative to it', async () => {
+    const file = await suiteFile(
+      'name: mine\nbaseline: b\nsets:\n  one: {dir: data/one}\n  two: {dir: /two, split: dev, group: g}\nsystems:\n  b: {retriever: bm25}\n',
+    );
+    expect(await findSuite(file)).toMatchObject({
+      ...{ name: 'mine', baseline: 'b', systems: { b: { retriever: 'bm25' } } },
+      sets: [
+        { name: 'one', split: 'test', source: { kind: 'folder', folder: join(folder, 'data/one') } },
+        { name: 'two', split: 'dev', group: 'g', source: { kind: 'folder', folder: '/two' } },
+      ],
+    });
+  });
+
+  it.each([
+    ['sets: {}', 'at least one set'],
+    ['sets:\n  a: {dir: x, spilt: y}', 'spilt'],
+    ['sets:\n  ../up: {dir: x}', 'Invalid key'],
+    ['sets: [1', 'is not YAML'],
+    ['{}', 'sets'],
+  ])('refuses a file with %j', async (text, message) => {
+    await expect(findSuite(await suiteFile(text))).rejects.toThrow(message);
+  });
+
+  it('takes the folder of a data set, and nothing else', async () => {
+    expect((await findSuite(folder)).sets).toHaveLength(1);
+    await expect(findSuite('beir16')).rejects.toThrow('neither a suite nor a file or folder');
+  });
+});
+
+describe('chooseSets', () => {
+  it('chooses sets and groups by name', async () => {
+    const suite = await findSuite('beir15');
+    expect(chooseSets(suite, ['scifact', 'cqadupstack/tex']).sets).toHaveLength(2);
+    expect(chooseSets(suite, ['cqadupstack']).sets).toHaveLength(12);
+    expect(() => chooseSets(suite, ['nowhere'])).toThrow('has no set "nowhere"');
+  });
+});

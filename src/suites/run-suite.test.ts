@@ -1,0 +1,170 @@
+import { mkdtempSync } from 'node:fs';
+import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeTinyDataset } from '../../test/support/tiny-dataset.ts';
+import { readRun } from '../data/index.ts';
+import { defaultRetrievalSettings } from '../retrieve/index.ts';
+import { type ExpansionWriter, runSuite, type SuiteRun } from './run-suite.ts';
+import type { Suite } from './suite-schema.ts';
+import { parseSystems } from './system-spec.ts';
+
+let folder: string;
+let suite: Suite;
+const before = process.env.LLM_QE_HOME;
+
+/** Writes the word of each query as its expansion, and counts the calls. */
+const writer = {
+  idleOptions: ['threads'],
+  calls: [] as string[],
+  async write({ topics, out, options }) {
+    this.calls.push(String(options.task));
+    const lines = topics.queries.map(({ id, text }) =>
+      JSON.stringify(expansion(id, `${text} ${String(options.task)}`)),
+    );
+    await cp(await linesFile(lines), out);
+  },
+} satisfies ExpansionWriter & { calls: string[] };
+
+const expansion = (query: string, text: string) => {
+  return { query, sample: 0, text, finish: 'stop', promptTokens: 10, completionTokens: 4, milliseconds: 2, key: 'k' };
+};
+
+async function linesFile(lines: readonly string[]): Promise<string> {
+  const file = join(folder, 'lines.jsonl');
+  await writeFile(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'llm-qe-run-suite-'));
+  process.env.LLM_QE_HOME = join(folder, 'home');
+  for (const name of ['one', 'two']) writeTinyDataset(join(folder, name));
+  suite = {
+    name: 'tiny',
+    sets: ['one', 'broken', 'two'].map((name) => {
+      return { name, split: 'test', source: { kind: 'folder', folder: join(folder, name) } };
+    }),
+  };
+});
+afterAll(async () => {
+  if (before === undefined) delete process.env.LLM_QE_HOME;
+  else process.env.LLM_QE_HOME = before;
+  await rm(folder, { recursive: true });
+});
+
+function run(out: string, ...specs: string[]): Promise<SuiteRun> {
+  const systems = parseSystems(specs, undefined, {
+    ...{ retrieval: defaultRetrievalSettings({ threads: 1 }), writer: {}, writerShape: {} },
+  });
+  return runSuite({ suite, systems, writer, out: join(folder, out), data: folder, seed: 42 });
+}
+
+const stateOf = ({ sets }: SuiteRun) =>
+  Object.fromEntries(sets.map(({ set, runs }) => [set.name, [...runs].map(([name, one]) => [name, one.reused])]));
+
+describe('runSuite', () => {
+  it('searches every set with every system; one set that fails does not lose the others', async () => {
+    const found = await run('all', 'raw=bm25', 'k=bm25,k1=2');
+    expect(stateOf(found)).toEqual({
+      one: [
+        ['raw', false],
+        ['k', false],
+      ],
+      broken: [],
+      two: [
+        ['raw', false],
+        ['k', false],
+      ],
+    });
+    expect(found.failures).toMatchObject([
+      { set: 'broken', system: undefined, message: expect.stringContaining('no such folder') },
+    ]);
+    const raw = found.sets[0]!.runs.get('raw')!;
+    // Two judged queries, and each finds its document first.
+    expect(raw).toMatchObject({ queries: 2, documents: 8, measures: { 'nDCG@10': 1 } });
+    expect([...raw.values.get('nDCG@10')!]).toEqual([
+      ['q6', 1],
+      ['q7', 1],
+    ]);
+    expect([...(await readRun(raw.files.run)).keys()]).toEqual(['q6', 'q7']);
+  });
+
+  it('repeats nothing that is finished, and searches again what changed', async () => {
+    await run('again', 'raw=bm25', 'k=bm25,k1=2');
+    const found = await run('again', 'raw=bm25', 'k=bm25,k1=3');
+    expect(stateOf(found).one).toEqual([
+      ['raw', true],
+      ['k', false],
+    ]);
+    await writeFile(join(folder, 'two', 'qrels', 'test.tsv'), 'q6\td6\t1\nq7\td7\t2\n');
+    expect(stateOf(await run('again', 'raw=bm25')).two).toEqual([['raw', false]]);
+    // Threads change no run.
+    expect(stateOf(await run('again', 'raw=bm25,threads=2')).one).toEqual([['raw', true]]);
+  });
+
+  it('goes on behind a search that was cut off before it was whole', async () => {
+    const out = join('cut');
+    const first = await run(out, 'raw=bm25');
+    const stage = join(first.sets[0]!.runs.get('raw')!.files.run, '..');
+    const record = JSON.parse(await readFile(join(stage, 'stage.json'), 'utf8'));
+    await writeFile(join(stage, 'stage.json'), JSON.stringify({ ...record, finished: false, outputs: {} }));
+    await rm(join(stage, 'values.json'));
+    const found = await run(out, 'raw=bm25');
+    expect(stateOf(found)).toMatchObject({ one: [['raw', false]], two: [['raw', true]] });
+  });
+
+  it('refuses a run that was changed afterwards, and goes on with the other sets', async () => {
+    const first = await run('edited', 'raw=bm25');
+    await writeFile(first.sets[0]!.runs.get('raw')!.files.run, 'q6 Q0 d6 1 9 other\n');
+    const found = await run('edited', 'raw=bm25');
+    expect(found.failures).toMatchObject([
+      { set: 'one', system: 'raw', message: expect.stringContaining('was changed since') },
+      { set: 'broken' },
+    ]);
+    expect(stateOf(found)).toMatchObject({ one: [], two: [['raw', true]] });
+  });
+
+  it('searches with expansions of a file, whose name holds the set', async () => {
+    for (const [set, text] of [
+      ['one', 'sun'],
+      ['two', 'hat'],
+    ] as const) {
+      const lines = ['q6', 'q7'].map((id) => JSON.stringify(expansion(id, text)));
+      await writeFile(join(folder, `${set}.expansions.jsonl`), `${lines.join('\n')}\n`);
+    }
+    const found = await run('files', `e=bm25,query-repeats=1,expansions=${join(folder, '{set}.expansions.jsonl')}`);
+    expect(found.failures.map(({ set }) => set)).toEqual(['broken']);
+    const expanded = found.sets[0]!.runs.get('e')!;
+    expect(expanded.cost).toEqual({ promptTokens: 10, completionTokens: 4, milliseconds: 2 });
+    expect(expanded.files.expansions).toBe(join(folder, 'one.expansions.jsonl'));
+    // "hat sun" finds two documents for q6, "sun sun" one for q7.
+    const run6 = await readRun(expanded.files.run);
+    expect(
+      run6
+        .get('q6')!
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['d6', 'd7']);
+  });
+
+  it('has the judged queries of a set expanded once for all systems with the same writer', async () => {
+    const systems = parseSystems(['a=bm25,task=x', 'b=bm25,task=x,k1=2', 'c=bm25,task=y'], undefined, {
+      retrieval: defaultRetrievalSettings({ threads: 1 }),
+      writer: { task: 'x', threads: 1 },
+      writerShape: { task: (await import('zod')).z.string() },
+    });
+    writer.calls.length = 0;
+    const one = { ...suite, sets: suite.sets.slice(0, 1) };
+    const options = { suite: one, systems, writer, out: join(folder, 'written'), data: folder, seed: 42 };
+    const found = await runSuite(options);
+    expect(found.failures).toEqual([]);
+    const files = [...found.sets[0]!.runs.values()].map(({ files }) => files.expansions!);
+    expect(files[0]).toBe(files[1]);
+    expect(files[2]).not.toBe(files[0]);
+    expect((await readdir(join(folder, 'written', 'expansions', 'one'))).length).toBe(2);
+    expect((await stat(files[0]!)).size).toBeGreaterThan(0);
+    expect(writer.calls).toEqual(['x', 'x', 'y']);
+  });
+});

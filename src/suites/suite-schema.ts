@@ -1,0 +1,87 @@
+import { stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { describeIssues, readTextFile } from '../files/index.ts';
+import { DataError } from '../system/index.ts';
+
+/** Where a set comes from. */
+export type SetSource =
+  | { kind: 'folder'; folder: string }
+  /** A data set of BEIR, or one of the data sets inside its zip. */
+  | { kind: 'beir'; name: string; part?: string | undefined };
+
+/** One collection of a suite, with the split whose queries are evaluated. */
+export interface SuiteSet {
+  name: string;
+  split: string;
+  source: SetSource;
+  /** The row that it is a part of: its score counts only in the mean of the group. */
+  group?: string | undefined;
+  /** Documents, and judged queries of the split, if they are known before it is there. */
+  documents?: number | undefined;
+  queries?: number | undefined;
+}
+
+/** Systems by name, as they are written in a file: a mapping of keys to values. */
+export type SystemTexts = Record<string, Record<string, unknown>>;
+
+export interface Suite {
+  name: string;
+  sets: SuiteSet[];
+  /** Sets without which the mean is reported as well, because models are trained on them. */
+  without?: string | undefined;
+  systems?: SystemTexts | undefined;
+  baseline?: string | undefined;
+}
+
+/** A name that can be part of a path, of a TREC run's tag and of a column's title. */
+export const nameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][\w.+-]*(\/[A-Za-z0-9][\w.+-]*)?$/, 'expected letters, digits and _ . + - as a name');
+
+const setSchema = z.strictObject({
+  dir: z.string().min(1),
+  split: z.string().min(1).default('test'),
+  group: nameSchema.optional(),
+});
+
+const fileSchema = z.strictObject({
+  name: nameSchema.default('own'),
+  sets: z.record(nameSchema, setSchema).refine((sets) => Object.keys(sets).length > 0, 'expected at least one set'),
+  systems: z.record(nameSchema, z.record(z.string(), z.unknown())).optional(),
+  baseline: nameSchema.optional(),
+});
+
+/** A larger file is not the list of a suite, and could fill the memory. */
+const MOST_BYTES = 2 ** 20;
+
+/** Reads a suite of one's own collections. Folders are relative to the file. @throws DataError naming the line or the key */
+export async function readSuiteFile(path: string): Promise<Suite> {
+  const file = resolve(path);
+  const { name, sets, systems, baseline } = await parseFile(file);
+  const place = dirname(file);
+  return {
+    ...{ name, systems, baseline },
+    sets: Object.entries(sets).map(([set, { dir, split, group }]) => {
+      return { name: set, split, group, source: { kind: 'folder', folder: resolve(place, dir) } };
+    }),
+  };
+}
+
+async function parseFile(file: string): Promise<z.output<typeof fileSchema>> {
+  const fix = 'A suite is a mapping: sets: {NAME: {dir: FOLDER, split: test}}; see docs/suites.md.';
+  const found = await stat(file).catch(() => undefined);
+  if (found !== undefined && found.size > MOST_BYTES) {
+    throw new DataError(`has ${found.size} bytes, but a suite has at most ${MOST_BYTES}`, { file, fix });
+  }
+  const document = parseDocument(await readTextFile(file), { lineCounter: new LineCounter(), logLevel: 'error' });
+  const [broken] = document.errors;
+  if (broken !== undefined) {
+    const reason = broken.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
+    throw new DataError(`is not YAML: ${reason}`, { file, line: broken.linePos?.[0].line, fix });
+  }
+  const parsed = fileSchema.safeParse(document.toJS({ maxAliasCount: 100 }));
+  if (parsed.success) return parsed.data;
+  throw new DataError(describeIssues(parsed.error), { file, fix });
+}

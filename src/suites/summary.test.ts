@@ -1,0 +1,198 @@
+import { describe, expect, it } from 'vitest';
+import { TABLE_MEASURES } from '../evaluate/index.ts';
+import { defaultRetrievalSettings } from '../retrieve/index.ts';
+import { parityBySet, parityOf } from './parity.ts';
+import type { SuiteRun } from './run-suite.ts';
+import type { Suite, SuiteSet } from './suite-schema.ts';
+import { summarize } from './summary.ts';
+import type { SystemRun } from './system-run.ts';
+import { parseSystems } from './system-spec.ts';
+import { csvTable, latexTable, markdownTable, terminalTable } from './table-formats.ts';
+
+const systems = parseSystems(['raw=bm25', 'more=bm25,expansions=e.jsonl'], undefined, {
+  ...{ retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} },
+});
+
+/** A run whose queries have these values under every measure. */
+function runOf(values: readonly number[], facts: Partial<SystemRun> = {}): SystemRun {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const column = new Map(values.map((value, at) => [`q${at}`, value]));
+  return {
+    ...{
+      measures: Object.fromEntries(TABLE_MEASURES.map((name) => [name, mean])),
+      queries: values.length,
+      documents: 100,
+    },
+    ...{ selfRetrieval: { dropped: true, kept: 0, queries: values.length }, notes: [], milliseconds: 2, reused: false },
+    settings: { k1: 0.9, b: 0.4, analyzer: 'english' },
+    ...{ cost: undefined, files: { run: 'run.trec', expansions: undefined } },
+    values: new Map(TABLE_MEASURES.map((name) => [name, column])),
+    ...facts,
+  };
+}
+
+const setOf = (name: string, group?: string): SuiteSet => {
+  return { name, group, split: 'test', source: { kind: 'folder', folder: name } };
+};
+const runsOf = (raw: SystemRun, more?: SystemRun) =>
+  new Map([['raw', raw], ...(more === undefined ? [] : [['more', more] as const])]);
+
+const cost = { promptTokens: 30, completionTokens: 8, milliseconds: 100 };
+/** Three rows: a group of a set with two queries and one with four; MS MARCO; and one in which a system failed. */
+const run: SuiteRun = {
+  sets: [
+    { set: setOf('g/a', 'g'), runs: runsOf(runOf([0, 0.2]), runOf([0.4, 0.2], { cost })) },
+    { set: setOf('g/b', 'g'), runs: runsOf(runOf([0.5, 0.5, 0.5, 0.5]), runOf([0.6, 0.5, 0.5, 0.4], { cost })) },
+    { set: setOf('msmarco'), runs: runsOf(runOf([0.3, 0.1]), runOf([0.3, 0.3], { cost })) },
+    { set: setOf('half'), runs: runsOf(runOf([0.9, 0.9])) },
+  ],
+  failures: [{ set: 'half', system: 'more', message: 'the server is gone', fix: 'Start it' }],
+};
+const suite: Suite = { name: 'three', sets: run.sets.map(({ set }) => set), without: 'msmarco' };
+const summary = summarize(run, { suite, systems, baseline: 'raw', measure: 'nDCG@10', seed: 42 });
+const row = (name: string) => summary.rows.find((one) => one.name === name)!;
+
+describe('summarize', () => {
+  it('gives a group the mean of the means of its sets, however many queries they have', () => {
+    const { parts, queries, documents, cells } = row('g');
+    expect({ parts, queries, documents }).toEqual({ parts: ['g/a', 'g/b'], queries: 6, documents: 200 });
+    // (0.1 + 0.5) / 2, and (0.3 + 0.5) / 2
+    expect(cells.raw!.measures['nDCG@10']).toBeCloseTo(0.3, 12);
+    expect(cells.more!.measures['nDCG@10']).toBeCloseTo(0.4, 12);
+    expect(cells.more!.test!.delta).toBeCloseTo(0.1, 12);
+    expect(cells.more!.test).toMatchObject({ helped: 2, hurt: 1, unchanged: 3, baseline: 'raw' });
+    expect(cells.more!.tokens).toEqual({ prompt: 30, completion: 8 });
+    expect(cells.raw!.test).toBeUndefined();
+  });
+
+  it('corrects p over the sets that were tested', () => {
+    const [g, m] = ['g', 'msmarco'].map((name) => row(name).cells.more!.test!);
+    expect(g!.holm).toBeCloseTo(
+      Math.min(1, Math.max(2 * Math.min(g!.randomization, m!.randomization), g!.randomization)),
+      12,
+    );
+    expect(m!.holm).toBeGreaterThanOrEqual(m!.randomization);
+  });
+
+  it('takes means over the rows that every system finished, with and without MS MARCO, and says which', () => {
+    expect(summary.means.map(({ label, rows }) => [label, rows])).toEqual([
+      ['mean of 2', ['g', 'msmarco']],
+      ['mean of 1, without msmarco', ['g']],
+    ]);
+    // (0.3 + 0.2) / 2, and (0.4 + 0.3) / 2
+    expect(summary.means[0]!.measures.raw!['nDCG@10']).toBeCloseTo(0.25, 12);
+    expect(summary.means[0]!.measures.more!['nDCG@10']).toBeCloseTo(0.35, 12);
+    expect(summary.remarks).toEqual(['Incomplete, and not in the means: half (1 failure).']);
+    expect(summary.failures).toEqual(['half, more: the server is gone. Start it']);
+  });
+
+  it('combines the changes of the rows by their precision', () => {
+    const [meta] = summary.meta;
+    // g: changes of 0.2 (variance 0.08 / 2) and 0 (variance 0.02 / 3 / 4), so 0.1 with (0.04 + 0.02 / 12) / 4; msmarco: 0.1 with 0.02 / 2.
+    expect(meta).toMatchObject({ system: 'more', studies: 2, unchanged: [], tauSquared: 0 });
+    expect(meta!.effect).toBeCloseTo(0.1, 12);
+  });
+
+  it('leaves a set in which no query changed out of the meta-analysis', () => {
+    const same = { set: setOf('same'), runs: runsOf(runOf([0.5, 0.5]), runOf([0.5, 0.5])) };
+    const found = summarize(
+      { ...run, sets: [...run.sets, same] },
+      { suite, systems, baseline: 'raw', measure: 'nDCG@10', seed: 42 },
+    );
+    expect(found.meta[0]).toMatchObject({ studies: 2, unchanged: ['same'] });
+  });
+});
+
+describe('tables', () => {
+  const data = { ...summary, parity: [] };
+
+  it('show scores, means and the rule for self hits in a terminal', () => {
+    expect(terminalTable(data)).toEqual({
+      head: ['nDCG@10', 'raw', 'more', 'self hits'],
+      rows: [
+        ['g (mean of 2)', '0.3000 ', '0.4000 ', 'left out'],
+        ['msmarco', '0.2000 ', '0.3000 ', 'left out'],
+        ['half', '0.9000 ', 'failed', 'left out'],
+        ['mean of 2', '0.2500 ', '0.3500 ', ''],
+        ['mean of 1, without msmarco', '0.3000 ', '0.4000 ', ''],
+      ],
+    });
+  });
+
+  it('mark the best score in Markdown, and list every change', () => {
+    const text = markdownTable(data);
+    expect(text).toContain('| g (mean of 2) | 0.3000 | **0.4000** | left out |');
+    expect(text).toContain('| half | **0.9000** | failed | left out |');
+    expect(text).toContain('| msmarco | more | +0.1000 | ');
+    expect(text).toMatch(/\| all \(2 sets, random effects\) \| more \| \+0\.1000 \|/);
+  });
+
+  it('are LaTeX for booktabs, with daggers for p and escaped names', () => {
+    const test = { ...row('g').cells.more!.test!, holm: 0.004 };
+    const cells = { ...row('g').cells, more: { ...row('g').cells.more!, test } };
+    const text = latexTable({
+      ...data,
+      rows: [{ ...row('g'), name: '50%_a', cells }, row('half')],
+      systems: [...data.systems].map((one) => ({ ...one, name: one.name })),
+    });
+    expect(text).toContain('\\begin{tabular}{lrrl}\n\\toprule\nnDCG@10 & raw & more & self hits \\\\\n\\midrule\n');
+    expect(text).toContain('50\\%\\_a (mean of 2) & .3000 & \\textbf{.4000}$^{\\ddagger}$ & left out \\\\');
+    expect(text).toContain('half & \\textbf{.9000} & -- & left out \\\\\n\\midrule\nmean of 2 & ');
+    expect(text).toContain('\\bottomrule\n\\end{tabular}');
+  });
+
+  it('are CSV with one value per line', () => {
+    const lines = csvTable({ ...data, rows: [{ ...row('msmarco'), name: '=1,"x"' }] }).split('\n');
+    const fields = lines[0]!.split(',').length;
+    expect(lines[1]).toMatch(/^"'=1,""x""",raw,nDCG@10,0\.2,2,100,,/);
+    expect(
+      lines
+        .at(-2)!
+        .replace(/"[^"]*"/, '')
+        .split(','),
+    ).toHaveLength(fields);
+    expect(lines.at(-2)).toMatch(/^"mean of 1, without msmarco",more,MAP@100,0\.4,/);
+  });
+});
+
+describe('parity', () => {
+  const score = (value: number, facts: Partial<SystemRun> = {}) => runOf([value], facts);
+  const parity = (name: string, value: SystemRun, specs = ['raw=bm25']) => {
+    const sets = [{ set: setOf(name), runs: new Map([['raw', value]]) }];
+    const options = { retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} };
+    return parityOf({ sets, failures: [] }, parseSystems(specs, undefined, options)).map(({ verdict }) => verdict);
+  };
+
+  it.each([
+    [0.6789, ['equal']],
+    [0.6789 + 0.0004, ['equal']],
+    [0.6789 - 0.006, ['near']],
+    [0.6789 + 0.02, ['off']],
+  ])('judges a BM25 of %f on SciFact', (value, verdicts) => {
+    expect(parity('scifact', score(value))).toEqual(verdicts);
+  });
+
+  it('does not judge other settings, other sets, or queries with expansions', () => {
+    expect(parity('scifact', score(0.6, { settings: { k1: 1.2, b: 0.4, analyzer: 'english' } }))).toEqual([]);
+    expect(parity('mine', score(0.6))).toEqual([]);
+    expect(parity('scifact', score(0.6789), ['raw=bm25,expansions=e'])).toEqual([]);
+  });
+
+  it('knows an encoder by its last name', () => {
+    const dense = (encoder: string) => parity('scifact', score(0.6451), [`raw=dense,encoder=${encoder}`]);
+    expect(dense('all-minilm-l6-v2')).toEqual(['equal']);
+    expect(dense('hf:sentence-transformers/all-MiniLM-L6-v2')).toEqual(['equal']);
+    expect(dense('./mine')).toEqual([]);
+  });
+
+  it('gives each set the verdict of the baseline, and lists the others', () => {
+    const one = { published: 'p', source: 's', measure: 'nDCG@10', set: 'x' };
+    const all = [
+      { ...one, system: 'bm25', expected: 0.5, got: 0.5, verdict: 'equal' as const },
+      { ...one, system: 'raw', expected: 0.4, got: 0.1, verdict: 'off' as const },
+    ];
+    expect(parityBySet(all, 'raw').x).toMatchObject({ expected: 0.4, got: 0.1, verdict: 'off', system: 'raw' });
+    expect(Object.keys(parityBySet(all, 'raw').x!.systems)).toEqual(['bm25', 'raw']);
+    expect(parityBySet(all, 'other').x).toMatchObject({ system: 'bm25', verdict: 'equal' });
+  });
+});

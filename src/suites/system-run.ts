@@ -1,0 +1,180 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type BeirDataset, cachedSha256, readExpansions, writeRun } from '../data/index.ts';
+import { joinExpansions, REPORTED_MEASURES, runArm, TABLE_MEASURES, type Topics } from '../evaluate/index.ts';
+import { readJsonFile } from '../files/index.ts';
+import { MEASURES_FORMAT, type SelfRetrieval } from '../measures/index.ts';
+import type { RunFolder } from '../pipeline/index.ts';
+import { type CorpusSearch, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
+import { DataError, writeDurably } from '../system/index.ts';
+import { isExpanded, type SuiteSystem } from './system-spec.ts';
+
+/** Increase it when the same inputs would give other files for a reason that no other format covers. */
+const RUN_FORMAT = 1;
+
+/** The judged queries of one set that was opened. */
+export interface OpenedSet {
+  name: string;
+  dataset: BeirDataset;
+  /** Its judged queries, without expansions. */
+  topics: Topics;
+  /** What decides the content: hashes of the files, split, sample. */
+  identity: Record<string, unknown>;
+}
+
+/** What the expansions of a system cost, as means over its queries. */
+export interface WritingCost {
+  promptTokens: number;
+  completionTokens: number;
+  milliseconds: number;
+}
+
+/** One system on one set, finished. */
+export interface SystemRun {
+  /** Means over the queries by display name. */
+  measures: Record<string, number>;
+  queries: number;
+  documents: number;
+  selfRetrieval: SelfRetrieval;
+  /** Facts on the search, for reports. */
+  settings: Record<string, string | number | boolean>;
+  notes: string[];
+  /** Milliseconds per query: embedding and search of all queries together. */
+  milliseconds: number;
+  cost: WritingCost | undefined;
+  /** The TREC run, and the file of its expansions. */
+  files: { run: string; expansions: string | undefined };
+  /** Value of each query by measure: those of {@link TABLE_MEASURES}. */
+  values: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** Whether it was finished before. */
+  reused: boolean;
+}
+
+const selfSchema = z.object({ dropped: z.boolean(), kept: z.number(), queries: z.number() });
+const resultSchema = z.object({
+  measures: z.record(z.string(), z.number()),
+  queries: z.number(),
+  documents: z.number(),
+  selfRetrieval: selfSchema,
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  notes: z.array(z.string()),
+  milliseconds: z.number(),
+  cost: z.object({ promptTokens: z.number(), completionTokens: z.number(), milliseconds: z.number() }).optional(),
+});
+const valuesSchema = z.object({ ids: z.array(z.string()), values: z.record(z.string(), z.array(z.number())) });
+
+export interface SystemRunOptions {
+  /** The folder of the set's results. */
+  folder: RunFolder;
+  /** Opens the search of the set with these settings; called only if there is work. */
+  search(settings: RetrievalSettings): Promise<CorpusSearch>;
+  /** Fingerprint of the encoder that the system searches with; undefined without one. */
+  encoder: string | undefined;
+  /** The file of expansions that belong to this set. */
+  expansions: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Searches one set with one system, scores it, and writes run and values. The hits stay typed arrays, and are dropped when the run is
+ * written. Work that is finished is not repeated: its key holds everything that decides the run.
+ */
+export async function runSystem(set: OpenedSet, system: SuiteSystem, options: SystemRunOptions): Promise<SystemRun> {
+  const { expansions, encoder } = options;
+  const { record, folder, reused } = await options.folder.stage({
+    stage: system.name,
+    settings: {
+      ...{ format: RUN_FORMAT, search: SEARCH_FORMATS, measures: MEASURES_FORMAT, set: set.identity, encoder },
+      ...{ retriever: system.retriever, retrieval: decidingSettings(system) },
+      expansions: expansions === undefined ? undefined : await cachedSha256(expansions),
+    },
+    run: (at) => searchAndScore(set, system, options, at),
+  });
+  const result = resultSchema.parse(record.result);
+  const { ids, values } = await readJsonFile(join(folder, VALUES), valuesSchema, (cause) => {
+    const fix = `Remove ${folder} to run the search again.`;
+    return new DataError('does not hold the values of a run', { file: join(folder, VALUES), fix, cause });
+  });
+  return {
+    ...{ ...result, cost: result.cost, reused, files: { run: join(folder, RUN), expansions } },
+    values: new Map(
+      Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
+    ),
+  };
+}
+
+const [RUN, VALUES] = ['run.trec', 'values.json'];
+
+async function searchAndScore(
+  set: OpenedSet,
+  system: SuiteSystem,
+  { search: openSearch, expansions, signal }: SystemRunOptions,
+  folder: string,
+) {
+  const { retriever: kind, retrieval, name } = system;
+  const topics = expansions === undefined ? set.topics : await joinExpansions(set.topics, expansions);
+  const search = await openSearch(retrieval);
+  const retriever = await search.retriever(kind, { alpha: retrieval.alpha });
+  const plan = { name, description: kind, retriever, topics };
+  const arm = await runArm(plan, { depth: retrieval.depth, dropSelf: !retrieval.keepSelf, signal });
+  const files = { run: join(folder, RUN), values: join(folder, VALUES) };
+  await writeRun(files.run, arm.retrieval.run, `llm-qe-${name}`);
+  await writeDurably(files.values, `${JSON.stringify(columnsOf(topics, arm.scores.perQuery))}\n`);
+  const { encodeMilliseconds, searchMilliseconds } = arm.retrieval;
+  const result = {
+    measures: Object.fromEntries(REPORTED_MEASURES.map((measure) => [measure, arm.scores.mean[measure] ?? 0])),
+    ...{ queries: arm.scores.queries, documents: retriever.size, selfRetrieval: arm.selfRetrieval },
+    ...{ settings: retriever.settings, notes: [...retriever.notes] },
+    milliseconds: (encodeMilliseconds + searchMilliseconds) / Math.max(1, topics.queries.length),
+    cost: expansions === undefined ? undefined : await costOf(expansions, topics),
+  };
+  return { outputs: files, result };
+}
+
+/** Values as columns: one list of ids, and one list of numbers per measure. */
+function columnsOf({ queries }: Topics, perQuery: ReadonlyMap<string, Record<string, number>>) {
+  const ids = queries.map(({ id }) => id);
+  const columnOf = (measure: string) => ids.map((id) => perQuery.get(id)?.[measure] ?? 0);
+  return { ids, values: Object.fromEntries(TABLE_MEASURES.map((measure) => [measure, columnOf(measure)])) };
+}
+
+async function costOf(file: string, { queries }: Topics): Promise<WritingCost> {
+  const ids = new Set(queries.map(({ id }) => id));
+  const used = [...(await readExpansions(file))].flatMap(([id, written]) => (ids.has(id) ? written : []));
+  const mean = (pick: (one: (typeof used)[number]) => number) =>
+    used.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, ids.size);
+  return {
+    promptTokens: mean((one) => one.promptTokens),
+    completionTokens: mean((one) => one.completionTokens),
+    milliseconds: mean((one) => one.milliseconds),
+  };
+}
+
+/** Settings that never change a run. */
+const IDLE = ['threads', 'offline', 'maxWait', 'batchSize', 'encoder', 'encoderModel'];
+/** Settings that BM25 alone does not read; new settings count until they are listed here. */
+const OF_DENSE = [
+  'queryPrefix',
+  'documentPrefix',
+  'precision',
+  'pooling',
+  'maxLength',
+  'similarity',
+  'alpha',
+  'expansionRole',
+  'rrfK',
+];
+/** Settings that a dense search alone does not read. */
+const OF_BM25 = ['k1', 'b', 'analyzer', 'queryRepeats', 'rrfK'];
+const OF_EXPANSIONS = ['alpha', 'expansionRole', 'queryRepeats'];
+
+/** The settings of a search that can change the run of a system. The encoder is identified by its fingerprint instead. */
+function decidingSettings(system: SuiteSystem): Record<string, unknown> {
+  const idle = new Set([
+    ...IDLE,
+    ...(system.retriever === 'bm25' ? OF_DENSE : []),
+    ...(system.retriever === 'dense' ? OF_BM25 : []),
+    ...(isExpanded(system) ? [] : OF_EXPANSIONS),
+  ]);
+  return Object.fromEntries(Object.entries(system.retrieval).filter(([key]) => !idle.has(key)));
+}

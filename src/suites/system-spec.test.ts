@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { defaultRetrievalSettings } from '../retrieve/index.ts';
+import { parseSystems } from './system-spec.ts';
+
+const writerShape = {
+  task: z.enum(['q2d', 'q2e']).default('q2d'),
+  generator: z.array(z.string()).default(['small']),
+  maxTokens: z.coerce.number().int().default(512),
+  gpu: z.boolean().default(false),
+  threads: z.number().optional(),
+};
+const options = {
+  retrieval: defaultRetrievalSettings({ depth: 100 }),
+  writer: { task: 'q2d', generator: ['small'], maxTokens: 512, gpu: false },
+  writerShape,
+};
+
+describe('parseSystems', () => {
+  it('compares BM25, raw and expanded dense search if nothing is said', () => {
+    const systems = parseSystems([], undefined, options);
+    expect(systems.map(({ name, retriever, writer }) => [name, retriever, writer?.task])).toEqual([
+      ['bm25', 'bm25', undefined],
+      ['raw', 'dense', undefined],
+      ['expanded', 'dense', 'q2d'],
+    ]);
+    expect(systems[0]!.retrieval.depth).toBe(100);
+  });
+
+  it('reads options of search and language model with their types, over the shared ones', () => {
+    const [system] = parseSystems(
+      ['e=dense,alpha=0.3,task=q2e,max-tokens=64,generator=a,generator=b,gpu'],
+      undefined,
+      options,
+    );
+    expect(system!.retrieval).toMatchObject({ alpha: 0.3, depth: 100 });
+    expect(system!.writer).toEqual({ task: 'q2e', maxTokens: 64, generator: ['a', 'b'], gpu: true });
+    expect(system!.description).toBe('dense, alpha 0.3, task q2e, max tokens 64, generator a and b, gpu');
+  });
+
+  it('reads the same from the mapping of a file, and prefers the command line', () => {
+    const ofFile = { mine: { retriever: 'bm25', k1: 1.2, 'query-repeats': 3 } };
+    expect(parseSystems([], ofFile, options)[0]).toMatchObject({
+      name: 'mine',
+      retrieval: { k1: 1.2, queryRepeats: 3 },
+    });
+    expect(parseSystems(['other=rrf'], ofFile, options).map(({ name }) => name)).toEqual(['other']);
+  });
+
+  it('writes nothing if a file of expansions is named, or only shared options are set', () => {
+    expect(parseSystems(['r=bm25,expansions=x/{set}.jsonl'], undefined, options)[0]).toMatchObject({
+      writer: undefined,
+      expansions: 'x/{set}.jsonl',
+    });
+    expect(parseSystems(['t=dense,threads=1'], undefined, options)[0]!.writer).toBeUndefined();
+  });
+
+  it.each([
+    ['x', 'is not NAME=RETRIEVER'],
+    ['x=sparse', 'system x: retriever'],
+    ['x=dense,alpha=2', 'system x: alpha'],
+    ['x=dense,alpha=much', 'system x: alpha'],
+    ['x=dense,alfa=1', 'there is no option alfa'],
+    ['x=dense,task=q2d,expansions=f', 'task would have no effect'],
+    ['a/b=dense', 'is not a name'],
+    ['constructor=dense,toString=1', 'there is no option to-string'],
+  ])('refuses %s', (text, message) => {
+    expect(() => parseSystems([text], undefined, options)).toThrow(message);
+  });
+
+  it('refuses two systems of one name, and a system of a file without a retriever', () => {
+    expect(() => parseSystems(['x=dense', 'x=bm25'], undefined, options)).toThrow('two systems are named x');
+    expect(() => parseSystems([], { y: { alpha: 0.2 } }, options)).toThrow('system y: no retriever');
+  });
+});
