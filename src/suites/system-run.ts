@@ -5,7 +5,7 @@ import { joinExpansions, REPORTED_MEASURES, runArm, TABLE_MEASURES, type Topics 
 import { readJsonFile } from '../files/index.ts';
 import { MEASURES_FORMAT, type SelfRetrieval } from '../measures/index.ts';
 import type { RunFolder } from '../pipeline/index.ts';
-import { type CorpusSearch, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
+import { type CorpusSearch, combinationOf, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
 import { DataError, writeDurably } from '../system/index.ts';
 import { isExpanded, type SuiteSystem } from './system-spec.ts';
 
@@ -81,14 +81,16 @@ export interface SystemRunOptions {
  */
 export async function runSystem(set: OpenedSet, system: SuiteSystem, options: SystemRunOptions): Promise<SystemRun> {
   const { expansions, encoder } = options;
+  const { alpha, queryRepeats } = await combinationOf(expansions, system.combination);
+  const retrieval = { ...system.retrieval, alpha, queryRepeats };
   const { record, folder, reused } = await options.folder.stage({
     stage: system.name,
     settings: {
       ...{ format: RUN_FORMAT, search: SEARCH_FORMATS, measures: MEASURES_FORMAT, set: set.identity, encoder },
-      ...{ retriever: system.retriever, retrieval: decidingSettings(system) },
+      ...{ retriever: system.retriever, retrieval: decidingSettings(system, retrieval) },
       expansions: expansions === undefined ? undefined : await cachedSha256(expansions),
     },
-    run: (at) => searchAndScore(set, system, options, at),
+    run: (at) => searchAndScore(set, { ...system, retrieval }, options, at),
   });
   const result = resultSchema.parse(record.result);
   const { ids, values } = await readJsonFile(join(folder, VALUES), valuesSchema, (cause) => {
@@ -151,7 +153,7 @@ async function costOf(file: string, { queries }: Topics): Promise<WritingCost> {
 }
 
 /** Settings that never change a run. */
-const IDLE = ['threads', 'offline', 'maxWait', 'batchSize', 'encoder', 'encoderModel'];
+const IDLE = ['threads', 'offline', 'maxWait', 'batchSize', 'encoder', 'encoderModel', 'recallSample'];
 /** Settings that BM25 alone does not read; new settings count until they are listed here. */
 const OF_DENSE = [
   'queryPrefix',
@@ -163,18 +165,19 @@ const OF_DENSE = [
   'alpha',
   'expansionRole',
   'rrfK',
+  'vectors',
 ];
 /** Settings that a dense search alone does not read. */
 const OF_BM25 = ['k1', 'b', 'analyzer', 'queryRepeats', 'rrfK'];
 const OF_EXPANSIONS = ['alpha', 'expansionRole', 'queryRepeats'];
 
 /** The settings of a search that can change the run of a system. The encoder is identified by its fingerprint instead. */
-function decidingSettings(system: SuiteSystem): Record<string, unknown> {
+function decidingSettings(system: SuiteSystem, retrieval: RetrievalSettings): Record<string, unknown> {
   const idle = new Set([
     ...IDLE,
     ...(system.retriever === 'bm25' ? OF_DENSE : []),
     ...(system.retriever === 'dense' ? OF_BM25 : []),
     ...(isExpanded(system) ? [] : OF_EXPANSIONS),
   ]);
-  return Object.fromEntries(Object.entries(system.retrieval).filter(([key]) => !idle.has(key)));
+  return Object.fromEntries(Object.entries(retrieval).filter(([key]) => !idle.has(key)));
 }

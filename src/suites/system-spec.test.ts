@@ -33,7 +33,8 @@ describe('parseSystems', () => {
       undefined,
       options,
     );
-    expect(system!.retrieval).toMatchObject({ alpha: 0.3, depth: 100 });
+    expect(system!.retrieval).toMatchObject({ depth: 100 });
+    expect(system!.combination).toEqual({ alpha: 0.3 });
     expect(system!.writer).toEqual({ task: 'q2e', maxTokens: 64, generator: ['a', 'b'], gpu: true });
     expect(system!.description).toBe('dense, alpha 0.3, task q2e, max tokens 64, generator a and b, gpu');
   });
@@ -42,7 +43,8 @@ describe('parseSystems', () => {
     const ofFile = { mine: { retriever: 'bm25', k1: 1.2, 'query-repeats': 3 } };
     expect(parseSystems([], ofFile, options)[0]).toMatchObject({
       name: 'mine',
-      retrieval: { k1: 1.2, queryRepeats: 3 },
+      retrieval: { k1: 1.2 },
+      combination: { queryRepeats: 3 },
     });
     expect(parseSystems(['other=rrf'], ofFile, options).map(({ name }) => name)).toEqual(['other']);
   });

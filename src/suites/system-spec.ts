@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type RetrievalSettings, retrievalSettings } from '../retrieve/index.ts';
+import { type Combination, combinationOptions, type RetrievalSettings, retrievalSettings } from '../retrieve/index.ts';
 import { UsageError } from '../system/index.ts';
 import { nameSchema, type SystemTexts } from './suite-schema.ts';
 
@@ -11,7 +11,10 @@ export type RetrieverKind = (typeof RETRIEVERS)[number];
 export interface SuiteSystem {
   name: string;
   retriever: RetrieverKind;
+  /** Settings of the search; how expansions are combined with queries is decided when they are there. */
   retrieval: RetrievalSettings;
+  /** How expansions are combined with queries, as far as the user says; otherwise their manifest says it. */
+  combination: { [Part in keyof Combination]?: Combination[Part] | undefined };
   /** Options of the writer of its expansions; undefined if none are written. */
   writer: Readonly<Record<string, unknown>> | undefined;
   /** A file of existing expansions, in which `{set}` stands for the name of the set. */
@@ -28,7 +31,9 @@ export function isExpanded({ writer, expansions }: Pick<SuiteSystem, 'writer' | 
 /** The options that all systems share unless a system says otherwise, and the schemas that check them. */
 export interface SystemOptions {
   /** Settings of the search, given by the user or the default. */
-  retrieval: RetrievalSettings;
+  retrieval: Omit<RetrievalSettings, keyof Combination>;
+  /** How expansions are combined with queries, if the user says it for all systems. */
+  combination?: SuiteSystem['combination'];
   /** Schemas of the writer's options. */
   writerShape: z.ZodRawShape;
   /** The writer's options, given by the user or the default. */
@@ -94,7 +99,7 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
       fix: 'Use letters, digits and _ . + - in it.',
     });
   }
-  const shape: z.ZodRawShape = { ...writerShape, ...retrievalSettings, ...OWN_KEYS };
+  const shape: z.ZodRawShape = { ...writerShape, ...retrievalSettings, ...combinationOptions, ...OWN_KEYS };
   const values: Record<string, unknown> = {};
   for (const [written, value] of Object.entries(keys)) {
     const key = toCamel(written);
@@ -116,6 +121,7 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
   return {
     ...{ name, retriever, expansions },
     retrieval: { ...retrieval, ...own(isOfSearch) } as RetrievalSettings,
+    combination: { ...options.combination, ...own((key) => Object.hasOwn(combinationOptions, key)) },
     writer: written.length === 0 ? undefined : { ...writer, ...own((key) => Object.hasOwn(writerShape, key)) },
     description: [retriever, ...describeKeys(values)].join(', '),
   };

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { SuiteData } from '../../report/index.ts';
-import { retrievalSettings } from '../../retrieve/index.ts';
+import { combinationOptions, retrievalSettings } from '../../retrieve/index.ts';
 import {
   chooseSets,
   csvTable,
@@ -54,6 +54,7 @@ const options = z.object({
   data: z.string().default('data').describe('folder of downloaded data sets').meta({ valueName: 'DIR' }),
   ...generatorOptions,
   ...retrievalSettings,
+  ...combinationOptions,
   seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of the texts, the samples and the tests'),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -81,6 +82,7 @@ export const command = defineCommand({
     );
     const systems = parseSystems(given.system, suite.systems, {
       retrieval: given,
+      combination: { alpha: given.alpha, queryRepeats: given.queryRepeats },
       writer: given,
       writerShape: generatorOptions,
     });
