@@ -33,6 +33,10 @@ export interface GenerationRequest {
   sampling: Sampling;
   /** Seed of this sample, below 2^31. */
   seed: number;
+  /** Ends the text early: what is written by then becomes its text, and the {@link Generation} says `stopped`. */
+  until?: AbortSignal | undefined;
+  /** Receives the whole text so far whenever it has grown. */
+  onText?: ((text: string) => void) | undefined;
 }
 
 /** One completion. */
@@ -47,6 +51,8 @@ export interface Generation {
   promptCut?: boolean | undefined;
   /** Whether nothing was written because the prompt alone is longer than the context. */
   promptTooLong?: boolean | undefined;
+  /** Whether `until` of the request ended the text. */
+  stopped?: boolean | undefined;
   /** Whether a server's content filter refused the prompt, or withheld or cut the text. */
   filtered?: boolean | undefined;
   /** The model's thoughts, from a server that returns them apart from the text. */

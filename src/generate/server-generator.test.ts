@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Behaviour, ChatServer, refusal, textFor } from '../../test/support/chat-server.ts';
+import { type Behaviour, type ChatCall, ChatServer, refusal, textFor } from '../../test/support/chat-server.ts';
 import { AbortedError, NetworkError, SILENT, UsageError } from '../system/index.ts';
 import type { Generation, GenerationRequest, Sampling } from './generator.ts';
 import { connectGenerator, type ServerOptions } from './server-generator.ts';
@@ -243,6 +243,46 @@ describe('connectGenerator', () => {
     expect(await print({})).toBe(await print({ model: 'toy', concurrency: 2 }));
     expect(await print({})).not.toBe(await print({ model: 'other' }));
     expect(await print({})).not.toBe(await print({ extraBody: { chat_template_kwargs: { enable_thinking: false } } }));
+  });
+
+  it('follows a text as it grows, and ends it with what is written when it is told to', async () => {
+    const words = ['Stone ', 'bridges ', 'are ', 'old.'];
+    const isFollowed = (call: ChatCall) => call.stream === true;
+    const server = await serve(async (call, _number, _request, response) => {
+      if (!isFollowed(call)) return undefined;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      for (const content of words) {
+        const event = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\r\n\r\n`;
+        // The network cuts where it likes.
+        response.write(event.slice(0, 9));
+        await sleep(5);
+        response.write(event.slice(9));
+        await sleep(5);
+      }
+      response.end('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n');
+    });
+    const seen: string[] = [];
+    const stop = new AbortController();
+    const [first, second, third] = requestsFor(3);
+    const generations = await ask({ baseUrls: [server.baseUrl], useN: true }, [
+      { ...first!, onText: (text) => seen.push(text) },
+      { ...second!, until: stop.signal, onText: (text) => text.endsWith('bridges ') && stop.abort() },
+      third!,
+    ]);
+    expect(seen).toEqual(['Stone ', 'Stone bridges ', 'Stone bridges are ', 'Stone bridges are old.']);
+    const byId = new Map(generations.map((generation) => [generation.id, generation]));
+    expect(byId.get('r0')).toMatchObject({ text: 'Stone bridges are old.', finish: 'stop' });
+    expect(byId.get('r1')).toMatchObject({ text: 'Stone bridges ', stopped: true });
+    expect(byId.get('r2')).toMatchObject({ text: textFor('query 1', 2) });
+    expect(server.calls.map((call) => isFollowed(call)).sort()).toEqual([false, true, true]);
+  });
+
+  it('ends a text that no server has begun to write', async () => {
+    const server = await serve(() => sleep(2000, undefined));
+    const [request] = requestsFor(1);
+    const [nothing] = await ask({ baseUrls: [server.baseUrl] }, [{ ...request!, until: AbortSignal.timeout(30) }]);
+    expect(nothing).toMatchObject({ text: '', stopped: true });
+    expect(nothing!.milliseconds).toBeLessThan(1000);
   });
 
   it('stops in the middle of calls', async () => {

@@ -181,8 +181,28 @@ class ServerGenerator implements Generator {
     }
   }
 
+  /** Calls until there is an answer, or until `until` of the request fires. */
+  async #complete(group: RequestGroup, stop: AbortSignal): Promise<Generation[]> {
+    const [{ id, until, onText }] = group;
+    if (until === undefined && onText === undefined) return this.#call(group, stop);
+    const startedAt = performance.now();
+    let text = '';
+    const onTexts = ([first = '']: string[]): void => {
+      if (first === text) return;
+      text = first;
+      onText?.(text);
+    };
+    try {
+      return await this.#call(group, until === undefined ? stop : AbortSignal.any([stop, until]), onTexts);
+    } catch (error) {
+      if (stop.aborted || !until?.aborted) throw error;
+      const milliseconds = performance.now() - startedAt;
+      return [{ id, ...NOTHING_WRITTEN, text, finish: 'length', milliseconds, stopped: true }];
+    }
+  }
+
   /** Calls until there is an answer, and cuts the end of a document that does not fit. */
-  async #complete(group: RequestGroup, signal: AbortSignal): Promise<Generation[]> {
+  async #call(group: RequestGroup, signal: AbortSignal, onTexts?: (texts: string[]) => void): Promise<Generation[]> {
     const [{ id, messages, cuttable }] = group;
     for (let share = 1; ; share *= CUT) {
       const sent = share < 1 && cuttable ? cuttable.messagesWith(beginning(cuttable.text, share)) : messages;
@@ -190,7 +210,7 @@ class ServerGenerator implements Generator {
       const outcome = await this.#pool.ask({
         body: (server) => this.#body(server, group, sent),
         call: async (server, body) => {
-          const answer = await server.client.post('/chat/completions', body, signal, readChatAnswer);
+          const answer = await server.client.post('/chat/completions', body, signal, readChatAnswer, onTexts);
           if ('n' in body) learnAboutN(server, answer.choices.length);
           return answer;
         },
@@ -217,6 +237,7 @@ class ServerGenerator implements Generator {
 
   #body(server: Server, group: RequestGroup, messages: ChatMessage[]): Record<string, unknown> {
     const { sampling, seed } = group[0];
+    const grows = isFollowed(group[0]);
     const settings = {
       temperature: sampling.temperature,
       top_p: sampling.topP,
@@ -229,7 +250,7 @@ class ServerGenerator implements Generator {
       ...Object.fromEntries(Object.entries(settings).filter(([name]) => !server.leftOut.has(name))),
       [server.limitName]: sampling.maxTokens,
       ...(group.length > 1 && server.takesN && { n: group.length }),
-      ...(server.streams && { stream: true, stream_options: { include_usage: true } }),
+      ...((server.streams || grows) && { stream: true, stream_options: { include_usage: true } }),
       ...this.#settings.extraBody,
     };
   }
@@ -243,10 +264,16 @@ async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGene
   while (next !== undefined) {
     const group: RequestGroup = [next];
     const kind = canonicalJson([next.messages, next.sampling]);
+    // A text that is followed as it grows is a call of its own.
+    const isAlone = isFollowed(next);
     next = undefined;
-    while (useN() && !feed.ended) {
+    while (!isAlone && useN() && !feed.ended) {
       const candidate = await feed.take(false);
-      if (candidate !== undefined && canonicalJson([candidate.messages, candidate.sampling]) === kind) {
+      if (
+        candidate !== undefined &&
+        !isFollowed(candidate) &&
+        canonicalJson([candidate.messages, candidate.sampling]) === kind
+      ) {
         group.push(candidate);
         continue;
       }
@@ -256,6 +283,10 @@ async function* groupRequests(feed: RequestFeed, useN: () => boolean): AsyncGene
     yield group;
     next ??= await feed.take(true);
   }
+}
+
+function isFollowed({ until, onText }: GenerationRequest): boolean {
+  return until !== undefined || onText !== undefined;
 }
 
 /** A server that does not support `n` returns one text without an error. */

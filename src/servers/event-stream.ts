@@ -23,6 +23,35 @@ export function readEventStream(text: string): unknown {
   return readEvents(parsed(dataOf(text)));
 }
 
+/** A streamed chat completion as it arrives. */
+export class GrowingAnswer {
+  readonly #decoder = new TextDecoder();
+  readonly #choices = new Map<number, Growing>();
+  /** What arrived of an event that is not yet whole. */
+  #open = '';
+
+  /** Takes the next bytes. @returns the texts so far, by index of the choice; undefined if they have not grown */
+  push(bytes: Uint8Array): string[] | undefined {
+    this.#open += this.#decoder.decode(bytes, { stream: true });
+    const end = Math.max(this.#open.lastIndexOf('\n\n'), this.#open.lastIndexOf('\r\n\r\n'));
+    if (end < 0) return undefined;
+    const whole = this.#open.slice(0, end);
+    this.#open = this.#open.slice(end).trimStart();
+    let grew = false;
+    for (const data of dataOf(whole)) {
+      const { choices } = fieldsOf(data === '[DONE]' ? {} : parse(data));
+      for (const choice of Array.isArray(choices) ? choices : []) add(choice, this.#choices);
+      grew ||= Array.isArray(choices) && choices.length > 0;
+    }
+    return grew ? this.texts : undefined;
+  }
+
+  get texts(): string[] {
+    const inOrder = [...this.#choices.values()].sort((a, b) => a.index - b.index);
+    return inOrder.map(({ message }) => message.content.filter((piece) => typeof piece === 'string').join(''));
+  }
+}
+
 /** The end of a stream. */
 const END = Symbol('end');
 

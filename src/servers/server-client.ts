@@ -16,7 +16,7 @@ import {
 } from '../system/index.ts';
 import type { ServerAddress } from './address.ts';
 import { oneLine, readComplaint, withUsualKeys } from './answer-words.ts';
-import { isEventStream, readEventStream, readEvents } from './event-stream.ts';
+import { GrowingAnswer, isEventStream, readEventStream, readEvents } from './event-stream.ts';
 import { ServerFault } from './server-fault.ts';
 
 export interface ClientOptions {
@@ -34,6 +34,8 @@ const LARGEST_ERROR = 64 * 1024;
 interface Exchange<T> {
   body?: string;
   read(answer: unknown): T;
+  /** Receives the texts so far of an answer that is streamed, whenever they have grown. */
+  onTexts?: ((texts: string[]) => void) | undefined;
 }
 
 /** A JSON client for one OpenAI-compatible server. */
@@ -62,6 +64,7 @@ export class ServerClient {
 
   /**
    * @param read reads the answer; the fault that it throws gets the wait that the answer's headers request
+   * @param onTexts receives the texts so far of an answer that is streamed, whenever they have grown
    * @throws ServerFault, AbortedError
    */
   post<T>(
@@ -69,8 +72,9 @@ export class ServerClient {
     body: Readonly<Record<string, unknown>>,
     stop: AbortSignal | undefined,
     read: (answer: unknown) => T,
+    onTexts?: (texts: string[]) => void,
   ): Promise<T> {
-    return this.#exchange(path, { body: JSON.stringify(body), stop, read });
+    return this.#exchange(path, { body: JSON.stringify(body), stop, read, onTexts });
   }
 
   async #exchange<T>(path: string, { stop, ...exchange }: Exchange<T> & { stop: AbortSignal | undefined }): Promise<T> {
@@ -89,7 +93,7 @@ export class ServerClient {
     }
   }
 
-  async #ask<T>(path: string, { body, read }: Exchange<T>, signal: AbortSignal): Promise<T> {
+  async #ask<T>(path: string, { body, read, onTexts }: Exchange<T>, signal: AbortSignal): Promise<T> {
     const { timeoutSeconds } = this.#options;
     const url = this.#address.at(path);
     const startedAt = performance.now();
@@ -111,7 +115,8 @@ export class ServerClient {
       throw refusal(response, page.text);
     }
     const { maxBytes } = this.#options;
-    const { text, whole } = await readBeginning(response, url, { maxBytes, seconds, signal });
+    const onChunk = onTexts && isStreamed(response) ? growing(onTexts) : undefined;
+    const { text, whole } = await readBeginning(response, url, { maxBytes, seconds, signal, onChunk });
     if (!whole) throw new ServerFault('foreign', 'sent more bytes than any answer needs', { status: response.status });
     try {
       return read(parseAnswer(redactData(text), response));
@@ -120,6 +125,24 @@ export class ServerClient {
       throw error;
     }
   }
+}
+
+function isStreamed({ headers }: Response): boolean {
+  return /text\/event-stream/i.test(headers.get('content-type') ?? '');
+}
+
+/** Follows a stream. A damaged event is left to the reader of the whole answer. */
+function growing(onTexts: (texts: string[]) => void): (bytes: Uint8Array) => void {
+  const answer = new GrowingAnswer();
+  let isSound = true;
+  return (bytes) => {
+    try {
+      const texts = isSound ? answer.push(bytes) : undefined;
+      if (texts !== undefined) onTexts(texts);
+    } catch {
+      isSound = false;
+    }
+  };
 }
 
 function refusal(response: Response, page: string): ServerFault {

@@ -61,7 +61,7 @@ export class ChatServer {
     this.widest = Math.max(this.widest, ++this.#open);
     const reply = (await behaviour(call, number, request, response)) ?? { status: 200, body: completion(call) };
     this.#open--;
-    if (!response.destroyed) send(response, reply.status, reply.body, reply.headers);
+    if (!response.destroyed && !response.headersSent) send(response, reply.status, reply.body, reply.headers);
   }
 }
 

@@ -117,6 +117,36 @@ describe('Lane', () => {
     }
   });
 
+  it('ends a text when it is told to, with what is written, and goes on with the others', async () => {
+    const whole = texts(await runAll(laneOver(new ToyContext(2), true), JOBS.slice(0, 6)));
+    const grown: string[] = [];
+    const stop = new AbortController();
+    const longest = Object.entries(whole).reduce((best, one) => (one[1].length > best[1].length ? one : best))[0];
+    const jobs = JOBS.slice(0, 6).map((job) => {
+      if (job.request.id !== longest) return job;
+      const onText = (text: string) => {
+        grown.push(text);
+        if (grown.length === 3) stop.abort();
+      };
+      return { ...job, request: { ...job.request, onText, until: stop.signal } };
+    });
+    const ended = await runAll(laneOver(new ToyContext(2), true), jobs);
+    const cut = ended.find(({ id }) => id === longest)!;
+    expect(cut).toMatchObject({ stopped: true, completionTokens: 3, text: grown[2] });
+    expect(grown.map((text) => whole[longest]!.startsWith(text))).toEqual([true, true, true]);
+    expect({ ...texts(ended), [longest]: whole[longest] }).toEqual(whole);
+  });
+
+  it('ends a text that has not begun, and leaves the cache of its place usable', async () => {
+    const jobs = JOBS.slice(0, 4);
+    const until = AbortSignal.abort();
+    const some = jobs.map((job, at) => (at === 2 ? { ...job, request: { ...job.request, until } } : job));
+    const ended = await runAll(laneOver(new ToyContext(1), true), some);
+    expect(ended[2]).toMatchObject({ stopped: true, text: '', completionTokens: 0 });
+    const alone = texts(await runAll(laneOver(new ToyContext(1), true), jobs));
+    expect(texts(ended)).toEqual({ ...alone, [jobs[2]!.request.id]: '' });
+  });
+
   it('computes the common beginning of prompts once', async () => {
     const shared = new ToyContext(8);
     const apart = new ToyContext(8);

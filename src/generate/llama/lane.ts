@@ -97,13 +97,21 @@ export class Lane {
 
   /** Advances every job by one step and returns those that ended. */
   async step(): Promise<Generation[]> {
+    const stopped = this.#endStopped();
+    if (!this.busy) return stopped;
     await this.#closeRanks();
     for (const slot of this.#slots)
       if (slot.task !== undefined && !slot.task.placed) await this.#place(slot, slot.task);
     const items = this.#nextItems();
     const scores = await this.#context.decode(items);
     const ended = await Promise.all(items.map((item, index) => this.#advance(item, scores[index])));
-    return ended.filter((generation) => generation !== undefined);
+    return [...stopped, ...ended.filter((generation) => generation !== undefined)];
+  }
+
+  /** Ends the jobs whose `until` has fired. */
+  #endStopped(): Generation[] {
+    const stopped = this.#slots.filter(({ task }) => task?.request.until?.aborted);
+    return stopped.map((slot) => ({ ...this.#end(slot, slot.task!, 'length'), stopped: true }));
   }
 
   /**
@@ -173,6 +181,7 @@ export class Lane {
     const token = await sampleToken(scores, sampling, task.random);
     if (this.#options.isEnd(token)) return this.#end(slot, task, 'stop');
     slot.tokens.push(token);
+    task.request.onText?.(this.#options.textOf(slot.tokens.slice(task.prompt.length)));
     const written = slot.tokens.length - task.prompt.length;
     // A full context ends a text with the same `finish` as the token limit does; `countText` tells the two apart by the number of
     // tokens.
@@ -181,7 +190,8 @@ export class Lane {
   }
 
   #end(slot: Slot, task: Task, finish: Generation['finish']): Generation {
-    const written = slot.tokens.slice(task.prompt.length);
+    // Before it is placed, a slot still holds the tokens of the task before.
+    const written = task.placed ? slot.tokens.slice(task.prompt.length) : [];
     slot.task = undefined;
     slot.tokens.length = slot.evaluated;
     return {

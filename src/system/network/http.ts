@@ -128,7 +128,12 @@ const LARGEST_TEXT = 64 * 2 ** 20;
 export async function readBeginning(
   response: Response,
   url: string,
-  { maxBytes = LARGEST_TEXT, seconds = 60, signal }: ReadOptions = {},
+  {
+    maxBytes = LARGEST_TEXT,
+    seconds = 60,
+    signal,
+    onChunk,
+  }: ReadOptions & { onChunk?: ((bytes: Uint8Array) => void) | undefined } = {},
 ): Promise<{ text: string; whole: boolean }> {
   if (response.body === null) return { text: '', whole: true };
   const reader = response.body.getReader();
@@ -150,6 +155,7 @@ export async function readBeginning(
       if (done) break;
       chunks.push(value);
       size += value.length;
+      onChunk?.(value);
     }
   } catch (error) {
     throw ended ?? connectionFault(error, url);
