@@ -43,6 +43,8 @@ export interface Command<S extends z.ZodObject = z.ZodObject> {
   renamed?: RenamedSettings;
   /** What it reads and writes, with defaults resolved. Outputs that would overwrite inputs are refused before it runs. */
   files?(options: z.output<S>): CommandFiles;
+  /** A list for the help, such as of the choices of an option, each in one line. */
+  list?: { heading: string; items: readonly (readonly [name: string, what: string])[] };
   /** Command lines to copy, each with what it does. */
   examples: [commandLine: string, what: string][];
   run(options: z.output<S>, context: CommandContext): Promise<void>;

@@ -102,6 +102,10 @@ export const forceOption = z
 
 /** Default number of texts that the embedded model writes in parallel. */
 const SEQUENCES = 32;
+/** Default room for a prompt, in tokens. */
+const PROMPT_TOKENS = 512;
+/** Strategies with long prompts write fewer texts in parallel: all of them together have this many tokens. */
+const CACHED_TOKENS = SEQUENCES * 1024;
 
 const schema = z.object(generatorOptions);
 export type GeneratorChoice = z.output<typeof schema>;
@@ -111,13 +115,14 @@ export type GeneratorChoice = z.output<typeof schema>;
  *
  * @param useN whether one call to a server may request several samples of a prompt
  * @param isTimed whether the command's files hold times, which `--deterministic` leaves out also with a server
+ * @param promptTokens room for the prompts of a strategy, in tokens
  *
  * @throws UsageError for options that contradict each other, ModelError, NetworkError
  */
 export async function openGenerator(
   given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
-  { useN, isTimed }: { useN?: boolean; isTimed?: boolean } = {},
+  { useN, isTimed, promptTokens }: { useN?: boolean; isTimed?: boolean; promptTokens?: number | undefined } = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
@@ -143,10 +148,12 @@ export async function openGenerator(
   refuseServerOptions('the generator', { '--model': served, '--concurrency': concurrency, '--timeout': timeout });
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
+  const contextSize = given.context ?? given.maxTokens + (promptTokens ?? PROMPT_TOKENS);
+  const atOnce = promptTokens === undefined ? SEQUENCES : Math.floor(CACHED_TOKENS / contextSize);
   return loadGenerator(model, {
-    sequences: given.sequences ?? SEQUENCES,
+    sequences: given.sequences ?? Math.max(1, Math.min(SEQUENCES, atOnce)),
     threads: given.threads ?? availableParallelism(),
-    contextSize: given.context ?? given.maxTokens + 512,
+    contextSize,
     adapters: await resolveAdapters(given, { signal, progress }),
     chatTemplateKwargs: given.chatTemplateKwargs,
     deterministic: given.deterministic,

@@ -77,7 +77,7 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
   const target = inherit(parent.command(command.name.split(' ').at(-1)!))
     .summary(command.summary)
     .description([command.summary, ...paragraphs(command.description)].join('\n\n'))
-    .addHelpText('after', formatExamples(command))
+    .addHelpText('after', `${formatList(command)}${formatExamples(command)}`)
     .showHelpAfterError(`  See \`llm-qe ${command.name} --help\`.`);
   addOptions(target, command);
   target.action(async (...given: unknown[]) => {
@@ -129,6 +129,12 @@ function contextFor(json: boolean, progress: TerminalProgress, signal: AbortSign
 /** Sets what commander does not pass on to commands that are added later. */
 function inherit(command: Commander): Commander {
   return command.exitOverride().configureOutput({ outputError: (text, write) => write(text) });
+}
+
+function formatList({ list }: Command): string {
+  if (list === undefined) return '';
+  const width = Math.max(...list.items.map(([name]) => name.length));
+  return `\n${list.heading}\n${list.items.map(([name, what]) => `  ${name.padEnd(width)}  ${what}`).join('\n')}\n`;
 }
 
 function formatExamples({ examples }: Command): string {

@@ -14,7 +14,7 @@ export {
   TASKS,
   type Task,
 } from './prompts.ts';
-export { samplingSchema } from './sampling.ts';
+export { checkSampling, samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions, servedModels } from './server-generator.ts';
 export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './writing/answers.ts';
 export {
@@ -25,15 +25,18 @@ export {
   type CandidateTally,
   sampleCandidates,
 } from './writing/candidates.ts';
+export { checkSamples, type ExpandableQuery, type ExpandOptions, expandQueries, sourceOf } from './writing/expand.ts';
+export { EXPANSION_CACHE } from './writing/expansion-cache.ts';
 export {
-  type ExpandableQuery,
-  type ExpandOptions,
   type ExpandResult,
   type ExpansionFiles,
+  type ExpansionFilesOptions,
   type ExpansionStatistics,
-  expandQueries,
-} from './writing/expand.ts';
-export { EXPANSION_CACHE } from './writing/expansion-cache.ts';
+  type ExpansionTask,
+  toExpansion,
+  writeExpansionFiles,
+} from './writing/expansion-files.ts';
+export type { QuerySource } from './writing/query-set.ts';
 export {
   DEV_SHARE,
   type JoinRetrieverDataOptions,
@@ -43,5 +46,5 @@ export {
   type WrittenRetrieverDataResult,
   writeRetrieverData,
 } from './writing/retriever-data.ts';
-export { type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
+export { type KeyedText, type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
 export { type TextCounts, textWarnings } from './writing/text-counts.ts';

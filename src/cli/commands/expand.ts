@@ -10,6 +10,7 @@ import {
   promptName,
   textWarnings,
 } from '../../generate/index.ts';
+import { type ExampleSource, expandByStrategy, type StrategyResult } from '../../strategies/index.ts';
 import { counted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
@@ -22,6 +23,7 @@ import {
   refuseDocuments,
   samplingOf,
 } from '../open-generator.ts';
+import { chooseStrategy, STRATEGY_LINES, strategyOptions } from '../strategy-options.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
@@ -43,6 +45,7 @@ const options = z.object({
     .describe('file to write (default: expansions.jsonl in the data set)')
     .meta({ valueName: 'FILE' }),
   ...generatorOptions,
+  ...strategyOptions,
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -53,6 +56,10 @@ export const command = defineCommand({
   summary: 'write expansions of queries with a language model',
   description:
     "Writes expansions.jsonl and, in BEIR's layout, queries_<task>.jsonl in the same folder. Every expansion is saved at once.\nIf interrupted, the same command resumes and repeats nothing; if you raise --samples or --limit, only the additional texts\nare generated. Files made by another generator, prompt or setting are not replaced without --force. The key in\nOPENAI_API_KEY is sent to servers.",
+  list: {
+    heading: 'Strategies (--strategy; docs/strategies.md tells papers, settings and costs):',
+    items: STRATEGY_LINES,
+  },
   options,
   examples: [
     ['llm-qe expand --dataset data/scifact', 'one passage per query, by the default model'],
@@ -60,11 +67,24 @@ export const command = defineCommand({
       'llm-qe expand --dataset data/scifact --generator http://localhost:8000 --samples 4',
       'four passages per query, by the model on a server',
     ],
+    [
+      'llm-qe expand --dataset data/scifact --strategy mugi',
+      'five passages per query, as MuGI samples and combines them',
+    ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
   ],
-  files({ dataset, queries, prompt, task, generator, adapter, out = join(dataset, 'expansions.jsonl') }) {
+  files({
+    dataset,
+    queries,
+    prompt,
+    strategy,
+    task = 'q2d',
+    generator,
+    adapter,
+    out = join(dataset, 'expansions.jsonl'),
+  }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
-    const name = prompt === undefined ? task : promptName(prompt);
+    const name = strategy ?? (prompt === undefined ? task : promptName(prompt));
     return {
       inputs: {
         ...{ ...inputs, '--queries': queries, '--prompt': prompt },
@@ -78,25 +98,36 @@ export const command = defineCommand({
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
     const queries = await chooseQueries(dataset, given);
-    const prompt = await choosePrompt(given);
+    const chosen = chooseStrategy(given);
+    const prompt = await choosePrompt({ ...given, task: chosen.task });
     refuseDocuments(prompt, 'expand');
     const [name] = given.generator;
     warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
-    const generator = await openGenerator(given, context, { isTimed: true });
+    const { promptTokens } = chosen;
+    const generator = await openGenerator({ ...given, ...chosen }, context, { isTimed: true, promptTokens });
     try {
-      const result = await expandQueries({
-        queries,
-        generator,
-        prompt,
-        sampling: samplingOf(given),
-        samples: given.samples,
-        seed: given.seed,
+      const { signal, progress } = context;
+      const common = {
+        ...{
+          queries,
+          generator,
+          seed: given.seed,
+          timings: !given.deterministic,
+          force: given.force,
+          signal,
+          progress,
+        },
         out: given.out ?? join(dataset.folder, 'expansions.jsonl'),
-        timings: !given.deterministic,
-        force: given.force,
-        signal: context.signal,
-        progress: context.progress,
-      });
+      };
+      const { strategy, variant } = given;
+      const result =
+        strategy === undefined
+          ? await expandQueries({ ...common, prompt, sampling: samplingOf(chosen), samples: chosen.samples })
+          : await expandByStrategy({
+              ...{ ...common, strategy, variant, dataset },
+              settings: { ...samplingOf(chosen), samples: chosen.samples },
+              retrieval: given,
+            });
       print(result, dataset, generator, context);
     } finally {
       await generator.close();
@@ -117,8 +148,14 @@ async function chooseQueries(
   return [...(await dataset.queries({ file: queries })).values()];
 }
 
+function describeExamples(source: ExampleSource): string {
+  return source === 'train'
+    ? 'the examples in the prompt are queries of the train split'
+    : 'the examples in the prompt were written for llm-qe: the data set has no train split to take them from';
+}
+
 function print(
-  { files, statistics }: ExpandResult,
+  { files, statistics, ...strategy }: ExpandResult & Partial<StrategyResult>,
   dataset: BeirDataset,
   generator: Generator,
   context: CommandContext,
@@ -126,16 +163,16 @@ function print(
   context.json({
     dataset: dataset.name,
     generator: { id: generator.id, fingerprint: generator.fingerprint },
-    files,
-    ...statistics,
+    ...{ files, ...statistics, ...strategy },
   });
-  const { queries, expansions, reused, completionTokens, seconds, tokensPerSecond } = statistics;
-  context.say(
-    `${counted(expansions, 'expansion')} of ${counted(queries, 'query')} by ${generator.id}, ${reused} of them reused`,
-  );
+  const { queries, expansions, texts, reused, completionTokens, seconds, tokensPerSecond, shortened } = statistics;
+  const kept = texts === expansions ? `${reused} of them reused` : `from ${counted(texts, 'text')}, ${reused} reused`;
+  context.say(`${counted(expansions, 'expansion')} of ${counted(queries, 'query')} by ${generator.id}, ${kept}`);
+  if (strategy.examples !== undefined) context.say(describeExamples(strategy.examples));
   if (seconds > 0)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
+  if (shortened > 0) context.say(`${counted(shortened, 'prompt')} held fewer documents than found: raise --context`);
   for (const warning of textWarnings(statistics, 'expansions')) context.warn(warning);
   if (statistics.empty > 0)
     context.warn(
