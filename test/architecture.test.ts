@@ -31,7 +31,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   nn: [['operations'], ['architectures']],
   data: [['beir'], ['alignment', 'wordnet']],
   generate: [['llama', 'writing']],
-  search: [['bm25', 'dense']],
+  search: [['bm25', 'dense'], ['engines']],
   train: [
     ['loop', 'python'],
     ['generator', 'retriever'],

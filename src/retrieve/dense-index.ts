@@ -1,6 +1,14 @@
 import type { VectorFile } from '../embed/index.ts';
-import { COMPACT_CACHE, CompactVectors, ExactIndex, RecallChecked, type SearchIndex } from '../search/index.ts';
-import type { Progress } from '../system/index.ts';
+import {
+  COMPACT_CACHE,
+  CompactVectors,
+  ExactIndex,
+  isEngineAddress,
+  openEngine,
+  RecallChecked,
+  type SearchIndex,
+} from '../search/index.ts';
+import { type Progress, refuseServerOffline } from '../system/index.ts';
 import type { RetrievalSettings } from './settings.ts';
 
 interface OpenOptions {
@@ -21,12 +29,23 @@ export async function openDenseIndex(
 ): Promise<SearchIndex<Float32Array>> {
   const { similarity, threads, recallSample } = settings;
   const exact = await ExactIndex.open(vectors, { similarity, threads });
-  if (settings.vectors === 'f32') return exact;
   const { dimensions } = vectors;
+  const checked = { dimensions, sample: recallSample };
+  if (isEngineAddress(settings.index)) {
+    const engine = await openRemote(vectors, settings, options);
+    return new RecallChecked(engine, exact, { ...checked, what: `Searched in ${settings.index}`, facts: engine.facts });
+  }
+  if (settings.vectors === 'f32') return exact;
   return new RecallChecked(await openCompact(vectors, settings, options), exact, {
-    ...{ dimensions, sample: recallSample, what: `Vectors stored as ${settings.vectors}` },
-    facts: { vectors: settings.vectors },
+    ...{ ...checked, what: `Vectors stored as ${settings.vectors}`, facts: { vectors: settings.vectors } },
   });
+}
+
+async function openRemote(vectors: VectorFile, settings: RetrievalSettings, { signal, progress }: OpenOptions) {
+  const { index, similarity, vectors: format, hnswM: m, hnswEfConstruction: efConstruction, hnswEf: ef } = settings;
+  refuseServerOffline(index, settings.offline);
+  const hnsw = { m, efConstruction, ef };
+  return openEngine(index, vectors, { key: vectors.manifest.key, format, similarity, hnsw, signal, progress });
 }
 
 async function openCompact(

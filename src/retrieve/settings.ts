@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { ANALYZERS, VECTOR_FORMATS } from '../search/index.ts';
+import { ANALYZERS, isEngineAddress, parseEngineAddress, VECTOR_FORMATS } from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
-import { inGroup, LONGEST_WAIT_SECONDS } from '../system/index.ts';
+import { inGroup, LONGEST_WAIT_SECONDS, UsageError } from '../system/index.ts';
 import { alphaSchema, DEFAULT_COMBINATION, queryRepeatsSchema } from './combination.ts';
 
 const ALPHA_HELP =
@@ -21,6 +21,28 @@ export const offlineOption = z
 
 /** How document vectors are stored and searched, where a search may miss documents. */
 const indexSettings = inGroup('Search:', {
+  index: z
+    .string()
+    .transform(showIndex)
+    .default('exact')
+    .describe(
+      'where document vectors are searched: exact, or postgres://USER@HOST/DATABASE (with pgvector); ?search=hnsw searches approximately there',
+    )
+    .meta({ valueName: 'NAME|URL' }),
+  hnswM: z.number().int().min(2).max(100).default(16).describe('HNSW: neighbours of a document in the graph'),
+  hnswEfConstruction: z
+    .number()
+    .int()
+    .min(4)
+    .max(1000)
+    .default(128)
+    .describe('HNSW: candidates while the graph is built'),
+  hnswEf: z
+    .number()
+    .int()
+    .min(1)
+    .default(64)
+    .describe('HNSW: candidates of a search; at least the number of documents to retrieve'),
   vectors: z
     .enum(VECTOR_FORMATS)
     .default('f32')
@@ -34,6 +56,23 @@ const indexSettings = inGroup('Search:', {
       'queries that are also searched exactly in f32 if a search may miss documents, to state its recall; 0: none',
     ),
 });
+
+/** The address of an engine in settings has `***` in place of secrets; `parseEngineAddress` restores those it has read. */
+function showIndex(index: string, context: z.RefinementCtx): string {
+  try {
+    if (isEngineAddress(index)) return parseEngineAddress(index).shown;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    context.addIssue({ code: 'custom', message: `${error.message}. ${error.fix}` });
+    return z.NEVER;
+  }
+  if (index === 'exact') return index;
+  context.addIssue({
+    code: 'custom',
+    message: `${JSON.stringify(index)} is neither exact nor the address of an engine`,
+  });
+  return z.NEVER;
+}
 
 /**
  * Every setting of an exact search: default, help, validation and type in one place. The command line shows these as options;

@@ -13,6 +13,8 @@ export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
 export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.ts';
 export { VECTOR_FORMATS, type VectorFormat } from './dense/vector-format.ts';
 export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';
+export { isEngineAddress, parseEngineAddress } from './engines/engine-address.ts';
+export { type OpenEngineOptions, openEngine } from './engines/open-engine.ts';
 export { type FusionOptions, fuseRuns } from './fusion.ts';
 export { RecallChecked, type RecallOptions } from './recall.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';

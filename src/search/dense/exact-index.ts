@@ -7,6 +7,7 @@ import { mergeHits } from '../merge-hits.ts';
 import type { SearchIndex, SearchOptions } from '../search-index.ts';
 import { checkSearch, withoutSelf } from '../search-index.ts';
 import { topScoresCapacity } from '../top-scores.ts';
+import { brokenVector, countQueries, refuseBrokenQueries } from './check-queries.ts';
 import type { ScoreReply, ThreadHits } from './score-protocol.ts';
 import { type ScoreThread, startScoreThreads } from './score-threads.ts';
 import { unitRows } from './unit-rows.ts';
@@ -247,24 +248,6 @@ function noHits(): HitList {
   return { numbers: new Uint32Array(0), scores: new Float32Array(0) };
 }
 
-function countQueries(queries: Float32Array, dimensions: number, dropSelf: SearchOptions['dropSelf']): number {
-  const count = queries.length / dimensions;
-  if (Number.isInteger(count) && (dropSelf === undefined || dropSelf.length * dimensions === queries.length)) {
-    return count;
-  }
-  const given = dropSelf === undefined ? 'are no whole number of vectors' : `are not ${dropSelf.length} vectors`;
-  throw new DataError(`the queries' ${queries.length} numbers ${given} of the corpus's ${dimensions} dimensions`, {
-    fix: 'Encode queries and documents with the same encoder.',
-  });
-}
-
-function refuseBrokenQueries(queries: Float32Array, dimensions: number, ids: SearchOptions['dropSelf']): void {
-  const at = queries.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return;
-  const query = Math.floor(at / dimensions);
-  throw brokenVector(`query ${query}`, ids?.[query]);
-}
-
 /** Both directions of the order of ties, the places shared with the threads. */
 async function orderTies(source: VectorSource<VectorNumbers>, signal: AbortSignal | undefined) {
   const ids = Array.from({ length: source.rows }, (_nothing, row) => source.id(row));
@@ -278,13 +261,6 @@ async function orderTies(source: VectorSource<VectorNumbers>, signal: AbortSigna
 function ownedVectors(vectors: VectorNumbers): VectorNumbers {
   const whole = vectors.byteLength === vectors.buffer.byteLength && vectors.buffer instanceof ArrayBuffer;
   return whole ? vectors : vectors.slice();
-}
-
-function brokenVector(what: string, id: string | undefined): DataError {
-  return new DataError(`the vector of ${what} (counted from 0) gives scores that are no finite numbers`, {
-    id,
-    fix: 'Encode it again; if it comes back, look at the model: NaN or infinity in a weight spoils every text.',
-  });
 }
 
 function wrongRows(what: string): DataError {

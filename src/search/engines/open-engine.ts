@@ -1,0 +1,35 @@
+import { UsageError } from '../../system/index.ts';
+import type { VectorFormat } from '../dense/vector-format.ts';
+import type { VectorSource } from '../dense/vector-source.ts';
+import { parseEngineAddress } from './engine-address.ts';
+import { EngineIndex, type EngineOptions } from './engine-index.ts';
+import { PostgresEngine } from './postgres-engine.ts';
+import type { EngineContent, HnswSettings } from './vector-engine.ts';
+
+export interface OpenEngineOptions extends EngineOptions {
+  /** The content key of the vectors. */
+  key: string;
+  format: VectorFormat;
+  hnsw: HnswSettings;
+}
+
+/**
+ * Connects to the engine of an address, loads what it lacks, and opens it for search.
+ * @throws UsageError for an address or a format that it does not know; ResourceError if its client is not installed
+ */
+export async function openEngine(
+  address: string,
+  source: VectorSource,
+  { key, format, hnsw, ...options }: OpenEngineOptions,
+): Promise<EngineIndex> {
+  const parsed = parseEngineAddress(address);
+  if (format === 'int8') {
+    throw new UsageError(`--vectors int8 does not work with ${parsed.shown}`, {
+      fix: 'Pass --vectors f16 or f32, or search with --index exact.',
+    });
+  }
+  const { dimensions, rows } = source;
+  const content: EngineContent = { key, dimensions, similarity: options.similarity, format, rows };
+  const engine = await PostgresEngine.connect(parsed, content, hnsw);
+  return EngineIndex.open(engine, source, options);
+}

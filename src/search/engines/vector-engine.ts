@@ -1,0 +1,59 @@
+import type { HitList } from '../../measures/index.ts';
+
+/** What a table or collection holds, recorded beside it. Other vectors are never mixed into it. */
+export interface EngineContent {
+  /** The content key of the vectors: of encoder, text form and corpus. */
+  key: string;
+  dimensions: number;
+  /** `cosine`: vectors are stored with length 1. */
+  similarity: 'dot' | 'cosine';
+  format: 'f32' | 'f16';
+  /** Number of documents. */
+  rows: number;
+}
+
+/** Parameters of an HNSW graph (arXiv 1603.09320). */
+export interface HnswSettings {
+  /** Neighbours of a node in each layer. */
+  m: number;
+  /** Size of the candidate list while building. */
+  efConstruction: number;
+  /** Size of the candidate list of a search; at least the number of documents asked for. */
+  ef: number;
+}
+
+/** Documents to load, in ascending order of their rows. */
+export interface EngineRows {
+  /** // [rows] */
+  rows: number[];
+  ids: string[];
+  /** Row-major // [rows, dimensions] */
+  vectors: Float32Array;
+}
+
+/**
+ * A table or collection of document vectors on a server. A document's row in the corpus is its key, so whatever is loaded twice is
+ * there once. A call that loses its connection throws ConnectionError and may be repeated.
+ */
+export interface VectorEngine {
+  /** Its kind, as a message names it: `PostgreSQL`. */
+  readonly name: string;
+  /** What is searched, as a message names it: `table "llm_qe_1"`. */
+  readonly place: string;
+  /** Maximum number of queries in one call. */
+  readonly queriesPerCall: number;
+  /** Maximum number of documents that a query can ask for. */
+  readonly mostHits: number;
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+  /** Creates the table or collection, or checks that it holds this content. @returns the number of documents it holds */
+  open(): Promise<number>;
+  count(): Promise<number>;
+  /** Returns rows that it holds, ascending, beginning after a row; at most `limit`. */
+  heldAfter(row: number, limit: number): Promise<number[]>;
+  load(documents: EngineRows): Promise<void>;
+  /** Makes everything that was loaded searchable, and builds the graph of an HNSW search. */
+  finish(): Promise<void>;
+  /** Returns the best documents of each query in any order: rows and inner products. */
+  search(queries: Float32Array, k: number): Promise<HitList[]>;
+  close(): Promise<void>;
+}
