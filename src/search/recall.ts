@@ -30,6 +30,7 @@ export class RecallChecked implements SearchIndex<Float32Array> {
   readonly #index: SearchIndex<Float32Array>;
   readonly #exact: SearchIndex<Float32Array> & { close(): Promise<void> };
   readonly #options: RecallOptions;
+  checkMilliseconds = 0;
   #recall: Recall | undefined;
   #checking: Promise<void> | undefined;
 
@@ -69,7 +70,9 @@ export class RecallChecked implements SearchIndex<Float32Array> {
         this.#checking = undefined;
         throw error;
       });
+      const started = performance.now();
       await this.#checking;
+      this.checkMilliseconds += performance.now() - started;
     }
     return hits;
   }

@@ -36,6 +36,8 @@ export interface SearchIndex<Q> {
   readonly facts?: Readonly<Record<string, string | number | boolean>>;
   /** Sentences that must accompany its scores. Complete after the first search. */
   readonly notes?: readonly string[];
+  /** Milliseconds that its own checks have taken so far: they are no part of searching. */
+  readonly checkMilliseconds?: number;
   close?(): Promise<void>;
 }
 
