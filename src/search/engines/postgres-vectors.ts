@@ -1,7 +1,7 @@
 /**
  * Writes vectors as the binary form of a PostgreSQL array of pgvector's `vector`: an array header (dimensions of the array, nulls,
  * type, length, first subscript), then for each element its bytes, its dimensions, two unused bytes, and big-endian floats
- * (`array_send` of PostgreSQL, `vector_send` of pgvector). It is exact, and a third of the size of the numbers as text.
+ * (`array_send` of PostgreSQL, `vector_send` of pgvector). It is exact, and smaller than the numbers as text.
  * @param vectors row-major // [rows, dimensions]
  * @param type the number of the type `vector` in this database
  */
