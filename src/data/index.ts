@@ -63,7 +63,6 @@ export { type BeirDownloadOptions, downloadBeir } from './beir/beir-download.ts'
 export {
   BEIR_DATASETS,
   BEIR_MIRRORS,
-  BEIR_URL,
   type BeirMirror,
   type BeirSource,
   type SetCounts,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BEIR_DATASETS, BEIR_URL, downloadBeir } from '../../data/index.ts';
+import { BEIR_DATASETS, BEIR_MIRRORS, downloadBeir } from '../../data/index.ts';
 import { offlineOption } from '../../retrieve/index.ts';
 import { defineCommand } from '../command.ts';
 
@@ -13,7 +13,9 @@ const options = z.object({
   baseUrl: z
     .url({ protocol: /^https?$/, error: 'expected an address that begins with http:// or https://' })
     .optional()
-    .describe(`address of the folder that contains NAME.zip (default: $LLM_QE_BEIR_URL, or ${BEIR_URL})`)
+    .describe(
+      `address of the folder that contains NAME.zip (default: $LLM_QE_BEIR_URL, or ${BEIR_MIRRORS.map(({ base }) => base).join(', then ')})`,
+    )
     .meta({ valueName: 'URL' }),
   md5: z
     .string()

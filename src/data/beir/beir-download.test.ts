@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sendInto } from '../../../test/support/local-server.ts';
-import { AbortedError, DataError, NetworkError, UsageError } from '../../system/index.ts';
+import { AbortedError, DataError, NetworkError, SILENT, UsageError } from '../../system/index.ts';
 import { downloadBeir } from './beir-download.ts';
 import { BEIR_DATASETS } from './beir-table.ts';
 
@@ -181,6 +181,57 @@ describe('downloadBeir', () => {
   it('reports that the server has no such file', async () => {
     expect(await fault(downloadBeir('scifact', { folder, baseUrl }))).toBeInstanceOf(NetworkError);
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('goes to the next mirror behind a web page, a missing file, or other bytes, and says why', async () => {
+    const md5 = serve('scifact', dataset('scifact'));
+    const good = served.get('/beir/scifact.zip')!;
+    const bases = ['page', 'none', 'other', 'good'].map((name) => baseUrl.replace('/beir/', `/${name}`));
+    served.set('/page/scifact.zip', Buffer.from('<!doctype html><title>Log in</title>'));
+    served.set('/other/scifact.zip', zipOf(dataset('other')));
+    served.set('/good/scifact.zip', good);
+    const warnings: string[] = [];
+    const progress = { ...SILENT, warn: (line: string) => warnings.push(line) };
+    const mirrors = bases.map((base) => ({ base }));
+    const [found] = await downloadBeir('scifact', { folder, mirrors, md5, progress });
+    expect(await found!.splits()).toEqual(['test']);
+    expect(await readdir(folder)).toEqual(['scifact']);
+    expect(warnings).toHaveLength(3);
+    expect(warnings[0]).toContain('a web page');
+    expect(warnings[1]).toContain('404');
+    expect(warnings[2]).toContain(`${md5} was expected`);
+  });
+
+  it('tells of every mirror if none serves the data set', async () => {
+    const mirrors = ['a', 'b'].map((name) => ({ base: baseUrl.replace('/beir/', `/${name}`) }));
+    const error = await fault(downloadBeir('scifact', { folder, mirrors }));
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.message).toMatch(/no mirror serves scifact \(.*\/a: .*404.*; .*\/b: .*404/);
+    served.set('/b/scifact.zip', Buffer.from('<html>'));
+    expect(await fault(downloadBeir('scifact', { folder, mirrors }))).toBeInstanceOf(DataError);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('joins a zip that a mirror serves in parts, and goes on behind the parts that are there', async () => {
+    const forums = Object.keys(BEIR_DATASETS.cqadupstack!.parts!);
+    const md5 = serve('cqadupstack', Object.assign({}, ...forums.map((forum) => dataset(`cqadupstack/${forum}`))));
+    const zip = served.get('/beir/cqadupstack.zip')!;
+    const [one, two] = [Math.floor(zip.length / 3), Math.floor(zip.length / 2)];
+    served.set('/beir/cqadupstack.zip.part-000', zip.subarray(0, one));
+    served.set('/beir/cqadupstack.zip.part-001', zip.subarray(one, two));
+    const mirrors = [{ base: baseUrl, parts: { cqadupstack: 3 } }];
+    expect((await fault(downloadBeir('cqadupstack', { folder, mirrors, md5 }))).message).toContain('404');
+    served.set('/beir/cqadupstack.zip.part-002', zip.subarray(two));
+    expect(await downloadBeir('cqadupstack', { folder, mirrors, md5 })).toHaveLength(12);
+    expect(requests.map((path) => path.slice(-8))).toEqual(['part-000', 'part-001', 'part-002', 'part-002']);
+    expect(await readdir(folder)).toEqual(['cqadupstack']);
+  });
+
+  it('checks an archive that an earlier call left before it unpacks it', async () => {
+    const md5 = serve('nq', dataset('nq'));
+    await writeFile(join(folder, 'nq.zip'), zipOf(dataset('nq')).subarray(1));
+    expect((await fault(downloadBeir('nq', { folder, baseUrl, md5 }))).message).toContain(`${md5} was expected`);
+    expect(await downloadBeir('nq', { folder, baseUrl, md5 })).toHaveLength(1);
   });
 
   it('knows the fifteen names, accepts another name with its MD5, and refuses a path', async () => {

@@ -3,13 +3,18 @@ import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  address,
   allowAgain,
   chooseSetting,
   claimNeighbour,
   DataError,
+  DurableFile,
   download,
+  isAbort,
   isThere,
+  type LlmQeError,
   makeFolder,
+  NetworkError,
   type Progress,
   refuseStandInFile,
   SILENT,
@@ -22,13 +27,15 @@ import {
   withFileLock,
 } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
-import { BEIR_DATASETS, BEIR_URL, type BeirSource } from './beir-table.ts';
+import { BEIR_DATASETS, BEIR_MIRRORS, type BeirMirror, type BeirSource } from './beir-table.ts';
 
 export interface BeirDownloadOptions {
   /** The data set's folder is created inside this one. */
   folder: string;
-  /** Address of the folder that holds `NAME.zip`. Default: `LLM_QE_BEIR_URL`, or else BEIR's own server. */
+  /** Address of the folder that holds `NAME.zip`, or several separated by commas. Default: `LLM_QE_BEIR_URL`, or else the known mirrors. */
   baseUrl?: string | undefined;
+  /** The places to try, in this order, if no address is given. Default: {@link BEIR_MIRRORS}. */
+  mirrors?: readonly BeirMirror[] | undefined;
   /** Expected MD5 of the zip instead of the published one; required for a data set that is not in the table. */
   md5?: string | undefined;
   /** True: never connect. Undefined: the environment decides. */
@@ -39,8 +46,8 @@ export interface BeirDownloadOptions {
 }
 
 /**
- * Downloads a BEIR data set and unpacks it to `FOLDER/NAME`, which appears only when it is complete. An interrupted transfer is
- * resumed. An existing data set is left as it is.
+ * Downloads a BEIR data set and unpacks it to `FOLDER/NAME`, which appears only when it is complete. The mirrors are tried in order. An
+ * interrupted transfer is resumed. An existing data set is left as it is.
  *
  * @returns the data sets inside: one, or the twelve forums of `cqadupstack`
  * @throws UsageError if the name is unknown
@@ -75,28 +82,121 @@ function findSource(name: string, md5: string | undefined): BeirSource {
   });
 }
 
-async function fetchTo(
-  target: string,
-  name: string,
-  source: BeirSource,
-  { baseUrl, offline, environment = process.env, signal, progress = SILENT }: BeirDownloadOptions,
-): Promise<void> {
-  const base = (chooseSetting(baseUrl, 'beirUrl', environment) ?? BEIR_URL).replace(/\/+$/, '');
+async function fetchTo(target: string, name: string, source: BeirSource, options: BeirDownloadOptions): Promise<void> {
   const zip = `${target}.zip`;
-  if (!(await isThere(zip))) {
-    refuseDownload(name, offline, environment);
-    await download(`${base}/${name}.zip`, zip, { signal, progress, label: `downloading ${name}` });
+  const isNew = !(await isThere(zip));
+  if (isNew) {
+    refuseDownload(name, options.offline, options.environment ?? process.env);
+    await fetchZip(zip, name, source, options);
   }
   try {
-    await refuseStandInFile(zip);
-    await checkMd5(zip, source.md5, signal);
-    await unpackTo(target, zip, name, source, signal);
+    // An earlier call may have been stopped before it checked the archive.
+    if (!isNew) await checkZip(zip, source, options);
+    await unpackTo(target, zip, name, source, options.signal);
   } catch (error) {
     // A bad archive would be bad again, so it is removed. One for which the disk had no room is unpacked by the next call.
     if (error instanceof DataError) await rm(zip, { force: true });
     throw error;
   }
   await rm(zip, { force: true });
+}
+
+/** Retries at a mirror if another one follows. The last one is given the usual number. */
+const RETRIES_BEFORE_NEXT = 2;
+
+/** Downloads and checks the zip: from the first mirror that serves it. @throws DataError or NetworkError that tells of each mirror */
+async function fetchZip(zip: string, name: string, source: BeirSource, options: BeirDownloadOptions): Promise<void> {
+  const mirrors = mirrorsOf(options);
+  const refused: { base: string; error: LlmQeError }[] = [];
+  for (const [at, mirror] of mirrors.entries()) {
+    // Two mirrors never share a partial file: what one has sent is kept while another is tried.
+    const file = at === 0 ? zip : `${zip}.mirror-${at + 1}`;
+    const retries = at === mirrors.length - 1 ? undefined : RETRIES_BEFORE_NEXT;
+    try {
+      await fetchFrom(mirror, file, name, { ...options, retries });
+      await checkZip(file, source, options);
+      if (file !== zip) await rename(file, zip);
+      await removePartials(zip, mirrors.length);
+      return;
+    } catch (error) {
+      if (error instanceof DataError) await rm(file, { force: true });
+      if (isAbort(error) || !(error instanceof DataError || error instanceof NetworkError)) throw error;
+      refused.push({ base: mirror.base, error });
+      if (at < mirrors.length - 1) options.progress?.warn?.(`${error.message}; trying the next mirror`);
+    }
+  }
+  throw refused.length === 1 ? refused[0]!.error : noMirror(name, refused);
+}
+
+function mirrorsOf({ baseUrl, mirrors, environment }: BeirDownloadOptions): readonly BeirMirror[] {
+  const chosen = chooseSetting(baseUrl, 'beirUrl', environment ?? process.env);
+  const all =
+    chosen === undefined ? (mirrors ?? BEIR_MIRRORS) : chosen.split(',').map((base) => ({ base: base.trim() }));
+  return all.map((mirror) => ({ ...mirror, base: mirror.base.replace(/\/+$/, '') }));
+}
+
+function noMirror(name: string, refused: readonly { base: string; error: LlmQeError }[]): LlmQeError {
+  const told = refused.map(({ base, error }) => `${address(base)}: ${error.message}`).join('; ');
+  const Kind = refused.every(({ error }) => error instanceof NetworkError) ? NetworkError : DataError;
+  return new Kind(`no mirror serves ${name} (${told})`, {
+    fix: 'Run the same command again: what was downloaded is kept. For a mirror of your own, pass --base-url or set LLM_QE_BEIR_URL.',
+  });
+}
+
+/** Downloads the zip, or its parts one after the other, to one file. */
+async function fetchFrom(
+  { base, parts = {} }: BeirMirror,
+  file: string,
+  name: string,
+  { signal, progress = SILENT, retries }: BeirDownloadOptions & { retries: number | undefined },
+): Promise<void> {
+  const count = Object.hasOwn(parts, name) ? parts[name]! : undefined;
+  if (count === undefined) {
+    await download(`${base}/${name}.zip`, file, { signal, progress, retries, label: `downloading ${name}` });
+    return;
+  }
+  const names = Array.from({ length: count }, (_none, at) => `part-${String(at).padStart(3, '0')}`);
+  for (const [at, part] of names.entries()) {
+    const label = `downloading ${name}, part ${at + 1} of ${count}`;
+    const target = `${file}.${part}`;
+    if (await isThere(target)) continue;
+    await download(`${base}/${name}.zip.${part}`, target, { signal, progress, retries, label });
+    await refuseStandInFile(target).catch(async (error: unknown) => {
+      await rm(target, { force: true });
+      throw error;
+    });
+  }
+  await joinFiles(
+    names.map((part) => `${file}.${part}`),
+    file,
+    signal,
+  );
+}
+
+/** Appends files to one another. They are removed when the whole is there. */
+async function joinFiles(parts: readonly string[], file: string, signal: AbortSignal | undefined): Promise<void> {
+  const whole = await DurableFile.create(file);
+  try {
+    for (const part of parts) {
+      for await (const chunk of createReadStream(part, { highWaterMark: 1 << 20 })) {
+        throwIfAborted(signal);
+        await whole.write(chunk as Buffer);
+      }
+    }
+  } catch (error) {
+    await whole.discard();
+    throw error;
+  }
+  await whole.commit();
+  for (const part of parts) await rm(part, { force: true });
+}
+
+/** Removes what mirrors left that were given up. */
+async function removePartials(zip: string, mirrors: number): Promise<void> {
+  for (let at = 0; at < mirrors; at++) {
+    const file = at === 0 ? zip : `${zip}.mirror-${at + 1}`;
+    for (const left of [`${file}.part`, `${file}.part.json`]) await rm(left, { force: true });
+  }
 }
 
 function refuseDownload(name: string, offline: boolean | undefined, environment: NodeJS.ProcessEnv): void {
@@ -125,6 +225,11 @@ async function unpackTo(
   } finally {
     await rm(unpacked, { recursive: true, force: true });
   }
+}
+
+async function checkZip(file: string, { md5 }: BeirSource, { signal }: BeirDownloadOptions): Promise<void> {
+  await refuseStandInFile(file);
+  await checkMd5(file, md5, signal);
 }
 
 /** BEIR publishes MD5 sums. They detect a damaged transfer, not a forged one. */

@@ -1,6 +1,3 @@
-/** Where the data sets of BEIR are published. */
-export const BEIR_URL = 'https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets';
-
 /** A place that serves the zips of BEIR. */
 export interface BeirMirror {
   /** Address of the folder that contains `NAME.zip`. */
@@ -11,7 +8,7 @@ export interface BeirMirror {
 
 /** The places that are tried, in this order: BEIR's own server, which is often down, and the copies that bm25s publishes. */
 export const BEIR_MIRRORS: readonly BeirMirror[] = [
-  { base: BEIR_URL },
+  { base: 'https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets' },
   { base: 'https://github.com/xhluca/bm25s/releases/download/data', parts: { cqadupstack: 3 } },
 ];
 
