@@ -18,6 +18,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'train retriever': load(() => import('./commands/train-retriever.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   benchmark: load(() => import('./commands/benchmark.ts')),
+  parity: load(() => import('./commands/parity.ts')),
   search: load(() => import('./commands/search.ts')),
   score: load(() => import('./commands/score.ts')),
   compare: load(() => import('./commands/compare.ts')),

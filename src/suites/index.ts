@@ -1,3 +1,4 @@
+export { auditSuite, type SetAudit } from './audit.ts';
 export { chooseSets, findSuite, SUITE_IN_WORDS } from './known-suites.ts';
 export { parityBySet, parityOf } from './parity.ts';
 export { PUBLISHED_SCORES, type PublishedScores } from './published.ts';
@@ -10,7 +11,7 @@ export {
   type SuiteRun,
   type WritingRequest,
 } from './run-suite.ts';
-export { readSuiteFile, type Suite, type SuiteSet } from './suite-schema.ts';
+export { readSuiteFile, type Suite, type SuiteSet, type SystemTexts } from './suite-schema.ts';
 export { SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
 export { isExpanded, parseSystems, type SuiteSystem, type SystemOptions } from './system-spec.ts';
 export { csvTable, latexTable, markdownTable, tableLegend, terminalTable } from './table-formats.ts';

@@ -125,9 +125,9 @@ describe('checkBeir counts ids that queries and documents share', () => {
     const folder = await mkdtemp(join(tmpdir(), 'llm-qe-check-'));
     await mkdir(join(folder, 'qrels'));
     const lines = (...records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
-    const document = (_id: string, text = 'text') => ({ _id, title: '', text });
+    const document = (_id: string, text = `text ${_id}`) => ({ _id, title: '', text });
     await writeFile(join(folder, 'corpus.jsonl'), lines(document('1'), document('2'), document('x', 'w '.repeat(255))));
-    await writeFile(join(folder, 'queries.jsonl'), lines(...['1', '2', '3'].map((_id) => ({ _id, text: 'q' }))));
+    await writeFile(join(folder, 'queries.jsonl'), lines(...['1', '2', '3'].map((_id) => ({ _id, text: `q ${_id}` }))));
     await writeFile(join(folder, 'qrels', 'test.tsv'), qrels);
     const check = await checkBeir(folder);
     await rm(folder, { recursive: true });
@@ -147,5 +147,23 @@ describe('checkBeir counts ids that queries and documents share', () => {
 
   it('of a judgement of another document only the first', async () => {
     expect((await withQrels('1 0 2 1\n2 0 1 1\n3 0 x 1\n')).collisions).toEqual({ queries: 2, relevant: 0 });
+  });
+
+  it('repeated documents and queries, and queries that two splits judge', async () => {
+    await put(
+      'corpus.jsonl',
+      '{"_id":"d1","title":"a","text":"b c"}\n{"_id":"d2","text":"a b c"}\n{"_id":"d3","text":"b"}\n{"_id":"d4","text":""}\n{"_id":"d5","text":""}\n',
+    );
+    await put('queries.jsonl', '{"_id":"q1","text":"x"}\n{"_id":"q2","text":"x"}\n{"_id":"q3","text":"x"}\n');
+    await put('qrels/test.tsv', 'q1\td1\t1\nq1\td2\t1\nq2\td3\t1\n');
+    await put('qrels/train.tsv', 'q1\td1\t1\nq3\td3\t1\n');
+    const check = await checkBeir(folder);
+    expect(check.duplicates).toEqual({ documents: 1, queries: 2 });
+    expect(check.sharedQueries).toEqual({ 'train and test': 1 });
+    expect(check.notes.map((note) => note.split(':')[0])).toEqual([
+      '1 document repeats title and text of an earlier one',
+      '2 queries repeat the text of an earlier one',
+      'the splits train and test share 1 query',
+    ]);
   });
 });

@@ -35,6 +35,10 @@ export interface DatasetCheck {
   splits: Record<string, SplitCounts>;
   /** Number of queries whose id is also a document's, and of those among them that judge that document relevant (in any split). */
   collisions: { queries: number; relevant: number };
+  /** Documents with the title and text of an earlier one, and queries with the text of an earlier one. */
+  duplicates: { documents: number; queries: number };
+  /** Queries that another split judges too, by pair of splits: `train and test`. */
+  sharedQueries: Record<string, number>;
   /** Documents with so many words that an encoder of {@link LENGTH_LIMIT} tokens cannot hold them: a word is at least one token. */
   long: { documents: number; tokens: number };
   problems: Problem[];
@@ -72,6 +76,9 @@ class Checker {
   readonly #documentIds = new IdSet();
   readonly #queryIds = new IdSet();
   readonly #relevantSelves = new Set<string>();
+  readonly #judged = new Map<string, IdSet>();
+  readonly #duplicates = { documents: 0, queries: 0 };
+  readonly #sharedQueries: Record<string, number> = {};
   #collisions = 0;
   #long = 0;
 
@@ -90,19 +97,27 @@ class Checker {
     if (Object.keys(splits).length === 0) this.#log.add('warning', 'no judgements (qrels/<split>.tsv)', folder);
     const found = {
       collisions: { queries: this.#collisions, relevant: this.#relevantSelves.size },
+      ...{ duplicates: this.#duplicates, sharedQueries: this.#sharedQueries },
       long: { documents: this.#long, tokens: LENGTH_LIMIT },
     };
-    const notes = [...noteCollisions(found.collisions), ...noteLong(found.long, documents.count)];
+    const notes = [
+      ...noteCollisions(found.collisions),
+      ...noteDuplicates(found.duplicates),
+      ...noteShared(found.sharedQueries),
+      ...noteLong(found.long, documents.count),
+    ];
     return { name, folder, documents, queries, splits, ...found, problems: this.#log.list(), notes };
   }
 
   async #checkDocuments(): Promise<TextCounts> {
     const file = this.#dataset.corpusFile;
     const texts = new TextCounter();
+    const seen = new IdSet();
     await this.#eachRecord(file, documentSchema, (document, line) => {
       const place = `${file}:${line} id ${JSON.stringify(document.id)}`;
       this.#checkId(document.id, this.#documentIds, 'document', place);
       const words = texts.add(documentText(document));
+      if (words > 0 && !seen.add(documentText(document))) this.#duplicates.documents++;
       if (words === 0) this.#log.add('warning', 'document without text', place);
       if (words > LENGTH_LIMIT - 2) this.#long++;
     });
@@ -113,6 +128,7 @@ class Checker {
   async #checkQueries(): Promise<DatasetCheck['queries']> {
     const texts = new TextCounter();
     let withExpansions = 0;
+    const seen = new IdSet();
     const file = await this.#dataset.queriesFile().catch(() => undefined);
     if (file !== undefined) {
       await this.#eachRecord(file, querySchema, (query, line) => {
@@ -120,6 +136,7 @@ class Checker {
         this.#checkId(query.id, this.#queryIds, 'query', place);
         if (this.#documentIds.has(query.id)) this.#collisions++;
         if (texts.add(query.text) === 0) this.#log.add('warning', 'query without text', place);
+        else if (!seen.add(query.text)) this.#duplicates.queries++;
         if (query.expansions !== undefined) withExpansions++;
       });
     }
@@ -135,14 +152,25 @@ class Checker {
     const file = await this.#dataset.qrelsFile(split);
     const counter = new SplitCounter(file, this.#log, this.#documentIds, this.#queryIds);
     const parser = new JudgementParser(file);
+    const judged = new IdSet();
     await this.#eachLine(file, (text, line) => {
       const judgement = parser.parse(text, line);
       if (judgement === undefined) return;
       counter.add(judgement);
       const { query, document, grade } = judgement;
+      if (judged.add(query)) this.#countShared(split, query);
       if (query === document && grade > 0) this.#relevantSelves.add(query);
     });
+    this.#judged.set(split, judged);
     return counter.counts();
+  }
+
+  #countShared(split: string, query: string): void {
+    for (const [other, queries] of this.#judged) {
+      if (!queries.has(query)) continue;
+      const pair = `${other} and ${split}`;
+      this.#sharedQueries[pair] = (this.#sharedQueries[pair] ?? 0) + 1;
+    }
   }
 
   async #eachRecord<T>(file: string, schema: z.ZodType<T>, use: (value: T, line: number) => void): Promise<void> {
@@ -185,6 +213,21 @@ function* noteCollisions({ queries, relevant }: DatasetCheck['collisions']): Gen
   if (queries === 0) return;
   yield `${counted(queries, 'id belongs', 'ids belong')} to a query and to a document: the document is omitted from the results of that query, except for ${counted(relevant, 'query that judges', 'queries that judge')} it relevant` +
     '  (`--keep-self` keeps all)';
+}
+
+function* noteDuplicates({ documents, queries }: DatasetCheck['duplicates']): Generator<string> {
+  if (documents > 0) {
+    yield `${counted(documents, 'document repeats', 'documents repeat')} title and text of an earlier one: if only one of them is judged relevant, finding the other counts as a mistake`;
+  }
+  if (queries > 0) {
+    yield `${counted(queries, 'query repeats', 'queries repeat')} the text of an earlier one: queries are not independent samples, so intervals and p values are too optimistic`;
+  }
+}
+
+function* noteShared(shared: DatasetCheck['sharedQueries']): Generator<string> {
+  for (const [pair, count] of Object.entries(shared)) {
+    yield `the splits ${pair} share ${counted(count, 'query', 'queries')}: what is tuned on one is not tested by the other`;
+  }
 }
 
 function* noteLong({ documents, tokens }: DatasetCheck['long'], count: number): Generator<string> {

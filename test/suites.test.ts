@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { llmQe } from './support/command-line.ts';
+import { writeTinyDataset } from './support/tiny-dataset.ts';
+
+/** Twelve sets; the second one is missing in the suite `faulty`. */
+const SETS = Array.from({ length: 12 }, (_none, at) => `set${at + 1}`);
+const before = process.env.LLM_QE_HOME;
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'llm-qe-suites-'));
+  process.env.LLM_QE_HOME = join(folder, 'home');
+  for (const name of SETS) writeTinyDataset(join(folder, name));
+  const lines = (names: string[]) => names.map((name) => `  ${name}: {dir: ${name}}\n`).join('');
+  writeFileSync(join(folder, 'all.yaml'), `sets:\n${lines(SETS)}`);
+  writeFileSync(join(folder, 'faulty.yaml'), `sets:\n${lines(['set1', 'none', 'set2'])}`);
+});
+afterAll(async () => {
+  if (before === undefined) delete process.env.LLM_QE_HOME;
+  else process.env.LLM_QE_HOME = before;
+  await rm(folder, { recursive: true });
+});
+
+describe('benchmark', () => {
+  it('ends its JSON with sets, mean, tests, parity and report, also if a set fails', async () => {
+    const words = ['--system', 'raw=bm25', '--system', 'k=bm25,k1=2', '--out', join(folder, 'faulty')];
+    const { code, out, log } = await llmQe('benchmark', join(folder, 'faulty.yaml'), ...words, '--json');
+    expect(code).toBe(1);
+    expect(log).toContain('none: ');
+    const found = JSON.parse(out);
+    expect(Object.keys(found)).toEqual(['sets', 'mean', 'tests', 'parity', 'report']);
+    expect(Object.keys(found.sets)).toEqual(['set1', 'none', 'set2']);
+    expect(found.sets.set1.k['nDCG@10']).toBe(1);
+    expect(found.sets.none).toEqual({});
+    expect(found.mean.raw['nDCG@10']).toBe(1);
+    expect(found.tests.sets).toHaveLength(2);
+    expect((await stat(found.report)).isFile()).toBe(true);
+    for (const name of ['table.md', 'table.tex', 'table.csv']) {
+      expect(await readFile(join(folder, 'faulty', name), 'utf8')).toContain('set1');
+    }
+  });
+
+  it('killed in the ninth set, goes on there and repeats nothing', async () => {
+    const out = join(folder, 'killed');
+    const words = ['benchmark', join(folder, 'all.yaml'), '--out', out, '--system', 'raw=bm25'];
+    const child = spawn(process.execPath, ['dist/cli/main.js', ...words], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => child.on('exit', resolve));
+    await folderAppears(join(out, 'sets', 'set9'));
+    child.kill('SIGKILL');
+    await ended;
+    const finished = await times(out);
+    const { code } = await llmQe(...words);
+    expect(code).toBe(0);
+    const now = await times(out);
+    expect(now.size).toBe(SETS.length);
+    expect(finished.size).toBeGreaterThanOrEqual(8);
+    for (const [set, time] of finished) expect([set, now.get(set)]).toEqual([set, time]);
+    expect(await readFile(join(out, 'table.md'), 'utf8')).toContain('mean of 12');
+  });
+});
+
+/** Waits for a folder that another process makes. */
+async function folderAppears(path: string): Promise<void> {
+  while (!(await stat(path).catch(() => undefined))) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** When the finished runs were written, by set. */
+async function times(out: string): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const set of await readdir(join(out, 'sets'))) {
+    for (const stage of await readdir(join(out, 'sets', set))) {
+      const record = JSON.parse(await readFile(join(out, 'sets', set, stage, 'stage.json'), 'utf8').catch(() => '{}'));
+      if (record.finished) found.set(set, (await stat(join(out, 'sets', set, stage, 'run.trec'))).mtimeMs);
+    }
+  }
+  return found;
+}
+
+describe('parity', () => {
+  it('audits every set, and says that no score is published', async () => {
+    const words = ['parity', join(folder, 'all.yaml'), '--sets', 'set1,set2', '--out', join(folder, 'parity')];
+    const { code, out } = await llmQe(...words, '--system', 'raw=bm25', '--json');
+    expect(code).toBe(0);
+    const found = JSON.parse(out);
+    expect(Object.keys(found)).toEqual(['parity', 'audit', 'report']);
+    expect(found.parity).toEqual({});
+    expect(found.audit.set1).toMatchObject({ documents: 8, duplicateDocuments: 0, errors: [] });
+    expect(found.audit.set1.splits.test).toEqual({ queries: 2, relevant: 2, withoutRelevant: 0 });
+  });
+
+  it('refuses a sample, whose score is another', async () => {
+    const { code, log } = await llmQe('parity', join(folder, 'all.yaml'), '--out', join(folder, 'p'), '--limit', '3');
+    expect([code, log]).toEqual([2, expect.stringContaining('--limit gives another score')]);
+  });
+});
