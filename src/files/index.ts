@@ -1,3 +1,4 @@
+export { type BoundedJsonOptions, readBoundedJson } from './bounded-json-file.ts';
 export { checkWritable, duplicateId, faultOfId, idSchema } from './id.ts';
 export { hash64, IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';

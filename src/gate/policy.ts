@@ -1,0 +1,99 @@
+import { z } from 'zod';
+
+/** How probabilities become a decision and a weight, as in the gate's file. */
+export const policySchema = z.strictObject({
+  /** Nothing is written if the probability before writing is below this; above 1: never. */
+  writeFrom: z.number().min(0).max(2),
+  /** The weight is 0 if the probability after writing is below this; above 1: always. */
+  weightFrom: z.number().min(0).max(2),
+  /** The weight rises from 0 to the highest over this range of probabilities; 0: at once. */
+  ramp: z.number().min(0).max(1),
+  /** Highest weight of the expansions: an alpha, or 1 for a lexical search, which expands or does not. */
+  highest: z.number().min(0).max(1),
+});
+export type Policy = z.output<typeof policySchema>;
+
+/** A query whose measure under each weight is known. */
+export interface PolicyExample {
+  /** Probability that expansion helps, before and after writing. */
+  before: number;
+  after: number;
+  /** The measure under each weight of the grid // [weights] */
+  values: readonly number[];
+  /** Examples of one group together count as much as those of another. */
+  group: string;
+}
+
+const STEPS = Array.from({ length: 21 }, (_none, at) => at / 20);
+/** Above every probability. */
+const NEVER = 1.05;
+const RAMPS = [0, 0.1, 0.25, 0.5, 1];
+
+/** Differences of means this small are rounding. */
+const ROUNDING = 1e-9;
+
+/** Returns the place in the grid of the weight for these probabilities. @param weights ascending, the first is 0 */
+export function weightPlace(policy: Policy, weights: readonly number[], before: number, after: number): number {
+  return before < policy.writeFrom ? 0 : placeOf(policy, weights, after);
+}
+
+function placeOf(
+  { weightFrom, ramp, highest }: Omit<Policy, 'writeFrom'>,
+  weights: readonly number[],
+  after: number,
+): number {
+  if (after < weightFrom) return 0;
+  const share = ramp === 0 ? 1 : Math.min(1, (after - weightFrom) / ramp);
+  return nearest(weights, highest * share);
+}
+
+/** Of two equally near weights, the smaller. */
+function nearest(weights: readonly number[], weight: number): number {
+  return weights.reduce(
+    (best, one, at) => (Math.abs(one - weight) < Math.abs(weights[best]! - weight) - ROUNDING ? at : best),
+    0,
+  );
+}
+
+/**
+ * Chooses the policy with the highest mean over groups of the mean measure. Among equally good ones, it is the one that writes least,
+ * then the one with the smallest highest weight, then the one that weighs least often.
+ * @param weights the grid, ascending; the first is 0
+ */
+export function choosePolicy(examples: readonly PolicyExample[], weights: readonly number[]): Policy {
+  const shares = groupShares(examples);
+  const sorted = examples.map((_one, at) => at).sort((a, b) => examples[b]!.before - examples[a]!.before);
+  const thresholds = [...STEPS, NEVER].reverse();
+  let best: Policy = { writeFrom: NEVER, weightFrom: NEVER, ramp: 0, highest: weights.at(-1)! };
+  let most = examples.reduce((sum, { values }, at) => sum + shares[at]! * values[0]!, 0);
+  const never = most;
+  for (const highest of weights.slice(1)) {
+    for (const weightFrom of thresholds) {
+      for (const ramp of RAMPS) {
+        const shape = { weightFrom, ramp, highest };
+        // Lowering the threshold of writing adds queries one by one, those with the highest probability first.
+        let value = never;
+        let next = 0;
+        for (const writeFrom of thresholds) {
+          for (; next < sorted.length && examples[sorted[next]!]!.before >= writeFrom; next++) {
+            const at = sorted[next]!;
+            const { values, after } = examples[at]!;
+            value += shares[at]! * (values[placeOf(shape, weights, after)]! - values[0]!);
+          }
+          if (value > most + ROUNDING || (value > most - ROUNDING && writeFrom > best.writeFrom)) {
+            best = { writeFrom, ...shape };
+            most = Math.max(most, value);
+          }
+        }
+      }
+    }
+  }
+  return best;
+}
+
+/** Weight of each example in a mean over groups of means over examples. */
+function groupShares(examples: readonly { group: string }[]): number[] {
+  const sizes = new Map<string, number>();
+  for (const { group } of examples) sizes.set(group, (sizes.get(group) ?? 0) + 1);
+  return examples.map(({ group }) => 1 / (sizes.get(group)! * sizes.size));
+}
