@@ -16,6 +16,9 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   mine: load(() => import('./commands/mine.ts')),
   'train generator': load(() => import('./commands/train-generator.ts')),
   'train retriever': load(() => import('./commands/train-retriever.ts')),
+  tune: load(() => import('./commands/tune.ts')),
+  'gate train': load(() => import('./commands/gate-train.ts')),
+  'gate apply': load(() => import('./commands/gate-apply.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   benchmark: load(() => import('./commands/benchmark.ts')),
   parity: load(() => import('./commands/parity.ts')),
@@ -41,6 +44,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
 export const GROUPS: Record<string, string> = {
   data: 'make, download, check, merge and split data sets; write training rows of the retriever',
   train: 'train the models',
+  gate: 'learn when to expand a query, and decide by it',
   models: 'download, list, inspect, merge and export models',
   cache: 'list and remove cached files',
 };

@@ -53,6 +53,9 @@ export async function chooseAlpha(
   return { source: 'cross-validation', alphaOf, points, words };
 }
 
+/** The alpha of each query, and who chose it. */
+export type AlphaByQuery = Pick<AlphaChoice, 'alphaOf' | 'words'> & { source: string };
+
 /** Searches for each query with the alpha that was chosen for it. */
 export class ChosenAlphaRetriever implements Retriever {
   readonly name: Retriever['name'];
@@ -62,7 +65,7 @@ export class ChosenAlphaRetriever implements Retriever {
   readonly #byAlpha: ReadonlyMap<number, Retriever>;
   readonly #alphaOf: ReadonlyMap<string, number>;
 
-  private constructor(byAlpha: ReadonlyMap<number, Retriever>, { alphaOf, words, source }: AlphaChoice) {
+  private constructor(byAlpha: ReadonlyMap<number, Retriever>, { alphaOf, words, source }: AlphaByQuery) {
     const [first] = byAlpha.values();
     this.name = first!.name;
     this.size = first!.size;
@@ -72,7 +75,11 @@ export class ChosenAlphaRetriever implements Retriever {
     this.#alphaOf = alphaOf;
   }
 
-  static async open(search: CorpusSearch, kind: 'dense' | 'rrf', choice: AlphaChoice): Promise<ChosenAlphaRetriever> {
+  static async open(
+    search: CorpusSearch,
+    kind: Retriever['name'],
+    choice: AlphaByQuery,
+  ): Promise<ChosenAlphaRetriever> {
     const byAlpha = new Map<number, Retriever>();
     for (const alpha of new Set(choice.alphaOf.values())) byAlpha.set(alpha, await search.retriever(kind, { alpha }));
     return new ChosenAlphaRetriever(byAlpha, choice);

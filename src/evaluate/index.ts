@@ -10,6 +10,7 @@ export {
 } from './arms.ts';
 export { type AlphaChoice, type ChooseAlphaOptions, ChosenAlphaRetriever, chooseAlpha } from './choose-alpha.ts';
 export { type Comparison, compareArms, comparisonSchema, toComparison } from './comparison.ts';
+export { type DevTopics, loadDevTopics } from './dev-topics.ts';
 export { type EncoderFiguresOptions, encoderFigures, searchesRawQueries } from './encoder-figures.ts';
 export {
   EVALUATION_FORMAT,
@@ -18,12 +19,16 @@ export {
   type JudgedArm,
   type Judgement,
 } from './evaluation-data.ts';
+export { type GateExampleOptions, gateExamples } from './gate-examples.ts';
+export { decide, evaluateGated, type GateDecision, type GatedEvaluation } from './gated.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { describeMissing } from './missing-documents.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
 export { type AlphaTuning, type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
+export { combinationInWords, type TunedPoint, type Tuning, tuneCombination } from './tune-combination.ts';
+export { compareWithTuned, readTunedFile, type TunedData, writeTunedFile } from './tuned-file.ts';
 export {
   type Judgeable,
   measureInWords,
