@@ -1,56 +1,38 @@
 import { z } from 'zod';
 import { BeirDataset, readExpansions, writeRun } from '../../data/index.ts';
 import {
-  type AlphaChoice,
   type Arm,
   ChosenAlphaRetriever,
-  type Comparison,
   chooseAlpha,
   compareArms,
+  compareWithTuned,
   describeMissing,
   joinExpansions,
   loadTopics,
-  measureLatencies,
   millisecondsPerQuery,
   REPORTED_MEASURES,
   runArm,
   TABLE_MEASURES,
   type Topics,
+  type TunedData,
   verdictOn,
   withoutExpansions,
 } from '../../evaluate/index.ts';
+import type { Gate } from '../../gate/index.ts';
 import { describeSelfRetrieval } from '../../measures/index.ts';
-import {
-  buildReport,
-  checkReportFile,
-  describeAlpha,
-  describeCost,
-  describeExpansions,
-  describeNoise,
-  describeSample,
-  describeSettings,
-  type ExpansionFacts,
-  expansionSettings,
-  readExpansionFacts,
-  reportDataFile,
-  writeReport,
-} from '../../report/index.ts';
-import {
-  type ChosenCombination,
-  CorpusSearch,
-  combinationOf,
-  combinationOptions,
-  describeCombination,
-  retrievalSettings,
-} from '../../retrieve/index.ts';
+import { checkReportFile, type ExpansionFacts, readExpansionFacts, reportDataFile } from '../../report/index.ts';
+import { type ChosenCombination, CorpusSearch, combinationOptions, retrievalSettings } from '../../retrieve/index.ts';
 import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
+import { armsOf, describeWeight, type Evaluated, reportEvaluation } from '../evaluation-report.ts';
+import { gateJson, openGate, runGate, sayGate } from '../gated-evaluation.ts';
 import { numberList } from '../number-list.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { checkRawRunFile, rawRunFile } from '../run-files.ts';
 import { formatTable } from '../table.ts';
+import { chooseCombination, withTunedTexts } from '../tuned-combination.ts';
 
 /** The measure that is compared, and by which alpha is chosen. */
 const MEASURE = 'nDCG@10';
@@ -85,6 +67,16 @@ const options = z.object({
     .describe('with --alphas: file with expansions of the development queries')
     .meta({ valueName: 'FILE' }),
   devSplit: z.string().default('dev').describe('with --alphas: the development split').meta({ valueName: 'NAME' }),
+  gate: z
+    .string()
+    .optional()
+    .describe('gate.json from `llm-qe gate train`: it decides query by query whether, and how much, to expand')
+    .meta({ valueName: 'FILE' }),
+  tuned: z
+    .string()
+    .optional()
+    .describe('tuned.json from `llm-qe tune`: the combination that was chosen on development queries')
+    .meta({ valueName: 'FILE' }),
   runOut: z
     .string()
     .optional()
@@ -116,13 +108,18 @@ export const command = defineCommand({
       'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --alphas 0,.1,.2,.3,.4,.5,.6',
       'the same, with alpha chosen for this data, never on the query it is used for',
     ],
+    [
+      'llm-qe evaluate --dataset data/scifact --expansions expansions.jsonl --gate gate.json',
+      'a gate beside never and always expanding, and an oracle',
+    ],
   ],
-  files({ dataset, expansions, devExpansions, queries, encoder, runOut, report }) {
+  files({ dataset, expansions, devExpansions, queries, encoder, gate, tuned, runOut, report }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
     const expands = expansions !== undefined || queries !== undefined;
     return {
       inputs: {
         ...{ ...inputs, '--expansions': expansions, '--dev-expansions': devExpansions, '--queries': queries },
+        ...{ '--gate': gate, '--tuned': tuned },
         ...modelFiles('--encoder', encoder),
       },
       inputFolders,
@@ -136,17 +133,19 @@ export const command = defineCommand({
   },
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
-    const topics = await loadChosenTopics(dataset, given);
+    const chosen = await chooseCombination(given);
+    const topics = withTunedTexts(await loadChosenTopics(dataset, given), chosen.tuned);
     const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
     if (given.report !== undefined) await checkReportFile(given.report);
     if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut));
     refuseIdleAlphas(given, expanded);
     warnOfDefaultWriter(await readFacts(given), dataset, context);
-    const combination = await combinationOf(given.expansions ?? given.queries, given);
+    const { combination, tuned } = chosen;
+    const gate = await openGate(given, expanded);
     const { signal, progress } = context;
     const search = new CorpusSearch(dataset, { ...given, ...combination }, { signal, progress });
     try {
-      const found = await evaluate({ dataset, topics, search, expanded, combination }, given, context);
+      const found = await evaluate({ dataset, topics, search, expanded, combination, tuned, gate }, given, context);
       context.json(toJson(found, given));
       if (!given.json) print(found, given, context);
       await writeOutputs(dataset, found, given, context);
@@ -156,15 +155,6 @@ export const command = defineCommand({
   },
 });
 
-/** What was searched, scored and compared. */
-interface Found {
-  arm: Arm;
-  raw: Arm | undefined;
-  comparison: Comparison | undefined;
-  choice: AlphaChoice | undefined;
-  combination: ChosenCombination;
-}
-
 async function evaluate(
   {
     dataset,
@@ -172,17 +162,23 @@ async function evaluate(
     search,
     expanded,
     combination,
+    tuned,
+    gate,
   }: {
     dataset: BeirDataset;
     topics: Topics;
     search: CorpusSearch;
     expanded: boolean;
     combination: ChosenCombination;
+    tuned: TunedData | undefined;
+    gate: Gate | undefined;
   },
   given: Options,
   context: CommandContext,
-): Promise<Found> {
+): Promise<Evaluated> {
   const plain = await search.retriever(given.retriever);
+  for (const words of tuned === undefined ? [] : compareWithTuned(tuned, plain)) context.warn(words);
+  for (const words of gate?.compareWith(plain) ?? []) context.warn(words);
   const missing = await describeMissing(search, topics);
   if (missing !== undefined) context.warn(missing);
   const armOptions = armOptionsOf(given, context);
@@ -198,11 +194,23 @@ async function evaluate(
         );
   const retriever =
     choice === undefined || kind === undefined ? plain : await ChosenAlphaRetriever.open(search, kind, choice);
-  const name = expanded ? 'expanded' : 'raw';
+  const name = !expanded ? 'raw' : gate === undefined ? 'expanded' : 'always';
   const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
-  const rawPlan = { name: 'raw', description: given.retriever, retriever: plain, topics: withoutExpansions(topics) };
+  const rawPlan = {
+    name: gate === undefined ? 'raw' : 'never',
+    description: given.retriever,
+    retriever: plain,
+    topics: withoutExpansions(topics),
+  };
   const raw = expanded ? await runArm(rawPlan, armOptions) : undefined;
-  return { arm, raw, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), choice, combination };
+  const common = { raw, choice, combination, tuned };
+  if (gate === undefined || raw === undefined) {
+    return { ...common, arm, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), gated: undefined };
+  }
+  const settings = { ...given, ...combination };
+  const gated = await runGate({ dataset, search, gate, never: raw, always: arm, settings }, given, context);
+  const comparison = compareArms(raw, gated.gate, MEASURE, given.seed);
+  return { ...common, arm: gated.gate, comparison, gated: { ...gated, always: arm } };
 }
 
 function armOptionsOf(given: Options, { signal }: CommandContext) {
@@ -257,13 +265,13 @@ async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<T
 /** Writes the report and the runs. If one fails, the others are still written; then the first error is thrown. */
 async function writeOutputs(
   dataset: BeirDataset,
-  found: Found,
+  found: Evaluated,
   given: Options,
   context: CommandContext,
 ): Promise<void> {
   const { report: page, runOut, retriever } = given;
   const outputs: [what: string, file: string, make: () => Promise<void>][] = [];
-  if (page !== undefined) outputs.push(['report', page, () => report(page, dataset, found, given, context)]);
+  if (page !== undefined) outputs.push(['report', page, () => reportEvaluation(page, dataset, found, given, context)]);
   if (runOut !== undefined) {
     const { arm, raw } = found;
     outputs.push([`${arm.name} run`, runOut, () => writeRun(runOut, arm.retrieval.run, `llm-qe-${retriever}`)]);
@@ -282,78 +290,14 @@ async function writeOutputs(
   if (failures.length > 0) throw failures[0];
 }
 
-async function report(
-  file: string,
-  dataset: BeirDataset,
-  { arm, raw, comparison, choice, combination }: Found,
-  given: Options,
-  context: CommandContext,
-): Promise<void> {
-  const facts = await readFacts(given);
-  const written = given.expansions === undefined ? [] : [...(await readExpansions(given.expansions)).values()].flat();
-  const arms = raw === undefined ? [arm] : [raw, arm];
-  const data = await buildReport({
-    title: raw === undefined ? `Evaluation on ${dataset.name}` : `What expansion did on ${dataset.name}`,
-    dataset: {
-      name: dataset.name,
-      split: given.split,
-      documents: arm.retriever.size,
-      queries: arm.topics.queries.length,
-    },
-    arms,
-    comparisons: comparison === undefined ? [] : [comparison],
-    baseline: raw,
-    expanded: arm,
-    documents: dataset.documents(context.signal),
-    cost: raw === undefined || written.length === 0 ? undefined : describeCost(written, arm),
-    latencies: await measureLatencies(arms, armOptionsOf(given, context)),
-    made: howMade({ arm, choice, combination }, facts, given),
-    settings: await describeSettings(dataset, [arm], written, given.seed, expansionSettings(facts)),
-    remarks: [
-      ...(raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined)),
-      ...arm.retriever.notes,
-    ],
-  });
-  await writeReport(file, data);
-}
-
-/** Describes who wrote the expansions, how they are weighted, and whether there are few queries. */
-function howMade(
-  found: Pick<Found, 'arm' | 'choice' | 'combination'>,
-  facts: ExpansionFacts | undefined,
-  given: Options,
-): string[] {
-  const { arm } = found;
-  const few = describeSample(arm.topics.queries.length);
-  const sentences = arm.name === 'raw' ? [few] : [describeWriter(facts, given), ...describeWeight(found, given), few];
-  return sentences.filter((sentence) => sentence !== undefined);
-}
-
-function describeWriter(facts: ExpansionFacts | undefined, { queries }: Options): string {
-  return queries === undefined ? describeExpansions(facts) : `Expansions from ${queries}.`;
-}
-
-/** Describes how queries and expansions are combined. */
-function describeWeight(
-  { choice, combination }: Pick<Found, 'choice' | 'combination'>,
-  { retriever }: Options,
-): string[] {
-  const { alpha, chosenBy } = combination;
-  const isDense = retriever !== 'bm25';
-  const repeats = retriever === 'dense' ? [] : [describeCombination(combination, 'bm25')];
-  if (!isDense) return repeats;
-  if (choice !== undefined) return [describeAlpha(choice.words, choice.source), ...repeats];
-  if (chosenBy.alpha === 'expansions') return [describeCombination(combination, retriever)];
-  return [describeAlpha(alpha, chosenBy.alpha), ...repeats];
-}
-
-function toJson({ arm, raw, comparison, choice, combination }: Found, given: Options) {
+function toJson(found: Evaluated, given: Options) {
+  const { arm, raw, comparison, choice, combination, gated, tuned } = found;
   const measuresOf = (one: Arm) => Object.fromEntries(REPORTED_MEASURES.map((name) => [name, one.scores.mean[name]]));
   return {
     dataset: arm.topics.dataset,
     split: given.split,
     retriever: given.retriever,
-    expanded: arm.name === 'expanded',
+    expanded: raw !== undefined,
     queries: arm.scores.queries,
     documents: arm.retriever.size,
     measures: measuresOf(arm),
@@ -361,6 +305,8 @@ function toJson({ arm, raw, comparison, choice, combination }: Found, given: Opt
     ...(comparison !== undefined && { comparison: { ...comparison, verdict: verdictOn(comparison) } }),
     ...(raw !== undefined && { combination: { ...combination, ...(choice !== undefined && { alpha: choice.words }) } }),
     ...(choice !== undefined && { alpha: { chosenBy: choice.source, value: choice.words, points: choice.points } }),
+    ...(gated !== undefined && { gate: gateJson(gated) }),
+    ...(tuned !== undefined && { tuned: { ...tuned.best, dataset: tuned.dataset, split: tuned.split } }),
     settings: arm.retriever.settings,
     selfRetrieval: arm.selfRetrieval,
     notes: arm.retriever.notes,
@@ -368,12 +314,13 @@ function toJson({ arm, raw, comparison, choice, combination }: Found, given: Opt
   };
 }
 
-function print({ arm, raw, comparison, choice, combination }: Found, given: Options, { say }: CommandContext): void {
+function print(found: Evaluated, given: Options, { say }: CommandContext): void {
+  const { arm, comparison, gated } = found;
   if (comparison !== undefined) {
     sayVerdict(comparison, say);
     say('');
   }
-  const rows = (raw === undefined ? [arm] : [raw, arm]).map((one) => [
+  const rows = armsOf(found).map((one) => [
     one.name,
     ...TABLE_MEASURES.map((name) => (one.scores.mean[name] ?? 0).toFixed(4)),
   ]);
@@ -384,6 +331,7 @@ function print({ arm, raw, comparison, choice, combination }: Found, given: Opti
   if (comparison !== undefined) {
     say('');
     say(comparisonTable([comparison]));
-    for (const sentence of describeWeight({ choice, combination }, given)) say(sentence);
+    for (const sentence of describeWeight(found, given)) say(sentence);
   }
+  if (gated !== undefined) sayGate(gated, arm.topics.dataset, say);
 }
