@@ -19,6 +19,7 @@ export {
   type TensorData,
 } from './graph.ts';
 export { initialParameters } from './initial-parameters.ts';
+export { ModelInThread } from './model-in-thread.ts';
 export { writeOnnxModel } from './onnx-model.ts';
 export * as operations from './operations/index.ts';
 export { type Parameter, Parameters } from './parameters.ts';

@@ -1,24 +1,35 @@
+import type { Graph } from './graph.ts';
+import { writeWholeOnnxModel } from './onnx-model.ts';
 import { runFault } from './runtime.ts';
 import type { Values } from './runtime-messages.ts';
 import { Sessions } from './runtime-worker.ts';
 
 /** A compiled model that runs in the caller's thread: for models that run in less time than a worker thread needs to start. */
 export class ModelInThread {
-  readonly #file: string;
+  readonly #name: string;
   readonly #sessions: Sessions;
 
-  constructor(file: string) {
-    this.#file = file;
-    this.#sessions = new Sessions({ files: { [file]: file }, threads: 1, prepack: true, arena: true, device: 'cpu' });
+  /**
+   * @param model a file, or the model itself
+   * @param name stands for the model in error messages
+   */
+  constructor(model: string | Uint8Array, name = typeof model === 'string' ? model : 'model') {
+    this.#name = name;
+    this.#sessions = new Sessions({ files: { [name]: model }, threads: 1, prepack: true, arena: true, device: 'cpu' });
   }
 
-  /** Runs the model once; the first run loads it. @throws ModelError if an operation fails; names it */
+  /** Makes a model of a graph without weights; it is in no file. */
+  static of(graph: Graph, name: string): ModelInThread {
+    return new ModelInThread(writeWholeOnnxModel(graph, new Map()), name);
+  }
+
+  /** Runs the model once; the first run loads it. The inputs are only read. @throws ModelError if an operation fails; names it */
   async run(feeds: Values): Promise<Values> {
     try {
-      const { value } = await this.#sessions.run({ model: this.#file, feeds });
+      const { value } = await this.#sessions.run({ model: this.#name, feeds });
       return value;
     } catch (error) {
-      throw runFault(this.#file, error instanceof Error ? error.message : String(error));
+      throw runFault(this.#name, error instanceof Error ? error.message : String(error));
     }
   }
 

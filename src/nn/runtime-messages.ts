@@ -25,8 +25,8 @@ export interface SessionSettings {
 
 /** The start message of a worker. */
 export interface WorkerStart extends SessionSettings {
-  /** The models by name; each is loaded at its first use. */
-  files: Readonly<Record<string, string>>;
+  /** The models by name, in files or as they are; each is loaded at its first use. */
+  files: Readonly<Record<string, string | Uint8Array>>;
 }
 
 /** A request to the worker: run a model on these inputs. */

@@ -89,9 +89,9 @@ function tensorsOf(values: Values): Tensors {
  * Opens a session. Optimisation stays at `basic`, because higher levels fuse Add and LayerNormalization into an
  * operation that is four times slower on a CPU. The graph itself contains the fused operations that are worthwhile.
  */
-function openSession(file: string, settings: SessionSettings): Promise<InferenceSession> {
+function openSession(model: string | Uint8Array, settings: SessionSettings): Promise<InferenceSession> {
   const { threads, prepack, arena, device } = settings;
-  return InferenceSession.create(file, {
+  const options: InferenceSession.SessionOptions = {
     executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
     graphOptimizationLevel: 'basic',
     intraOpNumThreads: threads,
@@ -101,5 +101,6 @@ function openSession(file: string, settings: SessionSettings): Promise<Inference
     enableMemPattern: false,
     logSeverityLevel: 4,
     extra: { session: { disable_prepacking: prepack ? '0' : '1' } },
-  });
+  };
+  return typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
 }

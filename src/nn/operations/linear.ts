@@ -1,6 +1,8 @@
 import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
 import { add, reshape, unbroadcast } from './arithmetic.ts';
+import { both, less } from './elementwise.ts';
 import { flattenRows, transpose } from './layout.ts';
+import { joined } from './shapes.ts';
 
 export interface MatmulOptions {
   /** Whether to swap the last two axes of a first. */
@@ -22,9 +24,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     const product = matmul(flattenRows(a), b, options);
     return reshape(product, [...a.shape.slice(0, -1), product.shape[1]!]);
   }
+  if (transposeA && !transposeB && worthExchanging(a, b)) {
+    return swapped(matmul(b, a, { transposeA, scale }));
+  }
   if (transposeA && worthTransposing(a, b, transposeB)) {
     return matmul(transpose(a, [1, 0]), b, { ...options, transposeA: false });
   }
+  if (!transposeA && worthGrouping(a, b)) return groupedProduct(a, b, { transposeB, scale });
   const shape = productShape('MatMul', a, b, transposeA, transposeB);
   const gradient: GradientRule = (upstream) => [
     () =>
@@ -62,6 +68,81 @@ function worthTransposing(a: Tensor, b: Tensor, transposeB: boolean): boolean {
 
 const MANY_COLUMNS = 256;
 
+/** Whether aᵀ · b is better the transpose of bᵀ · a, because b has fewer columns to transpose: those of a batch's heads, or of a table. */
+function worthExchanging(a: Tensor, b: Tensor): boolean {
+  const [columns, fewer] = [a.shape.at(-1)!, b.shape.at(-1)!];
+  if (a.shape.length > 2) return typeof columns === 'string' && typeof fewer === 'number';
+  return typeof columns === 'number' && typeof fewer === 'number' && fewer < columns && fewer >= MANY_COLUMNS;
+}
+
+/** Swaps the last two axes. */
+function swapped(x: Tensor): Tensor {
+  const axes = x.shape.map((_, axis) => axis);
+  return transpose(x, [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!]);
+}
+
+/** Whether a may have so many rows that they are better taken in groups, which a small product is not worth. */
+function worthGrouping(a: Tensor, b: Tensor): boolean {
+  const isTable = a.shape.length === 2 && b.shape.length === 2 && typeof a.shape[0] === 'string';
+  return isTable && b.shape.every((size) => typeof size === 'number' && size >= MANY_COLUMNS);
+}
+
+/**
+ * The product of a table and a matrix, with the rows of the table in groups. The runtime reads all rows of a product again for each block
+ * of columns; those of a group stay in the processor's cache meanwhile.
+ * // a [rows, k], b [k, n] or its transpose → [rows, n]
+ */
+function groupedProduct(a: Tensor, b: Tensor, { transposeB, scale }: { transposeB: boolean; scale: number }): Tensor {
+  const [rows, columns] = productShape('MatMul', a, b, false, transposeB) as [string, number];
+  const groups = inGroups(a);
+  // With more axes than the groups have, the runtime takes it for a batch and does not join the groups again.
+  const matrix = reshape(b, [1, 1, ...b.shape]);
+  const gradient: GradientRule = (upstream) => {
+    const slope = reshape(upstream, [rows, columns]);
+    const [left, right] = transposeB ? ([slope, a] as const) : ([a, slope] as const);
+    return [
+      () => inGroups(matmul(slope, b, { transposeB: !transposeB, scale })),
+      () => reshape(matmul(left, right, { transposeA: true, scale }), matrix.shape),
+    ];
+  };
+  const product = a.graph.node({
+    ...{ operator: 'FusedMatMul', domain: 'com.microsoft', inputs: [groups, matrix], gradient },
+    outputs: [{ dtype: a.dtype, shape: [1, 1, rows, columns] }],
+    attributes: { transB: Number(transposeB), alpha: { float: scale } },
+  })[0]!;
+  return reshape(product, [rows, columns]);
+}
+
+/** Cuts a table into groups of rows. How many is known when the graph runs; the shape says one // [rows, k] → [1, rows, k] */
+function inGroups(x: Tensor): Tensor {
+  const { graph, shape } = x;
+  const [rows, inner] = shape as [string, number];
+  const sizes = graph.once(`rows of a group of ${rows}`, () => rowsOfGroup(x));
+  const target = joined(graph, [graph.size(-1), sizes, graph.size(inner)]);
+  const gradient: GradientRule = (upstream) => [() => reshape(upstream, shape)];
+  const outputs = [{ dtype: x.dtype, shape: [1, rows, inner] }];
+  return graph.node({ operator: 'Reshape', inputs: [x, target], outputs, gradient })[0]!;
+}
+
+/** Returns how many rows of a table make a group // [1], int64 */
+function rowsOfGroup(x: Tensor): Tensor {
+  const { graph } = x;
+  const whole = (value: number) => graph.constant(BigInt64Array.of(BigInt(value)), [1]);
+  const integers = (operator: string, ...inputs: Tensor[]) =>
+    graph.node({ operator, inputs, outputs: [{ dtype: 'int64', shape: [1] }] })[0]!;
+  const rows = graph.node({
+    ...{ operator: 'Shape', inputs: [x], attributes: { start: 0, end: 1 } },
+    outputs: [{ dtype: 'int64', shape: [1] }],
+  })[0]!;
+  const power = integers('BitwiseAnd', rows, integers('Neg', rows)); // the largest power of two that divides the rows
+  const size = integers('Min', power, whole(GROUP.most));
+  const few = both(less(whole(GROUP.least - 1), size), less(whole(GROUP.worthwhile - 1), rows));
+  return integers('Where', few, size, rows);
+}
+
+/** Rows of a group, and of a table that is worth it. */
+const GROUP = { least: 128, most: 512, worthwhile: 2048 };
+
 /** x · weight + bias // x [..., in], weight [in, out], bias [out] → [..., out] */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Tensor {
   const product = matmul(x, weight);
@@ -76,6 +157,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
 export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   if (x.shape.length > 2)
     return reshape(affine(flattenRows(x), weight, bias), [...x.shape.slice(0, -1), bias.shape[0]!]);
+  if (worthGrouping(x, weight)) return add(matmul(x, weight, { transposeB: true }), bias);
   const gradient: GradientRule = (upstream) => [
     () => matmul(upstream, weight),
     () => matmul(upstream, x, { transposeA: true }),

@@ -22,7 +22,7 @@ describe('AdamW against PyTorch', () => {
   const largestDifference = (found: Float32Array, expected: number[]) =>
     Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
 
-  test('20 steps with clipping, warm-up and two groups of decay give its values and moments within 1e-6', () => {
+  test('20 steps with clipping, warm-up and two groups of decay give its values and moments within 1e-6', async () => {
     const parameters = new Parameters(sizes.map((_, n) => ({ name: name(n), shape: shapes[n], data: start(n) })));
     const optimizer = new AdamW(parameters, {
       betas: [settings.beta1, settings.beta2],
@@ -38,7 +38,7 @@ describe('AdamW against PyTorch', () => {
       expect(norm).toBeCloseTo(norms[step], 5);
       const learningRate = settings.learningRate * scheduleFactor(schedule, step);
       expect(learningRate).toBeCloseTo(rates[step], 8);
-      optimizer.step(gradients, { learningRate, scale: clipFactor(norm, settings.maxGradNorm) });
+      await optimizer.step(gradients, { learningRate, scale: clipFactor(norm, settings.maxGradNorm) });
       const expected = parametersAfterStep[step + 1];
       if (expected === undefined) continue;
       for (const n of sizes.keys()) {
@@ -51,6 +51,24 @@ describe('AdamW against PyTorch', () => {
       const { mean, square } = optimizer.moments(name(n));
       expect(largestDifference(mean, firstMoments[n])).toBeLessThan(1e-7);
       expect(largestDifference(square, secondMoments[n])).toBeLessThan(1e-8);
+    }
+  });
+
+  test('a parameter of any length takes the step that its numbers take in short ones', async () => {
+    const [long, short] = [2 * 65536 + 3, 1000];
+    const cut = (from: number, to: number) => Float32Array.from({ length: to - from }, (_, i) => Math.sin(from + i));
+    const step = async (from: number, to: number) => {
+      const parameters = new Parameters([{ name: 'p', shape: [to - from], data: cut(from, to) }]);
+      const optimizer = new AdamW(parameters, { betas: [0.9, 0.99], epsilon: 1e-8, weightDecay: 0.1 });
+      for (const scale of [1, 0.5]) {
+        await optimizer.step(new Map([['p', cut(from, to)]]), { learningRate: 0.01, scale });
+      }
+      return [parameters.get('p'), optimizer.moments('p').mean, optimizer.moments('p').square];
+    };
+    const whole = await step(0, long);
+    for (const from of [0, 65536 - 500, long - short]) {
+      const part = await step(from, from + short);
+      expect(part).toEqual(whole.map((table) => table.slice(from, from + short)));
     }
   });
 

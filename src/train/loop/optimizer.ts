@@ -1,4 +1,12 @@
-import type { Parameters } from '../../nn/index.ts';
+import {
+  Graph,
+  ModelInThread,
+  operations,
+  type Parameters,
+  type Tensor,
+  type Value,
+  type Values,
+} from '../../nn/index.ts';
 import type { Gradients } from './gradients.ts';
 
 export interface AdamWOptions {
@@ -28,7 +36,7 @@ export function hasWeightDecay(name: string): boolean {
 
 /**
  * AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) over 32-bit floats, in PyTorch's order: decay,
- * means, then the step. Arithmetic between two stores is 64-bit: a step rounds once, while PyTorch rounds four times.
+ * means, then the step. The arithmetic is a graph, whose operations are vectorised.
  */
 export class AdamW {
   readonly #parameters: Parameters;
@@ -58,51 +66,81 @@ export class AdamW {
    * @param gradients one per parameter
    * @param scale factor for all gradients, from clipping
    */
-  step(gradients: Gradients, { learningRate, scale = 1 }: { learningRate: number; scale?: number }): void {
+  async step(
+    gradients: Gradients,
+    { learningRate, scale = 1 }: { learningRate: number; scale?: number },
+  ): Promise<void> {
     this.steps++;
     const { betas, epsilon, weightDecay, decays = hasWeightDecay } = this.#options;
     const [beta1, beta2] = betas;
+    const rootCorrection = Math.sqrt(1 - beta2 ** this.steps);
     const rule = {
-      beta1,
-      beta2,
-      epsilon,
-      scale,
-      stepSize: learningRate / (1 - beta1 ** this.steps),
-      rootCorrection: Math.sqrt(1 - beta2 ** this.steps),
+      ...{ scale, share1: 1 - beta1, beta2, share2: 1 - beta2, epsilon: epsilon * rootCorrection },
+      stepSize: (learningRate * rootCorrection) / (1 - beta1 ** this.steps),
     };
     for (const [name, moments] of this.#moments) {
       const keep = decays(name) ? 1 - learningRate * weightDecay : 1;
-      update(this.#parameters.get(name), gradients.get(name)!, moments, { ...rule, keep });
+      const tables = { ...moments, value: this.#parameters.get(name), gradient: gradients.get(name)! };
+      await update(tables, scalars({ ...rule, keep }));
     }
   }
 }
 
-interface UpdateRule {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  /** Factor of the gradient. */
-  scale: number;
-  /** Factor of the value: 1 minus its decay. */
-  keep: number;
-  /** Learning rate over the bias correction of the mean. */
-  stepSize: number;
-  /** Root of the bias correction of the square. */
-  rootCorrection: number;
+/** What changes of a parameter in a step, and its gradient; all of one length. */
+interface Tables extends Moments {
+  value: Float32Array;
+  gradient: Float32Array;
 }
 
-/** Updates in one pass over memory: each value is read and written once. */
-function update(values: Float32Array, gradient: Float32Array, { mean, square }: Moments, rule: UpdateRule): void {
-  const { beta2, epsilon, scale, keep, stepSize } = rule;
-  const share1 = 1 - rule.beta1;
-  const share2 = 1 - beta2;
-  const inverseRoot = 1 / rule.rootCorrection;
-  for (let i = 0; i < values.length; i++) {
-    const slope = gradient[i]! * scale;
-    const m = mean[i]! + (slope - mean[i]!) * share1;
-    const v = square[i]! * beta2 + slope * slope * share2;
-    mean[i] = m;
-    square[i] = v;
-    values[i] = values[i]! * keep - (stepSize * m) / (Math.sqrt(v) * inverseRoot + epsilon);
+/** Updates a parameter part by part. A part and its intermediate results fit into the processor's cache. */
+async function update(tables: Tables, rule: Values): Promise<void> {
+  const { value, mean, square } = tables;
+  for (let start = 0; start < value.length; start += PART) {
+    const part = (table: Float32Array): Value => {
+      const data = table.subarray(start, start + PART);
+      return { dtype: 'float32', shape: [data.length], data };
+    };
+    const parts = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, part(table)]));
+    const changed = await updateModel().run({ ...parts, ...rule });
+    for (const [name, table] of Object.entries({ value, mean, square })) {
+      table.set(changed[`new ${name}`]!.data as Float32Array, start);
+    }
   }
+}
+
+const PART = 1 << 16;
+
+/**
+ * The rule of one step. The correction of the square's root is in `epsilon` and `stepSize`, so that it takes no pass over the numbers.
+ */
+function updateGraph(): Graph {
+  const graph = new Graph();
+  const [gradient, mean, square, value] = ['gradient', 'mean', 'square', 'value'].map((name) =>
+    graph.input(name, 'float32', ['numbers']),
+  ) as [Tensor, Tensor, Tensor, Tensor];
+  const rule = (name: string) => graph.input(name, 'float32', []);
+  const { add, divide, multiply, squareRoot, subtract } = operations;
+  const slope = multiply(gradient, rule('scale'));
+  const newMean = add(mean, multiply(subtract(slope, mean), rule('share1')));
+  const newSquare = add(multiply(square, rule('beta2')), multiply(multiply(slope, slope), rule('share2')));
+  const step = divide(multiply(newMean, rule('stepSize')), add(squareRoot(newSquare), rule('epsilon')));
+  graph.output('new mean', newMean);
+  graph.output('new square', newSquare);
+  graph.output('new value', subtract(multiply(value, rule('keep')), step));
+  return graph;
+}
+
+let model: ModelInThread | undefined;
+
+/** The model of a step, made once. */
+function updateModel(): ModelInThread {
+  model ??= ModelInThread.of(updateGraph(), 'AdamW');
+  return model;
+}
+
+function scalars(numbers: Readonly<Record<string, number>>): Values {
+  const values = Object.entries(numbers).map(([name, number]): [string, Value] => {
+    return [name, { dtype: 'float32', shape: [], data: Float32Array.of(number) }];
+  });
+  return Object.fromEntries(values);
 }

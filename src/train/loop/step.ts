@@ -49,7 +49,7 @@ export async function takeStep<Example>(
   throwIfAborted(options.signal);
   const schedule = { kind: settings.lrScheduler, warmup: settings.warmupSteps, steps };
   const learningRate = settings.learningRate * scheduleFactor(schedule, step);
-  optimizer.step(gradients, { learningRate, scale });
+  await optimizer.step(gradients, { learningRate, scale });
   task.recycle?.(gradients);
   const tokens = batch.reduce((sum, example) => sum + task.tokens(example), 0);
   const tokensPerSecond = tokens / ((performance.now() - started) / 1000);

@@ -62,7 +62,7 @@ describe("losses and weights of 10 steps are PyTorch's", () => {
         const start = (step * golden.batch) % examples.length;
         const batch = examples.slice(start, start + golden.batch);
         const { loss, gradients } = await task.gradients(batch, { total: golden.batch, seed: step });
-        optimizer.step(gradients, { learningRate: settings.learningRate, scale: 1 });
+        await optimizer.step(gradients, { learningRate: settings.learningRate, scale: 1 });
         found.push(loss);
       }
     } finally {
