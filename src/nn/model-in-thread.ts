@@ -23,11 +23,15 @@ export class ModelInThread {
     return new ModelInThread(writeWholeOnnxModel(graph, new Map()), name);
   }
 
-  /** Runs the model once; the first run loads it. The inputs are only read. @throws ModelError if an operation fails; names it */
-  async run(feeds: Values): Promise<Values> {
+  /**
+   * Runs the model once; the first run loads it. The inputs are only read.
+   * @param results memory for all results, if the graph fills it
+   * @throws ModelError if an operation fails; names it
+   */
+  async run(feeds: Values, results?: Values): Promise<Values> {
     try {
-      const { value } = await this.#sessions.run({ model: this.#name, feeds });
-      return value;
+      const { value } = await this.#sessions.run({ model: this.#name, feeds, results });
+      return results ?? value;
     } catch (error) {
       throw runFault(this.#name, error instanceof Error ? error.message : String(error));
     }

@@ -95,20 +95,34 @@ interface Tables extends Moments {
 /** Updates a parameter part by part. A part and its intermediate results fit into the processor's cache. */
 async function update(tables: Tables, rule: Values): Promise<void> {
   const { value, mean, square } = tables;
+  model ??= ModelInThread.of(updateGraph(), 'AdamW');
   for (let start = 0; start < value.length; start += PART) {
-    const part = (table: Float32Array): Value => {
-      const data = table.subarray(start, start + PART);
-      return { dtype: 'float32', shape: [data.length], data };
-    };
-    const parts = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, part(table)]));
-    const changed = await updateModel().run({ ...parts, ...rule });
+    const end = Math.min(start + PART, value.length);
+    const feeds = Object.entries(tables).map(([name, table]) => [name, numbers(table.subarray(start, end))]);
+    const changed = changes(end - start);
+    await model.run({ ...Object.fromEntries(feeds), ...rule }, changed);
     for (const [name, table] of Object.entries({ value, mean, square })) {
       table.set(changed[`new ${name}`]!.data as Float32Array, start);
     }
   }
 }
 
+/** The graph of a step, compiled once. */
+let model: ModelInThread | undefined;
+
 const PART = 1 << 16;
+
+/** What a run changes: memory that each of them uses again. */
+function changes(length: number): Values {
+  const parts = Object.entries(PARTS).map(([name, memory]) => [`new ${name}`, numbers(memory.subarray(0, length))]);
+  return Object.fromEntries(parts);
+}
+
+const PARTS = { mean: new Float32Array(PART), square: new Float32Array(PART), value: new Float32Array(PART) };
+
+function numbers(data: Float32Array): Value {
+  return { dtype: 'float32', shape: [data.length], data };
+}
 
 /**
  * The rule of one step. The correction of the square's root is in `epsilon` and `stepSize`, so that it takes no pass over the numbers.
@@ -127,15 +141,8 @@ function updateGraph(): Graph {
   graph.output('new mean', newMean);
   graph.output('new square', newSquare);
   graph.output('new value', subtract(multiply(value, rule('keep')), step));
+  graph.fillsResults = true;
   return graph;
-}
-
-let model: ModelInThread | undefined;
-
-/** The model of a step, made once. */
-function updateModel(): ModelInThread {
-  model ??= ModelInThread.of(updateGraph(), 'AdamW');
-  return model;
 }
 
 function scalars(numbers: Readonly<Record<string, number>>): Values {
