@@ -1,5 +1,5 @@
-import { describeTensor, type GradientRule, type Tensor } from '../graph.ts';
-import { add, reshape, unbroadcast } from './arithmetic.ts';
+import { type Dimension, describeTensor, type GradientRule, type Tensor } from '../graph.ts';
+import { add, binary, expand, reshape, unbroadcast } from './arithmetic.ts';
 import { both, less } from './elementwise.ts';
 import { flattenRows, transpose } from './layout.ts';
 import { joined } from './shapes.ts';
@@ -113,6 +113,15 @@ function groupedProduct(a: Tensor, b: Tensor, { transposeB, scale }: { transpose
   return reshape(product, [rows, columns]);
 }
 
+/** The sum of all rows, as a product with ones: the runtime computes a sum over the first axis in few threads // [..., n] → [n] */
+export function sumOfRows(x: Tensor): Tensor {
+  const { graph } = x;
+  const table = flattenRows(x);
+  const [rows, columns] = table.shape as [Dimension, Dimension];
+  const ones = graph.once(`ones for ${rows}`, () => expand(graph.constant(Float32Array.of(1), [1, 1]), [1, rows]));
+  return reshape(matmul(ones, table), [columns]);
+}
+
 /** Cuts a table into groups of rows. How many is known when the graph runs; the shape says one // [rows, k] → [1, rows, k] */
 function inGroups(x: Tensor): Tensor {
   const { graph, shape } = x;
@@ -136,11 +145,11 @@ function rowsOfGroup(x: Tensor): Tensor {
   })[0]!;
   const power = integers('BitwiseAnd', rows, integers('Neg', rows)); // the largest power of two that divides the rows
   const size = integers('Min', power, whole(GROUP.most));
-  const few = both(less(whole(GROUP.least - 1), size), less(whole(GROUP.worthwhile - 1), rows));
-  return integers('Where', few, size, rows);
+  const isWorthIt = both(less(whole(GROUP.least - 1), size), less(whole(GROUP.worthwhile - 1), rows));
+  return integers('Where', isWorthIt, size, rows);
 }
 
-/** Rows of a group, and of a table that is worth it. */
+/** Rows of a group, and of a table that is worth cutting. If too small a power of two divides the rows, they stay in one piece. */
 const GROUP = { least: 128, most: 512, worthwhile: 2048 };
 
 /** x · weight + bias // x [..., in], weight [in, out], bias [out] → [..., out] */
@@ -157,15 +166,20 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
 export function affine(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   if (x.shape.length > 2)
     return reshape(affine(flattenRows(x), weight, bias), [...x.shape.slice(0, -1), bias.shape[0]!]);
-  if (worthGrouping(x, weight)) return add(matmul(x, weight, { transposeB: true }), bias);
+  if (worthGrouping(x, weight)) return addToRows(matmul(x, weight, { transposeB: true }), bias);
   const gradient: GradientRule = (upstream) => [
     () => matmul(upstream, weight),
     () => matmul(upstream, x, { transposeA: true }),
-    () => unbroadcast(upstream, bias),
+    () => sumOfRows(upstream),
   ];
   const outputs = [{ dtype: x.dtype, shape: productShape('Gemm', x, weight, false, true) }];
   const attributes = { transA: 0, transB: 1 };
   return x.graph.node({ operator: 'Gemm', inputs: [x, weight, bias], outputs, attributes, gradient })[0]!;
+}
+
+/** x + bias // x [rows, out], bias [out] */
+function addToRows(x: Tensor, bias: Tensor): Tensor {
+  return binary('Add', x, bias, (upstream) => [() => upstream, () => sumOfRows(upstream)]);
 }
 
 /**

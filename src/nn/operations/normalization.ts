@@ -1,5 +1,6 @@
 import type { GradientRule, Tensor } from '../graph.ts';
 import { multiply, subtract, unbroadcast } from './arithmetic.ts';
+import { sumOfRows } from './linear.ts';
 import { reduceMean } from './reduction.ts';
 import { requireFit, sameShape } from './shapes.ts';
 
@@ -27,8 +28,8 @@ export function layerNorm(x: Tensor, { scale, shift, epsilon }: LayerNormParamet
       const along = multiply(direction, meanOfLast(multiply(flow, direction)));
       return multiply(subtract(subtract(flow, meanOfLast(flow)), along), inverse);
     },
-    () => unbroadcast(multiply(upstream, normal()), scale),
-    () => unbroadcast(upstream, shift),
+    () => sumOfRows(multiply(upstream, normal())),
+    () => sumOfRows(upstream),
   ];
   const statistic = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
   const [result, mean, inverse]: [Tensor, Tensor, Tensor] = x.graph.node({
