@@ -9,7 +9,7 @@ const FLOORS = [
   ['measures', 'models', 'servers'],
   ['nn', 'data'],
   ['search', 'embed', 'generate'],
-  ['train'],
+  ['train', 'distribute'],
   ['retrieve'],
   ['strategies'],
   ['gate'],
@@ -32,6 +32,8 @@ const SUB_FLOORS: Record<string, string[][]> = {
   data: [['beir'], ['alignment', 'wordnet']],
   generate: [['llama', 'writing']],
   search: [['bm25', 'dense'], ['engines']],
+  distribute: [['shards', 'queue']],
+  search: [['bm25', 'dense']],
   train: [
     ['loop', 'python'],
     ['generator', 'retriever'],

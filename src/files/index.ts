@@ -4,6 +4,7 @@ export { hash64, IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
 export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
+export { KeyedJournal } from './keyed-journal.ts';
 export { LineIndex, LineReader } from './line-index.ts';
 export { readLineBatches, readLines, type TextLine } from './lines.ts';
 export { type Problem, ProblemLog } from './problems.ts';

@@ -1,3 +1,5 @@
+export { FinishedQueue } from './finished-queue.ts';
+export { generationSchema } from './generation-schema.ts';
 export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generator, Sampling } from './generator.ts';
 export type { Adapter } from './llama/adapters.ts';
 export { ADAPTER_CACHE } from './llama/adapters.ts';
@@ -14,6 +16,7 @@ export {
   TASKS,
   type Task,
 } from './prompts.ts';
+export { RequestFeed } from './request-feed.ts';
 export { checkSampling, samplingSchema } from './sampling.ts';
 export { connectGenerator, type ServerOptions, servedModels } from './server-generator.ts';
 export { type AnswerOptions, type AnswerResult, type AnswerTally, writeAnswers } from './writing/answers.ts';
@@ -46,5 +49,5 @@ export {
   type WrittenRetrieverDataResult,
   writeRetrieverData,
 } from './writing/retriever-data.ts';
-export { type KeyedText, type StageOptions, type StageOutcome, WRITERS_FORMAT } from './writing/stage.ts';
+export { type KeyedText, type StageOptions, type StageOutcome, textKey, WRITERS_FORMAT } from './writing/stage.ts';
 export { type TextCounts, textWarnings } from './writing/text-counts.ts';

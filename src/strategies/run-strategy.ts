@@ -29,6 +29,8 @@ export interface StrategyOptions extends ExpansionFilesOptions {
   /** Provides the corpus that is searched for documents, and the training split for examples. */
   dataset: BeirDataset;
   queries: Iterable<Pick<ExpandableQuery, 'id' | 'text'>>;
+  /** All queries of the set, if `queries` are only a part of it: none of them becomes an example. Default: `queries`. */
+  allQueries?: Iterable<Pick<ExpandableQuery, 'id'>> | undefined;
   /** What differs from the strategy's published settings. */
   settings?: { [Name in keyof StrategySettings]?: StrategySettings[Name] | undefined } | undefined;
   /** The wording for a task or a data set. Default: that of the data set's name, otherwise the general one. */
@@ -74,7 +76,7 @@ export async function expandByStrategy(options: StrategyOptions): Promise<Strate
   }
   const queries = [...options.queries];
   const { seed = DEFAULT_SEED, signal } = options;
-  const expanded = new Set(queries.map(({ id }) => id));
+  const expanded = new Set([...(options.allQueries ?? queries)].map(({ id }) => id));
   const { examples, source } = await chooseExamples(options.dataset, strategy.examples, { seed, expanded, signal });
   const run = new StrategyRun({ strategy, settings, variant, examples, about, seed }, queries, options);
   try {

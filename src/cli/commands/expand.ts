@@ -23,6 +23,7 @@ import {
   refuseDocuments,
   samplingOf,
 } from '../open-generator.ts';
+import { openWriting, shardOptions } from '../several-machines.ts';
 import { chooseStrategy, STRATEGY_LINES, strategyOptions } from '../strategy-options.ts';
 
 const options = z.object({
@@ -46,6 +47,7 @@ const options = z.object({
     .meta({ valueName: 'FILE' }),
   ...generatorOptions,
   ...strategyOptions,
+  ...shardOptions,
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -72,6 +74,8 @@ export const command = defineCommand({
       'five passages per query, as MuGI samples and combines them',
     ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
+    ['llm-qe expand --dataset data/nq --shard 2/3', 'a third of the work, on a folder that three machines share'],
+    ['llm-qe expand --dataset data/nq --join', 'the file of all three'],
   ],
   files({
     dataset,
@@ -102,35 +106,32 @@ export const command = defineCommand({
     const prompt = await choosePrompt({ ...given, task: chosen.task });
     refuseDocuments(prompt, 'expand');
     const [name] = given.generator;
-    warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
+    if (!given.join) warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
+    const whole = { queries, out: given.out ?? join(dataset.folder, 'expansions.jsonl') };
     const { promptTokens } = chosen;
-    const generator = await openGenerator({ ...given, ...chosen }, context, { isTimed: true, promptTokens });
+    const openOwn = () => openGenerator({ ...given, ...chosen }, context, { isTimed: true, promptTokens });
+    const writing = await openWriting(given, whole, openOwn, context);
     try {
-      const { signal, progress } = context;
-      const common = {
-        ...{
-          queries,
-          generator,
-          seed: given.seed,
-          timings: !given.deterministic,
-          force: given.force,
-          signal,
-          progress,
-        },
-        out: given.out ?? join(dataset.folder, 'expansions.jsonl'),
-      };
-      const { strategy, variant } = given;
-      const result =
-        strategy === undefined
-          ? await expandQueries({ ...common, prompt, sampling: samplingOf(chosen), samples: chosen.samples })
-          : await expandByStrategy({
-              ...{ ...common, strategy, variant, dataset },
-              settings: { ...samplingOf(chosen), samples: chosen.samples },
-              retrieval: given,
-            });
-      print(result, dataset, generator, context);
+      if (writing.queries.length > 0) {
+        const { signal, progress } = context;
+        const common = {
+          ...{ queries: writing.queries, generator: writing.generator, out: writing.out },
+          ...{ seed: given.seed, timings: !given.deterministic, force: given.force, signal, progress },
+        };
+        const { strategy, variant } = given;
+        const result =
+          strategy === undefined
+            ? await expandQueries({ ...common, prompt, sampling: samplingOf(chosen), samples: chosen.samples })
+            : await expandByStrategy({
+                ...{ ...common, strategy, variant, dataset, allQueries: queries },
+                settings: { ...samplingOf(chosen), samples: chosen.samples },
+                retrieval: given,
+              });
+        print(result, dataset, writing.generator, given, context);
+      }
+      await writing.finish();
     } finally {
-      await generator.close();
+      await writing.close();
     }
   },
 });
@@ -158,12 +159,14 @@ function print(
   { files, statistics, ...strategy }: ExpandResult & Partial<StrategyResult>,
   dataset: BeirDataset,
   generator: Generator,
+  { shard }: Options,
   context: CommandContext,
 ) {
   context.json({
     dataset: dataset.name,
     generator: { id: generator.id, fingerprint: generator.fingerprint },
-    ...{ files, ...statistics, ...strategy },
+    ...(shard === undefined ? { files } : { shard }),
+    ...{ ...statistics, ...strategy },
   });
   const { queries, expansions, texts, reused, completionTokens, seconds, tokensPerSecond, shortened } = statistics;
   const kept = texts === expansions ? `${reused} of them reused` : `from ${counted(texts, 'text')}, ${reused} reused`;
@@ -178,6 +181,7 @@ function print(
     context.warn(
       `${counted(statistics.empty, 'expansion is', 'expansions are')} empty: such queries are searched as they are`,
     );
+  if (shard !== undefined) return;
   context.say(`wrote ${files.expansions}`);
   context.say(`wrote ${files.queries}`);
 }

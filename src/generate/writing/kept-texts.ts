@@ -1,7 +1,7 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { Journal, LineIndex, LineReader } from '../../files/index.ts';
-import { DataError, isThere, ResourceError, systemFault } from '../../system/index.ts';
+import { KeyedJournal } from '../../files/index.ts';
+import { DataError, isThere, systemFault } from '../../system/index.ts';
 import { type WrittenText, writtenTextSchema } from './written-text.ts';
 
 const keptSchema = writtenTextSchema.extend({
@@ -22,14 +22,10 @@ export function keptTextsFileOf(file: string): string {
  * taken from here. Only their positions are held in memory.
  */
 export class KeptTexts {
-  readonly #journal: Journal<KeptText>;
-  readonly #index: LineIndex;
-  readonly #reader: LineReader;
+  readonly #journal: KeyedJournal<KeptText>;
 
-  private constructor(journal: Journal<KeptText>, index: LineIndex) {
+  private constructor(journal: KeyedJournal<KeptText>) {
     this.#journal = journal;
-    this.#index = index;
-    this.#reader = new LineReader(journal.file);
   }
 
   /**
@@ -45,13 +41,7 @@ export class KeptTexts {
       if (!force) throw earlierVersion(path);
       await rename(path, `${path}.earlier`);
     }
-    const index = new LineIndex();
-    const journal = await Journal.open(path, keptSchema, {
-      keyOf: ({ queryId }) => queryId,
-      isWhole: () => true,
-      onGroup: ([line], _number, start) => index.add(line!.queryId, start),
-    });
-    return new KeptTexts(journal, index);
+    return new KeptTexts(await KeyedJournal.open(path, keptSchema, ({ queryId }) => queryId));
   }
 
   /**
@@ -60,13 +50,10 @@ export class KeptTexts {
    */
   async find(queryId: string, keys: readonly string[]): Promise<Map<number, WrittenText>> {
     const found = new Map<number, WrittenText>();
-    const starts = this.#index.startsOf(queryId);
-    if (starts.length === 0) return found;
     const places = new Map(keys.map((key, place) => [key, place]));
-    for (const start of starts) {
-      const { queryId: whose, key, ...text } = await this.#read(start);
+    for (const { queryId: _whose, key, ...text } of await this.#journal.find(queryId)) {
       const place = places.get(key);
-      if (place !== undefined && whose === queryId) found.set(place, text);
+      if (place !== undefined) found.set(place, text);
     }
     return found;
   }
@@ -77,7 +64,6 @@ export class KeptTexts {
 
   /** Flushes the journal and releases the output. Deletes a journal without texts. */
   async close(): Promise<void> {
-    await this.#reader.close();
     await this.#journal.close();
     const size = await stat(this.#journal.file).then(
       (facts) => facts.size,
@@ -90,19 +76,6 @@ export class KeptTexts {
   async remove(): Promise<void> {
     await this.close();
     await rm(this.#journal.file, { force: true });
-  }
-
-  async #read(start: number): Promise<KeptText> {
-    const text = await this.#reader.read(start);
-    try {
-      return keptSchema.parse(JSON.parse(text));
-    } catch (cause) {
-      throw new ResourceError('another process changed the journal while it was read', {
-        file: this.#journal.file,
-        fix: 'Stop other processes that write this file, and run the command again.',
-        cause,
-      });
-    }
   }
 }
 

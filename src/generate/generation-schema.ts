@@ -1,0 +1,16 @@
+import { z } from 'zod';
+import type { Generation } from './generator.ts';
+
+/** A {@link Generation} that comes from a file or from another machine. */
+export const generationSchema = z.object({
+  id: z.string(),
+  text: z.string(),
+  finish: z.enum(['stop', 'length']),
+  promptTokens: z.number(),
+  completionTokens: z.number(),
+  milliseconds: z.number(),
+  promptCut: z.boolean().optional(),
+  promptTooLong: z.boolean().optional(),
+  filtered: z.boolean().optional(),
+  reasoning: z.string().optional(),
+}) satisfies z.ZodType<Generation>;
