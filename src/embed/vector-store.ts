@@ -16,6 +16,11 @@ export type Cut = (typeof CUT)[keyof typeof CUT];
 export const VECTORS_NAME = 'vectors.f32';
 export const KEYS_NAME = 'vectors.keys';
 
+/** Returns the files of a folder of vectors that hold them and their keys. */
+export function vectorFiles(folder: string): string[] {
+  return [VECTORS_NAME, KEYS_NAME].map((name) => join(folder, name));
+}
+
 /** Returns the key of a text // [16 bytes] */
 export function keyOfText(text: string): Buffer {
   return createHash('sha256').update(text).digest().subarray(0, KEY_BYTES);

@@ -11,6 +11,7 @@ export const generationSchema = z.object({
   milliseconds: z.number(),
   promptCut: z.boolean().optional(),
   promptTooLong: z.boolean().optional(),
+  stopped: z.boolean().optional(),
   filtered: z.boolean().optional(),
   reasoning: z.string().optional(),
 }) satisfies z.ZodType<Generation>;

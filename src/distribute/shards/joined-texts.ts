@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { KeyedJournal } from '../../files/index.ts';
 import { type Generation, type GenerationRequest, type Generator, textKey } from '../../generate/index.ts';
 import { throwIfAborted } from '../../system/index.ts';
-import { ItemCount, type Items, readSeals, type Seal, unusable } from './seal.ts';
+import { ItemCount, readSeals, type Seal, unusable } from './seal.ts';
 import { shardOf, shardsFolderOf } from './shard.ts';
 import { type ShardedQuery, type Written, writtenSchema } from './text-shard.ts';
 
@@ -19,7 +19,7 @@ const commonSchema = z.object({
  */
 export async function openJoinedTexts(out: string, queries: readonly ShardedQuery[]): Promise<Generator> {
   const folder = shardsFolderOf(out);
-  const seals = await readSeals(folder, async (of) => countQueries(queries, of), 'queries');
+  const seals = await readSeals(folder, (of) => hashesOf(queries, of), 'other queries');
   const shards: KeyedJournal<Written>[] = [];
   try {
     for (const seal of seals) {
@@ -33,10 +33,10 @@ export async function openJoinedTexts(out: string, queries: readonly ShardedQuer
   }
 }
 
-function countQueries(queries: readonly ShardedQuery[], of: number): Items[] {
+function hashesOf(queries: readonly ShardedQuery[], of: number): string[] {
   const counts = Array.from({ length: of }, () => new ItemCount());
   for (const { id, text } of queries) counts[shardOf(id, of) - 1]!.add([id, text]);
-  return counts.map(({ items }) => items);
+  return counts.map(({ items }) => items.sha256);
 }
 
 class JoinedTexts implements Generator {

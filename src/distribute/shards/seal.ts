@@ -3,7 +3,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJsonFileIfThere } from '../../files/index.ts';
-import { DataError, sha256File, systemFault, writeDurably } from '../../system/index.ts';
+import { DataError, isInsideFolder, sha256File, systemFault, writeDurably } from '../../system/index.ts';
 import { formatShard, type Shard } from './shard.ts';
 
 const FORMAT = 1;
@@ -17,7 +17,7 @@ const sealSchema = z.object({
   /** The texts that the shard was made for. */
   items: z.object({ count: z.int().nonnegative(), sha256: z.string() }),
   /** The shard's files by their names in its folder. */
-  files: z.record(z.string(), fileFacts),
+  files: z.record(z.string().refine(isInsideFolder), fileFacts),
   /** Facts that all shards of a set have in common, such as the model. */
   common: z.record(z.string(), z.unknown()),
 });
@@ -47,9 +47,44 @@ export async function sealShard(
   await writeDurably(sealFile(folder, shard), `${JSON.stringify(seal, null, 1)}\n`);
 }
 
-/** Opens a shard for more work: it is not finished until it is sealed again. */
-export async function breakSeal(folder: string, shard: Shard): Promise<void> {
-  await rm(sealFile(folder, shard), { force: true });
+/**
+ * Opens a shard for more work: it is not finished until it is sealed again.
+ * @returns whether a file of it was changed after it was sealed, other than at its end: it must begin again
+ */
+export async function breakSeal(folder: string, shard: Shard): Promise<'changed' | undefined> {
+  const file = sealFile(folder, shard);
+  // A damaged seal says nothing about the shard.
+  const seal = await readJsonFileIfThere(file, sealSchema, () => new UnreadableSeal()).catch((error: unknown) => {
+    if (error instanceof UnreadableSeal) return undefined;
+    throw error;
+  });
+  const damage = seal && (await findDamage(folder, seal));
+  if (damage?.kind !== 'changed') await rm(file, { force: true });
+  return damage?.kind === 'changed' ? 'changed' : undefined;
+}
+
+class UnreadableSeal extends Error {}
+
+/** The first file of a shard that is not as it was sealed. */
+interface Damage {
+  file: string;
+  kind: 'lost' | 'cut' | 'changed';
+  reason: string;
+  cause?: unknown;
+}
+
+async function findDamage(folder: string, { files }: Seal): Promise<Damage | undefined> {
+  for (const [name, { bytes, sha256 }] of Object.entries(files)) {
+    const file = join(folder, name);
+    const found = await factsOf(file).catch((error: unknown) => {
+      if (!(error instanceof DataError)) throw error;
+      return error;
+    });
+    if (found instanceof DataError) return { file, kind: 'lost', reason: 'has lost this file', cause: found };
+    if (found.bytes < bytes) return { file, kind: 'cut', reason: `was cut: ${found.bytes} of ${bytes} bytes are left` };
+    if (found.sha256 !== sha256) return { file, kind: 'changed', reason: 'was changed after it was finished' };
+  }
+  return undefined;
 }
 
 async function factsOf(file: string): Promise<z.output<typeof fileFacts>> {
@@ -97,24 +132,24 @@ export async function countShards(folder: string): Promise<number> {
 
 /**
  * Reads the seals of all shards, and checks each shard against its seal, what it was made for and the other shards.
- * @param itemsOf what each shard of the set must have been made for
+ * @param itemsOf returns the hashes of what the shards must have been made for
+ * @param others what a shard of something else was made for: "other queries"
  * @throws DataError that names the first shard that is missing, unfinished, cut, or made for something else
  */
 export async function readSeals(
   folder: string,
-  itemsOf: (of: number) => Promise<readonly Items[]>,
-  what: string,
+  itemsOf: (of: number) => readonly string[],
+  others: string,
 ): Promise<Seal[]> {
   const of = await countShards(folder);
   const seals: Seal[] = [];
   for (let index = 1; index <= of; index++) seals.push(await readWhole(folder, { index, of }));
-  for (const [at, items] of (await itemsOf(of)).entries()) {
+  for (const [at, items] of itemsOf(of).entries()) {
     const { shard, items: found } = seals[at]!;
-    if (found.sha256 !== items.sha256)
-      throw unusable(folder, shard, `was made for other ${what} (${found.count}, not ${items.count})`);
+    if (found.sha256 !== items) throw unusable(folder, shard, `was made for ${others}`);
   }
-  const [first, ...others] = seals;
-  for (const { shard, common } of others) {
+  const [first, ...rest] = seals;
+  for (const { shard, common } of rest) {
     const name = Object.keys(common).find((key) => JSON.stringify(common[key]) !== JSON.stringify(first!.common[key]));
     if (name !== undefined)
       throw unusable(folder, shard, `was made with another ${name} than shard ${formatShard(first!.shard)}`);
@@ -127,15 +162,8 @@ async function readWhole(folder: string, shard: Shard): Promise<Seal> {
   const damaged = (cause: unknown) => unusable(path, shard, 'has a damaged seal', cause);
   const seal = await readJsonFileIfThere(path, sealSchema, damaged);
   if (seal === undefined) throw unusable(folder, shard, 'is missing or not finished');
-  for (const [name, { bytes, sha256 }] of Object.entries(seal.files)) {
-    const file = join(folder, name);
-    const found = await factsOf(file).catch((error: unknown) => {
-      if (error instanceof DataError) throw unusable(file, shard, 'has lost this file', error);
-      throw error;
-    });
-    if (found.bytes < bytes) throw unusable(file, shard, `was cut: ${found.bytes} of ${bytes} bytes are left`);
-    if (found.sha256 !== sha256) throw unusable(file, shard, 'was changed after it was finished');
-  }
+  const damage = await findDamage(folder, seal);
+  if (damage !== undefined) throw unusable(damage.file, shard, damage.reason, damage.cause);
   return seal;
 }
 

@@ -13,7 +13,7 @@ import {
 } from '../../generate/index.ts';
 import { DataError, makeFolder } from '../../system/index.ts';
 import { breakSeal, ItemCount, sealShard, stemOf } from './seal.ts';
-import { isInShard, type Shard, shardsFolderOf } from './shard.ts';
+import { formatShard, isInShard, type Shard, shardsFolderOf } from './shard.ts';
 
 /** What an LLM wrote, under the key of everything that decides it. */
 export const writtenSchema = generationSchema.omit({ id: true }).extend({ key: generationSchema.shape.id });
@@ -55,16 +55,15 @@ export class TextShard {
     const folder = shardsFolderOf(out);
     await makeFolder(folder);
     const path = join(folder, `${stemOf(shard)}.jsonl`);
+    // Opening a journal drops a line that was cut, so the seal is compared first.
+    if ((await breakSeal(folder, shard)) === 'changed') {
+      await moveAside(path, `shard ${formatShard(shard)} was changed after it was finished`, warn);
+      await breakSeal(folder, shard);
+    }
     const written = await openOrReplace(path, warn);
     const opened = new TextShard(folder, shard, written, basename(resolve(out)));
-    try {
-      await breakSeal(folder, shard);
-      await opened.#removeWork();
-      return opened;
-    } catch (error) {
-      await written.close();
-      throw error;
-    }
+    await opened.#removeWork();
+    return opened;
   }
 
   /** Where the files of this shard's own run go. They are removed by {@link close}. */
@@ -158,8 +157,12 @@ async function openOrReplace(path: string, warn: (line: string) => void): Promis
   const openIt = () => KeyedJournal.open(path, writtenSchema, ({ key }) => key);
   return openIt().catch(async (error: unknown) => {
     if (!(error instanceof DataError)) throw error;
-    await rename(path, `${path}.damaged`);
-    warn(`${error.message}: moved to ${basename(path)}.damaged, and the shard begins again`);
+    await moveAside(path, error.message, warn);
     return openIt();
   });
+}
+
+async function moveAside(path: string, reason: string, warn: (line: string) => void): Promise<void> {
+  await rename(path, `${path}.damaged`);
+  warn(`${reason}: ${path} is now ${basename(path)}.damaged, and the shard begins again`);
 }
