@@ -33,7 +33,6 @@ const SUB_FLOORS: Record<string, string[][]> = {
   generate: [['llama', 'writing']],
   search: [['bm25', 'dense'], ['engines']],
   distribute: [['shards', 'queue']],
-  search: [['bm25', 'dense']],
   train: [
     ['loop', 'python'],
     ['generator', 'retriever'],
