@@ -31,7 +31,10 @@ const SUB_FLOORS: Record<string, string[][]> = {
   nn: [['operations'], ['architectures']],
   data: [['beir'], ['alignment', 'wordnet']],
   generate: [['llama', 'writing']],
-  search: [['bm25', 'dense'], ['engines']],
+  search: [
+    ['bm25', 'dense'],
+    ['engines', 'feedback'],
+  ],
   distribute: [['shards', 'queue']],
   train: [
     ['loop', 'python'],

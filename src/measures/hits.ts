@@ -31,6 +31,13 @@ export class Hits implements HitRows {
     return this.#lists.length;
   }
 
+  /** Returns the hits of one query as numbers. @throws RangeError beyond the last query */
+  list(row: number): HitList {
+    const list = this.#lists[row];
+    if (list === undefined) throw new RangeError(`there is no query ${row}`);
+    return list;
+  }
+
   /** Returns the hits of one query, created at each call; undefined beyond the last query. */
   at(row: number): ScoredDocument[] | undefined {
     const list = this.#lists.at(row);

@@ -9,13 +9,14 @@ import {
 } from '../embed/index.ts';
 import type { Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { BM25_CACHE, Bm25Index, fuseRuns, type SearchIndex } from '../search/index.ts';
+import { BM25_CACHE, Bm25Index, type SearchIndex } from '../search/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
 import { openDenseIndex } from './dense-index.ts';
 import { DenseRetriever, type Weighting } from './dense-retriever.ts';
 import type { DenseSettings, EmbeddedQueries } from './encode-queries.ts';
-import { FusedRetriever } from './fused-retriever.ts';
+import { type Feedback, feedbackOf, refuseIdleFeedback } from './feedback.ts';
+import { FusedRetriever, fuseDenseAndLexical } from './fused-retriever.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
 import type { ExpandedQuery, RetrieveOptions, Retriever } from './retriever.ts';
 import type { RetrievalSettings } from './settings.ts';
@@ -58,6 +59,7 @@ export interface CorpusSearchOptions {
 export class CorpusSearch {
   readonly #corpus: Corpus;
   readonly #settings: RetrievalSettings;
+  readonly #feedback: Feedback | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #progress: Progress;
   readonly #store: ModelStore;
@@ -69,9 +71,11 @@ export class CorpusSearch {
   #dense: Promise<SearchIndex<Float32Array>> | undefined;
   #lexical: Promise<Bm25Index> | undefined;
 
+  /** @throws UsageError for settings that do not fit together */
   constructor(corpus: Corpus, settings: RetrievalSettings, options: CorpusSearchOptions = {}) {
     this.#corpus = corpus;
     this.#settings = settings;
+    this.#feedback = feedbackOf(settings);
     this.#signal = options.signal;
     this.#progress = options.progress ?? SILENT;
     this.#store = options.store ?? new ModelStore({ offline: settings.offline, progress: this.#progress });
@@ -79,20 +83,30 @@ export class CorpusSearch {
     this.#folders = { vectors: options.vectors, graphs: options.graphs };
   }
 
-  /** @param overrides settings for this retriever only, such as another alpha */
+  /**
+   * @param overrides settings for this retriever only, such as another alpha
+   * @throws UsageError for a feedback that does not act in it
+   */
   async retriever(kind: Retriever['name'], overrides: Partial<DenseSettings> = {}): Promise<Retriever> {
-    if (kind === 'rrf') {
-      const parts = [await this.retriever('dense', overrides), await this.retriever('bm25')] as const;
-      return new FusedRetriever(parts, this.#settings.rrfK);
-    }
-    if (kind === 'bm25') return new LexicalRetriever(await this.#bm25(), this.#settings);
-    return this.#denseRetriever(overrides);
+    refuseIdleFeedback(this.#feedback, kind);
+    if (kind === 'bm25') return this.#lexicalRetriever();
+    const dense = await this.#denseRetriever(overrides);
+    return kind === 'dense' ? dense : new FusedRetriever(dense, await this.#lexicalRetriever(), this.#settings);
+  }
+
+  async #lexicalRetriever(): Promise<LexicalRetriever> {
+    return new LexicalRetriever(await this.#bm25(), this.#settings, this.#feedback);
   }
 
   async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
     const index = await this.#denseIndex();
-    const notes = noteCut((await this.#vectors)?.manifest);
-    return new DenseRetriever(await this.encoder(), index, { ...this.#settings, ...overrides }, notes);
+    const vectors = (await this.#vectors)!;
+    const settings = { ...this.#settings, ...overrides };
+    return new DenseRetriever(await this.encoder(), index, settings, {
+      feedback: this.#feedback,
+      documents: vectors,
+      notes: noteCut(vectors.manifest),
+    });
   }
 
   /**
@@ -136,13 +150,13 @@ export class CorpusSearch {
     queries: readonly ExpandedQuery[],
     options: RetrieveOptions,
   ): Promise<Run[]> {
+    refuseIdleFeedback(this.#feedback, kind);
     const dense = kind === 'bm25' ? undefined : await this.#denseRuns(combinations, queries, options);
     if (kind === 'dense') return combinations.map((one) => dense!.get(denseKey(one))!);
     const lexical = await this.#lexicalRuns(combinations, queries, options);
     if (dense === undefined) return combinations.map((one) => lexical.get(lexicalKey(one))!);
-    const { rrfK: k } = this.#settings;
     return combinations.map((one) =>
-      fuseRuns([dense.get(denseKey(one))!, lexical.get(lexicalKey(one))!], { k, depth: options.depth }),
+      fuseDenseAndLexical(dense.get(denseKey(one))!, lexical.get(lexicalKey(one))!, this.#settings, options.depth),
     );
   }
 
@@ -167,7 +181,7 @@ export class CorpusSearch {
       const key = lexicalKey(one);
       if (runs.has(key)) continue;
       const { texts, queryRepeats = this.#settings.queryRepeats } = one;
-      const retriever = new LexicalRetriever(await this.#bm25(), { ...this.#settings, queryRepeats });
+      const retriever = new LexicalRetriever(await this.#bm25(), { ...this.#settings, queryRepeats }, this.#feedback);
       const asked = queries.map((query) => ({ ...query, expansions: query.expansions.slice(0, texts) }));
       runs.set(key, (await retriever.retrieve(asked, options)).run);
     }
@@ -268,6 +282,7 @@ export class CorpusSearch {
         k1: this.#settings.k1,
         b: this.#settings.b,
         analyzer: this.#settings.analyzer,
+        fields: this.#settings.fields,
         threads: this.#settings.threads,
         signal: this.#signal,
         progress: this.#progress,
@@ -281,13 +296,12 @@ export class CorpusSearch {
 }
 
 /** Describes how much of a corpus the encoder does not read. */
-function noteCut(manifest: VectorFile['manifest'] | undefined): string[] {
-  if (manifest?.cut === undefined || manifest.cut.documents === 0) return [];
-  const { cut, rows } = manifest;
+function noteCut({ cut, rows, encoder }: VectorFile['manifest']): string[] {
+  if (cut === undefined || cut.documents === 0) return [];
   const percent = (100 * cut.documents) / rows;
   const share = percent < 1 ? 'fewer than 1' : String(Math.round(percent));
   return [
-    `${share} % of the documents (${cut.documents} of ${rows}) are longer than ${cut.tokens} tokens: the rest of their text is not searched by ${manifest.encoder.id}.`,
+    `${share} % of the documents (${cut.documents} of ${rows}) are longer than ${cut.tokens} tokens: the rest of their text is not searched by ${encoder.id}.`,
   ];
 }
 

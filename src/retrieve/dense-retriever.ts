@@ -8,7 +8,9 @@ import {
   embedQueries,
   encodeQueries,
 } from './encode-queries.ts';
+import { describeFeedback, type Feedback, isVectorFeedback, repeatQueries } from './feedback.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
+import { type DocumentVectors, VectorFeedback } from './vector-feedback.ts';
 
 /** A way to combine queries and expansions that is tried among others. */
 export interface Weighting {
@@ -18,12 +20,22 @@ export interface Weighting {
   texts?: number | undefined;
 }
 
+export interface DenseOptions {
+  feedback?: Feedback | undefined;
+  /** The vectors of the corpus, for feedback. */
+  documents?: DocumentVectors | undefined;
+  /** Sentences for reports; see {@link Retriever.notes}. */
+  notes?: readonly string[] | undefined;
+}
+
 /** Searches by the mean of query and expansion vectors (the method's stage 12). */
 export class DenseRetriever implements Retriever {
   readonly name = 'dense';
   readonly #encoder: Encoder;
   readonly #index: SearchIndex<Float32Array>;
   readonly #settings: DenseSettings;
+  readonly #feedback: Feedback | undefined;
+  readonly #vectorFeedback: VectorFeedback | undefined;
   readonly #notes: readonly string[];
 
   /** @param notes of the vectors */
@@ -31,12 +43,16 @@ export class DenseRetriever implements Retriever {
     encoder: Encoder,
     index: SearchIndex<Float32Array>,
     settings: DenseSettings,
-    notes: readonly string[] = [],
+    { feedback, documents, notes = [] }: DenseOptions = {},
   ) {
     this.#encoder = encoder;
     this.#index = index;
     this.#settings = settings;
+    this.#feedback = feedback;
     this.#notes = notes;
+    if (feedback !== undefined && documents !== undefined && isVectorFeedback(feedback)) {
+      this.#vectorFeedback = new VectorFeedback(index, documents, feedback);
+    }
   }
 
   get notes(): readonly string[] {
@@ -50,17 +66,23 @@ export class DenseRetriever implements Retriever {
   get settings(): Record<string, string | number | boolean> {
     const { alpha, expansionRole, similarity } = this.#settings;
     const encoder = { encoder: this.#encoder.id, 'encoder key': this.#encoder.fingerprint, ...this.#encoder.settings };
-    return { ...encoder, similarity, ...this.#index.facts, alpha, 'expansion role': expansionRole };
+    const own = { similarity, ...this.#index.facts, alpha, 'expansion role': expansionRole };
+    return { ...encoder, ...own, ...describeFeedback(this.#feedback) };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const vectors = await encodeQueries(this.#encoder, queries, this.#settings, options.signal);
+    const vectors = await encodeQueries(
+      this.#encoder,
+      repeatQueries(queries, this.#feedback),
+      this.#settings,
+      options.signal,
+    );
     const encoded = performance.now();
     const checks = () => this.#index.checkMilliseconds ?? 0;
     const before = checks();
     const ids = queries.map(({ id }) => id);
-    const hits = await this.#index.search(vectors, options.depth, {
+    const hits = await this.#index.search(await this.#refine(vectors, options.signal), options.depth, {
       signal: options.signal,
       dropSelf: selvesToDrop(queries, options),
     });
@@ -99,7 +121,7 @@ export class DenseRetriever implements Retriever {
       copyRows(combined, expanded, plain.length + at * expanded.length);
     }
     const searched = [plain, ...weighted.map(() => expanded)].flatMap((some) => some.map((row) => queries[row]!));
-    const hits = await this.#index.search(vectors, options.depth, {
+    const hits = await this.#index.search(await this.#refine(vectors, signal), options.depth, {
       signal,
       dropSelf: selvesToDrop(searched, options),
     });
@@ -117,7 +139,12 @@ export class DenseRetriever implements Retriever {
 
   /** Embeds the queries and their expansions, each text once. */
   embed(queries: readonly ExpandedQuery[], signal?: AbortSignal): Promise<EmbeddedQueries> {
-    return embedQueries(this.#encoder, queries, this.#settings.expansionRole, signal);
+    return embedQueries(this.#encoder, repeatQueries(queries, this.#feedback), this.#settings.expansionRole, signal);
+  }
+
+  /** Returns the vectors that are searched in the end: those of the queries, or what feedback makes of them. */
+  #refine(vectors: Float32Array, signal: AbortSignal | undefined): Promise<Float32Array> | Float32Array {
+    return this.#vectorFeedback?.expand(vectors, signal) ?? vectors;
   }
 }
 

@@ -1,43 +1,62 @@
-import { fuseRuns } from '../search/index.ts';
+import type { Run } from '../measures/index.ts';
+import { type FusionName, fuseRuns } from '../search/index.ts';
 import type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
 
-/** Reciprocal-rank fusion of other retrievers' runs, searched to the same depth. */
+/** How the runs of two retrievers become one. */
+export interface FusionSettings {
+  fusion: FusionName;
+  /** Weight of the dense run; BM25's has the rest. */
+  fusionWeight: number;
+  /** The constant of 1 / (k + rank) (Cormack, Clarke and Büttcher 2009 use 60). */
+  rrfK: number;
+}
+
+/** Fuses a dense run with one of BM25, both searched to the same depth. */
+export function fuseDenseAndLexical(
+  dense: Run,
+  lexical: Run,
+  { fusion, fusionWeight, rrfK }: FusionSettings,
+  depth: number,
+): Run {
+  return fuseRuns([dense, lexical], { fusion, weights: [fusionWeight, 1 - fusionWeight], k: rrfK, depth });
+}
+
+/** Searches with vectors and with BM25, and fuses both runs. */
 export class FusedRetriever implements Retriever {
   readonly name = 'rrf';
-  readonly #parts: readonly [Retriever, ...Retriever[]];
-  readonly #k: number;
+  readonly #dense: Retriever;
+  readonly #lexical: Retriever;
+  readonly #fusion: FusionSettings;
 
-  /** @param k the constant of 1 / (k + rank) (Cormack, Clarke and Büttcher 2009 use 60) */
-  constructor(parts: readonly [Retriever, ...Retriever[]], k: number) {
-    this.#parts = parts;
-    this.#k = k;
+  constructor(dense: Retriever, lexical: Retriever, fusion: FusionSettings) {
+    this.#dense = dense;
+    this.#lexical = lexical;
+    this.#fusion = fusion;
   }
 
   get size(): number {
-    return this.#parts[0].size;
+    return this.#dense.size;
   }
 
   get settings(): Record<string, string | number | boolean> {
-    return Object.assign({ 'rrf k': this.#k }, ...this.#parts.map(({ settings }) => settings));
+    const { fusion, fusionWeight, rrfK } = this.#fusion;
+    const own = { fusion, 'fusion weight': fusionWeight, ...(fusion === 'rrf' && { 'rrf k': rrfK }) };
+    return { ...own, ...this.#dense.settings, ...this.#lexical.settings };
   }
 
   get notes(): readonly string[] {
-    return this.#parts.flatMap(({ notes }) => notes);
+    return [...this.#dense.notes, ...this.#lexical.notes];
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
-    const retrievals: Retrieval[] = [];
-    for (const part of this.#parts) retrievals.push(await part.retrieve(queries, options));
+    const dense = await this.#dense.retrieve(queries, options);
+    const lexical = await this.#lexical.retrieve(queries, options);
     const started = performance.now();
-    const run = fuseRuns(
-      retrievals.map((retrieval) => retrieval.run),
-      { k: this.#k, depth: options.depth },
-    );
-    const sum = (pick: (retrieval: Retrieval) => number) => retrievals.reduce((total, one) => total + pick(one), 0);
+    const run = fuseDenseAndLexical(dense.run, lexical.run, this.#fusion, options.depth);
     return {
       run,
-      encodeMilliseconds: sum((one) => one.encodeMilliseconds),
-      searchMilliseconds: sum((one) => one.searchMilliseconds) + performance.now() - started,
+      encodeMilliseconds: dense.encodeMilliseconds + lexical.encodeMilliseconds,
+      searchMilliseconds: dense.searchMilliseconds + lexical.searchMilliseconds + performance.now() - started,
     };
   }
 }

@@ -9,6 +9,7 @@ export {
   type ExpansionWeight,
 } from './combination.ts';
 export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
+export { checkFeedback, type FeedbackName } from './feedback.ts';
 export {
   type MineNegativesOptions,
   type MineNegativesResult,

@@ -1,5 +1,14 @@
 import { TypedRun } from '../measures/index.ts';
-import { type AnalyzerName, type Bm25Index, type QueryRepeats, repeatQuery } from '../search/index.ts';
+import {
+  type AnalyzerName,
+  type Bm25Fields,
+  type Bm25Index,
+  type LexicalQuery,
+  type QueryRepeats,
+  repeatQuery,
+} from '../search/index.ts';
+import { describeFeedback, type Feedback, isTermFeedback, repeatQueries } from './feedback.ts';
+import { LexicalFeedback } from './lexical-feedback.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
 export interface LexicalSettings {
@@ -9,6 +18,7 @@ export interface LexicalSettings {
   k1: number;
   b: number;
   analyzer: AnalyzerName;
+  fields: Bm25Fields;
 }
 
 /** BM25; an expanded query is the query repeated, then its expansions. */
@@ -17,10 +27,12 @@ export class LexicalRetriever implements Retriever {
   readonly notes = [];
   readonly #index: Bm25Index;
   readonly #settings: LexicalSettings;
+  readonly #feedback: Feedback | undefined;
 
-  constructor(index: Bm25Index, settings: LexicalSettings) {
+  constructor(index: Bm25Index, settings: LexicalSettings, feedback?: Feedback | undefined) {
     this.#index = index;
     this.#settings = settings;
+    this.#feedback = feedback;
   }
 
   get size(): number {
@@ -28,18 +40,26 @@ export class LexicalRetriever implements Retriever {
   }
 
   get settings(): Record<string, string | number | boolean> {
-    const { k1, b, analyzer, queryRepeats } = this.#settings;
-    return { k1, b, analyzer, 'query repeats': queryRepeats };
+    const { k1, b, analyzer, fields, queryRepeats } = this.#settings;
+    return { k1, b, analyzer, fields, 'query repeats': queryRepeats, ...describeFeedback(this.#feedback) };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
     const started = performance.now();
-    const texts = queries.map(({ text, expansions }) => repeatQuery(text, expansions, this.#settings.queryRepeats));
+    const texts = repeatQueries(queries, this.#feedback).map(({ text, expansions }) =>
+      repeatQuery(text, expansions, this.#settings.queryRepeats),
+    );
     const ids = queries.map(({ id }) => id);
-    const hits = await this.#index.search(texts, options.depth, {
+    const hits = await this.#index.search(await this.#refine(texts, options.signal), options.depth, {
       signal: options.signal,
       dropSelf: selvesToDrop(queries, options),
     });
     return { run: new TypedRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
+  }
+  /** Returns what is searched in the end: the texts, or what feedback makes of them. */
+  async #refine(texts: readonly string[], signal: AbortSignal | undefined): Promise<readonly LexicalQuery[]> {
+    const feedback = this.#feedback;
+    if (feedback === undefined || !isTermFeedback(feedback)) return texts;
+    return new LexicalFeedback(this.#index, feedback, this.#settings.analyzer).expand(texts, signal);
   }
 }

@@ -327,6 +327,152 @@ describe('fused search', () => {
   });
 });
 
+describe('fusion of normalised scores', () => {
+  // Dense (alpha 1/2): d5 8.5, d2 3.5, d1 2, d3 1, d4 .5. BM25 as shares of idf: d1 3.75, d2 2.5, d4 7/6, d3 .75, d5 .5.
+  const dense = (score: number) => (score - 0.5) / 8;
+  const lexical = (score: number) => (score - 0.5) / 3.25;
+
+  it('is the mean of both, each from 0 to 1 over its hits', async () => {
+    await expectHits('rrf', saw('ship sea'), { settings: { fusion: 'minmax' } }, [
+      ['d1', (dense(2) + lexical(3.75)) / 2],
+      ['d5', (dense(8.5) + lexical(0.5)) / 2],
+      ['d2', (dense(3.5) + lexical(2.5)) / 2],
+      ['d4', (dense(0.5) + lexical(7 / 6)) / 2],
+      ['d3', (dense(1) + lexical(0.75)) / 2],
+    ]);
+  });
+
+  it('obeys the weight of dense search', async () => {
+    await expectHits('rrf', saw('ship sea'), { settings: { fusion: 'minmax', fusionWeight: 0.75 } }, [
+      ['d5', 0.75 * dense(8.5) + 0.25 * lexical(0.5)],
+      ['d2', 0.75 * dense(3.5) + 0.25 * lexical(2.5)],
+      ['d1', 0.75 * dense(2) + 0.25 * lexical(3.75)],
+      ['d3', 0.75 * dense(1) + 0.25 * lexical(0.75)],
+      ['d4', 0.75 * dense(0.5) + 0.25 * lexical(7 / 6)],
+    ]);
+    const alone = (kind: 'rrf' | 'dense' | 'bm25', settings: Partial<RetrievalSettings>) =>
+      hitsOf(kind, saw('ship sea'), { settings }).then((hits) => hits.map(([id]) => id));
+    for (const fusion of ['rrf', 'minmax'] as const) {
+      expect(await alone('rrf', { fusion, fusionWeight: 1 })).toEqual(await alone('dense', {}));
+      expect(await alone('rrf', { fusion, fusionWeight: 0 })).toEqual(await alone('bm25', {}));
+    }
+  });
+
+  it('is the same for each alpha at once', async () => {
+    const settings = { fusion: 'minmax', fusionWeight: 0.75 } as const;
+    const [run] = await opened(settings).combinedRuns('rrf', [{ alpha: 0.25 }], [saw('ship sea')], {
+      depth: 5,
+      dropSelf: true,
+    });
+    const hits = run!.get('q')!.map(({ id, score }) => [id, score]);
+    expect(hits).toEqual(await hitsOf('rrf', saw('ship sea'), { settings, alpha: 0.25 }));
+  });
+});
+
+describe('feedback', () => {
+  it('moves a vector to the mean of its first documents', async () => {
+    // saw: (1, 0), first d5 (12, 5), d1 (4, 0) and d2 (3, 4): ((1, 0) + (19, 9)) / 4.
+    const settings = { feedback: 'vector' } as const;
+    await expectHits('dense', saw(), { settings }, [
+      ['d5', 12 * 5 + 5 * 2.25],
+      ['d2', 3 * 5 + 4 * 2.25],
+      ['d1', 4 * 5],
+      ['d3', 2 * 2.25],
+      ['d4', -3 * 5 + 4 * 2.25],
+    ]);
+    // Two documents, weight 1/2: (1, 0) / 2 + (16, 5) / 4.
+    await expectHits('dense', saw(), { settings: { ...settings, feedbackDocuments: 2, feedbackWeight: 0.5 } }, [
+      ['d5', 12 * 4.5 + 5 * 1.25],
+      ['d2', 3 * 4.5 + 4 * 1.25],
+      ['d1', 4 * 4.5],
+      ['d3', 2 * 1.25],
+      ['d4', -3 * 4.5 + 4 * 1.25],
+    ]);
+  });
+
+  it('moves the vector of an expanded query, for each alpha', async () => {
+    // (1/2, 1/2), first d5: (1/4, 1/4) + (6, 2.5).
+    const settings = { feedback: 'vector-rocchio', feedbackDocuments: 1, feedbackWeight: 0.5 } as const;
+    const [x, y] = [6.25, 2.75];
+    const wanted: [string, number][] = [
+      ['d5', 12 * x + 5 * y],
+      ['d2', 3 * x + 4 * y],
+      ['d1', 4 * x],
+      ['d3', 2 * y],
+      ['d4', -3 * x + 4 * y],
+    ];
+    await expectHits('dense', saw('ship sea'), { settings }, wanted);
+    const runs = await opened(settings).combinedRuns('dense', [{ alpha: 0 }, { alpha: 0.5 }], [saw('ship sea')], {
+      depth: 5,
+      dropSelf: true,
+    });
+    expect(runs[1]!.get('q')!.map(({ id, score }) => [id, score])).toEqual(wanted);
+  });
+
+  it('adds terms of the first documents in BM25 (all terms are in more than a tenth of five documents)', async () => {
+    // Nothing is taken from the documents: RM3 halves the query's weights, Rocchio keeps them, scaled to length 1.
+    const plain = await hitsOf('bm25', saw());
+    const times = (factor: number) => plain.map(([id, score]): [string, number] => [id, factor * score]);
+    await expectHits('bm25', saw(), { settings: { feedback: 'rm3' } }, times(0.5));
+    await expectHits('bm25', saw(), { settings: { feedback: 'rm3', feedbackWeight: 0.25 } }, times(0.75));
+    await expectHits('bm25', saw(), { settings: { feedback: 'rocchio' } }, times(1));
+  });
+
+  it('takes BM25-PRF terms of two documents at least', async () => {
+    // saw finds d1 and d2, which both hold wood; so does d5. The weight of wood: .2 · ln(2.5 · 2.5 / (1.5 · .5)).
+    const hits = await hitsOf('bm25', saw(), { settings: { feedback: 'bm25-prf' } });
+    const wood = 0.2 * Math.log((2.5 * 2.5) / (1.5 * 0.5));
+    const [id, score] = hits.at(-1)!;
+    expect(id).toBe('d5');
+    expect(score).toBeCloseTo(wood / 2, 6);
+    expect(hits).toHaveLength(3);
+  });
+
+  it('repeat: writes a query five times, and leaves expanded ones', async () => {
+    const settings = { feedback: 'repeat' } as const;
+    const plain = await hitsOf('bm25', saw());
+    const fivefold = plain.map(([id, score]): [string, number] => [id, 5 * score]);
+    await expectHits('bm25', saw(), { settings }, fivefold);
+    expect(await hitsOf('dense', saw(), { settings })).toEqual(
+      (await hitsOf('dense', saw())).map(([id, score]) => [id, 5 * score]),
+    );
+    for (const kind of ['bm25', 'dense'] as const) {
+      expect(await hitsOf(kind, saw('ship sea'), { settings })).toEqual(await hitsOf(kind, saw('ship sea')));
+    }
+  });
+
+  it('acts in its part of a fusion', async () => {
+    const fused = await hitsOf('rrf', saw(), { settings: { feedback: 'vector', fusionWeight: 1 } });
+    const dense = await hitsOf('dense', saw(), { settings: { feedback: 'vector' } });
+    expect(fused.map(([id]) => id)).toEqual(dense.map(([id]) => id));
+    expect(dense.map(([id]) => id)).not.toEqual((await hitsOf('dense', saw())).map(([id]) => id));
+  });
+
+  it('is named among the settings, with its own', async () => {
+    const settingsOf = async (kind: Retriever['name'], settings: Partial<RetrievalSettings>) =>
+      (await opened(settings).retriever(kind)).settings;
+    expect(await settingsOf('bm25', { feedback: 'rm3' })).toMatchObject({
+      ...{ feedback: 'rm3', 'feedback documents': 10, 'feedback terms': 10, 'feedback weight': 0.5 },
+    });
+    expect(await settingsOf('dense', { feedback: 'vector', feedbackDocuments: 4 })).toMatchObject({
+      ...{ feedback: 'vector', 'feedback documents': 4, 'feedback weight': 0.8 },
+    });
+    expect(await settingsOf('dense', { feedback: 'repeat' })).toMatchObject({ feedback: 'repeat' });
+  });
+
+  it.each([
+    ['bm25', { feedback: 'vector' }, /does not act in the retriever bm25/],
+    ['dense', { feedback: 'rm3' }, /does not act in the retriever dense/],
+    ['bm25', { feedback: 'rm3', fields: 'multifield' }, /does not work with --fields multifield/],
+    ['bm25', { feedback: 'rm3', feedbackWeight: 1.5 }, /--feedback-weight is 1.5/],
+    ['dense', { feedback: 'vector', feedbackTerms: 5 }, /--feedback-terms works only with/],
+    ['dense', { feedback: 'repeat', feedbackDocuments: 5 }, /--feedback-documents works only with/],
+    ['bm25', { feedbackWeight: 0.5 }, /--feedback-weight works only with --feedback/],
+  ] as const)('is refused where it has no effect: %s %o', async (kind, settings, message) => {
+    await expect((async () => (await open(settings)).retriever(kind))()).rejects.toThrow(message);
+  });
+});
+
 describe('a document that is the query itself', () => {
   const cases = [
     { kind: 'dense', dropped: ['d2', 'd1', 'd3', 'd4'], kept: ['d5', 'd2', 'd1', 'd3', 'd4'] },
@@ -372,11 +518,12 @@ describe('what a retriever reports about itself', () => {
         'expansion role': 'query',
       },
     ],
-    ['bm25', { k1: 1, b: 0, analyzer: 'english', 'query repeats': 3 }],
+    ['bm25', { k1: 1, b: 0, analyzer: 'english', fields: 'flat', 'query repeats': 3 }],
     [
       'rrf',
       {
-        ...{ 'rrf k': 7, k1: 1, b: 0, analyzer: 'english', 'query repeats': 3 },
+        ...{ fusion: 'rrf', 'fusion weight': 0.5, 'rrf k': 7 },
+        ...{ k1: 1, b: 0, analyzer: 'english', fields: 'flat', 'query repeats': 3 },
         ...{ encoder: 'five', 'encoder key': 'five-1', pooling: 'none', similarity: 'cosine', alpha: 0.3 },
         'expansion role': 'query',
       },

@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { ANALYZERS, isEngineAddress, parseEngineAddress, VECTOR_FORMATS } from '../search/index.ts';
+import { ANALYZERS, BM25_FIELDS, FUSIONS, isEngineAddress, parseEngineAddress, VECTOR_FORMATS } from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
 import { inGroup, LONGEST_WAIT_SECONDS, UsageError } from '../system/index.ts';
 import { alphaSchema, DEFAULT_COMBINATION, queryRepeatsSchema } from './combination.ts';
+import { feedbackSettings } from './feedback.ts';
 
 const ALPHA_HELP =
   'weight of the expansions: (1 - alpha)·E(query) + alpha·mean of E(expansions); mean: query and expansions weigh the same; joined: the query is put before each expansion';
@@ -128,7 +129,16 @@ export const exactRetrievalSettings = inGroup('Search:', {
     .default(DEFAULT_COMBINATION.queryRepeats)
     .describe(REPEATS_HELP)
     .meta({ valueName: REPEATS_VALUES }),
-  rrfK: z.number().positive().default(60).describe('fusion: k of 1 / (k + rank)'),
+  fields: z
+    .enum(BM25_FIELDS)
+    .default('flat')
+    .describe("BM25: title and text as one field, or multifield: the sum of both fields' scores"),
+  fusion: z
+    .enum(FUSIONS)
+    .default('rrf')
+    .describe('fusion: by reciprocal ranks, or by the mean of scores normalised to 0 to 1 over the hits (minmax)'),
+  fusionWeight: z.number().min(0).max(1).default(0.5).describe('fusion: weight of dense search; BM25 has the rest'),
+  rrfK: z.number().positive().default(60).describe('fusion by reciprocal ranks: k of 1 / (k + rank)'),
   depth: z.number().int().positive().default(1000).describe('documents to retrieve per query'),
   keepSelf: z
     .boolean()
@@ -156,7 +166,7 @@ export const combinationOptions = inGroup('Search:', {
 });
 
 /** Every setting of a search. */
-export const retrievalSettings = { ...exactRetrievalSettings, ...indexSettings };
+export const retrievalSettings = { ...exactRetrievalSettings, ...feedbackSettings, ...indexSettings };
 
 const schema = z.object(retrievalSettings);
 export type RetrievalSettings = z.output<typeof schema>;

@@ -1,5 +1,13 @@
 export { ANALYZERS, ANALYZERS_FORMAT, type AnalyzerName } from './bm25/analyzers.ts';
-export { BM25_CACHE, type Bm25BuildOptions, Bm25Index, type Bm25OpenOptions } from './bm25/bm25-index.ts';
+export {
+  BM25_CACHE,
+  BM25_FIELDS,
+  type Bm25BuildOptions,
+  type Bm25Fields,
+  Bm25Index,
+  type Bm25OpenOptions,
+} from './bm25/bm25-index.ts';
+export type { DocumentTerms } from './bm25/document-terms.ts';
 export { analyzeEnglish } from './bm25/english-analyzer.ts';
 export { ANSERINI_BM25, type Bm25Settings } from './bm25/lucene-bm25.ts';
 export {
@@ -8,6 +16,7 @@ export {
   type QueryRepeats,
   repeatQuery,
 } from './bm25/query-text.ts';
+export type { LexicalQuery, WeightedTerms } from './bm25/term-queries.ts';
 export { COMPACT_CACHE, type CompactOptions, CompactVectors } from './dense/compact-vectors.ts';
 export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
 export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.ts';
@@ -15,6 +24,8 @@ export { VECTOR_FORMATS, type VectorFormat } from './dense/vector-format.ts';
 export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';
 export { isEngineAddress, parseEngineAddress } from './engines/engine-address.ts';
 export { type OpenEngineOptions, openEngine } from './engines/open-engine.ts';
-export { type FusionOptions, fuseRuns } from './fusion.ts';
+export type { FeedbackSettings } from './feedback/feedback.ts';
+export { TERM_FEEDBACK, type TermFeedbackName } from './feedback/term-feedback.ts';
+export { FUSIONS, type FusionName, type FusionOptions, fuseRuns } from './fusion.ts';
 export { RecallChecked, type RecallOptions } from './recall.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';

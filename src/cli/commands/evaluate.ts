@@ -314,6 +314,15 @@ function toJson(found: Evaluated, given: Options) {
   };
 }
 
+/** Names the search: the retriever, with the fusion and the feedback that are not the default. */
+function searchName({ retriever, fusion, fields, feedback }: Options): string {
+  const isFused = retriever === 'rrf' && fusion !== 'rrf';
+  const words = [isFused ? `${fusion} fusion` : retriever];
+  if (retriever !== 'dense' && fields !== 'flat') words.push(fields);
+  if (feedback !== undefined) words.push(`feedback ${feedback}`);
+  return words.join(', ');
+}
+
 function print(found: Evaluated, given: Options, { say }: CommandContext): void {
   const { arm, comparison, gated } = found;
   if (comparison !== undefined) {
@@ -324,7 +333,7 @@ function print(found: Evaluated, given: Options, { say }: CommandContext): void 
     one.name,
     ...TABLE_MEASURES.map((name) => (one.scores.mean[name] ?? 0).toFixed(4)),
   ]);
-  say(`${arm.topics.dataset}, ${given.split} split, ${counted(arm.scores.queries, 'query')}, ${given.retriever}`);
+  say(`${arm.topics.dataset}, ${given.split} split, ${counted(arm.scores.queries, 'query')}, ${searchName(given)}`);
   say(formatTable(['', ...TABLE_MEASURES], rows));
   say(describeSelfRetrieval(arm.selfRetrieval));
   for (const note of arm.retriever.notes) say(note);

@@ -5,6 +5,7 @@ import { EXPANSION_CACHE, expandQueries, textWarnings } from '../../generate/ind
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import {
   CorpusSearch,
+  checkFeedback,
   combinationOf,
   combinationOptions,
   describeCombination,
@@ -74,6 +75,7 @@ export const command = defineCommand({
   ],
   async run(given, context) {
     refuseLoneExpansions(given);
+    checkFeedback(given, given.retriever);
     const corpus = await openCorpus(given.corpus);
     const { signal, progress } = context;
     const combination = await combinationOf(given.expansions, given);

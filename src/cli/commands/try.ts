@@ -190,12 +190,12 @@ function print(result: TrialResult, given: Options, say: (line: string) => void)
     `\ncost per query: the LLM wrote ${cost.completionTokens.toFixed(0)} tokens (prompt ${cost.promptTokens.toFixed(0)}) in ` +
       `${cost.generationMilliseconds.toFixed(0)} ms, several queries in parallel; search took ${before.toFixed(1)} ms without and ${after.toFixed(1)} ms with the expansion`,
   );
-  say(`advice: ${adviceOn(result)}`);
+  say(`advice: ${adviceOn(result, given)}`);
   say(`report: ${shortPath(reportFile)}`);
 }
 
 /** Returns what to do next, given the verdict. */
-function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult): string {
+function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult, given: Options): string {
   const [main] = comparisons;
   const better = isDefaultWriter(facts)
     ? 'try a larger LLM: --generator llama-3-8b-instruct-gguf, another .gguf file, or a server'
@@ -204,7 +204,7 @@ function adviceOn({ comparisons, expansionsFile, alphas, facts }: TrialResult): 
     case 'few':
       return `evaluate more queries (raise --limit, or add judgements) before you decide`;
     case 'gain': {
-      const alpha = [...alphas].find(([name]) => armName(name, true) === main!.arm)?.[1].words;
+      const alpha = [...alphas].find(([name]) => armName(name, true, given) === main!.arm)?.[1].words;
       const weigh = alpha === undefined ? '' : ` with alpha ${alpha}`;
       return `use expansions${weigh}; this trial's are in ${shellWord(shortPath(expansionsFile))}`;
     }

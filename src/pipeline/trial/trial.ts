@@ -29,7 +29,7 @@ import {
   type ReportData,
   writeReport,
 } from '../../report/index.ts';
-import { CorpusSearch, type RetrievalSettings, type Retriever } from '../../retrieve/index.ts';
+import { CorpusSearch, checkFeedback, type RetrievalSettings, type Retriever } from '../../retrieve/index.ts';
 import { type Progress, SILENT } from '../../system/index.ts';
 
 export type RetrieverName = Retriever['name'];
@@ -91,7 +91,8 @@ export interface TrialResult {
  * resumes.
  */
 export async function runTrial(settings: TrialSettings, options: TrialOptions = {}): Promise<TrialResult> {
-  const { dataset, retrieval, folder } = settings;
+  const { dataset, retrieval, retrievers, folder } = settings;
+  for (const name of retrievers) checkFeedback(retrieval, name);
   const reportFile = join(folder, 'report.html');
   await checkReportFile(reportFile);
   const raw = withoutExpansions(await topicsOf(settings, settings.split));
@@ -119,8 +120,13 @@ export async function runTrial(settings: TrialSettings, options: TrialOptions = 
 }
 
 /** The name of an arm: `dense` and `dense + expansion`. */
-export function armName(retriever: RetrieverName, expanded: boolean): string {
-  const name = retriever === 'bm25' ? 'BM25' : retriever === 'rrf' ? 'RRF' : retriever;
+export function armName(
+  retriever: RetrieverName,
+  expanded: boolean,
+  { fusion }: Pick<RetrievalSettings, 'fusion'>,
+): string {
+  const fused = fusion === 'rrf' ? 'RRF' : `${fusion} fusion`;
+  const name = retriever === 'bm25' ? 'BM25' : retriever === 'rrf' ? fused : retriever;
   return expanded ? `${name} + expansion` : name;
 }
 
@@ -182,7 +188,7 @@ async function searchAll(
   for (const name of retrievers) {
     const plain = await search.retriever(name);
     const add = async (retriever: Retriever, topics: Topics, description: string) => {
-      const plan = { name: armName(name, topics === test), description, retriever, topics };
+      const plan = { name: armName(name, topics === test, retrieval), description, retriever, topics };
       arms.push(await runArm(plan, armOptions(settings, options)));
       task.advance();
     };
@@ -201,14 +207,17 @@ async function searchAll(
   return { arms, alphas };
 }
 
-function compareAll(arms: readonly Arm[], { retrievers, measure, seed }: TrialSettings): CorrectedComparison[] {
+function compareAll(
+  arms: readonly Arm[],
+  { retrievers, retrieval, measure, seed }: TrialSettings,
+): CorrectedComparison[] {
   const values = new Map(
     arms.map(({ name, scores }) => [name, new Map([...scores.perQuery].map(([id, all]) => [id, all[measure] ?? 0]))]),
   );
   const rawScore = (name: RetrieverName) =>
-    arms.find((arm) => arm.name === armName(name, false))!.scores.mean[measure]!;
+    arms.find((arm) => arm.name === armName(name, false, retrieval))!.scores.mean[measure]!;
   const bestFirst = [...retrievers].sort((a, b) => rawScore(b) - rawScore(a));
-  const pairs = bestFirst.map((name) => [armName(name, true), armName(name, false)] as const);
+  const pairs = bestFirst.map((name) => [armName(name, true, retrieval), armName(name, false, retrieval)] as const);
   return pairedTests(values, pairs, { measure, seed });
 }
 
@@ -220,7 +229,7 @@ function factsOf({ adapters, prompt, sampling, samples, seed }: TrialSettings, g
 async function reportOf(
   { arms, comparisons, alphas, latencies, cost, facts, notes }: TrialResult,
   expansions: readonly Expansion[],
-  { dataset, split, seed }: TrialSettings,
+  { dataset, split, seed, retrieval }: TrialSettings,
   { signal }: TrialOptions,
 ): Promise<ReportData> {
   const [main] = comparisons;
@@ -229,7 +238,9 @@ async function reportOf(
   const queries = expanded.topics.queries.length;
   const made = [
     describeExpansions(facts),
-    ...[...alphas].map(([name, { words, source }]) => `${armName(name, false)}: ${describeAlpha(words, source)}`),
+    ...[...alphas].map(
+      ([name, { words, source }]) => `${armName(name, false, retrieval)}: ${describeAlpha(words, source)}`,
+    ),
     describeSample(queries),
   ];
   return buildReport({

@@ -47,6 +47,50 @@ describe('BM25', () => {
     expect(hits!.map(({ id }) => id)).toEqual(['a']);
   });
 
+  it('keeps title and text apart on request: their scores are added up, each with its own lengths and idf', async () => {
+    const documents = [
+      { id: 'a', title: 'ice', text: 'ice water' },
+      { id: 'b', title: 'water', text: 'ice' },
+      { id: 'c', title: '', text: 'fire' },
+    ];
+    const scores = async (all: Document[], fields?: 'multifield') => {
+      const [hits] = await (await Bm25Index.build(all, { fields })).search(['ice'], 5);
+      return new Map(hits!.map(({ id, score }) => [id, score]));
+    };
+    const titles = await scores(documents.map(({ id, title }) => ({ id, title: '', text: title })));
+    const bodies = await scores(documents.map(({ id, text }) => ({ id, title: '', text })));
+    const both = await scores(documents, 'multifield');
+    expect([...both.keys()]).toEqual(['a', 'b']);
+    expect(both.get('a')).toBe(Math.fround(titles.get('a')! + bodies.get('a')!));
+    expect(both.get('b')).toBe(bodies.get('b'));
+  });
+
+  it('tells the terms of documents, with those of a cached index', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'terms-'));
+    try {
+      for (let time = 0; time < 2; time++) {
+        const documents = () => texts('ice water ice', 'fire', 'the water');
+        const index = await Bm25Index.open(documents, { folder, corpusHash: 'x' });
+        const { numbers } = (await index.search(['water'], 5)).list(0);
+        const terms = await index.documentTerms(numbers);
+        const counts = [...numbers].map((number) => Object.fromEntries(terms.get(number)!));
+        expect(counts).toEqual([{ water: 1 }, { ic: 2, water: 1 }]);
+        expect(index.documentsWith('water')).toBe(2);
+        expect(index.documentsWith('zebra')).toBe(0);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('counts how often a term occurs in a document exactly, however often', async () => {
+    const often = [1, 2, 31, 32, 33, 300, 70_000];
+    const index = await Bm25Index.build(texts(...often.map((count) => 'zoo '.repeat(count))));
+    const { numbers } = (await index.search(['zoo'], 100)).list(0);
+    const terms = await index.documentTerms(numbers);
+    expect([...numbers].map((number) => terms.get(number)!.get('zoo'))).toEqual(often.reverse());
+  });
+
   it('takes the documents from a stream and counts them', async () => {
     async function* stream() {
       yield* texts('one', 'two', 'three');
@@ -163,7 +207,8 @@ describe('the cache of BM25 indexes', () => {
     await open({ corpusHash: 'abd' });
     await open({ k1: 1.2 });
     await open({ b: 0.75 });
-    expect(built).toBe(4);
+    await open({ fields: 'multifield' });
+    expect(built).toBe(5);
   });
 
   it.each([
@@ -175,7 +220,27 @@ describe('the cache of BM25 indexes', () => {
       async (file: string) => {
         const bytes = await readFile(file);
         const header = JSON.parse(bytes.subarray(0, 512).toString());
-        bytes.fill(0xff, bytes.length - 8 * header.postings, bytes.length - 4 * header.postings);
+        const saturations = bytes.length - 8 * header.saturations - 2 * header.postings;
+        bytes.fill(0xff, saturations - 4 * header.postings, saturations);
+        await writeFile(file, bytes);
+      },
+    ],
+    [
+      'pointing to a saturation that does not exist',
+      async (file: string) => {
+        const bytes = await readFile(file);
+        const header = JSON.parse(bytes.subarray(0, 512).toString());
+        const end = bytes.length - 8 * header.saturations;
+        bytes.fill(0xff, end - 2 * header.postings, end);
+        await writeFile(file, bytes);
+      },
+    ],
+    [
+      'naming a field that does not exist',
+      async (file: string) => {
+        const bytes = await readFile(file);
+        const { idBytes, termBytes, terms } = JSON.parse(bytes.subarray(0, 512).toString());
+        bytes.fill(7, 512 + idBytes + termBytes, 512 + idBytes + termBytes + terms);
         await writeFile(file, bytes);
       },
     ],

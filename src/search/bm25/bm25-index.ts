@@ -10,13 +10,18 @@ import { type RankedScores, TopScores } from '../top-scores.ts';
 import { type Analyzer, type AnalyzerName, openAnalyzer } from './analyzers.ts';
 import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
 import { Bm25Thread } from './bm25-thread.ts';
-import { splitWords } from './english-analyzer.ts';
+import { collectDocumentTerms, type DocumentTerms } from './document-terms.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
+import { type LexicalQuery, QueryAnalyzer } from './term-queries.ts';
 
-/** Maximum number of spellings of query words whose term is cached; then the cache is cleared. */
-const REMEMBERED_WORDS = 100_000;
+/**
+ * What is searched: title and text as one field, or both, in which a document's score is the sum of its title's and its
+ * text's, each with its own lengths and idf (Anserini's BEIR indexes "flat" and "multifield").
+ */
+export const BM25_FIELDS = ['flat', 'multifield'] as const;
+export type Bm25Fields = (typeof BM25_FIELDS)[number];
 
 /**
  * Minimum number of steps for which a batch is searched by threads: postings, documents visited, and hits, which count as
@@ -36,6 +41,8 @@ export interface Bm25BuildOptions {
   k1?: number | undefined;
   /** Default 0.4. */
   b?: number | undefined;
+  /** Default `flat`. */
+  fields?: Bm25Fields | undefined;
   /** Default `english`. */
   analyzer?: AnalyzerName | undefined;
   /** Threads for large batches; small ones are searched by the calling thread. Default: one per core. */
@@ -63,29 +70,27 @@ export const BM25_CACHE = new CacheKind({ name: 'bm25', format: LISTS_FORMAT, wh
  * Large batches are split over threads, which share the lists and use 12 bytes per document each. The number of threads
  * does not change the scores.
  */
-export class Bm25Index implements SearchIndex<readonly string[]> {
+export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
   readonly #lists: InvertedLists;
-  readonly #analyzer: Analyzer;
+  readonly #queries: QueryAnalyzer;
   readonly #postings: Postings;
   readonly #threadCount: number;
   #scorer: Bm25Scorer | undefined;
   /** Started by the first large batch. */
   #threads: Bm25Thread[] = [];
-  /** Spelling → term number; undefined for a word that is in no document. */
-  readonly #words = new Map<string, number | undefined>();
   /** Queries are scored one after another, because they share the sums. */
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(lists: InvertedLists, analyzer: Analyzer, threads: number) {
-    const { starts, idf, documents, denominators, ids } = lists;
+    const { starts, documents, saturations, denominators, ids } = lists;
     this.#lists = lists;
-    this.#analyzer = analyzer;
-    this.#postings = { starts, idf, documents, denominators, size: ids.length };
+    this.#queries = new QueryAnalyzer(lists, analyzer);
+    this.#postings = { starts, documents, saturations, denominators, size: ids.length };
     this.#threadCount = threads;
   }
 
   /**
-   * Reads the documents once and indexes title and text as one field.
+   * Reads the documents once and indexes title and text.
    * @throws DataError for a duplicate id
    * @throws UsageError for k1 below 0, b outside 0 to 1, or a thread count below 1
    */
@@ -93,10 +98,12 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     documents: Iterable<Document> | AsyncIterable<Document>,
     { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), ...options }: Bm25BuildOptions = {},
   ): Promise<Bm25Index> {
+    const split = FIELD_TEXTS[options.fields ?? 'flat'];
     checkSettings({ k1, b });
     checkThreads(threads);
     const analyzer = await openAnalyzer(options.analyzer);
-    const lists = await buildInvertedLists(indexedTexts(documents), { ...options, k1, b, analyzer });
+    const how = { ...options, k1, b, analyzer, fields: split(NO_TEXT).length };
+    const lists = await buildInvertedLists(indexedTexts(documents, split), how);
     return new Bm25Index(lists, analyzer, threads);
   }
 
@@ -115,7 +122,8 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     checkSettings({ k1, b });
     checkThreads(threads);
     const analyzer = await openAnalyzer(options.analyzer);
-    const key = contentKey({ format: LISTS_FORMAT, analyzer: analyzer.version, corpusHash, k1, b });
+    const { fields = 'flat' } = options;
+    const key = contentKey({ format: LISTS_FORMAT, analyzer: analyzer.version, corpusHash, k1, b, fields });
     const file = join(folder, `bm25-${key.slice(0, 32)}.index`);
     const kept = await readInvertedLists(file, key, signal);
     if (kept !== undefined) return new Bm25Index(kept, analyzer, threads);
@@ -138,16 +146,35 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
    * words are left out.
    */
   idfsOf(text: string): (number | undefined)[] {
-    const spellings = new Set(Array.from(splitWords(text), (word) => this.#analyzer.term(word)));
-    spellings.delete(undefined);
-    return [...spellings].map((spelling) => {
-      const term = this.#lists.terms.get(spelling!);
-      return term === undefined ? undefined : this.#lists.idf[term]!;
+    const { fields, idf } = this.#lists;
+    return Array.from(this.countTerms(text).keys(), (spelling) => {
+      const term = fields.at(-1)!.get(spelling);
+      return term === undefined ? undefined : idf[term]!;
     });
   }
 
+  /** Returns how often each term occurs in a text, in the order of the text, with those that the corpus lacks. */
+  countTerms(text: string): Map<string, number> {
+    return this.#queries.countTerms(text);
+  }
+
+  /** Returns the number of documents with a term; of the last field, the text, if there are several. */
+  documentsWith(term: string): number {
+    const { fields, starts } = this.#lists;
+    const number = fields.at(-1)!.get(term);
+    return number === undefined ? 0 : starts[number + 1]! - starts[number]!;
+  }
+
+  /**
+   * Returns the terms of some documents, by number, in one pass over the index.
+   * @throws AbortedError
+   */
+  documentTerms(numbers: Iterable<number>, signal?: AbortSignal): Promise<Map<number, DocumentTerms>> {
+    return collectDocumentTerms(this.#lists, numbers, new Breather(signal));
+  }
+
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */
-  search(queries: readonly string[], k: number, options: SearchOptions = {}): Promise<Hits> {
+  search(queries: readonly LexicalQuery[], k: number, options: SearchOptions = {}): Promise<Hits> {
     const result = this.#last.then(() => this.#searchAll(queries, k, options));
     this.#last = result.catch(() => {});
     return result;
@@ -159,7 +186,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
   }
 
   async #searchAll(
-    queries: readonly string[],
+    queries: readonly LexicalQuery[],
     k: number,
     { signal, dropSelf, onQueries }: SearchOptions,
   ): Promise<Hits> {
@@ -167,7 +194,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     const breather = new Breather(signal);
     await breather.rest();
     const wanted = Math.max(1, Math.min(this.size, dropSelf === undefined ? k : k + 1));
-    const batch = await this.#termQueries(queries, breather);
+    const batch = await this.#queries.termQueries(queries, breather);
     const steps = this.#countSteps(batch, wanted);
     const documentId = (number: number) => this.#lists.ids[number]!;
     const found = new Array<HitList>(queries.length);
@@ -191,7 +218,7 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
       scorer.begin(countPostings(batch, query, this.#postings));
       try {
         for (let at = batch.starts[query]!; at < batch.starts[query + 1]!; at++) {
-          scorer.add(batch.terms[at]!, batch.counts[at]!);
+          scorer.add(batch.terms[at]!, batch.weights[at]!);
           if (breather.due) await breather.rest();
         }
       } finally {
@@ -238,21 +265,6 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
     }
   }
 
-  async #termQueries(queries: readonly string[], breather: Breather): Promise<TermQueries> {
-    const starts = new Uint32Array(queries.length + 1);
-    const terms: number[] = [];
-    const counts: number[] = [];
-    for (const [row, query] of queries.entries()) {
-      for (const [term, count] of this.#countTerms(query)) {
-        terms.push(term);
-        counts.push(count);
-      }
-      starts[row + 1] = terms.length;
-      if (breather.due) await breather.rest();
-    }
-    return { starts, terms: Uint32Array.from(terms), counts: Uint32Array.from(counts) };
-  }
-
   /** Estimated work of each query. */
   #countSteps(batch: TermQueries, k: number): Float64Array {
     return Float64Array.from({ length: batch.starts.length - 1 }, (_nothing, query) => {
@@ -260,25 +272,6 @@ export class Bm25Index implements SearchIndex<readonly string[]> {
       const looked = isDense(postings, this.size) ? this.size : postings;
       return postings + looked + HIT_STEPS * Math.min(k, postings);
     });
-  }
-
-  #countTerms(query: string): Map<number, number> {
-    const counts = new Map<number, number>();
-    for (const word of splitWords(query)) {
-      const term = this.#term(word);
-      if (term !== undefined) counts.set(term, (counts.get(term) ?? 0) + 1);
-    }
-    return counts;
-  }
-
-  #term(word: string): number | undefined {
-    const known = this.#words.get(word);
-    if (known !== undefined || this.#words.has(word)) return known;
-    if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
-    const spelling = this.#analyzer.term(word);
-    const term = spelling === undefined ? undefined : this.#lists.terms.get(spelling);
-    this.#words.set(word, term);
-    return term;
   }
 }
 
@@ -298,17 +291,27 @@ function* cutStretches(steps: Float64Array): Generator<[first: number, end: numb
   }
 }
 
-function pickQueries({ starts, terms, counts }: TermQueries, first: number, end: number): TermQueries {
+function pickQueries({ starts, terms, weights }: TermQueries, first: number, end: number): TermQueries {
   const [from, to] = [starts[first]!, starts[end]!];
   return {
     starts: starts.slice(first, end + 1).map((start) => start - from),
     terms: terms.slice(from, to),
-    counts: counts.slice(from, to),
+    weights: weights.slice(from, to),
   };
 }
 
-async function* indexedTexts(documents: Iterable<Document> | AsyncIterable<Document>) {
-  for await (const document of documents) yield { id: document.id, text: documentText(document) };
+const NO_TEXT: Document = { id: '', title: '', text: '' };
+
+const FIELD_TEXTS: Record<Bm25Fields, (document: Document) => string[]> = {
+  flat: (document) => [documentText(document)],
+  multifield: ({ title, text }) => [title, text],
+};
+
+async function* indexedTexts(
+  documents: Iterable<Document> | AsyncIterable<Document>,
+  split: (document: Document) => string[],
+) {
+  for await (const document of documents) yield { id: document.id, texts: split(document) };
 }
 
 function checkSettings({ k1, b }: Bm25Settings): void {

@@ -4,8 +4,8 @@ import type { InvertedLists } from './inverted-lists.ts';
 /** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
 const DENSE_SHARE = 8;
 
-/** The inverted lists without ids and terms: only numbers, which threads share. */
-export interface Postings extends Pick<InvertedLists, 'starts' | 'idf' | 'documents' | 'denominators'> {
+/** The part of the inverted lists that scores depend on, which threads share. */
+export interface Postings extends Pick<InvertedLists, 'starts' | 'documents' | 'saturations' | 'denominators'> {
   /** Number of documents. */
   size: number;
 }
@@ -16,8 +16,8 @@ export interface TermQueries {
   starts: Uint32Array;
   /** Term numbers. */
   terms: Uint32Array;
-  /** How often each term occurs in its query. */
-  counts: Uint32Array;
+  /** Weight of each term: its idf times its count or weight in the query, as a 32-bit float. */
+  weights: Float32Array;
 }
 
 /** Scores the complete corpus for one query after another: `begin`, `add` for each of its terms, `take`. */
@@ -43,9 +43,9 @@ export class Bm25Scorer {
   }
 
   /** Adds the scores of a term to the sums: each score is a 32-bit float and the sum a double, as in Lucene. */
-  add(term: number, count: number): void {
-    if (this.#dense) this.#addCommonTerm(term, count);
-    else this.#addTerm(term, count);
+  add(term: number, weight: number): void {
+    if (this.#dense) this.#addCommonTerm(term, weight);
+    else this.#addTerm(term, weight);
   }
 
   /** Returns the best documents, and resets the sums to zero. */
@@ -55,15 +55,14 @@ export class Bm25Scorer {
     return top.take();
   }
 
-  #addTerm(term: number, count: number): void {
-    const { documents, denominators, starts, idf } = this.#postings;
+  #addTerm(term: number, weight: number): void {
+    const { documents, saturations, denominators, starts } = this.#postings;
     const sums = this.#sums;
     const list = this.#touched;
-    const weight = Math.fround(count * idf[term]!);
     const end = starts[term + 1]!;
     let found = this.#found;
     for (let at = starts[term]!; at < end; at++) {
-      const share = Math.fround(weight - Math.fround(weight / denominators[at]!));
+      const share = Math.fround(weight - Math.fround(weight / denominators[saturations[at]!]!));
       if (share === 0) continue;
       const document = documents[at]!;
       const before = sums[document]!;
@@ -74,13 +73,12 @@ export class Bm25Scorer {
   }
 
   /** {@link #addTerm} without a list of the documents touched. */
-  #addCommonTerm(term: number, count: number): void {
-    const { documents, denominators, starts, idf } = this.#postings;
+  #addCommonTerm(term: number, weight: number): void {
+    const { documents, saturations, denominators, starts } = this.#postings;
     const sums = this.#sums;
-    const weight = Math.fround(count * idf[term]!);
     const end = starts[term + 1]!;
     for (let at = starts[term]!; at < end; at++) {
-      sums[documents[at]!]! += Math.fround(weight - Math.fround(weight / denominators[at]!));
+      sums[documents[at]!]! += Math.fround(weight - Math.fround(weight / denominators[saturations[at]!]!));
     }
   }
 

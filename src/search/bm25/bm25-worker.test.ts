@@ -2,19 +2,19 @@ import { expect, it } from 'vitest';
 import { serve } from './bm25-worker.ts';
 
 it('the thread of BM25 ranks some queries, one after another', async () => {
-  // Two terms of four documents: term 0 in 0 and 2, term 1 in 1, 2 and 3; a share is weight - weight / denominator.
+  // Two terms of four documents: term 0, of idf 2, in 0 and 2, term 1, of idf 1, in 1, 2 and 3; a share is weight - weight / denominator.
   const postings = {
     size: 4,
     starts: Uint32Array.of(0, 2, 5),
-    idf: Float32Array.of(2, 1),
     documents: Uint32Array.of(0, 2, 1, 2, 3),
-    denominators: Float32Array.of(2, 4, 2, 2, 4),
+    saturations: Uint16Array.of(0, 1, 0, 0, 1),
+    denominators: Float32Array.of(2, 4),
   };
   const service = await serve({ postings }, () => false);
   const queries = {
     starts: Uint32Array.of(0, 1, 1, 3),
     terms: Uint32Array.of(0, 0, 1),
-    counts: Uint32Array.of(1, 1, 2),
+    weights: Float32Array.of(2, 2, 2),
   };
   const { value, transfer } = await service.answer({ queries, k: 2 });
   // Query 0, term 0: document 0 2 - 1 = 1, document 2 2 - 1/2 = 1.5.

@@ -20,7 +20,7 @@ function rankAll(scorer: Bm25Scorer, postings: Postings, { queries, k }: Bm25Req
   for (let query = 0; query + 1 < queries.starts.length; query++) {
     scorer.begin(countPostings(queries, query, postings));
     for (let at = queries.starts[query]!; at < queries.starts[query + 1]!; at++) {
-      scorer.add(queries.terms[at]!, queries.counts[at]!);
+      scorer.add(queries.terms[at]!, queries.weights[at]!);
     }
     ranked.push(scorer.take(top));
   }

@@ -1,10 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError, DurableFile, isAbort, systemFault, throwIfAborted } from '../../system/index.ts';
-import type { InvertedLists } from './inverted-lists.ts';
+import { type InvertedLists, termNumbers } from './inverted-lists.ts';
 
 /** Increase it when the layout of the file, or any number in it, changes. */
-export const LISTS_FORMAT = 1;
+export const LISTS_FORMAT = 2;
 
 /** Bytes to read or write at a time. */
 const PIECE = 64 * 2 ** 20;
@@ -16,15 +16,20 @@ const headerSchema = z.object({
   idBytes: z.int().nonnegative(),
   termBytes: z.int().nonnegative(),
   documents: z.int().nonnegative(),
+  fields: z.int().positive().max(255),
   terms: z.int().nonnegative(),
   postings: z.int().nonnegative(),
+  saturations: z.int().nonnegative(),
 });
 type Header = z.output<typeof headerSchema>;
 
 /** The header is padded with blanks to this length. */
 const HEADER_BYTES = 512;
 
-/** Layout: header, ids, terms, starts, idf, documents, denominators; numbers little-endian. @throws ResourceError */
+/**
+ * Layout: header, ids, terms, then the arrays in the order of {@link InvertedLists}; numbers little-endian.
+ * @throws ResourceError
+ */
 export async function writeInvertedLists(
   path: string,
   key: string,
@@ -32,20 +37,23 @@ export async function writeInvertedLists(
   signal?: AbortSignal,
 ): Promise<void> {
   const ids = Buffer.from(JSON.stringify(lists.ids));
-  const terms = Buffer.from(JSON.stringify([...lists.terms.keys()]));
+  const terms = Buffer.from(JSON.stringify(lists.terms));
   const header: Header = {
     format: LISTS_FORMAT,
     key,
     idBytes: ids.length,
     termBytes: terms.length,
     documents: lists.ids.length,
-    terms: lists.terms.size,
+    fields: lists.fields.length,
+    terms: lists.terms.length,
     postings: lists.documents.length,
+    saturations: lists.denominators.length,
   };
   const head = Buffer.from(JSON.stringify(header).padEnd(HEADER_BYTES));
   const file = await DurableFile.create(path);
   try {
-    for (const part of [head, ids, terms, lists.starts, lists.idf, lists.documents, lists.denominators]) {
+    const { fieldOf, starts, idf, documents, saturations, frequencies, denominators } = lists;
+    for (const part of [head, ids, terms, fieldOf, starts, idf, documents, saturations, frequencies, denominators]) {
       for (const piece of pieces(part)) {
         throwIfAborted(signal);
         await file.write(piece);
@@ -81,8 +89,10 @@ export async function readInvertedLists(
 async function readLists(file: FileHandle, key: string, signal: AbortSignal | undefined): Promise<InvertedLists> {
   const { size } = await file.stat();
   const header = headerSchema.parse(JSON.parse((await readPart(file, 0, HEADER_BYTES, signal)).toString()));
-  const { idBytes, termBytes, documents, terms, postings } = header;
-  const whole = HEADER_BYTES + idBytes + termBytes + 4 * (terms + 1) + 4 * terms + 8 * postings;
+  const { idBytes, termBytes, documents, terms, postings, saturations } = header;
+  const width = saturations > 2 ** 16 ? 4 : 2;
+  const whole =
+    HEADER_BYTES + idBytes + termBytes + terms + 4 * (terms + 1) + 4 * terms + (4 + width) * postings + 8 * saturations;
   if (header.key !== key || size !== whole) throw damaged();
   let at = HEADER_BYTES;
   const next = async (bytes: number) => {
@@ -94,23 +104,31 @@ async function readLists(file: FileHandle, key: string, signal: AbortSignal | un
   const strings = z.array(z.string());
   const ids = strings.length(documents).parse(JSON.parse((await next(idBytes)).toString()));
   const words = strings.length(terms).parse(JSON.parse((await next(termBytes)).toString()));
+  const fieldOf = new Uint8Array((await next(terms)).buffer);
+  if (fieldOf.some((field) => field >= header.fields)) throw damaged();
   const lists: InvertedLists = {
     ids,
-    terms: new Map(words.map((word, term) => [word, term])),
+    terms: words,
+    fieldOf,
+    fields: termNumbers(words, fieldOf, header.fields),
     starts: new Uint32Array(await numbers(terms + 1)),
     idf: new Float32Array(await numbers(terms)),
     documents: new Uint32Array(await numbers(postings)),
-    denominators: new Float32Array(await numbers(postings)),
+    saturations:
+      width === 4 ? new Uint32Array(await numbers(postings)) : new Uint16Array((await next(2 * postings)).buffer),
+    frequencies: new Uint32Array(await numbers(saturations)),
+    denominators: new Float32Array(await numbers(saturations)),
   };
   checkNumbers(lists);
   return lists;
 }
 
 /** Checks for numbers out of range: they would make a search fail or, worse, find the wrong document. */
-function checkNumbers({ ids, terms, starts, documents }: InvertedLists): void {
+function checkNumbers({ ids, terms, starts, documents, saturations, denominators }: InvertedLists): void {
   const ascending = starts.every((start, at) => at === 0 || start >= starts[at - 1]!);
   const inside = documents.every((document) => document < ids.length);
-  if (!ascending || !inside || starts[terms.size] !== documents.length) throw damaged();
+  const known = saturations.every((saturation: number) => saturation < denominators.length);
+  if (!ascending || !inside || !known || starts[terms.length] !== documents.length) throw damaged();
 }
 
 /** Reads a part of the file into a separate buffer that threads can share. */
@@ -125,7 +143,7 @@ async function readPart(file: FileHandle, start: number, bytes: number, signal: 
   return part;
 }
 
-function* pieces(part: Uint8Array | Uint32Array | Float32Array): Generator<Uint8Array> {
+function* pieces(part: Uint8Array | Uint16Array | Uint32Array | Float32Array): Generator<Uint8Array> {
   for (let at = 0; at < part.byteLength; at += PIECE) {
     yield new Uint8Array(part.buffer, part.byteOffset + at, Math.min(PIECE, part.byteLength - at));
   }

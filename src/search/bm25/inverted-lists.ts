@@ -3,34 +3,47 @@ import { Breather } from '../breather.ts';
 import { orderByIdDescending } from '../id-order.ts';
 import type { Analyzer } from './analyzers.ts';
 import { splitWords } from './english-analyzer.ts';
-import { type Bm25Settings, denominator, inverseDocumentFrequency, inverseNorm } from './lucene-bm25.ts';
+import { type Bm25Settings, inverseDocumentFrequency } from './lucene-bm25.ts';
+import { SaturationTable, sharedNumbers } from './saturation-table.ts';
 
 /**
  * For each term, the documents that contain it. Documents are numbered in descending order of their ids, so among equal
- * scores the smaller number wins. 8 bytes per posting; all arrays are in shared memory.
+ * scores the smaller number wins. 6 bytes per posting (8 if a corpus has more than 65,536 saturations); all arrays are in
+ * shared memory.
  */
 export interface InvertedLists {
   /** Document number → id. */
   ids: string[];
-  /** Term → its number. */
-  terms: Map<string, number>;
+  /** Term number → term. A term that occurs in two fields has two numbers. */
+  terms: string[];
+  /** The field of each term // [terms] */
+  fieldOf: Uint8Array;
+  /** Term → its number, for each field // [fields] */
+  fields: Map<string, number>[];
   /** Where each term's postings begin // [terms + 1] */
   starts: Uint32Array;
   /** Inverse document frequency // [terms] */
   idf: Float32Array;
   /** Document numbers, ascending within a term // [postings] */
   documents: Uint32Array;
-  /** BM25's denominators, see {@link denominator} // [postings] */
+  /** Saturation of the term in the document: a row of the two tables below // [postings] */
+  saturations: Uint16Array | Uint32Array;
+  /** How often the term occurs in the document // [saturations] */
+  frequencies: Uint32Array;
+  /** BM25's denominators, see `denominator` // [saturations] */
   denominators: Float32Array;
 }
 
 export interface IndexedText {
   id: string;
-  text: string;
+  /** The text of each field // [fields] */
+  texts: readonly string[];
 }
 
 export interface BuildOptions extends Bm25Settings {
   analyzer: Analyzer;
+  /** Number of fields of a document, which are searched with their own lengths and idf. */
+  fields: number;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Number of documents, if known: only for the progress. */
@@ -48,21 +61,21 @@ const MOST_POSTINGS = 2 ** 32 - 1;
 
 /**
  * Reads the documents once, in constant memory apart from the lists, and inverts in a second pass over the lists. At the
- * peak it needs 16 bytes per distinct term of a document, afterwards 8: for a million passages of 35 distinct terms, 0.6
- * and 0.3 GB.
+ * peak it needs 14 bytes per distinct term of a document, afterwards 6: for a million passages of 35 distinct terms, 0.5
+ * and 0.2 GB.
  * @throws DataError for a duplicate id
  * @throws AbortedError
  */
 export async function buildInvertedLists(
   texts: Iterable<IndexedText> | AsyncIterable<IndexedText>,
-  { analyzer, signal, progress = SILENT, count, ...settings }: BuildOptions,
+  { analyzer, fields, signal, progress = SILENT, count, ...settings }: BuildOptions,
 ): Promise<InvertedLists> {
   const breather = new Breather(signal);
-  const forward = new ForwardLists(analyzer);
+  const forward = new ForwardLists(analyzer, fields);
   const task = progress.task('indexing documents', count, 'documents');
   let unreported = 0;
-  for await (const { id, text } of texts) {
-    forward.add(id, text);
+  for await (const { id, texts: fieldTexts } of texts) {
+    forward.add(id, fieldTexts);
     unreported++;
     if (!breather.due) continue;
     task.advance(unreported);
@@ -75,42 +88,50 @@ export async function buildInvertedLists(
   return lists;
 }
 
-/** Documents as lists of (term, frequency), in the order in which they are read. */
+/** Documents as lists of (term, frequency), in the order in which they are read; a document has one list per field. */
 class ForwardLists {
   readonly ids: string[] = [];
-  readonly terms = new Map<string, number>();
-  /** Number of terms of each document, including repetitions. */
+  readonly terms: string[] = [];
+  readonly fieldOf: number[] = [];
+  readonly fields: Map<string, number>[];
+  /** Number of terms in each field of each document, including repetitions // [documents, fields] */
   readonly lengths: number[] = [];
-  /** Where each document's pairs begin. */
+  /** Where the pairs of each document's fields begin // [documents · fields + 1] */
   readonly starts: number[] = [0];
   /** Documents of each term. */
   readonly holders: number[] = [];
   readonly #blocks: Uint32Array[] = [];
-  /** Spelling → term number, or -1 for a stop word. */
-  readonly #words = new Map<string, number>();
+  /** Spelling → term number, or -1 for a stop word // [fields] */
+  readonly #words: Map<string, number>[];
   readonly #counts = new Map<number, number>();
   readonly #analyzer: Analyzer;
 
-  constructor(analyzer: Analyzer) {
+  constructor(analyzer: Analyzer, fields: number) {
     this.#analyzer = analyzer;
+    this.fields = Array.from({ length: fields }, () => new Map());
+    this.#words = Array.from({ length: fields }, () => new Map());
   }
 
-  add(id: string, text: string): void {
+  add(id: string, texts: readonly string[]): void {
+    this.ids.push(id);
+    for (let field = 0; field < this.fields.length; field++) this.#addField(field, texts[field]!);
+  }
+
+  #addField(field: number, text: string): void {
     const counts = this.#counts;
     let length = 0;
     for (const word of splitWords(text)) {
-      const term = this.#term(word);
+      const term = this.#term(field, word);
       if (term < 0) continue;
       counts.set(term, (counts.get(term) ?? 0) + 1);
       length++;
     }
-    let at = this.starts[this.ids.length]!;
+    let at = this.starts.at(-1)!;
     for (const [term, frequency] of counts) {
       this.holders[term]!++;
       this.#write(at++, term, frequency);
     }
     counts.clear();
-    this.ids.push(id);
     this.lengths.push(length);
     this.starts.push(at);
   }
@@ -127,22 +148,25 @@ class ForwardLists {
     block[place + 1] = frequency;
   }
 
-  #term(word: string): number {
-    const known = this.#words.get(word);
+  #term(field: number, word: string): number {
+    const words = this.#words[field]!;
+    const known = words.get(word);
     if (known !== undefined) return known;
-    if (this.#words.size >= REMEMBERED_WORDS) this.#words.clear();
-    const term = this.#termNumber(this.#analyzer.term(word));
-    this.#words.set(word, term);
+    if (words.size >= REMEMBERED_WORDS) words.clear();
+    const term = this.#termNumber(field, this.#analyzer.term(word));
+    words.set(word, term);
     return term;
   }
 
-  #termNumber(term: string | undefined): number {
+  #termNumber(field: number, term: string | undefined): number {
     if (term === undefined) return -1;
-    const known = this.terms.get(term);
+    const numbers = this.fields[field]!;
+    const known = numbers.get(term);
     if (known !== undefined) return known;
-    this.terms.set(term, this.terms.size);
+    numbers.set(term, this.terms.length);
+    this.fieldOf.push(field);
     this.holders.push(0);
-    return this.terms.size - 1;
+    return this.terms.push(term) - 1;
   }
 }
 
@@ -155,47 +179,94 @@ async function invert(
   const order = await orderByIdDescending(forward.ids, signal);
   const ids = Array.from(order, (row) => forward.ids[row]!);
   refuseDoubledIds(ids);
-  const postings = forward.starts[ids.length]!;
+  const postings = forward.starts.at(-1)!;
   if (postings > MOST_POSTINGS) throw tooLarge(postings);
-  const { count, average } = corpusStatistics(forward.lengths);
+  const fields = forward.fields.length;
+  const statistics = forward.fields.map((_terms, field) => fieldStatistics(forward.lengths, field, fields));
+  const table = await tabulate(forward, statistics, settings, breather);
   const starts = listStarts(forward.holders);
   const lists: InvertedLists = {
     ids,
     terms: forward.terms,
+    fieldOf: Uint8Array.from(forward.fieldOf),
+    fields: forward.fields,
     starts,
-    idf: new Float32Array(sharedNumbers(forward.holders.length)),
+    idf: inverseFrequencies(forward, statistics),
     documents: new Uint32Array(sharedNumbers(postings)),
-    denominators: new Float32Array(sharedNumbers(postings)),
+    saturations: table.rows(postings),
+    frequencies: table.frequencies(),
+    denominators: table.denominators(),
   };
-  for (const [term, holders] of forward.holders.entries()) lists.idf[term] = inverseDocumentFrequency(count, holders);
   const next = Uint32Array.from(starts.subarray(0, -1));
   for (const [number, row] of order.entries()) {
-    const inverse = inverseNorm(forward.lengths[row]!, average, settings);
-    for (let at = forward.starts[row]!; at < forward.starts[row + 1]!; at++) {
-      const { block, place } = forward.pair(at);
-      const target = next[block[place]!]!++;
-      lists.documents[target] = number;
-      lists.denominators[target] = denominator(block[place + 1]!, inverse);
+    for (let field = 0; field < fields; field++) {
+      const list = row * fields + field;
+      const length = forward.lengths[list]!;
+      for (let at = forward.starts[list]!; at < forward.starts[list + 1]!; at++) {
+        const { block, place } = forward.pair(at);
+        const target = next[block[place]!]!++;
+        lists.documents[target] = number;
+        lists.saturations[target] = table.row(field, length, block[place + 1]!);
+      }
     }
     if ((number & 255) === 0 && breather.due) await breather.rest();
   }
   return lists;
 }
 
-/** Allocates shared memory for 32-bit numbers. */
-function sharedNumbers(count: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(4 * count);
+/** Collects all saturations that occur in the corpus. */
+async function tabulate(
+  forward: ForwardLists,
+  statistics: readonly FieldStatistics[],
+  settings: Bm25Settings,
+  breather: Breather,
+): Promise<SaturationTable> {
+  const table = new SaturationTable(
+    statistics.map(({ average }) => average),
+    settings,
+  );
+  for (const [list, length] of forward.lengths.entries()) {
+    const field = list % forward.fields.length;
+    for (let at = forward.starts[list]!; at < forward.starts[list + 1]!; at++) {
+      const { block, place } = forward.pair(at);
+      table.row(field, length, block[place + 1]!);
+    }
+    if ((list & 255) === 0 && breather.due) await breather.rest();
+  }
+  return table;
 }
 
-/** Counts documents with at least one term, as Lucene does. */
-function corpusStatistics(lengths: readonly number[]): { count: number; average: number } {
+interface FieldStatistics {
+  /** Documents with at least one term in the field, as Lucene counts them. */
+  count: number;
+  /** Their mean number of terms. */
+  average: number;
+}
+
+function fieldStatistics(lengths: readonly number[], field: number, fields: number): FieldStatistics {
   let count = 0;
   let sum = 0;
-  for (const length of lengths) {
-    if (length > 0) count++;
-    sum += length;
+  for (let at = field; at < lengths.length; at += fields) {
+    if (lengths[at]! > 0) count++;
+    sum += lengths[at]!;
   }
   return { count, average: count === 0 ? 1 : sum / count };
+}
+
+/** // [terms] */
+function inverseFrequencies(forward: ForwardLists, statistics: readonly FieldStatistics[]): Float32Array {
+  const idf = new Float32Array(sharedNumbers(forward.holders.length));
+  for (const [term, holders] of forward.holders.entries()) {
+    idf[term] = inverseDocumentFrequency(statistics[forward.fieldOf[term]!]!.count, holders);
+  }
+  return idf;
+}
+
+/** Term → its number, for each field // [fields] */
+export function termNumbers(terms: readonly string[], fieldOf: Uint8Array, fields: number): Map<string, number>[] {
+  const numbers = Array.from({ length: fields }, () => new Map<string, number>());
+  for (const [number, term] of terms.entries()) numbers[fieldOf[number]!]!.set(term, number);
+  return numbers;
 }
 
 function listStarts(holders: readonly number[]): Uint32Array {
