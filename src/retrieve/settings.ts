@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { ANALYZERS, BM25_FIELDS, FUSIONS, isEngineAddress, parseEngineAddress, VECTOR_FORMATS } from '../search/index.ts';
+import {
+  ANALYZERS,
+  BM25_FIELDS,
+  FUSIONS,
+  isEngineAddress,
+  parseEngineAddress,
+  VECTOR_FORMATS,
+} from '../search/index.ts';
 import { serverOrNameSchema } from '../servers/index.ts';
 import { inGroup, LONGEST_WAIT_SECONDS, UsageError } from '../system/index.ts';
 import { alphaSchema, DEFAULT_COMBINATION, queryRepeatsSchema } from './combination.ts';
