@@ -1,8 +1,8 @@
 import type { BeirDataset } from '../data/index.ts';
-import { type Arm, evaluateGated, type GatedEvaluation, REPORTED_MEASURES } from '../evaluate/index.ts';
+import { type Arm, evaluateGated, type GatedEvaluation, REPORTED_MEASURES, type Topics } from '../evaluate/index.ts';
 import { Gate } from '../gate/index.ts';
 import { percent, signed } from '../report/index.ts';
-import { CorpusSearch, type RetrievalSettings, rememberingEncoder } from '../retrieve/index.ts';
+import { CorpusSearch, type RetrievalSettings, type Retriever, rememberingEncoder } from '../retrieve/index.ts';
 import { counted, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { harmedTable, policyTable, policyTests } from './print-policies.ts';
@@ -29,6 +29,15 @@ export async function openGate({ gate, alphas }: GateOptions, expanded: boolean)
     });
   }
   return Gate.open(gate);
+}
+
+/**
+ * Says what makes the figures of a gate doubtful: another search, or queries that it was trained on.
+ * @throws UsageError if it was trained for another kind of search
+ */
+export function gateWarnings(gate: Gate, retriever: Retriever, { dataset, split }: Topics): string[] {
+  const known = `the gate was trained on these queries (split ${split} of ${dataset}): its figures here are too good to be true`;
+  return [...gate.compareWith(retriever), ...(gate.wasTrainedOn(dataset, split) ? [known] : [])];
 }
 
 export interface RunGateInputs {

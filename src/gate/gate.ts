@@ -71,6 +71,11 @@ export class Gate {
     };
   }
 
+  /** Whether the queries of a split are among those that it was trained on: figures on them are too good to be true. */
+  wasTrainedOn(dataset: string, split: string): boolean {
+    return this.data.trainedOn.some((one) => one.dataset === dataset && one.split === split);
+  }
+
   /**
    * Returns one sentence for each way in which a search differs from the one the gate was trained for.
    * @throws UsageError for another kind of search, whose scores the gate cannot read

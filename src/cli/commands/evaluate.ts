@@ -27,7 +27,7 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { armsOf, describeWeight, type Evaluated, reportEvaluation } from '../evaluation-report.ts';
-import { gateJson, openGate, runGate, sayGate } from '../gated-evaluation.ts';
+import { gateJson, gateWarnings, openGate, runGate, sayGate } from '../gated-evaluation.ts';
 import { numberList } from '../number-list.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { checkRawRunFile, rawRunFile } from '../run-files.ts';
@@ -178,7 +178,7 @@ async function evaluate(
 ): Promise<Evaluated> {
   const plain = await search.retriever(given.retriever);
   for (const words of tuned === undefined ? [] : compareWithTuned(tuned, plain)) context.warn(words);
-  for (const words of gate?.compareWith(plain) ?? []) context.warn(words);
+  for (const words of gate === undefined ? [] : gateWarnings(gate, plain, topics)) context.warn(words);
   const missing = await describeMissing(search, topics);
   if (missing !== undefined) context.warn(missing);
   const armOptions = armOptionsOf(given, context);
