@@ -42,7 +42,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
     ['trl', 'sentence-transformers', 'exports'],
   ],
   retrieve: [['mining']],
-  strategies: [['methods']],
+  strategies: [['methods', 'replay']],
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],

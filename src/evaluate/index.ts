@@ -25,7 +25,14 @@ export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { describeMissing } from './missing-documents.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
-export { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
+export {
+  joinExpansions,
+  loadTopics,
+  replaceQueries,
+  type Topics,
+  withExpansions,
+  withoutExpansions,
+} from './topics.ts';
 export { type AlphaTuning, type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 export { combinationInWords, type TunedPoint, type Tuning, tuneCombination } from './tune-combination.ts';
 export { compareWithTuned, readTunedFile, type TunedData, writeTunedFile } from './tuned-file.ts';

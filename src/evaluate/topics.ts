@@ -54,6 +54,22 @@ export function withExpansions(topics: Topics, expansions: ReadonlyMap<string, r
   return { ...topics, queries };
 }
 
+/**
+ * Returns the topics with texts in place of their queries: the expansions of a file, joined by blanks. If another program wrote them,
+ * each query stands before them as often as it did in that program's file. A query without a text keeps its own.
+ *
+ * @throws DataError that names the first topic that the file lacks
+ */
+export async function replaceQueries(topics: Topics, file: string): Promise<Topics> {
+  const expansions = await expansionsOf(topics, file);
+  const queries = topics.queries.map(({ id, text }) => {
+    const written = (expansions.get(id) ?? []).filter((one) => one.text.trim() !== '');
+    const parts = written.flatMap((one) => [...Array<string>(one.queryRepeats ?? 0).fill(text), one.text]);
+    return { id, text: parts.length === 0 ? text : parts.join(' '), expansions: [] };
+  });
+  return { ...topics, queries };
+}
+
 /** Returns the topics without expansions. */
 export function withoutExpansions(topics: Topics): Topics {
   return withExpansions(topics, new Map());
@@ -66,6 +82,10 @@ export function withoutExpansions(topics: Topics): Topics {
  * as if expansion had no effect
  */
 export async function joinExpansions(topics: Topics, file: string): Promise<Topics> {
+  return withExpansions(topics, await expansionsOf(topics, file));
+}
+
+async function expansionsOf(topics: Topics, file: string): Promise<Map<string, Expansion[]>> {
   const expansions = await readExpansions(file);
   for (const { id } of topics.queries) {
     if (expansions.has(id)) continue;
@@ -75,5 +95,5 @@ export async function joinExpansions(topics: Topics, file: string): Promise<Topi
       fix: 'Run `llm-qe expand` for this data set and split; it writes only what is missing.',
     });
   }
-  return withExpansions(topics, expansions);
+  return expansions;
 }

@@ -1,5 +1,7 @@
 export { readsCorpus, STRATEGIES, STRATEGY_NAMES, strategyOf } from './catalogue.ts';
 export type { ExampleSource } from './examples.ts';
+export { REPLAY_FORMATS, type ReplayFormat } from './replay/foreign-text.ts';
+export { type ReplayOptions, type ReplayResult, replayExpansions } from './replay/replay.ts';
 export {
   expandByStrategy,
   type StrategyOptions,

@@ -23,6 +23,7 @@ import {
   refuseDocuments,
   samplingOf,
 } from '../open-generator.ts';
+import { refuseIdleReplay, replay, replayOptions } from '../replay-options.ts';
 import { openWriting, shardOptions } from '../several-machines.ts';
 import { chooseStrategy, STRATEGY_LINES, strategyOptions } from '../strategy-options.ts';
 
@@ -48,6 +49,7 @@ const options = z.object({
   ...generatorOptions,
   ...strategyOptions,
   ...shardOptions,
+  ...replayOptions,
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
 });
@@ -73,6 +75,10 @@ export const command = defineCommand({
       'llm-qe expand --dataset data/scifact --strategy mugi',
       'five passages per query, as MuGI samples and combines them',
     ],
+    [
+      'llm-qe expand --dataset data/scifact --from scifact.mugi.queries.tsv --out mugi/expansions.jsonl',
+      'texts that QueryGym published',
+    ],
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
     ['llm-qe expand --dataset data/nq --shard 2/3', 'a third of the work, on a folder that three machines share'],
     ['llm-qe expand --dataset data/nq --join', 'the file of all three'],
@@ -85,13 +91,15 @@ export const command = defineCommand({
     task = 'q2d',
     generator,
     adapter,
+    from,
     out = join(dataset, 'expansions.jsonl'),
   }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
-    const name = strategy ?? (prompt === undefined ? task : promptName(prompt));
+    const prompted = prompt === undefined ? task : promptName(prompt);
+    const name = from === undefined ? (strategy ?? prompted) : 'replay';
     return {
       inputs: {
-        ...{ ...inputs, '--queries': queries, '--prompt': prompt },
+        ...{ ...inputs, '--queries': queries, '--prompt': prompt, '--from': from },
         ...modelFiles('--generator', ...generator),
         ...modelFiles('--adapter', ...(adapter ?? [])),
       },
@@ -102,6 +110,9 @@ export const command = defineCommand({
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
     const queries = await chooseQueries(dataset, given);
+    const { from, strategy, variant } = given;
+    refuseIdleReplay(given, { '--strategy': strategy, '--task': given.task, '--prompt': given.prompt });
+    if (from !== undefined) return replay({ ...given, from }, dataset, queries, context);
     const chosen = chooseStrategy(given);
     const prompt = await choosePrompt({ ...given, task: chosen.task });
     refuseDocuments(prompt, 'expand');
@@ -118,7 +129,6 @@ export const command = defineCommand({
           ...{ queries: writing.queries, generator: writing.generator, out: writing.out },
           ...{ seed: given.seed, timings: !given.deterministic, force: given.force, signal, progress },
         };
-        const { strategy, variant } = given;
         const result =
           strategy === undefined
             ? await expandQueries({ ...common, prompt, sampling: samplingOf(chosen), samples: chosen.samples })

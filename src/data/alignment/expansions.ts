@@ -16,6 +16,7 @@ export const expansionSchema = z.object({
   completionTokens: count,
   milliseconds: z.number().nonnegative(),
   key: z.string(),
+  queryRepeats: count.optional(),
 }) satisfies z.ZodType<Expansion>;
 
 /**

@@ -48,4 +48,6 @@ export interface Expansion {
   milliseconds: number;
   /** Content key of all that decides the text: generator, context, prompt, sampling settings, seed, format. */
   key: string;
+  /** How often the query stood before the text in a file of another program. */
+  queryRepeats?: number | undefined;
 }
