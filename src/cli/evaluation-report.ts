@@ -36,6 +36,8 @@ export interface EvaluatedOptions {
   split: string;
   retriever: string;
   expansions?: string | undefined;
+  /** Whether the texts of the expansions replace the queries. */
+  asIs?: boolean | undefined;
   queries?: string | undefined;
   depth: number;
   keepSelf: boolean;
@@ -106,8 +108,9 @@ function describeWriter(facts: ExpansionFacts | undefined, { queries }: Evaluate
 /** Describes how queries and expansions are combined. */
 export function describeWeight(
   { choice, combination, tuned }: Evaluated,
-  { retriever }: Pick<EvaluatedOptions, 'retriever'>,
+  { retriever, asIs, expansions }: Pick<EvaluatedOptions, 'retriever' | 'asIs' | 'expansions'>,
 ): string[] {
+  if (asIs) return [`The texts of ${expansions} replace the queries (--as-is).`];
   if (tuned !== undefined) return [describeTuned(tuned)];
   const { alpha, chosenBy } = combination;
   const isDense = retriever !== 'bm25';

@@ -11,6 +11,7 @@ import {
   loadTopics,
   millisecondsPerQuery,
   REPORTED_MEASURES,
+  replaceQueries,
   runArm,
   TABLE_MEASURES,
   type Topics,
@@ -50,6 +51,10 @@ const options = z.object({
     .optional()
     .describe('another queries file, such as queries_q2d.jsonl, which contains expansions')
     .meta({ valueName: 'FILE' }),
+  asIs: z
+    .boolean()
+    .default(false)
+    .describe('with --expansions: search with the texts in place of the queries, as another program combined them'),
   split: z.string().default('test').describe('split whose queries are evaluated').meta({ valueName: 'NAME' }),
   limit: z.coerce.number().int().positive().optional().describe('evaluate a random sample of this many queries'),
   ...retrievalSettings,
@@ -135,7 +140,7 @@ export const command = defineCommand({
     const dataset = await BeirDataset.open(given.dataset);
     const chosen = await chooseCombination(given);
     const topics = withTunedTexts(await loadChosenTopics(dataset, given), chosen.tuned);
-    const expanded = topics.queries.some(({ expansions }) => expansions.length > 0);
+    const expanded = given.asIs || topics.queries.some(({ expansions }) => expansions.length > 0);
     if (given.report !== undefined) await checkReportFile(given.report);
     if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut));
     refuseIdleAlphas(given, expanded);
@@ -200,7 +205,7 @@ async function evaluate(
     name: gate === undefined ? 'raw' : 'never',
     description: given.retriever,
     retriever: plain,
-    topics: withoutExpansions(topics),
+    topics: withoutExpansions(given.asIs ? await loadSplit(dataset, given) : topics),
   };
   const raw = expanded ? await runArm(rawPlan, armOptions) : undefined;
   const common = { raw, choice, combination, tuned };
@@ -253,13 +258,28 @@ async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<T
   if (given.queries !== undefined && given.expansions !== undefined) {
     throw new UsageError('--queries and --expansions cannot be combined', { fix: 'Pass one of the two.' });
   }
-  const topics = await loadTopics(dataset, given.split, {
-    limit: given.limit,
-    seed: given.seed,
-    queriesFile: given.queries,
+  refuseIdleAsIs(given);
+  const topics = await loadSplit(dataset, given);
+  if (given.expansions === undefined) return given.queries === undefined ? withoutExpansions(topics) : topics;
+  return given.asIs ? replaceQueries(topics, given.expansions) : joinExpansions(topics, given.expansions);
+}
+
+function loadSplit(dataset: BeirDataset, { split, limit, seed, queries }: Options): Promise<Topics> {
+  return loadTopics(dataset, split, { limit, seed, queriesFile: queries });
+}
+
+/** @throws UsageError if `--as-is` has nothing to read, or leaves another option without effect */
+function refuseIdleAsIs({ asIs, expansions, alpha, queryRepeats, alphas, tuned, gate }: Options): void {
+  if (!asIs) return;
+  if (expansions === undefined) {
+    throw new UsageError('--as-is needs --expansions', { fix: 'Add --expansions FILE, or omit --as-is.' });
+  }
+  const weights = { alpha, 'query-repeats': queryRepeats, alphas, tuned, gate };
+  const idle = Object.entries(weights).find(([, value]) => value !== undefined);
+  if (idle === undefined) return;
+  throw new UsageError(`--as-is and --${idle[0]} cannot be combined: the texts are not combined with the queries`, {
+    fix: 'Omit one of the two.',
   });
-  if (given.expansions !== undefined) return joinExpansions(topics, given.expansions);
-  return given.queries === undefined ? withoutExpansions(topics) : topics;
 }
 
 /** Writes the report and the runs. If one fails, the others are still written; then the first error is thrown. */

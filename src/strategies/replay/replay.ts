@@ -209,6 +209,8 @@ function recordOf(
   written: string,
   rule: Combination['queryRepeats'],
 ): Expansion {
+  // A query without an expansion stands alone in BEIR's layout.
+  if (written.trim() === query.text.trim()) return recordOf(query, sample, '', rule);
   // A text that begins with the query by itself keeps it.
   const stripped = stripQuery(written, query.text, typeof rule === 'number' ? rule : undefined);
   return {

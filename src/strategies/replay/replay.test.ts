@@ -1,0 +1,216 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BeirDataset, readExpansions } from '../../data/index.ts';
+import { loadTopics, replaceQueries } from '../../evaluate/index.ts';
+import { combinationOf } from '../../retrieve/index.ts';
+import { DataError } from '../../system/index.ts';
+import { EXPORT_FORMATS, exportExpansions } from './export.ts';
+import { guessFormat } from './formats.ts';
+import { type ReplayOptions, replayExpansions } from './replay.ts';
+
+const QUERIES = { q1: 'what is a saw', q2: 'Cats', q3: 'sea' };
+let folder: string;
+let dataset: BeirDataset;
+let count = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'replay-'));
+  const data = join(folder, 'data');
+  await mkdir(join(data, 'qrels'), { recursive: true });
+  await writeFile(join(data, 'corpus.jsonl'), '{"_id":"d","title":"","text":"x"}\n');
+  const all = Object.entries({ ...QUERIES, unjudged: 'other' });
+  await writeFile(join(data, 'queries.jsonl'), all.map(([_id, text]) => `${JSON.stringify({ _id, text })}\n`).join(''));
+  await writeFile(
+    join(data, 'qrels', 'test.tsv'),
+    Object.keys(QUERIES)
+      .map((id) => `${id}\td\t1\n`)
+      .join(''),
+  );
+  dataset = await BeirDataset.open(data);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function put(content: string | Buffer, name = `texts-${count++}.tsv`): Promise<string> {
+  await writeFile(join(folder, name), content);
+  return join(folder, name);
+}
+
+async function replay(content: string | Buffer, more: Partial<ReplayOptions> = {}, name?: string) {
+  const from = await put(content, name);
+  const out = more.out ?? join(folder, `out-${count++}`, 'expansions.jsonl');
+  const queries = Object.entries(QUERIES).map(([id, text]) => ({ id, text }));
+  const result = await replayExpansions({ dataset, queries, from, ...more, out });
+  const expansions = await readExpansions(out);
+  const texts = Object.fromEntries([...expansions].map(([id, records]) => [id, records.map(({ text }) => text)]));
+  const repeats = [...expansions.values()].flat().map((one) => one.queryRepeats);
+  return { ...result, out, from, texts, repeats };
+}
+
+/** What pandas writes for three queries, each five times before its text. */
+const five = (query: string) => Array(5).fill(query).join(' ');
+const GYM = [
+  `q1\t"${five(QUERIES.q1)} a tool\n\nq2\tis no query here; a ""saw"" cuts"`,
+  `q2\t${five('cats')} purr`,
+  `q3\t${five('sea')} seaside`,
+]
+  .map((line) => `${line}\n`)
+  .join('');
+
+describe('texts of QueryGym', () => {
+  it('lose the query before them, keep line ends and marks, and say how often the query stood there', async () => {
+    const found = await replay(GYM, {}, 'test.mugi.gpt-4.1.queries.tsv');
+    expect(found).toMatchObject({
+      ...{ format: 'querygym', isGuessed: true, writer: 'test.mugi.gpt-4.1', missing: 0, others: 0, expansions: 3 },
+      ...{ combination: { alpha: 0.5, queryRepeats: 5 }, isRuleKnown: true, repeats: [5, 5, 5] },
+      texts: { q1: ['a tool\n\nq2\tis no query here; a "saw" cuts'], q2: ['purr'], q3: ['seaside'] },
+    });
+    expect(await combinationOf(found.out)).toMatchObject({ queryRepeats: 5, chosenBy: { queryRepeats: 'expansions' } });
+    expect(await readFile(found.files.queries, 'utf8')).toContain('{"_id":"q2","text":["Cats","purr"]}');
+  });
+
+  it('may be read without quotation marks, gzipped, with CR LF', async () => {
+    const plain = `q1\twhat is a saw a tool\r\nthat cuts\r\n\r\nq2\tpurr\r\n`;
+    const found = await replay(gzipSync(plain), { format: 'querygym' });
+    expect(found).toMatchObject({
+      texts: { q1: ['a tool\nthat cuts'], q2: ['purr'], q3: [''] },
+      missing: 1,
+      missingIds: ['q3'],
+    });
+  });
+
+  it('tell the rule of MuGI, or that there is none', async () => {
+    const query = (times: number, text: string) => `${'sea '.repeat(times)}${text}`;
+    // floor(floor(60 / 3) / 5) = 4, floor(floor(93 / 3) / 5) = 6, and at least 1.
+    const texts = { q3: query(4, 'y'.repeat(60)) };
+    const queries = [
+      { id: 'q3', text: 'sea' },
+      { id: 'q2', text: 'sea' },
+      { id: 'q1', text: 'sea' },
+    ];
+    const rest = `q2\t${query(6, 'y'.repeat(93))}\nq1\t${query(1, 'y'.repeat(9))}\n`;
+    const mugi = await replay(`q3\t${texts.q3}\n${rest}`, { queries });
+    expect(mugi).toMatchObject({
+      combination: { queryRepeats: 'characters:5' },
+      isRuleKnown: true,
+      repeats: [4, 6, 1],
+    });
+    const odd = await replay(`q3\t${query(2, 'x')}\nq2\t${query(9, 'x')}\nq1\t${query(4, 'x')}\n`, { queries });
+    expect(odd.isRuleKnown).toBe(false);
+  });
+
+  it('replace the query as they are', async () => {
+    const { out } = await replay(`q1\twhat is a saw what is a saw a tool\nq2\tpurr\nq3\tsea sea\n`);
+    const topics = await replaceQueries(await loadTopics(dataset, 'test'), out);
+    expect(topics.queries).toEqual([
+      { id: 'q1', text: 'what is a saw what is a saw a tool', expansions: [] },
+      { id: 'q2', text: 'purr', expansions: [] },
+      { id: 'q3', text: 'sea', expansions: [] },
+    ]);
+  });
+});
+
+describe('other formats', () => {
+  it.each([
+    [
+      'beir',
+      '{"_id": "q1", "text": ["what is a saw", "a tool", "it cuts"]}\n{"_id": "q2", "text": ["Cats", "purr"]}\n',
+    ],
+    [
+      'jsonl',
+      '{"qid": "q1", "reformulated": ["what is a saw a tool", "what is a saw it cuts"]}\n{"qid": "q2", "reformulated": "Cats purr"}\n',
+    ],
+    [
+      'topics',
+      '<top>\n<num> Number: q1\n<title> what is a saw\n a tool\n<desc> Description:\nnot this\n</top>\n\n<top>\n<num> q2 </num>\n<title>purr</title>\n</top>\n',
+    ],
+  ] as const)('%s is guessed and read', async (format, content) => {
+    const found = await replay(content);
+    expect(found.format).toBe(format);
+    expect(found.texts).toEqual({
+      q1: format === 'topics' ? ['a tool'] : ['a tool', 'it cuts'],
+      q2: ['purr'],
+      q3: [''],
+    });
+  });
+
+  it('topics may be lines, whose quotation marks count', async () => {
+    expect((await replay('q1\t"a tool\nq2\tpurr\n', { format: 'topics' })).texts.q1).toEqual(['"a tool']);
+  });
+
+  it('JSONL has fields of any name', async () => {
+    const row = { number: 7, query: 'x', out: { text: 'no' }, gen: 'purr', key: 'q2' };
+    const fields = { id: 'key', text: 'gen' };
+    expect((await replay(`${JSON.stringify(row)}\n`, { format: 'jsonl', fields })).texts.q2).toEqual(['purr']);
+    await expect(
+      replay(`${JSON.stringify(row)}\n`, { fields: { id: 'key', text: 'out' }, format: 'jsonl' }),
+    ).rejects.toThrow(/out: /);
+    await expect(replay('{"a": 1}\n')).rejects.toThrow(/no field holds the id/);
+  });
+});
+
+describe('a faulty file', () => {
+  it.each([
+    ['a query twice', 'q1\ta\nq2\tb\nq1\tc\n', /line 3.*q1|q1.*line 3/s],
+    ['a mark without end', 'q1\t"a tool\nq2\tb\n', /never ends/],
+    ['no tab', 'q1 a\n', /neither JSON, nor <top>/],
+    ['an empty file', '', /empty/],
+    ['queries of another data set', 'x1\ta\nx2\tb\n', /none of the 3 queries of data/],
+    ['a topic without number', '<top>\n<title> a\n</top>\n', /no <num>/],
+    ['a topic that is cut', '<top>\n<num> q1\n<title> a\n', /lacks its <\/top>/],
+    ['an id with a blank', 'q 1\ta\n', /white space/],
+    ['a file of llm-qe', '{"query":"q1","sample":0,"text":"a","key":"k"}\n', /file of expansions of llm-qe/],
+    ['broken JSON', '{"_id": "q1", "text": \n', /not valid JSON/],
+    ['an endless text', `q1\t"${`${'a'.repeat(5000)}\n`.repeat(250)}`, /longer than 1048576 characters/],
+    ['bytes that are not UTF-8', Buffer.from([0x71, 0x31, 0x09, 0xff, 0x0a]), /UTF-8/],
+  ])('%s is refused', async (_what, content, message) => {
+    const error = await replay(content).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DataError);
+    const { file, line, id, fix } = error as DataError;
+    expect(`${String(error)} ${line === undefined ? '' : `line ${line}`} ${id ?? ''} ${file ?? ''}`).toMatch(message);
+    expect(fix).not.toBe('');
+  });
+
+  it('does not replace expansions of other texts', async () => {
+    const { out } = await replay(GYM);
+    await expect(replay('q1\ta\n', { out })).rejects.toThrow(/other settings/);
+    expect((await replay('q1\ta\n', { out, force: true })).texts.q1).toEqual(['a']);
+  });
+});
+
+describe('exports', () => {
+  it('write what was read, byte by byte', async () => {
+    const gym = GYM.replaceAll('cats', 'Cats');
+    const { out } = await replay(gym);
+    const file = join(folder, 'again.tsv');
+    await exportExpansions({ dataset, expansions: out, format: 'querygym', out: file });
+    expect(await readFile(file, 'utf8')).toBe(gym);
+    const beir =
+      '{"_id":"q1","text":["what is a saw","a tool"]}\n{"_id":"q3","text":["sea","waves"]}\n{"_id":"q2","text":"Cats"}\n';
+    const read = await replay(beir);
+    await exportExpansions({ dataset, expansions: read.out, format: 'beir', out: file });
+    expect(await readFile(file, 'utf8')).toBe(beir);
+  });
+
+  it.each(EXPORT_FORMATS)('in %s are read again as the same texts', async (format) => {
+    const { out, texts } = await replay('q1\ta tool\nq2\tpurr\nq3\twaves\n');
+    const file = join(folder, `exported-${format}`);
+    await exportExpansions({ dataset, expansions: out, format, out: file, queryRepeats: 3 });
+    const content = await readFile(file, 'utf8');
+    expect(await guessFormat(file)).toBe(format === 'tsv' ? 'querygym' : format);
+    if (format !== 'beir') expect(content).toContain('Cats Cats Cats purr');
+    const again = await replay(content);
+    expect(again.texts).toEqual(texts);
+    expect(again.combination.queryRepeats).toBe(format === 'beir' ? 5 : 3);
+  });
+
+  it('repeat the query as the expansions are combined', async () => {
+    const { out } = await replay(GYM);
+    const file = join(folder, 'topics.tsv');
+    await exportExpansions({ dataset, expansions: out, format: 'tsv', out: file, queryRepeats: 'per-text' });
+    const [line] = (await readFile(file, 'utf8')).split('\n');
+    expect(line).toBe('q1\twhat is a saw a tool q2 is no query here; a "saw" cuts');
+  });
+});
