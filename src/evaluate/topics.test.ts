@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BeirDataset, type Expansion } from '../data/index.ts';
 import { DataError } from '../system/index.ts';
-import { joinExpansions, loadTopics, type Topics, withExpansions, withoutExpansions } from './topics.ts';
+import {
+  joinExpansions,
+  loadTopics,
+  replaceQueries,
+  type Topics,
+  withExpansions,
+  withoutExpansions,
+} from './topics.ts';
 
 let folder: string;
 let dataset: BeirDataset;
@@ -131,6 +138,21 @@ describe('expansions', () => {
     expect((await joinExpansions(topics, file)).queries).toEqual([
       { id: 'q0', text: 'text of q0', expansions: ['first', 'second'] },
     ]);
+  });
+
+  it('replace the query, as often repeated as in the file of another program', async () => {
+    const file = join(folder, 'replay.jsonl');
+    const rows = [
+      { ...expansion('q1', 0, 'one'), queryRepeats: 2 },
+      { ...expansion('q1', 1, 'two'), queryRepeats: 1 },
+      ...[expansion('q2', 0, 'alone'), expansion('q3', 0, ''), { ...expansion('q4', 0, ' '), queryRepeats: 3 }],
+    ];
+    await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const { queries } = await replaceQueries(await loadTopics(dataset, 'test'), file);
+    expect(Object.fromEntries(queries.map(({ id, text }) => [id, text]))).toEqual({
+      ...{ q1: 'text of q1 text of q1 one text of q1 two', q2: 'alone', q3: 'text of q3', q4: 'text of q4' },
+    });
+    expect(queries.every(({ expansions }) => expansions.length === 0)).toBe(true);
   });
 
   it('are refused if a query has none; a blank one is an answer', async () => {

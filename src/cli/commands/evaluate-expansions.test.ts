@@ -98,6 +98,29 @@ describe('evaluate with expansions', () => {
     expect(printed.err).toContain('--query-repeats: expected a whole number, per-text, characters:B or words:B');
   });
 
+  it('searches with the texts in place of the queries, each query as often as in the file', async () => {
+    const line = (row: number) => ({ ...JSON.parse(expansion(`q${row}`, `answer${row}x`)), queryRepeats: row % 3 });
+    put(
+      'replay.jsonl',
+      [...rows.slice(1), 0].map((row) => JSON.stringify(row === 0 ? JSON.parse(expansion('q0', '')) : line(row))),
+    );
+    const run = async (...more: string[]) => {
+      printed.out = '';
+      const words = ['--expansions', at('replay.jsonl'), '--run-out', at('as-is.trec'), ...more];
+      expect(await bm25(...words), printed.err).toBe(0);
+      return readFileSync(at('as-is.trec'), 'utf8').split('\n').slice(0, 3);
+    };
+    const found = await run('--as-is');
+    expect(printed.out).toContain(`The texts of ${at('replay.jsonl')} replace the queries (--as-is).`);
+    // Raw queries find nothing; q0 has no text and stays as it is.
+    expect(printed.out).toMatch(/helped 49 queries, hurt 0 of 50/);
+    expect(found.every((one) => / llm-qe-bm25$/.test(one))).toBe(true);
+    expect(await bm25('--expansions', at('replay.jsonl'), '--as-is', '--query-repeats', '3')).toBe(2);
+    expect(printed.err).toContain('--as-is and --query-repeats cannot be combined');
+    expect(await bm25('--as-is')).toBe(2);
+    expect(printed.err).toContain('--as-is needs --expansions');
+  });
+
   it('reports no difference for expansions that change nothing, and too few queries', async () => {
     expect(await bm25('--expansions', at('bad.jsonl'), '--json'), printed.err).toBe(0);
     expect(JSON.parse(printed.out).comparison).toMatchObject({ helped: 0, hurt: 0, verdict: { kind: 'none' } });

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BeirDataset, readExpansions } from '../../data/index.ts';
-import { loadTopics, replaceQueries } from '../../evaluate/index.ts';
 import { combinationOf } from '../../retrieve/index.ts';
 import { DataError } from '../../system/index.ts';
 import { EXPORT_FORMATS, exportExpansions } from './export.ts';
@@ -99,16 +98,6 @@ describe('texts of QueryGym', () => {
     });
     const odd = await replay(`q3\t${query(2, 'x')}\nq2\t${query(9, 'x')}\nq1\t${query(4, 'x')}\n`, { queries });
     expect(odd.isRuleKnown).toBe(false);
-  });
-
-  it('replace the query as they are', async () => {
-    const { out } = await replay(`q1\twhat is a saw what is a saw a tool\nq2\tpurr\nq3\tsea sea\n`);
-    const topics = await replaceQueries(await loadTopics(dataset, 'test'), out);
-    expect(topics.queries).toEqual([
-      { id: 'q1', text: 'what is a saw what is a saw a tool', expansions: [] },
-      { id: 'q2', text: 'purr', expansions: [] },
-      { id: 'q3', text: 'sea', expansions: [] },
-    ]);
   });
 });
 
