@@ -22,8 +22,8 @@ import {
 } from '../suites/index.ts';
 import { counted, DataError, DEFAULT_SEED, UsageError, writeDurably } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
-import { generatorOptions } from './open-generator.ts';
 import { SuiteWriter } from './suite-writer.ts';
+import { expansionOptions } from './write-expansions.ts';
 
 /** Options of every command that searches a suite. */
 export const suiteOptions = {
@@ -52,7 +52,7 @@ export const suiteOptions = {
     .describe('measure of the table'),
   limit: z.coerce.number().int().positive().optional().describe('search a random sample of this many queries per set'),
   data: z.string().default('data').describe('folder of downloaded data sets').meta({ valueName: 'DIR' }),
-  ...generatorOptions,
+  ...expansionOptions,
   ...retrievalSettings,
   ...combinationOptions,
   seed: z.coerce.number().int().min(0).default(DEFAULT_SEED).describe('seed of the texts, the samples and the tests'),
@@ -75,7 +75,7 @@ export async function chooseSuite(given: SuiteOptions, defaults?: SystemTexts): 
   const systems = parseSystems(given.system, suite.systems ?? defaults, {
     retrieval: given,
     combination: { alpha: given.alpha, queryRepeats: given.queryRepeats },
-    ...{ writer: given, writerShape: generatorOptions },
+    ...{ writer: given, writerShape: expansionOptions },
   });
   return { suite, systems, baseline: chooseBaseline(given.baseline ?? suite.baseline, systems) };
 }

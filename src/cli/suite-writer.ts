@@ -1,10 +1,11 @@
 import { dirname } from 'node:path';
-import { expandQueries, type Generator } from '../generate/index.ts';
+import type { Generator } from '../generate/index.ts';
 import { isServerAddress } from '../servers/index.ts';
 import type { ExpansionWriter, WritingRequest } from '../suites/index.ts';
 import { contentKey, makeFolder } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
-import { choosePrompt, type GeneratorChoice, openGenerator, refuseDocuments, samplingOf } from './open-generator.ts';
+import type { ChosenStrategy } from './strategy-options.ts';
+import { checkExpansion, type ExpansionChoice, openWriterOf, writeExpansions } from './write-expansions.ts';
 
 /** Options that do not decide what is written. */
 const IDLE = ['concurrency', 'timeout', 'maxWait', 'offline', 'threads', 'sequences'];
@@ -13,46 +14,48 @@ const IDLE = ['concurrency', 'timeout', 'maxWait', 'offline', 'threads', 'sequen
 export class SuiteWriter implements ExpansionWriter {
   readonly idleOptions = IDLE;
   readonly #context: Pick<CommandContext, 'signal' | 'progress'>;
-  readonly #opened = new Map<string, Generator>();
+  #opened: { key: string; generator: Generator } | undefined;
 
   constructor(context: Pick<CommandContext, 'signal' | 'progress'>) {
     this.#context = context;
   }
 
-  async write({ topics, options, out }: WritingRequest): Promise<void> {
-    const given = options as GeneratorChoice;
-    const prompt = await choosePrompt(given);
-    refuseDocuments(prompt, 'benchmark');
+  async check(options: Readonly<Record<string, unknown>>): Promise<void> {
+    await checkExpansion(options as unknown as ExpansionChoice, 'benchmark');
+  }
+
+  async write({ dataset, topics, options, out }: WritingRequest): Promise<void> {
+    const given = options as unknown as ExpansionChoice;
+    const chosen = await checkExpansion(given, 'benchmark');
     await makeFolder(dirname(out));
-    await expandQueries({
-      ...{
-        queries: topics.queries,
-        prompt,
-        sampling: samplingOf(given),
-        samples: given.samples,
-        seed: given.seed,
-        out,
-      },
-      ...{ generator: await this.#open(given), timings: !given.deterministic, ...this.#context },
-    });
+    const generator = await this.#open(given, chosen);
+    await writeExpansions(given, chosen, generator, { dataset, queries: topics.queries, out }, this.#context);
   }
 
   async close(): Promise<void> {
-    for (const generator of this.#opened.values()) await generator.close();
+    await this.#opened?.generator.close();
+    this.#opened = undefined;
   }
 
   /** A model occupies memory, so another one is opened only after the last is closed. */
-  async #open(given: GeneratorChoice): Promise<Generator> {
-    const { temperature: _temperature, samples: _samples, task: _task, prompt: _prompt, seed: _seed, ...model } = given;
-    const key = contentKey(model);
-    const known = this.#opened.get(key);
-    if (known !== undefined) return known;
+  async #open(given: ExpansionChoice, chosen: ChosenStrategy): Promise<Generator> {
+    const {
+      temperature: _t,
+      topP: _p,
+      topK: _k,
+      samples: _n,
+      task: _task,
+      prompt: _prompt,
+      seed: _seed,
+      ...model
+    } = given;
+    const key = contentKey({ ...model, context: given.context ?? chosen.promptTokens, maxTokens: chosen.maxTokens });
+    if (this.#opened?.key === key) return this.#opened.generator;
     await this.close();
-    this.#opened.clear();
     // --threads also applies to the encoder, so a server does not refuse it here.
     const threads = given.generator.some(isServerAddress) ? undefined : given.threads;
-    const generator = await openGenerator({ ...given, threads }, this.#context, { isTimed: true });
-    this.#opened.set(key, generator);
+    const generator = await openWriterOf({ ...given, threads }, chosen, this.#context);
+    this.#opened = { key, generator };
     return generator;
   }
 }

@@ -18,6 +18,7 @@ const before = process.env.LLM_QE_HOME;
 const writer = {
   idleOptions: ['threads'],
   calls: [] as string[],
+  check: async () => {},
   async write({ topics, out, options }) {
     this.calls.push(String(options.task));
     const lines = topics.queries.map(({ id, text }) =>

@@ -36,6 +36,8 @@ export interface WritingRequest {
 export interface ExpansionWriter {
   /** Names of options that do not decide the texts, such as the number of threads. */
   readonly idleOptions: readonly string[];
+  /** Checks a system's options before anything runs. @throws UsageError, DataError */
+  check(options: Readonly<Record<string, unknown>>): Promise<void>;
   /** Writes the missing expansions of a set's judged queries. An interrupted call resumes. */
   write(request: WritingRequest): Promise<void>;
 }
@@ -88,6 +90,7 @@ export function resultsFolder(out: string, set: string): string {
  */
 export async function runSuite(options: RunSuiteOptions): Promise<SuiteRun> {
   const { suite, systems, progress = SILENT } = options;
+  for (const system of systems) if (system.writer !== undefined) await options.writer.check(system.writer);
   const encoders = await openEncoders(systems, options);
   const task = progress.task(`searching ${suite.name}`, suite.sets.length * systems.length, 'searches');
   const found: SuiteRun = { sets: [], failures: [] };

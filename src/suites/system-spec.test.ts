@@ -49,6 +49,16 @@ describe('parseSystems', () => {
     expect(parseSystems(['other=rrf'], ofFile, options).map(({ name }) => name)).toEqual(['other']);
   });
 
+  it('passes on only what its schemas name, however many options the command has', () => {
+    const command = {
+      ...options,
+      retrieval: { ...options.retrieval, out: 'x' },
+      writer: { ...options.writer, out: 'x' },
+    };
+    const [system] = parseSystems(['x=dense,task=q2e'], undefined, command);
+    expect([system!.retrieval, system!.writer].filter((one) => 'out' in one!)).toEqual([]);
+  });
+
   it('writes nothing if a file of expansions is named, or only shared options are set', () => {
     expect(parseSystems(['r=bm25,expansions=x/{set}.jsonl'], undefined, options)[0]).toMatchObject({
       writer: undefined,

@@ -116,15 +116,20 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
   if (expansions !== undefined && written.length > 0) {
     throw badSystem(name, `expansions names a file, so ${written.map(toKebab).join(', ')} would have no effect`);
   }
-  const own = (isKey: (key: string) => boolean) =>
-    Object.fromEntries(Object.entries(values).filter(([key]) => isKey(key)));
+  const own = (isKey: (key: string) => boolean) => pick(values, isKey);
+  const isOfWriter = (key: string) => Object.hasOwn(writerShape, key);
   return {
     ...{ name, retriever, expansions },
-    retrieval: { ...retrieval, ...own(isOfSearch) } as RetrievalSettings,
+    retrieval: { ...pick(retrieval, isOfSearch), ...own(isOfSearch) } as RetrievalSettings,
     combination: { ...options.combination, ...own((key) => Object.hasOwn(combinationOptions, key)) },
-    writer: written.length === 0 ? undefined : { ...writer, ...own((key) => Object.hasOwn(writerShape, key)) },
+    writer: written.length === 0 ? undefined : { ...pick(writer, isOfWriter), ...own(isOfWriter) },
     description: [retriever, ...describeKeys(values)].join(', '),
   };
+}
+
+/** The shared options are those of a whole command: only what a schema names belongs to a search or a writer. */
+function pick(values: object, isKey: (key: string) => boolean): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => isKey(key)));
 }
 
 function isOfSearch(key: string): boolean {

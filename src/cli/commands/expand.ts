@@ -5,27 +5,20 @@ import { loadTopics } from '../../evaluate/index.ts';
 import {
   type ExpandableQuery,
   type ExpandResult,
-  expandQueries,
   type Generator,
   promptName,
   textWarnings,
 } from '../../generate/index.ts';
-import { type ExampleSource, expandByStrategy, type StrategyResult } from '../../strategies/index.ts';
+import type { ExampleSource, StrategyResult } from '../../strategies/index.ts';
 import { counted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
-import {
-  choosePrompt,
-  forceOption,
-  generatorOptions,
-  openGenerator,
-  refuseDocuments,
-  samplingOf,
-} from '../open-generator.ts';
+import { forceOption } from '../open-generator.ts';
 import { refuseIdleReplay, replay, replayOptions } from '../replay-options.ts';
 import { openWriting, shardOptions } from '../several-machines.ts';
-import { chooseStrategy, STRATEGY_LINES, strategyOptions } from '../strategy-options.ts';
+import { STRATEGY_LINES } from '../strategy-options.ts';
+import { checkExpansion, expansionOptions, openWriterOf, writeExpansions } from '../write-expansions.ts';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
@@ -46,8 +39,7 @@ const options = z.object({
     .optional()
     .describe('file to write (default: expansions.jsonl in the data set)')
     .meta({ valueName: 'FILE' }),
-  ...generatorOptions,
-  ...strategyOptions,
+  ...expansionOptions,
   ...shardOptions,
   ...replayOptions,
   force: forceOption,
@@ -110,34 +102,19 @@ export const command = defineCommand({
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
     const queries = await chooseQueries(dataset, given);
-    const { from, strategy, variant } = given;
+    const { from, strategy } = given;
     refuseIdleReplay(given, { '--strategy': strategy, '--task': given.task, '--prompt': given.prompt });
     if (from !== undefined) return replay({ ...given, from }, dataset, queries, context);
-    const chosen = chooseStrategy(given);
-    const prompt = await choosePrompt({ ...given, task: chosen.task });
-    refuseDocuments(prompt, 'expand');
+    const chosen = await checkExpansion(given, 'expand');
     const [name] = given.generator;
     if (!given.join) warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
     const whole = { queries, out: given.out ?? join(dataset.folder, 'expansions.jsonl') };
-    const { promptTokens } = chosen;
-    const openOwn = () => openGenerator({ ...given, ...chosen }, context, { isTimed: true, promptTokens });
-    const writing = await openWriting(given, whole, openOwn, context);
+    const writing = await openWriting(given, whole, () => openWriterOf(given, chosen, context), context);
     try {
       if (writing.queries.length > 0) {
-        const { signal, progress } = context;
-        const common = {
-          ...{ queries: writing.queries, generator: writing.generator, out: writing.out },
-          ...{ seed: given.seed, timings: !given.deterministic, force: given.force, signal, progress },
-        };
-        const result =
-          strategy === undefined
-            ? await expandQueries({ ...common, prompt, sampling: samplingOf(chosen), samples: chosen.samples })
-            : await expandByStrategy({
-                ...{ ...common, strategy, variant, dataset, allQueries: queries },
-                settings: { ...samplingOf(chosen), samples: chosen.samples },
-                retrieval: given,
-              });
-        print(result, dataset, writing.generator, given, context);
+        const { queries: own, out, generator } = writing;
+        const work = { dataset, queries: own, allQueries: queries, out, force: given.force };
+        print(await writeExpansions(given, chosen, generator, work, context), dataset, generator, given, context);
       }
       await writing.finish();
     } finally {
