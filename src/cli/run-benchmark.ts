@@ -1,9 +1,10 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import type { SuiteData } from '../report/index.ts';
+import { renderSuiteReport, type SuiteData } from '../report/index.ts';
 import { combinationOptions, retrievalSettings } from '../retrieve/index.ts';
 import {
   chooseSets,
+  compareQueries,
   csvTable,
   findSuite,
   isExpanded,
@@ -103,19 +104,23 @@ export async function searchSuite(
     const summary = summarize(run, { suite, systems, baseline, measure, limit, seed });
     // A sample of the queries has another score.
     const parity = limit === undefined ? parityOf(run, systems) : [];
-    return { run, data: { ...summary, parity } };
+    const comparison = await compareQueries(run, { systems, baseline, measure, data, seed });
+    return { run, data: { ...summary, parity, comparison } };
   } finally {
     await writer.close();
   }
 }
 
-/** Writes the tables and all numbers. */
-export async function writeTables(data: SuiteData, out: string): Promise<void> {
+/** Writes the tables, all numbers, and the page. @returns the page's file */
+export async function writeTables(data: SuiteData, out: string): Promise<string> {
   const folder = resolve(out);
   await writeDurably(join(folder, 'table.md'), markdownTable(data));
   await writeDurably(join(folder, 'table.tex'), latexTable(data));
   await writeDurably(join(folder, 'table.csv'), csvTable(data));
   await writeDurably(join(folder, 'results.json'), `${JSON.stringify(data, null, 1)}\n`);
+  const page = join(folder, 'report.html');
+  await writeDurably(page, renderSuiteReport(data));
+  return page;
 }
 
 /** @throws DataError if anything failed, after everything else was done */

@@ -6,6 +6,7 @@ export { renderAuditPage, writeAuditPage } from './pages/audit-page.ts';
 export { buildReport, describeCost } from './pages/build-report.ts';
 export { renderReport } from './pages/page.ts';
 export { checkReportFile, reportDataFile, writeReport } from './pages/report-file.ts';
+export { renderSuiteReport } from './pages/suite-page.ts';
 export { changePlot } from './plots/change-plot.ts';
 export { type Line, linePlot } from './plots/line-plot.ts';
 export type { ReportData } from './report-data.ts';
@@ -25,10 +26,13 @@ export type {
   ParityVerdict,
   SuiteCell,
   SuiteColumn,
+  SuiteComparison,
   SuiteData,
   SuiteMean,
   SuiteMeta,
   SuiteParity,
+  SuiteQuery,
   SuiteRow,
+  SuiteSlice,
 } from './suite-data.ts';
 export { type PageContent, type Section, type SettingSections, settingLists, wholePage } from './whole-page.ts';

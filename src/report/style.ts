@@ -35,6 +35,10 @@ td.note { color: var(--soft); } td.list { white-space: normal; }
 svg { width: 100%; height: auto; display: block; } svg.narrow { display: none; }
 svg .gain { fill: var(--gain); } svg .loss { fill: var(--loss); } svg .same { fill: var(--same); }
 svg .grid { stroke: var(--line); } svg .zero { stroke: var(--soft); } svg .mark { stroke: var(--ink); stroke-dasharray: 4 3; }
+.series-1 { fill: var(--same); background: var(--same); } .series-2 { fill: var(--gain); background: var(--gain); } .series-3 { fill: var(--loss); background: var(--loss); }
+.series-4 { fill: #2a9d8f; background: #2a9d8f; } .series-5 { fill: #8e6bbf; background: #8e6bbf; } .series-6 { fill: #c2577f; background: #c2577f; }
+.legend i[class^="series-"] { border: 0; width: 12px; height: 12px; border-radius: 3px; }
+svg circle { fill-opacity: .55; } svg .small { font-size: 10px; }
 svg .axis { fill: var(--soft); font: 12px system-ui, sans-serif; }
 figure { margin: 14px 0; } .columns > section:only-child { max-width: 560px; } figcaption { font-weight: 600; font-size: .94rem; }
 svg .line { fill: none; stroke-width: 2; } svg .line.gain { stroke: var(--gain); } svg .line.loss { stroke: var(--loss); }

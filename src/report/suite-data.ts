@@ -18,8 +18,8 @@ export interface SuiteCell {
   test?: Comparison | undefined;
   /** Milliseconds per query for embedding and search, all queries together. */
   milliseconds: number;
-  /** Tokens per query that the LLM read and wrote; undefined for raw queries. */
-  tokens?: { prompt: number; completion: number } | undefined;
+  /** What the LLM read and wrote per query, and how long it took with other queries in parallel; undefined for raw queries. */
+  tokens?: { prompt: number; completion: number; milliseconds: number } | undefined;
   /** The rule for documents with the id of the query, in words. */
   selfHits: string;
 }
@@ -65,6 +65,42 @@ export interface SuiteParity {
   verdict: ParityVerdict;
 }
 
+/** One query under the baseline and another system. */
+export interface SuiteQuery {
+  set: string;
+  id: string;
+  text: string;
+  /** What the other system searched with in addition. */
+  expansions: string[];
+  before: number;
+  after: number;
+}
+
+/** Queries that have something in common. */
+export interface SuiteSlice {
+  /** What divides the queries: `words in the query`. */
+  kind: string;
+  name: string;
+  queries: number;
+  before: number;
+  after: number;
+}
+
+/** The baseline against one system, query by query over all sets. */
+export interface SuiteComparison {
+  system: string;
+  baseline: string;
+  queries: number;
+  helped: number;
+  hurt: number;
+  /** Values under both, of all queries or of a seeded sample // [points] */
+  points: [before: number, after: number][];
+  /** The largest gains and losses, best first and worst first. */
+  gains: SuiteQuery[];
+  losses: SuiteQuery[];
+  slices: SuiteSlice[];
+}
+
 /** Everything that the suite's tables and page show, as plain data. */
 export interface SuiteData {
   suite: string;
@@ -76,6 +112,8 @@ export interface SuiteData {
   means: SuiteMean[];
   meta: SuiteMeta[];
   parity: SuiteParity[];
+  /** The first system with expansions against the baseline; undefined if there is no such pair. */
+  comparison?: SuiteComparison | undefined;
   /** What failed, in sentences. */
   failures: string[];
   /** What a reader should know before quoting a number. */

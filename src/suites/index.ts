@@ -2,6 +2,7 @@ export { auditSuite, type SetAudit } from './audit.ts';
 export { chooseSets, findSuite, SUITE_IN_WORDS } from './known-suites.ts';
 export { parityBySet, parityOf } from './parity.ts';
 export { PUBLISHED_SCORES, type PublishedScores } from './published.ts';
+export { compareQueries } from './query-effects.ts';
 export {
   type ExpansionWriter,
   type RunSuiteOptions,

@@ -61,7 +61,7 @@ describe('summarize', () => {
     expect(cells.more!.measures['nDCG@10']).toBeCloseTo(0.4, 12);
     expect(cells.more!.test!.delta).toBeCloseTo(0.1, 12);
     expect(cells.more!.test).toMatchObject({ helped: 2, hurt: 1, unchanged: 3, baseline: 'raw' });
-    expect(cells.more!.tokens).toEqual({ prompt: 30, completion: 8 });
+    expect(cells.more!.tokens).toEqual({ prompt: 30, completion: 8, milliseconds: 100 });
     expect(cells.raw!.test).toBeUndefined();
   });
 
@@ -156,7 +156,7 @@ describe('tables', () => {
 });
 
 describe('parity', () => {
-  const score = (value: number, facts: Partial<SystemRun> = {}) => runOf([value], facts);
+  const score = (value: number, facts: Partial<SystemRun> = {}) => runOf([value], { documents: 5183, ...facts });
   const parity = (name: string, value: SystemRun, specs = ['raw=bm25']) => {
     const sets = [{ set: setOf(name), runs: new Map([['raw', value]]) }];
     const options = { retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} };
@@ -176,6 +176,11 @@ describe('parity', () => {
     expect(parity('scifact', score(0.6, { settings: { k1: 1.2, b: 0.4, analyzer: 'english' } }))).toEqual([]);
     expect(parity('mine', score(0.6))).toEqual([]);
     expect(parity('scifact', score(0.6789), ['raw=bm25,expansions=e'])).toEqual([]);
+  });
+
+  it('does not take a part of a collection for the whole, however it is named', () => {
+    expect(parity('scifact', score(0.6789, { documents: 5182 }))).toEqual([]);
+    expect(parity('trec-dl-2019', score(0.5058, { documents: 10_818 }))).toEqual([]);
   });
 
   it('knows an encoder by its last name', () => {

@@ -36,7 +36,7 @@ interface Effect {
  * Compares the systems with the baseline, set by set and over all sets. P values are corrected over the sets, separately for
  * each system (Holm 1979).
  */
-export function summarize(run: SuiteRun, options: SummaryOptions): Omit<SuiteData, 'parity'> {
+export function summarize(run: SuiteRun, options: SummaryOptions): Omit<SuiteData, 'parity' | 'comparison'> {
   const { suite, systems, baseline, measure } = options;
   const rows = rowsOf(run);
   const described = rows.map((row) => describeRow(row, options));
@@ -101,7 +101,11 @@ function describeCell(runs: readonly SystemRun[]): SuiteCell {
     ),
     milliseconds: mean((run) => run.milliseconds),
     tokens: runs.every(({ cost }) => cost !== undefined)
-      ? { prompt: mean((run) => run.cost!.promptTokens), completion: mean((run) => run.cost!.completionTokens) }
+      ? {
+          prompt: mean((run) => run.cost!.promptTokens),
+          completion: mean((run) => run.cost!.completionTokens),
+          milliseconds: mean((run) => run.cost!.milliseconds),
+        }
       : undefined,
     selfHits: describeSelfRetrieval({
       dropped: selves.every((self) => self.dropped),

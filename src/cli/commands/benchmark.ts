@@ -1,4 +1,3 @@
-import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { SuiteData } from '../../report/index.ts';
 import { parityBySet, tableLegend, terminalTable } from '../../suites/index.ts';
@@ -28,8 +27,7 @@ export const command = defineCommand({
   async run(given, context) {
     const chosen = await chooseSuite(given);
     const { run, data } = await searchSuite(chosen, given, context);
-    await writeTables(data, given.out);
-    const report = join(resolve(given.out), 'results.json');
+    const report = await writeTables(data, given.out);
     context.json(toJson(data, report));
     if (!given.json) print(data, report, context);
     for (const failure of data.failures) context.warn(failure);
@@ -67,7 +65,7 @@ function print(data: SuiteData, file: string, { say }: CommandContext): void {
     say(`parity: ${set}, ${system}: ${got.toFixed(4)}, published ${expected.toFixed(4)} (${published}): ${verdict}`);
   }
   for (const remark of data.remarks) say(remark);
-  say(`results: ${file}, and table.md, table.tex, table.csv beside it`);
+  say(`report: ${file}; results.json, table.md, table.tex and table.csv are beside it`);
 }
 
 function signed(value: number): string {
