@@ -31,6 +31,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'data check': load(() => import('./commands/data-check.ts')),
   'data merge': load(() => import('./commands/data-merge.ts')),
   'data split': load(() => import('./commands/data-split.ts')),
+  'data leaks': load(() => import('./commands/data-leaks.ts')),
   'data export-expansions': load(() => import('./commands/data-export-expansions.ts')),
   'data retriever': load(() => import('./commands/data-retriever.ts')),
   'models list': load(() => import('./commands/models-list.ts')),
@@ -44,7 +45,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
 
 /** What the help says of the first word of a two-word command. */
 export const GROUPS: Record<string, string> = {
-  data: 'make, download, check, merge and split data sets; export expansions; write training rows of the retriever',
+  data: 'make, download, check, merge and split data sets; export and audit expansions; write training rows of the retriever',
   train: 'train the models',
   gate: 'learn when to expand a query, and decide by it',
   models: 'download, list, inspect, merge and export models',

@@ -1,5 +1,13 @@
 import { type BeirDataset, type Expansion, readExpansions } from '../data/index.ts';
-import { type AlphaChoice, type Arm, type Comparison, measureLatencies, type TunedData } from '../evaluate/index.ts';
+import {
+  type AlphaChoice,
+  type Arm,
+  auditLeaks,
+  type Comparison,
+  describeLeaks,
+  measureLatencies,
+  type TunedData,
+} from '../evaluate/index.ts';
 import {
   buildReport,
   describeAlpha,
@@ -86,10 +94,17 @@ export async function reportEvaluation(
     settings: await describeSettings(dataset, [arm], written, given.seed, expansionSettings(facts)),
     remarks: [
       ...(raw === undefined ? [] : [describeNoise(facts)].filter((remark) => remark !== undefined)),
+      ...(raw === undefined ? [] : await leaksOf(dataset, arm, context.signal)),
       ...arm.retriever.notes,
     ],
   });
   await writeReport(file, data);
+}
+
+/** Tells how much the expansions say what the corpus says. */
+async function leaksOf(dataset: BeirDataset, { topics }: Arm, signal: AbortSignal): Promise<string[]> {
+  if (topics.queries.every(({ expansions }) => expansions.length === 0)) return [];
+  return describeLeaks(await auditLeaks(dataset, topics, { signal }));
 }
 
 /** Describes who wrote the expansions, how they are weighted, and whether there are few queries. */

@@ -23,6 +23,7 @@ export { type GateExampleOptions, gateExamples } from './gate-examples.ts';
 export { decide, evaluateGated, type GateDecision, type GatedEvaluation } from './gated.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
+export { auditLeaks, describeLeaks, type LeakAudit, type LeakAuditOptions } from './leak-audit.ts';
 export { describeMissing } from './missing-documents.ts';
 export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
 export {
