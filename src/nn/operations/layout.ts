@@ -7,7 +7,7 @@ import {
   type Shape,
   type Tensor,
 } from '../graph.ts';
-import { add, cast, multiply, reshape } from './arithmetic.ts';
+import { add, cast, expand, multiply, reshape } from './arithmetic.ts';
 import { joined, requireAxes, requireFit, sameShape, sizesOf } from './shapes.ts';
 
 /** Flattens all axes but the last // [..., columns] → [rows, columns] */
@@ -88,26 +88,30 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
 }
 
 /**
- * Adds rows to a table of zeros; an index may occur several times.
+ * Adds rows to a table of zeros; an index may occur several times. Number by number (ONNX's ScatterElements): the runtime's ScatterND
+ * adds rows in several threads at once, and loses some of those that have one index.
  * // updates [...any, ...rest], indices [...any] → shape [rows, ...rest]
  */
 export function scatterAdd(updates: Tensor, indices: Tensor, shape: Shape): Tensor {
   const { graph } = updates;
-  requireIndices('ScatterND', updates, indices);
-  const fitting = sameShape(updates.shape, [...indices.shape, ...shape.slice(1)]);
-  requireFit(fitting, 'ScatterND', updates, indices, `do not fit a table ${describeShape(shape)}`);
+  requireIndices('ScatterElements', updates, indices);
+  const rest = shape.slice(1);
+  const fitting = sameShape(updates.shape, [...indices.shape, ...rest]);
+  requireFit(fitting, 'ScatterElements', updates, indices, `do not fit a table ${describeShape(shape)}`);
   const known = indices.shape.every((size) => typeof size === 'number');
   const count = known ? indices.shape.reduce<number>((n, size) => n * Number(size), 1) : indices.shape.join('·');
-  const rows = reshape(updates, [count, ...shape.slice(1)]);
-  const at = cast(reshape(indices, [count, 1]), 'int64');
+  const rows = reshape(updates, [count, ...rest]);
+  const flat = reshape(indices, [count]);
+  const at = expand(reshape(flat, [count, ...rest.map(() => 1)]), rows.shape);
   const zeros = graph.node({
     operator: 'ConstantOfShape',
     inputs: [tiedSizes(shape, updates)],
     outputs: [{ ...updates, shape }],
   });
-  const gradient: GradientRule = (upstream) => [undefined, undefined, () => reshape(gather(upstream, at), rows.shape)];
+  const gradient: GradientRule = (upstream) => [undefined, undefined, () => gather(upstream, flat)];
   const outputs = [{ dtype: updates.dtype, shape }];
-  const node = { operator: 'ScatterND', inputs: [zeros[0], at, rows], outputs, attributes: { reduction: 'add' } };
+  const attributes = { axis: 0, reduction: 'add' };
+  const node = { operator: 'ScatterElements', inputs: [zeros[0], at, rows], outputs, attributes };
   return graph.node({ ...node, gradient })[0]!;
 }
 

@@ -65,7 +65,7 @@ test.each<[string, () => Tensor, RegExp]>([
   [
     'scatterAdd',
     () => ops.scatterAdd(three, ids, [9, 3]),
-    /ScatterND: three \[3\] and ids \[batch\] do not fit a table \[9, 3\]/,
+    /ScatterElements: three \[3\] and ids \[batch\] do not fit a table \[9, 3\]/,
   ],
   ['pick', () => ops.pick(x, 1, 3), /Gather: axis 1 of x \[batch, 3\] has no entry 3/],
   ['pickLast', () => ops.pickLast(x, positions), /x \[batch, 3\] and positions \[batch, sequence\] differ in an axis/],
