@@ -1,6 +1,6 @@
 import { comparePolicies, type Gate, type PolicyReport, readAfter, readBefore } from '../gate/index.ts';
 import type { CorpusSearch, ExpandedQuery } from '../retrieve/index.ts';
-import { type Arm, runArm } from './arms.ts';
+import { type Arm, type ArmPlan, runArm } from './arms.ts';
 import { ChosenAlphaRetriever } from './choose-alpha.ts';
 import { valuesOfCombinations } from './combination-values.ts';
 import { bestOf } from './cross-validate.ts';
@@ -107,12 +107,28 @@ export async function evaluateGated(
   return { gate: gated, oracle, report, decisions, millisecondsPerQuery };
 }
 
+/**
+ * Searches and scores with the weights that a gate decides on.
+ * @throws UsageError if the gate was trained for another kind of search
+ */
+export async function runGatedArm(
+  search: CorpusSearch,
+  gate: Gate,
+  plan: ArmPlan,
+  options: DecideOptions & { depth: number },
+): Promise<{ arm: Arm; warnings: string[] }> {
+  const warnings = gate.compareWith(plan.retriever);
+  const decisions = await decide(search, gate, plan.topics, options);
+  const weights = new Map(decisions.map(({ query, weight }) => [query, weight]));
+  return { arm: await runWeighted(search, plan, weights, { ...options, name: 'gate' }), warnings };
+}
+
 /** Searches each query with its own weight; one of weight 0 without its expansions. */
 async function runWeighted(
   search: CorpusSearch,
-  { topics, retriever, description }: Arm,
+  { topics, retriever, description }: ArmPlan,
   weights: ReadonlyMap<string, number>,
-  { name, depth, keepSelf, signal }: GatedOptions & { name: string },
+  { name, depth, keepSelf, signal }: DecideOptions & { name: string; depth: number },
 ): Promise<Arm> {
   const queries = topics.queries.map((query): ExpandedQuery => {
     return weights.get(query.id) === 0 ? { ...query, expansions: [] } : query;

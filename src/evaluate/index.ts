@@ -20,7 +20,7 @@ export {
   type Judgement,
 } from './evaluation-data.ts';
 export { type GateExampleOptions, gateExamples } from './gate-examples.ts';
-export { decide, evaluateGated, type GateDecision, type GatedEvaluation } from './gated.ts';
+export { decide, evaluateGated, type GateDecision, type GatedEvaluation, runGatedArm } from './gated.ts';
 export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { auditLeaks, describeLeaks, type LeakAudit, type LeakAuditOptions } from './leak-audit.ts';

@@ -1,8 +1,17 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type BeirDataset, cachedSha256, readExpansions, writeRun } from '../data/index.ts';
-import { joinExpansions, REPORTED_MEASURES, runArm, TABLE_MEASURES, type Topics } from '../evaluate/index.ts';
+import {
+  joinExpansions,
+  REPORTED_MEASURES,
+  replaceQueries,
+  runArm,
+  runGatedArm,
+  TABLE_MEASURES,
+  type Topics,
+} from '../evaluate/index.ts';
 import { readJsonFile } from '../files/index.ts';
+import { GATE_FORMAT, Gate } from '../gate/index.ts';
 import { MEASURES_FORMAT, type SelfRetrieval } from '../measures/index.ts';
 import type { RunFolder } from '../pipeline/index.ts';
 import { type CorpusSearch, combinationOf, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
@@ -89,6 +98,8 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
       ...{ format: RUN_FORMAT, search: SEARCH_FORMATS, measures: MEASURES_FORMAT, set: set.identity, encoder },
       ...{ retriever: system.retriever, retrieval: decidingSettings(system, retrieval) },
       expansions: expansions === undefined ? undefined : await cachedSha256(expansions),
+      asIs: system.asIs || undefined,
+      gate: system.gate === undefined ? undefined : { format: GATE_FORMAT, file: await cachedSha256(system.gate) },
     },
     run: (at) => searchAndScore(set, { ...system, retrieval }, options, at),
   });
@@ -114,11 +125,15 @@ async function searchAndScore(
   folder: string,
 ) {
   const { retriever: kind, retrieval, name } = system;
-  const topics = expansions === undefined ? set.topics : await joinExpansions(set.topics, expansions);
+  const topics = await topicsOf(set, system, expansions);
   const search = await openSearch(retrieval);
   const retriever = await search.retriever(kind, { alpha: retrieval.alpha });
   const plan = { name, description: kind, retriever, topics };
-  const arm = await runArm(plan, { depth: retrieval.depth, dropSelf: !retrieval.keepSelf, signal });
+  const { depth, keepSelf } = retrieval;
+  const { arm, warnings } =
+    system.gate === undefined
+      ? { arm: await runArm(plan, { depth, dropSelf: !keepSelf, signal }), warnings: [] }
+      : await runGatedArm(search, await Gate.open(system.gate), plan, { depth, keepSelf, signal });
   const files = { run: join(folder, RUN), values: join(folder, VALUES) };
   await writeRun(files.run, arm.retrieval.run, `llm-qe-${name}`);
   await writeDurably(files.values, `${JSON.stringify(columnsOf(topics, arm.scores.perQuery))}\n`);
@@ -126,11 +141,20 @@ async function searchAndScore(
   const result = {
     measures: Object.fromEntries(REPORTED_MEASURES.map((measure) => [measure, arm.scores.mean[measure] ?? 0])),
     ...{ queries: arm.scores.queries, documents: retriever.size, selfRetrieval: arm.selfRetrieval },
-    ...{ settings: retriever.settings, notes: [...retriever.notes] },
+    ...{ settings: retriever.settings, notes: [...retriever.notes, ...warnings] },
     milliseconds: (encodeMilliseconds + searchMilliseconds) / Math.max(1, topics.queries.length),
     cost: expansions === undefined ? undefined : await costOf(expansions, topics),
   };
   return { outputs: files, result };
+}
+
+function topicsOf(
+  { topics }: OpenedSet,
+  { asIs }: SuiteSystem,
+  expansions: string | undefined,
+): Topics | Promise<Topics> {
+  if (expansions === undefined) return topics;
+  return asIs ? replaceQueries(topics, expansions) : joinExpansions(topics, expansions);
 }
 
 /** Values as columns: one list of ids, and one list of numbers per measure. */

@@ -74,6 +74,9 @@ describe('parseSystems', () => {
     ['x=dense,alpha=much', 'system x: alpha'],
     ['x=dense,alfa=1', 'there is no option alfa'],
     ['x=dense,task=q2d,expansions=f', 'task would have no effect'],
+    ['x=dense,as-is', 'as-is needs expansions=FILE'],
+    ['x=dense,gate=g.json', 'gate decides on expansions, and there are none'],
+    ['x=dense,gate=g.json,as-is,expansions=f', 'cannot be combined'],
     ['a/b=dense', 'is not a name'],
     ['constructor=dense,toString=1', 'there is no option to-string'],
   ])('refuses %s', (text, message) => {

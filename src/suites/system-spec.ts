@@ -19,6 +19,10 @@ export interface SuiteSystem {
   writer: Readonly<Record<string, unknown>> | undefined;
   /** A file of existing expansions, in which `{set}` stands for the name of the set. */
   expansions: string | undefined;
+  /** Whether the texts of that file replace the queries. */
+  asIs: boolean;
+  /** A gate's file, which weights the expansions query by query. */
+  gate: string | undefined;
   /** What was asked for: `dense, alpha 0.3, task q2e`. */
   description: string;
 }
@@ -44,6 +48,8 @@ export interface SystemOptions {
 const OWN_KEYS = {
   retriever: z.enum(RETRIEVERS),
   expansions: z.string().min(1),
+  asIs: z.boolean(),
+  gate: z.string().min(1),
 } satisfies z.ZodRawShape;
 
 /** What is compared if nothing is said. */
@@ -116,10 +122,16 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
   if (expansions !== undefined && written.length > 0) {
     throw badSystem(name, `expansions names a file, so ${written.map(toKebab).join(', ')} would have no effect`);
   }
+  const { asIs = false, gate } = values as { asIs?: boolean; gate?: string };
+  if (asIs && expansions === undefined) throw badSystem(name, 'as-is needs expansions=FILE');
+  if (gate !== undefined && expansions === undefined && written.length === 0) {
+    throw badSystem(name, 'gate decides on expansions, and there are none');
+  }
+  if (asIs && gate !== undefined) throw badSystem(name, 'as-is and gate cannot be combined');
   const own = (isKey: (key: string) => boolean) => pick(values, isKey);
   const isOfWriter = (key: string) => Object.hasOwn(writerShape, key);
   return {
-    ...{ name, retriever, expansions },
+    ...{ name, retriever, expansions, asIs, gate },
     retrieval: { ...pick(retrieval, isOfSearch), ...own(isOfSearch) } as RetrievalSettings,
     combination: { ...options.combination, ...own((key) => Object.hasOwn(combinationOptions, key)) },
     writer: written.length === 0 ? undefined : { ...pick(writer, isOfWriter), ...own(isOfWriter) },
