@@ -65,11 +65,16 @@ export {
   BEIR_MIRRORS,
   type BeirMirror,
   type BeirSource,
+  BRIGHT,
+  type HubSource,
+  NANO_BEIR,
   type SetCounts,
+  TREC_DL,
 } from './beir/beir-table.ts';
 export { checkBeir, type DatasetCheck, type SplitCounts, type TextCounts } from './beir/check.ts';
 export { countDocuments, documentSchema, querySchema, readCorpus, readQueries } from './beir/corpus.ts';
 export { cachedSha256, FILE_HASH_CACHE } from './beir/corpus-hash.ts';
+export { downloadFromHub, EXCLUDED_FILE } from './beir/hub-download.ts';
 export { checkJudgedQueries, sampleRows } from './beir/judged-queries.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './beir/records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './beir/splits.ts';

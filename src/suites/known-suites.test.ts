@@ -27,6 +27,14 @@ describe('findSuite', () => {
     expect(without).toBe('msmarco');
   });
 
+  it('knows NanoBEIR, TREC DL and BRIGHT', async () => {
+    const sizes = await Promise.all(
+      ['nanobeir', 'trec-dl', 'bright'].map(async (name) => (await findSuite(name)).sets),
+    );
+    expect(sizes.map(({ length }) => length)).toEqual([13, 2, 12]);
+    expect(sizes[2]![0]).toMatchObject({ name: 'biology', source: { kind: 'hub', name: 'bright-biology' } });
+  });
+
   it('takes some sets of BEIR, each once', async () => {
     const { sets } = await findSuite('beir:scifact,nfcorpus,scifact');
     expect(sets.map(({ name }) => name)).toEqual(['scifact', 'nfcorpus']);

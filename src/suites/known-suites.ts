@@ -1,5 +1,5 @@
 import { basename, resolve } from 'node:path';
-import { BEIR_DATASETS } from '../data/index.ts';
+import { BEIR_DATASETS, BRIGHT, type HubSource, NANO_BEIR, TREC_DL } from '../data/index.ts';
 import { isThere, UsageError } from '../system/index.ts';
 import { readSuiteFile, type Suite, type SuiteSet } from './suite-schema.ts';
 
@@ -10,6 +10,13 @@ export const SUITE_IN_WORDS =
 /** Encoders are trained on MS MARCO, so a mean without it is reported as well. */
 const TRAINED_ON = 'msmarco';
 
+/** Suites of data that are converted when they are downloaded. */
+const HUB_SUITES: Readonly<Record<string, { sets: Readonly<Record<string, HubSource>>; without?: string }>> = {
+  nanobeir: { sets: NANO_BEIR, without: 'NanoMSMARCO' },
+  'trec-dl': { sets: TREC_DL },
+  bright: { sets: BRIGHT },
+};
+
 /**
  * Finds a suite by its name, its file, or the folder of a single data set.
  * @throws UsageError for an unknown name; DataError for a broken file
@@ -17,6 +24,14 @@ const TRAINED_ON = 'msmarco';
 export async function findSuite(name: string): Promise<Suite> {
   if (name === 'beir15') return beirSuite('beir15', Object.keys(BEIR_DATASETS));
   if (name.startsWith('beir:')) return beirSuite('beir', name.slice('beir:'.length).split(','));
+  const hub = Object.hasOwn(HUB_SUITES, name) ? HUB_SUITES[name] : undefined;
+  if (hub !== undefined) {
+    return {
+      name,
+      without: hub.without,
+      sets: Object.entries(hub.sets).map(([set, source]) => hubSet(name, set, source)),
+    };
+  }
   if (/\.ya?ml$/i.test(name)) return readSuiteFile(name);
   const folder = resolve(name);
   if (await isThere(folder)) return folderSuite(folder);
@@ -42,6 +57,12 @@ function beirSets(name: string): SuiteSet[] {
   return Object.entries(parts).map(([part, counts]) => {
     return { name: `${name}/${part}`, group: name, split, ...counts, source: { kind: 'beir', name, part } };
   });
+}
+
+function hubSet(suite: string, name: string, source: HubSource): SuiteSet {
+  const { split, documents, queries } = source;
+  const folder = suite === 'bright' ? `bright-${name}` : name;
+  return { name, split, documents, queries, source: { kind: 'hub', name: folder, source } };
 }
 
 function folderSuite(folder: string): Suite {

@@ -14,7 +14,7 @@ import {
   SILENT,
   throwIfAborted,
 } from '../system/index.ts';
-import { hashesOf, openSet } from './set-data.ts';
+import { excludedOf, hashesOf, openSet } from './set-data.ts';
 import type { Suite, SuiteSet } from './suite-schema.ts';
 import { type OpenedSet, runSystem, type SystemRun } from './system-run.ts';
 import type { SuiteSystem } from './system-spec.ts';
@@ -166,7 +166,7 @@ async function open(set: SuiteSet, options: SetOptions): Promise<OpenedSet> {
   const plain = { ...topics, queries: topics.queries.map(({ id, text }) => ({ id, text, expansions: [] })) };
   const sample = limit === undefined ? {} : { limit, seed };
   const identity = { ...(await hashesOf(dataset, set.split, signal)), split: set.split, ...sample };
-  return { name: set.name, dataset, topics: plain, identity };
+  return { name: set.name, dataset, topics: plain, excluded: await excludedOf(dataset), identity };
 }
 
 /** Returns the file of a system's expansions of a set, after writing what is missing; undefined for raw queries. */

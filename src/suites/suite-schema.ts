@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { HubSource } from '../data/index.ts';
 import { describeIssues, readTextFile } from '../files/index.ts';
 import { DataError } from '../system/index.ts';
 
@@ -9,7 +10,9 @@ import { DataError } from '../system/index.ts';
 export type SetSource =
   | { kind: 'folder'; folder: string }
   /** A data set of BEIR, or one of the data sets inside its zip. */
-  | { kind: 'beir'; name: string; part?: string | undefined };
+  | { kind: 'beir'; name: string; part?: string | undefined }
+  /** Data of another layout, by the name of their folder. */
+  | { kind: 'hub'; name: string; source: HubSource };
 
 /** One collection of a suite, with the split whose queries are evaluated. */
 export interface SuiteSet {

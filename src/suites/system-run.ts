@@ -16,6 +16,7 @@ import { MEASURES_FORMAT, type SelfRetrieval } from '../measures/index.ts';
 import type { RunFolder } from '../pipeline/index.ts';
 import { type CorpusSearch, combinationOf, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
 import { DataError, writeDurably } from '../system/index.ts';
+import { type Excluded, excludingRetriever } from './excluding-retriever.ts';
 import { isExpanded, type SuiteSystem } from './system-spec.ts';
 
 /** Increase it when the same inputs would give other files for a reason that no other format covers. */
@@ -27,6 +28,8 @@ export interface OpenedSet {
   dataset: BeirDataset;
   /** Its judged queries, without expansions. */
   topics: Topics;
+  /** Documents that do not count for a query. */
+  excluded: Excluded;
   /** What decides the content: hashes of the files, split, sample. */
   identity: Record<string, unknown>;
 }
@@ -127,7 +130,7 @@ async function searchAndScore(
   const { retriever: kind, retrieval, name } = system;
   const topics = await topicsOf(set, system, expansions);
   const search = await openSearch(retrieval);
-  const retriever = await search.retriever(kind, { alpha: retrieval.alpha });
+  const retriever = excludingRetriever(await search.retriever(kind, { alpha: retrieval.alpha }), set.excluded);
   const plan = { name, description: kind, retriever, topics };
   const { depth, keepSelf } = retrieval;
   const { arm, warnings } =

@@ -199,7 +199,8 @@ async function removePartials(zip: string, mirrors: number): Promise<void> {
   }
 }
 
-function refuseDownload(name: string, offline: boolean | undefined, environment: NodeJS.ProcessEnv): void {
+/** @throws DataError if connections are switched off */
+export function refuseDownload(name: string, offline: boolean | undefined, environment: NodeJS.ProcessEnv): void {
   const forbids = whatForbids('downloads', offline, environment);
   if (forbids === undefined) return;
   throw new DataError(`${name} is not downloaded yet, and connections are switched off by ${forbids}`, {

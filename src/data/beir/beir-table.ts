@@ -73,3 +73,90 @@ export const BEIR_DATASETS: Readonly<Record<string, BeirSource>> = {
   'climate-fever': source('8b66f0a9126c521bae2bde127b4dc99d', [5_416_593, 1_535, 4_681, 1_228_666_652]),
   scifact: source('5f7d1de60b170fc8027bb7898e2efca1', [5_183, 300, 339, 2_816_079]),
 };
+
+/** A set that is published as files of other formats, and converted to BEIR's layout. */
+export type HubSource = SetCounts & { split: 'test' } & (
+    | {
+        /** Parquet files of corpus, queries and judgements in a repository of its own on the Hugging Face hub. */
+        kind: 'nano';
+        repository: string;
+      }
+    | {
+        /** Parquet files of one domain of BRIGHT (Su et al., arXiv 2407.12883): documents, and examples with gold documents. */
+        kind: 'bright';
+        repository: string;
+        domain: string;
+      }
+    | {
+        /** Queries and judgements of a TREC track over the corpus of BEIR's msmarco. */
+        kind: 'trec-dl';
+        topics: PinnedAddress;
+        judgements: PinnedAddress;
+      }
+  );
+
+/** A file whose content is known. */
+export interface PinnedAddress {
+  url: string;
+  md5: string;
+}
+
+function nano(name: string, documents: number, queries = 50): [string, HubSource] {
+  return [name, { kind: 'nano', repository: `zeta-alpha-ai/${name}`, split: 'test', documents, queries }];
+}
+
+/** NanoBEIR: 13 sets of BEIR, cut to 50 queries and at most 10,000 documents. */
+export const NANO_BEIR: Readonly<Record<string, HubSource>> = Object.fromEntries([
+  nano('NanoArguAna', 3_635),
+  nano('NanoClimateFEVER', 3_408),
+  nano('NanoDBPedia', 6_045),
+  nano('NanoFEVER', 4_996),
+  nano('NanoFiQA2018', 4_598),
+  nano('NanoHotpotQA', 5_090),
+  nano('NanoMSMARCO', 5_043),
+  nano('NanoNFCorpus', 2_953),
+  nano('NanoNQ', 5_035),
+  nano('NanoQuoraRetrieval', 5_046),
+  nano('NanoSCIDOCS', 2_210),
+  nano('NanoSciFact', 2_919),
+  nano('NanoTouche2020', 5_745, 49),
+]);
+
+function bright(domain: string, documents: number, queries: number): [string, HubSource] {
+  return [domain, { kind: 'bright', repository: 'xlangai/BRIGHT', domain, split: 'test', documents, queries }];
+}
+
+/** BRIGHT's twelve domains. Counts are those of the paper; later versions of the data differ by a few. */
+export const BRIGHT: Readonly<Record<string, HubSource>> = Object.fromEntries([
+  bright('biology', 57_364, 103),
+  bright('earth_science', 122_388, 116),
+  bright('economics', 50_221, 103),
+  bright('psychology', 52_841, 101),
+  bright('robotics', 62_198, 101),
+  bright('stackoverflow', 107_100, 117),
+  bright('sustainable_living', 60_732, 108),
+  bright('leetcode', 413_932, 142),
+  bright('pony', 7_894, 112),
+  bright('aops', 188_177, 111),
+  bright('theoremqa_questions', 188_177, 194),
+  bright('theoremqa_theorems', 23_839, 76),
+]);
+
+const MSMARCO_FILES = 'https://msmarco.z22.web.core.windows.net/msmarcoranking';
+
+function trecDl(year: number, queries: number, topics: string, judgements: string): [string, HubSource] {
+  return [
+    `trec-dl-${year}`,
+    {
+      ...{ kind: 'trec-dl', split: 'test', documents: 8_841_823, queries },
+      topics: { url: `${MSMARCO_FILES}/msmarco-test${year}-queries.tsv.gz`, md5: topics },
+      judgements: { url: `https://trec.nist.gov/data/deep/${year}qrels-pass.txt`, md5: judgements },
+    },
+  ];
+}
+
+/** The passage tracks of TREC Deep Learning; only queries with judgements count. */
+export const TREC_DL: Readonly<Record<string, HubSource>> = Object.fromEntries([
+  trecDl(2019, 43, 'eda71eccbe4d251af83150abe065368c', '2f4be390198da108f6845c822e5ada14'),
+  trecDl(2020, 54, '00a406fb0d14ed3752d70d1e4eb98600', '0355ccee7509ac0463e8278186cdd8d1'),
+]);
