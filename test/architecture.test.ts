@@ -33,7 +33,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   generate: [['llama', 'writing']],
   search: [
     ['bm25', 'dense'],
-    ['engines', 'feedback'],
+    ['engines', 'feedback', 'hnsw'],
   ],
   distribute: [['shards', 'queue']],
   train: [

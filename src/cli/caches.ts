@@ -4,7 +4,7 @@ import { ADAPTER_CACHE, EXPANSION_CACHE, QUICK_WEIGHTS_CACHE } from '../generate
 import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } from '../models/index.ts';
 import { GRAPH_CACHE } from '../nn/index.ts';
 import { GGUF_CACHE } from '../pipeline/index.ts';
-import { BM25_CACHE, COMPACT_CACHE } from '../search/index.ts';
+import { BM25_CACHE, COMPACT_CACHE, HNSW_CACHE } from '../search/index.ts';
 import type { CacheKind } from '../system/index.ts';
 import { REFERENCE_CACHE } from '../train/index.ts';
 
@@ -18,6 +18,7 @@ export const CACHES: readonly CacheKind[] = [
   VECTOR_CACHE,
   PROBE_CACHE,
   COMPACT_CACHE,
+  HNSW_CACHE,
   BM25_CACHE,
   WORDNET_CACHE,
   EXPANSION_CACHE,

@@ -3,12 +3,14 @@ import {
   COMPACT_CACHE,
   CompactVectors,
   ExactIndex,
+  HNSW_CACHE,
+  HnswIndex,
   isEngineAddress,
   openEngine,
   RecallChecked,
   type SearchIndex,
 } from '../search/index.ts';
-import { type Progress, refuseServerOffline } from '../system/index.ts';
+import { type Progress, refuseServerOffline, UsageError } from '../system/index.ts';
 import type { RetrievalSettings } from './settings.ts';
 
 interface OpenOptions {
@@ -35,10 +37,25 @@ export async function openDenseIndex(
     const engine = await openRemote(vectors, settings, options);
     return new RecallChecked(engine, exact, { ...checked, what: `Searched in ${settings.index}`, facts: engine.facts });
   }
+  if (settings.index === 'hnsw') {
+    const graph = await openGraph(vectors, settings, options);
+    return new RecallChecked(graph, exact, { ...checked, what: 'Searched in an HNSW graph', facts: graph.facts });
+  }
   if (settings.vectors === 'f32') return exact;
   return new RecallChecked(await openCompact(vectors, settings, options), exact, {
     ...{ ...checked, what: `Vectors stored as ${settings.vectors}`, facts: { vectors: settings.vectors } },
   });
+}
+
+function openGraph(vectors: VectorFile, settings: RetrievalSettings, options: OpenOptions): Promise<HnswIndex> {
+  const { similarity, threads, vectors: format, hnswM: m, hnswEfConstruction: efConstruction, hnswEf: ef } = settings;
+  if (format === 'int8') {
+    throw new UsageError('--vectors int8 does not work with --index hnsw', { fix: 'Pass --vectors f16 or f32.' });
+  }
+  const { folder = HNSW_CACHE.folder(), signal, progress } = options;
+  const { key } = vectors.manifest;
+  const hnsw = { m, efConstruction, ef };
+  return HnswIndex.open(vectors, { folder, key, similarity, format, hnsw, threads, signal, progress });
 }
 
 async function openRemote(vectors: VectorFile, settings: RetrievalSettings, { signal, progress }: OpenOptions) {

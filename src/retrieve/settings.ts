@@ -34,7 +34,7 @@ const indexSettings = inGroup('Search:', {
     .transform(showIndex)
     .default('exact')
     .describe(
-      'where document vectors are searched: exact, or postgres://USER@HOST/DATABASE (with pgvector); ?search=hnsw searches approximately there',
+      'where document vectors are searched: exact, hnsw (an approximate graph, needs the package usearch), postgres://USER@HOST/DATABASE (with pgvector), or milvus:http://HOST:PORT; ?search=hnsw searches approximately there',
     )
     .meta({ valueName: 'NAME|URL' }),
   hnswM: z.number().int().min(2).max(100).default(16).describe('HNSW: neighbours of a document in the graph'),
@@ -74,10 +74,10 @@ function showIndex(index: string, context: z.RefinementCtx): string {
     context.addIssue({ code: 'custom', message: `${error.message}. ${error.fix}` });
     return z.NEVER;
   }
-  if (index === 'exact') return index;
+  if (index === 'exact' || index === 'hnsw') return index;
   context.addIssue({
     code: 'custom',
-    message: `${JSON.stringify(index)} is neither exact nor the address of an engine`,
+    message: `${JSON.stringify(index)} is neither exact, hnsw nor the address of an engine`,
   });
   return z.NEVER;
 }

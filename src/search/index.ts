@@ -27,5 +27,6 @@ export { type OpenEngineOptions, openEngine } from './engines/open-engine.ts';
 export type { FeedbackSettings } from './feedback/feedback.ts';
 export { TERM_FEEDBACK, type TermFeedbackName } from './feedback/term-feedback.ts';
 export { FUSIONS, type FusionName, type FusionOptions, fuseRuns } from './fusion.ts';
+export { HNSW_CACHE, HnswIndex, type HnswOptions } from './hnsw/hnsw-index.ts';
 export { RecallChecked, type RecallOptions } from './recall.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';

@@ -12,7 +12,7 @@ export { cacheHome } from './disk/places.ts';
 export { type CommandFiles, refuseOverwriting } from './disk/refuse-overwriting.ts';
 export { refuseUnwritable } from './disk/refuse-unwritable.ts';
 export { isInsideFolder, placeInside } from './disk/safe-path.ts';
-export { isSealed, seal } from './disk/sealed-file.ts';
+export { isSealed, removeSealed, seal } from './disk/sealed-file.ts';
 export { refuseStandIn, refuseStandInFile, STAND_IN_BYTES } from './disk/stand-in.ts';
 export { type UnpackOptions, unpackZip } from './disk/zip.ts';
 export {

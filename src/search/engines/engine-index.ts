@@ -1,4 +1,4 @@
-import { compareDocumentIds, type HitList, Hits } from '../../measures/index.ts';
+import { type HitList, Hits } from '../../measures/index.ts';
 import {
   AbortedError,
   ConnectionError,
@@ -14,6 +14,7 @@ import { brokenVector, countQueries, refuseBrokenQueries } from '../dense/check-
 import { unitRows } from '../dense/unit-rows.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
 import { checkSearch, type SearchIndex, type SearchOptions, withoutSelf } from '../search-index.ts';
+import { inTrecOrder } from '../trec-order.ts';
 import type { EngineRows, VectorEngine } from './vector-engine.ts';
 
 export interface EngineOptions {
@@ -27,9 +28,6 @@ export interface EngineOptions {
   /** Size of the vectors in one call of a bulk load. Default 2 MiB. */
   loadBytes?: number | undefined;
 }
-
-/** Rows in one answer about what is already loaded. */
-const HELD_ROWS = 50_000;
 
 /**
  * Search in an engine on a server. Opening it loads what the engine lacks, so an interrupted load resumes: the rows that are there
@@ -132,12 +130,13 @@ export class EngineIndex implements SearchIndex<Float32Array> {
   /** Asks page by page which rows are there // [rows], 1 for a row that is */
   async #presentRows(signal: AbortSignal | undefined): Promise<Uint8Array> {
     const present = new Uint8Array(this.#source.rows);
-    for (let last = -1; ; ) {
-      const page = await this.#call(() => this.#engine.heldAfter(last, HELD_ROWS), 'read', signal);
+    const { rowsPerAnswer } = this.#engine;
+    for (let from = 0; from < present.length; from += rowsPerAnswer) {
+      const to = Math.min(present.length, from + rowsPerAnswer);
+      const page = await this.#call(() => this.#engine.heldBetween(from, to), 'read', signal);
       for (const row of page) present[row] = 1;
-      if (page.length === 0) return present;
-      last = page.at(-1)!;
     }
+    return present;
   }
 
   /** Yields what is not there, in calls of a few megabytes. */
@@ -194,15 +193,4 @@ async function untilAborted<T>(work: () => Promise<T>, signal: AbortSignal | und
   } finally {
     signal?.removeEventListener('abort', stop);
   }
-}
-
-/** Sorts by score descending, then by id descending, as trec_eval does. */
-function inTrecOrder({ numbers, scores }: HitList, documentId: (row: number) => string): HitList {
-  const order = Array.from(scores.keys()).sort(
-    (a, b) => scores[b]! - scores[a]! || compareDocumentIds(documentId(numbers[b]!), documentId(numbers[a]!)),
-  );
-  return {
-    numbers: Uint32Array.from(order, (at) => numbers[at]!),
-    scores: Float32Array.from(order, (at) => scores[at]! + 0), // + 0 makes -0 equal to 0
-  };
 }

@@ -3,6 +3,7 @@ import type { VectorFormat } from '../dense/vector-format.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
 import { parseEngineAddress } from './engine-address.ts';
 import { EngineIndex, type EngineOptions } from './engine-index.ts';
+import { MilvusEngine } from './milvus-engine.ts';
 import { PostgresEngine } from './postgres-engine.ts';
 import type { EngineContent, HnswSettings } from './vector-engine.ts';
 
@@ -30,6 +31,6 @@ export async function openEngine(
   }
   const { dimensions, rows } = source;
   const content: EngineContent = { key, dimensions, similarity: options.similarity, format, rows };
-  const engine = await PostgresEngine.connect(parsed, content, hnsw);
+  const engine = await { postgres: PostgresEngine, milvus: MilvusEngine }[parsed.kind].connect(parsed, content, hnsw);
   return EngineIndex.open(engine, source, options);
 }

@@ -29,6 +29,7 @@ export class PostgresEngine implements VectorEngine {
   readonly place: string;
   readonly queriesPerCall = 64;
   readonly mostHits = Number.MAX_SAFE_INTEGER;
+  readonly rowsPerAnswer = 50_000;
   readonly #pool: Pool;
   readonly #table: string;
   readonly #address: EngineAddress;
@@ -91,9 +92,9 @@ export class PostgresEngine implements VectorEngine {
     return this.#transaction((client) => countRows(client, this.#table));
   }
 
-  async heldAfter(row: number, limit: number): Promise<number[]> {
-    const text = `SELECT row FROM ${this.#table} WHERE row > $1 ORDER BY row LIMIT $2`;
-    const { rows } = await this.#transaction((client) => client.query<{ row: number }>(text, [row, limit]));
+  async heldBetween(from: number, to: number): Promise<number[]> {
+    const text = `SELECT row FROM ${this.#table} WHERE row >= $1 AND row < $2`;
+    const { rows } = await this.#transaction((client) => client.query<{ row: number }>(text, [from, to]));
     return rows.map((one) => one.row);
   }
 

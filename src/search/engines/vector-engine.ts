@@ -44,16 +44,18 @@ export interface VectorEngine {
   readonly queriesPerCall: number;
   /** Maximum number of documents that a query can ask for. */
   readonly mostHits: number;
+  /** Maximum number of rows in one answer of `heldBetween`. */
+  readonly rowsPerAnswer: number;
   readonly facts: Readonly<Record<string, string | number | boolean>>;
   /** Creates the table or collection, or checks that it holds this content. @returns the number of documents it holds */
   open(): Promise<number>;
   count(): Promise<number>;
-  /** Returns rows that it holds, ascending, beginning after a row; at most `limit`. */
-  heldAfter(row: number, limit: number): Promise<number[]>;
+  /** Returns the rows that it holds from one up to, not including, another. */
+  heldBetween(from: number, to: number): Promise<number[]>;
   load(documents: EngineRows): Promise<void>;
   /** Makes everything that was loaded searchable, and builds the graph of an HNSW search. */
   finish(): Promise<void>;
-  /** Returns the best documents of each query in any order: rows and inner products. */
+  /** Returns the best documents of each query in any order, `k` or some more: rows and inner products. */
   search(queries: Float32Array, k: number): Promise<HitList[]>;
   close(): Promise<void>;
 }

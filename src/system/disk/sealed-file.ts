@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeDurably } from './durable-file.ts';
 import { sha256File } from './hash.ts';
@@ -23,6 +23,11 @@ export async function isSealed(file: string, signal?: AbortSignal): Promise<bool
 /** Records the SHA-256 of a file that was just written, in `FILE.seal.json`. @throws ResourceError */
 export async function seal(file: string, signal?: AbortSignal): Promise<void> {
   await writeSeal(file, await sha256File(file, signal));
+}
+
+/** Removes a file and its seal. */
+export async function removeSealed(file: string): Promise<void> {
+  for (const path of [file, sealOf(file)]) await rm(path, { force: true });
 }
 
 async function writeSeal(file: string, sha256: string): Promise<void> {

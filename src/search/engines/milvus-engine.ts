@@ -1,0 +1,215 @@
+import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
+import type { HitList } from '../../measures/index.ts';
+import { contentKey, UsageError } from '../../system/index.ts';
+import { optionalPackage } from '../optional-package.ts';
+import type { EngineAddress } from './engine-address.ts';
+import { refuseOtherContent } from './engine-content.ts';
+import { checkStatus, type MilvusStatus, milvusFault } from './milvus-faults.ts';
+import type { EngineContent, EngineRows, HnswSettings, VectorEngine } from './vector-engine.ts';
+
+type Sdk = typeof import('@zilliz/milvus2-sdk-node');
+
+/** Milvus's limit for the hits of a query, and for the rows of an answer. */
+const MOST_HITS = 16_384;
+
+/** Milvus orders equal scores at will. More hits than asked for leave room to order them by id. */
+const SPARE_HITS = 16;
+
+/** Time limit of one call: one that builds an index or loads a large collection takes long. */
+const CALL_MILLISECONDS = 600_000;
+
+/**
+ * Milvus: a collection with the row, the id and the vector of each document. What it holds is recorded in the name of its vector
+ * field, which every edition keeps (Milvus Lite drops descriptions and properties).
+ */
+export class MilvusEngine implements VectorEngine {
+  readonly name = 'Milvus';
+  readonly place: string;
+  readonly queriesPerCall = 64;
+  readonly mostHits = MOST_HITS - SPARE_HITS;
+  readonly rowsPerAnswer = MOST_HITS;
+  readonly #sdk: Sdk;
+  readonly #client: MilvusClient;
+  readonly #collection: string;
+  readonly #address: EngineAddress;
+  readonly #content: EngineContent;
+  readonly #hnsw: HnswSettings;
+  #version = '';
+
+  private constructor(sdk: Sdk, address: EngineAddress, content: EngineContent, hnsw: HnswSettings) {
+    [this.#sdk, this.#address, this.#content, this.#hnsw] = [sdk, address, content, hnsw];
+    const { search } = address;
+    this.#collection = address.name ?? `llm_qe_${contentKey({ ...content, search }).slice(0, 24)}`;
+    this.place = `collection ${this.#collection}`;
+    const { url } = address;
+    this.#client = new sdk.MilvusClient({
+      ...{ address: url.host, ssl: url.protocol === 'https:', logLevel: 'error', maxRetries: 0 },
+      ...{ timeout: CALL_MILLISECONDS, ...(url.username && { username: decodeURIComponent(url.username) }) },
+      ...(url.password && { password: decodeURIComponent(url.password) }),
+      ...(url.searchParams.get('token') && { token: url.searchParams.get('token')! }),
+      ...(url.searchParams.get('database') && { database: url.searchParams.get('database')! }),
+    });
+    // The first call tells that there is no connection.
+    this.#client.connectPromise.catch(() => {});
+  }
+
+  /** @throws ResourceError if the client is not installed; UsageError for vectors that are not f32 */
+  static async connect(address: EngineAddress, content: EngineContent, hnsw: HnswSettings): Promise<MilvusEngine> {
+    if (content.format !== 'f32') {
+      throw new UsageError(`--vectors ${content.format} does not work with Milvus`, { fix: 'Omit --vectors.' });
+    }
+    const name = '@zilliz/milvus2-sdk-node';
+    const sdk = await optionalPackage(() => import('@zilliz/milvus2-sdk-node'), name, 'search in Milvus');
+    return new MilvusEngine(sdk, address, content, hnsw);
+  }
+
+  get facts(): Record<string, string | number> {
+    const { m, efConstruction, ef } = this.#hnsw;
+    const index = { index: `Milvus ${this.#version}, ${this.place}`, vectors: this.#content.format };
+    if (this.#address.search === 'exact') return { ...index, 'index search': 'FLAT' };
+    return { ...index, 'index search': 'HNSW', 'HNSW M': m, 'HNSW ef construction': efConstruction, 'HNSW ef': ef };
+  }
+
+  async open(): Promise<number> {
+    const collection_name = this.#collection;
+    this.#version = (await this.#ask(() => this.#client.getVersion())).version.replace(/^v/, '');
+    const { value } = await this.#ask(() => this.#client.hasCollection({ collection_name }));
+    if (value) {
+      const { schema } = await this.#ask(() => this.#client.describeCollection({ collection_name }));
+      const field = schema.fields.find(({ data_type }) => `${data_type}` === 'FloatVector');
+      const wanted = { ...this.#content, key: shortKey(this.#content.key) };
+      refuseOtherContent(this, contentOf(field?.name, Number(field?.dim)), wanted, `drop ${this.place}`);
+    } else await this.#create();
+    await this.#index();
+    await this.#ask(() => this.#client.loadCollection({ collection_name }));
+    return this.count();
+  }
+
+  async count(): Promise<number> {
+    const collection_name = this.#collection;
+    const { data } = await this.#ask(() =>
+      this.#client.query({
+        ...{ collection_name, filter: '', output_fields: ['count(*)'] },
+        consistency_level: this.#sdk.ConsistencyLevelEnum.Strong,
+      }),
+    );
+    return Number(data[0]?.['count(*)'] ?? 0);
+  }
+
+  async heldBetween(from: number, to: number): Promise<number[]> {
+    const { data } = await this.#ask(() =>
+      this.#client.query({
+        ...{ collection_name: this.#collection, filter: `row >= ${from} and row < ${to}`, output_fields: ['row'] },
+        ...{ limit: to - from, consistency_level: this.#sdk.ConsistencyLevelEnum.Strong },
+      }),
+    );
+    return data.map(({ row }) => Number(row));
+  }
+
+  async load({ rows, ids, vectors }: EngineRows): Promise<void> {
+    const { dimensions } = this.#content;
+    const field = fieldOf(this.#content);
+    const data = rows.map((row, at) => ({
+      ...{ row, id: ids[at]! },
+      [field]: Array.from(vectors.subarray(at * dimensions, (at + 1) * dimensions)),
+    }));
+    await this.#ask(() => this.#client.upsert({ collection_name: this.#collection, data }));
+  }
+
+  async finish(): Promise<void> {
+    await this.#ask(async () => (await this.#client.flushSync({ collection_names: [this.#collection] })) ?? {});
+  }
+
+  async search(queries: Float32Array, k: number): Promise<HitList[]> {
+    const { dimensions, rows } = this.#content;
+    const limit = Math.min(rows, k + SPARE_HITS);
+    const data = Array.from({ length: queries.length / dimensions }, (_none, at) =>
+      Array.from(queries.subarray(at * dimensions, (at + 1) * dimensions)),
+    );
+    const { results } = await this.#ask(() =>
+      this.#client.search({
+        ...{ collection_name: this.#collection, anns_field: fieldOf(this.#content), data, limit },
+        ...{ metric_type: 'IP', output_fields: ['row'], consistency_level: this.#sdk.ConsistencyLevelEnum.Strong },
+        ...(this.#address.search === 'hnsw' && { params: { ef: Math.max(limit, this.#hnsw.ef) } }),
+      }),
+    );
+    return listsOf(results).map((hits) => ({
+      numbers: Uint32Array.from(hits, ({ row }) => Number(row)),
+      scores: Float32Array.from(hits, ({ score }) => score),
+    }));
+  }
+
+  async close(): Promise<void> {
+    await this.#client.closeConnection().catch(() => {});
+  }
+
+  async #create(): Promise<void> {
+    const { DataType } = this.#sdk;
+    const fields = [
+      { name: 'row', data_type: DataType.Int64, is_primary_key: true, autoID: false },
+      { name: 'id', data_type: DataType.VarChar, max_length: 65_535 },
+      { name: fieldOf(this.#content), data_type: DataType.FloatVector, dim: this.#content.dimensions },
+    ];
+    const consistency_level = 'Strong';
+    await this.#ask(() =>
+      this.#client.createCollection({ collection_name: this.#collection, fields, consistency_level }),
+    );
+  }
+
+  /** A collection has one index; one of another kind, or with other parameters, is made anew. */
+  async #index(): Promise<void> {
+    const { m, efConstruction } = this.#hnsw;
+    const [collection_name, field_name] = [this.#collection, fieldOf(this.#content)];
+    const wanted: Record<string, string> =
+      this.#address.search === 'exact'
+        ? { index_type: 'FLAT' }
+        : { index_type: 'HNSW', M: `${m}`, efConstruction: `${efConstruction}` };
+    const found = await this.#client.describeIndex({ collection_name }).catch(() => undefined);
+    const held = Object.fromEntries(
+      (found?.index_descriptions ?? []).flatMap(({ params }) => params.map(({ key, value }) => [key, value])),
+    );
+    const inside = typeof held.params === 'string' ? { ...held, ...JSON.parse(held.params) } : held;
+    if (Object.entries(wanted).every(([key, value]) => `${inside[key]}` === value)) return;
+    if (held.index_type !== undefined) {
+      await this.#ask(() => this.#client.releaseCollection({ collection_name }));
+      await this.#ask(() => this.#client.dropIndex({ collection_name, field_name }));
+    }
+    const { index_type, ...params } = wanted;
+    await this.#ask(() =>
+      this.#client.createIndex({ collection_name, field_name, index_type: index_type!, metric_type: 'IP', params }),
+    );
+  }
+
+  /** Calls the server, and throws typed errors for what it answers. */
+  async #ask<T extends object>(call: () => Promise<T>): Promise<T> {
+    const { shown } = this.#address;
+    try {
+      const answer = await call();
+      const status = 'status' in answer ? answer.status : 'error_code' in answer ? answer : undefined;
+      if (status !== undefined) checkStatus(status as MilvusStatus, shown);
+      return answer;
+    } catch (error) {
+      throw milvusFault(error, shown);
+    }
+  }
+}
+
+/** The name of the vector field: `dot_60000_` and the beginning of the content key. */
+function fieldOf({ similarity, rows, key }: EngineContent): string {
+  return `${similarity}_${rows}_${shortKey(key)}`;
+}
+
+function shortKey(key: string): string {
+  return contentKey(key).slice(0, 32);
+}
+
+/** Reads the name of a vector field; its short key stands for the whole one. */
+function contentOf(field: string | undefined, dimensions: number): unknown {
+  const [, similarity, rows, key] = /^(dot|cosine)_(\d+)_([0-9a-f]{32})$/.exec(field ?? '') ?? [];
+  return { key, dimensions, similarity, format: 'f32', rows: Number(rows) };
+}
+
+/** One query's hits come without the list around them. */
+function listsOf<H>(results: H[] | H[][]): H[][] {
+  return Array.isArray(results[0]) ? (results as H[][]) : [results as H[]];
+}

