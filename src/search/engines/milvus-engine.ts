@@ -1,6 +1,6 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import type { HitList } from '../../measures/index.ts';
-import { contentKey, UsageError } from '../../system/index.ts';
+import { ConnectionError, contentKey, NetworkError, UsageError } from '../../system/index.ts';
 import { optionalPackage } from '../optional-package.ts';
 import type { EngineAddress } from './engine-address.ts';
 import { refuseOtherContent } from './engine-content.ts';
@@ -14,6 +14,9 @@ const MOST_HITS = 16_384;
 
 /** Milvus orders equal scores at will. More hits than asked for leave room to order them by id. */
 const SPARE_HITS = 16;
+
+/** What Milvus and Milvus Lite say of a collection that is on the disk alone. */
+const NOT_LOADED = /not loaded|state 'released'/i;
 
 /** Time limit of one call: one that builds an index or loads a large collection takes long. */
 const CALL_MILLISECONDS = 600_000;
@@ -44,6 +47,8 @@ export class MilvusEngine implements VectorEngine {
     const { url } = address;
     this.#client = new sdk.MilvusClient({
       ...{ address: url.host, ssl: url.protocol === 'https:', logLevel: 'error', maxRetries: 0 },
+      // Milvus Lite refuses a client that asks more often whether it is there.
+      channelOptions: { 'grpc.keepalive_time_ms': 300_000 },
       ...{ timeout: CALL_MILLISECONDS, ...(url.username && { username: decodeURIComponent(url.username) }) },
       ...(url.password && { password: decodeURIComponent(url.password) }),
       ...(url.searchParams.get('token') && { token: url.searchParams.get('token')! }),
@@ -189,7 +194,11 @@ export class MilvusEngine implements VectorEngine {
       if (status !== undefined) checkStatus(status as MilvusStatus, shown);
       return answer;
     } catch (error) {
-      throw milvusFault(error, shown);
+      const fault = milvusFault(error, shown);
+      if (!(fault instanceof NetworkError) || !NOT_LOADED.test(fault.message)) throw fault;
+      // A server that was restarted holds no collection in memory.
+      await this.#client.loadCollection({ collection_name: this.#collection }).catch(() => {});
+      throw new ConnectionError(fault.message, { fix: fault.fix, cause: fault });
     }
   }
 }

@@ -38,6 +38,8 @@ export function postgresFault(error: unknown, shown: string): unknown {
 
 function isLost(code: string, message: string): boolean {
   return (
-    LOST.test(code) || PASSING.test(code) || /connection (terminated|timeout|ended)|timeout exceeded/i.test(message)
+    LOST.test(code) ||
+    PASSING.test(code) ||
+    /connection (terminated|timeout|ended|error)|timeout exceeded|not queryable/i.test(message)
   );
 }

@@ -144,7 +144,7 @@ for (const { name, module, named, start } of ENGINES) {
     it('goes on after a kill -9 of the program that loads', async () => {
       const script = `
         const { MemoryVectors, openEngine } = await import(${JSON.stringify(resolve('dist/search/index.js'))});
-        const rows = 40000;
+        const rows = 20000;
         const ids = Array.from({ length: rows }, (_none, row) => 'd' + row);
         const vectors = Float32Array.from({ length: rows * 16 }, (_none, at) => (at * 7919) % 13);
         const task = { advance: (count) => console.log('sent', count), skip: (count) => console.log('skipped', count), done: () => {} };
@@ -179,7 +179,7 @@ for (const { name, module, named, start } of ENGINES) {
       expect(second.whole).toBe(true);
       // A call whose answer the killed program did not read may be there as well.
       expect(second.skipped).toBeGreaterThanOrEqual(first.sent);
-      expect(second.skipped + second.sent).toBe(40_000);
+      expect(second.skipped + second.sent).toBe(20_000);
     });
 
     it('that does not come back is named, with what to do', async () => {
