@@ -10,6 +10,7 @@ import { fitPrompt } from './fit-prompt.ts';
 import type { Job, Lane } from './lane.ts';
 import { DEFAULT_CONTEXT, type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
 import { quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
+import { renderOrJoin } from './render-or-join.ts';
 
 export interface LlamaOptions {
   /** Number of texts written side by side. Default 32. */
@@ -64,7 +65,8 @@ export async function loadGenerator(model: GeneratorModel, options: LlamaOptions
     adapters: adapters.map(({ sha256, scale }) => ({ sha256, scale })),
   });
   const { contextSize = DEFAULT_CONTEXT } = options;
-  const render = (messages: ChatMessage[]) => template.renderPrompt(messages, options.chatTemplateKwargs);
+  const render = (messages: ChatMessage[]) =>
+    renderOrJoin(messages, (given) => template.renderPrompt(given, options.chatTemplateKwargs));
   return new LlamaGenerator({ id: model.name, fingerprint, contextSize }, render, async (signal) => {
     const path = isQuick ? await quickCopyOf(model, { signal, progress: options.progress }) : model.path;
     return openLlamaModel({ path, vocabularySize, adapters }, options, signal);
