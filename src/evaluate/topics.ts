@@ -46,11 +46,15 @@ function sample<T>(items: readonly T[], { limit, seed = DEFAULT_SEED }: TopicOpt
 
 /** Returns the topics with expansions, joined by query id. Empty expansions are skipped. */
 export function withExpansions(topics: Topics, expansions: ReadonlyMap<string, readonly Expansion[]>): Topics {
-  const queries = topics.queries.map(({ id, text }) => ({
-    id,
-    text,
-    expansions: (expansions.get(id) ?? []).map((one) => one.text).filter((passage) => passage.trim() !== ''),
-  }));
+  const queries = topics.queries.map(({ id, text }) => {
+    const written = (expansions.get(id) ?? []).filter((one) => one.text.trim() !== '');
+    const recorded = written.map((one) => one.logProbability).filter((one) => one !== undefined);
+    const logProbability = recorded.reduce((sum, one) => sum + one, 0) / recorded.length;
+    return {
+      ...{ id, text, expansions: written.map((one) => one.text) },
+      ...(recorded.length > 0 && { logProbability }),
+    };
+  });
   return { ...topics, queries };
 }
 

@@ -63,11 +63,12 @@ export async function readAfter(
   const retriever = await search.retriever(isLexical ? 'bm25' : 'dense', isLexical ? {} : { alpha: probe });
   const { run } = await retriever.retrieve(queries, { ...options, depth: DEPTH });
   const vectors = isLexical ? [] : await vectorsOf(search, queries, options.signal);
-  const features = queries.map(({ id, text, expansions }, at): [string, Features] => [
+  const features = queries.map(({ id, text, expansions, logProbability }, at): [string, Features] => [
     id,
     {
       ...before.features.get(id),
       ...writtenFeatures(text, expansions),
+      ...(logProbability !== undefined && { logProbability }),
       ...vectors[at],
       ...(expansions.length > 0 && { overlap: overlapOf(before.raw, run, id) }),
     },

@@ -5,6 +5,8 @@ export interface ExpandedQuery {
   id: string;
   text: string;
   expansions: readonly string[];
+  /** Mean log-probability of the tokens of its expansions, if that was recorded. */
+  logProbability?: number | undefined;
 }
 
 export interface RetrieveOptions {

@@ -14,6 +14,7 @@ export const expansionSchema = z.object({
   finish: z.enum(['stop', 'length']),
   promptTokens: count,
   completionTokens: count,
+  logProbability: z.number().max(0).optional(),
   milliseconds: z.number().nonnegative(),
   key: z.string(),
   queryRepeats: count.optional(),

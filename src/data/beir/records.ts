@@ -44,6 +44,8 @@ export interface Expansion {
   finish: 'stop' | 'length';
   promptTokens: number;
   completionTokens: number;
+  /** Mean log-probability of its tokens, if whoever wrote it recorded that. */
+  logProbability?: number | undefined;
   /** Wall time of this sample, in milliseconds (samples that ran side by side each count the time they shared); 0 in deterministic runs. */
   milliseconds: number;
   /** Content key of all that decides the text: generator, context, prompt, sampling settings, seed, format. */
