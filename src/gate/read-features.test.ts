@@ -48,3 +48,16 @@ it('reads a query after writing: overlap, cosine, spread, and what was known bef
   expect(read.get('q')).not.toHaveProperty('cosine');
   expect(read.get('q')!.overlap).toBeGreaterThan(0);
 });
+
+it('reads the same features under feedback, which belongs to the search and not to the query', async () => {
+  for (const [kind, feedback] of [
+    ['dense', 'vector'],
+    ['bm25', 'rm3'],
+  ] as const) {
+    const [plain, fed] = [open(), open({ feedback })];
+    const before = await readBefore(plain, kind, QUERIES, OPTIONS);
+    expect((await readBefore(fed, kind, QUERIES, OPTIONS)).features).toEqual(before.features);
+    const options = { ...OPTIONS, before, probe: 0.5 };
+    expect(await readAfter(fed, kind, QUERIES, options)).toEqual(await readAfter(plain, kind, QUERIES, options));
+  }
+});

@@ -28,8 +28,8 @@ export async function readBefore(
   options: FeatureOptions,
 ): Promise<BeforeFeatures> {
   const bare = queries.map(({ id, text }) => ({ id, text, expansions: [] }));
-  const runOf = async (one: Retriever['name']) => {
-    const { run } = await (await search.retriever(one)).retrieve(bare, { ...options, depth: DEPTH });
+  const runOf = async (one: 'dense' | 'bm25') => {
+    const { run } = await (await search.plainRetriever(one)).retrieve(bare, { ...options, depth: DEPTH });
     return run;
   };
   const lexical = await runOf('bm25');
@@ -60,7 +60,7 @@ export async function readAfter(
   { before, probe, ...options }: FeatureOptions & { before: BeforeFeatures; probe: number },
 ): Promise<Map<string, Features>> {
   const isLexical = kind === 'bm25';
-  const retriever = await search.retriever(isLexical ? 'bm25' : 'dense', isLexical ? {} : { alpha: probe });
+  const retriever = await search.plainRetriever(isLexical ? 'bm25' : 'dense', isLexical ? {} : { alpha: probe });
   const { run } = await retriever.retrieve(queries, { ...options, depth: DEPTH });
   const vectors = isLexical ? [] : await vectorsOf(search, queries, options.signal);
   const features = queries.map(({ id, text, expansions, logProbability }, at): [string, Features] => [

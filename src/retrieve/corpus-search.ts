@@ -94,16 +94,25 @@ export class CorpusSearch {
     return kind === 'dense' ? dense : new FusedRetriever(dense, await this.#lexicalRetriever(), this.#settings);
   }
 
-  async #lexicalRetriever(): Promise<LexicalRetriever> {
-    return new LexicalRetriever(await this.#bm25(), this.#settings, this.#feedback);
+  /** Returns one half of a fused search by itself and without feedback, whatever the settings say. */
+  plainRetriever(kind: 'dense' | 'bm25', overrides: Partial<DenseSettings> = {}): Promise<Retriever> {
+    return kind === 'bm25' ? this.#lexicalRetriever('none') : this.#denseRetriever(overrides, 'none');
   }
 
-  async #denseRetriever(overrides: Partial<DenseSettings>): Promise<DenseRetriever> {
+  async #lexicalRetriever(feedback: 'as set' | 'none' = 'as set'): Promise<LexicalRetriever> {
+    const used = feedback === 'none' ? undefined : this.#feedback;
+    return new LexicalRetriever(await this.#bm25(), this.#settings, used);
+  }
+
+  async #denseRetriever(
+    overrides: Partial<DenseSettings>,
+    feedback: 'as set' | 'none' = 'as set',
+  ): Promise<DenseRetriever> {
     const index = await this.#denseIndex();
     const vectors = (await this.#vectors)!;
     const settings = { ...this.#settings, ...overrides };
     return new DenseRetriever(await this.encoder(), index, settings, {
-      feedback: this.#feedback,
+      feedback: feedback === 'none' ? undefined : this.#feedback,
       documents: vectors,
       notes: noteCut(vectors.manifest),
     });
