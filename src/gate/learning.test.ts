@@ -110,13 +110,20 @@ describe('a policy', () => {
     expect(weightPlace({ ...policy, ramp: 0, highest: 0.5 }, grid, 1, 0.5)).toBe(2);
   });
 
-  it('writes least among equally good ones', () => {
+  it('is the most cautious of those within one standard error of the best', () => {
     const never = choosePolicy([one(0.9, 0.9, [0.5, 0.5, 0.5]), one(0.1, 0.1, [0.5, 0.4, 0.3])], WEIGHTS);
     expect(never.writeFrom).toBeGreaterThan(1);
-    const some = choosePolicy([one(0.9, 0.9, [0.5, 0.5, 0.7]), one(0.2, 0.2, [0.5, 0.5, 0.5])], WEIGHTS);
-    expect(some).toEqual({ writeFrom: 0.9, weightFrom: 0.9, ramp: 0, highest: 1 });
-    // The smaller of equally good weights.
-    expect(choosePolicy([one(0.9, 0.9, [0.5, 0.7, 0.7])], WEIGHTS).highest).toBe(0.5);
+    // Without a difference between queries there is no error: the best, by the smallest weight, writing least.
+    const same = Array.from({ length: 4 }, () => one(0.9, 0.9, [0.5, 0.7, 0.7]));
+    expect(choosePolicy(same, WEIGHTS)).toEqual({ writeFrom: 0.9, weightFrom: 0.9, ramp: 0, highest: 0.5 });
+    // Weight 1 gains 0.3 and 0.1: 0.2 +- 0.1. Weight 0.5 gains 0.11 in the mean: within one error, and more cautious.
+    const noisy = [one(0.9, 0.9, [0.5, 0.61, 0.8]), one(0.9, 0.9, [0.5, 0.61, 0.6])];
+    expect(choosePolicy(noisy, WEIGHTS).highest).toBe(0.5);
+    const poor = [one(0.9, 0.9, [0.5, 0.59, 0.8]), one(0.9, 0.9, [0.5, 0.59, 0.6])];
+    expect(choosePolicy(poor, WEIGHTS).highest).toBe(1);
+    // A gain of one query in two, 0.1 +- 0.1, may be chance.
+    const chance = [one(0.9, 0.9, [0.5, 0.7, 0.7]), one(0.9, 0.9, [0.5, 0.5, 0.5])];
+    expect(choosePolicy(chance, WEIGHTS).writeFrom).toBeGreaterThan(1);
   });
 
   it('lets both stages decide: what looked good before writing may be refused after', () => {

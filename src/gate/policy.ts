@@ -56,39 +56,84 @@ function nearest(weights: readonly number[], weight: number): number {
 }
 
 /**
- * Chooses the policy with the highest mean over groups of the mean measure. Among equally good ones, it is the one that writes least,
- * then the one with the smallest highest weight, then the one that weighs least often.
+ * Chooses the most cautious policy that is as good as the best one: the one with the smallest mean weight among those whose mean
+ * measure is within one standard error of the highest (Breiman et al. 1984, section 3.4.3). With that, a gain that chance explains is no
+ * reason to expand. Among equally cautious ones, it is the one with the higher mean, then the one that writes least. Means are over groups
+ * of means over examples.
  * @param weights the grid, ascending; the first is 0
  */
 export function choosePolicy(examples: readonly PolicyExample[], weights: readonly number[]): Policy {
   const shares = groupShares(examples);
+  const never: TriedPolicy = {
+    policy: { writeFrom: NEVER, weightFrom: NEVER, ramp: 0, highest: weights.at(-1)! },
+    ...{ gain: 0, weight: 0 },
+  };
+  const tried = [never, ...tryPolicies(examples, weights, shares)];
+  const best = tried.reduce((one, other) => (other.gain > one.gain + ROUNDING ? other : one));
+  const least = best.gain - standardError(examples, weights, best.policy) - ROUNDING;
+  const { policy } = tried
+    .filter(({ gain }) => gain >= least)
+    .reduce((one, other) => (isBefore(other, one) ? other : one));
+  return policy;
+}
+
+interface TriedPolicy {
+  policy: Policy;
+  /** Mean gain over never expanding, and mean weight. */
+  gain: number;
+  weight: number;
+}
+
+function isBefore(one: TriedPolicy, other: TriedPolicy): boolean {
+  if (Math.abs(one.weight - other.weight) > ROUNDING) return one.weight < other.weight;
+  if (Math.abs(one.gain - other.gain) > ROUNDING) return one.gain > other.gain;
+  return one.policy.writeFrom > other.policy.writeFrom;
+}
+
+function tryPolicies(
+  examples: readonly PolicyExample[],
+  weights: readonly number[],
+  shares: readonly number[],
+): TriedPolicy[] {
   const sorted = examples.map((_one, at) => at).sort((a, b) => examples[b]!.before - examples[a]!.before);
   const thresholds = [...STEPS, NEVER].reverse();
-  let best: Policy = { writeFrom: NEVER, weightFrom: NEVER, ramp: 0, highest: weights.at(-1)! };
-  let most = examples.reduce((sum, { values }, at) => sum + shares[at]! * values[0]!, 0);
-  const never = most;
+  const tried: TriedPolicy[] = [];
   for (const highest of weights.slice(1)) {
     for (const weightFrom of thresholds) {
       for (const ramp of RAMPS) {
         const shape = { weightFrom, ramp, highest };
         // Lowering the threshold of writing adds queries one by one, those with the highest probability first.
-        let value = never;
-        let next = 0;
+        let [gain, weight, next] = [0, 0, 0];
         for (const writeFrom of thresholds) {
           for (; next < sorted.length && examples[sorted[next]!]!.before >= writeFrom; next++) {
             const at = sorted[next]!;
             const { values, after } = examples[at]!;
-            value += shares[at]! * (values[placeOf(shape, weights, after)]! - values[0]!);
+            const place = placeOf(shape, weights, after);
+            gain += shares[at]! * (values[place]! - values[0]!);
+            weight += shares[at]! * weights[place]!;
           }
-          if (value > most + ROUNDING || (value > most - ROUNDING && writeFrom > best.writeFrom)) {
-            best = { writeFrom, ...shape };
-            most = Math.max(most, value);
-          }
+          tried.push({ policy: { writeFrom, ...shape }, gain, weight });
         }
       }
     }
   }
-  return best;
+  return tried;
+}
+
+/** The standard error of a policy's mean gain: a mean over groups of means over examples. */
+function standardError(examples: readonly PolicyExample[], weights: readonly number[], policy: Policy): number {
+  const byGroup = new Map<string, number[]>();
+  for (const { before, after, values, group } of examples) {
+    const gains = byGroup.get(group) ?? [];
+    gains.push(values[weightPlace(policy, weights, before, after)]! - values[0]!);
+    byGroup.set(group, gains);
+  }
+  const variances = [...byGroup.values()].map((gains) => {
+    const mean = gains.reduce((sum, gain) => sum + gain, 0) / gains.length;
+    const squares = gains.reduce((sum, gain) => sum + (gain - mean) ** 2, 0);
+    return squares / Math.max(1, gains.length - 1) / gains.length;
+  });
+  return Math.sqrt(variances.reduce((sum, variance) => sum + variance, 0)) / byGroup.size;
 }
 
 /** Weight of each example in a mean over groups of means over examples. */
