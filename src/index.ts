@@ -42,6 +42,14 @@ export {
 } from './evaluate/index.ts';
 export { OtherSettingsError } from './files/index.ts';
 export {
+  type AfterDecision,
+  type BeforeDecision,
+  type Features,
+  Gate,
+  readAfter,
+  readBefore,
+} from './gate/index.ts';
+export {
   connectGenerator,
   cutOpening,
   expandQueries,
