@@ -83,15 +83,15 @@ describe('a calibrated model', () => {
   });
 
   it('holds out each group with its own model', () => {
-    // Two groups that contradict one another: held out, each is judged by what the other showed.
-    const contrary = labelled(
+    // The feature differs in group 1 alone: a model that did not learn from that group knows nothing of it.
+    const uneven = labelled(
       (x) => x < 0,
       () => 1,
       2,
-    ).map((one) => (one.group === '0' ? one : { ...one, label: !one.label }));
-    const { heldOut } = fitCalibrated(contrary, ['firstScore'], SEED);
-    const right = contrary.filter(({ label }, at) => heldOut[at]! > 0.5 === label).length;
-    expect(right).toBeLessThan(contrary.length * 0.6);
+    ).map((one, at) => (one.group === '1' ? one : { ...one, features: { firstScore: 0 }, label: at % 4 === 0 }));
+    const { heldOut, model } = fitCalibrated(uneven, ['firstScore'], SEED);
+    expect(new Set(heldOut.filter((_one, at) => uneven[at]!.group === '1')).size).toBe(1);
+    expect(model.features[0]!.coefficient).toBeLessThan(-0.1);
   });
 });
 
@@ -189,6 +189,17 @@ describe('a gate', () => {
     expect(weightPlace(helped.policy, WEIGHTS, probabilityUnder(helped.before, { firstScore: 0 }), probability)).toBe(
       2,
     );
+  });
+
+  it('weighs each collection as much as another, however many queries it has', () => {
+    const of = (collection: string, count: number, full: number): GateExample[] =>
+      Array.from({ length: count }, (_none, at) => {
+        return { collection, query: String(at), features: {}, values: [0.5, 0.5, full] };
+      });
+    // 90 queries lose 0.1, 10 gain 0.2: the mean over collections gains, and two thirds of the changes are gains.
+    const gate = learnGate([...of('many', 90, 0.4), ...of('few', 10, 0.7)], WEIGHTS, SEED);
+    expect(gate.constant).toBe(1);
+    expect(probabilityUnder(gate.before, {})).toBeCloseTo(2 / 3, 6);
   });
 
   it('learns the same from the same examples', () => {
