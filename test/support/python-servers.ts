@@ -1,4 +1,5 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -33,17 +34,23 @@ export async function startPostgres(folder: string): Promise<RealServer> {
   const { child, line } = await startScript(folder);
   const { uri, pid } = JSON.parse(line) as { uri: string; pid: number };
   const host = new URLSearchParams(uri.slice(uri.indexOf('?'))).get('host')!;
-  const end = async (signal?: 'SIGKILL') => {
-    if (signal === undefined) child.stdin.end();
-    else for (const one of [pid, child.pid!]) killIfThere(one, signal);
+  const stop = async () => {
+    child.stdin.end();
     await ended(child);
     // The script leaves a server running if it believes that another script uses it too.
     killIfThere(pid, 'SIGINT');
   };
+  const kill = async () => {
+    for (const one of [pid, child.pid!]) killIfThere(one, 'SIGKILL');
+    await ended(child);
+    // Its processes notice within a second. Where nobody reaps it, its number would still count as that of a running server.
+    await sleep(1000);
+    await rm(join(folder, 'postmaster.pid'), { force: true });
+  };
   return {
     address: `postgres://postgres@localhost/postgres?host=${encodeURIComponent(host)}`,
-    kill: () => end('SIGKILL'),
-    stop: () => end(),
+    kill,
+    stop,
   };
 }
 
