@@ -81,6 +81,28 @@ async function times(out: string): Promise<Map<string, number>> {
   return found;
 }
 
+describe('benchmark --plan', () => {
+  it('counts what is here and what is known, and runs nothing', async () => {
+    const words = ['--data', join(folder, 'data'), '--out', join(folder, 'planned'), '--plan', '--json'];
+    const own = JSON.parse((await llmQe('benchmark', join(folder, 'all.yaml'), '--sets', 'set1', ...words)).out);
+    // One text of at most 512 tokens for each of two queries.
+    expect(own.sets[0]).toMatchObject({
+      state: 'here',
+      documents: 8,
+      queries: 2,
+      texts: 2,
+      tokens: 1024,
+      downloadBytes: 0,
+    });
+    const beir = JSON.parse((await llmQe('benchmark', 'beir15', ...words)).out);
+    expect(beir.total).toMatchObject({ documents: 33_403_296 + 457_199, queries: 40_214 + 13_145 });
+    const known = beir.sets.filter((one: { downloadBytes: number }) => one.downloadBytes > 0);
+    expect(known).toHaveLength(15);
+    expect(beir.unknown).toEqual([]);
+    expect(await stat(join(folder, 'planned')).catch(() => 'nothing')).toBe('nothing');
+  });
+});
+
 describe('parity', () => {
   it('audits every set, and says that no score is published', async () => {
     const words = ['parity', join(folder, 'all.yaml'), '--sets', 'set1,set2', '--out', join(folder, 'parity')];

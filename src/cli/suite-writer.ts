@@ -4,7 +4,7 @@ import { isServerAddress } from '../servers/index.ts';
 import type { ExpansionWriter, WritingRequest } from '../suites/index.ts';
 import { contentKey, makeFolder } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
-import type { ChosenStrategy } from './strategy-options.ts';
+import { type ChosenStrategy, chooseStrategy } from './strategy-options.ts';
 import { checkExpansion, type ExpansionChoice, openWriterOf, writeExpansions } from './write-expansions.ts';
 
 /** Options that do not decide what is written. */
@@ -58,4 +58,15 @@ export class SuiteWriter implements ExpansionWriter {
     this.#opened = { key, generator };
     return generator;
   }
+}
+
+/** Texts per query and their token limit. A strategy with several steps writes more than it keeps: that is not counted. */
+export function textsOf(options: Readonly<Record<string, unknown>>): {
+  texts: number;
+  limit: number;
+  generator: string;
+} {
+  const given = options as unknown as ExpansionChoice;
+  const { samples, maxTokens } = chooseStrategy(given);
+  return { texts: samples, limit: maxTokens, generator: given.generator[0]! };
 }

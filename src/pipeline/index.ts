@@ -1,11 +1,14 @@
 export { type AlignOptions, type AlignResult, align } from './align.ts';
 export { ALIGNMENT_STAGES, parseRecipe, readRecipe, STAGES } from './alignment-stages.ts';
 export { type DemoOptions, type DemoResult, type DemoSettings, type NextSearch, runDemo } from './demo/demo.ts';
+export { diskChecks } from './plan/disk-space.ts';
 export { type AlignmentPlan, type PlannedStage, planAlignment } from './plan/plan.ts';
+export { embeddedTokensPerSecond } from './plan/planned-rates.ts';
 export { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
 export { type EncoderSource, encoderOf } from './run/encoders.ts';
 export { ENGINES, type Engine } from './run/engines.ts';
-export type { Estimate, Known, PlannedFile } from './run/estimates.ts';
+export { type Estimate, encodingSeconds, finite, type Known, type PlannedFile } from './run/estimates.ts';
+export { type ModelFacts, modelFacts } from './run/model-facts.ts';
 export { GGUF_CACHE } from './run/open-writer.ts';
 export { check, type RecipeCheck } from './run/recipe-checks.ts';
 export { type FinishedStage, RunFolder, type StageRecord } from './run/run-folder.ts';

@@ -12,6 +12,7 @@ export {
   type SuiteRun,
   type WritingRequest,
 } from './run-suite.ts';
+export { type PlannedSet, planSuite, type SuitePlan } from './suite-plan.ts';
 export { readSuiteFile, type Suite, type SuiteSet, type SystemTexts } from './suite-schema.ts';
 export { SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
 export { isExpanded, parseSystems, type SuiteSystem, type SystemOptions } from './system-spec.ts';

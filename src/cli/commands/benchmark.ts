@@ -1,12 +1,25 @@
 import { z } from 'zod';
 import type { SuiteData } from '../../report/index.ts';
-import { parityBySet, tableLegend, terminalTable } from '../../suites/index.ts';
+import { parityBySet, planSuite, type SuitePlan, tableLegend, terminalTable } from '../../suites/index.ts';
 import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { chooseSuite, refuseFailures, searchSuite, suiteOptions, writeTables } from '../run-benchmark.ts';
+import { duration, size } from '../print-plan.ts';
+import {
+  type ChosenSuite,
+  chooseSuite,
+  refuseFailures,
+  type SuiteOptions,
+  searchSuite,
+  suiteOptions,
+  writeTables,
+} from '../run-benchmark.ts';
+import { textsOf } from '../suite-writer.ts';
 import { formatTable } from '../table.ts';
 
-const options = z.object(suiteOptions);
+const options = z.object({
+  ...suiteOptions,
+  plan: z.boolean().default(false).describe('estimate download, disk, texts and time; run nothing'),
+});
 
 /** `llm-qe benchmark`. */
 export const command = defineCommand({
@@ -22,10 +35,12 @@ export const command = defineCommand({
       'llm-qe benchmark beir:scifact,nfcorpus --out runs/two --system bm25=bm25 --system raw=dense --system half=dense,task=q2d,alpha=0.3',
       'two sets and three systems',
     ],
+    ['llm-qe benchmark beir15 --out runs/beir --plan', 'what that would download, write and take'],
     ['llm-qe benchmark suite.yaml --out runs/own --limit 50', 'your own collections, 50 queries of each'],
   ],
   async run(given, context) {
     const chosen = await chooseSuite(given);
+    if (given.plan) return showPlan(chosen, given, context);
     const { run, data } = await searchSuite(chosen, given, context);
     const report = await writeTables(data, given.out);
     context.json(toJson(data, report));
@@ -34,6 +49,27 @@ export const command = defineCommand({
     refuseFailures(run, chosen);
   },
 });
+
+async function showPlan({ suite, systems }: ChosenSuite, given: SuiteOptions, context: CommandContext): Promise<void> {
+  const { out, data, limit, seed } = given;
+  const plan = await planSuite(suite, { systems, out, data, limit, seed, sizeOf: textsOf });
+  const { disk } = plan;
+  context.json({ ...plan, disk: typeof disk === 'string' ? disk : disk.message });
+  const number = (value: number | null) => (value === null ? 'unknown' : value.toLocaleString('en-US'));
+  const rowOf = (one: SuitePlan['total']) => [
+    ...[number(one.documents), number(one.queries), number(one.texts), number(one.tokens)],
+    ...[size(one.downloadBytes), size(one.diskBytes), duration(one.seconds)],
+  ];
+  const head = ['set', 'state', 'documents', 'queries', 'texts', 'max. tokens', 'download', 'disk', 'time'];
+  const rows = plan.sets.map((set) => [set.set, set.begun > 0 ? `${set.state}, begun` : set.state, ...rowOf(set)]);
+  context.say(formatTable(head, [...rows, ['total', '', ...rowOf(plan.total)]]));
+  if (plan.unknown.length > 0) context.say(`not in the total, because unknown: ${plan.unknown.join('; ')}`);
+  context.say(
+    `time: embedding the corpus and writing the texts, estimated for two cores; finished parts are not subtracted`,
+  );
+  if (typeof disk !== 'string') throw disk;
+  context.say(disk);
+}
 
 function toJson({ rows, means, meta, parity, baseline }: SuiteData, report: string) {
   const measuresOf = (cells: Record<string, { measures: Record<string, number> }>) =>
