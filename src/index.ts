@@ -148,6 +148,13 @@ export {
 } from './reward/index.ts';
 export { Bm25Index, combineQueryVectors, ExactIndex, fuseRuns, MemoryVectors, repeatQuery } from './search/index.ts';
 export {
+  createExpander,
+  type Expander,
+  type ExpanderOptions,
+  type QueryExpansion,
+  type QueryVector,
+} from './serve/index.ts';
+export {
   AbortedError,
   DataError,
   LlmQeError,

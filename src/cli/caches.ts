@@ -5,6 +5,7 @@ import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } 
 import { GRAPH_CACHE } from '../nn/index.ts';
 import { GGUF_CACHE } from '../pipeline/index.ts';
 import { BM25_CACHE, COMPACT_CACHE, HNSW_CACHE } from '../search/index.ts';
+import { SERVED_CACHE } from '../serve/index.ts';
 import type { CacheKind } from '../system/index.ts';
 import { REFERENCE_CACHE } from '../train/index.ts';
 
@@ -22,6 +23,7 @@ export const CACHES: readonly CacheKind[] = [
   BM25_CACHE,
   WORDNET_CACHE,
   EXPANSION_CACHE,
+  SERVED_CACHE,
   REFERENCE_CACHE,
   FILE_HASH_CACHE,
   MODEL_HASH_CACHE,

@@ -24,6 +24,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   benchmark: load(() => import('./commands/benchmark.ts')),
   parity: load(() => import('./commands/parity.ts')),
   search: load(() => import('./commands/search.ts')),
+  serve: load(() => import('./commands/serve.ts')),
   score: load(() => import('./commands/score.ts')),
   compare: load(() => import('./commands/compare.ts')),
   'data wordnet': load(() => import('./commands/data-wordnet.ts')),

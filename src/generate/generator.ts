@@ -68,6 +68,8 @@ export interface Generator {
    * and its variables, and device; for a server, its model and the extra fields of every call.
    */
   readonly fingerprint: string;
+  /** Whether a run waits for the one before: then requests that come later belong into the run in progress. Default false. */
+  readonly isExclusive?: boolean | undefined;
   /** Maximum number of tokens of prompt and text together: documents and texts are cut to it. Undefined if a server decides. */
   readonly contextSize?: number | undefined;
   /**

@@ -51,3 +51,4 @@ export {
 } from './writing/retriever-data.ts';
 export { type KeyedText, type StageOptions, type StageOutcome, textKey, WRITERS_FORMAT } from './writing/stage.ts';
 export { type TextCounts, textWarnings } from './writing/text-counts.ts';
+export { passageOf } from './writing/written-text.ts';

@@ -7,7 +7,7 @@ import {
   VECTOR_CACHE,
   type VectorFile,
 } from '../embed/index.ts';
-import type { Run, ScoredDocument } from '../measures/index.ts';
+import type { HitRows, Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, type SearchIndex } from '../search/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
@@ -135,6 +135,14 @@ export class CorpusSearch {
     const depth = Math.max(top, this.#settings.depth);
     const { run } = await retriever.retrieve([query], { depth, dropSelf: false, signal });
     return run.get(query.id)!.slice(0, top);
+  }
+
+  /**
+   * Returns the best documents for vectors that were combined elsewhere.
+   * @param vectors row-major // [queries, dimensions]
+   */
+  async searchVectors(vectors: Float32Array, top: number, signal = this.#signal): Promise<HitRows> {
+    return (await this.#denseIndex()).search(vectors, top, { signal });
   }
 
   /** Returns documents by id, with texts and metadata. Reads the corpus until all are found. */

@@ -16,6 +16,7 @@ export {
   mineNegatives,
 } from './mine-negatives.ts';
 export { DROP_REASONS, DROP_WORDS } from './mining/choose-negatives.ts';
+export { CorpusTexts } from './mining/corpus-texts.ts';
 export type { MiningCounts } from './mining/mining.ts';
 export { type MiningInput, type MiningSettings, miningSchema, miningSettings, rangeOf } from './mining/settings.ts';
 export { openCorpus } from './own-corpus.ts';

@@ -120,6 +120,7 @@ class LlamaGenerator implements Generator {
   readonly id: string;
   readonly fingerprint: string;
   readonly contextSize: number;
+  readonly isExclusive = true;
   readonly #render: (messages: ChatMessage[]) => string;
   readonly #open: (signal: AbortSignal | undefined) => Promise<OpenLlamaModel>;
   #opened: OpenLlamaModel | undefined;

@@ -1,0 +1,204 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { type Encoder, loadEncoder } from '../../embed/index.ts';
+import type { Generator } from '../../generate/index.ts';
+import { ModelStore } from '../../models/index.ts';
+import { defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
+import { byName, createExpander, listen, ServedIndex } from '../../serve/index.ts';
+import { serverAddressSchema } from '../../servers/index.ts';
+import { checkSecret, inGroup, keepSecret, systemFault, UsageError } from '../../system/index.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplingOf } from '../open-generator.ts';
+
+const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole } =
+  retrievalSettings;
+
+const options = z.object({
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .describe('address to listen on; 0.0.0.0 lets other machines in (then use --api-key-file)')
+    .meta({ valueName: 'ADDRESS' }),
+  port: z.coerce.number().int().min(0).max(65_535).default(8090).describe('port to listen on; 0: any that is free'),
+  apiKeyFile: z
+    .string()
+    .optional()
+    .describe('file with the key that clients must send as `Authorization: Bearer KEY`')
+    .meta({ valueName: 'FILE' }),
+  index: z
+    .array(z.string())
+    .default([])
+    .describe("corpus to search: a folder in BEIR's layout, or a JSONL file; named after the folder or file")
+    .meta({ valueName: 'DIR|FILE' }),
+  budgetMs: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(300)
+    .describe('time for the expansion of a query, if a request does not say; 0 never asks the LLM'),
+  expand: z.boolean().default(true).describe('never expand; only embed and search'),
+  student: z
+    .string()
+    .optional()
+    .describe('encoder that the expansion was distilled into, for queries whose expansion is not there in time')
+    .meta({ valueName: 'DIR' }),
+  rules: z
+    .boolean()
+    .default(true)
+    .describe('expand also quoted words, names and identifiers, which usually lose by it'),
+  mostTexts: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(64)
+    .describe('texts that the LLM writes or has waiting at once; beyond that, queries are not expanded'),
+  mostRequests: z.coerce.number().int().min(1).default(512).describe('requests at once; others get status 429'),
+  ...inGroup('Encoder:', {
+    encoder,
+    upstream: serverAddressSchema
+      .optional()
+      .describe('your own embedding server: its vectors stay as they are, only those of queries are expanded')
+      .meta({ valueName: 'URL' }),
+    upstreamModel: z.string().optional().describe('name of the model there').meta({ valueName: 'NAME' }),
+    ...{ queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole },
+    alpha: z.coerce
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.5)
+      .describe('weight of a whole expansion in the vector of a query'),
+  }),
+  ...generatorOptions,
+  maxTokens: generatorOptions.maxTokens.default(128),
+});
+type Options = z.output<typeof options>;
+
+/** Requests in flight have this long when the server is told to end. */
+const DRAIN_MS = 10_000;
+
+export const command = defineCommand({
+  name: 'serve',
+  summary: 'answer over HTTP: embeddings of expanded queries, search, expansions',
+  description:
+    'Speaks the API of OpenAI embeddings (/v1/embeddings), of Text Embeddings Inference (/embed) and of Weaviate (/vectors), and its own\n/search and /expand; /openapi.json describes them. A text is a document, and embedded as it is, unless the request says that it is a\nquery: input_type, prompt_name, task or task_type, a model name that ends in -query, or the base URL /query/v1. An LLM that is slow\nor fails never fails a request: what it has written counts, else the query is embedded as it is.',
+  options,
+  examples: [
+    ['llm-qe serve --index docs.jsonl', 'search your own corpus, with the default models'],
+    [
+      'llm-qe serve --upstream http://localhost:8080 --upstream-model bge-small --generator http://localhost:8000',
+      'in front of your own embedding server: keep your index, and let queries be expanded',
+    ],
+    [
+      `curl -s http://127.0.0.1:8090/v1/embeddings -H 'content-type: application/json' -d '{"model": "any-query", "input": "how do I rotate a key"}'`,
+      'a query, from the shell',
+    ],
+  ],
+  async run(given, context) {
+    const key = given.apiKeyFile === undefined ? undefined : await readKey(given.apiKeyFile);
+    const opened = new Opened();
+    let service: Parameters<typeof listen>[0]['service'] = () => undefined;
+    const listening = await listen({
+      ...{ host: given.host, port: given.port, apiKey: key, mostRequests: given.mostRequests },
+      service: () => service(),
+      onError: (error) => context.warn(String(error)),
+    });
+    try {
+      const ready = await openService(given, context, opened);
+      service = () => ready;
+      process.stderr.write(`listening on ${listening.url}\n`);
+      await fired(context.signal);
+      service = () => undefined;
+    } finally {
+      await listening.close(DRAIN_MS);
+      await opened.close();
+    }
+  },
+});
+
+/** What has to be closed, in the order of its opening. */
+class Opened {
+  readonly #all: { close(): unknown }[] = [];
+
+  add<T extends { close(): unknown }>(one: T): T {
+    this.#all.push(one);
+    return one;
+  }
+
+  async close(): Promise<void> {
+    for (const one of this.#all.reverse()) await one.close();
+  }
+}
+
+async function openService(given: Options, context: CommandContext, opened: Opened) {
+  const { signal, progress } = context;
+  const settings = settingsOf(given);
+  const store = new ModelStore({ offline: given.offline, progress });
+  const own = opened.add(await openEncoder(settings, store, signal, progress));
+  const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
+  const generator = given.expand ? opened.add(await openWriter(given, context)) : undefined;
+  const prompt = await choosePrompt(given);
+  refuseDocuments(prompt, '`llm-qe serve`');
+  const { samples, seed, budgetMs, mostTexts, alpha: weight, expansionRole: role } = given;
+  const expander = opened.add(
+    createExpander({
+      ...{ encoder: own, generator, student, prompt, sampling: samplingOf(given), samples, seed, budgetMs, mostTexts },
+      ...{ alpha: weight, expansionRole: role, ...(!given.rules && { rule: false as const }) },
+    }),
+  );
+  const indexes = [];
+  for (const path of given.index)
+    indexes.push(opened.add(await ServedIndex.open(path, own, settings, { signal, progress })));
+  await warm(own, student, generator, given);
+  return { expander, indexes: byName(indexes) };
+}
+
+function settingsOf({ upstream, upstreamModel, ...given }: Options) {
+  const { queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads } = given;
+  if (upstream === undefined && upstreamModel !== undefined) {
+    throw new UsageError('--upstream-model needs --upstream', { fix: 'Add --upstream URL, or omit it.' });
+  }
+  return defaultRetrievalSettings({
+    ...(upstream === undefined ? { encoder: given.encoder } : { encoder: upstream, encoderModel: upstreamModel }),
+    ...{ queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads },
+  });
+}
+
+async function openStudent(name: string, store: ModelStore, own: Encoder): Promise<Encoder> {
+  const student = await loadEncoder(await store.resolve(name, { kind: 'encoder' }), {});
+  if (student.dimensions === own.dimensions) return student;
+  await student.close();
+  throw new UsageError(`the student has ${student.dimensions} dimensions, the encoder ${own.dimensions}`, {
+    fix: 'Pass the encoder that the student was made from.',
+  });
+}
+
+/** A query waits for its text, so few are written side by side, and a call that fails is not repeated. */
+function openWriter(given: Options, context: CommandContext): Promise<Generator> {
+  return openGenerator(given, context);
+}
+
+/** The first text and the first vector load the models. */
+async function warm(own: Encoder, student: Encoder | undefined, generator: Generator | undefined, given: Options) {
+  await Promise.all([own.encode(['warm'], 'query'), student?.encode(['warm'], 'query')]);
+  if (generator?.isExclusive !== true) return;
+  const sampling = { ...samplingOf(given), maxTokens: 1 };
+  const request = { id: 'warm', messages: [{ role: 'user' as const, content: 'Hello' }], sampling, seed: 1 };
+  for await (const _text of generator.generate([request])) break;
+}
+
+async function readKey(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw systemFault(error, file);
+  });
+  const key = text.trim();
+  if (key === '') throw new UsageError('holds no key', { file, fix: 'Write the key into the file.' });
+  keepSecret(key);
+  return checkSecret(key, `the key in ${file}`)!;
+}
+
+function fired(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,119 @@
+import { z } from '@hono/zod-openapi';
+import { EXPANSION_STATES } from '../expander.ts';
+
+/** Longest text of a request, in characters: encoders read a small part of it. */
+const LONGEST_TEXT = 1_000_000;
+/** Most texts of a call. */
+export const MOST_TEXTS = 2048;
+const LONGEST_QUERY = 32_768;
+
+const text = z.string().max(LONGEST_TEXT);
+const budget = z.number().int().min(0).max(600_000).optional().openapi({
+  description: 'time for writing an expansion, in milliseconds; 0 never asks the LLM (default: that of the server)',
+});
+const expansions = z.array(text).max(64).optional().openapi({
+  description: "the caller's own expansions of the query; then no LLM is asked",
+});
+const roles = {
+  input_type: z
+    .string()
+    .nullish()
+    .openapi({ description: 'query or document (Cohere, Voyage, NVIDIA)', example: 'query' }),
+  prompt_name: z.string().nullish().openapi({ description: 'query or document (TEI, sentence-transformers)' }),
+  task: z.string().nullish().openapi({ description: 'retrieval.query or retrieval.passage (Jina)' }),
+  task_type: z.string().nullish().openapi({ description: 'RETRIEVAL_QUERY or RETRIEVAL_DOCUMENT (Gemini, Weaviate)' }),
+};
+
+export const embeddingsBody = z
+  .object({
+    model: z.string().max(1000).nullish().openapi({ example: 'all-minilm-l6-v2-query' }),
+    // OpenAI's API takes token ids, too. They are read so that they can be refused with a reason.
+    input: z.union([text, z.array(text).min(1).max(MOST_TEXTS), z.array(z.number()), z.array(z.array(z.number()))]),
+    encoding_format: z.enum(['float', 'base64']).nullish(),
+    dimensions: z.number().int().positive().nullish(),
+    ...roles,
+    expansion_budget_ms: budget,
+    expansions,
+  })
+  .openapi('EmbeddingsRequest');
+
+const expansion = z
+  .object({
+    state: z.enum(EXPANSION_STATES),
+    reason: z.string().optional(),
+    alpha: z.number().openapi({ description: 'weight of the texts in the vector' }),
+    tokens: z.number(),
+    milliseconds: z.number(),
+  })
+  .openapi('Expansion');
+
+export const embeddingsAnswer = z
+  .object({
+    object: z.literal('list'),
+    data: z.array(
+      z.object({
+        object: z.literal('embedding'),
+        index: z.number(),
+        embedding: z.union([z.array(z.number()), z.string()]),
+        expansion: expansion.optional(),
+      }),
+    ),
+    model: z.string(),
+    usage: z.object({ prompt_tokens: z.number(), total_tokens: z.number() }),
+  })
+  .openapi('Embeddings');
+
+export const expandBody = z
+  .object({
+    query: z.string().max(LONGEST_QUERY),
+    expansion_budget_ms: budget,
+    expansions,
+    stream: z.boolean().default(false).openapi({ description: 'send the text as it grows, as server-sent events' }),
+  })
+  .openapi('ExpandRequest');
+
+export const expandAnswer = expansion
+  .extend({ query: z.string(), texts: z.array(z.string()) })
+  .openapi('ExpandedQuery');
+
+export const searchBody = z
+  .object({
+    query: z.string().max(LONGEST_QUERY),
+    index: z.string().optional().openapi({ description: 'name of the index; needed if there are several' }),
+    top: z.number().int().min(1).max(1000).default(10),
+    expansion_budget_ms: budget,
+    expansions,
+  })
+  .openapi('SearchRequest');
+
+export const searchAnswer = z
+  .object({
+    query: z.string(),
+    index: z.string(),
+    expansion: expandAnswer,
+    milliseconds: z.object({ expand: z.number(), embed: z.number(), search: z.number() }),
+    documents: z.array(
+      z.object({ rank: z.number(), id: z.string(), score: z.number(), title: z.string().optional(), text: z.string() }),
+    ),
+  })
+  .openapi('SearchAnswer');
+
+/** Text Embeddings Inference. */
+export const teiBody = z
+  .object({
+    inputs: z.union([text, z.array(text).min(1).max(MOST_TEXTS)]),
+    prompt_name: z.string().nullish(),
+    dimensions: z.number().int().positive().nullish(),
+    truncate: z.boolean().nullish(),
+    normalize: z.boolean().nullish(),
+  })
+  .openapi('TeiEmbedRequest');
+
+/** Weaviate's transformers module. */
+export const weaviateBody = z
+  .object({ text, config: z.object({ task_type: z.string().nullish() }).nullish() })
+  .openapi('WeaviateVectorsRequest');
+
+export const failure = z
+  .object({ error: z.object({ message: z.string(), type: z.string(), fix: z.string().optional() }) })
+  .openapi('Error');

@@ -1,0 +1,272 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type Behaviour, ChatServer, refusal } from '../../../test/support/chat-server.ts';
+import type { Encoder, TextRole } from '../../embed/index.ts';
+import { connectGenerator } from '../../generate/index.ts';
+import { defaultRetrievalSettings } from '../../retrieve/index.ts';
+import { createExpander, type Expander } from '../expander.ts';
+import { ServedIndex } from '../served-index.ts';
+import type { Service } from './routes.ts';
+import { type Listening, listen } from './server.ts';
+
+/** Letters as vectors; queries and documents differ. */
+class LetterEncoder implements Encoder {
+  readonly id = 'letters';
+  readonly fingerprint = 'letters';
+  readonly dimensions = 3;
+  readonly settings = {};
+  fails = false;
+
+  async encode(texts: readonly string[], role: TextRole): Promise<Float32Array> {
+    if (this.fails) throw new Error('the card is gone');
+    const count = (text: string, letter: string) => text.split(letter).length - 1;
+    return Float32Array.from(texts.flatMap((text) => [count(text, 'a'), count(text, 'b'), role === 'query' ? 1 : 2]));
+  }
+
+  async close() {}
+}
+
+const encoder = new LetterEncoder();
+let folder: string;
+let chat: ChatServer;
+let behaviour: Behaviour;
+let expander: Expander;
+let index: ServedIndex;
+let server: Listening;
+let isReady = true;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'serve-'));
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  chat = await ChatServer.start((...call) => behaviour(...call));
+  const generator = await connectGenerator({ baseUrls: [chat.baseUrl], retries: 0 });
+  expander = createExpander({ encoder, generator, store: false, budgetMs: 2000 });
+  const documents = ['aaa b', 'b b b b', 'a bb'].map((text, at) => ({ _id: `d${at}`, text }));
+  await writeFile(join(folder, 'docs.jsonl'), documents.map((one) => `${JSON.stringify(one)}\n`).join(''));
+  index = await ServedIndex.open(join(folder, 'docs.jsonl'), encoder, defaultRetrievalSettings({ threads: 1 }));
+  const service: Service = { expander, indexes: new Map([['docs', index]]) };
+  server = await listen({ port: 0, service: () => (isReady ? service : undefined), largestBody: 10_000 });
+});
+beforeEach(() => {
+  behaviour = () => ({ status: 200, body: { choices: [{ message: { content: 'bbbb' } }] } });
+  encoder.fails = false;
+});
+afterAll(async () => {
+  await server.close(100);
+  expander.close();
+  await index.close();
+  await chat.stop();
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  const response = await fetch(`${server.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+  return { status: response.status, headers: response.headers, body: (await response.json()) as any };
+}
+
+const DOCUMENT = [2, 0, 2];
+/** Half of the query's vector, half of that of `bbbb`. */
+const EXPANDED = [1, 2, 1];
+
+describe('a text is a document unless the request says that it is a query', () => {
+  test.each<[string, string, object, number[]]>([
+    ['nothing said', '/v1/embeddings', {}, DOCUMENT],
+    ['input_type', '/v1/embeddings', { input_type: 'search_query' }, EXPANDED],
+    ['input_type before the model', '/v1/embeddings', { input_type: 'document', model: 'm-query' }, DOCUMENT],
+    ['prompt_name', '/v1/embeddings', { prompt_name: 'query' }, EXPANDED],
+    ['task', '/embeddings', { task: 'retrieval.query' }, EXPANDED],
+    ['task_type', '/v1/embeddings', { task_type: 'RETRIEVAL_QUERY' }, EXPANDED],
+    ['a model name', '/v1/embeddings', { model: 'letters-query' }, EXPANDED],
+    ['a model name of documents', '/query/v1/embeddings', { model: 'letters-passage' }, DOCUMENT],
+    ['the address', '/query/v1/embeddings', { model: 'letters' }, EXPANDED],
+    ['the address of documents', '/document/embeddings', {}, DOCUMENT],
+  ])('%s', async (_what, path, marks, vector) => {
+    const { status, headers, body } = await post(path, { input: 'aa', ...marks });
+    expect([status, body.data[0].embedding]).toEqual([200, vector]);
+    expect(headers.get('x-llm-qe-expansion')).toBe(vector === EXPANDED ? 'generated' : null);
+  });
+
+  test('a mark that is misspelt is refused, not guessed', async () => {
+    const { status, body } = await post('/v1/embeddings', { input: 'aa', input_type: 'qeury' });
+    expect([status, body.error.message]).toEqual([400, 'input_type: "qeury" is not known']);
+  });
+});
+
+test('several texts, base64, and fewer dimensions', async () => {
+  const { body } = await post('/v1/embeddings', { input: ['aa', 'b'], encoding_format: 'base64', dimensions: 2 });
+  const vectors = body.data.map(({ embedding }: { embedding: string }) => {
+    const bytes = Buffer.from(embedding, 'base64');
+    return [bytes.readFloatLE(0), bytes.readFloatLE(4), bytes.length];
+  });
+  expect(vectors).toEqual([
+    [2, 0, 8],
+    [0, 1, 8],
+  ]);
+});
+
+test('searches, and says how the query was expanded', async () => {
+  const { body } = await post('/search', { query: 'aa', top: 2 });
+  expect(body.documents.map(({ id, text }: { id: string; text: string }) => [id, text])).toEqual([
+    ['d1', 'b b b b'],
+    ['d2', 'a bb'],
+  ]);
+  expect(body.expansion).toMatchObject({ state: 'generated', texts: ['bbbb'], alpha: 0.5 });
+  const raw = await post('/search', { query: 'aa', top: 1, expansion_budget_ms: 0 });
+  expect(raw.body).toMatchObject({ documents: [{ id: 'd0' }], expansion: { state: 'fallback', reason: 'no budget' } });
+  const own = await post('/search', { query: 'b', top: 1, expansions: ['aaaaaaaa'] });
+  expect(own.body).toMatchObject({ documents: [{ id: 'd0' }], expansion: { state: 'given' } });
+  expect((await post('/search', { query: 'b', index: 'other' })).body.error.fix).toBe('Use one of: docs.');
+});
+
+test('expansions are streamed as they grow', async () => {
+  behaviour = (_call, _number, _request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const content of ['one ', 'two'])
+      response.write(`data: {"choices":[{"index":0,"delta":{"content":"${content}"}}]}\n\n`);
+    response.end('data: [DONE]\n\n');
+    return undefined;
+  };
+  const response = await fetch(`${server.url}/expand`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: 'how does a text grow', stream: true }),
+  });
+  const events = (await response.text()).split('\n').filter((line) => line.startsWith('data:'));
+  const data = events.map((line) => JSON.parse(line.slice(5)));
+  expect(data.at(-1)).toMatchObject({ state: 'generated', texts: ['one two'] });
+  expect(events.length).toBeGreaterThan(1);
+});
+
+test('the routes of TEI and Weaviate', async () => {
+  expect((await post('/embed', { inputs: ['aa', 'b'] })).body).toEqual([DOCUMENT, [0, 1, 2]]);
+  expect((await post('/embed', { inputs: 'aa', prompt_name: 'query' })).body).toEqual([EXPANDED]);
+  const weaviate = await post('/vectors', { text: 'aa', config: { task_type: 'query' } });
+  expect(weaviate.body).toEqual({ text: 'aa', vector: EXPANDED, dim: 3 });
+  expect((await fetch(`${server.url}/.well-known/ready`)).status).toBe(204);
+});
+
+describe('what cannot be answered', () => {
+  test.each<[string, string, unknown, number, RegExp]>([
+    ['token ids', '/v1/embeddings', { input: [[1, 2]] }, 400, /token ids/],
+    ['token ids of one text', '/v1/embeddings', { input: [1, 2] }, 400, /token ids/],
+    ['no input', '/v1/embeddings', {}, 400, /^input/],
+    ['too many dimensions', '/v1/embeddings', { input: 'a', dimensions: 4 }, 400, /only 3/],
+    ['no JSON', '/v1/embeddings', '{"input":', 400, /not JSON/],
+    ['a body that is too large', '/v1/embeddings', { input: 'a'.repeat(20_000) }, 413, /larger than 10000/],
+    ['no such address', '/v2/embeddings', {}, 404, /there is no/],
+    ['a query that is too long', '/search', { query: 'a '.repeat(4000), top: 0 }, 400, /^top/],
+  ])('%s', async (_what, path, body, status, message) => {
+    const answer = await post(path, body);
+    expect(answer.status).toBe(status);
+    expect(answer.body.error.message).toMatch(message);
+    expect(answer.body.error.fix).toMatch(/\.$/);
+  });
+
+  test('an LLM that fails is no reason; an encoder that fails is', async () => {
+    behaviour = () => refusal(500, 'down');
+    const { status, headers, body } = await post('/query/v1/embeddings', { input: 'aa' });
+    expect([status, body.data[0].embedding]).toEqual([200, [2, 0, 1]]);
+    expect([headers.get('x-llm-qe-expansion'), headers.get('x-llm-qe-reason')]).toEqual(['fallback', 'the LLM failed']);
+    encoder.fails = true;
+    expect(await post('/v1/embeddings', { input: 'aa' })).toMatchObject({
+      status: 502,
+      body: { error: { message: 'the card is gone' } },
+    });
+  });
+});
+
+test('until it is warm, it says so', async () => {
+  isReady = false;
+  const health = await fetch(`${server.url}/health`);
+  const early = await post('/v1/embeddings', { input: 'aa' });
+  isReady = true;
+  expect([health.status, early.status, early.headers.get('retry-after')]).toEqual([503, 503, '1']);
+  expect((await fetch(`${server.url}/health`)).status).toBe(200);
+});
+
+test('a key is asked for, except for the state of the server', async () => {
+  const closed = await listen({ port: 0, service: () => undefined, apiKey: 'secret' });
+  const status = async (path: string, key?: string) =>
+    (await fetch(`${closed.url}${path}`, { headers: key === undefined ? {} : { authorization: `Bearer ${key}` } }))
+      .status;
+  expect([await status('/metrics'), await status('/metrics', 'wrong'), await status('/metrics', 'secret')]).toEqual([
+    401, 401, 200,
+  ]);
+  expect(await status('/health')).toBe(503);
+  await closed.close(0);
+});
+
+test('beyond its limit of requests it answers 429, and tells it', async () => {
+  let open = (): void => {};
+  behaviour = () =>
+    new Promise((resolve) => {
+      open = () => resolve(undefined);
+    });
+  const full = await listen({ port: 0, service: () => ({ expander, indexes: new Map() }), mostRequests: 1 });
+  const ask = () =>
+    fetch(`${full.url}/expand`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query: 'who waits here' }),
+    });
+  const calls = chat.calls.length;
+  const first = ask();
+  await expect.poll(() => chat.calls.length).toBeGreaterThan(calls);
+  const second = await ask();
+  expect([second.status, second.headers.get('retry-after')]).toEqual([429, '1']);
+  open();
+  expect((await first).status).toBe(200);
+  expect(await (await fetch(`${full.url}/metrics`)).text()).toContain('llm_qe_refused_total 1');
+  await full.close(0);
+});
+
+test('requests in flight are answered when the server ends', async () => {
+  let open = (): void => {};
+  behaviour = () =>
+    new Promise((resolve) => {
+      open = () => resolve(undefined);
+    });
+  const ending = await listen({ port: 0, service: () => ({ expander, indexes: new Map() }) });
+  const calls = chat.calls.length;
+  const asked = fetch(`${ending.url}/expand`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: 'who is answered at the end' }),
+  });
+  await expect.poll(() => chat.calls.length).toBeGreaterThan(calls);
+  const closed = ending.close(5000);
+  open();
+  expect((await asked).status).toBe(200);
+  await closed;
+  await expect(fetch(`${ending.url}/health`)).rejects.toThrow();
+});
+
+test('a client that leaves in the middle of its request harms nobody', async () => {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write(
+    'POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"inp',
+  );
+  socket.destroy();
+  expect((await post('/v1/embeddings', { input: 'aa' })).status).toBe(200);
+});
+
+test('the description names every route, and the metrics count them', async () => {
+  const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as { paths: object };
+  expect(Object.keys(paths)).toEqual(
+    expect.arrayContaining(['/v1/embeddings', '/query/v1/embeddings', '/expand', '/search', '/embed']),
+  );
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  expect(metrics).toMatch(/llm_qe_request_seconds_count\{route="\/v1\/embeddings",status="200"\} \d+/);
+  expect(metrics).toMatch(/llm_qe_expansions_total\{state="fallback",reason="the LLM failed"\} \d+/);
+});
