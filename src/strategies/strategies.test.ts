@@ -217,6 +217,9 @@ describe('the prompts', () => {
     await writeFile(join(folder, 'data', 'queries.jsonl'), more.map((row) => `${JSON.stringify(row)}\n`).join(''));
     await writeFile(train, `${[...judged, 't2\ts1\t1', 't2\ts3\t2', 't3\ts2\t1'].join('\n')}\n`);
     const { examples, prompts } = await run('query2doc');
+    for (const seed of [1, 2, 3, 4]) {
+      expect((await run('query2doc', { seed })).prompts[0]!.match(/^Query: saw\?$/gm)).toHaveLength(1);
+    }
     await rm(train);
     expect(examples).toBe('train');
     const shown = prompts[0]!.split('\n\n').slice(1, -1).sort();

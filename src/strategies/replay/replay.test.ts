@@ -8,6 +8,7 @@ import { combinationOf } from '../../retrieve/index.ts';
 import { DataError } from '../../system/index.ts';
 import { EXPORT_FORMATS, exportExpansions } from './export.ts';
 import { guessFormat } from './formats.ts';
+import { stripQuery } from './query-repeats.ts';
 import { type ReplayOptions, replayExpansions } from './replay.ts';
 
 const QUERIES = { q1: 'what is a saw', q2: 'Cats', q3: 'sea' };
@@ -78,6 +79,14 @@ describe('texts of QueryGym', () => {
       missing: 1,
       missingIds: ['q3'],
     });
+  });
+
+  it('lose the query as a whole word only, in any case, and not more often than wanted', () => {
+    expect(stripQuery('Sea sea seaside', 'sea')).toEqual({ text: 'seaside', repeats: 2 });
+    expect(stripQuery('sea sea seaside', 'sea', 1)).toEqual({ text: 'sea seaside', repeats: 1 });
+    expect(stripQuery('sea', 'sea')).toEqual({ text: '', repeats: 1 });
+    expect(stripQuery('the sea', 'sea')).toEqual({ text: 'the sea', repeats: 0 });
+    expect(stripQuery('text', ' ')).toEqual({ text: 'text', repeats: 0 });
   });
 
   it('tell the rule of MuGI, or that there is none', async () => {
