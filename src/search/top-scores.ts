@@ -18,7 +18,7 @@ export class TopScores {
   /** Entries with a lower score need not be offered. */
   threshold = Number.NEGATIVE_INFINITY;
   overflowed = false;
-  readonly #k: number;
+  readonly k: number;
   readonly #keepTies: boolean;
   readonly #scores: Float32Array;
   readonly #numbers: Uint32Array;
@@ -27,10 +27,22 @@ export class TopScores {
   #tieLimit = Number.POSITIVE_INFINITY;
 
   constructor(k: number, ties: 'number' | 'keep') {
-    this.#k = k;
+    this.k = k;
     this.#keepTies = ties === 'keep';
     this.#scores = new Float32Array(topScoresCapacity(k));
     this.#numbers = new Uint32Array(topScoresCapacity(k));
+  }
+
+  /** Number of entries that are kept so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Forgets all entries. */
+  clear(): void {
+    this.#count = 0;
+    this.threshold = Number.NEGATIVE_INFINITY;
+    this.#tieLimit = Number.POSITIVE_INFINITY;
   }
 
   /** @param score a 32-bit float */
@@ -43,18 +55,16 @@ export class TopScores {
 
   /** The best entries, at most `k` (and all that equal the last, where ties are kept); the buffer is empty afterwards. */
   take(): RankedScores {
-    if (this.#count > this.#k) this.#compact();
+    if (this.#count > this.k) this.#compact();
     const ranked = rank(this.#scores.subarray(0, this.#count), this.#numbers.subarray(0, this.#count));
-    this.#count = 0;
-    this.threshold = Number.NEGATIVE_INFINITY;
-    this.#tieLimit = Number.POSITIVE_INFINITY;
+    this.clear();
     return ranked;
   }
 
   #compact(): void {
     const scores = this.#scores;
     const numbers = this.#numbers;
-    const limit = kthLargest(scores.slice(0, this.#count), this.#k);
+    const limit = kthLargest(scores.slice(0, this.#count), this.k);
     let kept = 0;
     let tied = 0;
     const ties = new Uint32Array(this.#count);
@@ -72,8 +82,8 @@ export class TopScores {
   }
 
   #chooseTies(ties: Uint32Array, better: number): Uint32Array {
-    const room = this.#k - better;
-    if (this.#keepTies && better + ties.length <= (this.#k + this.#scores.length) / 2) return ties;
+    const room = this.k - better;
+    if (this.#keepTies && better + ties.length <= (this.k + this.#scores.length) / 2) return ties;
     if (this.#keepTies && ties.length > room) this.overflowed = true;
     ties.sort();
     this.#tieLimit = ties[room - 1]!;
@@ -87,7 +97,7 @@ export function topScoresCapacity(k: number): number {
 }
 
 /** The k-th largest of more than `k - 1` numbers (Hoare's FIND, 1961); reorders them. */
-function kthLargest(values: Float32Array, k: number): number {
+export function kthLargest(values: Float32Array, k: number): number {
   const target = k - 1;
   let low = 0;
   let high = values.length - 1;

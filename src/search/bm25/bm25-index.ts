@@ -33,6 +33,9 @@ const HIT_STEPS = 20;
 /** Steps per message to a thread: few enough to react to an abort soon. */
 const STEPS_AT_A_TIME = 1_000_000;
 
+/** A query with fewer postings is scored without looking at the clock: a millisecond. */
+const POSTINGS_WITHOUT_PAUSE = 200_000;
+
 /** Stretches of queries queued at a thread while it computes: one, so that it never waits. */
 const STRETCHES_PER_THREAD = 2;
 
@@ -215,12 +218,15 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
     const top = new TopScores(k, 'number');
     for (let query = 0; query + 1 < batch.starts.length; query++) {
       let ranked: RankedScores;
-      scorer.begin(countPostings(batch, query, this.#postings));
+      const postings = countPostings(batch, query, this.#postings);
+      const pauses = postings > POSTINGS_WITHOUT_PAUSE;
+      scorer.begin(postings);
       try {
         for (let at = batch.starts[query]!; at < batch.starts[query + 1]!; at++) {
           scorer.add(batch.terms[at]!, batch.weights[at]!);
-          if (breather.due) await breather.rest();
+          if (pauses && breather.due) await breather.rest();
         }
+        if (breather.due) await breather.rest();
       } finally {
         ranked = scorer.take(top);
       }

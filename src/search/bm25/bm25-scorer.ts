@@ -1,4 +1,4 @@
-import type { RankedScores, TopScores } from '../top-scores.ts';
+import { kthLargest, type RankedScores, type TopScores } from '../top-scores.ts';
 import type { InvertedLists } from './inverted-lists.ts';
 
 /** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
@@ -27,6 +27,8 @@ export class Bm25Scorer {
   readonly #sums: Float64Array;
   /** Documents with a score, if the query is not dense // [documents] */
   readonly #touched: Uint32Array;
+  /** What each saturation adds to a score at the weight of the current term // [saturations] */
+  readonly #shares: Float64Array;
   #found = 0;
   #dense = false;
 
@@ -34,6 +36,7 @@ export class Bm25Scorer {
     this.#postings = postings;
     this.#sums = new Float64Array(postings.size);
     this.#touched = new Uint32Array(postings.size);
+    this.#shares = new Float64Array(postings.denominators.length);
   }
 
   /** @param postings total length of the query's lists */
@@ -62,7 +65,7 @@ export class Bm25Scorer {
     const end = starts[term + 1]!;
     let found = this.#found;
     for (let at = starts[term]!; at < end; at++) {
-      const share = Math.fround(weight - Math.fround(weight / denominators[saturations[at]!]!));
+      const share = shareOf(weight, denominators[saturations[at]!]!);
       if (share === 0) continue;
       const document = documents[at]!;
       const before = sums[document]!;
@@ -72,14 +75,21 @@ export class Bm25Scorer {
     this.#found = found;
   }
 
-  /** {@link #addTerm} without a list of the documents touched. */
+  /** {@link #addTerm} without a list of the documents touched. Of a long list, each saturation is computed once. */
   #addCommonTerm(term: number, weight: number): void {
     const { documents, saturations, denominators, starts } = this.#postings;
     const sums = this.#sums;
+    const start = starts[term]!;
     const end = starts[term + 1]!;
-    for (let at = starts[term]!; at < end; at++) {
-      sums[documents[at]!]! += Math.fround(weight - Math.fround(weight / denominators[saturations[at]!]!));
+    if (end - start < denominators.length) {
+      for (let at = start; at < end; at++) {
+        sums[documents[at]!]! += shareOf(weight, denominators[saturations[at]!]!);
+      }
+      return;
     }
+    const shares = this.#shares;
+    for (let at = 0; at < shares.length; at++) shares[at] = shareOf(weight, denominators[at]!);
+    for (let at = start; at < end; at++) sums[documents[at]!]! += shares[saturations[at]!]!;
   }
 
   #offerSums(top: TopScores): void {
@@ -99,14 +109,48 @@ export class Bm25Scorer {
   /** {@link #offerSums} for all documents that have a score. */
   #offerAllSums(top: TopScores): void {
     const sums = this.#sums;
+    const likely = likelyThreshold(sums, top.k);
+    if (likely > 0) {
+      top.threshold = Math.fround(likely);
+      this.#offerSumsFrom(top);
+      if (top.count < top.k) top.clear();
+    }
+    if (top.count < top.k) this.#offerSumsFrom(top);
+    sums.fill(0);
+  }
+
+  #offerSumsFrom(top: TopScores): void {
+    const sums = this.#sums;
     let least = leastSum(top.threshold);
     for (let document = 0; document < sums.length; document++) {
       if (sums[document]! < least) continue; // This one comparison also skips the zeros.
       top.offer(Math.fround(sums[document]!), document);
       least = leastSum(top.threshold);
     }
-    sums.fill(0);
   }
+}
+
+/** What a term adds to the score of a document: a 32-bit float, in 32-bit steps. */
+function shareOf(weight: number, denominator: number): number {
+  return Math.fround(weight - Math.fround(weight / denominator));
+}
+
+/** One sum in so many is looked at to find a threshold. */
+const SAMPLED = 16;
+
+/**
+ * Returns a number that the k-th best sum most likely reaches, from a sample: most of the others are then passed over with one
+ * comparison. 0 if the sample would be too small.
+ */
+function likelyThreshold(sums: Float64Array, k: number): number {
+  const expected = k / SAMPLED;
+  // Three standard deviations more than the sample is expected to hold of the k best.
+  const rank = Math.ceil(expected + 3 * Math.sqrt(expected)) + 2;
+  const size = Math.floor(sums.length / SAMPLED);
+  if (size < 4 * rank) return 0;
+  const sample = new Float32Array(size);
+  for (let at = 0; at < size; at++) sample[at] = sums[at * SAMPLED]!;
+  return kthLargest(sample, rank);
 }
 
 /** Whether a query touches so much of the corpus that scanning every sum is faster than keeping a list. */
