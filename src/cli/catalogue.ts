@@ -20,6 +20,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   'gate train': load(() => import('./commands/gate-train.ts')),
   'gate apply': load(() => import('./commands/gate-apply.ts')),
   embed: load(() => import('./commands/embed.ts')),
+  worker: load(() => import('./commands/worker.ts')),
   evaluate: load(() => import('./commands/evaluate.ts')),
   benchmark: load(() => import('./commands/benchmark.ts')),
   parity: load(() => import('./commands/parity.ts')),

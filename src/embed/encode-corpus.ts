@@ -200,7 +200,7 @@ class CorpusEncoding {
     const work = this.#encode(batch, before);
     work.catch(() => {});
     this.#running.push(work);
-    if (this.#running.length >= BATCHES_AT_ONCE) await this.#running.shift();
+    if (this.#running.length >= (this.#encoder.batchesAtOnce ?? BATCHES_AT_ONCE)) await this.#running.shift();
   }
 
   /** Encodes a batch. Batches are appended in order, so that the rows of a corpus are contiguous. */

@@ -29,6 +29,8 @@ export interface Encoder {
   readonly dimensions: number;
   /** The settings of the encoder, for reports and manifests (pooling, normalised, maximum length, precision, ...). */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
+  /** How many calls it can have in progress, if many: a corpus is then encoded in so many batches at once. */
+  readonly batchesAtOnce?: number | undefined;
   /** Returns row-major vectors // [texts, dimensions], in the order of the texts. */
   encode(texts: readonly string[], role: TextRole, options?: EncodeOptions): Promise<Float32Array>;
   close(): Promise<void>;

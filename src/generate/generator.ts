@@ -72,6 +72,8 @@ export interface Generator {
   readonly isExclusive?: boolean | undefined;
   /** Maximum number of tokens of prompt and text together: documents and texts are cut to it. Undefined if a server decides. */
   readonly contextSize?: number | undefined;
+  /** How many requests it can have in progress, if many: writers then read so many ahead. */
+  readonly ahead?: number | undefined;
   /**
    * Completes requests, several at a time, and yields each one as it ends. The order is not that of the requests, so join by id.
    *

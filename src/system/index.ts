@@ -60,6 +60,7 @@ export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } 
 export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.ts';
 export { checkHeader, checkSecret } from './network/secrets.ts';
 export { inGroup, optionGroup } from './option-groups.ts';
+export { optionalPackage } from './optional-package.ts';
 export { packageCommit, packageVersion } from './package-version.ts';
 export { peakMemory } from './peak-memory.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';

@@ -2,24 +2,22 @@ import { statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { encodeShard, formatShard, joinVectorShards } from '../../distribute/index.ts';
-import { encodeCorpus, VECTOR_CACHE, type VectorFile } from '../../embed/index.ts';
+import { type Encoder, encodeCorpus, VECTOR_CACHE, type VectorFile } from '../../embed/index.ts';
 import { ModelStore } from '../../models/index.ts';
-import { defaultRetrievalSettings, openCorpus, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
+import { defaultRetrievalSettings, openCorpus, openEncoder } from '../../retrieve/index.ts';
 import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { modelFiles } from '../command-files.ts';
-import { refuseTwoWays, shardOptions } from '../several-machines.ts';
-
-const { encoder, encoderModel, documentPrefix, batchSize, maxWait, precision, pooling, maxLength, threads, offline } =
-  retrievalSettings;
+import { encoderOptions, openQueuedEncoder, queueOptions, refuseTwoWays, shardOptions } from '../several-machines.ts';
 
 const options = z.object({
   corpus: z
     .string()
     .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} per line')
     .meta({ valueName: 'DIR|FILE' }),
-  ...{ encoder, encoderModel, documentPrefix, batchSize, maxWait, precision, pooling, maxLength, threads, offline },
+  ...encoderOptions,
   ...shardOptions,
+  ...queueOptions,
   shards: z
     .string()
     .optional()
@@ -39,6 +37,7 @@ export const command = defineCommand({
     ['llm-qe embed --corpus data/nq', 'with the default encoder, on this machine'],
     ['llm-qe embed --corpus data/nq --shard 2/3', 'a third of the work, on a folder that three machines share'],
     ['llm-qe embed --corpus data/nq --join', 'the vectors of all three, into the cache of this machine'],
+    ['llm-qe embed --corpus data/nq --queue redis://host:6379', 'by the workers of a queue'],
   ],
   files(given) {
     return {
@@ -55,8 +54,7 @@ export const command = defineCommand({
       const vectors = await joinVectorShards(corpus, { folder: shardsOf(given), into, signal, progress });
       return printWhole(vectors, context);
     }
-    const store = new ModelStore({ offline: given.offline, progress });
-    const opened = await openEncoder({ ...defaultRetrievalSettings(), ...given }, store, signal, progress);
+    const opened = await openOwn(given, context);
     try {
       if (given.shard === undefined) {
         const whole = { folder: VECTOR_CACHE.folder(), corpusHash: await corpus.corpusHash(signal) };
@@ -75,6 +73,14 @@ export const command = defineCommand({
     }
   },
 });
+
+function openOwn(given: Options, context: CommandContext): Promise<Encoder> {
+  const { signal, progress } = context;
+  const { queue } = given;
+  if (queue !== undefined) return openQueuedEncoder({ ...given, queue }, context);
+  const store = new ModelStore({ offline: given.offline, progress });
+  return openEncoder({ ...defaultRetrievalSettings(), ...given }, store, signal, progress);
+}
 
 async function printWhole(vectors: VectorFile, context: CommandContext): Promise<void> {
   const { rows, dimensions, folder, manifest } = vectors;

@@ -16,7 +16,7 @@ import { datasetFiles, modelFiles, recordFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { forceOption } from '../open-generator.ts';
 import { refuseIdleReplay, replay, replayOptions } from '../replay-options.ts';
-import { openWriting, shardOptions } from '../several-machines.ts';
+import { jobSizeOption, openQueuedGenerator, openWriting, queueOptions, shardOptions } from '../several-machines.ts';
 import { STRATEGY_LINES } from '../strategy-options.ts';
 import { checkExpansion, expansionOptions, openWriterOf, writeExpansions } from '../write-expansions.ts';
 
@@ -41,6 +41,8 @@ const options = z.object({
     .meta({ valueName: 'FILE' }),
   ...expansionOptions,
   ...shardOptions,
+  ...queueOptions,
+  ...jobSizeOption,
   ...replayOptions,
   force: forceOption,
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -74,6 +76,7 @@ export const command = defineCommand({
     ['llm-qe expand --dataset data/nq --split all --task q2e --max-tokens 64', 'keywords for all queries'],
     ['llm-qe expand --dataset data/nq --shard 2/3', 'a third of the work, on a folder that three machines share'],
     ['llm-qe expand --dataset data/nq --join', 'the file of all three'],
+    ['llm-qe expand --dataset data/nq --queue redis://host:6379', 'by the workers of a queue'],
   ],
   files({
     dataset,
@@ -109,7 +112,12 @@ export const command = defineCommand({
     const [name] = given.generator;
     if (!given.join) warnOfDefaultWriter({ generator: name, adapters: given.adapter }, dataset, context);
     const whole = { queries, out: given.out ?? join(dataset.folder, 'expansions.jsonl') };
-    const writing = await openWriting(given, whole, () => openWriterOf(given, chosen, context), context);
+    const { queue } = given;
+    const openOwn = () =>
+      queue === undefined
+        ? openWriterOf(given, chosen, context)
+        : openQueuedGenerator({ ...given, ...chosen, queue }, context);
+    const writing = await openWriting(given, whole, openOwn, context);
     try {
       if (writing.queries.length > 0) {
         const { queries: own, out, generator } = writing;

@@ -257,8 +257,9 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
   }
 
   #groups(source: QuerySource<Q>) {
-    const ahead = Math.max(QUERIES_AHEAD, Math.ceil(TEXTS_AHEAD / this.#textsPerQuery));
     const { generator, signal } = this.#options;
+    const texts = Math.max(TEXTS_AHEAD, generator.ahead ?? 0);
+    const ahead = Math.max(QUERIES_AHEAD, Math.ceil(texts / this.#textsPerQuery));
     return completeGroups<KeyedQuery<Q>>(generator, this.#missing(source), {
       ...{ ahead, held: HELD * ahead, again: this.#stage.again, signal },
       onText: (generation) => this.#throughput.add(generation),

@@ -1,7 +1,6 @@
 import type { Pool, PoolClient, QueryArrayConfig } from 'pg';
 import type { HitList } from '../../measures/index.ts';
-import { contentKey, DataError } from '../../system/index.ts';
-import { optionalPackage } from '../optional-package.ts';
+import { contentKey, DataError, optionalPackage } from '../../system/index.ts';
 import type { EngineAddress } from './engine-address.ts';
 import { refuseOtherContent } from './engine-content.ts';
 import { postgresFault } from './postgres-faults.ts';

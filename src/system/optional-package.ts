@@ -1,7 +1,7 @@
-import { ResourceError } from '../system/index.ts';
+import { ResourceError } from './errors.ts';
 
 /**
- * Imports a package that only some searches need, and that is not installed with this one.
+ * Imports a package that only some commands need, and that is not installed with this one.
  * @throws ResourceError that says what to install
  */
 export async function optionalPackage<T>(load: () => Promise<T>, name: string, what: string): Promise<T> {

@@ -1,0 +1,24 @@
+import { HIDDEN, keepSecret, UsageError } from '../../system/index.ts';
+
+/** A queue as users name it, and what may be shown of it. */
+export interface QueueAddress {
+  /** With its user and password. */
+  url: string;
+  /** Without them. */
+  shown: string;
+}
+
+/** Parses the address of a Redis server. Its password is neither shown nor stored. @throws UsageError */
+export function parseQueueAddress(text: string): QueueAddress {
+  const typed = text.trim();
+  if (!/^rediss?:\/\/[^/]/i.test(typed) || !URL.canParse(typed)) {
+    throw new UsageError('the queue is not an address of Redis', {
+      fix: 'Write redis://HOST:PORT, with a password redis://:PASSWORD@HOST:PORT, with TLS rediss://..., and with another database redis://HOST:PORT/2.',
+    });
+  }
+  const url = new URL(typed);
+  const secret = decodeURIComponent(url.password);
+  if (secret !== '') keepSecret(secret);
+  const user = url.username === '' && secret === '' ? '' : `${HIDDEN}@`;
+  return { url: typed, shown: `${url.protocol}//${user}${url.host}${url.pathname.replace(/^\/$/, '')}` };
+}
