@@ -106,7 +106,10 @@ export const command = defineCommand({
     const dataset = await BeirDataset.open(given.dataset);
     const queries = await chooseQueries(dataset, given);
     const { from, strategy } = given;
-    refuseIdleReplay(given, { '--strategy': strategy, '--task': given.task, '--prompt': given.prompt });
+    refuseIdleReplay(given, {
+      ...{ '--strategy': strategy, '--task': given.task, '--prompt': given.prompt },
+      ...{ '--shard': given.shard, '--join': given.join || undefined, '--queue': given.queue },
+    });
     if (from !== undefined) return replay({ ...given, from }, dataset, queries, context);
     const chosen = await checkExpansion(given, 'expand');
     const [name] = given.generator;
