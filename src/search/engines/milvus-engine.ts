@@ -1,7 +1,6 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import type { HitList } from '../../measures/index.ts';
-import { ConnectionError, contentKey, NetworkError, UsageError } from '../../system/index.ts';
-import { optionalPackage } from '../optional-package.ts';
+import { ConnectionError, contentKey, NetworkError, optionalPackage, UsageError } from '../../system/index.ts';
 import type { EngineAddress } from './engine-address.ts';
 import { refuseOtherContent } from './engine-content.ts';
 import { checkStatus, type MilvusStatus, milvusFault } from './milvus-faults.ts';

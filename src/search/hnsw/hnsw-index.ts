@@ -9,6 +9,7 @@ import {
   contentKey,
   isSealed,
   makeFolder,
+  optionalPackage,
   type Progress,
   ResourceError,
   removeSealed,
@@ -23,7 +24,6 @@ import {
 import { brokenVector, countQueries, refuseBrokenQueries } from '../dense/check-queries.ts';
 import { unitRows } from '../dense/unit-rows.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
-import { optionalPackage } from '../optional-package.ts';
 import { checkSearch, type SearchIndex, type SearchOptions, withoutSelf } from '../search-index.ts';
 import { inTrecOrder } from '../trec-order.ts';
 import type { GraphReply, GraphRequest, GraphSettings } from './hnsw-protocol.ts';
