@@ -1,6 +1,6 @@
 import { Argument, type Command as Commander, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
-import { optionGroup, renamedSetting, UsageError } from '../system/index.ts';
+import { optionGroup, renamedSetting, toKebab, UsageError } from '../system/index.ts';
 import type { Command } from './command.ts';
 
 /** What the help and the parser need to know about one key of a command's schema. */
@@ -161,9 +161,4 @@ function describeKey(command: Command, key: string): OptionFacts {
     defaultValue,
     required,
   };
-}
-
-/** Converts `runOut` to `run-out`. */
-export function toKebab(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

@@ -150,6 +150,16 @@ describe('runSuite', () => {
     ).toEqual(['d6', 'd7']);
   });
 
+  it('leaves out documents that a query excludes, and takes others in their places', async () => {
+    await writeFile(join(folder, 'two', 'excluded.tsv'), 'q7\td7\n');
+    const found = await run('excluded', 'raw=bm25,depth=1');
+    await rm(join(folder, 'two', 'excluded.tsv'));
+    const { measures, values, notes } = found.sets[2]!.runs.get('raw')!;
+    expect(measures['nDCG@10']).toBe(0.5);
+    expect(values.get('nDCG@10')!.get('q7')).toBe(0);
+    expect(notes).toEqual(['documents that a query excludes are left out (1 queries)']);
+  });
+
   it('has the judged queries of a set expanded once for all systems with the same writer', async () => {
     const systems = parseSystems(['a=bm25,task=x', 'b=bm25,task=x,k1=2', 'c=bm25,task=y'], undefined, {
       retrieval: defaultRetrievalSettings({ threads: 1 }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Combination, combinationOptions, type RetrievalSettings, retrievalSettings } from '../retrieve/index.ts';
-import { UsageError } from '../system/index.ts';
+import { toKebab, UsageError } from '../system/index.ts';
 import { nameSchema, type SystemTexts } from './suite-schema.ts';
 
 /** Ways to search. */
@@ -175,8 +175,4 @@ function badSystem(name: string, reason: string, keys?: readonly string[]): Usag
 
 function toCamel(key: string): string {
   return key.trim().replace(/-([a-z0-9])/g, (_both, letter: string) => letter.toUpperCase());
-}
-
-function toKebab(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

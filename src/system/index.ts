@@ -59,7 +59,7 @@ export {
 export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './network/redact.ts';
 export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.ts';
 export { checkHeader, checkSecret } from './network/secrets.ts';
-export { inGroup, optionGroup } from './option-groups.ts';
+export { inGroup, optionGroup, toKebab } from './option-groups.ts';
 export { optionalPackage } from './optional-package.ts';
 export { packageCommit, packageVersion } from './package-version.ts';
 export { peakMemory } from './peak-memory.ts';

@@ -14,3 +14,8 @@ export function optionGroup(schema: z.ZodType): string | undefined {
   const group = schema.meta()?.group;
   return typeof group === 'string' ? group : undefined;
 }
+
+/** Converts `runOut` to `run-out`. */
+export function toKebab(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
