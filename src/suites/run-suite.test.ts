@@ -150,6 +150,15 @@ describe('runSuite', () => {
     ).toEqual(['d6', 'd7']);
   });
 
+  it('searches with texts as they are, in place of the queries', async () => {
+    const lines = ['q6', 'q7'].map((id) => JSON.stringify(expansion(id, 'sun')));
+    await writeFile(join(folder, 'replacing.jsonl'), `${lines.join('\n')}\n`);
+    const found = await run('replaced', `e=bm25,as-is,expansions=${join(folder, 'replacing.jsonl')}`);
+    const replaced = await readRun(found.sets[0]!.runs.get('e')!.files.run);
+    // The query "hat" is no part of the search.
+    expect(replaced.get('q6')!.map(({ id }) => id)).toEqual(['d7']);
+  });
+
   it('leaves out documents that a query excludes, and takes others in their places', async () => {
     await writeFile(join(folder, 'two', 'excluded.tsv'), 'q7\td7\n');
     const found = await run('excluded', 'raw=bm25,depth=1');

@@ -93,6 +93,15 @@ describe('summarize', () => {
     expect(meta!.effect).toBeCloseTo(0.1, 12);
   });
 
+  it('weighs a group by the variance of the mean of its means', () => {
+    const other = { set: setOf('other'), runs: runsOf(runOf([0.3, 0.1]), runOf([0.3, 0.5])) };
+    const sets = [...run.sets.filter(({ set }) => set.group === 'g'), other];
+    const options = { suite, systems, baseline: 'raw', measure: 'nDCG@10', seed: 42 };
+    const [meta] = summarize({ sets, failures: [] }, options).meta;
+    // g: 0.1 with (0.04 + 0.02 / 12) / 4, a weight of 96; other: 0.2 with 0.04, a weight of 25.
+    expect(meta!.effect).toBeCloseTo((96 * 0.1 + 25 * 0.2) / 121, 12);
+  });
+
   it('leaves a set in which no query changed out of the meta-analysis', () => {
     const same = { set: setOf('same'), runs: runsOf(runOf([0.5, 0.5]), runOf([0.5, 0.5])) };
     const found = summarize(
