@@ -1,4 +1,4 @@
-import { type HitList, Hits } from '../../measures/index.ts';
+import type { Hits } from '../../measures/index.ts';
 import {
   AbortedError,
   ConnectionError,
@@ -10,11 +10,11 @@ import {
   UsageError,
   withRetries,
 } from '../../system/index.ts';
-import { brokenVector, countQueries, refuseBrokenQueries } from '../dense/check-queries.ts';
+import { brokenVector } from '../dense/check-queries.ts';
 import { unitRows } from '../dense/unit-rows.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
-import { checkSearch, type SearchIndex, type SearchOptions, withoutSelf } from '../search-index.ts';
-import { inTrecOrder } from '../trec-order.ts';
+import { searchByCalls } from '../search-by-calls.ts';
+import type { SearchIndex, SearchOptions } from '../search-index.ts';
 import type { EngineRows, VectorEngine } from './vector-engine.ts';
 
 export interface EngineOptions {
@@ -65,28 +65,14 @@ export class EngineIndex implements SearchIndex<Float32Array> {
     return { ...this.#engine.facts };
   }
 
-  async search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
-    const { dimensions } = this.#source;
-    const { signal, dropSelf, onQueries } = options;
-    const count = countQueries(queries, dimensions, dropSelf);
-    checkSearch(count, k, dropSelf);
-    refuseBrokenQueries(queries, dimensions, dropSelf);
-    const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
-    this.#refuseDeep(wanted);
-    const given = this.#options.similarity === 'cosine' ? unitRows(queries, dimensions) : queries;
-    const documentId = (row: number) => this.#source.id(row);
-    const found: HitList[] = [];
-    for (let first = 0; first < count; first += this.#engine.queriesPerCall) {
-      throwIfAborted(signal);
-      const block = given.slice(first * dimensions, (first + this.#engine.queriesPerCall) * dimensions);
-      const lists = await this.#call(() => this.#engine.search(block, wanted), 'searched', signal);
-      for (const list of lists) {
-        const hits = inTrecOrder(list, documentId);
-        found.push(withoutSelf(hits, dropSelf?.[found.length], k, documentId));
-      }
-      onQueries?.(lists.length);
-    }
-    return new Hits(found, documentId);
+  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
+    const { queriesPerCall } = this.#engine;
+    const call = (block: Float32Array, wanted: number) => {
+      this.#refuseDeep(wanted);
+      return this.#call(() => this.#engine.search(block, wanted), 'searched', options.signal);
+    };
+    const { similarity } = this.#options;
+    return searchByCalls({ source: this.#source, similarity, queriesPerCall, call }, queries, k, options);
   }
 
   close(): Promise<void> {

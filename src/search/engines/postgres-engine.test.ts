@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CountingProgress } from '../../../test/support/counting-progress.ts';
 import { PgliteServer } from '../../../test/support/pglite-server.ts';
-import { AbortedError, DataError, NetworkError, type Progress, Random, UsageError } from '../../system/index.ts';
+import { AbortedError, DataError, NetworkError, Random, UsageError } from '../../system/index.ts';
 import { ExactIndex } from '../dense/exact-index.ts';
 import { MemoryVectors } from '../dense/vector-source.ts';
 import { type OpenEngineOptions, openEngine } from './open-engine.ts';
@@ -37,22 +38,6 @@ function whole(rows: number, dimensions: number, seed = 1): MemoryVectors {
 function queriesOf(count: number, dimensions: number): Float32Array {
   const random = new Random(9);
   return Float32Array.from({ length: count * dimensions }, () => random.below(5) - 2);
-}
-
-/** What the progress told: documents that were there, and documents that were sent. */
-function counting(): { progress: Progress; skipped: number; sent: number; onSent: () => void } {
-  const counts = { skipped: 0, sent: 0, onSent: () => {} };
-  const task = {
-    advance: (count = 1) => {
-      counts.sent += count;
-      counts.onSent();
-    },
-    skip: (count: number) => {
-      counts.skipped += count;
-    },
-    done: () => {},
-  };
-  return Object.assign(counts, { progress: { task: () => task } as unknown as Progress });
 }
 
 async function tableOf(): Promise<string> {
@@ -122,34 +107,34 @@ describe('the bulk load into PostgreSQL', () => {
   it('goes on where it was stopped, and sends nothing twice', async () => {
     const source = wide(700);
     const controller = new AbortController();
-    const first = counting();
-    first.onSent = () => controller.abort();
-    const stopped = open(source, '?table=stopped', { signal: controller.signal, progress: first.progress });
+    const first = new CountingProgress();
+    first.onDone = () => controller.abort();
+    const stopped = open(source, '?table=stopped', { signal: controller.signal, progress: first });
     await expect(stopped).rejects.toThrow(AbortedError);
-    expect(first.sent).toBe(256);
-    const second = counting();
-    await (await open(source, '?table=stopped', { progress: second.progress })).close();
-    expect([second.skipped, second.sent]).toEqual([256, 444]);
-    const third = counting();
-    await (await open(source, '?table=stopped', { progress: third.progress })).close();
-    expect([third.skipped, third.sent]).toEqual([0, 0]);
+    expect(first.done).toBe(256);
+    const second = new CountingProgress();
+    await (await open(source, '?table=stopped', { progress: second })).close();
+    expect([second.skipped, second.done]).toEqual([256, 444]);
+    const third = new CountingProgress();
+    await (await open(source, '?table=stopped', { progress: third })).close();
+    expect([third.skipped, third.done]).toEqual([0, 0]);
     // Rows that another program removed are found and sent again.
     await server.db.exec('DELETE FROM stopped WHERE row IN (3, 300, 699)');
-    const fourth = counting();
-    await (await open(source, '?table=stopped', { progress: fourth.progress })).close();
-    expect([fourth.skipped, fourth.sent]).toEqual([697, 3]);
+    const fourth = new CountingProgress();
+    await (await open(source, '?table=stopped', { progress: fourth })).close();
+    expect([fourth.skipped, fourth.done]).toEqual([697, 3]);
   });
 
   it('survives lost connections', async () => {
     const { port } = server;
-    const counts = counting();
+    const counts = new CountingProgress();
     let cuts = 0;
-    counts.onSent = () => {
+    counts.onDone = () => {
       if (cuts++ > 0) return;
       void server.cut().then(() => server.listen(port));
     };
-    const remote = await open(wide(700), '?table=lost', { progress: counts.progress, retries: 8 });
-    expect(counts.sent).toBe(700);
+    const remote = await open(wide(700), '?table=lost', { progress: counts, retries: 8 });
+    expect(counts.done).toBe(700);
     const { rows } = await server.db.query<{ rows: string; distinct: string }>(
       'SELECT count(*) AS rows, count(DISTINCT row) AS distinct FROM lost',
     );
@@ -159,15 +144,15 @@ describe('the bulk load into PostgreSQL', () => {
 
   it('says what to do if the server does not come back, and keeps what was loaded', async () => {
     const { port } = server;
-    const first = counting();
-    first.onSent = () => void server.cut();
-    const failed = open(wide(700), '?table=gone', { progress: first.progress, retries: 1 });
+    const first = new CountingProgress();
+    first.onDone = () => void server.cut();
+    const failed = open(wide(700), '?table=gone', { progress: first, retries: 1 });
     await expect(failed).rejects.toThrow(NetworkError);
     await expect(failed).rejects.toMatchObject({ fix: expect.stringContaining('what was loaded is kept') });
     await server.listen(port);
-    const second = counting();
-    await (await open(wide(700), '?table=gone', { progress: second.progress })).close();
-    expect([second.skipped, second.sent]).toEqual([256, 444]);
+    const second = new CountingProgress();
+    await (await open(wide(700), '?table=gone', { progress: second })).close();
+    expect([second.skipped, second.done]).toEqual([256, 444]);
   });
 
   it('refuses a document whose vector is not finite, by its id', async () => {

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CountingProgress } from '../../../test/support/counting-progress.ts';
 import { hasModule, type RealServer, startMilvus, startPostgres } from '../../../test/support/python-servers.ts';
-import { DataError, NetworkError, type Progress, Random } from '../../system/index.ts';
+import { DataError, NetworkError, Random } from '../../system/index.ts';
 import { ExactIndex } from '../dense/exact-index.ts';
 import { MemoryVectors } from '../dense/vector-source.ts';
 import { type OpenEngineOptions, openEngine } from './open-engine.ts';
@@ -28,21 +29,6 @@ function whole(rows: number, dimensions = 16): MemoryVectors {
     Float32Array.from({ length: rows * dimensions }, () => random.below(7) - 3),
     dimensions,
   );
-}
-
-function counting() {
-  const counts = { skipped: 0, sent: 0, onSent: () => {} };
-  const task = {
-    advance: (count = 1) => {
-      counts.sent += count;
-      counts.onSent();
-    },
-    skip: (count: number) => {
-      counts.skipped += count;
-    },
-    done: () => {},
-  };
-  return Object.assign(counts, { progress: { task: () => task } as unknown as Progress });
 }
 
 async function freePort(): Promise<number> {
@@ -125,17 +111,17 @@ for (const { name, module, named, start } of ENGINES) {
     });
 
     it('may be killed in the middle of a load: the load waits, and goes on when it is back', async () => {
-      const counts = counting();
+      const counts = new CountingProgress();
       let restart: Promise<void> | undefined;
-      counts.onSent = () => {
+      counts.onDone = () => {
         restart ??= server.kill().then(async () => {
           server = await start();
         });
       };
       const source = whole(6000);
-      const remote = await open(source, named('killed'), { progress: counts.progress });
+      const remote = await open(source, named('killed'), { progress: counts });
       await restart;
-      expect(counts.sent).toBe(6000);
+      expect(counts.done).toBe(6000);
       const { vectors } = (await source.chunks(1).next()).value!;
       expect([...(await remote.search(vectors, 5))][0]).toHaveLength(5);
       await remote.close();

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { AbortedError, DataError, type Progress, Random } from '../../system/index.ts';
+import { CountingProgress } from '../../../test/support/counting-progress.ts';
+import { AbortedError, DataError, Random } from '../../system/index.ts';
 import { ExactIndex } from '../dense/exact-index.ts';
 import { MemoryVectors } from '../dense/vector-source.ts';
 import { HnswIndex, type HnswOptions } from './hnsw-index.ts';
@@ -32,19 +33,12 @@ function open(source: MemoryVectors, key: string, options: Partial<HnswOptions> 
 
 /** Counts documents that were added and that were there, and stops a build after some. */
 function counting(stopAfter = Number.POSITIVE_INFINITY) {
-  const counts = { added: 0, skipped: 0 };
+  const counts = new CountingProgress();
   const controller = new AbortController();
-  const task = {
-    advance: (count = 1) => {
-      counts.added += count;
-      if (counts.added >= stopAfter) controller.abort();
-    },
-    skip: (count: number) => {
-      counts.skipped += count;
-    },
-    done: () => {},
+  counts.onDone = () => {
+    if (counts.done >= stopAfter) controller.abort();
   };
-  return { counts, options: { progress: { task: () => task } as unknown as Progress, signal: controller.signal } };
+  return { counts, options: { progress: counts, signal: controller.signal } };
 }
 
 const files = async () => (await readdir(folder)).filter((name) => /usearch$/.test(name)).sort();
@@ -83,10 +77,10 @@ describe('an HNSW graph', () => {
     const source = memory(200);
     const first = counting();
     await (await open(source, 'once', first.options)).close();
-    expect(first.counts).toEqual({ added: 200, skipped: 0 });
+    expect(first.counts).toMatchObject({ done: 200, skipped: 0 });
     const second = counting();
     await (await open(source, 'once', second.options)).close();
-    expect(second.counts.added).toBe(0);
+    expect(second.counts.done).toBe(0);
     const before = await files();
     const hnsw = { m: 4, efConstruction: 64, ef: 64 };
     for (const other of [{ hnsw }, { format: 'f16' as const }, { similarity: 'cosine' as const }]) {
@@ -98,7 +92,7 @@ describe('an HNSW graph', () => {
     for (const name of await files()) await truncate(join(folder, name), 100);
     const third = counting();
     await (await open(source, 'once', third.options)).close();
-    expect(third.counts.added).toBe(200);
+    expect(third.counts.done).toBe(200);
   });
 
   it('goes on from what was stored last, and leaves nothing else behind', async () => {
@@ -113,7 +107,7 @@ describe('an HNSW graph', () => {
     expect(left).toEqual([expect.stringMatching(/^unfinished-[0-9a-f]{32}\.usearch$/)]);
     const resumed = counting();
     const graph = await open(source, 'stopped', { ...cosine, ...resumed.options });
-    expect(resumed.counts).toEqual({ added: 3000 - 2048, skipped: 2048 });
+    expect(resumed.counts).toMatchObject({ done: 3000 - 2048, skipped: 2048 });
     const made = (await files()).filter((name) => !before.includes(name));
     expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{32}\.usearch$/)]);
     // The documents of both parts are found by their own vectors.
@@ -133,7 +127,7 @@ describe('an HNSW graph', () => {
     await truncate(join(folder, unfinished!), 3000);
     const again = counting();
     await (await open(source, 'broken', again.options)).close();
-    expect(again.counts).toEqual({ added: 3000, skipped: 0 });
+    expect(again.counts).toMatchObject({ done: 3000, skipped: 0 });
   });
 
   it('refuses a vector that is not finite, naming the document', async () => {

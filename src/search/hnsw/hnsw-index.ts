@@ -1,7 +1,7 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { type HitList, Hits } from '../../measures/index.ts';
+import type { HitList, Hits } from '../../measures/index.ts';
 import {
   AbortedError,
   CacheKind,
@@ -21,11 +21,11 @@ import {
   WorkerThread,
   withFileLock,
 } from '../../system/index.ts';
-import { brokenVector, countQueries, refuseBrokenQueries } from '../dense/check-queries.ts';
+import { brokenVector } from '../dense/check-queries.ts';
 import { unitRows } from '../dense/unit-rows.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
-import { checkSearch, type SearchIndex, type SearchOptions, withoutSelf } from '../search-index.ts';
-import { inTrecOrder } from '../trec-order.ts';
+import { searchByCalls } from '../search-by-calls.ts';
+import type { SearchIndex, SearchOptions } from '../search-index.ts';
 import type { GraphReply, GraphRequest, GraphSettings } from './hnsw-protocol.ts';
 
 /** Increase it if the same vectors and settings would give another graph. */
@@ -105,27 +105,12 @@ export class HnswIndex implements SearchIndex<Float32Array> {
     return { index: 'HNSW (usearch)', vectors: this.#options.format, ...graph };
   }
 
-  async search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
-    const { dimensions } = this.#source;
-    const { signal, dropSelf, onQueries } = options;
-    const count = countQueries(queries, dimensions, dropSelf);
-    checkSearch(count, k, dropSelf);
-    refuseBrokenQueries(queries, dimensions, dropSelf);
-    const wanted = Math.min(this.size, dropSelf === undefined ? k : k + 1);
-    const given = this.#options.similarity === 'cosine' ? unitRows(queries, dimensions) : queries;
-    const documentId = (row: number) => this.#source.id(row);
-    const found: HitList[] = [];
-    for (let first = 0; first < count; first += QUERIES_PER_CALL) {
-      throwIfAborted(signal);
-      const block = given.slice(first * dimensions, (first + QUERIES_PER_CALL) * dimensions);
-      const reply = await this.#graph.call({ kind: 'search', queries: block, k: wanted }, [block.buffer]);
-      for (const list of listsOf(reply)) {
-        found.push(withoutSelf(inTrecOrder(list, documentId), dropSelf?.[found.length], k, documentId));
-      }
-      onQueries?.(Math.min(QUERIES_PER_CALL, count - first));
-    }
-    throwIfAborted(signal);
-    return new Hits(found, documentId);
+  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
+    const call = async (block: Float32Array, wanted: number) =>
+      listsOf(await this.#graph.call({ kind: 'search', queries: block, k: wanted }, [block.buffer as ArrayBuffer]));
+    const { similarity } = this.#options;
+    const index = { source: this.#source, similarity, queriesPerCall: QUERIES_PER_CALL, call };
+    return searchByCalls(index, queries, k, options);
   }
 
   close(): Promise<void> {
