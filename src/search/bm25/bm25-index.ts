@@ -31,10 +31,13 @@ const STEPS_WORTH_THREADS = 10_000_000;
 const HIT_STEPS = 20;
 
 /** Steps per message to a thread: few enough to react to an abort soon. */
-const STEPS_AT_A_TIME = 1_000_000;
+const STEPS_AT_A_TIME = 4_000_000;
 
 /** A query with fewer postings is scored without looking at the clock: a millisecond. */
 const POSTINGS_WITHOUT_PAUSE = 200_000;
+
+/** Queries to analyse before the first of them are searched. */
+const QUERIES_PER_BLOCK = 64;
 
 /** Stretches of queries queued at a thread while it computes: one, so that it never waits. */
 const STRETCHES_PER_THREAD = 2;
@@ -197,22 +200,35 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
     const breather = new Breather(signal);
     await breather.rest();
     const wanted = Math.max(1, Math.min(this.size, dropSelf === undefined ? k : k + 1));
-    const batch = await this.#queries.termQueries(queries, breather);
-    const steps = this.#countSteps(batch, wanted);
     const documentId = (number: number) => this.#lists.ids[number]!;
     const found = new Array<HitList>(queries.length);
     const give = (row: number, hits: HitList) => {
       found[row] = dropSelf === undefined ? hits : withoutSelf(hits, dropSelf[row], k, documentId);
       onQueries?.(1);
     };
-    const total = steps.reduce((sum, count) => sum + count, 0);
-    if (this.#threadCount > 1 && total >= STEPS_WORTH_THREADS) {
-      await this.#searchInThreads(batch, steps, wanted, give, breather);
-    } else await this.#searchHere(batch, wanted, give, breather);
+    const blocks = this.#analyze(queries, wanted, breather);
+    const first = await blocks.next();
+    if (first.done) return new Hits(found, documentId);
+    // The first queries tell how much work all of them are.
+    const steps = sum(first.value.steps) * (queries.length / first.value.steps.length);
+    if (this.#threadCount > 1 && steps >= STEPS_WORTH_THREADS) {
+      await this.#searchInThreads(cutStretches(first.value, blocks), wanted, give, breather);
+    } else {
+      await this.#searchHere(first.value, wanted, give, breather);
+      for await (const block of blocks) await this.#searchHere(block, wanted, give, breather);
+    }
     return new Hits(found, documentId);
   }
 
-  async #searchHere(batch: TermQueries, k: number, give: Give, breather: Breather): Promise<void> {
+  /** Turns queries into terms, some at a time, so that threads work on the first while the next are analysed. */
+  async *#analyze(queries: readonly LexicalQuery[], k: number, breather: Breather): AsyncGenerator<AnalyzedQueries> {
+    for (let first = 0; first < queries.length; first += QUERIES_PER_BLOCK) {
+      const batch = await this.#queries.termQueries(queries.slice(first, first + QUERIES_PER_BLOCK), breather);
+      yield { first, batch, steps: this.#countSteps(batch, k) };
+    }
+  }
+
+  async #searchHere({ first, batch }: AnalyzedQueries, k: number, give: Give, breather: Breather): Promise<void> {
     this.#scorer ??= new Bm25Scorer(this.#postings);
     const scorer = this.#scorer;
     const top = new TopScores(k, 'number');
@@ -230,13 +246,12 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
       } finally {
         ranked = scorer.take(top);
       }
-      give(query, ranked);
+      give(first + query, ranked);
     }
   }
 
   async #searchInThreads(
-    batch: TermQueries,
-    steps: Float64Array,
+    stretches: AsyncGenerator<{ first: number; queries: TermQueries }>,
     k: number,
     give: Give,
     breather: Breather,
@@ -244,12 +259,11 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
     if (this.#threads.length === 0) {
       this.#threads = Array.from({ length: this.#threadCount }, () => new Bm25Thread(this.#postings));
     }
-    const stretches = cutStretches(steps);
     let failed = false;
     const drive = async (thread: Bm25Thread) => {
-      for (let next = stretches.next(); !failed && !next.done; next = stretches.next()) {
-        const [first, end] = next.value;
-        const { scores, numbers, counts } = await thread.rank({ queries: pickQueries(batch, first, end), k });
+      for (let next = await stretches.next(); !failed && !next.done; next = await stretches.next()) {
+        const { first, queries } = next.value;
+        const { scores, numbers, counts } = await thread.rank({ queries, k });
         let at = 0;
         for (const [row, count] of counts.entries()) {
           const end = at + count;
@@ -284,17 +298,35 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
 /** Receives the hits of a query. */
 type Give = (row: number, hits: HitList) => void;
 
-/** Divides a batch into stretches of similar work: first query (inclusive) and last query (exclusive). */
-function* cutStretches(steps: Float64Array): Generator<[first: number, end: number]> {
-  let first = 0;
-  let sum = 0;
+/** Some of the queries of a search, as terms. */
+interface AnalyzedQueries {
+  /** Row of the first query. */
+  first: number;
+  batch: TermQueries;
+  /** Estimated work of each query // [queries] */
+  steps: Float64Array;
+}
+
+/** Divides blocks of queries into stretches of similar work. */
+async function* cutStretches(first: AnalyzedQueries, others: AsyncIterable<AnalyzedQueries>) {
+  yield* cutBlock(first);
+  for await (const block of others) yield* cutBlock(block);
+}
+
+function* cutBlock({ first, batch, steps }: AnalyzedQueries): Generator<{ first: number; queries: TermQueries }> {
+  let start = 0;
+  let total = 0;
   for (let query = 0; query < steps.length; query++) {
-    sum += steps[query]!;
-    if (sum < STEPS_AT_A_TIME && query + 1 < steps.length) continue;
-    yield [first, query + 1];
-    first = query + 1;
-    sum = 0;
+    total += steps[query]!;
+    if (total < STEPS_AT_A_TIME && query + 1 < steps.length) continue;
+    yield { first: first + start, queries: pickQueries(batch, start, query + 1) };
+    start = query + 1;
+    total = 0;
   }
+}
+
+function sum(numbers: Float64Array): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function pickQueries({ starts, terms, weights }: TermQueries, first: number, end: number): TermQueries {

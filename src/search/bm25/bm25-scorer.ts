@@ -4,6 +4,9 @@ import type { InvertedLists } from './inverted-lists.ts';
 /** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
 const DENSE_SHARE = 8;
 
+/** Sums that are looked at together; most of them are too small. */
+const SCANNED = 4;
+
 /** The part of the inverted lists that scores depend on, which threads share. */
 export interface Postings extends Pick<InvertedLists, 'starts' | 'documents' | 'saturations' | 'denominators'> {
   /** Number of documents. */
@@ -23,7 +26,7 @@ export interface TermQueries {
 /** Scores the complete corpus for one query after another: `begin`, `add` for each of its terms, `take`. */
 export class Bm25Scorer {
   readonly #postings: Postings;
-  /** Score of each document for the current query; zero between queries // [documents] */
+  /** Score of each document for the current query; zero between queries // [documents, rounded up to SCANNED] */
   readonly #sums: Float64Array;
   /** Documents with a score, if the query is not dense // [documents] */
   readonly #touched: Uint32Array;
@@ -34,7 +37,7 @@ export class Bm25Scorer {
 
   constructor(postings: Postings) {
     this.#postings = postings;
-    this.#sums = new Float64Array(postings.size);
+    this.#sums = new Float64Array(SCANNED * Math.ceil(postings.size / SCANNED));
     this.#touched = new Uint32Array(postings.size);
     this.#shares = new Float64Array(postings.denominators.length);
   }
@@ -122,10 +125,14 @@ export class Bm25Scorer {
   #offerSumsFrom(top: TopScores): void {
     const sums = this.#sums;
     let least = leastSum(top.threshold);
-    for (let document = 0; document < sums.length; document++) {
-      if (sums[document]! < least) continue; // This one comparison also skips the zeros.
-      top.offer(Math.fround(sums[document]!), document);
-      least = leastSum(top.threshold);
+    for (let start = 0; start < sums.length; start += SCANNED) {
+      if (sums[start]! < least && sums[start + 1]! < least && sums[start + 2]! < least && sums[start + 3]! < least)
+        continue;
+      for (let document = start; document < start + SCANNED; document++) {
+        if (sums[document]! < least) continue; // This one comparison also skips the zeros.
+        top.offer(Math.fround(sums[document]!), document);
+        least = leastSum(top.threshold);
+      }
     }
   }
 }
@@ -136,7 +143,7 @@ function shareOf(weight: number, denominator: number): number {
 }
 
 /** One sum in so many is looked at to find a threshold. */
-const SAMPLED = 16;
+const SAMPLED = 32;
 
 /**
  * Returns a number that the k-th best sum most likely reaches, from a sample: most of the others are then passed over with one
