@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readExpansions, readQueries } from '../../data/index.ts';
 import { OtherSettingsError } from '../../files/index.ts';
-import { AbortedError, DataError, UsageError } from '../../system/index.ts';
+import { AbortedError, DataError, SILENT, UsageError } from '../../system/index.ts';
 import type { Generation, GenerationRequest, Generator } from '../generator.ts';
 import { PROMPTS } from '../prompts.ts';
 import { type ExpandOptions, expandQueries } from './expand.ts';
@@ -291,6 +291,25 @@ describe('expandQueries', () => {
     expect(generator.asked).toHaveLength(6);
     const whole = await expand({ samples: 2, out: join(folder, 'whole', 'expansions.jsonl') });
     expect(await readFile(files.expansions)).toEqual(await readFile(whole.files.expansions));
+  });
+
+  it('says that an unfinished run with other settings left texts, and keeps them for the same command', async () => {
+    const told: string[] = [];
+    const progress = { ...SILENT, warn: (line: string) => told.push(line) };
+    const interrupt = async (by: ToyGenerator) => {
+      const controller = new AbortController();
+      by.answer = ({ messages }) => {
+        if (by.asked.length === 2) controller.abort();
+        return messages[0]!.content;
+      };
+      await expect(expand({ generator: by, signal: controller.signal, progress })).rejects.toThrow(AbortedError);
+    };
+    await interrupt(generator);
+    expect(told).toEqual([]);
+    await interrupt(new ToyGenerator('toy-2'));
+    expect(told).toEqual([expect.stringMatching(/texts by another generator or with other settings.*journal/)]);
+    expect((await expand({ progress })).statistics.reused).toBeGreaterThan(0);
+    expect(told).toHaveLength(1);
   });
 
   it('requests an empty text once more with another seed, then keeps it', async () => {

@@ -23,6 +23,8 @@ export function keptTextsFileOf(file: string): string {
  */
 export class KeptTexts {
   readonly #journal: KeyedJournal<KeptText>;
+  /** Whether a query had texts, but none of those that were asked for: they were written with other settings. */
+  hasOthers = false;
 
   private constructor(journal: KeyedJournal<KeptText>) {
     this.#journal = journal;
@@ -51,10 +53,12 @@ export class KeptTexts {
   async find(queryId: string, keys: readonly string[]): Promise<Map<number, WrittenText>> {
     const found = new Map<number, WrittenText>();
     const places = new Map(keys.map((key, place) => [key, place]));
-    for (const { queryId: _whose, key, ...text } of await this.#journal.find(queryId)) {
+    const kept = await this.#journal.find(queryId);
+    for (const { queryId: _whose, key, ...text } of kept) {
       const place = places.get(key);
       if (place !== undefined) found.set(place, text);
     }
+    this.hasOthers ||= kept.length > 0 && found.size === 0;
     return found;
   }
 

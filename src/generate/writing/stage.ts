@@ -22,7 +22,7 @@ import {
 } from '../../system/index.ts';
 import type { GenerationRequest, Generator } from '../generator.ts';
 import { completeGroups, type GroupOptions, type RequestGroup } from './groups.ts';
-import { KeptTexts } from './kept-texts.ts';
+import { KeptTexts, keptTextsFileOf } from './kept-texts.ts';
 import { PromptFit, type StageRecord, wasNotWritten } from './prompt-fit.ts';
 import { type QuerySet, type QuerySource, type StageQuery, surveyQueries } from './query-set.ts';
 import type { RecordLayout, StageOutput } from './stage-output.ts';
@@ -214,6 +214,7 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
   /** Number of all queries. */
   readonly #total: number;
   readonly #throughput: Throughput;
+  #othersAreTold = false;
   /** Texts that existed before. */
   reused = 0;
   #written = 0;
@@ -282,9 +283,19 @@ class StageRun<Q extends StageQuery, T extends StageRecord> {
         continue;
       }
       const known = await this.#kept.find(query.id, keys);
+      this.#tellOfOthers();
       this.#skip(known.size);
       yield { item: { query, keys }, requests, known };
     }
+  }
+
+  /** An unfinished run with other settings left texts that do not count here: said once, and before they are written anew. */
+  #tellOfOthers(): void {
+    if (!this.#kept.hasOthers || this.#othersAreTold || this.reused > 0 || this.#options.force) return;
+    this.#othersAreTold = true;
+    this.#options.progress?.warn?.(
+      `an unfinished run left texts by another generator or with other settings (such as prompt, seed, or one thread instead of several): they stay in ${keptTextsFileOf(this.#options.out)}, and the run goes on with them if the same command as before is given`,
+    );
   }
 
   #skip(texts: number): void {
