@@ -5,7 +5,7 @@ import { MODEL_CACHE, MODEL_HASH_CACHE, SNAPSHOT_CACHE, TOKENIZER_TRIAL_CACHE } 
 import { GRAPH_CACHE } from '../nn/index.ts';
 import { GGUF_CACHE } from '../pipeline/index.ts';
 import { BM25_CACHE, COMPACT_CACHE, HNSW_CACHE } from '../search/index.ts';
-import { SERVED_CACHE } from '../serve/index.ts';
+import { SERVED_CACHE, SERVED_TEXTS } from '../serve/index.ts';
 import type { CacheKind } from '../system/index.ts';
 import { REFERENCE_CACHE } from '../train/index.ts';
 
@@ -24,6 +24,7 @@ export const CACHES: readonly CacheKind[] = [
   WORDNET_CACHE,
   EXPANSION_CACHE,
   SERVED_CACHE,
+  SERVED_TEXTS,
   REFERENCE_CACHE,
   FILE_HASH_CACHE,
   MODEL_HASH_CACHE,

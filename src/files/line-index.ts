@@ -84,13 +84,21 @@ export class LineReader {
   #handle: FileHandle | undefined;
   #window = Buffer.alloc(0);
   #start = 0;
+  /** The last read that was asked for. They share handle and window, so one begins when the one before has ended. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(file: string) {
     this.#file = file;
   }
 
   /** Returns the line that begins there, without its end. @throws ResourceError, DataError */
-  async read(start: number): Promise<string> {
+  read(start: number): Promise<string> {
+    const line = this.#last.then(() => this.#read(start));
+    this.#last = line.catch(() => {});
+    return line;
+  }
+
+  async #read(start: number): Promise<string> {
     for (let size = WINDOW; ; size *= 4) {
       const from = start - this.#start;
       const end = from >= 0 && from < this.#window.length ? this.#window.indexOf(LINE_END, from) : -1;
@@ -101,6 +109,7 @@ export class LineReader {
   }
 
   async close(): Promise<void> {
+    await this.#last;
     await this.#handle?.close();
     this.#handle = undefined;
   }

@@ -11,4 +11,4 @@ export {
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
 export { type Listening, type ListenOptions, listen } from './http/server.ts';
 export { ruleAgainst } from './query-rules.ts';
-export { byName, type ServedDocument, ServedIndex } from './served-index.ts';
+export { byName, SERVED_TEXTS, type ServedDocument, ServedIndex } from './served-index.ts';

@@ -1,8 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import { basename, join, resolve } from 'node:path';
 import type { Encoder } from '../embed/index.ts';
 import { CorpusSearch, CorpusTexts, openCorpus, type RetrievalSettings } from '../retrieve/index.ts';
-import { cacheHome, type Progress, UsageError } from '../system/index.ts';
+import { CacheKind, claimNeighbour, makeFolder, type Progress, UsageError } from '../system/index.ts';
+
+/** Copies of texts that servers hold open; those of servers that are gone are removed by the next one. */
+export const SERVED_TEXTS = new CacheKind({
+  name: 'served-texts',
+  format: 1,
+  what: 'texts of corpora that `llm-qe serve` has open',
+  isSmall: true,
+});
 
 /** A found document. */
 export interface ServedDocument {
@@ -36,7 +43,8 @@ export class ServedIndex {
     const search = new CorpusSearch(corpus, settings, { encoder, signal, progress });
     // The first search opens the index.
     await search.searchVectors(new Float32Array(encoder.dimensions), 1);
-    const file = join(cacheHome(), 'served-texts', `${process.pid}-${randomUUID()}`);
+    await makeFolder(SERVED_TEXTS.folder());
+    const file = await claimNeighbour(join(SERVED_TEXTS.folder(), 'texts'), 'partial');
     const texts = await CorpusTexts.open(corpus.documents(signal), file, signal);
     return new ServedIndex(basename(resolve(path)).replace(/\.jsonl(\.gz)?$/, ''), search, texts);
   }
