@@ -45,6 +45,21 @@ describe('benchmark', () => {
     }
   });
 
+  it('divides the sets among machines that share a folder; the whole command finds their results', async () => {
+    const out = join(folder, 'shared');
+    const words = ['benchmark', join(folder, 'all.yaml'), '--out', out, '--system', 'raw=bm25', '--json'];
+    const shards = [];
+    for (const shard of ['1/5', '2/5', '3/5', '4/5', '5/5']) shards.push(await llmQe(...words, '--shard', shard));
+    const names = shards.map((one) => JSON.parse(one.out).sets as string[]);
+    expect(names.map(({ length }) => length).sort()).toEqual([2, 2, 2, 3, 3]);
+    expect(names.flat().sort()).toEqual([...SETS].sort());
+    const searched = await times(out);
+    const { code, log } = await llmQe(...words);
+    expect({ code, log }).toEqual({ code: 0, log: expect.stringContaining('12 from before') });
+    expect(await times(out)).toEqual(searched);
+    expect(await llmQe(...words, '--shard', '6/5')).toMatchObject({ code: 2 });
+  });
+
   it('killed in the ninth set, goes on there and repeats nothing', async () => {
     const out = join(folder, 'killed');
     const words = ['benchmark', join(folder, 'all.yaml'), '--out', out, '--system', 'raw=bm25'];

@@ -90,25 +90,35 @@ function chooseBaseline(wanted: string | undefined, systems: readonly SuiteSyste
   return wanted ?? (names.includes('raw') ? 'raw' : (raw ?? systems[0]!).name);
 }
 
-/** Searches a suite and compares its systems. */
-export async function searchSuite(
-  { suite, systems, baseline }: ChosenSuite,
-  given: SuiteOptions,
+/** Searches a suite. */
+export async function searchSets(
+  { suite, systems }: ChosenSuite,
+  { out, data, limit, seed, offline }: SuiteOptions,
   context: CommandContext,
-): Promise<{ run: SuiteRun; data: SuiteData }> {
+): Promise<SuiteRun> {
   const writer = new SuiteWriter(context);
   try {
-    const { out, data, limit, seed, offline, measure } = given;
     const { signal, progress } = context;
-    const run = await runSuite({ suite, systems, writer, out, data, limit, seed, offline, signal, progress });
-    const summary = summarize(run, { suite, systems, baseline, measure, limit, seed });
-    // A sample of the queries has another score.
-    const parity = limit === undefined ? parityOf(run, systems) : [];
-    const comparison = await compareQueries(run, { systems, baseline, measure, data, seed });
-    return { run, data: { ...summary, parity, comparison } };
+    return await runSuite({ suite, systems, writer, out, data, limit, seed, offline, signal, progress });
   } finally {
     await writer.close();
   }
+}
+
+/** Searches a suite and compares its systems. */
+export async function searchSuite(
+  chosen: ChosenSuite,
+  given: SuiteOptions,
+  context: CommandContext,
+): Promise<{ run: SuiteRun; data: SuiteData }> {
+  const run = await searchSets(chosen, given, context);
+  const { suite, systems, baseline } = chosen;
+  const { data, limit, seed, measure } = given;
+  const summary = summarize(run, { suite, systems, baseline, measure, limit, seed });
+  // A sample of the queries has another score.
+  const parity = limit === undefined ? parityOf(run, systems) : [];
+  const comparison = await compareQueries(run, { systems, baseline, measure, data, seed });
+  return { run, data: { ...summary, parity, comparison } };
 }
 
 /** Writes the tables, all numbers, and the page. @returns the page's file */

@@ -14,6 +14,6 @@ export {
 } from './run-suite.ts';
 export { type PlannedSet, planSuite, type SuitePlan } from './suite-plan.ts';
 export { readSuiteFile, type Suite, type SuiteSet, type SystemTexts } from './suite-schema.ts';
-export { SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
+export { describeFailure, SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
 export { isExpanded, parseSystems, type SuiteSystem, type SystemOptions } from './system-spec.ts';
 export { csvTable, latexTable, markdownTable, tableLegend, terminalTable } from './table-formats.ts';

@@ -188,7 +188,8 @@ function meanOver(rows: readonly SuiteRow[], systems: readonly SuiteSystem[], la
   };
 }
 
-function describeFailure({ set, system, message, fix }: SuiteFailure): string {
+/** `set, system: what is wrong. The fix` */
+export function describeFailure({ set, system, message, fix }: SuiteFailure): string {
   return `${set}${system === undefined ? '' : `, ${system}`}: ${message}. ${fix}`;
 }
 

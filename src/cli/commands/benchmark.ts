@@ -1,6 +1,14 @@
 import { z } from 'zod';
+import { evenShare, formatShard, type Shard, shardSchema } from '../../distribute/index.ts';
 import type { SuiteData } from '../../report/index.ts';
-import { parityBySet, planSuite, type SuitePlan, tableLegend, terminalTable } from '../../suites/index.ts';
+import {
+  describeFailure,
+  parityBySet,
+  planSuite,
+  type SuitePlan,
+  tableLegend,
+  terminalTable,
+} from '../../suites/index.ts';
 import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { duration, size } from '../print-plan.ts';
@@ -9,6 +17,7 @@ import {
   chooseSuite,
   refuseFailures,
   type SuiteOptions,
+  searchSets,
   searchSuite,
   suiteOptions,
   writeTables,
@@ -18,6 +27,12 @@ import { formatTable } from '../table.ts';
 
 const options = z.object({
   ...suiteOptions,
+  shard: shardSchema
+    .optional()
+    .describe(
+      'search only this share of the sets, such as 2/3, in a folder that several machines share; the same command without it then writes the tables',
+    )
+    .meta({ valueName: 'N/ALL' }),
   plan: z.boolean().default(false).describe('estimate download, disk, texts and time; run nothing'),
 });
 
@@ -36,11 +51,16 @@ export const command = defineCommand({
       'two sets and three systems',
     ],
     ['llm-qe benchmark beir15 --out runs/beir --plan', 'what that would download, write and take'],
+    [
+      'llm-qe benchmark beir15 --out runs/beir --shard 2/3',
+      'a third of the sets, on a folder that three machines share',
+    ],
     ['llm-qe benchmark suite.yaml --out runs/own --limit 50', 'your own collections, 50 queries of each'],
   ],
   async run(given, context) {
     const chosen = await chooseSuite(given);
     if (given.plan) return showPlan(chosen, given, context);
+    if (given.shard !== undefined) return searchShard(chosen, given.shard, given, context);
     const { run, data } = await searchSuite(chosen, given, context);
     const report = await writeTables(data, given.out);
     context.json(toJson(data, report));
@@ -49,6 +69,26 @@ export const command = defineCommand({
     refuseFailures(run, chosen);
   },
 });
+
+/** Searches a share of the sets. Their results are found by the command that writes the tables. */
+async function searchShard(
+  { suite, ...chosen }: ChosenSuite,
+  shard: Shard,
+  given: SuiteOptions,
+  context: CommandContext,
+): Promise<void> {
+  const sets = evenShare(shard, suite.sets, ({ name }) => name);
+  const own = { ...chosen, suite: { ...suite, sets } };
+  const names = sets.map(({ name }) => name);
+  const run = sets.length === 0 ? { sets: [], failures: [] } : await searchSets(own, given, context);
+  const failures = run.failures.map(describeFailure);
+  context.json({ shard: formatShard(shard), sets: names, failures });
+  for (const failure of failures) context.warn(failure);
+  refuseFailures(run, own);
+  if (given.json) return;
+  context.say(`finished shard ${formatShard(shard)}: ${names.join(', ') || 'no set'}`);
+  context.say('When all shards are finished, run the same command without --shard.');
+}
 
 async function showPlan({ suite, systems }: ChosenSuite, given: SuiteOptions, context: CommandContext): Promise<void> {
   const { out, data, limit, seed } = given;

@@ -33,6 +33,13 @@ export function shardOf(id: string, of: number): number {
   return (hash64(id)[0] % of) + 1;
 }
 
+/** Returns the items of a shard among few large ones: as many as the others have, give or take one, wherever they stand in the list. */
+export function evenShare<T>({ index, of }: Shard, items: readonly T[], idOf: (item: T) => string): T[] {
+  const ranked = items.map((item) => ({ item, rank: hash64(idOf(item))[0] })).sort((a, b) => a.rank - b.rank);
+  const mine = new Set(ranked.filter((_one, at) => at % of === index - 1).map(({ item }) => item));
+  return items.filter((item) => mine.has(item));
+}
+
 /** The folder of an output's shards: `expansions.shards` next to `expansions.jsonl`. */
 export function shardsFolderOf(out: string): string {
   return `${resolve(out).replace(/\.jsonl$/, '')}.shards`;
