@@ -9,12 +9,12 @@ import { isExpanded, type SuiteSystem } from './system-spec.ts';
 const MEASURE = 'nDCG@10';
 
 /**
- * Holds the raw systems of a suite against the scores that others publish for the same search. Systems with expansions, samples of
- * queries, and sets without a published score are left out.
+ * Holds the raw systems of a suite against the scores that others publish for the same search. Systems that are no
+ * raw baseline, samples of queries, and sets without a published score are left out.
  */
 export function parityOf({ sets }: SuiteRun, systems: readonly SuiteSystem[]): SuiteParity[] {
   const found: SuiteParity[] = [];
-  for (const system of systems.filter((one) => !isExpanded(one))) {
+  for (const system of systems.filter(isRawBaseline)) {
     for (const [name, runs] of groupRuns(sets, system.name)) {
       const published = PUBLISHED_SCORES.find(
         (one) => Object.hasOwn(one.scores, name) && isSame(one, system, runs[0]!),
@@ -51,6 +51,16 @@ function isPublishedData(name: string, sets: readonly SetRun[], runs: readonly S
   if (own.length === 0) return true;
   const documents = runs.reduce((sum, run) => sum + run.documents, 0);
   return Object.hasOwn(BEIR_DATASETS, name) && BEIR_DATASETS[name]!.documents === documents;
+}
+
+/**
+ * Whether a system searches the plain queries, exactly, by the usual rule for self hits. Every other search has another score than the
+ * published one, so a verdict on it would say nothing.
+ */
+function isRawBaseline(system: SuiteSystem): boolean {
+  const { feedback, keepSelf, vectors, index } = system.retrieval;
+  if (isExpanded(system) || feedback !== undefined || keepSelf) return false;
+  return system.retriever === 'bm25' || (vectors === 'f32' && index === 'exact');
 }
 
 /** Whether a system searches as the published one does. */

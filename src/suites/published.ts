@@ -17,7 +17,7 @@ export interface PublishedScores {
 }
 
 /** The settings of BM25 in Pyserini's and Anserini's regressions. */
-const ANSERINI = { k1: 0.9, b: 0.4, analyzer: 'english' } as const;
+const ANSERINI = { k1: 0.9, b: 0.4, analyzer: 'english', fields: 'flat' } as const;
 
 /** The published scores that raw baselines are held against. Kept here once. */
 export const PUBLISHED_SCORES: readonly PublishedScores[] = [
@@ -193,7 +193,7 @@ export const PUBLISHED_SCORES: readonly PublishedScores[] = [
     name: 'BM25 of bm25s',
     source: "bm25s's own results (xhluca/bm25s)",
     retriever: 'bm25',
-    settings: { k1: 1.5, b: 0.75, analyzer: 'english' },
+    settings: { k1: 1.5, b: 0.75, analyzer: 'english', fields: 'flat' },
     tolerance: { equal: 0.0005, near: 0.02 },
     scores: {
       msmarco: 0.2189,

@@ -24,7 +24,7 @@ function runOf(values: readonly number[], facts: Partial<SystemRun> = {}): Syste
       documents: 100,
     },
     ...{ selfRetrieval: { dropped: true, kept: 0, queries: values.length }, notes: [], milliseconds: 2, reused: false },
-    settings: { k1: 0.9, b: 0.4, analyzer: 'english' },
+    settings: { k1: 0.9, b: 0.4, analyzer: 'english', fields: 'flat' },
     ...{ cost: undefined, files: { run: 'run.trec', expansions: undefined } },
     values: new Map(TABLE_MEASURES.map((name) => [name, column])),
     ...facts,
@@ -185,6 +185,35 @@ describe('parity', () => {
     expect(parity('scifact', score(0.6, { settings: { k1: 1.2, b: 0.4, analyzer: 'english' } }))).toEqual([]);
     expect(parity('mine', score(0.6))).toEqual([]);
     expect(parity('scifact', score(0.6789), ['raw=bm25,expansions=e'])).toEqual([]);
+  });
+
+  it('holds flat and multifield BM25 against their own scores', () => {
+    const sets = [
+      {
+        set: setOf('scifact'),
+        runs: new Map([
+          ['flat', score(0.6789)],
+          ['multi', score(0.6647, { settings: { ...score(0).settings, fields: 'multifield' } })],
+        ]),
+      },
+    ];
+    const both = parseSystems(['flat=bm25', 'multi=bm25,fields=multifield'], undefined, {
+      ...{ retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} },
+    });
+    expect(parityOf({ sets, failures: [] }, both)).toMatchObject([
+      { system: 'flat', published: 'BM25, flat', expected: 0.6789, verdict: 'equal' },
+      { system: 'multi', published: 'BM25, multifield', expected: 0.6647, verdict: 'equal' },
+    ]);
+  });
+
+  it.each([
+    'raw=bm25,feedback=rm3',
+    'raw=bm25,keep-self',
+    'raw=dense,feedback=vector',
+    'raw=dense,vectors=int8',
+    'raw=dense,index=hnsw',
+  ])('does not judge %s, which is no raw baseline', (spec) => {
+    expect(parity('scifact', score(spec.includes('dense') ? 0.6451 : 0.6789), [spec])).toEqual([]);
   });
 
   it('does not take a part of a collection for the whole, however it is named', () => {
