@@ -41,6 +41,8 @@ export interface Command<S extends z.ZodObject = z.ZodObject> {
   options: S;
   /** Former option names, each with the key that replaced it. A former name is refused with a message that names the new one. */
   renamed?: RenamedSettings;
+  /** How long it may take to end by itself after Ctrl-C, in milliseconds. Default 900. */
+  graceMilliseconds?: number;
   /** What it reads and writes, with defaults resolved. Outputs that would overwrite inputs are refused before it runs. */
   files?(options: z.output<S>): CommandFiles;
   /** A list for the help, such as of the choices of an option, each in one line. */

@@ -99,7 +99,7 @@ function print(result: ReplayResult, { say, warn }: CommandContext): void {
   const { files, format, isGuessed, writer, queries, expansions, missing, missingIds, others } = result;
   const { combination, isRuleKnown } = result;
   say(`${counted(expansions - missing, 'expansion')} of ${counted(queries - missing, 'query')} by ${writer}`);
-  say(`format ${format}${isGuessed ? ', as the first line suggests (--format names another)' : ''}`);
+  say(`format ${format}${isGuessed ? ' (guessed from the first line; --format overrides it)' : ''}`);
   const { queryRepeats } = combination;
   if (!isRuleKnown) {
     warn(

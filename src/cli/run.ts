@@ -35,7 +35,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   const stop = new AbortController();
   const interrupts = stopOnInterrupt(stop, progress);
   try {
-    const program = await buildProgram(words, progress, stop.signal);
+    const program = await buildProgram(words, progress, { signal: stop.signal, interrupts });
     await program.parseAsync([...words], { from: 'user' });
     return EXIT.done;
   } catch (error) {
@@ -47,8 +47,19 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   }
 }
 
+/** How a command learns that it is to end, and how it says how long that may take. */
+interface Stop {
+  signal: AbortSignal;
+  interrupts: Interrupts;
+}
+
+interface Interrupts {
+  graceMilliseconds: number;
+  end(): Promise<void>;
+}
+
 /** Builds the command that was called, or all of them if there is none: for help and for suggestions. */
-async function buildProgram(words: readonly string[], progress: TerminalProgress, signal: AbortSignal) {
+async function buildProgram(words: readonly string[], progress: TerminalProgress, stop: Stop) {
   const program = new Commander('llm-qe')
     .description('Query expansion with a language model that is aligned to the retriever.')
     .version(packageVersion(), '-V, --version', 'print the version')
@@ -60,7 +71,7 @@ async function buildProgram(words: readonly string[], progress: TerminalProgress
   const called = [`${words[0]} ${words[1]}`, `${words[0]}`].find((name) => Object.hasOwn(CATALOGUE, name));
   for (const name of called === undefined ? Object.keys(CATALOGUE) : [called]) {
     const { command } = await CATALOGUE[name]!();
-    addCommand(parentOf(program, name), command, progress, signal);
+    addCommand(parentOf(program, name), command, progress, stop);
   }
   return program;
 }
@@ -73,7 +84,7 @@ function parentOf(program: Commander, name: string): Commander {
   return known ?? inherit(made()).showHelpAfterError(`  See \`llm-qe ${group} --help\`.`);
 }
 
-function addCommand(parent: Commander, command: Command, progress: TerminalProgress, signal: AbortSignal): void {
+function addCommand(parent: Commander, command: Command, progress: TerminalProgress, stop: Stop): void {
   const target = inherit(parent.command(command.name.split(' ').at(-1)!))
     .summary(command.summary)
     .description([command.summary, ...paragraphs(command.description)].join('\n\n'))
@@ -86,7 +97,8 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
     const options = parseOptions(command, { ...target.opts(), ...named });
     refuseIdleWait(options);
     await checkFiles(command, options);
-    await command.run(options, contextFor(options.json === true, progress, signal));
+    stop.interrupts.graceMilliseconds = command.graceMilliseconds ?? GRACE_MILLISECONDS;
+    await command.run(options, contextFor(options.json === true, progress, stop.signal));
   });
 }
 
@@ -168,7 +180,7 @@ function faultyPath(error: unknown): string {
  * crash, so the process waits for the step in progress. Another Ctrl-C then kills the process, which loses nothing that
  * a journal holds.
  */
-function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): { end(): Promise<void> } {
+function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): Interrupts {
   let askedAt = 0;
   let lastAt = 0;
   let leaving = false;
@@ -182,13 +194,14 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): { e
       process.stderr.write('  Waiting for the step in progress; press Ctrl-C again to kill it.\n');
     await exitInOrder(EXIT.failed);
   };
+  const interrupts: Interrupts = { graceMilliseconds: GRACE_MILLISECONDS, end: () => end() };
   const interrupt = () => {
     lastAt = performance.now();
     if (!stop.signal.aborted) {
       askedAt = performance.now();
       stop.abort();
-      setTimeout(leave, GRACE_MILLISECONDS).unref();
-    } else if (performance.now() - askedAt > GRACE_MILLISECONDS) {
+      setTimeout(leave, interrupts.graceMilliseconds).unref();
+    } else if (performance.now() - askedAt > interrupts.graceMilliseconds) {
       if (leaving && isNativeWorkUnderWay()) process.kill(process.pid, 'SIGKILL');
       void leave();
     }
@@ -200,5 +213,5 @@ function stopOnInterrupt(stop: AbortController, progress: TerminalProgress): { e
     // Further signals of the same interruption may arrive: the handler stays until they have stopped.
     else while (performance.now() - lastAt < SETTLE_MILLISECONDS) await sleep(SETTLE_MILLISECONDS / 10);
   };
-  return { end };
+  return interrupts;
 }

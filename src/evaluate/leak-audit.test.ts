@@ -83,7 +83,7 @@ describe('the audit of leaks', () => {
       topicsOf({ q: ['saws', 'The saw cuts hard wood in winter.'] }, { q: ['d2'] }),
     );
     expect(describeLeaks(audit)).toEqual([
-      "Of an expansion's 3-grams, 100.0 % occur in documents that are relevant to its query, and 0.0 % in as many others.",
+      "Of an expansion's 3-grams, 100.0 % occur in documents that are relevant to its query, and 0.0 % in the same number of other documents, drawn at random.",
       "An expansion adds 4.0 terms to its query, and repeats 100.0 % of the query's.",
       '1 of 1 expansions (100.0 %) hold a run of 13 words, or a sentence, of the corpus; 1 of them one of a relevant document.',
     ]);

@@ -209,7 +209,7 @@ function compareTerms({ queries }: Topics): LeakAudit['terms'] {
 export function describeLeaks({ expansions, overlap, terms, found }: LeakAudit): string[] {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return [
-    `Of an expansion's ${overlap.n}-grams, ${percent(overlap.relevant)} occur in documents that are relevant to its query, and ${percent(overlap.others)} in as many others.`,
+    `Of an expansion's ${overlap.n}-grams, ${percent(overlap.relevant)} occur in documents that are relevant to its query, and ${percent(overlap.others)} in the same number of other documents, drawn at random.`,
     `An expansion adds ${terms.added.toFixed(1)} terms to its query, and repeats ${percent(terms.repeated)} of the query's.`,
     `${found.expansions} of ${expansions} expansions (${percent(found.share)}) hold a run of ${RUN} words, or a sentence, of the corpus; ${found.inRelevant} of them one of a relevant document.`,
   ];

@@ -91,13 +91,12 @@ export async function joinExpansions(topics: Topics, file: string): Promise<Topi
 
 async function expansionsOf(topics: Topics, file: string): Promise<Map<string, Expansion[]>> {
   const expansions = await readExpansions(file);
-  for (const { id } of topics.queries) {
-    if (expansions.has(id)) continue;
-    throw new DataError(`no expansion for this query of split ${topics.split}`, {
-      file,
-      id,
-      fix: 'Run `llm-qe expand` for this data set and split; it writes only what is missing.',
-    });
-  }
-  return expansions;
+  const missing = topics.queries.filter(({ id }) => !expansions.has(id));
+  if (missing.length === 0) return expansions;
+  const [there, all] = [topics.queries.length - missing.length, topics.queries.length];
+  throw new DataError(`no expansion for this query of split ${topics.split}; ${there} of ${all} queries have one`, {
+    file,
+    id: missing[0]!.id,
+    fix: `Run \`llm-qe expand\` for this data set and split; it writes only what is missing.${there > 0 ? ' If it was run with --limit, pass the same --limit and --seed here.' : ''}`,
+  });
 }

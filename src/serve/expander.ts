@@ -107,6 +107,8 @@ export class Expander {
   readonly #settings: WritingSettings;
   readonly #options: Defaults;
   readonly #rule: (query: string) => string | undefined;
+  /** Tokens that the LLM wrote, waited for or not. */
+  writtenTokens = 0;
   /** Queries whose expansions are being written, by key. */
   readonly #underWay = new Map<string, WrittenQuery>();
 
@@ -202,6 +204,7 @@ export class Expander {
     void begun.whole
       .then(keep, () => {})
       .finally(() => {
+        this.writtenTokens += begun.soFar.tokens;
         if (this.#underWay.get(key) === begun) this.#underWay.delete(key);
       });
     return begun;

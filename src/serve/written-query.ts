@@ -51,10 +51,9 @@ export class WrittenQuery {
       }),
     );
     this.whole = Promise.all(written).then((generations) => {
-      for (const [sample, { text, completionTokens }] of generations.entries()) {
-        this.#texts[sample] = text;
-        this.#tokens += completionTokens;
-      }
+      for (const [sample, { text }] of generations.entries()) this.#texts[sample] = text;
+      const told = generations.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
+      this.#tokens = told || this.#tokens;
       this.#isWhole = generations.every(({ stopped, filtered }) => !stopped && !filtered);
       return this.#isWhole ? this.soFar : undefined;
     });
@@ -96,6 +95,8 @@ export class WrittenQuery {
   }
 
   #grow(sample: number, text: string): void {
+    // A text grows by about a token at a time; when it ends, the generator says how many there are.
+    this.#tokens++;
     this.#texts[sample] = text;
     if (this.#listeners.size === 0) return;
     const { texts } = this.soFar;

@@ -157,7 +157,7 @@ function print(
   { files, statistics, ...strategy }: ExpandResult & Partial<StrategyResult>,
   dataset: BeirDataset,
   generator: Generator,
-  { shard }: Options,
+  { shard, join }: Options,
   context: CommandContext,
 ) {
   context.json({
@@ -170,7 +170,7 @@ function print(
   const kept = texts === expansions ? `${reused} of them reused` : `from ${counted(texts, 'text')}, ${reused} reused`;
   context.say(`${counted(expansions, 'expansion')} of ${counted(queries, 'query')} by ${generator.id}, ${kept}`);
   if (strategy.examples !== undefined) context.say(describeExamples(strategy.examples));
-  if (seconds > 0)
+  if (seconds > 0 && !join)
     context.say(`${seconds.toFixed(1)} s, ${tokensPerSecond} tokens/s, ${completionTokens} tokens in all`);
   context.say(`${statistics.cutByLength} cut at the token limit, ${statistics.empty} empty`);
   if (shortened > 0) context.say(`${counted(shortened, 'prompt')} held fewer documents than found: raise --context`);

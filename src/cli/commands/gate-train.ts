@@ -240,5 +240,5 @@ function policyInWords(
   if (writeFrom > 1 || weightFrom > 1) return `The gate learned never to expand (${best}).`;
   const rise = ramp === 0 ? '' : `, rising over ${ramp}`;
   const what = retriever === 'bm25' ? 'expands' : `gives weight ${highest}`;
-  return `The gate writes if the probability of a gain is at least ${writeFrom}, and ${what} from ${weightFrom}${rise} (${best}).`;
+  return `The gate asks the LLM only if the probability of a gain is at least ${writeFrom}, and ${what} only if it is then at least ${weightFrom}${rise} (${best}).`;
 }

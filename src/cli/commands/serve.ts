@@ -93,6 +93,7 @@ export const command = defineCommand({
       'a query, from the shell',
     ],
   ],
+  graceMilliseconds: DRAIN_MS + 2000,
   async run(given, context) {
     const key = given.apiKeyFile === undefined ? undefined : await readKey(given.apiKeyFile);
     const opened = new Opened();
@@ -107,6 +108,7 @@ export const command = defineCommand({
       service = () => ready;
       process.stderr.write(`listening on ${listening.url}\n`);
       await fired(context.signal);
+      process.stderr.write('stopping: requests in flight are answered first\n');
       service = () => undefined;
     } finally {
       await listening.close(DRAIN_MS);
@@ -131,9 +133,11 @@ class Opened {
 
 async function openService(given: Options, context: CommandContext, opened: Opened) {
   const { signal, progress } = context;
+  const task = progress.task('opening models and indexes', 2 + given.index.length, 'parts');
   const settings = settingsOf(given);
   const store = new ModelStore({ offline: given.offline, progress });
   const own = opened.add(await openEncoder(settings, store, signal, progress));
+  task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
   const generator = given.expand ? opened.add(await openWriter(given, context)) : undefined;
   const prompt = await choosePrompt(given);
@@ -146,9 +150,13 @@ async function openService(given: Options, context: CommandContext, opened: Open
     }),
   );
   const indexes = [];
-  for (const path of given.index)
+  for (const path of given.index) {
     indexes.push(opened.add(await ServedIndex.open(path, own, settings, { signal, progress })));
+    task.advance();
+  }
   await warm(own, student, generator, given);
+  task.advance();
+  task.done();
   return { expander, indexes: byName(indexes) };
 }
 

@@ -140,7 +140,7 @@ describe('checkBeir counts ids that queries and documents share', () => {
     expect(check.long).toEqual({ documents: 1, tokens: 256 });
     expect(check.notes).toEqual([
       expect.stringMatching(/^2 ids belong to a query and to a document.* except for 1 query that judges it relevant/),
-      expect.stringMatching(/^1 document \(33 %\) or more exceed 256 tokens/),
+      expect.stringMatching(/^at least 1 document \(33\.3 %\) exceeds 256 tokens/),
     ]);
     expect(check.problems.map(({ what }) => what)).toEqual(['query without a relevant document']);
   });

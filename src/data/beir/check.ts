@@ -232,7 +232,8 @@ function* noteShared(shared: DatasetCheck['sharedQueries']): Generator<string> {
 
 function* noteLong({ documents, tokens }: DatasetCheck['long'], count: number): Generator<string> {
   if (documents === 0) return;
-  yield `${counted(documents, 'document')} (${Math.floor((100 * documents) / count)} %) or more exceed ${tokens} tokens, the limit of the default ` +
+  const percent = ((100 * documents) / count).toFixed(1);
+  yield `at least ${counted(documents, 'document')} (${percent} %) ${documents === 1 ? 'exceeds' : 'exceed'} ${tokens} tokens, the limit of the default ` +
     'encoder: dense search ignores the rest of their text';
 }
 

@@ -32,6 +32,7 @@ export function createApp(options: AppOptions): OpenAPIHono {
   const metrics = new Metrics({
     inFlight: () => inFlight,
     pendingTexts: () => service()?.expander.pendingTexts ?? 0,
+    writtenTokens: () => service()?.expander.writtenTokens ?? 0,
   });
   const app = new OpenAPIHono({ defaultHook: refuseInvalid });
   app.use(async (context, next) => {
@@ -55,7 +56,8 @@ export function createApp(options: AppOptions): OpenAPIHono {
   app.use(bodyLimit({ maxSize: largestBody, onError: (context) => refused(context, tooLarge) }));
   app.onError((error, context) => {
     const known = asRequestError(error);
-    if (known.status >= 500 && known !== error) options.onError?.(error);
+    // A client that left is no fault of the server.
+    if (known.status >= 500 && known !== error && !isAbort(error)) options.onError?.(error);
     return refused(context, known);
   });
   app.notFound((context) =>

@@ -12,13 +12,13 @@ export class Metrics {
     'state',
     'reason',
   ]);
-  readonly #tokens = this.#counter('written_tokens_total', 'tokens that the LLM wrote', []);
   readonly #refused = this.#counter('refused_total', 'requests that were refused because the server was full', []);
 
   /** @param now what is read when the metrics are asked for */
-  constructor(now: { pendingTexts: () => number; inFlight: () => number }) {
+  constructor(now: { pendingTexts: () => number; inFlight: () => number; writtenTokens: () => number }) {
     collectDefaultMetrics({ register: this.#registry });
     this.#gauge('pending_texts', 'texts that the LLM writes or has waiting', now.pendingTexts);
+    this.#total('written_tokens_total', 'tokens that the LLM wrote', now.writtenTokens);
     this.#gauge('requests_in_flight', 'requests that are being answered', now.inFlight);
   }
 
@@ -38,9 +38,8 @@ export class Metrics {
     this.#parts.observe({ part }, milliseconds / 1000);
   }
 
-  expansion({ state, reason = '', tokens, milliseconds }: QueryExpansion): void {
+  expansion({ state, reason = '', milliseconds }: QueryExpansion): void {
     this.#expansions.inc({ state, reason });
-    if (tokens > 0) this.#tokens.inc(tokens);
     this.part('expand', milliseconds);
   }
 
@@ -54,6 +53,17 @@ export class Metrics {
 
   #counter(name: string, help: string, labelNames: string[]) {
     return new Counter({ name: `llm_qe_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  /** A total that is counted elsewhere. */
+  #total(name: string, help: string, read: () => number): void {
+    new Counter({
+      ...{ name: `llm_qe_${name}`, help, registers: [this.#registry] },
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
   }
 
   #gauge(name: string, help: string, read: () => number): void {

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { TextRole } from '../../embed/index.ts';
-import { packageVersion } from '../../system/index.ts';
+import { isAbort, packageVersion } from '../../system/index.ts';
 import type { Expander, ExpandQueryOptions, QueryExpansion } from '../expander.ts';
 import type { ServedIndex } from '../served-index.ts';
 import type { Metrics } from './metrics.ts';
@@ -185,9 +185,20 @@ export class Routes {
 
   #stream(context: Context, expander: Expander, query: string, options: ExpandQueryOptions): Response {
     return streamSSE(context, async (stream) => {
-      const onTexts = (texts: string[]) => void stream.writeSSE({ event: 'texts', data: JSON.stringify({ texts }) });
-      const expansion = await expander.expand(query, { ...options, onTexts });
+      let sent = '';
+      const onTexts = (texts: string[]) => {
+        const data = JSON.stringify({ texts });
+        if (data === sent) return;
+        sent = data;
+        void stream.writeSSE({ event: 'texts', data });
+      };
+      const expansion = await expander.expand(query, { ...options, onTexts }).catch((error: unknown) => {
+        if (!isAbort(error)) throw error;
+      });
+      // Nobody listens to a stream whose client left.
+      if (expansion === undefined) return;
       this.#metrics.expansion(expansion);
+      this.#metrics.request('/expand, streamed', 200, expansion.milliseconds);
       const whole = { query, texts: expansion.texts, ...factsOf(expansion) };
       await stream.writeSSE({ event: 'expansion', data: JSON.stringify(whole) });
     });

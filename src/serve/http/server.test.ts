@@ -38,6 +38,7 @@ let expander: Expander;
 let index: ServedIndex;
 let server: Listening;
 let isReady = true;
+const faults: unknown[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'serve-'));
@@ -49,7 +50,10 @@ beforeAll(async () => {
   await writeFile(join(folder, 'docs.jsonl'), documents.map((one) => `${JSON.stringify(one)}\n`).join(''));
   index = await ServedIndex.open(join(folder, 'docs.jsonl'), encoder, defaultRetrievalSettings({ threads: 1 }));
   const service: Service = { expander, indexes: new Map([['docs', index]]) };
-  server = await listen({ port: 0, service: () => (isReady ? service : undefined), largestBody: 10_000 });
+  server = await listen({
+    ...{ port: 0, service: () => (isReady ? service : undefined), largestBody: 10_000 },
+    onError: (error) => faults.push(error),
+  });
 });
 beforeEach(() => {
   behaviour = () => ({ status: 200, body: { choices: [{ message: { content: 'bbbb' } }] } });
@@ -177,6 +181,7 @@ describe('what cannot be answered', () => {
     const { status, headers, body } = await post('/query/v1/embeddings', { input: 'aa' });
     expect([status, body.data[0].embedding]).toEqual([200, [2, 0, 1]]);
     expect([headers.get('x-llm-qe-expansion'), headers.get('x-llm-qe-reason')]).toEqual(['fallback', 'the LLM failed']);
+    expect(faults).toEqual([]);
     encoder.fails = true;
     expect(await post('/v1/embeddings', { input: 'aa' })).toMatchObject({
       status: 502,
@@ -249,6 +254,30 @@ test('requests in flight are answered when the server ends', async () => {
   expect((await asked).status).toBe(200);
   await closed;
   await expect(fetch(`${ending.url}/health`)).rejects.toThrow();
+});
+
+test('a client that leaves before its text is written is no fault', async () => {
+  let isAsked = false;
+  behaviour = async (_call, _number, request) => {
+    isAsked = true;
+    await once(request.socket, 'close');
+    return undefined;
+  };
+  faults.length = 0;
+  for (const stream of [false, true]) {
+    isAsked = false;
+    const leaves = new AbortController();
+    const query = `who leaves ${stream ? 'a stream' : 'an answer'}`;
+    const asked = fetch(`${server.url}/expand`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, signal: leaves.signal },
+      body: JSON.stringify({ query, stream, expansion_budget_ms: 60_000 }),
+    }).then((response) => response.text());
+    await expect.poll(() => isAsked).toBe(true);
+    leaves.abort();
+    await expect(asked).rejects.toThrow();
+  }
+  await expect.poll(() => expander.pendingTexts).toBe(0);
+  expect(faults).toEqual([]);
 });
 
 test('a client that leaves in the middle of its request harms nobody', async () => {
