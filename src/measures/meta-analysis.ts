@@ -13,7 +13,7 @@ export interface MetaAnalysis {
   studies: number;
   /** Weighted mean of the studies' effects. */
   effect: number;
-  /** Standard error of the effect (Hartung and Knapp). */
+  /** Standard error of the effect (Hartung and Knapp, at least that of the sampling). */
   standardError: number;
   /** 95 % confidence interval of the mean effect. */
   interval: { low: number; high: number };
@@ -32,7 +32,9 @@ export interface MetaAnalysis {
 /**
  * Combines the effects of several studies by a random-effects model: each study has a true effect of its own, and the mean of
  * these is estimated. The variance between studies is DerSimonian and Laird's (1986); the interval of the mean is Hartung and
- * Knapp's (2001), which stays honest with few studies (IntHout et al. 2014). Soboroff (CIKM 2018) argues for such an analysis over test collections.
+ * Knapp's (2001), which stays honest with few studies (IntHout et al. 2014). Their factor is at least 1,
+ * as Röver, Knapp and Friede (2015) modify it: effects that agree by chance give no certainty. Soboroff (CIKM 2018) argues for such an
+ * analysis over test collections.
  * The prediction interval is that of Higgins, Thompson and Spiegelhalter (2009).
  *
  * @returns undefined for fewer than two studies
@@ -51,12 +53,13 @@ export function combineEffects(studies: readonly StudyEffect[]): MetaAnalysis | 
   const spread = fixed.total - sumOf(fixed.weights, (weight) => weight * weight) / fixed.total;
   const tauSquared = Math.max(0, (fixed.q - df) / spread);
   const random = weigh(studies, tauSquared);
-  const standardError = Math.sqrt(random.q / df / random.total);
+  // Below 1, the factor would make the interval narrower than sampling alone allows; equal effects would have none.
+  const standardError = Math.sqrt(Math.max(1, random.q / df) / random.total);
   const t = quantileOfStudent(0.975, df);
   return {
     ...{ studies: studies.length, effect: random.mean, standardError },
     interval: around(random.mean, t * standardError),
-    p: standardError === 0 ? (random.mean === 0 ? 1 : 0) : studentTwoSided(random.mean / standardError, df),
+    p: studentTwoSided(random.mean / standardError, df),
     ...{ tauSquared, q: fixed.q, iSquared: fixed.q === 0 ? 0 : Math.max(0, 1 - df / fixed.q) },
     prediction:
       studies.length < 3

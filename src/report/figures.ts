@@ -19,6 +19,11 @@ export function pValue(value: number): string {
   return value < 0.0001 ? '< 0.0001' : value.toFixed(4);
 }
 
+/** Says how many sets were combined, and of how many if it was not all. */
+export function pooledSets(pooled: number, all: number): string {
+  return pooled === all ? `all ${all} sets` : `${pooled} of ${all} sets`;
+}
+
 export function count(value: number): string {
   return value.toLocaleString('en-US');
 }

@@ -1,4 +1,4 @@
-export { count, direction, percent, pValue, score, shorten, signed } from './figures.ts';
+export { count, direction, percent, pooledSets, pValue, score, shorten, signed } from './figures.ts';
 export { labelOf, valueInWords } from './labels.ts';
 export { html, Markup } from './markup.ts';
 export { renderAlignmentReport } from './pages/alignment-page.ts';

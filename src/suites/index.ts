@@ -16,4 +16,4 @@ export { type PlannedSet, planSuite, type SuitePlan } from './suite-plan.ts';
 export { readSuiteFile, type Suite, type SuiteSet, type SystemTexts } from './suite-schema.ts';
 export { describeFailure, SUITE_MEASURES, type SummaryOptions, summarize } from './summary.ts';
 export { isExpanded, parseSystems, type SuiteSystem, type SystemOptions } from './system-spec.ts';
-export { csvTable, latexTable, markdownTable, tableLegend, terminalTable } from './table-formats.ts';
+export { csvTable, latexTable, markdownTable, metaLines, tableLegend, terminalTable } from './table-formats.ts';

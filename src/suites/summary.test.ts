@@ -7,7 +7,7 @@ import type { Suite, SuiteSet } from './suite-schema.ts';
 import { summarize } from './summary.ts';
 import type { SystemRun } from './system-run.ts';
 import { parseSystems } from './system-spec.ts';
-import { csvTable, latexTable, markdownTable, terminalTable } from './table-formats.ts';
+import { csvTable, latexTable, markdownTable, metaLines, terminalTable } from './table-formats.ts';
 
 const systems = parseSystems(['raw=bm25', 'more=bm25,expansions=e.jsonl'], undefined, {
   ...{ retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} },
@@ -128,12 +128,21 @@ describe('tables', () => {
     });
   });
 
+  it('say below which sets were combined, and write a small p as the tables do', () => {
+    const [meta] = data.meta;
+    const line = (facts: Partial<typeof data>) => metaLines({ ...data, ...facts })[0];
+    expect(line({ meta: [{ ...meta!, p: 1e-6, unchanged: ['same'] }] })).toMatch(
+      /^more against raw over 2 of 3 sets \(random effects; no query changed in same\): \+0\.1000, .*, p < \.0001; /,
+    );
+    expect(line({ rows: data.rows.slice(1) })).toMatch(/ over all 2 sets \(random effects\): .*, p 0\.\d{4}; /);
+  });
+
   it('mark the best score in Markdown, and list every change', () => {
     const text = markdownTable(data);
     expect(text).toContain('| g (mean of 2) | 0.3000 | **0.4000** | left out |');
     expect(text).toContain('| half | **0.9000** | failed | left out |');
     expect(text).toContain('| msmarco | more | +0.1000 | ');
-    expect(text).toMatch(/\| all \(2 sets, random effects\) \| more \| \+0\.1000 \|/);
+    expect(text).toMatch(/\| 2 of 3 sets \(random effects\) \| more \| \+0\.1000 \|/);
   });
 
   it('are LaTeX for booktabs, with daggers for p and escaped names', () => {

@@ -1,4 +1,4 @@
-import type { SuiteCell, SuiteData, SuiteRow } from '../report/index.ts';
+import { pooledSets, type SuiteCell, type SuiteData, type SuiteRow } from '../report/index.ts';
 
 /** Below these, a change is marked: one dagger, two daggers. P values are corrected over the sets. */
 const [DAGGER_P, DOUBLE_P] = [0.05, 0.01];
@@ -82,6 +82,17 @@ export function tableLegend({ baseline }: SuiteData): string {
   return LEGEND.replace('the baseline', baseline);
 }
 
+/** What a terminal says of all sets together: one line per system. */
+export function metaLines({ meta, rows, baseline }: SuiteData): string[] {
+  return meta.map(({ system, effect, interval, p, studies, iSquared, unchanged }) => {
+    const left = unchanged.length === 0 ? '' : `; no query changed in ${unchanged.join(', ')}`;
+    return (
+      `${system} against ${baseline} over ${pooledSets(studies, rows.length)} (random effects${left}): ${signed(effect)}, 95 % interval ` +
+      `${signed(interval.low)} to ${signed(interval.high)}, p ${short(p)}; the sets differ by more than chance in ${(100 * iSquared).toFixed(0)} % of the spread`
+    );
+  });
+}
+
 /** The table in Markdown. */
 export function markdownTable(data: SuiteData): string {
   const cells = (entries: readonly Entry[]) =>
@@ -124,7 +135,7 @@ function changesInMarkdown({ rows, systems, meta, measure, baseline }: SuiteData
     }),
   );
   const all = meta.map(({ system, effect, interval, p, studies }) => {
-    return `| all (${studies} sets, random effects) | ${system} | ${signed(effect)} | ${signed(interval.low)} to ${signed(interval.high)} | ${short(p)} | | |`;
+    return `| ${pooledSets(studies, rows.length)} (random effects) | ${system} | ${signed(effect)} | ${signed(interval.low)} to ${signed(interval.high)} | ${short(p)} | | |`;
   });
   return [
     `| change of ${measure} from ${baseline} | system | mean | 95 % interval | p | p, Holm | helped / hurt / unchanged |`,

@@ -3,13 +3,13 @@ import { evenShare, formatShard, type Shard, shardSchema } from '../../distribut
 import type { SuiteData } from '../../report/index.ts';
 import {
   describeFailure,
+  metaLines,
   parityBySet,
   planSuite,
   type SuitePlan,
   tableLegend,
   terminalTable,
 } from '../../suites/index.ts';
-import { counted } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { duration, size } from '../print-plan.ts';
 import {
@@ -131,19 +131,10 @@ function print(data: SuiteData, file: string, { say }: CommandContext): void {
   say(formatTable(head, rows));
   say(tableLegend(data));
   for (const { label, rows: names } of data.means) say(`${label}: ${names.join(', ')}`);
-  for (const { system, effect, interval, p, studies, iSquared } of data.meta) {
-    say(
-      `${system} against ${data.baseline} over ${counted(studies, 'set')} (random effects): ${signed(effect)}, 95 % interval ` +
-        `${signed(interval.low)} to ${signed(interval.high)}, p ${p.toFixed(4)}; the sets differ by more than chance in ${(100 * iSquared).toFixed(0)} % of the spread`,
-    );
-  }
+  for (const line of metaLines(data)) say(line);
   for (const { set, system, published, expected, got, verdict } of data.parity) {
     say(`parity: ${set}, ${system}: ${got.toFixed(4)}, published ${expected.toFixed(4)} (${published}): ${verdict}`);
   }
   for (const remark of data.remarks) say(remark);
   say(`report: ${file}; results.json, table.md, table.tex and table.csv are beside it`);
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
 }

@@ -1,5 +1,5 @@
 import { counted } from '../../system/index.ts';
-import { count, direction, largestOf, percent, pValue, score, shorten, signed } from '../figures.ts';
+import { count, direction, largestOf, percent, pooledSets, pValue, score, shorten, signed } from '../figures.ts';
 import { html, type Markup } from '../markup.ts';
 import { barPlot } from '../plots/bar-plot.ts';
 import { scatterPlot } from '../plots/scatter-plot.ts';
@@ -125,7 +125,7 @@ function changes({ rows, systems, meta, baseline }: SuiteData): Section | undefi
     ...meta
       .filter(({ system }) => system === name)
       .map(({ effect, interval, p, studies, iSquared, prediction }) => [
-        html`<b>all ${studies} sets</b><small>${name}, random effects; ${percent(iSquared)} of the spread is not chance${
+        html`<b>${pooledSets(studies, rows.length)}</b><small>${name}, random effects; ${percent(iSquared)} of the spread is not chance${
           prediction === undefined ? '' : `; another set: ${signed(prediction.low)} to ${signed(prediction.high)}`
         }</small>`,
         { content: signed(effect), look: direction(effect) },
