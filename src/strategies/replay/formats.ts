@@ -9,7 +9,7 @@ export interface ForeignFile {
   file: string;
   format: ReplayFormat;
   fields: FieldNames;
-  /** Tells the ids of the data set's queries. */
+  /** Tells what can be the id of a query, where a text may also hold a tab. */
   isQuery(id: string): boolean;
 }
 

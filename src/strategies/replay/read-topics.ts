@@ -11,14 +11,14 @@ interface Topic {
 
 /**
  * Reads classic TREC topics: `<top>`, `<num> Number: 301`, `<title> text`, which may go on over several lines, and `</top>`. Other
- * fields, such as `<desc>`, are passed over.
+ * fields, such as `<desc>`, are passed over. Several of them may stand on one line.
  *
  * @throws DataError that names file and line
  */
 export async function* readTopics(file: string, signal?: AbortSignal): AsyncGenerator<ForeignTexts> {
   let topic: Topic | undefined;
   let field = '';
-  for await (const { text, line } of readLines(file, { signal })) {
+  for await (const { text, line } of readPieces(file, signal)) {
     const [, tag, rest = ''] = /^\s*<(\/?[a-z]+)>\s*(.*)$/i.exec(text) ?? [];
     const name = tag?.toLowerCase();
     if (name === 'top') {
@@ -42,6 +42,15 @@ export async function* readTopics(file: string, signal?: AbortSignal): AsyncGene
     }
   }
   if (topic !== undefined) throw unended(file, topic);
+}
+
+/** Reads lines, each cut before the tags that a topic is made of: a whole topic may stand on one line. */
+async function* readPieces(file: string, signal: AbortSignal | undefined) {
+  for await (const { text, line } of readLines(file, { signal })) {
+    for (const piece of text.split(/(?=<\/?(?:top|num|title|desc|narr)>)/i)) {
+      if (piece.trim() !== '') yield { text: piece, line };
+    }
+  }
 }
 
 function textOf({ id, line, title }: Topic, file: string): ForeignTexts {

@@ -16,7 +16,7 @@ interface OpenRecord {
  * Reads QueryGym's `*.queries.tsv`: id, tab, text. A text in quotation marks may hold line ends, and each mark in it is doubled, as
  * pandas writes it. A text without them that holds line ends goes on until a line begins with the id of a query and a tab.
  *
- * @param isQuery tells the ids of the data set's queries
+ * @param isQuery tells what can be the id of a query
  * @throws DataError that names file and line
  */
 export async function* readQueryGym(
@@ -50,7 +50,7 @@ function beginningOf(
   const tab = text.indexOf('\t');
   if (tab < 0) return undefined;
   const id = text.slice(0, tab).trim();
-  if (isQuery !== undefined && !isQuery(id) && /\s/.test(id)) return undefined;
+  if (isQuery !== undefined && !isQuery(id)) return undefined;
   const rest = text.slice(tab + 1);
   checkLength(rest.length, { file, line, id });
   const isQuoted = rest.startsWith('"') && !isClosed(rest.slice(1));

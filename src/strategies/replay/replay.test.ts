@@ -81,6 +81,11 @@ describe('texts of QueryGym', () => {
     });
   });
 
+  it('without quotation marks go on over a line with a tab, unless what stands before it has the form of an id', async () => {
+    const found = await replay('q1\ta tool\nName\tvalue\nq2\tpurr\nq77\ta query of a larger set\n');
+    expect(found).toMatchObject({ texts: { q1: ['a tool\nName\tvalue'], q2: ['purr'] }, others: 1 });
+  });
+
   it('lose the query as a whole word only, in any case, and not more often than wanted', () => {
     expect(stripQuery('Sea sea seaside', 'sea')).toEqual({ text: 'seaside', repeats: 2 });
     expect(stripQuery('sea sea seaside', 'sea', 1)).toEqual({ text: 'sea seaside', repeats: 1 });
@@ -132,6 +137,12 @@ describe('other formats', () => {
       q2: ['purr'],
       q3: [''],
     });
+  });
+
+  it('topics may stand on one line each, with other tags in their text', async () => {
+    const line = (id: string, text: string) => `<top><num>${id}</num><title>${text}</title></top>`;
+    const found = await replay(`  ${line('q1', 'a tool')}\n${line('q2', 'purr <b> loud')} ${line('q3', 'waves')}\n`);
+    expect(found.texts).toEqual({ q1: ['a tool'], q2: ['purr <b> loud'], q3: ['waves'] });
   });
 
   it('topics may be lines, whose quotation marks count', async () => {

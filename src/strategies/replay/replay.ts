@@ -81,7 +81,9 @@ export async function replayExpansions(options: ReplayOptions): Promise<ReplayRe
   const format = options.format ?? (await guessFormat(from));
   const known = await dataset.queries({ signal });
   const wanted = new Map(options.queries.map(({ id, text }) => [id, text]));
-  const read = () => readForeignTexts({ file: from, format, fields, isQuery: (id) => known.has(id) }, signal);
+  const forms = new Set([...known.keys()].map(formOfId));
+  const isQuery = (id: string) => forms.has(formOfId(id));
+  const read = () => readForeignTexts({ file: from, format, fields, isQuery }, signal);
   const survey = await surveyTexts(read(), wanted, options);
   const combination = { ...DEFAULT_COMBINATION, ...(survey.repeats !== 0 && { queryRepeats: survey.repeats }) };
   const files = filesOf(options.out);
@@ -112,6 +114,14 @@ export async function replayExpansions(options: ReplayOptions): Promise<ReplayRe
     ...{ missing: survey.missing.length, missingIds: survey.missing.slice(0, SHOWN_IDS), others: survey.others },
     ...{ combination, isRuleKnown: survey.isKnown },
   };
+}
+
+/**
+ * The form of an id, without the values of its numbers: `PLAIN-2` and `PLAIN-77` have the same. An id of this form that the data set
+ * lacks is a query of a larger set, and must not become text of the query before it.
+ */
+function formOfId(id: string): string {
+  return id.replace(/\d+/g, '0');
 }
 
 /** `trec-dl-2019.mugi.gpt-4.1.queries.tsv` was written by `trec-dl-2019.mugi.gpt-4.1`. */
