@@ -53,6 +53,13 @@ export function withTunedTexts(topics: Topics, tuned: TunedData | undefined): To
   return { ...topics, queries };
 }
 
+/** Says that no expansion is used, if raw queries were the best. */
+export function describeIdleExpansions(tuned: TunedData | undefined, file: string | undefined): string | undefined {
+  if (tuned === undefined || file === undefined || tuned.best.texts > 0) return undefined;
+  const { dataset, split, queries } = tuned;
+  return `${file} chose raw queries (${dataset}, split ${split}, ${counted(queries, 'query')}): the expansions are not used`;
+}
+
 /** One sentence on a tuned combination. */
 export function describeTuned({ best, dataset, split, queries }: TunedData): string {
   return `Queries and expansions are combined as it was best for ${counted(queries, 'query')} of split ${split} of ${dataset}: ${combinationInWords(best)}.`;

@@ -36,7 +36,7 @@ export {
 } from './topics.ts';
 export { type AlphaTuning, type TuneAlphaOptions, type TuningPoint, tuneAlpha } from './tune-alpha.ts';
 export { combinationInWords, type TunedPoint, type Tuning, tuneCombination } from './tune-combination.ts';
-export { compareWithTuned, readTunedFile, type TunedData, writeTunedFile } from './tuned-file.ts';
+export { readTunedFile, type TunedData, tunedWarnings, writeTunedFile } from './tuned-file.ts';
 export {
   type Judgeable,
   measureInWords,

@@ -4,6 +4,7 @@ import { madeForSchema, otherSettings } from '../gate/index.ts';
 import type { Retriever } from '../retrieve/index.ts';
 import { UsageError, writeDurably } from '../system/index.ts';
 import { comparisonSchema } from './comparison.ts';
+import type { Topics } from './topics.ts';
 import { tunedCombinationSchema } from './tune-combination.ts';
 
 /** Increase it when the format of `tuned.json` changes. */
@@ -53,10 +54,22 @@ export async function writeTunedFile(file: string, tuned: Omit<TunedData, 'kind'
 }
 
 /**
- * Returns one sentence for each way in which a search differs from the one that was tuned.
+ * Returns one sentence for each thing that makes the figures of a tuned combination doubtful: another search, or the queries that it
+ * was tuned on.
  * @throws UsageError for another kind of search
  */
-export function compareWithTuned({ madeFor }: TunedData, retriever: Pick<Retriever, 'name' | 'settings'>): string[] {
+export function tunedWarnings(
+  tuned: TunedData,
+  retriever: Pick<Retriever, 'name' | 'settings'>,
+  { dataset, split }: Pick<Topics, 'dataset' | 'split'>,
+): string[] {
+  const known = `the combination was tuned on these queries (split ${split} of ${dataset}): its figures here are too good to be true`;
+  const isKnown = tuned.dataset === dataset && tuned.split === split;
+  return [...compareWithTuned(tuned, retriever), ...(isKnown ? [known] : [])];
+}
+
+/** One sentence for each way in which a search differs from the one that was tuned. @throws UsageError for another kind of search */
+function compareWithTuned({ madeFor }: TunedData, retriever: Pick<Retriever, 'name' | 'settings'>): string[] {
   if (retriever.name !== madeFor.retriever) {
     throw new UsageError(`the combination was tuned for --retriever ${madeFor.retriever}, not ${retriever.name}`, {
       fix: `Pass --retriever ${madeFor.retriever}, or tune for ${retriever.name} with \`llm-qe tune\`.`,

@@ -34,7 +34,7 @@ const indexSettings = inGroup('Search:', {
     .transform(showIndex)
     .default('exact')
     .describe(
-      'where document vectors are searched: exact, hnsw (an approximate graph, needs the package usearch), postgres://USER@HOST/DATABASE (with pgvector), or milvus:http://HOST:PORT; ?search=hnsw searches approximately there',
+      'where document vectors are searched: exact, hnsw (an approximate graph, needs the package usearch), postgres://USER@HOST/DATABASE (with pgvector), or milvus:http://HOST:PORT; ?search=hnsw searches approximately there. hnsw takes vectors in f32 and f16, not int8',
     )
     .meta({ valueName: 'NAME|URL' }),
   hnswM: z.number().int().min(2).max(100).default(16).describe('HNSW: neighbours of a document in the graph'),
@@ -54,7 +54,9 @@ const indexSettings = inGroup('Search:', {
   vectors: z
     .enum(VECTOR_FORMATS)
     .default('f32')
-    .describe('storage of the document vectors: f16 and int8 take a half and a quarter of the space, and lose recall'),
+    .describe(
+      'storage of the document vectors: f16 and int8 take a half and a quarter of the space, and lose recall. int8 and --index hnsw cannot be combined',
+    ),
   recallSample: z
     .number()
     .int()

@@ -5,7 +5,6 @@ import {
   ChosenAlphaRetriever,
   chooseAlpha,
   compareArms,
-  compareWithTuned,
   describeMissing,
   joinExpansions,
   loadTopics,
@@ -16,6 +15,7 @@ import {
   TABLE_MEASURES,
   type Topics,
   type TunedData,
+  tunedWarnings,
   verdictOn,
   withoutExpansions,
 } from '../../evaluate/index.ts';
@@ -33,7 +33,7 @@ import { numberList } from '../number-list.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { checkRawRunFile, rawRunFile } from '../run-files.ts';
 import { formatTable } from '../table.ts';
-import { chooseCombination, withTunedTexts } from '../tuned-combination.ts';
+import { chooseCombination, describeIdleExpansions, withTunedTexts } from '../tuned-combination.ts';
 
 /** The measure that is compared, and by which alpha is chosen. */
 const MEASURE = 'nDCG@10';
@@ -139,6 +139,8 @@ export const command = defineCommand({
   async run(given, context) {
     const dataset = await BeirDataset.open(given.dataset);
     const chosen = await chooseCombination(given);
+    const idle = describeIdleExpansions(chosen.tuned, given.tuned);
+    if (idle !== undefined) context.warn(idle);
     const topics = withTunedTexts(await loadChosenTopics(dataset, given), chosen.tuned);
     const expanded = given.asIs || topics.queries.some(({ expansions }) => expansions.length > 0);
     if (given.report !== undefined) await checkReportFile(given.report);
@@ -182,7 +184,7 @@ async function evaluate(
   context: CommandContext,
 ): Promise<Evaluated> {
   const plain = await search.retriever(given.retriever);
-  for (const words of tuned === undefined ? [] : compareWithTuned(tuned, plain)) context.warn(words);
+  for (const words of tuned === undefined ? [] : tunedWarnings(tuned, plain, topics)) context.warn(words);
   for (const words of gate === undefined ? [] : gateWarnings(gate, plain, topics)) context.warn(words);
   const missing = await describeMissing(search, topics);
   if (missing !== undefined) context.warn(missing);

@@ -31,6 +31,8 @@ const DENSE_WEIGHTS = [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.
 /** A lexical search expands or does not. */
 const LEXICAL_WEIGHTS = [0, 1];
 const PROBE = 0.5;
+/** With fewer queries in all, a gate is not to be trusted. */
+const FEWEST_QUERIES = 50;
 
 const options = z.object({
   further: z.array(z.string()).default([]).describe('further data sets: the same as repeating --dataset'),
@@ -108,6 +110,7 @@ export const command = defineCommand({
   },
   async run(given, context) {
     const collections = await openCollections(given, context);
+    warnOfFewQueries(collections, context);
     const settings = { ...defaultRetrievalSettings(), ...given };
     const encoder = await openRemembering(
       given.retriever,
@@ -172,6 +175,14 @@ async function openCollections(given: Options, context: CommandContext): Promise
     collections.push({ dataset, file, dev });
   }
   return collections;
+}
+
+function warnOfFewQueries(collections: readonly Collection[], { warn }: CommandContext): void {
+  const queries = collections.reduce((sum, { dev }) => sum + dev.topics.queries.length, 0);
+  if (queries >= FEWEST_QUERIES) return;
+  warn(
+    `only ${queries} training ${queries === 1 ? 'query' : 'queries'}: the gate is not to be trusted; train it with ${FEWEST_QUERIES} or more`,
+  );
 }
 
 async function train(

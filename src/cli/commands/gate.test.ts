@@ -170,6 +170,7 @@ describe('llm-qe gate', () => {
     const train = await llmQe('gate', 'train', '--dataset', at('a'), '--out', at('gate.json'), ...tiny);
     expect(train.code, train.log).toBe(0);
     expect(train.out).toMatch(/ten parts of the data set/);
+    expect(train.log).toMatch(/20 training queries[^\n]*not to be trusted/);
     const expansions = ['--expansions', join(at('a'), 'expansions.jsonl'), '--gate', at('gate.json')];
     const dense = await llmQe('evaluate', '--dataset', at('a'), ...expansions, ...tiny, '--json');
     expect(dense.code, dense.log).toBe(0);
@@ -257,6 +258,30 @@ describe('llm-qe tune', () => {
     expect([both.code, both.log]).toEqual([2, expect.stringMatching(/--tuned and --query-repeats both say/)]);
     const other = await llmQe('evaluate', ...expansions, '--tuned', at('tuned.json'), '--k1', '2');
     expect(other.log).toMatch(/tuned for another search \(k1: 0\.9, now 2\)/);
+  });
+
+  it('warns of the queries it was tuned on, and says that raw queries were chosen', async () => {
+    writeCollection('a', { splits: ['test'] });
+    const common = ['--dataset', at('a'), '--retriever', 'bm25', '--expansions', join(at('a'), 'expansions.jsonl')];
+    const tune = await llmQe('tune', ...common, '--dev-split', 'test', '--out', at('tuned.json'));
+    expect(tune.code, tune.log).toBe(0);
+    const onTest = await llmQe('evaluate', ...common, '--tuned', at('tuned.json'));
+    expect(onTest.log).toMatch(
+      /was tuned on these queries \(split test of a\): its figures here are too good to be true/,
+    );
+    expect(onTest.log).not.toMatch(/chose raw queries/);
+    const tuned = JSON.parse(readFileSync(at('tuned.json'), 'utf8'));
+    const best = { texts: 0, value: tuned.raw };
+    writeFileSync(at('raw.json'), JSON.stringify({ ...tuned, split: 'dev', best }));
+    const raw = await llmQe('evaluate', ...common, '--tuned', at('raw.json'));
+    expect(raw.log).toMatch(/raw\.json chose raw queries \(a, split dev, 40 queries\): the expansions are not used/);
+    expect(raw.log).not.toMatch(/was tuned on these queries/);
+  });
+
+  it('refuses more expansions than there are', async () => {
+    writeCollection('a', { samples: 2 });
+    const tune = await llmQe('tune', '--dataset', at('a'), '--retriever', 'bm25', '--samples', '1,9', '--out', at('t'));
+    expect([tune.code, tune.log]).toEqual([2, expect.stringMatching(/--samples 9[\s\S]*at most 2 expansions/)]);
   });
 
   it('refuses test queries, and other files', async () => {

@@ -14,7 +14,7 @@ import {
 import { madeFor } from '../../gate/index.ts';
 import { readExpansionFacts } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { counted, DEFAULT_SEED, packageVersion } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, packageVersion, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
@@ -107,6 +107,7 @@ export const command = defineCommand({
     const file = fileOf(given);
     const dev = await loadDevTopics(dataset, file, given.devSplit);
     sayDevTopics(dev, dataset.name, context);
+    refuseMoreTexts(given, dev.mostTexts, file);
     warnOfDefaultWriter(await readExpansionFacts(file), dataset, context);
     const settings = { ...defaultRetrievalSettings(), ...given };
     const search = new CorpusSearch(dataset, settings, { signal: context.signal, progress: context.progress });
@@ -131,6 +132,16 @@ export const command = defineCommand({
     }
   },
 });
+
+/** @throws UsageError for a number of expansions that no query has */
+function refuseMoreTexts({ samples = [] }: Options, most: number, file: string): void {
+  const tooMany = samples.find((one) => one > most);
+  if (tooMany === undefined) return;
+  throw new UsageError(`--samples ${tooMany}: a query has at most ${counted(most, 'expansion')}`, {
+    file,
+    fix: `Pass numbers up to ${most}, or omit --samples; \`llm-qe expand --samples\` writes more.`,
+  });
+}
 
 /** 1, 2, 4, 8 and so on, and the number itself. */
 function doublings(most: number): number[] {
