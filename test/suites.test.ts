@@ -118,6 +118,13 @@ describe('benchmark --plan', () => {
   });
 });
 
+it.each(['benchmark', 'parity'])('%s refuses an --out that is a file before it searches', async (command) => {
+  const out = join(folder, 'all.yaml');
+  const { code, log } = await llmQe(command, out, '--out', out, '--system', 'raw=bm25');
+  expect([code, log]).toEqual([2, expect.stringContaining(`${out}: --out is a file, not a folder`)]);
+  expect(log).not.toContain('searching');
+});
+
 describe('parity', () => {
   it('audits every set, and says that no score is published', async () => {
     const words = ['parity', join(folder, 'all.yaml'), '--sets', 'set1,set2', '--out', join(folder, 'parity')];

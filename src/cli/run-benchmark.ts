@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { renderSuiteReport, type SuiteData } from '../report/index.ts';
@@ -21,7 +22,15 @@ import {
   type SystemTexts,
   summarize,
 } from '../suites/index.ts';
-import { counted, DataError, DEFAULT_SEED, UsageError, writeDurably } from '../system/index.ts';
+import {
+  counted,
+  DataError,
+  DEFAULT_SEED,
+  makeFolder,
+  refuseUnwritable,
+  UsageError,
+  writeDurably,
+} from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { SuiteWriter } from './suite-writer.ts';
 import { expansionOptions } from './write-expansions.ts';
@@ -90,12 +99,28 @@ function chooseBaseline(wanted: string | undefined, systems: readonly SuiteSyste
   return wanted ?? (names.includes('raw') ? 'raw' : (raw ?? systems[0]!).name);
 }
 
+/** Makes the folder of the results before anything is searched. @throws UsageError, ResourceError that names the folder */
+async function openOut(out: string): Promise<void> {
+  const folder = resolve(out);
+  if (await isNoFolder(folder)) {
+    throw new UsageError('--out is a file, not a folder', { file: folder, fix: 'Choose another folder.' });
+  }
+  await makeFolder(folder);
+  await refuseUnwritable({ '--out': folder });
+}
+
+async function isNoFolder(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isDirectory() === false;
+}
+
 /** Searches a suite. */
 export async function searchSets(
   { suite, systems }: ChosenSuite,
   { out, data, limit, seed, offline }: SuiteOptions,
   context: CommandContext,
 ): Promise<SuiteRun> {
+  await openOut(out);
   const writer = new SuiteWriter(context);
   try {
     const { signal, progress } = context;

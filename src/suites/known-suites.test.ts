@@ -56,6 +56,7 @@ describe('findSuite', () => {
 
   it.each([
     ['sets: {}', 'at least one set'],
+    ['sets:\n  a: {dir: x}\n  b: {dir: y, group: a}', 'sets.b.group: the group a has the name of a set'],
     ['sets:\n  a: {dir: x, spilt: y}', 'spilt'],
     ['sets:\n  ../up: {dir: x}', 'Invalid key'],
     ['sets: [1', 'is not YAML'],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -148,6 +149,16 @@ describe('runSuite', () => {
         .map(({ id }) => id)
         .sort(),
     ).toEqual(['d6', 'd7']);
+  });
+
+  it('refuses expansions that are no file, instead of waiting for their end', async () => {
+    const pipe = join(folder, 'pipe.jsonl');
+    execFileSync('mkfifo', [pipe]);
+    const found = await run('streams', `p=bm25,expansions=${pipe}`, `f=bm25,expansions=${folder}`);
+    expect(found.failures.slice(0, 2)).toMatchObject([
+      { set: 'one', system: 'p', message: expect.stringContaining('pipe.jsonl: is a device or a pipe, not a file') },
+      { set: 'one', system: 'f', message: expect.stringContaining('is a folder, not a file') },
+    ]);
   });
 
   it('searches with texts as they are, in place of the queries', async () => {

@@ -49,9 +49,19 @@ const setSchema = z.strictObject({
   group: nameSchema.optional(),
 });
 
+const setsSchema = z.record(nameSchema, setSchema).superRefine((sets, context) => {
+  if (Object.keys(sets).length === 0) context.addIssue({ code: 'custom', message: 'expected at least one set' });
+  for (const [name, { group }] of Object.entries(sets)) {
+    if (group === undefined || group === name || !Object.hasOwn(sets, group)) continue;
+    // Both would be one row of the table.
+    const message = `the group ${group} has the name of a set; give one of them another name`;
+    context.addIssue({ code: 'custom', path: [name, 'group'], message });
+  }
+});
+
 const fileSchema = z.strictObject({
   name: nameSchema.default('own'),
-  sets: z.record(nameSchema, setSchema).refine((sets) => Object.keys(sets).length > 0, 'expected at least one set'),
+  sets: setsSchema,
   systems: z.record(nameSchema, z.record(z.string(), z.unknown())).optional(),
   baseline: nameSchema.optional(),
 });

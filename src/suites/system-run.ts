@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type BeirDataset, cachedSha256, readExpansions, writeRun } from '../data/index.ts';
@@ -93,6 +94,8 @@ export interface SystemRunOptions {
  */
 export async function runSystem(set: OpenedSet, system: SuiteSystem, options: SystemRunOptions): Promise<SystemRun> {
   const { expansions, encoder } = options;
+  await refuseStream('expansions', expansions);
+  await refuseStream('gate', system.gate);
   const { alpha, queryRepeats } = await combinationOf(expansions, system.combination);
   const retrieval = { ...system.retrieval, alpha, queryRepeats };
   const { record, folder, reused } = await options.folder.stage({
@@ -117,6 +120,14 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
       Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
     ),
   };
+}
+
+/** These files are hashed, and read for every set: a device or a pipe would never end, or be empty the second time. */
+async function refuseStream(option: string, file: string | undefined): Promise<void> {
+  const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
+  if (found === undefined || found.isFile()) return;
+  const kind = found.isDirectory() ? 'a folder' : 'a device or a pipe';
+  throw new DataError(`is ${kind}, not a file`, { file, fix: `Name a file as ${option} of the system.` });
 }
 
 const [RUN, VALUES] = ['run.trec', 'values.json'];
