@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyDataset } from '../../test/support/tiny-dataset.ts';
 import { readRun } from '../data/index.ts';
 import { defaultRetrievalSettings } from '../retrieve/index.ts';
+import { SILENT } from '../system/index.ts';
 import { type ExpansionWriter, runSuite, type SuiteRun } from './run-suite.ts';
 import type { Suite } from './suite-schema.ts';
 import { parseSystems } from './system-spec.ts';
@@ -60,8 +61,10 @@ function run(out: string, ...specs: string[]): Promise<SuiteRun> {
   const systems = parseSystems(specs, undefined, {
     ...{ retrieval: defaultRetrievalSettings({ threads: 1 }), writer: {}, writerShape: {} },
   });
-  return runSuite({ suite, systems, writer, out: join(folder, out), data: folder, seed: 42 });
+  const progress = { ...SILENT, warn: (line: string) => void warnings.push(line) };
+  return runSuite({ suite, systems, writer, out: join(folder, out), data: folder, seed: 42, progress });
 }
+const warnings: string[] = [];
 
 const stateOf = ({ sets }: SuiteRun) =>
   Object.fromEntries(sets.map(({ set, runs }) => [set.name, [...runs].map(([name, one]) => [name, one.reused])]));
@@ -117,15 +120,25 @@ describe('runSuite', () => {
     expect(stateOf(found)).toMatchObject({ one: [['raw', false]], two: [['raw', true]] });
   });
 
-  it('refuses a run that was changed afterwards, and goes on with the other sets', async () => {
-    const first = await run('edited', 'raw=bm25');
-    await writeFile(first.sets[0]!.runs.get('raw')!.files.run, 'q6 Q0 d6 1 9 other\n');
+  it.each([
+    ['run.trec', 'q6 Q0 d6 1 9 other\n', 'run.trec: was changed since'],
+    ['run.trec', undefined, 'run.trec: '],
+    ['values.json', '{"ids"', 'values.json: was changed since'],
+    ['values.json', undefined, 'values.json: '],
+    ['stage.json', '{"stage"', 'stage.json: is not the record of a stage'],
+  ])('searches again, with a warning, if the %s of a finished search becomes %j', async (name, text, reason) => {
+    const first = (await run('edited', 'raw=bm25')).sets[0]!.runs.get('raw')!;
+    const file = join(first.files.run, '..', name);
+    const before = await readFile(first.files.run, 'utf8');
+    if (text === undefined) await rm(file);
+    else await writeFile(file, text);
+    warnings.length = 0;
     const found = await run('edited', 'raw=bm25');
-    expect(found.failures).toMatchObject([
-      { set: 'one', system: 'raw', message: expect.stringContaining('was changed since') },
-      { set: 'broken' },
-    ]);
-    expect(stateOf(found)).toMatchObject({ one: [], two: [['raw', true]] });
+    expect(found.failures).toMatchObject([{ set: 'broken' }]);
+    expect(stateOf(found)).toMatchObject({ one: [['raw', false]], two: [['raw', true]] });
+    expect(warnings).toEqual([expect.stringContaining(reason)]);
+    expect(warnings[0]).toMatch(/^one, raw: .*; it is searched again$/);
+    expect(await readFile(first.files.run, 'utf8')).toBe(before);
   });
 
   it('searches with expansions of a file, whose name holds the set', async () => {

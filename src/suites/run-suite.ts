@@ -131,7 +131,8 @@ async function runSet(set: SuiteSet, options: SetOptions): Promise<Map<string, S
       const search = (settings: RetrievalSettings) => searches.open(settings, encoder);
       const work = async () => {
         const expansions = await expansionsFor(opened, system, search, options);
-        return runSystem(opened, system, { folder, search, encoder: encoder?.fingerprint, expansions, signal });
+        const warn = (line: string) => options.progress?.warn?.(line);
+        return runSystem(opened, system, { folder, search, encoder: encoder?.fingerprint, expansions, warn, signal });
       };
       const run = await attempt(work, { set: set.name, system: system.name }, failures);
       if (run !== undefined) runs.set(system.name, run);

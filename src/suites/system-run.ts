@@ -85,6 +85,8 @@ export interface SystemRunOptions {
   encoder: string | undefined;
   /** The file of expansions that belong to this set. */
   expansions: string | undefined;
+  /** Told why finished work is done again. */
+  warn?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -107,6 +109,7 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
       asIs: system.asIs || undefined,
       gate: system.gate === undefined ? undefined : { format: GATE_FORMAT, file: await cachedSha256(system.gate) },
     },
+    onDamage: (reason) => options.warn?.(`${set.name}, ${system.name}: ${reason}; it is searched again`),
     run: (at) => searchAndScore(set, { ...system, retrieval }, options, at),
   });
   const result = resultSchema.parse(record.result);

@@ -39,6 +39,8 @@ export interface StageWork {
   settings: Record<string, unknown>;
   /** Folders of the same stage that do not count as its earlier attempts: those of the other rounds of this run. */
   apartFrom?: ReadonlySet<string> | undefined;
+  /** Told why a finished stage is not used, which then runs again; without it, a stage that was changed or damaged is refused. */
+  onDamage?: ((reason: string) => void) | undefined;
   /** Does the work in the folder; resumes from its own partial results there. */
   run(folder: string): Promise<{ outputs: Record<string, string>; result: Record<string, unknown> }>;
 }
@@ -71,18 +73,15 @@ export class RunFolder {
 
   /**
    * Runs a stage, or finds it finished.
-   * @throws DataError if an output was changed after the stage had finished
+   * @throws DataError if an output was changed after the stage had finished, unless the work says what to do then
    */
   async stage(work: StageWork): Promise<FinishedStage> {
     const settings = asRecorded(work.settings);
     const key = contentKey({ stage: work.stage, settings });
     const folder = this.folderOf(work.stage, key);
-    const found = await readRecord(folder);
+    const found = await wholeRecord(folder, work);
     const changes = found === undefined ? await this.#changesOf(work, settings) : [];
-    if (found?.finished === true) {
-      await checkOutputs(folder, found);
-      return { record: found, folder, reused: true, changes: [] };
-    }
+    if (found?.finished === true) return { record: found, folder, reused: true, changes: [] };
     await makeFolder(folder);
     const begun: StageRecord = {
       ...{ stage: work.stage, key, version: packageVersion(), settings },
@@ -118,7 +117,7 @@ export class RunFolder {
     const isOfStage = (name: string) => name.startsWith(`${stage}-`) && name.length === stage.length + 1 + KEY_LENGTH;
     const differences: string[][] = [];
     for (const name of names.filter((one) => isOfStage(one) && !apartFrom?.has(join(this.path, one)))) {
-      const other = await readRecord(join(this.path, name));
+      const other = await readRecord(join(this.path, name)).catch(skipDamaged);
       if (other !== undefined) differences.push(readable(describeChanges(other.settings, settings)));
     }
     return differences.sort((a, b) => a.length - b.length)[0] ?? [];
@@ -155,6 +154,24 @@ async function describeOutputs(folder: string, outputs: Record<string, string>):
     described[name] = { file, bytes: size, sha256: await cachedSha256(path) };
   }
   return described;
+}
+
+/** The record of a stage whose outputs are as it wrote them; undefined if there is none, or if the work runs damaged stages again. */
+async function wholeRecord(folder: string, { onDamage }: StageWork): Promise<StageRecord | undefined> {
+  try {
+    const found = await readRecord(folder);
+    if (found?.finished === true) await checkOutputs(folder, found);
+    return found;
+  } catch (error) {
+    if (onDamage === undefined || !(error instanceof DataError)) throw error;
+    onDamage(error.message);
+    return undefined;
+  }
+}
+
+/** What an earlier attempt differed in is only a remark. */
+function skipDamaged(error: unknown): undefined {
+  if (!(error instanceof DataError)) throw error;
 }
 
 async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Promise<void> {
