@@ -6,6 +6,7 @@ import { BatchedEncoder } from './batched-encoder.ts';
 import { ExpansionStore, type ExpansionStoreOptions } from './expansion-store.ts';
 import { LiveWriter } from './live-writer.ts';
 import { ruleAgainst } from './query-rules.ts';
+import { isUnit } from './unit-length.ts';
 import { type TextsSoFar, type WritingSettings, WrittenQuery } from './written-query.ts';
 
 /**
@@ -237,6 +238,7 @@ export class Expander {
           this.#batches.encode([query], 'query', signal),
           this.#batches.encode(texts, expansionRole, signal),
         ]));
+    // Where vectors have length 1, stores and their users expect that of a query, too; it changes no ranking.
     const normalize = isUnit(own);
     return combineQueryVectors(own, expansions, [texts.length], { dimensions, alpha, normalize });
   }
@@ -260,9 +262,4 @@ function settingsOf({
     samples,
     seed,
   };
-}
-
-/** Where vectors have length 1, stores and their users expect that of a query, too; it changes no ranking. */
-function isUnit(vector: Float32Array): boolean {
-  return Math.abs(Math.hypot(...vector) - 1) < 1e-3;
 }

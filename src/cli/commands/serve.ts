@@ -139,7 +139,7 @@ async function openService(given: Options, context: CommandContext, opened: Open
   const own = opened.add(await openEncoder(settings, store, signal, progress));
   task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
-  const generator = given.expand ? opened.add(await openWriter(given, context)) : undefined;
+  const generator = given.expand ? opened.add(await openGenerator(given, context)) : undefined;
   const prompt = await choosePrompt(given);
   refuseDocuments(prompt, '`llm-qe serve`');
   const { samples, seed, budgetMs, mostTexts, alpha: weight, expansionRole: role } = given;
@@ -178,11 +178,6 @@ async function openStudent(name: string, store: ModelStore, own: Encoder): Promi
   throw new UsageError(`the student has ${student.dimensions} dimensions, the encoder ${own.dimensions}`, {
     fix: 'Pass the encoder that the student was made from.',
   });
-}
-
-/** A query waits for its text, so few are written side by side, and a call that fails is not repeated. */
-function openWriter(given: Options, context: CommandContext): Promise<Generator> {
-  return openGenerator(given, context);
 }
 
 /** The first text and the first vector load the models. */

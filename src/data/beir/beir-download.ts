@@ -13,21 +13,19 @@ import {
   isAbort,
   isThere,
   type LlmQeError,
-  makeFolder,
   NetworkError,
   type Progress,
   refuseStandInFile,
   SILENT,
   syncFolder,
-  systemFault,
   throwIfAborted,
   UsageError,
   unpackZip,
   whatForbids,
-  withFileLock,
 } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { BEIR_DATASETS, BEIR_MIRRORS, type BeirMirror, type BeirSource } from './beir-table.ts';
+import { downloadedFolder } from './downloaded-folder.ts';
 
 export interface BeirDownloadOptions {
   /** The data set's folder is created inside this one. */
@@ -56,21 +54,12 @@ export interface BeirDownloadOptions {
  */
 export async function downloadBeir(name: string, options: BeirDownloadOptions): Promise<BeirDataset[]> {
   const source = findSource(name, options.md5);
-  const folder = resolve(options.folder);
-  const target = join(folder, name);
-  try {
-    await makeFolder(folder);
-    return await withFileLock(
-      `${target}.lock`,
-      async () => {
-        if (!(await isThere(target))) await fetchTo(target, name, source, options);
-        return openParts(target, source);
-      },
-      { signal: options.signal, progress: options.progress, what: `downloads ${name}` },
-    );
-  } catch (error) {
-    throw systemFault(error, target);
-  }
+  return downloadedFolder(
+    name,
+    options,
+    (target) => fetchTo(target, name, source, options),
+    (target) => openParts(target, source),
+  );
 }
 
 function findSource(name: string, md5: string | undefined): BeirSource {

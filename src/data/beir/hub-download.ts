@@ -18,11 +18,11 @@ import {
   syncFolder,
   systemFault,
   throwIfAborted,
-  withFileLock,
 } from '../../system/index.ts';
 import { BeirDataset } from './beir.ts';
 import { type BeirDownloadOptions, downloadBeir, refuseDownload } from './beir-download.ts';
 import type { HubSource, PinnedAddress } from './beir-table.ts';
+import { downloadedFolder } from './downloaded-folder.ts';
 
 /** The file of a set that lists documents which do not count for a query: `query<TAB>document`. */
 export const EXCLUDED_FILE = 'excluded.tsv';
@@ -46,21 +46,12 @@ type Options = Omit<BeirDownloadOptions, 'md5'>;
  * @throws DataError if a file is not what it should be; NetworkError, ResourceError, AbortedError
  */
 export async function downloadFromHub(name: string, source: HubSource, options: Options): Promise<BeirDataset> {
-  const folder = resolve(options.folder);
-  const target = join(folder, name);
-  try {
-    await makeFolder(folder);
-    return await withFileLock(
-      `${target}.lock`,
-      async () => {
-        if (!(await isThere(target))) await fetchTo(target, name, source, options);
-        return BeirDataset.open(target);
-      },
-      { signal: options.signal, progress: options.progress, what: `downloads ${name}` },
-    );
-  } catch (error) {
-    throw systemFault(error, target);
-  }
+  return downloadedFolder(
+    name,
+    options,
+    (target) => fetchTo(target, name, source, options),
+    (target) => BeirDataset.open(target),
+  );
 }
 
 async function fetchTo(target: string, name: string, source: HubSource, options: Options): Promise<void> {

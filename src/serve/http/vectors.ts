@@ -1,3 +1,4 @@
+import { isUnit } from '../unit-length.ts';
 import { RequestError } from './request-error.ts';
 
 /** The rows of a matrix // [rows, dimensions] */
@@ -20,8 +21,7 @@ export function cutVector(vector: Float32Array, dimensions: number | null | unde
   }
   const cut = vector.slice(0, dimensions);
   const length = Math.hypot(...cut);
-  const wasUnit = Math.abs(Math.hypot(...vector) - 1) < 1e-3;
-  return wasUnit && length > 0 ? cut.map((value) => value / length) : cut;
+  return isUnit(vector) && length > 0 ? cut.map((value) => value / length) : cut;
 }
 
 /** A vector as JSON numbers, or as base64 of its 32-bit floats, little-endian, as OpenAI sends it. */
