@@ -174,7 +174,8 @@ describe('the failure of the LLM is not that of the query', () => {
 });
 
 test('equal queries of the same moment share one text; a full queue expands no more', async () => {
-  const { server, expander } = await open(() => sleep(50, undefined), { mostTexts: 2 });
+  // Without a store no query waits for the disk, so their order is that of the calls.
+  const { server, expander } = await open(() => sleep(50, undefined), { mostTexts: 2, store: false });
   const all = [QUERY, QUERY, 'the second of the bridges', 'the third of the bridges'].map((one) =>
     expander.expand(one),
   );
