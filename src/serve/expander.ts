@@ -110,6 +110,8 @@ export class Expander {
   readonly #rule: (query: string) => string | undefined;
   /** Tokens that the LLM wrote, waited for or not. */
   writtenTokens = 0;
+  /** What ends when a query's expansions are written and kept. */
+  readonly #keeping = new Set<Promise<void>>();
   /** Queries whose expansions are being written, by key. */
   readonly #underWay = new Map<string, WrittenQuery>();
 
@@ -157,9 +159,10 @@ export class Expander {
     return this.#batches.encode(texts, 'document', signal);
   }
 
-  /** Ends the texts under way. The caller closes encoder, student and generator. */
-  close(): void {
+  /** Ends the texts under way, and waits until finished ones are kept. The caller closes encoder, student and generator. */
+  async close(): Promise<void> {
     this.#writer?.close();
+    await Promise.all(this.#keeping);
   }
 
   async #find(query: string, options: ExpandQueryOptions): Promise<Omit<QueryExpansion, 'alpha' | 'milliseconds'>> {
@@ -202,12 +205,14 @@ export class Expander {
       const { texts, tokens } = whole ?? { texts: [], tokens: 0 };
       if (texts.length > 0) await this.#store?.put(key, { query, texts, tokens });
     };
-    void begun.whole
+    const kept = begun.whole
       .then(keep, () => {})
       .finally(() => {
+        this.#keeping.delete(kept);
         this.writtenTokens += begun.soFar.tokens;
         if (this.#underWay.get(key) === begun) this.#underWay.delete(key);
       });
+    this.#keeping.add(kept);
     return begun;
   }
 

@@ -61,7 +61,7 @@ beforeEach(() => {
 });
 afterAll(async () => {
   await server.close(100);
-  expander.close();
+  await expander.close();
   await index.close();
   await chat.stop();
   vi.unstubAllEnvs();
