@@ -41,18 +41,29 @@ function contender(place: string, rounds: number): string {
     }`;
 }
 
+/** A promise that is settled from outside. */
+function signalOnce(): { raised: Promise<void>; raise: () => void } {
+  let raise = () => {};
+  const raised = new Promise<void>((resolve) => {
+    raise = resolve;
+  });
+  return { raised, raise };
+}
+
 describe('withFileLock', () => {
   test('two simultaneous holders work one after another', async () => {
     const events: string[] = [];
-    const work = (name: string) => async () => {
-      events.push(`${name} begins`);
-      await sleep(50);
-      events.push(`${name} ends`);
-    };
-    const first = withFileLock(lock, work('a'));
-    await sleep(10);
-    await Promise.all([first, withFileLock(lock, work('b'))]);
-    expect(events).toEqual(['a begins', 'a ends', 'b begins', 'b ends']);
+    const [isHeld, isWaitedFor] = [signalOnce(), signalOnce()];
+    const first = withFileLock(lock, async () => {
+      events.push('a begins');
+      isHeld.raise();
+      await isWaitedFor.raised;
+      events.push('a ends');
+    });
+    await isHeld.raised;
+    await withFileLock(lock, async () => void events.push('b'), { onWait: isWaitedFor.raise });
+    await first;
+    expect(events).toEqual(['a begins', 'a ends', 'b']);
     expect(existsSync(lock)).toBe(false);
   });
 
@@ -126,15 +137,23 @@ describe('withFileLock', () => {
 
   test('shows which process it waits for, until it works', async () => {
     const events: string[] = [];
-    const task = { advance() {}, skip() {}, note: (text: string) => events.push(text), done: () => events.push('end') };
+    const [isHeld, isWaitedFor] = [signalOnce(), signalOnce()];
+    const note = (text: string) => {
+      events.push(text);
+      isWaitedFor.raise();
+    };
+    const task = { advance() {}, skip() {}, note, done: () => events.push('end') };
     const progress = {
       task: (label: string) => {
         events.push(label);
         return task;
       },
     };
-    const first = withFileLock(lock, () => sleep(300));
-    await sleep(50);
+    const first = withFileLock(lock, () => {
+      isHeld.raise();
+      return isWaitedFor.raised;
+    });
+    await isHeld.raised;
     await withFileLock(lock, async () => void events.push('work'), { progress, what: 'does it' });
     await first;
     expect(events).toEqual([
