@@ -10,6 +10,11 @@ export interface EncodeOptions {
    * its limit, in tokens, as `settings.maxLength`.
    */
   onCut?: ((row: number) => void) | undefined;
+  /**
+   * Called with the number of tokens that were read of each text, by row, if the encoder knows it. A server tells the sum of a call:
+   * its texts then share it by their lengths.
+   */
+  onTokens?: ((row: number, tokens: number) => void) | undefined;
 }
 
 /** Converts texts to vectors. */

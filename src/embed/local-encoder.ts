@@ -282,7 +282,10 @@ class LocalEncoder implements Encoder {
     try {
       for (const { start, end } of windows(texts)) {
         const cut = await unlessAborted(this.#tokenize(texts.slice(start, end), role), signal);
-        for (const [at, { isCut }] of cut.entries()) if (isCut) options.onCut?.(start + at);
+        for (const [at, { ids, isCut }] of cut.entries()) {
+          if (isCut) options.onCut?.(start + at);
+          options.onTokens?.(start + at, ids.length);
+        }
         const ids = cut.map((one) => one.ids);
         const target = vectors.subarray(start * this.dimensions, end * this.dimensions);
         const window = this.#encodeWindow(ids, target, role, { ...options, signal });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   type Ask,
   readEmbeddings,
+  readEmbeddingTokens,
   type Server,
   ServerPool,
   serverAddressSchema,
@@ -124,7 +125,14 @@ async function probe(pool: ServerPool, only: Server, signal: AbortSignal | undef
 function askForVectors(
   pool: ServerPool,
   texts: readonly string[],
-  { dimensions, ...how }: { dimensions?: number } & Pick<Ask<unknown>, 'only' | 'retries' | 'wholeBatch' | 'signal'>,
+  {
+    dimensions,
+    onTokens,
+    ...how
+  }: { dimensions?: number; onTokens?: ((tokens: number) => void) | undefined } & Pick<
+    Ask<unknown>,
+    'only' | 'retries' | 'wholeBatch' | 'signal'
+  >,
 ) {
   return pool.ask({
     body: ({ leftOut, oneText }) => ({
@@ -133,7 +141,12 @@ function askForVectors(
       ...(!leftOut.has('encoding_format') && { encoding_format: 'float' }),
     }),
     call: ({ client }, body) =>
-      client.post('/embeddings', body, how.signal, (answer) => readEmbeddings(answer, texts, dimensions)),
+      client.post('/embeddings', body, how.signal, (answer) => {
+        const vectors = readEmbeddings(answer, texts, dimensions);
+        const tokens = readEmbeddingTokens(answer);
+        if (tokens !== undefined) onTokens?.(tokens);
+        return vectors;
+      }),
     inputs: texts.length,
     ...how,
   });
@@ -145,7 +158,24 @@ interface Row {
   text: string;
 }
 
-type Store = (batch: readonly Row[], found: Float32Array) => void;
+/** What becomes of an answer. */
+interface Sink {
+  signal: AbortSignal;
+  store(batch: readonly Row[], found: Float32Array): void;
+  onTokens: EncodeOptions['onTokens'];
+}
+
+/** Shares the tokens of a call among its texts by their lengths; the shares are whole, and sum up to the tokens. */
+function shareTokens(batch: readonly Row[], tokens: number, onTokens: NonNullable<EncodeOptions['onTokens']>): void {
+  const total = batch.reduce((sum, { text }) => sum + text.length, 0);
+  let [length, given] = [0, 0];
+  for (const { row, text } of batch) {
+    length += text.length;
+    const share = Math.round((tokens * length) / total) - given;
+    given += share;
+    onTokens(row, share);
+  }
+}
 
 class RemoteEncoder implements Encoder {
   readonly id: string;
@@ -189,15 +219,16 @@ class RemoteEncoder implements Encoder {
     const rows = texts.map((text, row) => ({ row, text: this.#prefixes[role] + text }));
     const sent = rows.filter(({ text }) => text.trim() !== '');
     if (sent.length < rows.length) options.onTexts?.(rows.length - sent.length);
-    const store: Store = (batch, found) => {
+    const store: Sink['store'] = (batch, found) => {
       batch.forEach(({ row }, place) => {
         vectors.set(found.subarray(place * this.dimensions, (place + 1) * this.dimensions), row * this.dimensions);
       });
       options.onTexts?.(batch.length);
     };
+    const sink: Sink = { signal, store, onTokens: options.onTokens };
     this.#pool.begin();
     const work = async () => {
-      while (sent.length > 0 && !signal.aborted) await this.#embed(sent.splice(0, this.#batchSize), store, signal);
+      while (sent.length > 0 && !signal.aborted) await this.#embed(sent.splice(0, this.#batchSize), sink);
     };
     try {
       await Promise.all(Array.from({ length: this.#workers }, work));
@@ -215,16 +246,18 @@ class RemoteEncoder implements Encoder {
   }
 
   /** Embeds a batch; splits one that is too large for the server. Returns whether the server accepted it whole. */
-  async #embed(batch: readonly Row[], store: Store, signal: AbortSignal): Promise<boolean> {
+  async #embed(batch: readonly Row[], sink: Sink): Promise<boolean> {
+    const { signal, onTokens } = sink;
+    const tell = onTokens && ((tokens: number) => shareTokens(batch, tokens, onTokens));
     if (batch.length === 1) {
-      const { vector, cut } = await this.#embedOne(batch[0]!.text, signal);
-      store(batch, vector);
+      const { vector, cut } = await this.#embedOne(batch[0]!.text, signal, tell);
+      sink.store(batch, vector);
       return !cut;
     }
     const texts = batch.map(({ text }) => this.#cut(text, this.#lengths.lengthFor(text.length)));
-    const outcome = await this.#askForBatch(texts, signal);
+    const outcome = await this.#askForBatch(texts, signal, tell);
     if ('answer' in outcome) {
-      store(batch, outcome.answer);
+      sink.store(batch, outcome.answer);
       batch.forEach(({ text }, place) => {
         if (texts[place] === text) this.#lengths.tookWhole(text.length);
       });
@@ -237,7 +270,7 @@ class RemoteEncoder implements Encoder {
     for (let rest = batch; rest.length > 0; ) {
       const part = rest.slice(0, Math.min(size, this.#batchSize));
       rest = rest.slice(part.length);
-      if (!(await this.#embed(part, store, signal))) partsWereTaken = false;
+      if (!(await this.#embed(part, sink))) partsWereTaken = false;
     }
     // Only their number was too large then, and no single text among them.
     if (partsWereTaken && this.#isCertain(outcome)) this.#batchSize = Math.min(this.#batchSize, size);
@@ -245,16 +278,16 @@ class RemoteEncoder implements Encoder {
   }
 
   /** A batch that fails repeatedly without an explanation is too large if a single text of it is accepted meanwhile. */
-  async #askForBatch(texts: readonly string[], signal: AbortSignal) {
+  async #askForBatch(texts: readonly string[], signal: AbortSignal, onTokens?: (tokens: number) => void) {
     const { dimensions } = this;
-    const outcome = await askForVectors(this.#pool, texts, { dimensions, signal });
+    const outcome = await askForVectors(this.#pool, texts, { dimensions, signal, onTokens });
     if (!('kind' in outcome) || outcome.kind !== 'tooMany' || !outcome.isGuess) return outcome;
     try {
       await askForVectors(this.#pool, texts.slice(0, 1), { dimensions, signal, retries: 0 });
       return outcome;
     } catch (error) {
       if (isAbort(error)) throw error;
-      return askForVectors(this.#pool, texts, { dimensions, signal, wholeBatch: true });
+      return askForVectors(this.#pool, texts, { dimensions, signal, onTokens, wholeBatch: true });
     }
   }
 
@@ -270,11 +303,15 @@ class RemoteEncoder implements Encoder {
   }
 
   /** Embeds a single text; truncates one that is too long for the server. */
-  async #embedOne(text: string, signal: AbortSignal): Promise<{ vector: Float32Array; cut: boolean }> {
+  async #embedOne(
+    text: string,
+    signal: AbortSignal,
+    onTokens?: (tokens: number) => void,
+  ): Promise<{ vector: Float32Array; cut: boolean }> {
     let length = this.#lengths.lengthFor(text.length);
     for (let refused: number | undefined; ; refused = length, length *= CUT) {
       const sent = this.#cut(text, Math.ceil(length));
-      const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal });
+      const outcome = await askForVectors(this.#pool, [sent], { dimensions: this.dimensions, signal, onTokens });
       if ('answer' in outcome) {
         if (sent === text) this.#lengths.tookWhole(text.length);
         else if (refused !== undefined) this.#lengths.tookCut(refused, sent.length);

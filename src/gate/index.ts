@@ -1,4 +1,12 @@
-export { AFTER_FEATURES, BEFORE_FEATURES, type Feature, type Features, textFeatures } from './features.ts';
+export {
+  AFTER_FEATURES,
+  BEFORE_FEATURES,
+  type Feature,
+  type Features,
+  textFeatures,
+  vectorFeatures,
+  writtenFeatures,
+} from './features.ts';
 export { type AfterDecision, type BeforeDecision, Gate } from './gate.ts';
 export { GATE_FORMAT, type GateData, gateSchema, writeGateFile } from './gate-file.ts';
 export { holdOut } from './hold-out.ts';

@@ -57,3 +57,33 @@ it('nothing that is known is embedded again, and the encoder is closed with it',
   await remembering.close();
   expect(state.closed).toBe(true);
 });
+
+it('a vector that another call drops meanwhile is not lost, and tokens are told of known texts, too', async () => {
+  let go = (): void => {};
+  const waits = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  const encoder: Encoder = {
+    ...{ id: 'e', fingerprint: 'f', dimensions: 1, settings: {} },
+    async encode(texts, _role, options) {
+      texts.forEach((text, row) => {
+        options?.onTokens?.(row, text.length);
+      });
+      if (texts.includes('slow')) await waits;
+      return Float32Array.from(texts, (text) => text.length);
+    },
+    async close() {},
+  };
+  const remembering = rememberingEncoder(encoder, 4);
+  await remembering.encode(['a'], 'query');
+  const tokens: number[][] = [];
+  const slow = remembering.encode(['a', 'slow', 'a'], 'query', { onTokens: (row, count) => tokens.push([row, count]) });
+  await remembering.encode(['bb'], 'query');
+  go();
+  expect([...(await slow)]).toEqual([1, 4, 1]);
+  expect(tokens).toEqual([
+    [0, 1],
+    [1, 4],
+    [2, 1],
+  ]);
+});

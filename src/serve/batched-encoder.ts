@@ -1,80 +1,117 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
 import { AbortedError } from '../system/index.ts';
+import type { EmbedOptions } from './expander-options.ts';
+import { inSpan } from './spans.ts';
 
 export interface BatchedEncoderOptions {
   /** Most texts per call of the encoder. Default 32. */
   batchSize?: number | undefined;
+  /** Most calls at once. Default: as many as the encoder asks for, or 1. */
+  callsAtOnce?: number | undefined;
 }
 
+/** The texts of one caller. */
 interface Job {
   texts: readonly string[];
   role: TextRole;
-  signal: AbortSignal | undefined;
+  /** Tokens that the encoder read; undefined as long as it has said nothing. */
+  tokens: number | undefined;
+  /** Set while it is encoded: called when the caller leaves. */
+  onLeave?: () => void;
   resolve(vectors: Float32Array): void;
   reject(reason: unknown): void;
 }
 
 /**
- * Encodes the texts of many callers together. While the encoder works, further texts gather; the next call takes them at once. A
- * caller that is alone never waits.
+ * Encodes the texts of many callers together. While the encoder is at work, further texts gather; the next call takes them at once. A
+ * caller that is alone never waits, and one that leaves is dropped at once; a call that nobody waits for any more is ended.
  */
 export class BatchedEncoder {
   readonly encoder: Encoder;
   readonly #batchSize: number;
   readonly #jobs: Job[] = [];
-  #isBusy = false;
+  readonly #callsAtOnce: number;
+  #calls = 0;
 
-  constructor(encoder: Encoder, { batchSize = 32 }: BatchedEncoderOptions = {}) {
+  constructor(encoder: Encoder, { batchSize = 32, callsAtOnce }: BatchedEncoderOptions = {}) {
     this.encoder = encoder;
     this.#batchSize = batchSize;
+    this.#callsAtOnce = callsAtOnce ?? encoder.batchesAtOnce ?? 1;
   }
 
-  /** Number of texts that wait or are being encoded. */
-  get pending(): number {
+  /** Number of texts that wait. */
+  get waiting(): number {
     return this.#jobs.reduce((sum, { texts }) => sum + texts.length, 0);
   }
 
-  /** @returns row-major // [texts, dimensions] */
-  encode(texts: readonly string[], role: TextRole, signal?: AbortSignal): Promise<Float32Array> {
+  /** @returns row-major // [texts, dimensions] @throws AbortedError after the signal; what the encoder throws */
+  encode(texts: readonly string[], role: TextRole, { signal, onTokens }: EmbedOptions = {}): Promise<Float32Array> {
     if (texts.length === 0) return Promise.resolve(new Float32Array(0));
-    return new Promise((resolve, reject) => {
-      this.#jobs.push({ texts, role, signal, resolve, reject });
-      if (!this.#isBusy) void this.#work();
+    return inSpan('encode', { attributes: { 'llm_qe.texts': texts.length, 'llm_qe.role': role } }, async (span) => {
+      const job: Job = { texts, role, tokens: undefined, resolve() {}, reject() {} };
+      const leave = () => this.#leave(job);
+      const vectors = new Promise<Float32Array>((resolve, reject) => Object.assign(job, { resolve, reject }));
+      signal?.addEventListener('abort', leave, { once: true });
+      this.#jobs.push(job);
+      if (signal?.aborted) leave();
+      if (this.#calls < this.#callsAtOnce) void this.#work();
+      try {
+        return await vectors;
+      } finally {
+        signal?.removeEventListener('abort', leave);
+        if (job.tokens !== undefined) {
+          span.setAttribute('llm_qe.encoded_tokens', job.tokens);
+          onTokens?.(job.tokens);
+        }
+      }
     });
   }
 
-  async #work(): Promise<void> {
-    this.#isBusy = true;
-    // Callers of the same moment share the first call, too.
-    await Promise.resolve();
-    for (let [first] = this.#jobs; first !== undefined; [first] = this.#jobs) {
-      const batch = this.#take(first.role);
-      const texts = batch.flatMap((job) => job.texts);
-      try {
-        const vectors = texts.length === 0 ? new Float32Array(0) : await this.encoder.encode(texts, first.role);
-        let start = 0;
-        for (const job of batch) {
-          const end = start + job.texts.length * this.encoder.dimensions;
-          job.resolve(vectors.slice(start, end));
-          start = end;
-        }
-      } catch (error) {
-        for (const job of batch) job.reject(error);
-      }
-    }
-    this.#isBusy = false;
+  #leave(job: Job): void {
+    const at = this.#jobs.indexOf(job);
+    if (at >= 0) this.#jobs.splice(at, 1);
+    job.reject(new AbortedError());
+    job.onLeave?.();
   }
 
-  /** Takes the jobs of one role that fit into a call; one that is larger alone. Those whose callers left are dropped. */
+  async #work(): Promise<void> {
+    this.#calls++;
+    // Callers of the same moment share the first call, too.
+    await Promise.resolve();
+    for (let [first] = this.#jobs; first !== undefined; [first] = this.#jobs) await this.#call(this.#take(first.role));
+    this.#calls--;
+  }
+
+  async #call(batch: readonly Job[]): Promise<void> {
+    const texts = batch.flatMap((job) => job.texts);
+    const owners = batch.flatMap((job) => job.texts.map(() => job));
+    const stop = new AbortController();
+    let present = batch.length;
+    for (const job of batch) job.onLeave = () => --present === 0 && stop.abort();
+    const onTokens = (row: number, tokens: number) => {
+      const job = owners[row]!;
+      job.tokens = (job.tokens ?? 0) + tokens;
+    };
+    try {
+      const vectors = await this.encoder.encode(texts, batch[0]!.role, { signal: stop.signal, onTokens });
+      let start = 0;
+      for (const job of batch) {
+        const end = start + job.texts.length * this.encoder.dimensions;
+        job.resolve(vectors.slice(start, end));
+        start = end;
+      }
+    } catch (error) {
+      for (const job of batch) job.reject(error);
+    }
+  }
+
+  /** Takes the jobs of one role that fit into a call; one that is larger alone. */
   #take(role: TextRole): Job[] {
     const batch: Job[] = [];
     let size = 0;
     for (let at = 0; at < this.#jobs.length; ) {
       const job = this.#jobs[at]!;
-      if (job.signal?.aborted) {
-        this.#jobs.splice(at, 1);
-        job.reject(new AbortedError());
-      } else if (job.role === role && (batch.length === 0 || size + job.texts.length <= this.#batchSize)) {
+      if (job.role === role && (batch.length === 0 || size + job.texts.length <= this.#batchSize)) {
         this.#jobs.splice(at, 1);
         batch.push(job);
         size += job.texts.length;

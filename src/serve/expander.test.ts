@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Behaviour, ChatServer, completion, refusal } from '../../test/support/chat-server.ts';
 import type { Encoder, TextRole } from '../embed/index.ts';
 import { connectGenerator, type Generator } from '../generate/index.ts';
-import { createExpander, type ExpanderOptions } from './expander.ts';
+import { createExpander } from './expander.ts';
+import type { ExpanderOptions } from './expander-options.ts';
 
 /** Vectors that tell apart texts and roles, and calls that are counted. */
 class CountingEncoder implements Encoder {

@@ -1,78 +1,24 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
-import { type Generator, PROMPTS, type PromptTemplate, type Sampling, WRITERS_FORMAT } from '../generate/index.ts';
+import type { Gate } from '../gate/index.ts';
+import { type Generator, PROMPTS, WRITERS_FORMAT } from '../generate/index.ts';
 import { combineQueryVectors } from '../search/index.ts';
 import { contentKey, DEFAULT_SEED, isAbort, throwIfAborted } from '../system/index.ts';
 import { BatchedEncoder } from './batched-encoder.ts';
-import { ExpansionStore, type ExpansionStoreOptions } from './expansion-store.ts';
+import {
+  type EmbedOptions,
+  type ExpanderOptions,
+  type ExpandQueryOptions,
+  type QueryExpansion,
+  type QueryVector,
+  WORDS_OF_WHOLE,
+} from './expander-options.ts';
+import { ExpansionStore } from './expansion-store.ts';
 import { LiveWriter } from './live-writer.ts';
+import { GatedQuery, type QueryVectors, refuseOtherGate } from './query-gate.ts';
 import { ruleAgainst } from './query-rules.ts';
+import { inSpan } from './spans.ts';
 import { isUnit } from './unit-length.ts';
 import { type TextsSoFar, type WritingSettings, WrittenQuery } from './written-query.ts';
-
-/**
- * Where the expansion of a query comes from: the caller, the cache, the LLM whole or in part; or what is used instead: the student's
- * vector, or the raw query because it is better left alone (`skipped`), or because the LLM failed or wrote nothing in time (`fallback`).
- */
-export const EXPANSION_STATES = ['given', 'hit', 'generated', 'partial', 'student', 'skipped', 'fallback'] as const;
-export type ExpansionState = (typeof EXPANSION_STATES)[number];
-
-export interface ExpanderOptions {
-  /** Embeds queries, expansions and documents. The caller closes it, and all others here. */
-  encoder: Encoder;
-  /** Writes expansions. Without one, queries are embedded by the student, or as they are. */
-  generator?: Generator | undefined;
-  /** An encoder that the expansion was distilled into: it embeds a query whose expansion is not there in time. */
-  student?: Encoder | undefined;
-  /** Default: the published prompt for a passage (q2d). */
-  prompt?: PromptTemplate | undefined;
-  /** Default: temperature 1, nucleus .9, 128 tokens. */
-  sampling?: Partial<Sampling> | undefined;
-  /** Expansions per query. Default 1. */
-  samples?: number | undefined;
-  seed?: number | undefined;
-  /** Weight of a whole expansion. Default .5. */
-  alpha?: number | undefined;
-  /** How an expansion is embedded. Default `query`. */
-  expansionRole?: TextRole | undefined;
-  /** Time for the expansion of a query, in milliseconds, if a call does not say. Default 300; 0 never asks the LLM. */
-  budgetMs?: number | undefined;
-  /** Number of words at which an expansion that is cut off has its whole weight. Default {@link WORDS_OF_WHOLE}. */
-  wordsOfWhole?: number | undefined;
-  /** Returns why a query is better left alone. Default: {@link ruleAgainst}; `false` expands every query. */
-  rule?: false | ((query: string) => string | undefined) | undefined;
-  /** Where expansions are kept; `false` keeps none. */
-  store?: false | ExpansionStore | ExpansionStoreOptions | undefined;
-  /** Most texts that the LLM writes or has waiting at once; above it, queries are not expanded. Default 64. */
-  mostTexts?: number | undefined;
-}
-
-export interface ExpandQueryOptions {
-  budgetMs?: number | undefined;
-  /** The caller's own expansions; then no LLM is asked. */
-  expansions?: readonly string[] | undefined;
-  signal?: AbortSignal | undefined;
-  /** Receives the texts as they grow. */
-  onTexts?: ((texts: string[]) => void) | undefined;
-}
-
-export interface QueryExpansion {
-  state: ExpansionState;
-  /** Why the LLM's whole text is not used. */
-  reason?: string | undefined;
-  texts: string[];
-  /** Weight of the texts in the query's vector. */
-  alpha: number;
-  /** Tokens that the LLM wrote, if it says. */
-  tokens: number;
-  milliseconds: number;
-}
-
-export interface QueryVector extends QueryExpansion {
-  /** // [dimensions] */
-  vector: Float32Array;
-  /** Milliseconds of embedding. */
-  embedMilliseconds: number;
-}
 
 /** Options with their defaults filled in. */
 interface Defaults {
@@ -83,12 +29,23 @@ interface Defaults {
   wordsOfWhole: number;
 }
 
+/** What is found for a query, before its weight is known. */
+interface Found extends Pick<QueryExpansion, 'state' | 'reason' | 'texts' | 'tokens'> {
+  gated?: GatedQuery | undefined;
+}
+
+/** An expansion, with the vectors that the gate needed. */
+interface Weighed extends Omit<QueryExpansion, 'milliseconds'> {
+  vectors?: QueryVectors | undefined;
+}
+
 /** The published weight, and what a search needs of a text. */
 const [ALPHA, MAX_TOKENS, BUDGET_MS, MOST_TEXTS] = [0.5, 128, 300, 64];
-/** Fitted on development queries; docs/serving.md has the measurement. */
-export const WORDS_OF_WHOLE = 16;
 
-/** Creates an expander. It opens nothing: encoder and generator are given, and serve any number of expanders. */
+/**
+ * Creates an expander. It opens nothing: encoder and generator are given, and serve any number of expanders.
+ * @throws UsageError for a gate of another kind of search
+ */
 export function createExpander(options: ExpanderOptions): Expander {
   return new Expander(options);
 }
@@ -100,6 +57,11 @@ export function createExpander(options: ExpanderOptions): Expander {
 export class Expander {
   readonly encoder: Encoder;
   readonly student: Encoder | undefined;
+  readonly gate: Gate | undefined;
+  /** Tokens that the LLM wrote, waited for or not. */
+  writtenTokens = 0;
+  /** How often the gate could not read the hits of a query, and decided without them. */
+  gateFailures = 0;
   readonly #generator: Generator | undefined;
   readonly #writer: LiveWriter | undefined;
   readonly #batches: BatchedEncoder;
@@ -107,22 +69,23 @@ export class Expander {
   readonly #store: ExpansionStore | undefined;
   readonly #settings: WritingSettings;
   readonly #options: Defaults;
+  readonly #firstPass: ExpanderOptions['firstPass'];
   readonly #rule: (query: string) => string | undefined;
-  /** Tokens that the LLM wrote, waited for or not. */
-  writtenTokens = 0;
   /** What ends when a query's expansions are written and kept. */
   readonly #keeping = new Set<Promise<void>>();
   /** Queries whose expansions are being written, by key. */
   readonly #underWay = new Map<string, WrittenQuery>();
 
   constructor(options: ExpanderOptions) {
-    const { encoder, generator, student, store = {}, rule = ruleAgainst } = options;
-    [this.encoder, this.student, this.#generator] = [encoder, student, generator];
+    const { encoder, generator, student, gate, store = {} } = options;
+    if (gate !== undefined) refuseOtherGate(gate);
+    [this.encoder, this.student, this.gate, this.#generator] = [encoder, student, gate, generator];
     this.#batches = new BatchedEncoder(encoder);
     this.#students = student && new BatchedEncoder(student);
     this.#writer = generator && new LiveWriter(generator);
     this.#store = store === false ? undefined : store instanceof ExpansionStore ? store : new ExpansionStore(store);
-    this.#rule = rule === false ? () => undefined : rule;
+    this.#firstPass = options.firstPass;
+    this.#rule = ruleOf(options);
     this.#settings = settingsOf(options);
     const { alpha = ALPHA, budgetMs = BUDGET_MS, expansionRole = 'query', mostTexts = MOST_TEXTS } = options;
     this.#options = { alpha, budgetMs, expansionRole, mostTexts, wordsOfWhole: options.wordsOfWhole ?? WORDS_OF_WHOLE };
@@ -133,30 +96,36 @@ export class Expander {
     return this.#writer?.pending ?? 0;
   }
 
-  /** Expands a query. @throws AbortedError after the signal, and nothing else */
+  /** Number of texts that wait for the encoder. */
+  get waitingTexts(): number {
+    return this.#batches.waiting + (this.#students?.waiting ?? 0);
+  }
+
+  /** Expands a query. @throws AbortedError after the signal; with a gate, what the encoder throws; nothing else */
   async expand(query: string, options: ExpandQueryOptions = {}): Promise<QueryExpansion> {
-    const started = performance.now();
-    const found = await this.#find(query, options);
-    throwIfAborted(options.signal);
-    const isWhole = found.state !== 'partial';
-    const alpha = found.texts.length === 0 ? 0 : this.#options.alpha * (isWhole ? 1 : this.#shareOf(found.texts));
-    return { ...found, alpha, milliseconds: performance.now() - started };
+    const { vectors: _, ...expansion } = await this.#expand(query, options);
+    return expansion;
   }
 
   /** Expands and embeds a query. @throws what the encoder throws; AbortedError after the signal */
   async embedQuery(query: string, options: ExpandQueryOptions = {}): Promise<QueryVector> {
-    const expansion = await this.expand(query, options);
+    let encodedTokens: number | undefined;
+    const onTokens = (tokens: number) => {
+      encodedTokens = (encodedTokens ?? 0) + tokens;
+    };
+    const { vectors, ...expansion } = await this.#expand(query, options, onTokens);
     const started = performance.now();
     const { texts, alpha, state } = expansion;
+    const how = { signal: options.signal, onTokens };
     const vector = await (state === 'student'
-      ? this.#students!.encode([query], 'query', options.signal)
-      : this.#embed(query, texts, alpha, options.signal));
-    return { ...expansion, vector, embedMilliseconds: performance.now() - started };
+      ? this.#students!.encode([query], 'query', how)
+      : this.#embed(query, alpha === 0 ? [] : texts, { alpha, vectors, ...how }));
+    return { ...expansion, vector, encodedTokens, embedMilliseconds: performance.now() - started };
   }
 
   /** Embeds documents, which are never expanded. @returns row-major // [texts, dimensions] */
-  embedDocuments(texts: readonly string[], { signal }: { signal?: AbortSignal } = {}): Promise<Float32Array> {
-    return this.#batches.encode(texts, 'document', signal);
+  embedDocuments(texts: readonly string[], options: EmbedOptions = {}): Promise<Float32Array> {
+    return this.#batches.encode(texts, 'document', options);
   }
 
   /** Ends the texts under way, and waits until finished ones are kept. The caller closes encoder, student and generator. */
@@ -165,28 +134,56 @@ export class Expander {
     await Promise.all(this.#keeping);
   }
 
-  async #find(query: string, options: ExpandQueryOptions): Promise<Omit<QueryExpansion, 'alpha' | 'milliseconds'>> {
+  #expand(query: string, options: ExpandQueryOptions, onTokens?: EmbedOptions['onTokens']) {
+    return inSpan('expand', {}, async (span) => {
+      const started = performance.now();
+      const found = await this.#find(query, options);
+      throwIfAborted(options.signal);
+      const weighed = await this.#weigh(query, found, { signal: options.signal, onTokens });
+      const { state, reason, tokens, alpha } = weighed;
+      span.setAttributes({ 'llm_qe.state': state, 'llm_qe.tokens': tokens, 'llm_qe.alpha': alpha });
+      if (reason !== undefined) span.setAttribute('llm_qe.reason', reason);
+      return { ...weighed, milliseconds: performance.now() - started };
+    });
+  }
+
+  async #find(query: string, options: ExpandQueryOptions): Promise<Found> {
     const { budgetMs = this.#options.budgetMs, expansions } = options;
+    const started = performance.now();
     const given = expansions?.filter((text) => text.trim() !== '') ?? [];
     if (given.length > 0) return { state: 'given', texts: given, tokens: 0 };
     const against = this.#rule(query);
     if (against !== undefined) return { state: 'skipped', reason: against, texts: [], tokens: 0 };
     if (this.#generator === undefined) return this.#instead('no LLM');
+    const gated = await this.#askGate(query, options);
+    if (gated?.before.expand === false) return { state: 'skipped', reason: 'gate', texts: [], tokens: 0, gated };
     const key = this.#keyOf(query);
     const kept = await this.#store?.get(key);
-    if (kept !== undefined) return { state: 'hit', texts: kept.texts, tokens: 0 };
+    if (kept !== undefined) return { state: 'hit', texts: kept.texts, tokens: 0, gated };
     if (budgetMs <= 0) return this.#instead('no budget');
-    return this.#write(query, key, budgetMs, options);
+    // What the gate took is no longer there for writing.
+    const left = gated === undefined ? budgetMs : budgetMs - (performance.now() - started);
+    return { ...(await this.#write(query, key, left, options)), gated };
   }
 
-  async #write(query: string, key: string, budgetMs: number, { signal, onTexts }: ExpandQueryOptions) {
+  #askGate(query: string, { firstPass = this.#firstPass, signal }: ExpandQueryOptions) {
+    const { gate } = this;
+    if (gate === undefined) return undefined;
+    const onFailure = () => {
+      this.gateFailures++;
+    };
+    return GatedQuery.open(gate, query, { firstPass, signal, onFailure });
+  }
+
+  async #write(query: string, key: string, budgetMs: number, { signal, onTexts }: ExpandQueryOptions): Promise<Found> {
+    if (budgetMs <= 0) return this.#instead('too slow');
     const open = this.#underWay.get(key) ?? this.#begin(query, key);
     if (open === undefined) return this.#instead('busy');
     try {
-      const { texts, isWhole, tokens } = await open.wait(budgetMs, { signal, onTexts });
+      const { texts, isWhole, tokens } = await inSpan('write', {}, () => open.wait(budgetMs, { signal, onTexts }));
       if (texts.length === 0) return { ...this.#instead(isWhole ? 'nothing written' : 'too slow'), tokens };
-      if (isWhole) return { state: 'generated' as const, texts, tokens };
-      return { state: 'partial' as const, reason: 'too slow', texts, tokens };
+      if (isWhole) return { state: 'generated', texts, tokens };
+      return { state: 'partial', reason: 'too slow', texts, tokens };
     } catch (error) {
       return this.#instead(isAbort(error) ? 'stopped' : 'the LLM failed');
     }
@@ -216,13 +213,20 @@ export class Expander {
     return begun;
   }
 
-  #instead(reason: string) {
-    return {
-      state: this.student === undefined ? ('fallback' as const) : ('student' as const),
-      reason,
-      texts: [],
-      tokens: 0,
-    };
+  #instead(reason: string): Found {
+    return { state: this.student === undefined ? 'fallback' : 'student', reason, texts: [], tokens: 0 };
+  }
+
+  /** Decides on the weight of the texts. */
+  async #weigh(query: string, { gated, ...found }: Found, how: EmbedOptions): Promise<Weighed> {
+    const { texts, state } = found;
+    const share = state === 'partial' ? this.#shareOf(texts) : 1;
+    if (gated === undefined) return { ...found, alpha: texts.length === 0 ? 0 : this.#options.alpha * share };
+    if (texts.length === 0) return { ...found, alpha: 0, gate: gated.toldBefore };
+    const vectors = await this.#encode(query, texts, how);
+    const { weight, ...gate } = await gated.after(texts, vectors);
+    if (weight > 0) return { ...found, alpha: weight * share, gate, vectors };
+    return { ...found, state: 'skipped', reason: 'gate, once written', alpha: 0, gate, vectors };
   }
 
   /** A text that breaks off weighs less, the shorter it is. */
@@ -231,21 +235,28 @@ export class Expander {
     return Math.min(1, words / this.#options.wordsOfWhole);
   }
 
-  async #embed(query: string, texts: readonly string[], alpha: number, signal?: AbortSignal): Promise<Float32Array> {
-    const { dimensions } = this.encoder;
-    if (texts.length === 0) return this.#batches.encode([query], 'query', signal);
-    const { expansionRole } = this.#options;
-    const [own, expansions] = await (expansionRole === 'query'
-      ? this.#batches
-          .encode([query, ...texts], 'query', signal)
-          .then((all) => [all.slice(0, dimensions), all.subarray(dimensions)] as const)
-      : Promise.all([
-          this.#batches.encode([query], 'query', signal),
-          this.#batches.encode(texts, expansionRole, signal),
-        ]));
+  async #embed(
+    query: string,
+    texts: readonly string[],
+    { alpha, vectors, ...how }: EmbedOptions & { alpha: number; vectors: QueryVectors | undefined },
+  ): Promise<Float32Array> {
+    const { own, expansions } = vectors ?? (await this.#encode(query, texts, how));
+    if (texts.length === 0) return own;
     // Where vectors have length 1, stores and their users expect that of a query, too; it changes no ranking.
-    const normalize = isUnit(own);
+    const [{ dimensions }, normalize] = [this.encoder, isUnit(own)];
     return combineQueryVectors(own, expansions, [texts.length], { dimensions, alpha, normalize });
+  }
+
+  async #encode(query: string, texts: readonly string[], how: EmbedOptions): Promise<QueryVectors> {
+    const { expansionRole } = this.#options;
+    if (expansionRole === 'query') {
+      const { dimensions } = this.encoder;
+      const all = await this.#batches.encode([query, ...texts], 'query', how);
+      return { own: all.slice(0, dimensions), expansions: all.subarray(dimensions) };
+    }
+    const encode = (of: readonly string[], role: TextRole) => this.#batches.encode(of, role, how);
+    const [own, expansions] = await Promise.all([encode([query], 'query'), encode(texts, expansionRole)]);
+    return { own, expansions };
   }
 
   #keyOf(query: string): string {
@@ -253,6 +264,13 @@ export class Expander {
     const { prompt, ...settings } = this.#settings;
     return contentKey({ format: WRITERS_FORMAT, fingerprint, contextSize, prompt: prompt.text, ...settings, query });
   }
+}
+
+/** A gate knows better than the rules what to leave alone, but nothing can be written for nothing. */
+function ruleOf({ rule, gate }: ExpanderOptions): (query: string) => string | undefined {
+  if (rule === false) return () => undefined;
+  const blank = (query: string) => (query.trim() === '' ? 'blank' : undefined);
+  return rule ?? (gate === undefined ? ruleAgainst : blank);
 }
 
 function settingsOf({

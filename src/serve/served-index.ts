@@ -53,6 +53,11 @@ export class ServedIndex {
     return this.#texts.size;
   }
 
+  /** What a gate reads hits from. */
+  get firstPass(): CorpusSearch {
+    return this.#search;
+  }
+
   /** @param vector // [dimensions] */
   async search(vector: Float32Array, top: number, signal?: AbortSignal): Promise<ServedDocument[]> {
     const hits = (await this.#search.searchVectors(vector, top, signal)).at(0) ?? [];

@@ -30,6 +30,13 @@ export function readEmbeddings(body: unknown, texts: readonly string[], dimensio
   return vectors;
 }
 
+/** Returns the number of tokens that an answer of `/embeddings` says were read; undefined if it says nothing sound. */
+export function readEmbeddingTokens(body: unknown): number | undefined {
+  const usage = isFields(body) && isFields(body.usage) ? body.usage : {};
+  const told = usage.prompt_tokens ?? usage.total_tokens;
+  return typeof told === 'number' && Number.isInteger(told) && told >= 0 ? told : undefined;
+}
+
 function itemsOf(body: unknown): Fields[] {
   const data = isFields(body) ? body.data : undefined;
   // What is null has no vector, and the text that lacks it is named later on.

@@ -7,7 +7,7 @@ export {
 } from './address.ts';
 export { readComplaint } from './answer-words.ts';
 export { type ChatAnswer, readChatAnswer } from './chat-answer.ts';
-export { readEmbeddings } from './embedding-answer.ts';
+export { readEmbeddings, readEmbeddingTokens } from './embedding-answer.ts';
 export { refuseIdleOptions, refuseServerOptions } from './idle-options.ts';
 export type { Server } from './server.ts';
 export { ServerFault } from './server-fault.ts';

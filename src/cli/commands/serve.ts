@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { type Encoder, loadEncoder } from '../../embed/index.ts';
+import { Gate } from '../../gate/index.ts';
 import type { Generator } from '../../generate/index.ts';
 import { ModelStore } from '../../models/index.ts';
-import { defaultRetrievalSettings, openEncoder, retrievalSettings } from '../../retrieve/index.ts';
-import { byName, createExpander, listen, ServedIndex } from '../../serve/index.ts';
+import { defaultRetrievalSettings, openEncoder, rememberingEncoder, retrievalSettings } from '../../retrieve/index.ts';
+import { byName, compareGate, createExpander, listen, ServedIndex } from '../../serve/index.ts';
 import { serverAddressSchema } from '../../servers/index.ts';
 import { checkSecret, inGroup, keepSecret, systemFault, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -42,10 +43,19 @@ const options = z.object({
     .optional()
     .describe('encoder that the expansion was distilled into, for queries whose expansion is not there in time')
     .meta({ valueName: 'DIR' }),
+  gate: z
+    .string()
+    .optional()
+    .describe(
+      'gate.json from `llm-qe gate train`: decides for each query whether the LLM is asked, and sets the weight of its text in place of --alpha; reads hits of --index, if there is one',
+    )
+    .meta({ valueName: 'FILE' }),
   rules: z
     .boolean()
     .default(true)
-    .describe('expand also quoted words, names and identifiers, which usually lose by it'),
+    .describe(
+      'expand also quoted words, names and identifiers, which usually lose by it (a --gate replaces this rule)',
+    ),
   mostTexts: z.coerce
     .number()
     .int()
@@ -73,6 +83,8 @@ const options = z.object({
 });
 type Options = z.output<typeof options>;
 
+/** Vectors that the gate's searches have made already: those of some thousand texts. */
+const REMEMBERED_BYTES = 4 * 2 ** 20;
 /** Requests in flight have this long when the server is told to end. */
 const DRAIN_MS = 10_000;
 
@@ -84,6 +96,10 @@ export const command = defineCommand({
   options,
   examples: [
     ['llm-qe serve --index docs.jsonl', 'search your own corpus, with the default models'],
+    [
+      'llm-qe serve --index docs.jsonl --gate gate.json',
+      'a gate decides for each query whether, and how much, to expand',
+    ],
     [
       'llm-qe serve --upstream http://localhost:8080 --upstream-model bge-small --generator http://localhost:8000',
       'in front of your own embedding server: keep your index, and let queries be expanded',
@@ -136,24 +152,33 @@ async function openService(given: Options, context: CommandContext, opened: Open
   const task = progress.task('opening models and indexes', 2 + given.index.length, 'parts');
   const settings = settingsOf(given);
   const store = new ModelStore({ offline: given.offline, progress });
-  const own = opened.add(await openEncoder(settings, store, signal, progress));
+  const gate = given.gate === undefined ? undefined : await Gate.open(given.gate);
+  const encoder = opened.add(await openEncoder(settings, store, signal, progress));
+  // The gate's searches need the vectors that are served afterwards.
+  const own = gate === undefined ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
   task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
   const generator = given.expand ? opened.add(await openGenerator(given, context)) : undefined;
   const prompt = await choosePrompt(given);
   refuseDocuments(prompt, '`llm-qe serve`');
   const { samples, seed, budgetMs, mostTexts, alpha: weight, expansionRole: role } = given;
-  const expander = opened.add(
-    createExpander({
-      ...{ encoder: own, generator, student, prompt, sampling: samplingOf(given), samples, seed, budgetMs, mostTexts },
-      ...{ alpha: weight, expansionRole: role, ...(!given.rules && { rule: false as const }) },
-    }),
-  );
-  const indexes = [];
+  const indexes: ServedIndex[] = [];
   for (const path of given.index) {
     indexes.push(opened.add(await ServedIndex.open(path, own, settings, { signal, progress })));
     task.advance();
   }
+  const searches = indexes.map(({ firstPass }) => firstPass);
+  for (const words of gate === undefined ? [] : await compareGate(gate, own, searches)) context.warn(words);
+  // The gate asks for the inverted index, too.
+  if (gate !== undefined) for (const search of searches) await search.idfsOf(['warm']);
+  const expander = opened.add(
+    createExpander({
+      ...{ encoder: own, generator, student, prompt, sampling: samplingOf(given), samples, seed, budgetMs, mostTexts },
+      ...{ alpha: weight, expansionRole: role, ...(!given.rules && { rule: false as const }) },
+      // Which of several indexes a query is for, only a search says.
+      ...{ gate, ...(searches.length === 1 && { firstPass: searches[0] }) },
+    }),
+  );
   await warm(own, student, generator, given);
   task.advance();
   task.done();

@@ -3,7 +3,8 @@ import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { TextRole } from '../../embed/index.ts';
 import { isAbort, packageVersion } from '../../system/index.ts';
-import type { Expander, ExpandQueryOptions, QueryExpansion } from '../expander.ts';
+import type { Expander } from '../expander.ts';
+import type { ExpandQueryOptions, QueryExpansion } from '../expander-options.ts';
 import type { ServedIndex } from '../served-index.ts';
 import type { Metrics } from './metrics.ts';
 import { RequestError } from './request-error.ts';
@@ -103,7 +104,8 @@ export class Routes {
       const { expander, indexes } = this.#ready();
       const index = chooseIndex(indexes, name);
       const { signal } = context.req.raw;
-      const found = await expander.embedQuery(query, { expansions, budgetMs, signal });
+      const { firstPass } = index;
+      const found = await expander.embedQuery(query, { expansions, budgetMs, firstPass, signal });
       const started = performance.now();
       const documents = await index.search(found.vector, top, signal);
       const search = performance.now() - started;
@@ -215,9 +217,16 @@ function route<P extends string, B extends z.ZodType, A extends z.ZodType>(path:
   });
 }
 
-function factsOf({ state, reason, alpha, tokens, milliseconds }: QueryExpansion) {
+function factsOf({ state, reason, alpha, tokens, milliseconds, gate }: QueryExpansion) {
   const rounded = Math.round(10 * milliseconds) / 10;
-  return { state, ...(reason !== undefined && { reason }), alpha, tokens, milliseconds: rounded };
+  return {
+    state,
+    ...(reason !== undefined && { reason }),
+    alpha,
+    tokens,
+    milliseconds: rounded,
+    ...(gate && { gate }),
+  };
 }
 
 /** @throws RequestError for token ids */

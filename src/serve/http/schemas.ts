@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { EXPANSION_STATES } from '../expander.ts';
+import { EXPANSION_STATES } from '../expander-options.ts';
 
 /** Longest text of a request, in characters: encoders read a small part of it. */
 const LONGEST_TEXT = 1_000_000;
@@ -44,6 +44,10 @@ const expansion = z
     alpha: z.number().openapi({ description: 'weight of the texts in the vector' }),
     tokens: z.number(),
     milliseconds: z.number(),
+    gate: z
+      .object({ probability: z.number(), reason: z.string(), milliseconds: z.number() })
+      .optional()
+      .openapi({ description: 'what the gate decided: the probability that gains outweigh losses, and why' }),
   })
   .openapi('Expansion');
 
