@@ -115,6 +115,7 @@ export type GeneratorChoice = z.output<typeof schema>;
  *
  * @param useN whether one call to a server may request several samples of a prompt
  * @param isTimed whether the command's files hold times, which `--deterministic` leaves out also with a server
+ * @param retries of a call to a server that failed; default that of {@link connectGenerator}
  * @param promptTokens room for the prompts of a strategy, in tokens
  *
  * @throws UsageError for options that contradict each other, ModelError, NetworkError
@@ -122,7 +123,12 @@ export type GeneratorChoice = z.output<typeof schema>;
 export async function openGenerator(
   given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
-  { useN, isTimed, promptTokens }: { useN?: boolean; isTimed?: boolean; promptTokens?: number | undefined } = {},
+  {
+    useN,
+    isTimed,
+    promptTokens,
+    retries,
+  }: { useN?: boolean; isTimed?: boolean; promptTokens?: number | undefined; retries?: number | undefined } = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
@@ -135,7 +141,7 @@ export async function openGenerator(
     for (const address of addresses) refuseServerOffline(address, given.offline);
     const { model, concurrency, timeout, maxWait, chatTemplateKwargs } = given;
     const extraBody = chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
-    const limits = { concurrency, timeoutSeconds: timeout, maxWaitSeconds: maxWait };
+    const limits = { concurrency, timeoutSeconds: timeout, maxWaitSeconds: maxWait, retries };
     return connectGenerator({ baseUrls: addresses, model, ...limits, extraBody, useN, progress, signal });
   }
   const [name, ...others] = given.generator;

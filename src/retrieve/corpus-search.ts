@@ -4,6 +4,7 @@ import {
   type Encoder,
   encodeCorpus,
   loadEncoder,
+  type RemoteEncoderOptions,
   VECTOR_CACHE,
   type VectorFile,
 } from '../embed/index.ts';
@@ -324,6 +325,7 @@ function noteCut({ cut, rows, encoder }: VectorFile['manifest']): string[] {
 
 /**
  * Opens the encoder in the settings: a server if it is an address, otherwise a model.
+ * @param limits of calls to a server, in place of those of the settings and the defaults
  * @throws UsageError for settings that have no effect with a server, or only with a server
  */
 export async function openEncoder(
@@ -332,6 +334,7 @@ export async function openEncoder(
   signal?: AbortSignal,
   progress?: Progress,
   graphs?: string,
+  limits: Pick<RemoteEncoderOptions, 'retries' | 'timeoutSeconds' | 'maxWaitSeconds'> = {},
 ): Promise<Encoder> {
   const { encoder, encoderModel, queryPrefix, documentPrefix, batchSize, maxWait } = settings;
   const { precision, pooling, maxLength, threads } = settings;
@@ -362,7 +365,7 @@ export async function openEncoder(
   }
   return connectEncoder({
     ...{ baseUrl: encoder, model: encoderModel, queryPrefix, documentPrefix, batchSize },
-    ...{ maxWaitSeconds: maxWait, signal, progress },
+    ...{ maxWaitSeconds: maxWait, signal, progress, ...limits },
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
 import { AbortedError } from '../system/index.ts';
+import { mayBeOfOneText } from './encoder-faults.ts';
 import type { EmbedOptions } from './expander-options.ts';
 import { inSpan } from './spans.ts';
 
@@ -8,6 +9,8 @@ export interface BatchedEncoderOptions {
   batchSize?: number | undefined;
   /** Most calls at once. Default: as many as the encoder asks for, or 1. */
   callsAtOnce?: number | undefined;
+  /** Receives what made a call fail. */
+  onFailure?: ((error: unknown) => void) | undefined;
 }
 
 /** The texts of one caller. */
@@ -16,6 +19,7 @@ interface Job {
   role: TextRole;
   /** Tokens that the encoder read; undefined as long as it has said nothing. */
   tokens: number | undefined;
+  isGone: boolean;
   /** Set while it is encoded: called when the caller leaves. */
   onLeave?: () => void;
   resolve(vectors: Float32Array): void;
@@ -31,10 +35,11 @@ export class BatchedEncoder {
   readonly #batchSize: number;
   readonly #jobs: Job[] = [];
   readonly #callsAtOnce: number;
+  readonly #onFailure: ((error: unknown) => void) | undefined;
   #calls = 0;
 
-  constructor(encoder: Encoder, { batchSize = 32, callsAtOnce }: BatchedEncoderOptions = {}) {
-    this.encoder = encoder;
+  constructor(encoder: Encoder, { batchSize = 32, callsAtOnce, onFailure }: BatchedEncoderOptions = {}) {
+    [this.encoder, this.#onFailure] = [encoder, onFailure];
     this.#batchSize = batchSize;
     this.#callsAtOnce = callsAtOnce ?? encoder.batchesAtOnce ?? 1;
   }
@@ -48,7 +53,7 @@ export class BatchedEncoder {
   encode(texts: readonly string[], role: TextRole, { signal, onTokens }: EmbedOptions = {}): Promise<Float32Array> {
     if (texts.length === 0) return Promise.resolve(new Float32Array(0));
     return inSpan('encode', { attributes: { 'llm_qe.texts': texts.length, 'llm_qe.role': role } }, async (span) => {
-      const job: Job = { texts, role, tokens: undefined, resolve() {}, reject() {} };
+      const job: Job = { texts, role, tokens: undefined, isGone: false, resolve() {}, reject() {} };
       const leave = () => this.#leave(job);
       const vectors = new Promise<Float32Array>((resolve, reject) => Object.assign(job, { resolve, reject }));
       signal?.addEventListener('abort', leave, { once: true });
@@ -70,6 +75,7 @@ export class BatchedEncoder {
   #leave(job: Job): void {
     const at = this.#jobs.indexOf(job);
     if (at >= 0) this.#jobs.splice(at, 1);
+    job.isGone = true;
     job.reject(new AbortedError());
     job.onLeave?.();
   }
@@ -86,7 +92,12 @@ export class BatchedEncoder {
     const texts = batch.flatMap((job) => job.texts);
     const owners = batch.flatMap((job) => job.texts.map(() => job));
     const stop = new AbortController();
-    let present = batch.length;
+    let present = 0;
+    for (const job of batch) {
+      job.tokens = undefined;
+      if (!job.isGone) present++;
+    }
+    if (present === 0) return;
     for (const job of batch) job.onLeave = () => --present === 0 && stop.abort();
     const onTokens = (row: number, tokens: number) => {
       const job = owners[row]!;
@@ -101,7 +112,11 @@ export class BatchedEncoder {
         start = end;
       }
     } catch (error) {
-      for (const job of batch) job.reject(error);
+      if (!stop.signal.aborted) this.#onFailure?.(error);
+      // The text of one caller must not fail the others.
+      if (batch.length > 1 && !stop.signal.aborted && mayBeOfOneText(error)) {
+        for (const job of batch) await this.#call([job]);
+      } else for (const job of batch) job.reject(error);
     }
   }
 

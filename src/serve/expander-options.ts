@@ -14,6 +14,8 @@ export type ExpansionState = (typeof EXPANSION_STATES)[number];
 export interface ExpanderOptions {
   /** Embeds queries, expansions and documents. The caller closes it, and all others here. */
   encoder: Encoder;
+  /** Calls of the encoder at once. Default 1; more pay where calls wait for a server. */
+  encoderCalls?: number | undefined;
   /** Writes expansions. Without one, queries are embedded by the student, or as they are. */
   generator?: Generator | undefined;
   /** An encoder that the expansion was distilled into: it embeds a query whose expansion is not there in time. */

@@ -4,6 +4,7 @@ import { type Generator, PROMPTS, WRITERS_FORMAT } from '../generate/index.ts';
 import { combineQueryVectors } from '../search/index.ts';
 import { contentKey, DEFAULT_SEED, isAbort, throwIfAborted } from '../system/index.ts';
 import { BatchedEncoder } from './batched-encoder.ts';
+import { type EncoderFault, encoderFaultOf } from './encoder-faults.ts';
 import {
   type EmbedOptions,
   type ExpanderOptions,
@@ -62,6 +63,8 @@ export class Expander {
   writtenTokens = 0;
   /** How often the gate could not read the hits of a query, and decided without them. */
   gateFailures = 0;
+  /** Calls of the encoder that failed, by what was wrong. */
+  readonly encoderFaults = new Map<EncoderFault, number>();
   readonly #generator: Generator | undefined;
   readonly #writer: LiveWriter | undefined;
   readonly #batches: BatchedEncoder;
@@ -80,8 +83,12 @@ export class Expander {
     const { encoder, generator, student, gate, store = {} } = options;
     if (gate !== undefined) refuseOtherGate(gate);
     [this.encoder, this.student, this.gate, this.#generator] = [encoder, student, gate, generator];
-    this.#batches = new BatchedEncoder(encoder);
-    this.#students = student && new BatchedEncoder(student);
+    const onFailure = (error: unknown) => {
+      const fault = encoderFaultOf(error);
+      this.encoderFaults.set(fault, (this.encoderFaults.get(fault) ?? 0) + 1);
+    };
+    this.#batches = new BatchedEncoder(encoder, { callsAtOnce: options.encoderCalls, onFailure });
+    this.#students = student && new BatchedEncoder(student, { onFailure });
     this.#writer = generator && new LiveWriter(generator);
     this.#store = store === false ? undefined : store instanceof ExpansionStore ? store : new ExpansionStore(store);
     this.#firstPass = options.firstPass;
@@ -121,6 +128,11 @@ export class Expander {
       ? this.#students!.encode([query], 'query', how)
       : this.#embed(query, alpha === 0 ? [] : texts, { alpha, vectors, ...how }));
     return { ...expansion, vector, encodedTokens, embedMilliseconds: performance.now() - started };
+  }
+
+  /** Embeds a query as it is. @throws what the encoder throws; AbortedError after the signal */
+  embedRaw(query: string, options: EmbedOptions = {}): Promise<Float32Array> {
+    return this.#batches.encode([query], 'query', options);
   }
 
   /** Embeds documents, which are never expanded. @returns row-major // [texts, dimensions] */

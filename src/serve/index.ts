@@ -8,6 +8,7 @@ export {
   type QueryVector,
 } from './expander-options.ts';
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
+export { LOG_FORMATS, type LogFormat, RequestLog } from './http/request-log.ts';
 export { type Listening, type ListenOptions, listen } from './http/server.ts';
 export { compareGate } from './query-gate.ts';
 export { ruleAgainst } from './query-rules.ts';

@@ -10,5 +10,5 @@ export { type ChatAnswer, readChatAnswer } from './chat-answer.ts';
 export { readEmbeddings, readEmbeddingTokens } from './embedding-answer.ts';
 export { refuseIdleOptions, refuseServerOptions } from './idle-options.ts';
 export type { Server } from './server.ts';
-export { ServerFault } from './server-fault.ts';
-export { type Ask, type PoolOptions, ServerPool, type Unfit } from './server-pool.ts';
+export { faultOf, ServerFault } from './server-fault.ts';
+export { type Ask, LongWaitError, type PoolOptions, ServerPool, type Unfit } from './server-pool.ts';

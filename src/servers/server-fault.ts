@@ -60,3 +60,9 @@ export function isNothingThere(error: unknown): boolean {
   }
   return false;
 }
+
+/** Returns the fault of a server that an error for users tells of, if it tells of one. */
+export function faultOf(error: unknown): ServerFault | undefined {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) if (inner instanceof ServerFault) return inner;
+  return undefined;
+}

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AbortedError,
+  type FaultOptions,
   LONGEST_WAIT_SECONDS,
   NetworkError,
   type Progress,
@@ -67,6 +68,16 @@ const FAILURES_OF_BATCH = 2;
 
 /** Shorter waits are not shown. */
 const SHOWN_WAIT_SECONDS = 2;
+
+/** All servers want to be left alone for longer than a caller is ready to wait. */
+export class LongWaitError extends NetworkError {
+  readonly seconds: number;
+
+  constructor(reason: string, seconds: number, options: FaultOptions) {
+    super(reason, options);
+    this.seconds = seconds;
+  }
+}
 
 /** Several servers of one model that share the load. A server that failed is set aside for a while, then tried again. */
 export class ServerPool {
@@ -178,10 +189,14 @@ export class ServerPool {
     const most = this.#options.maxWaitSeconds ?? LONGEST_WAIT_SECONDS;
     if (verdict.afterSeconds === undefined || seconds <= most) return;
     const asked = Math.ceil(verdict.afterSeconds);
-    throw new NetworkError(`${verdict.error.message}; it requests a wait of ${asked.toLocaleString('en-US')} s`, {
-      fix: `Run the same command again after that time: it resumes where it stopped. Or wait for the server: --max-wait ${asked} (now ${most}).`,
-      cause: verdict.error,
-    });
+    throw new LongWaitError(
+      `${verdict.error.message}; it requests a wait of ${asked.toLocaleString('en-US')} s`,
+      asked,
+      {
+        fix: `Run the same command again after that time: it resumes where it stopped. Or wait for the server: --max-wait ${asked} (now ${most}).`,
+        cause: verdict.error,
+      },
+    );
   }
 
   #retries(): number {
@@ -203,6 +218,7 @@ export class ServerPool {
       const [first, ...others] = awake;
       if (first !== undefined) return others.reduce((best, one) => (one.pending < best.pending ? one : best), first);
       const next = all.reduce((best, one) => (one.restUntil < best.restUntil ? one : best));
+      this.#refuseLongWait(next, next.restUntil - now);
       const wait = this.#showWait(next, next.restUntil - now);
       try {
         await sleep(Math.max(1, next.restUntil - now), undefined, signal && { signal });
@@ -212,6 +228,17 @@ export class ServerPool {
         wait?.();
       }
     }
+  }
+
+  /** A server may have asked another request for a wait that is too long. @throws LongWaitError */
+  #refuseLongWait({ shown }: Server, milliseconds: number): void {
+    const most = this.#options.maxWaitSeconds ?? LONGEST_WAIT_SECONDS;
+    // A wait of exactly that length was allowed.
+    const seconds = Math.floor(milliseconds / 1000);
+    if (seconds <= most) return;
+    throw new LongWaitError(`${shown} was busy or failed, and is left alone for ${seconds} s`, seconds, {
+      fix: `Try again after that time, or allow longer waits: --max-wait ${seconds} (now ${most}).`,
+    });
   }
 
   /** Counts a wait down on the progress line, once for all calls that wait. */

@@ -5,7 +5,15 @@ import { Gate } from '../../gate/index.ts';
 import type { Generator } from '../../generate/index.ts';
 import { ModelStore } from '../../models/index.ts';
 import { defaultRetrievalSettings, openEncoder, rememberingEncoder, retrievalSettings } from '../../retrieve/index.ts';
-import { byName, compareGate, createExpander, listen, ServedIndex } from '../../serve/index.ts';
+import {
+  byName,
+  compareGate,
+  createExpander,
+  LOG_FORMATS,
+  listen,
+  RequestLog,
+  ServedIndex,
+} from '../../serve/index.ts';
 import { serverAddressSchema } from '../../servers/index.ts';
 import { checkSecret, inGroup, keepSecret, systemFault, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -63,6 +71,16 @@ const options = z.object({
     .default(64)
     .describe('texts that the LLM writes or has waiting at once; beyond that, queries are not expanded'),
   mostRequests: z.coerce.number().int().min(1).default(512).describe('requests at once; others get status 429'),
+  cors: z
+    .array(z.string().refine((origin) => origin === '*' || isOrigin(origin), 'is no origin like https://example.org'))
+    .default([])
+    .describe('origin whose pages may call the server from a browser, or * for all (default: none)')
+    .meta({ valueName: 'ORIGIN' }),
+  logFormat: z
+    .enum(LOG_FORMATS)
+    .default('json')
+    .describe('one line on stdout for each request: id, route, status, milliseconds, expansion, tokens'),
+  logTexts: z.boolean().default(false).describe('log queries and their expansions, too'),
   ...inGroup('Encoder:', {
     encoder,
     upstream: serverAddressSchema
@@ -70,6 +88,11 @@ const options = z.object({
       .describe('your own embedding server: its vectors stay as they are, only those of queries are expanded')
       .meta({ valueName: 'URL' }),
     upstreamModel: z.string().optional().describe('name of the model there').meta({ valueName: 'NAME' }),
+    upstreamTimeout: z.coerce
+      .number()
+      .positive()
+      .default(30)
+      .describe('time limit of one call to the embedding server, in seconds'),
     ...{ queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole },
     alpha: z.coerce
       .number()
@@ -85,6 +108,11 @@ type Options = z.output<typeof options>;
 
 /** Vectors that the gate's searches have made already: those of some thousand texts. */
 const REMEMBERED_BYTES = 4 * 2 ** 20;
+const MOST_WARNINGS = 100;
+/** A request that waits for a server is worth little when it is late: one more attempt, and none after a long wait. */
+const [RETRIES, LONGEST_WAIT_SECONDS] = [1, 2];
+/** Calls to an embedding server at once. */
+const UPSTREAM_CALLS = 8;
 /** Requests in flight have this long when the server is told to end. */
 const DRAIN_MS = 10_000;
 
@@ -113,11 +141,11 @@ export const command = defineCommand({
   async run(given, context) {
     const key = given.apiKeyFile === undefined ? undefined : await readKey(given.apiKeyFile);
     const opened = new Opened();
+    const log = new RequestLog({ format: given.logFormat, texts: given.logTexts, stream: process.stdout });
     let service: Parameters<typeof listen>[0]['service'] = () => undefined;
     const listening = await listen({
       ...{ host: given.host, port: given.port, apiKey: key, mostRequests: given.mostRequests },
-      service: () => service(),
-      onError: (error) => context.warn(String(error)),
+      ...{ service: () => service(), cors: given.cors, log, onError: warnOnce(context) },
     });
     try {
       const ready = await openService(given, context, opened);
@@ -132,6 +160,21 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Each kind of error once: a server that is down fails every request. */
+function warnOnce({ warn }: CommandContext): (error: unknown) => void {
+  const told = new Set<string>();
+  return (error) => {
+    const words = error instanceof Error ? error.message : String(error);
+    if (told.has(words) || told.size >= MOST_WARNINGS) return;
+    told.add(words);
+    warn(words);
+  };
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
+}
 
 /** What has to be closed, in the order of its opening. */
 class Opened {
@@ -153,18 +196,26 @@ async function openService(given: Options, context: CommandContext, opened: Open
   const settings = settingsOf(given);
   const store = new ModelStore({ offline: given.offline, progress });
   const gate = given.gate === undefined ? undefined : await Gate.open(given.gate);
-  const encoder = opened.add(await openEncoder(settings, store, signal, progress));
+  const { upstream, upstreamTimeout: timeoutSeconds, maxWait: maxWaitSeconds = LONGEST_WAIT_SECONDS } = given;
+  const limits = upstream === undefined ? {} : { retries: RETRIES, timeoutSeconds, maxWaitSeconds };
+  const encoder = opened.add(await openEncoder(settings, store, signal, progress, undefined, limits));
   // The gate's searches need the vectors that are served afterwards.
   const own = gate === undefined ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
   task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
-  const generator = given.expand ? opened.add(await openGenerator(given, context)) : undefined;
+  const patience = { retries: RETRIES };
+  const asked = { ...given, maxWait: maxWaitSeconds };
+  const generator = given.expand ? opened.add(await openGenerator(asked, context, patience)) : undefined;
   const prompt = await choosePrompt(given);
   refuseDocuments(prompt, '`llm-qe serve`');
   const { samples, seed, budgetMs, mostTexts, alpha: weight, expansionRole: role } = given;
   const indexes: ServedIndex[] = [];
+  // A corpus is embedded with patience.
+  const patient =
+    given.index.length === 0 || upstream === undefined ? own : await openEncoder(settings, store, signal, progress);
+  if (patient !== own) opened.add(patient);
   for (const path of given.index) {
-    indexes.push(opened.add(await ServedIndex.open(path, own, settings, { signal, progress })));
+    indexes.push(opened.add(await ServedIndex.open(path, patient, settings, { signal, progress })));
     task.advance();
   }
   const searches = indexes.map(({ firstPass }) => firstPass);
@@ -176,6 +227,7 @@ async function openService(given: Options, context: CommandContext, opened: Open
       ...{ encoder: own, generator, student, prompt, sampling: samplingOf(given), samples, seed, budgetMs, mostTexts },
       ...{ alpha: weight, expansionRole: role, ...(!given.rules && { rule: false as const }) },
       // Which of several indexes a query is for, only a search says.
+      ...(upstream !== undefined && { encoderCalls: UPSTREAM_CALLS }),
       ...{ gate, ...(searches.length === 1 && { firstPass: searches[0] }) },
     }),
   );

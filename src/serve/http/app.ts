@@ -2,10 +2,16 @@ import { timingSafeEqual } from 'node:crypto';
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { isAbort, packageVersion, sha256 } from '../../system/index.ts';
+import { cors } from 'hono/cors';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import { requestId } from 'hono/request-id';
+import { packageVersion, sha256 } from '../../system/index.ts';
+import { asRequestError, failureOf, RequestError } from '../request-error.ts';
+import type { Service } from '../service.ts';
+import { accompany, type Environment } from './accompany.ts';
 import { Metrics } from './metrics.ts';
-import { RequestError } from './request-error.ts';
-import { Routes, type Service } from './routes.ts';
+import type { RequestLog } from './request-log.ts';
+import { Routes } from './routes.ts';
 
 export interface AppOptions {
   /** Undefined until everything is open, and when the server ends: then all but /health and /metrics answer 503. */
@@ -16,6 +22,12 @@ export interface AppOptions {
   mostRequests?: number | undefined;
   /** Largest body in bytes. Default 2 MiB. */
   largestBody?: number | undefined;
+  /** Origins whose pages may call the server from a browser; `*`: all. Default: none. */
+  cors?: readonly string[] | undefined;
+  /** Answers `/mcp`. */
+  mcp?: ((request: Request) => Promise<Response>) | undefined;
+  /** Receives one entry for each request. */
+  log?: RequestLog | undefined;
   /** Receives errors that are not the client's. */
   onError?: ((error: unknown) => void) | undefined;
 }
@@ -24,60 +36,83 @@ const MOST_REQUESTS = 512;
 const LARGEST_BODY = 2 * 2 ** 20;
 /** Paths that need no key and are never too many: they say nothing of anybody's texts. */
 const OPEN = new Set(['/health', '/openapi.json', '/.well-known/live', '/.well-known/ready']);
+/** Headers of answers that pages of other origins may read. */
+const TOLD = [
+  'x-request-id',
+  'x-llm-qe-expansion',
+  'x-llm-qe-reason',
+  'x-llm-qe-tokens',
+  'server-timing',
+  'retry-after',
+];
+
+/** The web application, and what the server below it counts. */
+export interface App {
+  fetch: OpenAPIHono<Environment>['fetch'];
+  metrics: Metrics;
+}
 
 /** Creates the web application: routes, limits and metrics. */
-export function createApp(options: AppOptions): OpenAPIHono {
-  const { service, mostRequests = MOST_REQUESTS, largestBody = LARGEST_BODY } = options;
-  let inFlight = 0;
+export function createApp(options: AppOptions): App {
+  const { service, log, mostRequests = MOST_REQUESTS } = options;
+  const traffic = { inFlight: 0 };
   const metrics = new Metrics({
-    inFlight: () => inFlight,
-    pendingTexts: () => service()?.expander.pendingTexts ?? 0,
-    writtenTokens: () => service()?.expander.writtenTokens ?? 0,
+    inFlight: () => traffic.inFlight,
+    expander: () => service()?.expander,
+    droppedLines: () => log?.dropped ?? 0,
   });
-  const app = new OpenAPIHono({ defaultHook: refuseInvalid });
-  app.use(async (context, next) => {
-    const started = performance.now();
-    inFlight++;
-    try {
-      if (inFlight > mostRequests && !OPEN.has(context.req.path)) {
-        metrics.refused();
-        throw new RequestError(429, 'too many requests', { fix: 'Send it again later.', retryAfter: 1 });
-      }
-      await next();
-    } finally {
-      inFlight--;
-      metrics.request(context.req.routePath, context.res.status, performance.now() - started);
-    }
-  });
+  const app = new OpenAPIHono<Environment>({ defaultHook: refuseInvalid });
+  app.use(requestId({ limitLength: 128 }));
+  app.use(accompany({ service, metrics, log, traffic }));
+  if (options.cors !== undefined && options.cors.length > 0) {
+    const origin = options.cors.includes('*') ? '*' : [...options.cors];
+    app.use(cors({ origin, exposeHeaders: TOLD, allowMethods: ['GET', 'POST', 'HEAD'], maxAge: 600 }));
+  }
+  app.use(limitRequests(() => traffic.inFlight > mostRequests, metrics));
   app.use(requireKey(options.apiKey));
-  const tooLarge = new RequestError(413, `the body is larger than ${largestBody} bytes`, {
-    fix: 'Send fewer texts per request.',
-  });
-  app.use(bodyLimit({ maxSize: largestBody, onError: (context) => refused(context, tooLarge) }));
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
+  app.use(limitBody(options.largestBody ?? LARGEST_BODY));
   app.onError((error, context) => {
     const known = asRequestError(error);
-    // A client that left is no fault of the server.
-    if (known.status >= 500 && known !== error && !isAbort(error)) options.onError?.(error);
+    // A client that left, or whose text was too much for the encoder, is no fault of the server.
+    if (known.status >= 500 && known.status !== 503 && known !== error) options.onError?.(known);
     return refused(context, known);
   });
   app.notFound((context) =>
-    refused(context, new RequestError(404, `there is no ${context.req.path}`, { fix: 'See /openapi.json.' })),
+    refused(
+      context,
+      new RequestError(404, `there is no ${context.req.path.slice(0, 200)}`, { fix: 'See /openapi.json.' }),
+    ),
   );
   addState(app, service, metrics);
-  new Routes(service, metrics).add(app);
+  new Routes().add(app);
+  const { mcp } = options;
+  if (mcp !== undefined) app.all('/mcp', (context) => mcp(context.req.raw));
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'llm-qe', version: packageVersion() } });
-  return app;
+  return { fetch: app.fetch, metrics };
 }
 
-function addState(app: OpenAPIHono, service: AppOptions['service'], metrics: Metrics): void {
+function addState(app: OpenAPIHono<Environment>, service: AppOptions['service'], metrics: Metrics): void {
   app.get('/health', (context) =>
-    service() === undefined ? context.json({ status: 'starting' }, 503) : context.json({ status: 'ready' }, 200),
+    service() === undefined
+      ? context.json({ status: 'starting or ending' }, 503)
+      : context.json({ status: 'ready' }, 200),
   );
   app.get('/.well-known/ready', (context) => context.body(null, service() === undefined ? 503 : 204));
   app.get('/.well-known/live', (context) => context.body(null, 204));
   app.get('/metrics', async (context) =>
     context.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
   );
+}
+
+function limitRequests(areTooMany: () => boolean, metrics: Metrics): MiddlewareHandler {
+  return async (context, next) => {
+    if (areTooMany() && !OPEN.has(context.req.path)) {
+      metrics.refused();
+      throw new RequestError(429, 'too many requests', { fix: 'Send it again later.', retryAfter: 1 });
+    }
+    await next();
+  };
 }
 
 function requireKey(key: string | undefined): MiddlewareHandler {
@@ -95,28 +130,30 @@ function requireKey(key: string | undefined): MiddlewareHandler {
   };
 }
 
+function limitBody(maxSize: number): MiddlewareHandler {
+  const tooLarge = new RequestError(413, `the body is larger than ${maxSize} bytes`, {
+    fix: 'Send fewer texts per request.',
+  });
+  return bodyLimit({ maxSize, onError: (context) => refused(context, tooLarge) });
+}
+
+function refuseMethod(context: Context, methods: string[]): Response {
+  const allowed = methods.join(', ');
+  const { method, path } = context.req;
+  context.header('allow', allowed);
+  return refused(context, new RequestError(405, `${path} takes no ${method}`, { fix: `Use ${allowed}.` }));
+}
+
 /** Names the first field that does not fit. */
 function refuseInvalid(result: { success: boolean; error?: z.ZodError }, context: Context) {
   if (result.success) return undefined;
   const [issue] = result.error!.issues;
-  const field = issue!.path.join('.') || 'the body';
+  const field = issue!.path.join('.').slice(0, 200) || 'the body';
   return refused(context, new RequestError(400, `${field}: ${issue!.message}`, { fix: 'See /openapi.json.' }));
 }
 
-function asRequestError(error: Error): RequestError {
-  if (error instanceof RequestError) return error;
-  if (isAbort(error)) return new RequestError(503, 'stopped', { fix: 'Send it again.', retryAfter: 1 });
-  if ('status' in error && error.status === 400) {
-    const fix = 'Send JSON with the header content-type: application/json.';
-    return new RequestError(400, 'the body is not JSON', { fix });
-  }
-  return new RequestError(502, error.message, {
-    fix: 'fix' in error ? String(error.fix) : 'See the log of the server.',
-  });
-}
-
-function refused(context: Context, { status, message, fix, retryAfter }: RequestError) {
+function refused(context: Context, error: RequestError): Response {
+  const { status, retryAfter } = error;
   if (retryAfter !== undefined) context.header('retry-after', `${retryAfter}`);
-  const type = status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error';
-  return context.json({ error: { message, type, fix } }, status);
+  return context.json(failureOf(error), status);
 }

@@ -1,25 +1,52 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { QueryExpansion } from '../expander-options.ts';
+import { ENCODER_FAULTS } from '../encoder-faults.ts';
+import type { Expander } from '../expander.ts';
+import type { RequestRecord } from './request-record.ts';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Why a connection was closed that made no sound request. */
+export type ConnectionFault = 'slow' | 'malformed' | 'headers too large' | 'too many';
+
+/** What is read when the metrics are asked for. */
+interface Sources {
+  inFlight: () => number;
+  expander: () => Expander | undefined;
+  droppedLines: () => number;
+}
 
 /** What a server tells about itself, in Prometheus' text format. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #requests = this.#histogram('request_seconds', 'time of a request', ['route', 'status']);
+  readonly #requests = this.#histogram('request_seconds', 'time of a request; status 499: its client left', [
+    'route',
+    'status',
+  ]);
   readonly #parts = this.#histogram('part_seconds', 'time of a part of the work', ['part']);
   readonly #expansions = this.#counter('expansions_total', 'queries, by where their expansion came from', [
     'state',
     'reason',
   ]);
   readonly #refused = this.#counter('refused_total', 'requests that were refused because the server was full', []);
+  readonly #connections = this.#counter('closed_connections_total', 'connections that made no sound request', [
+    'reason',
+  ]);
+  /** Tokens and faults that were counted by expanders that are closed. */
+  #last: Pick<Expander, 'writtenTokens' | 'gateFailures' | 'encoderFaults'> | undefined;
 
-  /** @param now what is read when the metrics are asked for */
-  constructor(now: { pendingTexts: () => number; inFlight: () => number; writtenTokens: () => number }) {
+  constructor({ inFlight, expander, droppedLines }: Sources) {
     collectDefaultMetrics({ register: this.#registry });
-    this.#gauge('pending_texts', 'texts that the LLM writes or has waiting', now.pendingTexts);
-    this.#total('written_tokens_total', 'tokens that the LLM wrote', now.writtenTokens);
-    this.#gauge('requests_in_flight', 'requests that are being answered', now.inFlight);
+    const counts = () => {
+      this.#last = expander() ?? this.#last;
+      return this.#last;
+    };
+    this.#gauge('requests_in_flight', 'requests that are being answered', inFlight);
+    this.#gauge('pending_texts', 'texts that the LLM writes or has waiting', () => expander()?.pendingTexts ?? 0);
+    this.#gauge('waiting_texts', 'texts that wait for the encoder', () => expander()?.waitingTexts ?? 0);
+    this.#total('written_tokens_total', 'tokens that the LLM wrote', () => counts()?.writtenTokens ?? 0);
+    this.#total('gate_failures_total', 'queries whose hits the gate could not read', () => counts()?.gateFailures ?? 0);
+    this.#total('log_lines_dropped_total', 'lines of the log that nobody read', droppedLines);
+    this.#faults(() => counts()?.encoderFaults);
   }
 
   get contentType(): string {
@@ -34,17 +61,18 @@ export class Metrics {
     this.#requests.observe({ route, status }, milliseconds / 1000);
   }
 
-  part(part: 'expand' | 'embed' | 'search', milliseconds: number): void {
-    this.#parts.observe({ part }, milliseconds / 1000);
-  }
-
-  expansion({ state, reason = '', milliseconds }: QueryExpansion): void {
-    this.#expansions.inc({ state, reason });
-    this.part('expand', milliseconds);
+  /** Counts the parts and expansions of a request. */
+  record({ parts, expansions }: RequestRecord): void {
+    for (const { state, reason = '' } of expansions) this.#expansions.inc({ state, reason });
+    for (const [part, milliseconds] of Object.entries(parts)) this.#parts.observe({ part }, milliseconds / 1000);
   }
 
   refused(): void {
     this.#refused.inc();
+  }
+
+  connection(reason: ConnectionFault): void {
+    this.#connections.inc({ reason });
   }
 
   #histogram(name: string, help: string, labelNames: string[]) {
@@ -62,6 +90,19 @@ export class Metrics {
       collect() {
         this.reset();
         this.inc(read());
+      },
+    });
+  }
+
+  #faults(read: () => Expander['encoderFaults'] | undefined): void {
+    new Counter({
+      name: 'llm_qe_encoder_failures_total',
+      help: 'calls of the encoder that failed, by what was wrong',
+      labelNames: ['fault'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const fault of ENCODER_FAULTS) this.inc({ fault }, read()?.get(fault) ?? 0);
       },
     });
   }

@@ -1,5 +1,5 @@
 import type { TextRole } from '../../embed/index.ts';
-import { RequestError } from './request-error.ts';
+import { RequestError } from '../request-error.ts';
 
 /** The ways in which clients say what a text is; each is looked at only if those before it say nothing. */
 export interface RoleMarks {

@@ -1,13 +1,14 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { Context } from 'hono';
+import type { Context as HonoContext } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { TextRole } from '../../embed/index.ts';
 import { isAbort, packageVersion } from '../../system/index.ts';
 import type { Expander } from '../expander.ts';
 import type { ExpandQueryOptions, QueryExpansion } from '../expander-options.ts';
-import type { ServedIndex } from '../served-index.ts';
-import type { Metrics } from './metrics.ts';
-import { RequestError } from './request-error.ts';
+import { asRequestError, failureOf, RequestError } from '../request-error.ts';
+import { chooseIndex, type Service } from '../service.ts';
+import { inSpan } from '../spans.ts';
+import type { Environment } from './accompany.ts';
 import { roleOf } from './roles.ts';
 import {
   embeddingsAnswer,
@@ -22,12 +23,8 @@ import {
 } from './schemas.ts';
 import { cutVector, encodeVector, rowsOf } from './vectors.ts';
 
-/** What requests are answered with. */
-export interface Service {
-  expander: Expander;
-  /** By name. */
-  indexes: ReadonlyMap<string, ServedIndex>;
-}
+type App = OpenAPIHono<Environment>;
+type Context = HonoContext<Environment>;
 
 /** The address decides the role where a client can say nothing else: one base URL for queries, one for documents. */
 const BASES: Readonly<Record<string, TextRole | undefined>> = {
@@ -46,14 +43,7 @@ interface Embedded {
 
 /** The routes that expand, embed and search. */
 export class Routes {
-  readonly #service: () => Service | undefined;
-  readonly #metrics: Metrics;
-
-  constructor(service: () => Service | undefined, metrics: Metrics) {
-    [this.#service, this.#metrics] = [service, metrics];
-  }
-
-  add(app: OpenAPIHono): void {
+  add(app: App): void {
     for (const [base, role] of Object.entries(BASES)) this.#addEmbeddings(app, base, role);
     this.#addExpand(app);
     this.#addSearch(app);
@@ -62,10 +52,10 @@ export class Routes {
   }
 
   /** OpenAI's embeddings. */
-  #addEmbeddings(app: OpenAPIHono, base: string, role: TextRole | undefined): void {
+  #addEmbeddings(app: App, base: string, role: TextRole | undefined): void {
     app.openapi(route(`${base}/embeddings`, embeddingsBody, embeddingsAnswer), async (context) => {
       const body = context.req.valid('json');
-      const { expander } = this.#ready();
+      const { expander } = readyService(context);
       const format = body.encoding_format ?? 'float';
       const options = { expansions: body.expansions, budgetMs: body.expansion_budget_ms };
       const found = await this.#embed(context, textsOf(body.input), roleOf(body, role), options);
@@ -74,53 +64,55 @@ export class Routes {
         embedding: encodeVector(cutVector(vector, body.dimensions), format),
         ...(expansion && { expansion: factsOf(expansion) }),
       }));
-      const usage = { prompt_tokens: 0, total_tokens: 0 };
+      const tokens = context.get('record').encodedTokens ?? 0;
+      const usage = { prompt_tokens: tokens, total_tokens: tokens };
       return context.json({ object: 'list' as const, data, model: body.model ?? expander.encoder.id, usage }, 200);
     });
     app.get(`${base}/models`, (context) => {
-      const { id } = this.#ready().expander.encoder;
+      const { id } = readyService(context).expander.encoder;
       const data = [id, `${id}-query`, `${id}-passage`].map((name) => ({ id: name, object: 'model' }));
       return context.json({ object: 'list', data });
     });
   }
 
-  #addExpand(app: OpenAPIHono): void {
+  #addExpand(app: App): void {
     app.openapi(route('/expand', expandBody, expandAnswer), async (context) => {
       const { query, expansions, stream, expansion_budget_ms: budgetMs } = context.req.valid('json');
-      const { expander } = this.#ready();
+      const { expander } = readyService(context);
       const options = { expansions, budgetMs, signal: context.req.raw.signal };
       // The answer is a stream of events, which the schema of the other answer does not describe.
       if (stream) return this.#stream(context, expander, query, options) as never;
       const expansion = await expander.expand(query, options);
-      this.#metrics.expansion(expansion);
-      say(context, [expansion], { expand: expansion.milliseconds });
+      context.get('record').expansion(query, expansion);
       return context.json({ query, texts: expansion.texts, ...factsOf(expansion) }, 200);
     });
   }
 
-  #addSearch(app: OpenAPIHono): void {
+  #addSearch(app: App): void {
     app.openapi(route('/search', searchBody, searchAnswer), async (context) => {
       const { query, index: name, top, expansions, expansion_budget_ms: budgetMs } = context.req.valid('json');
-      const { expander, indexes } = this.#ready();
+      const { expander, indexes } = readyService(context);
       const index = chooseIndex(indexes, name);
       const { signal } = context.req.raw;
       const { firstPass } = index;
       const found = await expander.embedQuery(query, { expansions, budgetMs, firstPass, signal });
+      const record = context.get('record');
+      record.expansion(query, found);
+      record.part('embed', found.embedMilliseconds);
+      record.encoded(found.encodedTokens);
       const started = performance.now();
-      const documents = await index.search(found.vector, top, signal);
-      const search = performance.now() - started;
-      const milliseconds = { expand: found.milliseconds, embed: found.embedMilliseconds, search };
-      this.#metrics.expansion(found);
-      this.#metrics.part('embed', milliseconds.embed);
-      this.#metrics.part('search', search);
-      say(context, [found], milliseconds);
+      const documents = await inSpan('search', { attributes: { 'llm_qe.index': index.name, 'llm_qe.top': top } }, () =>
+        index.search(found.vector, top, signal),
+      );
+      record.part('search', performance.now() - started);
+      const milliseconds = { expand: 0, embed: 0, search: 0, ...record.parts };
       const expansion = { query, texts: found.texts, ...factsOf(found) };
       return context.json({ query, index: index.name, expansion, milliseconds, documents }, 200);
     });
   }
 
   /** The routes of Text Embeddings Inference. */
-  #addTei(app: OpenAPIHono): void {
+  #addTei(app: App): void {
     app.openapi(route('/embed', teiBody, z.array(z.array(z.number()))), async (context) => {
       const body = context.req.valid('json');
       const found = await this.#embed(context, body.inputs, roleOf(body), {});
@@ -128,27 +120,20 @@ export class Routes {
       return context.json(vectors, 200);
     });
     app.get('/info', (context) => {
-      const { id, dimensions, settings } = this.#ready().expander.encoder;
+      const { id, dimensions, settings } = readyService(context).expander.encoder;
       return context.json({ ...settings, model_id: id, dimensions, version: packageVersion() });
     });
   }
 
   /** The routes that Weaviate's transformers module asks for. */
-  #addWeaviate(app: OpenAPIHono): void {
+  #addWeaviate(app: App): void {
     const answer = z.object({ text: z.string(), vector: z.array(z.number()), dim: z.number() });
     app.openapi(route('/vectors', weaviateBody, answer), async (context) => {
       const { text, config } = context.req.valid('json');
       const [{ vector } = { vector: new Float32Array(0) }] = await this.#embed(context, text, roleOf(config ?? {}), {});
       return context.json({ text, vector: Array.from(vector), dim: vector.length }, 200);
     });
-    app.get('/meta', (context) => context.json({ model: this.#ready().expander.encoder.id }));
-  }
-
-  /** @throws RequestError while the server starts or ends */
-  #ready(): Service {
-    const service = this.#service();
-    if (service !== undefined) return service;
-    throw new RequestError(503, 'the server is not ready', { fix: 'Wait until /health answers 200.', retryAfter: 1 });
+    app.get('/meta', (context) => context.json({ model: readyService(context).expander.encoder.id }));
   }
 
   async #embed(
@@ -157,15 +142,14 @@ export class Routes {
     role: TextRole,
     options: QueryOptions,
   ): Promise<Embedded[]> {
-    const { expander } = this.#ready();
+    const { expander } = readyService(context);
     const texts = typeof input === 'string' ? [input] : input;
     const { signal } = context.req.raw;
     if (role === 'query') return this.#embedQueries(context, texts, { ...options, signal });
+    const record = context.get('record');
     const started = performance.now();
-    const vectors = await expander.embedDocuments(texts, { signal });
-    const embed = performance.now() - started;
-    this.#metrics.part('embed', embed);
-    say(context, [], { embed });
+    const vectors = await expander.embedDocuments(texts, { signal, onTokens: (tokens) => record.encoded(tokens) });
+    record.part('embed', performance.now() - started);
     return rowsOf(vectors, expander.encoder.dimensions).map((vector) => ({ vector }));
   }
 
@@ -173,19 +157,23 @@ export class Routes {
     if (options.expansions !== undefined && texts.length > 1) {
       throw new RequestError(400, 'expansions: there are several queries', { fix: 'Send one query per request.' });
     }
-    const { expander } = this.#ready();
+    const { expander } = readyService(context);
     const found = await Promise.all(texts.map((text) => expander.embedQuery(text, options)));
-    for (const one of found) {
-      this.#metrics.expansion(one);
-      this.#metrics.part('embed', one.embedMilliseconds);
+    const record = context.get('record');
+    for (const [at, one] of found.entries()) {
+      record.expansion(texts[at]!, one);
+      record.part('embed', one.embedMilliseconds);
+      record.encoded(one.encodedTokens);
     }
-    const expand = Math.max(...found.map(({ milliseconds }) => milliseconds));
-    const embed = Math.max(...found.map(({ embedMilliseconds }) => embedMilliseconds));
-    say(context, found, { expand, embed });
     return found.map((one) => ({ vector: one.vector, expansion: one }));
   }
 
   #stream(context: Context, expander: Expander, query: string, options: ExpandQueryOptions): Response {
+    const record = context.get('record');
+    let end = (): void => {};
+    record.ends = new Promise((resolve) => {
+      end = resolve;
+    });
     return streamSSE(context, async (stream) => {
       let sent = '';
       const onTexts = (texts: string[]) => {
@@ -194,17 +182,28 @@ export class Routes {
         sent = data;
         void stream.writeSSE({ event: 'texts', data });
       };
-      const expansion = await expander.expand(query, { ...options, onTexts }).catch((error: unknown) => {
-        if (!isAbort(error)) throw error;
-      });
-      // Nobody listens to a stream whose client left.
-      if (expansion === undefined) return;
-      this.#metrics.expansion(expansion);
-      this.#metrics.request('/expand, streamed', 200, expansion.milliseconds);
-      const whole = { query, texts: expansion.texts, ...factsOf(expansion) };
-      await stream.writeSSE({ event: 'expansion', data: JSON.stringify(whole) });
+      try {
+        const expansion = await expander.expand(query, { ...options, onTexts });
+        record.expansion(query, expansion);
+        const whole = { query, texts: expansion.texts, ...factsOf(expansion) };
+        await stream.writeSSE({ event: 'expansion', data: JSON.stringify(whole) });
+      } catch (error) {
+        // Nobody listens to a stream whose client left.
+        if (isAbort(error)) return;
+        const failure = failureOf(asRequestError(error as Error));
+        await stream.writeSSE({ event: 'error', data: JSON.stringify(failure) });
+      } finally {
+        end();
+      }
     });
   }
+}
+
+/** @throws RequestError while the server starts or ends */
+function readyService(context: Context): Service {
+  const service = context.get('service');
+  if (service !== undefined) return service;
+  throw new RequestError(503, 'the server is not ready', { fix: 'Wait until /health answers 200.', retryAfter: 1 });
 }
 
 function route<P extends string, B extends z.ZodType, A extends z.ZodType>(path: P, body: B, answer: A) {
@@ -237,27 +236,4 @@ function textsOf(input: z.output<typeof embeddingsBody>['input']): string | stri
   throw new RequestError(400, 'input: token ids are not read, texts are', {
     fix: 'Send texts. In LangChain for Python, pass check_embedding_ctx_length=False to OpenAIEmbeddings.',
   });
-}
-
-/** Says in headers how queries were expanded, and how long each part took. */
-function say(context: Context, expansions: readonly QueryExpansion[], milliseconds: Record<string, number>): void {
-  const states = [...new Set(expansions.map(({ state }) => state))];
-  if (states.length > 0) context.header('x-llm-qe-expansion', states.join(', '));
-  const reasons = [...new Set(expansions.flatMap(({ reason }) => reason ?? []))];
-  if (reasons.length > 0) context.header('x-llm-qe-reason', reasons.join(', '));
-  const timing = Object.entries(milliseconds).map(([part, time]) => `${part};dur=${time.toFixed(1)}`);
-  context.header('server-timing', timing.join(', '));
-}
-
-/** @throws RequestError */
-function chooseIndex(indexes: Service['indexes'], name: string | undefined): ServedIndex {
-  const names = [...indexes.keys()];
-  if (names.length === 0) {
-    throw new RequestError(404, 'there is no index', { fix: 'Start the server with --index DIR.' });
-  }
-  const index = indexes.get(name ?? (names.length === 1 ? names[0]! : ''));
-  if (index !== undefined) return index;
-  const shown = JSON.stringify(name?.slice(0, 100));
-  const reason = name === undefined ? 'index: there are several' : `index: there is no ${shown}`;
-  throw new RequestError(400, reason, { fix: `Use one of: ${names.join(', ')}.` });
 }

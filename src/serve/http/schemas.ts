@@ -95,7 +95,9 @@ export const searchAnswer = z
     query: z.string(),
     index: z.string(),
     expansion: expandAnswer,
-    milliseconds: z.object({ expand: z.number(), embed: z.number(), search: z.number() }),
+    milliseconds: z.object({
+      ...{ gate: z.number().optional(), expand: z.number(), embed: z.number(), search: z.number() },
+    }),
     documents: z.array(
       z.object({ rank: z.number(), id: z.string(), score: z.number(), title: z.string().optional(), text: z.string() }),
     ),

@@ -5,32 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Behaviour, ChatServer, refusal } from '../../../test/support/chat-server.ts';
-import type { Encoder, TextRole } from '../../embed/index.ts';
+import { LetterCounts } from '../../../test/support/served-letters.ts';
 import { connectGenerator } from '../../generate/index.ts';
 import { defaultRetrievalSettings } from '../../retrieve/index.ts';
 import { createExpander, type Expander } from '../expander.ts';
 import { ServedIndex } from '../served-index.ts';
-import type { Service } from './routes.ts';
+import type { Service } from '../service.ts';
 import { type Listening, listen } from './server.ts';
 
-/** Letters as vectors; queries and documents differ. */
-class LetterEncoder implements Encoder {
-  readonly id = 'letters';
-  readonly fingerprint = 'letters';
-  readonly dimensions = 3;
-  readonly settings = {};
-  fails = false;
-
-  async encode(texts: readonly string[], role: TextRole): Promise<Float32Array> {
-    if (this.fails) throw new Error('the card is gone');
-    const count = (text: string, letter: string) => text.split(letter).length - 1;
-    return Float32Array.from(texts.flatMap((text) => [count(text, 'a'), count(text, 'b'), role === 'query' ? 1 : 2]));
-  }
-
-  async close() {}
-}
-
-const encoder = new LetterEncoder();
+const encoder = new LetterCounts();
 let folder: string;
 let chat: ChatServer;
 let behaviour: Behaviour;
@@ -57,7 +40,7 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   behaviour = () => ({ status: 200, body: { choices: [{ message: { content: 'bbbb' } }] } });
-  encoder.fails = false;
+  encoder.before = () => {};
 });
 afterAll(async () => {
   await server.close(100);
@@ -182,7 +165,7 @@ describe('what cannot be answered', () => {
     expect([status, body.data[0].embedding]).toEqual([200, [2, 0, 1]]);
     expect([headers.get('x-llm-qe-expansion'), headers.get('x-llm-qe-reason')]).toEqual(['fallback', 'the LLM failed']);
     expect(faults).toEqual([]);
-    encoder.fails = true;
+    encoder.before = () => Promise.reject(new Error('the card is gone'));
     expect(await post('/v1/embeddings', { input: 'aa' })).toMatchObject({
       status: 502,
       body: { error: { message: 'the card is gone' } },

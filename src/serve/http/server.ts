@@ -1,19 +1,26 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { ResourceError } from '../../system/index.ts';
+import { failureOf, RequestError } from '../request-error.ts';
 import { type AppOptions, createApp } from './app.ts';
+import type { ConnectionFault, Metrics } from './metrics.ts';
 
 export interface ListenOptions extends AppOptions {
   /** Default 127.0.0.1: only this machine. */
   host?: string | undefined;
   /** 0: any free port. Default 8090. */
   port?: number | undefined;
+  /** A client that sends its headers slower than this is cut off. Default 10 s. */
+  headersMs?: number | undefined;
+  /** A client that sends its whole request slower than this is cut off. Default 60 s. */
+  requestMs?: number | undefined;
+  /** Most connections at once; others are closed. Default 4096. */
+  mostConnections?: number | undefined;
 }
 
-/** A client that sends its headers, or its body, slower than this is cut off. */
-const [HEADERS_MS, REQUEST_MS] = [10_000, 60_000];
+const [HEADERS_MS, REQUEST_MS, MOST_CONNECTIONS] = [10_000, 60_000, 4096];
 
 /** A server that listens. */
 export interface Listening {
@@ -25,9 +32,19 @@ export interface Listening {
 
 /** @throws ResourceError if the port is taken, or needs rights */
 export async function listen({ host = '127.0.0.1', port = 8090, ...options }: ListenOptions): Promise<Listening> {
-  const server = createAdaptorServer({ fetch: createApp(options).fetch, overrideGlobalObjects: false }) as Server;
-  server.headersTimeout = HEADERS_MS;
-  server.requestTimeout = REQUEST_MS;
+  const { headersMs = HEADERS_MS, requestMs = REQUEST_MS, mostConnections = MOST_CONNECTIONS } = options;
+  const { fetch, metrics } = createApp(options);
+  const server = createAdaptorServer({
+    ...{ fetch, overrideGlobalObjects: false },
+    serverOptions: {
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
+      // How often Node looks for clients that are too slow; its default is half a minute.
+      connectionsCheckingInterval: Math.min(1000, headersMs / 2),
+    },
+  }) as Server;
+  server.maxConnections = mostConnections;
+  countConnections(server, metrics);
   server.listen(port, host);
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${error.code ?? error.message})`;
@@ -38,11 +55,43 @@ export async function listen({ host = '127.0.0.1', port = 8090, ...options }: Li
   return { url, close: (milliseconds) => drain(server, milliseconds) };
 }
 
+/** What Node's parser says of a connection, and what its client is told. */
+const CONNECTION_FAULTS: Readonly<Record<string, { reason: ConnectionFault; error: RequestError }>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    reason: 'slow',
+    error: new RequestError(408, 'the request took too long to arrive', { fix: 'Send it in one go.' }),
+  },
+  HPE_HEADER_OVERFLOW: {
+    reason: 'headers too large',
+    error: new RequestError(431, 'the headers are too large', { fix: 'Send smaller headers.' }),
+  },
+};
+const MALFORMED = {
+  reason: 'malformed' as const,
+  error: new RequestError(400, 'this is no HTTP request', { fix: 'Speak HTTP/1.1.' }),
+};
+
+/** Answers and counts what never becomes a request. */
+function countConnections(server: Server, metrics: Metrics): void {
+  server.on('drop', () => metrics.connection('too many'));
+  server.on('clientError', (fault: NodeJS.ErrnoException, socket: Socket) => {
+    // The client is gone.
+    if (fault.code === 'ECONNRESET' || !socket.writable) return socket.destroy(fault);
+    const { reason, error } = CONNECTION_FAULTS[fault.code ?? ''] ?? MALFORMED;
+    metrics.connection(reason);
+    const body = JSON.stringify(failureOf(error));
+    const head = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nconnection: close\r\ncontent-type: application/json`;
+    socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  });
+}
+
 async function drain(server: Server, milliseconds: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  server.closeIdleConnections();
+  // A connection is idle as soon as its request is answered.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
   const timer = setTimeout(() => server.closeAllConnections(), milliseconds);
   await closed;
+  clearInterval(sweep);
   clearTimeout(timer);
 }

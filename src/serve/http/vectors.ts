@@ -1,5 +1,5 @@
+import { RequestError } from '../request-error.ts';
 import { isUnit } from '../unit-length.ts';
-import { RequestError } from './request-error.ts';
 
 /** The rows of a matrix // [rows, dimensions] */
 export function rowsOf(vectors: Float32Array, dimensions: number): Float32Array[] {
