@@ -41,7 +41,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
     ['generator', 'retriever'],
     ['trl', 'sentence-transformers', 'exports'],
   ],
-  serve: [['http']],
+  serve: [['mcp'], ['http']],
   retrieve: [['mining']],
   strategies: [['methods', 'replay']],
   reward: [['rewards'], ['pairs']],

@@ -26,6 +26,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   parity: load(() => import('./commands/parity.ts')),
   search: load(() => import('./commands/search.ts')),
   serve: load(() => import('./commands/serve.ts')),
+  mcp: load(() => import('./commands/mcp.ts')),
   score: load(() => import('./commands/score.ts')),
   compare: load(() => import('./commands/compare.ts')),
   'data wordnet': load(() => import('./commands/data-wordnet.ts')),

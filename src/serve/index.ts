@@ -10,6 +10,8 @@ export {
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
 export { LOG_FORMATS, type LogFormat, RequestLog } from './http/request-log.ts';
 export { type Listening, type ListenOptions, listen } from './http/server.ts';
-export { compareGate } from './query-gate.ts';
+export { type McpEndpoint, type McpEndpointOptions, openMcpEndpoint, serveMcpOverStdio } from './mcp/mcp.ts';
+export { compareGate, refuseOtherGate } from './query-gate.ts';
 export { ruleAgainst } from './query-rules.ts';
 export { byName, SERVED_TEXTS, type ServedDocument, ServedIndex } from './served-index.ts';
+export { chooseIndex, type Service } from './service.ts';

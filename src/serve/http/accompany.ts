@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { context as contexts, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Context, MiddlewareHandler } from 'hono';
+import { matchedRoutes } from 'hono/route';
 import { packageVersion } from '../../system/index.ts';
 import { withoutQuotes } from '../request-error.ts';
 import type { Service } from '../service.ts';
@@ -39,7 +40,8 @@ export function accompany({ service, metrics, log, traffic }: AccompanyOptions):
     for (const [name, value] of Object.entries(record.headers)) context.header(name, value);
     const finish = () => {
       traffic.inFlight--;
-      const route = context.req.routePath;
+      // Of a request that was refused early, the route that it would have reached.
+      const route = matchedRoutes(context).at(-1)?.path ?? '/*';
       const status = signal.aborted ? CLIENT_LEFT : context.res.status;
       const milliseconds = performance.now() - record.started;
       metrics.request(route, status, milliseconds);

@@ -6,12 +6,13 @@ import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { packageVersion, sha256 } from '../../system/index.ts';
+import type { McpEndpoint } from '../mcp/mcp.ts';
 import { asRequestError, failureOf, RequestError } from '../request-error.ts';
 import type { Service } from '../service.ts';
 import { accompany, type Environment } from './accompany.ts';
 import { Metrics } from './metrics.ts';
 import type { RequestLog } from './request-log.ts';
-import { Routes } from './routes.ts';
+import { Routes, readyService } from './routes.ts';
 
 export interface AppOptions {
   /** Undefined until everything is open, and when the server ends: then all but /health and /metrics answer 503. */
@@ -25,7 +26,7 @@ export interface AppOptions {
   /** Origins whose pages may call the server from a browser; `*`: all. Default: none. */
   cors?: readonly string[] | undefined;
   /** Answers `/mcp`. */
-  mcp?: ((request: Request) => Promise<Response>) | undefined;
+  mcp?: McpEndpoint | undefined;
   /** Receives one entry for each request. */
   log?: RequestLog | undefined;
   /** Receives errors that are not the client's. */
@@ -86,8 +87,7 @@ export function createApp(options: AppOptions): App {
   );
   addState(app, service, metrics);
   new Routes().add(app);
-  const { mcp } = options;
-  if (mcp !== undefined) app.all('/mcp', (context) => mcp(context.req.raw));
+  if (options.mcp !== undefined) addMcp(app, options.mcp);
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'llm-qe', version: packageVersion() } });
   return { fetch: app.fetch, metrics };
 }
@@ -103,6 +103,14 @@ function addState(app: OpenAPIHono<Environment>, service: AppOptions['service'],
   app.get('/metrics', async (context) =>
     context.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
   );
+}
+
+function addMcp(app: OpenAPIHono<Environment>, mcp: McpEndpoint): void {
+  app.on(['GET', 'POST', 'DELETE'], '/mcp', (context) => {
+    const service = readyService(context);
+    const record = context.get('record');
+    return mcp.fetch(context.req.raw, { service, observe: (query, expansion) => record.expansion(query, expansion) });
+  });
 }
 
 function limitRequests(areTooMany: () => boolean, metrics: Metrics): MiddlewareHandler {

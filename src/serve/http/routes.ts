@@ -200,7 +200,7 @@ export class Routes {
 }
 
 /** @throws RequestError while the server starts or ends */
-function readyService(context: Context): Service {
+export function readyService(context: Context): Service {
   const service = context.get('service');
   if (service !== undefined) return service;
   throw new RequestError(503, 'the server is not ready', { fix: 'Wait until /health answers 200.', retryAfter: 1 });
