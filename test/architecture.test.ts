@@ -47,6 +47,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
+  studio: [['shapes'], ['http', 'page'], ['api']],
   cli: [['commands']],
 };
 
@@ -69,7 +70,7 @@ function importsOf(file: string): Import[] {
 }
 
 const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.ts'))
+  .filter((name) => /\.tsx?$/.test(name))
   .map((name) => join(SOURCE, name));
 /** Tests may reach for what `test/support` holds; the library's own face, `src/index.ts`, stands above all floors. */
 const imports = files.flatMap(importsOf).filter(({ from, to }) => from.includes('/') && !to.startsWith('..'));

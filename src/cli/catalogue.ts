@@ -27,6 +27,7 @@ export const CATALOGUE: Record<string, () => Promise<{ command: Command }>> = {
   search: load(() => import('./commands/search.ts')),
   serve: load(() => import('./commands/serve.ts')),
   mcp: load(() => import('./commands/mcp.ts')),
+  studio: load(() => import('./commands/studio.ts')),
   score: load(() => import('./commands/score.ts')),
   compare: load(() => import('./commands/compare.ts')),
   'data wordnet': load(() => import('./commands/data-wordnet.ts')),

@@ -9,9 +9,10 @@ export {
 } from './expander-options.ts';
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
 export { LOG_FORMATS, type LogFormat, RequestLog } from './http/request-log.ts';
-export { type Listening, type ListenOptions, listen } from './http/server.ts';
+export { type Listening, type ListenOptions, listen, listenWith } from './http/server.ts';
 export { type McpEndpoint, type McpEndpointOptions, openMcpEndpoint, serveMcpOverStdio } from './mcp/mcp.ts';
 export { compareGate, refuseOtherGate } from './query-gate.ts';
 export { ruleAgainst } from './query-rules.ts';
+export { RequestError } from './request-error.ts';
 export { byName, SERVED_TEXTS, type ServedDocument, ServedIndex } from './served-index.ts';
 export { chooseIndex, type Service } from './service.ts';

@@ -58,7 +58,7 @@ export {
 } from './network/http.ts';
 export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './network/redact.ts';
 export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.ts';
-export { checkHeader, checkSecret } from './network/secrets.ts';
+export { checkHeader, checkSecret, isSameSecret } from './network/secrets.ts';
 export { inGroup, optionGroup, toKebab } from './option-groups.ts';
 export { optionalPackage } from './optional-package.ts';
 export { packageCommit, packageVersion } from './package-version.ts';

@@ -185,7 +185,8 @@ async function checkOutputs(folder: string, { outputs, stage }: StageRecord): Pr
   }
 }
 
-async function readRecord(folder: string): Promise<StageRecord | undefined> {
+/** Reads the record of a stage's folder; undefined if there is none. @throws DataError */
+export async function readRecord(folder: string): Promise<StageRecord | undefined> {
   const file = join(folder, RECORD);
   const fix = 'Remove its folder. The stage will run again.';
   return readJsonFileIfThere(

@@ -1,11 +1,10 @@
-import { timingSafeEqual } from 'node:crypto';
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
-import { packageVersion, sha256 } from '../../system/index.ts';
+import { isSameSecret, packageVersion } from '../../system/index.ts';
 import type { McpEndpoint } from '../mcp/mcp.ts';
 import { asRequestError, failureOf, RequestError } from '../request-error.ts';
 import type { Service } from '../service.ts';
@@ -127,8 +126,7 @@ function requireKey(key: string | undefined): MiddlewareHandler {
   return async (context, next) => {
     if (key !== undefined && !OPEN.has(context.req.path)) {
       const given = /^Bearer (.+)$/i.exec(context.req.header('authorization') ?? '')?.[1] ?? '';
-      // Hashes have one length, and comparing them takes one time.
-      if (!timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(key)))) {
+      if (!isSameSecret(given, key)) {
         throw new RequestError(401, 'the key is missing or wrong', {
           fix: 'Send the header Authorization: Bearer KEY.',
         });

@@ -31,11 +31,30 @@ export interface Listening {
 }
 
 /** @throws ResourceError if the port is taken, or needs rights */
-export async function listen({ host = '127.0.0.1', port = 8090, ...options }: ListenOptions): Promise<Listening> {
-  const { headersMs = HEADERS_MS, requestMs = REQUEST_MS, mostConnections = MOST_CONNECTIONS } = options;
+export function listen({ host = '127.0.0.1', port = 8090, ...options }: ListenOptions): Promise<Listening> {
   const { fetch, metrics } = createApp(options);
+  return listenWith({ fetch }, { host, port, ...options, prepare: (server) => countConnections(server, metrics) });
+}
+
+/** How an application of our own is reached. */
+export interface ListenWithOptions extends Pick<ListenOptions, 'headersMs' | 'requestMs' | 'mostConnections'> {
+  host: string;
+  port: number;
+  /** Called before it listens. */
+  prepare?: (server: Server) => void;
+}
+
+/**
+ * Lets an application answer at an address.
+ * @throws ResourceError if the port is taken, or needs rights
+ */
+export async function listenWith(
+  app: { fetch(request: Request): Response | Promise<Response> },
+  { host, port, prepare, ...limits }: ListenWithOptions,
+): Promise<Listening> {
+  const { headersMs = HEADERS_MS, requestMs = REQUEST_MS, mostConnections = MOST_CONNECTIONS } = limits;
   const server = createAdaptorServer({
-    ...{ fetch, overrideGlobalObjects: false },
+    ...{ fetch: (request: Request) => app.fetch(request), overrideGlobalObjects: false },
     serverOptions: {
       headersTimeout: headersMs,
       requestTimeout: requestMs,
@@ -44,7 +63,7 @@ export async function listen({ host = '127.0.0.1', port = 8090, ...options }: Li
     },
   }) as Server;
   server.maxConnections = mostConnections;
-  countConnections(server, metrics);
+  prepare?.(server);
   server.listen(port, host);
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${error.code ?? error.message})`;

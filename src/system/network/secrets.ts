@@ -1,5 +1,12 @@
+import { timingSafeEqual } from 'node:crypto';
+import { sha256 } from '../disk/hash.ts';
 import { UsageError } from '../errors.ts';
 import { keepSecret } from './redact.ts';
+
+/** Compares a given secret with the right one, in a time that tells nothing of either: their hashes have one length. */
+export function isSameSecret(given: string, right: string): boolean {
+  return timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(right)));
+}
 
 /**
  * Returns a key or token in the form in which it can be sent in a header: without blanks and line ends around it. From then on no

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
+import { openStudio, ProgressFeed, Studio } from '../../studio/index.ts';
+import { inGroup } from '../../system/index.ts';
+import { defineCommand } from '../command.ts';
+import { openBrowser } from '../open-browser.ts';
+import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+
+const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity } = retrievalSettings;
+
+const options = z.object({
+  port: z.coerce.number().int().min(0).max(65_535).default(8091).describe('port to listen on; 0: any that is free'),
+  runs: z.string().default('runs').describe('folder of the runs').meta({ valueName: 'DIR' }),
+  corpus: z
+    .array(z.string())
+    .default([])
+    .describe("corpus to search: a folder in BEIR's layout, or a JSONL file; named after the folder or file")
+    .meta({ valueName: 'DIR|FILE' }),
+  open: z.boolean().default(true).describe('only print the address; do not open the browser'),
+  ...inGroup('Encoder:', { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity }),
+  ...generatorOptions,
+  maxTokens: generatorOptions.maxTokens.default(128),
+});
+
+export const command = defineCommand({
+  name: 'studio',
+  summary: 'a local web page: try out expansions, watch runs, look at queries, judge, export',
+  description:
+    'Only this machine can reach the page, and only with the token in the address that is printed. It loads nothing from other hosts.\nModels are opened when they are first needed. Ctrl-C ends the studio.',
+  options,
+  examples: [
+    ['llm-qe studio', 'the runs of this folder'],
+    ['llm-qe studio --corpus docs.jsonl', 'also try out queries on your own documents, and judge the results'],
+  ],
+  graceMilliseconds: 12_000,
+  async run(given, context) {
+    const { queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, offline, threads } = given;
+    const studio = new Studio({
+      ...{ runs: given.runs, corpora: given.corpus, generators: given.generator, samples: given.samples },
+      settings: defaultRetrievalSettings({
+        ...{ encoder: given.encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity },
+        ...{ offline, threads },
+      }),
+      openGenerator: () => openGenerator(given, context),
+      ...{ prompt: await choosePrompt(given), sampling: samplingOf(given), seed: given.seed },
+      ...{ progress: new ProgressFeed(context.progress), signal: context.signal },
+    });
+    const opened = await openStudio(studio, { port: given.port, onError: (error) => context.warn(String(error)) });
+    process.stderr.write(`studio on ${opened.url}\n`);
+    if (given.open) openBrowser(opened.url);
+    try {
+      await new Promise<void>((resolve) => {
+        if (context.signal.aborted) resolve();
+        context.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    } finally {
+      await opened.close();
+    }
+  },
+});

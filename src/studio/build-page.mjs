@@ -1,0 +1,79 @@
+// Completes the page that tsc compiled into dist/studio/page: style sheet, icon, and the libraries as plain ES modules with their
+// licences. A browser finds modules by address, so names such as 'preact' become addresses relative to the file that imports them.
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+
+const SOURCE = resolve('src/studio/page');
+const PAGE = resolve('dist/studio/page');
+const VENDOR = join(PAGE, 'vendor');
+const MODULES = resolve('node_modules');
+
+/** Libraries that are ES modules already. */
+const PLAIN = {
+  preact: 'preact/dist/preact.mjs',
+  'preact/hooks': 'preact/hooks/dist/hooks.mjs',
+  'preact/jsx-runtime': 'preact/jsx-runtime/dist/jsxRuntime.mjs',
+  '@preact/signals-core': '@preact/signals-core/dist/signals-core.mjs',
+  '@preact/signals': '@preact/signals/dist/signals.mjs',
+};
+
+const [D3, PLOT] = ['d3/dist/d3.min.js', '@observablehq/plot/dist/plot.umd.min.js'];
+
+const read = (path) => readFileSync(join(MODULES, path), 'utf8');
+const fileOf = (name) => join(VENDOR, `${name.replace('@', '').replaceAll('/', '-')}.js`);
+const bare = [...Object.keys(PLAIN), 'd3', '@observablehq/plot', 'uplot'];
+
+function linked(text, file) {
+  const pattern = /(\bfrom\s*|\bimport\s*\(?\s*)(["'])([^"'.][^"']*)\2/g;
+  return text.replace(pattern, (_whole, before, quote, name) => {
+    if (!bare.includes(name)) throw new Error(`${file}: imports ${name}, which build-page.mjs does not vendor`);
+    const address = relative(dirname(file), fileOf(name)).replaceAll('\\', '/');
+    return `${before}${quote}${address.startsWith('.') ? address : `./${address}`}${quote}`;
+  });
+}
+
+/** What the module in the older form (UMD) exports. @param needed the one library that it requires */
+function exportsOf(path, needed) {
+  const module = { exports: {} };
+  new Function('module', 'exports', 'require', read(path))(module, module.exports, () => needed);
+  return module.exports;
+}
+
+/** Such a module as an ES module with the same names. @param needs the name of the library that it requires */
+function wrapped(path, exported, needs) {
+  const names = Object.keys(exported).filter((one) => one !== 'default');
+  return `${needs === undefined ? '' : `import * as needed from './${needs}.js';\n`}const module = { exports: {} };
+((module, exports, require) => {
+${read(path)}
+})(module, module.exports, () => ${needs === undefined ? 'undefined' : 'needed'});
+export const { ${names.join(', ')} } = module.exports;
+`;
+}
+
+mkdirSync(VENDOR, { recursive: true });
+for (const name of ['index.html', 'theme.js', 'icon.svg']) copyFileSync(join(SOURCE, name), join(PAGE, name));
+const style = readFileSync(join(SOURCE, 'style.css'), 'utf8');
+writeFileSync(join(PAGE, 'style.css'), `${style}\n/* uPlot */\n${read('uplot/dist/uPlot.min.css')}`);
+for (const [name, path] of Object.entries(PLAIN)) {
+  const text = read(path).replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
+  writeFileSync(fileOf(name), linked(text, fileOf(name)));
+}
+const d3 = exportsOf(D3, undefined);
+writeFileSync(fileOf('d3'), wrapped(D3, d3, undefined));
+writeFileSync(fileOf('@observablehq/plot'), wrapped(PLOT, exportsOf(PLOT, d3), 'd3'));
+writeFileSync(fileOf('uplot'), `${read('uplot/dist/uPlot.iife.min.js')}\nexport default uPlot;\n`);
+for (const name of ['preact', '@preact/signals', '@preact/signals-core', 'd3', '@observablehq/plot', 'uplot']) {
+  cpSync(join(MODULES, name, 'LICENSE'), fileOf(name).replace(/\.js$/, '.LICENSE.txt'));
+}
+
+for (const entry of readdirSync(PAGE, { recursive: true, withFileTypes: true })) {
+  const file = join(entry.parentPath, entry.name);
+  if (
+    !entry.isFile() ||
+    !file.endsWith('.js') ||
+    file.startsWith(VENDOR) ||
+    existsSync(join(SOURCE, relative(PAGE, file)))
+  )
+    continue;
+  writeFileSync(file, linked(readFileSync(file, 'utf8'), file));
+}

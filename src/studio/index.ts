@@ -1,0 +1,3 @@
+export { ProgressFeed } from './http/progress-feed.ts';
+export { type OpenStudio, openStudio } from './open-studio.ts';
+export { Studio, type StudioOptions } from './studio.ts';

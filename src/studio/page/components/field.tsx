@@ -1,0 +1,85 @@
+import type { ComponentChildren, InputHTMLAttributes } from 'preact';
+import { useId } from 'preact/hooks';
+
+interface Labelled {
+  label: string;
+  /** A sentence below the field. */
+  hint?: ComponentChildren;
+  /** What is wrong with the value. */
+  error?: string | undefined;
+}
+
+type FieldProps = Labelled & {
+  value: string | number;
+  onInput: (value: string) => void;
+  type?: 'text' | 'search' | 'number';
+  placeholder?: string;
+  min?: number;
+  max?: number;
+  step?: number | 'any';
+  disabled?: boolean;
+};
+
+/** A labelled input of one line. */
+export function Field({ label, hint, error, onInput, type = 'text', ...input }: FieldProps) {
+  const id = useId();
+  const onValue = (event: { currentTarget: HTMLInputElement }) => onInput(event.currentTarget.value);
+  // The types of preact hold one shape for each type of input, and none for a type that is known only when it runs.
+  const attributes = { ...input, ...describedBy(id, hint, error), id, type, onInput: onValue } as InputHTMLAttributes;
+  return (
+    <Frame {...{ id, label, hint, error }}>
+      <input {...attributes} />
+    </Frame>
+  );
+}
+
+type SelectProps = Labelled & {
+  value: string;
+  options: readonly (readonly [value: string, label: string])[];
+  onChange: (value: string) => void;
+};
+
+/** A labelled choice of one among several. */
+export function Select({ label, hint, error, value, options, onChange }: SelectProps) {
+  const id = useId();
+  return (
+    <Frame {...{ id, label, hint, error }}>
+      <select
+        id={id}
+        value={value}
+        {...describedBy(id, hint, error)}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      >
+        {options.map(([one, text]) => (
+          <option key={one} value={one}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </Frame>
+  );
+}
+
+function Frame({ id, label, hint, error, children }: Labelled & { id: string; children: ComponentChildren }) {
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {children}
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+      {error && (
+        <p class="wrong" id={`${id}-error`} role="alert">
+          {error}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function describedBy(id: string, hint: unknown, error: unknown) {
+  const ids = [hint ? `${id}-hint` : '', error ? `${id}-error` : ''].filter(Boolean).join(' ');
+  return { ...(ids !== '' && { 'aria-describedby': ids }), ...(Boolean(error) && { 'aria-invalid': 'true' as const }) };
+}

@@ -1,0 +1,105 @@
+import { basename, resolve } from 'node:path';
+import type { Encoder } from '../embed/index.ts';
+import type { Generator, PromptTemplate, Sampling } from '../generate/index.ts';
+import { ModelStore } from '../models/index.ts';
+import { openEncoder, type RetrievalSettings } from '../retrieve/index.ts';
+import { createExpander, type Expander, RequestError, ServedIndex } from '../serve/index.ts';
+import { UsageError } from '../system/index.ts';
+import type { ProgressFeed } from './http/progress-feed.ts';
+import { Warm } from './warm.ts';
+
+export interface StudioOptions {
+  /** Folder of the runs. */
+  runs: string;
+  /** Corpora to search: folders in BEIR's layout, or JSONL files. */
+  corpora: readonly string[];
+  /** Encoder and search. */
+  settings: RetrievalSettings;
+  /** Names or addresses of the generators, to be shown. */
+  generators: readonly string[];
+  /** Opens the generator; called at the first request that needs it. */
+  openGenerator: () => Promise<Generator>;
+  prompt: PromptTemplate;
+  sampling: Sampling;
+  samples: number;
+  seed: number;
+  progress: ProgressFeed;
+  /** Fires when the studio is told to end. */
+  signal: AbortSignal;
+}
+
+/** A corpus that the studio was started with. */
+export interface StudioCorpus {
+  name: string;
+  path: string;
+}
+
+/**
+ * What all screens share: where things are, and the models and corpora that are open. These are opened by the first request that
+ * needs them, once, and closed with the studio; a failed opening is tried again by the next request.
+ */
+export class Studio {
+  readonly options: StudioOptions;
+  readonly store: ModelStore;
+  /** By name, which is that of the folder or file. */
+  readonly corpora: ReadonlyMap<string, StudioCorpus>;
+  readonly encoder: Warm<Encoder>;
+  readonly generator: Warm<Generator>;
+  readonly expander: Warm<Expander>;
+  readonly #indexes = new Map<string, Warm<ServedIndex>>();
+
+  /** @throws UsageError if two corpora have one name */
+  constructor(options: StudioOptions) {
+    const { settings, progress, signal } = options;
+    this.options = options;
+    this.corpora = corporaByName(options.corpora);
+    this.store = new ModelStore({ offline: settings.offline, progress });
+    this.encoder = new Warm(() => openEncoder(settings, this.store, signal, progress));
+    this.generator = new Warm(options.openGenerator);
+    this.expander = new Warm(async () => {
+      const { prompt, sampling, samples, seed } = options;
+      const [encoder, generator] = [await this.encoder.open(), await this.generator.open()];
+      return createExpander({ ...{ encoder, generator, prompt, sampling, samples, seed } });
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.options.signal;
+  }
+
+  /** Opens a corpus; embeds what is not in the cache. @throws RequestError if there is none of that name */
+  index(name: string): Promise<ServedIndex> {
+    const corpus = this.corpora.get(name);
+    if (corpus === undefined) {
+      const fix = 'Start the studio with --corpus DIR|FILE.';
+      throw new RequestError(404, `there is no corpus ${JSON.stringify(name.slice(0, 100))}`, { fix });
+    }
+    const { settings, progress, signal } = this.options;
+    const known = this.#indexes.get(name);
+    if (known !== undefined) return known.open();
+    const opened = new Warm(async () =>
+      ServedIndex.open(corpus.path, await this.encoder.open(), settings, { signal, progress }),
+    );
+    this.#indexes.set(name, opened);
+    return opened.open();
+  }
+
+  /** Closes what is open: what uses something before what it uses. */
+  async close(): Promise<void> {
+    for (const one of [...this.#indexes.values(), this.expander, this.generator, this.encoder]) await one.close();
+  }
+}
+
+/** @throws UsageError */
+function corporaByName(paths: readonly string[]): Map<string, StudioCorpus> {
+  const corpora = new Map<string, StudioCorpus>();
+  for (const path of paths) {
+    const name = basename(resolve(path)).replace(/\.jsonl(\.gz)?$/, '');
+    const other = corpora.get(name);
+    if (other !== undefined) {
+      throw new UsageError(`two corpora are named ${name}: ${other.path} and ${path}`, { fix: 'Rename one of them.' });
+    }
+    corpora.set(name, { name, path });
+  }
+  return corpora;
+}
