@@ -28,7 +28,7 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
     const { page } = opened;
     expect(page.url()).toBe(`${studio.origin}/`);
     await page.keyboard.press('Tab');
-    expect(await page.evaluate(() => document.activeElement?.textContent)).toContain('Skip');
+    expect(await page.locator(':focus').textContent()).toContain('Skip');
     await page.keyboard.press('g');
     await page.keyboard.press('r');
     await page.getByRole('heading', { level: 1, name: 'Runs' }).waitFor();
@@ -47,7 +47,7 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
   it('keeps the chosen theme', async () => {
     const opened = await studio.open('/runs');
     const { page } = opened;
-    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const paper = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
     const light = await paper();
     await page.getByRole('button', { name: /^Theme/ }).click();
     expect(await paper()).not.toBe(light);

@@ -47,7 +47,11 @@ export interface TestPage {
   close(): Promise<void>;
 }
 
-/** Starts a studio over a folder, and a browser. @param options what differs from a studio without corpora and models */
+/**
+ * Starts a studio over a folder, and a browser. What runs in the page is written as text (`page.evaluate('document.title')`): the types of
+ * a browser's names would mix with those of Node.
+ * @param options what differs from a studio without corpora and models
+ */
 export async function openStudioInBrowser(options: Partial<StudioOptions> = {}): Promise<StudioInBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'studio-'));
   const stop = new AbortController();
@@ -96,11 +100,10 @@ async function openPage(context: BrowserContext, address: string, token: string)
     faults,
     expectAccessible: () => expectAccessible(page),
     async expectNoSidewaysScroll() {
-      const { wide, seen } = await page.evaluate(() => {
-        const { scrollWidth, clientWidth } = document.documentElement;
-        return { wide: scrollWidth, seen: clientWidth };
-      });
-      expect(wide).toBeLessThanOrEqual(seen);
+      const [wide, seen] = await page.evaluate<number[]>(
+        '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
+      );
+      expect(wide).toBeLessThanOrEqual(seen!);
     },
     async picture(name) {
       const folder = process.env.LLM_QE_PICTURES;
@@ -119,13 +122,11 @@ async function openPage(context: BrowserContext, address: string, token: string)
 async function expectAccessible(page: Page): Promise<void> {
   const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(source);
-  const found = await page.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: AxeViolation[] }> } };
-    const { violations } = await axe.run();
-    return violations.map(
-      ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('\n')}`,
-    );
-  });
+  const { violations } = await page.evaluate<{ violations: AxeViolation[] }>('axe.run()');
+  const found = violations.map(({ id, nodes }) => [
+    id,
+    ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`),
+  ]);
   expect(found).toEqual([]);
 }
 
