@@ -197,7 +197,10 @@ export class Expander {
       if (isWhole) return { state: 'generated', texts, tokens };
       return { state: 'partial', reason: 'too slow', texts, tokens };
     } catch (error) {
-      return this.#instead(isAbort(error) ? 'stopped' : 'the LLM failed');
+      const reason = isAbort(error) ? 'stopped' : 'the LLM failed';
+      const { texts, tokens } = open.soFar;
+      // What a broken stream brought is the beginning of a text, too.
+      return texts.length === 0 ? this.#instead(reason) : { state: 'partial', reason, texts, tokens };
     }
   }
 

@@ -1,3 +1,4 @@
+import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { isAbort } from '../system/index.ts';
 import { encoderFaultOf, secondsOfWait } from './encoder-faults.ts';
@@ -25,9 +26,11 @@ export function asRequestError(error: Error): RequestError {
   if (error instanceof RequestError) return error;
   const again = { fix: 'Send it again.', retryAfter: 1, cause: error };
   if (isAbort(error)) return new RequestError(503, 'stopped', again);
-  if ('status' in error && error.status === 400) {
+  // What the framework throws is wrong with the body or its type.
+  if (error instanceof HTTPException && error.status < 500) {
     const fix = 'Send JSON with the header content-type: application/json.';
-    return new RequestError(400, 'the body is not JSON', { fix });
+    const reason = error.status === 415 ? 'the body is not said to be JSON' : 'the body is not JSON';
+    return new RequestError(error.status, reason, { fix });
   }
   const fault = encoderFaultOf(error);
   const message = withoutQuotes(error.message);

@@ -1,6 +1,5 @@
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
@@ -9,6 +8,7 @@ import type { McpEndpoint } from '../mcp/mcp.ts';
 import { asRequestError, failureOf, RequestError } from '../request-error.ts';
 import type { Service } from '../service.ts';
 import { accompany, type Environment } from './accompany.ts';
+import { limitBody } from './limit-body.ts';
 import { Metrics } from './metrics.ts';
 import type { RequestLog } from './request-log.ts';
 import { Routes, readyService } from './routes.ts';
@@ -134,13 +134,6 @@ function requireKey(key: string | undefined): MiddlewareHandler {
     }
     await next();
   };
-}
-
-function limitBody(maxSize: number): MiddlewareHandler {
-  const tooLarge = new RequestError(413, `the body is larger than ${maxSize} bytes`, {
-    fix: 'Send fewer texts per request.',
-  });
-  return bodyLimit({ maxSize, onError: (context) => refused(context, tooLarge) });
 }
 
 function refuseMethod(context: Context, methods: string[]): Response {
