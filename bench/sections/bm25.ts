@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Document } from '../../src/data/index.ts';
-import { Bm25Index } from '../../src/search/index.ts';
+import { Bm25Index, repeatQuery } from '../../src/search/index.ts';
 import { medianSeconds, REPETITIONS, type Row, runPeer, scaled, threadCount, withFolder } from '../harness.ts';
 import { joinGlosses, readWordnet } from '../wordnet.ts';
 
@@ -10,6 +10,9 @@ const QUERIES = scaled(1000, 50);
 
 /** Number of glosses per passage: about 45 words, as in passages of web collections. */
 const GLOSSES_PER_PASSAGE = 4;
+
+/** Glosses of a long expansion, about 110 words. */
+const GLOSSES_OF_LONG = 11;
 
 interface Task {
   what: string;
@@ -66,12 +69,12 @@ async function makeTexts(folder: string): Promise<{ documents: Document[]; tasks
   const expanded = questions.map(
     (text, at) => `${text} ${joinGlosses(wordnet.documents, at * 31, GLOSSES_PER_PASSAGE)}`,
   );
-  const tasks = [
-    { what: 'questions', queries: questions, k: 100 },
-    { what: 'questions', queries: questions, k: 1000 },
-    { what: 'expanded questions', queries: expanded, k: 100 },
-    { what: 'expanded questions', queries: expanded, k: 1000 },
-  ];
+  // As BM25 searches by default: the question five times, then the expansion.
+  const repeated = questions.map((text, at) =>
+    repeatQuery(text, [joinGlosses(wordnet.documents, at * 31, GLOSSES_OF_LONG)]),
+  );
+  const kinds = { questions, 'expanded questions': expanded, 'questions five times and long expansions': repeated };
+  const tasks = Object.entries(kinds).flatMap(([what, queries]) => [100, 1000].map((k) => ({ what, queries, k })));
   return { documents, tasks };
 }
 

@@ -66,9 +66,8 @@ export async function encodeCorpus(
   options: EncodeCorpusOptions,
 ): Promise<VectorFile> {
   const { corpusHash, signal, progress } = options;
-  const about = { format: VECTORS_FORMAT, encoder: fingerprintOf(encoder), textForm: TEXT_FORM };
-  const folder = join(options.folder, contentKey(about).slice(0, 32));
-  const key = contentKey({ ...about, corpus: corpusHash });
+  const folder = folderOfVectors(options.folder, encoder);
+  const key = contentKey({ ...aboutVectors(encoder), corpus: corpusHash });
   const kept = await openIfWhole(folder, key);
   if (kept !== undefined) return kept;
   await makeFolder(options.folder);
@@ -80,6 +79,16 @@ export async function encodeCorpus(
     return VectorFile.open(folder, key);
   };
   return withFileLock(`${folder}.lock`, work, { signal, progress, what: 'encodes with the same encoder' });
+}
+
+/** Returns the folder in which {@link encodeCorpus} stores the vectors of an encoder. @param folder of all vectors */
+export function folderOfVectors(folder: string, encoder: Encoder): string {
+  return join(folder, contentKey(aboutVectors(encoder)).slice(0, 32));
+}
+
+/** What decides the vector of a document, but for its text. */
+function aboutVectors(encoder: Encoder) {
+  return { format: VECTORS_FORMAT, encoder: fingerprintOf(encoder), textForm: TEXT_FORM };
 }
 
 /** Of the vectors of documents. */

@@ -20,6 +20,7 @@ export {
   remoteEncoderSchema,
 } from './remote-encoder.ts';
 export { PROBE_CACHE } from './remote-identity.ts';
+export { StoredEncoder } from './stored-encoder.ts';
 export { StoredVectors } from './stored-vectors.ts';
 export { exportTransformersJs, type TransformersJsFolder } from './transformers-js.ts';
 export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';

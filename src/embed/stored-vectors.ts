@@ -42,7 +42,10 @@ export class StoredVectors {
       for (const [place, row] of [...rows].sort(([, a], [, b]) => a - b)) {
         const bytes = new Uint8Array(into.buffer, into.byteOffset + place * width, width);
         if (await readFully(handle, bytes, row * width)) continue;
-        throw new DataError('was truncated after it was opened', { file: this.#file, fix: 'Make its shard again.' });
+        throw new DataError('was truncated after it was opened', {
+          file: this.#file,
+          fix: 'Run the same command again.',
+        });
       }
     } finally {
       await handle.close();

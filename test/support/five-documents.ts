@@ -22,7 +22,7 @@ import {
  * | d4 | (-3, 4) | 5      | ship / ship sea  |
  * | d5 | (12, 5) | 13     | wood sea lamp    |
  */
-const DOCUMENTS: readonly (Document & { vector: [number, number] })[] = [
+export const DOCUMENTS: readonly (Document & { vector: [number, number] })[] = [
   { id: 'd1', title: '', text: 'saw saw saw wood', vector: [4, 0] },
   { id: 'd2', title: '', text: 'saw wood', vector: [3, 4] },
   { id: 'd3', title: '', text: 'ship ship ship', vector: [0, 2] },

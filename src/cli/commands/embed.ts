@@ -63,7 +63,8 @@ export const command = defineCommand({
         return await printWhole(vectors, context);
       }
       const folder = shardsOf(given);
-      const documents = await encodeShard(opened, corpus, { folder, shard: given.shard, signal, progress });
+      const known = VECTOR_CACHE.folder();
+      const documents = await encodeShard(opened, corpus, { folder, shard: given.shard, known, signal, progress });
       const name = formatShard(given.shard);
       context.say(`finished shard ${name}: ${counted(documents, 'document')}, encoded by ${opened.id}, in ${folder}`);
       context.say('When all shards are finished, run the same command with --join in place of --shard.');

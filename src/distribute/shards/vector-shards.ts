@@ -6,6 +6,7 @@ import {
   type EncodeOptions,
   type Encoder,
   encodeCorpus,
+  StoredEncoder,
   StoredVectors,
   type VectorFile,
   vectorFiles,
@@ -27,12 +28,13 @@ interface Options {
 
 /**
  * Encodes the documents of one shard into a folder that several machines may share. It resumes as {@link encodeCorpus} does.
+ * @param known the folder of all vectors of this machine: texts that have one there are not encoded again
  * @returns the number of documents
  */
 export async function encodeShard(
   encoder: Encoder,
   corpus: ShardedCorpus,
-  { folder, shard, signal, progress = SILENT }: Options & { folder: string; shard: Shard },
+  { folder, shard, known, signal, progress = SILENT }: Options & { folder: string; shard: Shard; known: string },
 ): Promise<number> {
   const place = join(resolve(folder), stemOf(shard));
   await makeFolder(resolve(folder));
@@ -49,7 +51,8 @@ export async function encodeShard(
     await sealShard(resolve(folder), shard, { items, common, names: [] });
     return 0;
   }
-  const vectors = await encodeCorpus(encoder, documentsOf(corpus, shard, signal), {
+  const knowing = await StoredEncoder.open(encoder, known);
+  const vectors = await encodeCorpus(knowing, documentsOf(corpus, shard, signal), {
     ...{ folder: place, corpusHash: contentKey({ corpusHash, shard }), count, signal, progress },
   });
   await vectors.close();

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Document } from '../../data/index.ts';
 import { AbortedError, DataError, SILENT, UsageError } from '../../system/index.ts';
 import { Bm25Index } from './bm25-index.ts';
+import { lowBits, postingLayout } from './postings.ts';
 
 interface Golden {
   documents: [id: string, text: string][];
@@ -215,26 +216,8 @@ describe('the cache of BM25 indexes', () => {
     ['cut', (file: string) => truncate(file, 3000)],
     ['empty', (file: string) => truncate(file, 0)],
     ['something else', (file: string) => writeFile(file, 'x'.repeat(4000))],
-    [
-      'pointing outside',
-      async (file: string) => {
-        const bytes = await readFile(file);
-        const header = JSON.parse(bytes.subarray(0, 512).toString());
-        const saturations = bytes.length - 8 * header.saturations - 2 * header.postings;
-        bytes.fill(0xff, saturations - 4 * header.postings, saturations);
-        await writeFile(file, bytes);
-      },
-    ],
-    [
-      'pointing to a saturation that does not exist',
-      async (file: string) => {
-        const bytes = await readFile(file);
-        const header = JSON.parse(bytes.subarray(0, 512).toString());
-        const end = bytes.length - 8 * header.saturations;
-        bytes.fill(0xff, end - 2 * header.postings, end);
-        await writeFile(file, bytes);
-      },
-    ],
+    ['pointing outside', (file: string) => spoilEntries(file, () => 0xffffffff)],
+    ['pointing to a saturation that does not exist', (file: string) => spoilEntries(file, lowBits)],
     [
       'naming a field that does not exist',
       async (file: string) => {
@@ -323,3 +306,18 @@ describe('large batches of BM25', () => {
     await expect(Bm25Index.build([], { threads: 1.5 })).rejects.toThrow(UsageError);
   });
 });
+
+/** Sets bits of each posting. @param mask of the number of bits that hold a saturation */
+async function spoilEntries(file: string, mask: (bits: number) => number): Promise<void> {
+  const bytes = await readFile(file);
+  const header = JSON.parse(bytes.subarray(0, 512).toString());
+  const { bits, apart } = postingLayout(header);
+  // There are numbers with so many bits that are no saturations, and saturations are not in an array of their own.
+  expect(2 ** bits).toBeGreaterThan(header.saturations);
+  expect(apart).toBe(0);
+  const end = bytes.length - 8 * header.saturations;
+  for (let at = end - 4 * header.postings; at < end; at += 4) {
+    bytes.writeUInt32LE((bytes.readUInt32LE(at) | mask(bits)) >>> 0, at);
+  }
+  await writeFile(file, bytes);
+}

@@ -88,10 +88,10 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(lists: InvertedLists, analyzer: Analyzer, threads: number) {
-    const { starts, documents, saturations, denominators, ids } = lists;
+    const { starts, postings, denominators, ids } = lists;
     this.#lists = lists;
     this.#queries = new QueryAnalyzer(lists, analyzer);
-    this.#postings = { starts, documents, saturations, denominators, size: ids.length };
+    this.#postings = { ...postings, starts, denominators, size: ids.length };
     this.#threadCount = threads;
   }
 

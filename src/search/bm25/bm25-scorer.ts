@@ -1,5 +1,6 @@
 import { kthLargest, type RankedScores, type TopScores } from '../top-scores.ts';
 import type { InvertedLists } from './inverted-lists.ts';
+import { lowBits, type PostingEntries } from './postings.ts';
 
 /** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
 const DENSE_SHARE = 8;
@@ -8,7 +9,7 @@ const DENSE_SHARE = 8;
 const SCANNED = 4;
 
 /** The part of the inverted lists that scores depend on, which threads share. */
-export interface Postings extends Pick<InvertedLists, 'starts' | 'documents' | 'saturations' | 'denominators'> {
+export interface Postings extends PostingEntries, Pick<InvertedLists, 'starts' | 'denominators'> {
   /** Number of documents. */
   size: number;
 }
@@ -32,6 +33,8 @@ export class Bm25Scorer {
   readonly #touched: Uint32Array;
   /** What each saturation adds to a score at the weight of the current term // [saturations] */
   readonly #shares: Float64Array;
+  /** The bits of an entry that hold its saturation. */
+  readonly #low: number;
   #found = 0;
   #dense = false;
 
@@ -40,6 +43,7 @@ export class Bm25Scorer {
     this.#sums = new Float64Array(SCANNED * Math.ceil(postings.size / SCANNED));
     this.#touched = new Uint32Array(postings.size);
     this.#shares = new Float64Array(postings.denominators.length);
+    this.#low = lowBits(postings.bits);
   }
 
   /** @param postings total length of the query's lists */
@@ -62,15 +66,17 @@ export class Bm25Scorer {
   }
 
   #addTerm(term: number, weight: number): void {
-    const { documents, saturations, denominators, starts } = this.#postings;
+    const { entries, bits, saturations, denominators, starts } = this.#postings;
+    const low = this.#low;
     const sums = this.#sums;
     const list = this.#touched;
     const end = starts[term + 1]!;
     let found = this.#found;
     for (let at = starts[term]!; at < end; at++) {
-      const share = shareOf(weight, denominators[saturations[at]!]!);
+      const entry = entries[at]!;
+      const share = shareOf(weight, denominators[saturations === undefined ? entry & low : saturations[at]!]!);
       if (share === 0) continue;
-      const document = documents[at]!;
+      const document = entry >>> bits;
       const before = sums[document]!;
       if (before === 0) list[found++] = document;
       sums[document] = before + share;
@@ -80,19 +86,64 @@ export class Bm25Scorer {
 
   /** {@link #addTerm} without a list of the documents touched. Of a long list, each saturation is computed once. */
   #addCommonTerm(term: number, weight: number): void {
-    const { documents, saturations, denominators, starts } = this.#postings;
-    const sums = this.#sums;
+    const { entries, bits, saturations, denominators, starts } = this.#postings;
     const start = starts[term]!;
     const end = starts[term + 1]!;
-    if (end - start < denominators.length) {
-      for (let at = start; at < end; at++) {
-        sums[documents[at]!]! += shareOf(weight, denominators[saturations[at]!]!);
-      }
+    const shares = this.#shares;
+    if (end - start >= shares.length) {
+      for (let at = 0; at < shares.length; at++) shares[at] = shareOf(weight, denominators[at]!);
+      if (saturations === undefined) this.#addLongList(start, end);
+      else this.#addLongListApart(saturations, start, end);
       return;
     }
+    const low = this.#low;
+    const sums = this.#sums;
+    for (let at = start; at < end; at++) {
+      const entry = entries[at]!;
+      sums[entry >>> bits]! += shareOf(
+        weight,
+        denominators[saturations === undefined ? entry & low : saturations[at]!]!,
+      );
+    }
+  }
+
+  /** Adds the shares of a list. Four postings are read before they are added: the processor then need not wait for each. */
+  #addLongList(start: number, end: number): void {
+    const { entries, bits } = this.#postings;
+    const low = this.#low;
+    const sums = this.#sums;
     const shares = this.#shares;
-    for (let at = 0; at < shares.length; at++) shares[at] = shareOf(weight, denominators[at]!);
-    for (let at = start; at < end; at++) sums[documents[at]!]! += shares[saturations[at]!]!;
+    let at = start;
+    for (; at + 3 < end; at += 4) {
+      const a = entries[at]!;
+      const b = entries[at + 1]!;
+      const c = entries[at + 2]!;
+      const d = entries[at + 3]!;
+      sums[a >>> bits]! += shares[a & low]!;
+      sums[b >>> bits]! += shares[b & low]!;
+      sums[c >>> bits]! += shares[c & low]!;
+      sums[d >>> bits]! += shares[d & low]!;
+    }
+    for (; at < end; at++) sums[entries[at]! >>> bits]! += shares[entries[at]! & low]!;
+  }
+
+  /** {@link #addLongList} of a corpus whose saturations are in an array of their own. */
+  #addLongListApart(saturations: Uint16Array | Uint32Array, start: number, end: number): void {
+    const { entries } = this.#postings;
+    const sums = this.#sums;
+    const shares = this.#shares;
+    let at = start;
+    for (; at + 3 < end; at += 4) {
+      const a = entries[at]!;
+      const b = entries[at + 1]!;
+      const c = entries[at + 2]!;
+      const d = entries[at + 3]!;
+      sums[a]! += shares[saturations[at]!]!;
+      sums[b]! += shares[saturations[at + 1]!]!;
+      sums[c]! += shares[saturations[at + 2]!]!;
+      sums[d]! += shares[saturations[at + 3]!]!;
+    }
+    for (; at < end; at++) sums[entries[at]!]! += shares[saturations[at]!]!;
   }
 
   #offerSums(top: TopScores): void {
@@ -126,8 +177,11 @@ export class Bm25Scorer {
     const sums = this.#sums;
     let least = leastSum(top.threshold);
     for (let start = 0; start < sums.length; start += SCANNED) {
-      if (sums[start]! < least && sums[start + 1]! < least && sums[start + 2]! < least && sums[start + 3]! < least)
-        continue;
+      const a = sums[start]!;
+      const b = sums[start + 1]!;
+      const c = sums[start + 2]!;
+      const d = sums[start + 3]!;
+      if (a < least && b < least && c < least && d < least) continue;
       for (let document = start; document < start + SCANNED; document++) {
         if (sums[document]! < least) continue; // This one comparison also skips the zeros.
         top.offer(Math.fround(sums[document]!), document);
@@ -145,6 +199,9 @@ function shareOf(weight: number, denominator: number): number {
 /** One sum in so many is looked at to find a threshold. */
 const SAMPLED = 32;
 
+/** So few of the sample are kept in order; more are found by selection. */
+const FEW = 64;
+
 /**
  * Returns a number that the k-th best sum most likely reaches, from a sample: most of the others are then passed over with one
  * comparison. 0 if the sample would be too small.
@@ -155,9 +212,25 @@ function likelyThreshold(sums: Float64Array, k: number): number {
   const rank = Math.ceil(expected + 3 * Math.sqrt(expected)) + 2;
   const size = Math.floor(sums.length / SAMPLED);
   if (size < 4 * rank) return 0;
+  if (rank <= FEW) return kthOfSample(sums, size, rank);
   const sample = new Float32Array(size);
   for (let at = 0; at < size; at++) sample[at] = sums[at * SAMPLED]!;
   return kthLargest(sample, rank);
+}
+
+/** The k-th best of the sample: almost every sum is below those kept so far, and costs one comparison. */
+function kthOfSample(sums: Float64Array, size: number, k: number): number {
+  const best = new Float64Array(k); // descending
+  let least = 0;
+  for (let sampled = 0; sampled < size; sampled++) {
+    const value = sums[sampled * SAMPLED]!;
+    if (value <= least) continue;
+    let at = k - 1;
+    for (; at > 0 && best[at - 1]! < value; at--) best[at] = best[at - 1]!;
+    best[at] = value;
+    least = best[k - 1]!;
+  }
+  return least;
 }
 
 /** Whether a query touches so much of the corpus that scanning every sum is faster than keeping a list. */

@@ -1,13 +1,18 @@
 import { expect, it } from 'vitest';
+import type { Postings } from './bm25-scorer.ts';
 import { serve } from './bm25-worker.ts';
 
-it('the thread of BM25 ranks some queries, one after another', async () => {
+const [documents, saturations] = [Uint32Array.of(0, 2, 1, 2, 3), Uint16Array.of(0, 1, 0, 0, 1)];
+
+it.each<[string, Pick<Postings, 'entries' | 'bits' | 'saturations'>]>([
+  ['in one number', { entries: documents.map((document, at) => (document << 1) | saturations[at]!), bits: 1 }],
+  ['apart', { entries: documents, bits: 0, saturations }],
+])('the thread of BM25 ranks some queries, one after another, with postings %s', async (_how, entries) => {
   // Two terms of four documents: term 0, of idf 2, in 0 and 2, term 1, of idf 1, in 1, 2 and 3; a share is weight - weight / denominator.
   const postings = {
     size: 4,
     starts: Uint32Array.of(0, 2, 5),
-    documents: Uint32Array.of(0, 2, 1, 2, 3),
-    saturations: Uint16Array.of(0, 1, 0, 0, 1),
+    ...entries,
     denominators: Float32Array.of(2, 4),
   };
   const service = await serve({ postings }, () => false);

@@ -1,5 +1,6 @@
 import type { Breather } from '../breather.ts';
 import type { InvertedLists } from './inverted-lists.ts';
+import { saturationOf } from './postings.ts';
 
 /** The terms of a document, and how often each occurs. */
 export type DocumentTerms = ReadonlyMap<string, number>;
@@ -14,7 +15,7 @@ const STRETCH = 1 << 20;
  * @throws AbortedError
  */
 export async function collectDocumentTerms(
-  { ids, terms, starts, documents, saturations, frequencies }: InvertedLists,
+  { ids, terms, starts, postings, frequencies }: InvertedLists,
   numbers: Iterable<number>,
   breather: Breather,
 ): Promise<Map<number, DocumentTerms>> {
@@ -28,10 +29,10 @@ export async function collectDocumentTerms(
   for (const [term, spelling] of terms.entries()) {
     const end = starts[term + 1]!;
     for (let at = starts[term]!; at < end; at++) {
-      const number = documents[at]!;
+      const number = postings.entries[at]! >>> postings.bits;
       if (wanted[number] === 0) continue;
       const counts = found.get(number)!;
-      counts.set(spelling, (counts.get(spelling) ?? 0) + frequencies[saturations[at]!]!);
+      counts.set(spelling, (counts.get(spelling) ?? 0) + frequencies[saturationOf(postings, at)]!);
     }
     if (end < pause) continue;
     pause = end + STRETCH;

@@ -2,9 +2,10 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError, DurableFile, isAbort, systemFault, throwIfAborted } from '../../system/index.ts';
 import { type InvertedLists, termNumbers } from './inverted-lists.ts';
+import { postingLayout, saturationOf } from './postings.ts';
 
 /** Increase it when the layout of the file, or any number in it, changes. */
-export const LISTS_FORMAT = 2;
+export const LISTS_FORMAT = 3;
 
 /** Bytes to read or write at a time. */
 const PIECE = 64 * 2 ** 20;
@@ -46,14 +47,15 @@ export async function writeInvertedLists(
     documents: lists.ids.length,
     fields: lists.fields.length,
     terms: lists.terms.length,
-    postings: lists.documents.length,
+    postings: lists.postings.entries.length,
     saturations: lists.denominators.length,
   };
   const head = Buffer.from(JSON.stringify(header).padEnd(HEADER_BYTES));
   const file = await DurableFile.create(path);
   try {
-    const { fieldOf, starts, idf, documents, saturations, frequencies, denominators } = lists;
-    for (const part of [head, ids, terms, fieldOf, starts, idf, documents, saturations, frequencies, denominators]) {
+    const { fieldOf, starts, idf, frequencies, denominators } = lists;
+    const { entries, saturations = new Uint16Array(0) } = lists.postings;
+    for (const part of [head, ids, terms, fieldOf, starts, idf, entries, saturations, frequencies, denominators]) {
       for (const piece of pieces(part)) {
         throwIfAborted(signal);
         await file.write(piece);
@@ -90,9 +92,9 @@ async function readLists(file: FileHandle, key: string, signal: AbortSignal | un
   const { size } = await file.stat();
   const header = headerSchema.parse(JSON.parse((await readPart(file, 0, HEADER_BYTES, signal)).toString()));
   const { idBytes, termBytes, documents, terms, postings, saturations } = header;
-  const width = saturations > 2 ** 16 ? 4 : 2;
+  const { bits, apart } = postingLayout({ documents, saturations });
   const whole =
-    HEADER_BYTES + idBytes + termBytes + terms + 4 * (terms + 1) + 4 * terms + (4 + width) * postings + 8 * saturations;
+    HEADER_BYTES + idBytes + termBytes + terms + 4 * (terms + 1) + 4 * terms + (4 + apart) * postings + 8 * saturations;
   if (header.key !== key || size !== whole) throw damaged();
   let at = HEADER_BYTES;
   const next = async (bytes: number) => {
@@ -113,9 +115,11 @@ async function readLists(file: FileHandle, key: string, signal: AbortSignal | un
     fields: termNumbers(words, fieldOf, header.fields),
     starts: new Uint32Array(await numbers(terms + 1)),
     idf: new Float32Array(await numbers(terms)),
-    documents: new Uint32Array(await numbers(postings)),
-    saturations:
-      width === 4 ? new Uint32Array(await numbers(postings)) : new Uint16Array((await next(2 * postings)).buffer),
+    postings: {
+      entries: new Uint32Array(await numbers(postings)),
+      bits,
+      saturations: apart === 0 ? undefined : saturationsIn((await next(apart * postings)).buffer, apart),
+    },
     frequencies: new Uint32Array(await numbers(saturations)),
     denominators: new Float32Array(await numbers(saturations)),
   };
@@ -123,12 +127,17 @@ async function readLists(file: FileHandle, key: string, signal: AbortSignal | un
   return lists;
 }
 
+function saturationsIn(buffer: ArrayBufferLike, width: 2 | 4): Uint16Array | Uint32Array {
+  return width === 4 ? new Uint32Array(buffer) : new Uint16Array(buffer);
+}
+
 /** Checks for numbers out of range: they would make a search fail or, worse, find the wrong document. */
-function checkNumbers({ ids, terms, starts, documents, saturations, denominators }: InvertedLists): void {
+function checkNumbers({ ids, terms, starts, postings, denominators }: InvertedLists): void {
+  const { entries, bits } = postings;
   const ascending = starts.every((start, at) => at === 0 || start >= starts[at - 1]!);
-  const inside = documents.every((document) => document < ids.length);
-  const known = saturations.every((saturation: number) => saturation < denominators.length);
-  if (!ascending || !inside || !known || starts[terms.length] !== documents.length) throw damaged();
+  const inside = entries.every((entry) => entry >>> bits < ids.length);
+  const known = entries.every((_entry, at) => saturationOf(postings, at) < denominators.length);
+  if (!ascending || !inside || !known || starts[terms.length] !== entries.length) throw damaged();
 }
 
 /** Reads a part of the file into a separate buffer that threads can share. */

@@ -4,11 +4,12 @@ import { orderByIdDescending } from '../id-order.ts';
 import type { Analyzer } from './analyzers.ts';
 import { splitWords } from './english-analyzer.ts';
 import { type Bm25Settings, inverseDocumentFrequency } from './lucene-bm25.ts';
+import { makePostings, type PostingEntries, setPosting } from './postings.ts';
 import { SaturationTable, sharedNumbers } from './saturation-table.ts';
 
 /**
  * For each term, the documents that contain it. Documents are numbered in descending order of their ids, so among equal
- * scores the smaller number wins. 6 bytes per posting (8 if a corpus has more than 65,536 saturations); all arrays are in
+ * scores the smaller number wins. 4 bytes per posting, or 6 to 8 in a large corpus (see {@link PostingEntries}); all arrays are in
  * shared memory.
  */
 export interface InvertedLists {
@@ -24,10 +25,8 @@ export interface InvertedLists {
   starts: Uint32Array;
   /** Inverse document frequency // [terms] */
   idf: Float32Array;
-  /** Document numbers, ascending within a term // [postings] */
-  documents: Uint32Array;
-  /** Saturation of the term in the document: a row of the two tables below // [postings] */
-  saturations: Uint16Array | Uint32Array;
+  /** Documents, and the saturation of the term in each: a row of the two tables below. */
+  postings: PostingEntries;
   /** How often the term occurs in the document // [saturations] */
   frequencies: Uint32Array;
   /** BM25's denominators, see `denominator` // [saturations] */
@@ -61,8 +60,8 @@ const MOST_POSTINGS = 2 ** 32 - 1;
 
 /**
  * Reads the documents once, in constant memory apart from the lists, and inverts in a second pass over the lists. At the
- * peak it needs 14 bytes per distinct term of a document, afterwards 6: for a million passages of 35 distinct terms, 0.5
- * and 0.2 GB.
+ * peak it needs 12 bytes per distinct term of a document, afterwards 4: for a million passages of 35 distinct terms, 0.4
+ * and 0.14 GB.
  * @throws DataError for a duplicate id
  * @throws AbortedError
  */
@@ -192,8 +191,7 @@ async function invert(
     fields: forward.fields,
     starts,
     idf: inverseFrequencies(forward, statistics),
-    documents: new Uint32Array(sharedNumbers(postings)),
-    saturations: table.rows(postings),
+    postings: makePostings({ postings, documents: ids.length, saturations: table.size }),
     frequencies: table.frequencies(),
     denominators: table.denominators(),
   };
@@ -205,8 +203,7 @@ async function invert(
       for (let at = forward.starts[list]!; at < forward.starts[list + 1]!; at++) {
         const { block, place } = forward.pair(at);
         const target = next[block[place]!]!++;
-        lists.documents[target] = number;
-        lists.saturations[target] = table.row(field, length, block[place + 1]!);
+        setPosting(lists.postings, target, number, table.row(field, length, block[place + 1]!));
       }
     }
     if ((number & 255) === 0 && breather.due) await breather.rest();

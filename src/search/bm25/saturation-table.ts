@@ -46,10 +46,9 @@ export class SaturationTable {
     return row;
   }
 
-  /** Allocates an array of numbers of pairs, as narrow as possible. */
-  rows(count: number): Uint16Array | Uint32Array {
-    if (this.#frequencies.length > 2 ** 16) return new Uint32Array(sharedNumbers(count));
-    return new Uint16Array(new SharedArrayBuffer(2 * count));
+  /** Number of pairs. */
+  get size(): number {
+    return this.#frequencies.length;
   }
 
   /** // [pairs] */
