@@ -3,9 +3,11 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** An OpenAI-compatible server that gives equal answers to equal questions: chat completions and embeddings. */
-export async function startModelServer(): Promise<{ url: string; close(): void }> {
+export async function startModelServer(): Promise<{ url: string; readonly chats: number; close(): void }> {
+  let chats = 0;
   const server = createServer(async (request, response) => {
     const body = JSON.parse((await textOf(request)) || '{}');
+    if (request.url!.endsWith('/chat/completions')) chats++;
     const answer = request.url!.endsWith('/embeddings')
       ? { data: body.input.map((text: string, index: number) => ({ index, embedding: vectorOf(text) })), usage: USAGE }
       : request.url!.endsWith('/models')
@@ -17,6 +19,9 @@ export async function startModelServer(): Promise<{ url: string; close(): void }
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}/v1`,
+    get chats() {
+      return chats;
+    },
     close() {
       server.closeAllConnections();
       server.close();

@@ -103,8 +103,8 @@ function addCommand(parent: Commander, command: Command, progress: TerminalProgr
 }
 
 /** Refuses `--max-wait` if no server is called. @throws UsageError */
-function refuseIdleWait({ maxWait, generator, encoder }: Record<string, unknown>): void {
-  if ([generator, encoder].flat().some((name) => typeof name === 'string' && isServerAddress(name))) return;
+function refuseIdleWait({ maxWait, generator, encoder, upstream }: Record<string, unknown>): void {
+  if ([generator, encoder, upstream].flat().some((name) => typeof name === 'string' && isServerAddress(name))) return;
   refuseServerOptions(generator === undefined ? 'the encoder' : 'the generator', { '--max-wait': maxWait });
 }
 

@@ -55,6 +55,8 @@ export const WORDS_OF_WHOLE = 16;
 
 export interface ExpandQueryOptions {
   budgetMs?: number | undefined;
+  /** Number of texts. Default: that of the expander. */
+  samples?: number | undefined;
   /** The caller's own expansions; then neither LLM nor gate is asked. */
   expansions?: readonly string[] | undefined;
   /** The search whose hits the gate reads. Default: that of the expander. */

@@ -169,13 +169,14 @@ export class Expander {
     if (this.#generator === undefined) return this.#instead('no LLM');
     const gated = await this.#askGate(query, options);
     if (gated?.before.expand === false) return { state: 'skipped', reason: 'gate', texts: [], tokens: 0, gated };
-    const key = this.#keyOf(query);
+    const settings = { ...this.#settings, samples: options.samples ?? this.#settings.samples };
+    const key = this.#keyOf(query, settings);
     const kept = await this.#store?.get(key);
     if (kept !== undefined) return { state: 'hit', texts: kept.texts, tokens: 0, gated };
     if (budgetMs <= 0) return this.#instead('no budget');
     // What the gate took is no longer there for writing.
     const left = gated === undefined ? budgetMs : budgetMs - (performance.now() - started);
-    return { ...(await this.#write(query, key, left, options)), gated };
+    return { ...(await this.#write(query, { key, settings, budgetMs: left }, options)), gated };
   }
 
   #askGate(query: string, { firstPass = this.#firstPass, signal }: ExpandQueryOptions) {
@@ -187,9 +188,13 @@ export class Expander {
     return GatedQuery.open(gate, query, { firstPass, signal, onFailure });
   }
 
-  async #write(query: string, key: string, budgetMs: number, { signal, onTexts }: ExpandQueryOptions): Promise<Found> {
+  async #write(
+    query: string,
+    { key, settings, budgetMs }: { key: string; settings: WritingSettings; budgetMs: number },
+    { signal, onTexts }: ExpandQueryOptions,
+  ): Promise<Found> {
     if (budgetMs <= 0) return this.#instead('too slow');
-    const open = this.#underWay.get(key) ?? this.#begin(query, key);
+    const open = this.#underWay.get(key) ?? this.#begin(query, key, settings);
     if (open === undefined) return this.#instead('busy');
     try {
       const { texts, isWhole, tokens } = await inSpan('write', {}, () => open.wait(budgetMs, { signal, onTexts }));
@@ -205,13 +210,13 @@ export class Expander {
   }
 
   /** @returns undefined if too many texts are under way */
-  #begin(query: string, key: string): WrittenQuery | undefined {
+  #begin(query: string, key: string, settings: WritingSettings): WrittenQuery | undefined {
     const [writer, generator] = [this.#writer!, this.#generator!];
     const { mostTexts } = this.#options;
-    if (writer.pending + this.#settings.samples > mostTexts) return undefined;
+    if (writer.pending + settings.samples > mostTexts) return undefined;
     // When nobody waits any more, the texts are completed for the next call, if there is room.
     const goesOn = () => this.#store !== undefined && writer.pending <= mostTexts / 2;
-    const begun = new WrittenQuery(query, { writer, generator, settings: this.#settings }, goesOn);
+    const begun = new WrittenQuery(query, { writer, generator, settings }, goesOn);
     this.#underWay.set(key, begun);
     const keep = async (whole: TextsSoFar | undefined) => {
       const { texts, tokens } = whole ?? { texts: [], tokens: 0 };
@@ -274,9 +279,8 @@ export class Expander {
     return { own, expansions };
   }
 
-  #keyOf(query: string): string {
+  #keyOf(query: string, { prompt, ...settings }: WritingSettings): string {
     const { fingerprint, contextSize } = this.#generator!;
-    const { prompt, ...settings } = this.#settings;
     return contentKey({ format: WRITERS_FORMAT, fingerprint, contextSize, prompt: prompt.text, ...settings, query });
   }
 }

@@ -77,9 +77,9 @@ export class Routes {
 
   #addExpand(app: App): void {
     app.openapi(route('/expand', expandBody, expandAnswer), async (context) => {
-      const { query, expansions, stream, expansion_budget_ms: budgetMs } = context.req.valid('json');
+      const { query, samples, expansions, stream, expansion_budget_ms: budgetMs } = context.req.valid('json');
       const { expander } = readyService(context);
-      const options = { expansions, budgetMs, signal: context.req.raw.signal };
+      const options = { samples, expansions, budgetMs, signal: context.req.raw.signal };
       // The answer is a stream of events, which the schema of the other answer does not describe.
       if (stream) return this.#stream(context, expander, query, options) as never;
       const expansion = await expander.expand(query, options);

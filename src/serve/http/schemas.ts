@@ -70,6 +70,13 @@ export const embeddingsAnswer = z
 export const expandBody = z
   .object({
     query: z.string().max(LONGEST_QUERY),
+    samples: z
+      .number()
+      .int()
+      .min(1)
+      .max(32)
+      .optional()
+      .openapi({ description: 'number of texts (default: that of the server)' }),
     expansion_budget_ms: budget,
     expansions,
     stream: z.boolean().default(false).openapi({ description: 'send the text as it grows, as server-sent events' }),

@@ -115,6 +115,12 @@ test('searches, and says how the query was expanded', async () => {
   expect((await post('/search', { query: 'b', index: 'other' })).body.error.fix).toBe('Use one of: docs.');
 });
 
+test('a call may ask for several texts', async () => {
+  const { body } = await post('/expand', { query: 'how many texts', samples: 3 });
+  expect(body).toMatchObject({ state: 'generated', texts: ['bbbb', 'bbbb', 'bbbb'] });
+  expect((await post('/expand', { query: 'how many texts', samples: 0 })).body.error.message).toMatch(/^samples/);
+});
+
 test('expansions are streamed as they grow', async () => {
   behaviour = (_call, _number, _request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
