@@ -49,7 +49,7 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
     const { page } = opened;
     const paper = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
     const light = await paper();
-    await page.getByRole('button', { name: /^Theme/ }).click();
+    await page.getByRole('button', { name: /theme/ }).click();
     expect(await paper()).not.toBe(light);
     await page.reload();
     expect(await paper()).not.toBe(light);

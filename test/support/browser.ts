@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { PROMPTS } from '../../src/generate/index.ts';
 import { defaultRetrievalSettings } from '../../src/retrieve/index.ts';
 import { type OpenStudio, openStudio, ProgressFeed, Studio, type StudioOptions } from '../../src/studio/index.ts';
@@ -63,6 +63,7 @@ export async function openStudioInBrowser(options: Partial<StudioOptions> = {}):
   const { origin } = new URL(studio.url);
   const open = async (path: string, look: Look = 'light') => {
     const context = await browser.newContext(LOOKS[look]);
+    onTestFinished(() => context.close());
     return openPage(context, `${origin}${path}`, studio.token);
   };
   const close = async () => {

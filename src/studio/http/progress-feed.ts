@@ -57,7 +57,7 @@ export class ProgressFeed implements Progress {
     this.#terminal.warn?.(line);
   }
 
-  /** `GET /`: what is going on now, then each change. @param signal of the studio */
+  /** `GET /`: the event `running` with all tasks, then a `task` for each change. @param signal of the studio */
   routes(signal: AbortSignal): Hono {
     const app = new Hono();
     app.get('/', (context) =>
@@ -65,7 +65,7 @@ export class ProgressFeed implements Progress {
         const listener: Listener = (event) => void send('task', event).catch(() => {});
         this.#listeners.add(listener);
         try {
-          for (const event of this.#running.values()) listener({ ...event });
+          await send('running', [...this.#running.values()]);
           await new Promise<void>((resolve) => {
             if (gone.aborted) resolve();
             gone.addEventListener('abort', () => resolve(), { once: true });

@@ -4,18 +4,35 @@ import { ApiError, respond } from './request.ts';
 
 type Handlers = Record<string, (data: never) => void>;
 
-/** Follows a stream of events while a component is shown; connects again by itself. Undefined: no stream now. */
+/**
+ * Follows a stream of events while a component is shown; connects again by itself. Undefined: no stream now. A tab that is not seen
+ * lets its connection go: a browser holds six with one server, over all tabs.
+ */
 export function useEvents(path: string | undefined, handlers: Handlers): void {
   const latest = useRef(handlers);
   latest.current = handlers;
   useEffect(() => {
     if (path === undefined) return;
-    const source = new EventSource(path);
-    for (const name of Object.keys(handlers)) {
-      source.addEventListener(name, (event) => latest.current[name]?.(JSON.parse(event.data) as never));
-    }
-    return () => source.close();
+    let source: EventSource | undefined;
+    const follow = () => {
+      source?.close();
+      source = document.hidden ? undefined : connect(path, latest);
+    };
+    follow();
+    document.addEventListener('visibilitychange', follow);
+    return () => {
+      document.removeEventListener('visibilitychange', follow);
+      source?.close();
+    };
   }, [path]);
+}
+
+function connect(path: string, handlers: { current: Handlers }): EventSource {
+  const source = new EventSource(path);
+  for (const name of Object.keys(handlers.current)) {
+    source.addEventListener(name, (event) => handlers.current[name]?.(JSON.parse(event.data) as never));
+  }
+  return source;
 }
 
 /** An event of {@link stream}. */

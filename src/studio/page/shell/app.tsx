@@ -36,7 +36,12 @@ export function App() {
           ))}
         </nav>
         <div class="tools">
-          <button type="button" class="quiet" onClick={nextTheme} aria-label={`Theme: ${theme.value}. Change it`}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={nextTheme}
+            aria-label={`${THEME_LABELS[theme.value]} theme; change it`}
+          >
             {THEME_LABELS[theme.value]}
           </button>
           <button type="button" class="quiet" onClick={() => setHelpOpen(true)} aria-label="Keyboard shortcuts">

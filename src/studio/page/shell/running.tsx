@@ -7,6 +7,7 @@ import { Progress } from '../components/progress.tsx';
 export function Running() {
   const [tasks, setTasks] = useState<readonly ProgressEvent[]>([]);
   useEvents('/api/progress', {
+    running: (running: ProgressEvent[]) => setTasks(running),
     task: (task: ProgressEvent) => {
       setTasks((known) => {
         const others = known.filter(({ id }) => id !== task.id);
