@@ -36,7 +36,7 @@ export const shardOptions = inGroup('Several machines:', {
 const queueOption = z
   .string()
   .transform((text) => parseQueueAddress(text))
-  .describe('let the workers of this queue do the work (`llm-qe worker`): the address of a Redis server')
+  .describe('let the workers of this queue do the work (`llm-qe worker`): the address of a Redis or PostgreSQL server')
   .meta({ valueName: 'URL' });
 
 /** Options of every command that gives work to a queue. */
@@ -44,7 +44,7 @@ export const queueOptions = inGroup('Several machines:', { queue: queueOption.op
 
 /** Options of a worker. */
 export const workerOptions = inGroup('Several machines:', {
-  queue: queueOption.describe('the queue to work for: the address of a Redis server'),
+  queue: queueOption.describe('the queue to work for: the address of a Redis or PostgreSQL server'),
   lostAfter: z.coerce
     .number()
     .min(1)

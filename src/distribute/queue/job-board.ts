@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { AbortedError, NetworkError } from '../../system/index.ts';
-import { connect, loadBull, queueFault } from './connection.ts';
+import { connectQueue, type QueueServer, queueFault } from './connection.ts';
 import { JOB_FORMAT, type Task } from './messages.ts';
 import { pack } from './payload.ts';
 import type { QueueAddress } from './queue-address.ts';
@@ -13,8 +12,8 @@ const ATTEMPTS = 3;
 const KEPT_SECONDS = 3 * 24 * 3600;
 /** How often the state of jobs is asked for. */
 const POLL_MILLISECONDS = { first: 20, last: 100 };
-/** BullMQ keeps its last events, results among them, in memory. Nobody here reads them. */
-const EVENTS = 10;
+/** How long a server that does not answer is tried. */
+const PATIENCE_MILLISECONDS = 2_000;
 
 /** The result of a job. */
 export interface JobResult {
@@ -37,37 +36,28 @@ export function queueName(...parts: string[]): string {
 /** The producer's side of a queue: puts jobs into it, and waits for their results. */
 export class JobBoard {
   readonly #address: QueueAddress;
-  readonly #client: Redis;
+  readonly #server: QueueServer;
   readonly #queue: Queue;
   readonly #waiting = new Map<string, Waiting>();
   #lastFault: Error | undefined;
   #polling: Promise<void> | undefined;
   #closed = false;
 
-  private constructor(address: QueueAddress, client: Redis, queue: Queue) {
-    [this.#address, this.#client, this.#queue] = [address, client, queue];
+  private constructor(address: QueueAddress, server: QueueServer, name: string) {
+    [this.#address, this.#server, this.#queue] = [address, server, server.queue(name)];
   }
 
   /** @throws ResourceError if BullMQ is not installed; NetworkError */
   static async open(address: QueueAddress, name: string): Promise<JobBoard> {
-    const loaded = await loadBull();
     let board: JobBoard | undefined;
-    let fault: Error | undefined;
-    const onFault = (error: Error) => {
-      fault = error;
-      if (board !== undefined) board.#lastFault = error;
-    };
-    const client = connect(loaded, address, { isPatient: false, onFault });
-    try {
-      await client.ping();
-      const queue = new loaded.bull.Queue(name, { connection: client, streams: { events: { maxLen: EVENTS } } });
-      queue.on('error', onFault);
-      board = new JobBoard(address, client, queue);
-      return board;
-    } catch (error) {
-      client.disconnect();
-      throw queueFault(error, address, fault);
-    }
+    const server = await connectQueue(address, {
+      ...{ patience: PATIENCE_MILLISECONDS, isFaithful: false, onReady() {} },
+      onFault(error) {
+        if (board !== undefined) board.#lastFault = error;
+      },
+    });
+    board = new JobBoard(address, server, name);
+    return board;
   }
 
   /** Number of jobs that are waited for. */
@@ -108,7 +98,7 @@ export class JobBoard {
     for (const { reject } of this.#waiting.values()) reject(new AbortedError());
     await this.#polling?.catch(() => {});
     await this.#queue.close().catch(() => {});
-    this.#client.disconnect();
+    this.#server.close();
   }
 
   async #add(id: string, task: Task): Promise<void> {

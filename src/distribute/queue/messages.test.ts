@@ -44,10 +44,13 @@ describe('the address of a queue', () => {
     expect([url, shown]).toEqual(['rediss://me:pass%2Fword9@host:6380/2', 'rediss://***@host:6380/2']);
     expect(redact('WRONGPASS pass/word9')).toBe('WRONGPASS ***');
     expect(parseQueueAddress('redis://host:6379/').shown).toBe('redis://host:6379');
+    expect(parseQueueAddress('postgres://me@host/queues?sslmode=require')).toMatchObject({
+      ...{ shown: 'postgres://***@host/queues', isPostgres: true },
+    });
   });
 
-  it('must be one of Redis', () => {
-    for (const text of ['http://host', 'redis:', 'redis://', 'host:6379'])
-      expect(() => parseQueueAddress(text)).toThrow(/not an address of Redis/);
+  it('must be one of Redis or PostgreSQL', () => {
+    for (const text of ['http://host', 'redis:', 'redis://', 'host:6379', 'postgres:', 'mysql://host'])
+      expect(() => parseQueueAddress(text)).toThrow(/not an address of Redis or PostgreSQL/);
   });
 });
