@@ -168,20 +168,23 @@ describe.each(SERVERS)('llm-qe worker with $name', ({ name, has, open }) => {
     expect(workers[0]!.text).toMatch(/stopped after \d+ jobs/);
   });
 
-  it.runIf(isRedis)("tells a failure with the worker's words after some attempts, and goes on with the same command", async () => {
-    // Empty: no job of another test has the text already.
-    await queue.stop();
-    await queue.start();
-    instead = (content) => (content.includes('q7?') ? refusal(400, 'no sevens today') : undefined);
-    worker();
-    const failed = queued('failed');
-    expect(await failed.end).toBe(1);
-    expect(failed.text).toMatch(/a worker failed 3 times: .*no sevens today/);
-    expect(failed.text).toContain('Then run the same command again');
-    instead = () => undefined;
-    expect(await queued('failed').end).toBe(0);
-    expect(await contents('failed')).toEqual(await contents('alone'));
-  });
+  it.runIf(isRedis)(
+    "tells a failure with the worker's words after some attempts, and goes on with the same command",
+    async () => {
+      // Empty: no job of another test has the text already.
+      await queue.stop();
+      await queue.start();
+      instead = (content) => (content.includes('q7?') ? refusal(400, 'no sevens today') : undefined);
+      worker();
+      const failed = queued('failed');
+      expect(await failed.end).toBe(1);
+      expect(failed.text).toMatch(/a worker failed 3 times: .*no sevens today/);
+      expect(failed.text).toContain('Then run the same command again');
+      instead = () => undefined;
+      expect(await queued('failed').end).toBe(0);
+      expect(await contents('failed')).toEqual(await contents('alone'));
+    },
+  );
 
   it('survives a server that is stopped and starts again', async () => {
     slowly(20);
