@@ -113,10 +113,12 @@ const LOST = /ECONN|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|EPIPE|ENOENT|57P0
 
 /** Tells once that the connection is lost, and once that it is back. */
 function connectionNotes({ address, warn }: ServeOptions) {
+  let wasReady = false;
   let isLost = false;
   return {
     tell(error: Error) {
-      if (isLost || /connection is closed/i.test(error.message)) return;
+      // A server that never answered ends the worker, with an error.
+      if (!wasReady || isLost || /connection is closed/i.test(error.message)) return;
       const code = 'code' in error ? String(error.code) : '';
       if (!LOST.test(code) && !/connection terminated/i.test(error.message)) {
         warn(`${address.shown}: ${error.message}`);
@@ -127,7 +129,7 @@ function connectionNotes({ address, warn }: ServeOptions) {
     },
     tellReady() {
       if (isLost) warn(`${address.shown} answers again`);
-      isLost = false;
+      [wasReady, isLost] = [true, false];
     },
   };
 }

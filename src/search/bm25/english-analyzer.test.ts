@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { cpuSeconds } from '../../../test/support/cpu-time.ts';
+import { Random } from '../../system/index.ts';
 import { analyzeEnglish, splitWords } from './english-analyzer.ts';
 
 const golden: { terms: [text: string, terms: string[]][] } = JSON.parse(
@@ -12,10 +13,42 @@ describe('English analysis', () => {
     expect(analyzeEnglish(text)).toEqual(terms);
   });
 
+  it('splits a text in ASCII as any other', () => {
+    const random = new Random(3);
+    const characters = [
+      'a',
+      'Z',
+      '0',
+      '9',
+      '_',
+      '.',
+      ',',
+      ':',
+      ';',
+      "'",
+      '"',
+      '#',
+      '*',
+      '-',
+      ' ',
+      '\t',
+      '\0',
+      '\u007f',
+    ];
+    for (let round = 0; round < 3000; round++) {
+      const text = Array.from({ length: random.below(14) }, () => characters[random.below(characters.length)]).join('');
+      // With a word that is not in ASCII, the whole text takes the general way.
+      expect([...splitWords(text)], text).toEqual([...splitWords(`${text} é`)].slice(0, -1));
+    }
+    const long = `${'b'.repeat(600)} ${'_'.repeat(300)} a`;
+    expect([...splitWords(long)]).toEqual([...splitWords(`${long} é`)].slice(0, -1));
+  });
+
   it('takes time in proportion to the length, whatever the text', async () => {
     for (const unit of ['a', '_', 'a_', '1,', "a'", '😀\u200d', '🇩', 'é\u0301', '\u0301', 'א"', 'a.b', '中']) {
       const seconds = await cpuSeconds(() => {
         for (const _word of splitWords(unit.repeat(200_000)));
+        for (let round = 0; round < 3; round++) for (const _word of splitWords(unit.repeat(65_536 / unit.length)));
       });
       expect(seconds, unit).toBeLessThan(2);
     }

@@ -52,8 +52,25 @@ const STRETCH = 1 << 16;
 /** A word that ends this close to the end of a stretch may continue after it, or depend on what follows. */
 const MARGIN = 1 << 10;
 
-/** Yields the words of a text as Lucene's StandardTokenizer splits it: nothing is removed. */
-export function* splitWords(text: string): Generator<string> {
+/** What {@link wordPattern} matches in ASCII, where it needs no classes of Unicode: several times as fast. */
+const ASCII_WORD = asciiWordPattern();
+
+/** Returns the words of a text as Lucene's StandardTokenizer splits it: nothing is removed. */
+export function splitWords(text: string): Iterable<string> {
+  return text.length <= STRETCH && !BEYOND_ASCII.test(text) ? asciiWords(text) : wordsOf(text);
+}
+
+function asciiWords(text: string): string[] {
+  const words = text.match(ASCII_WORD) ?? [];
+  return words.every(isPlain) ? words : words.flatMap(wordPieces);
+}
+
+/** Whether a word is neither too long nor, possibly, a sequence of joiners. */
+function isPlain(word: string): boolean {
+  return word.length <= MAXIMUM_WORD_LENGTH && !word.startsWith('_');
+}
+
+function* wordsOf(text: string): Generator<string> {
   for (let start = 0; start < text.length; ) {
     const stretch = text.slice(start, start + STRETCH);
     const isLast = start + stretch.length === text.length;
@@ -152,4 +169,10 @@ function wordPattern(): RegExp {
     ].join('|'),
     'gv',
   );
+}
+
+/** {@link wordPattern} for texts in ASCII. */
+function asciiWordPattern(): RegExp {
+  const core = "(?:[A-Za-z]+(?:[.:'](?=[A-Za-z]))?|[0-9]+(?:[.,;'](?=[0-9]))?)+";
+  return new RegExp(`_*${core}(?:_+(?:${core})?)*|_+`, 'g');
 }
