@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Queue } from 'bullmq';
 import { AbortedError, NetworkError } from '../../system/index.ts';
-import { connectQueue, type QueueServer, queueFault } from './connection.ts';
+import { connectQueue, queueFault } from './connection.ts';
 import { JOB_FORMAT, type Task } from './messages.ts';
 import { pack } from './payload.ts';
 import type { QueueAddress } from './queue-address.ts';
+import type { QueueServer } from './queue-server.ts';
 
 /** How often a job is tried before its failure is told. */
 const ATTEMPTS = 3;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresPoolConfig, Queue, Worker } from 'bullmq';
 import { optionalPackage } from '../../system/index.ts';
-import type { Bull, ConnectOptions, QueueServer } from './connection.ts';
 import type { QueueAddress } from './queue-address.ts';
+import type { Bull, ConnectOptions, QueueServer } from './queue-server.ts';
 
 const RETRY_MILLISECONDS = 200;
 /** After this time a worker asks again for a server that it has lost. */

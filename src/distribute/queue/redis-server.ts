@@ -1,6 +1,6 @@
 import { optionalPackage } from '../../system/index.ts';
-import type { Bull, ConnectOptions, QueueServer } from './connection.ts';
 import type { QueueAddress } from './queue-address.ts';
+import type { Bull, ConnectOptions, QueueServer } from './queue-server.ts';
 
 /** How long a lost connection is waited for by a command that does not wait for ever. */
 const LOST_MILLISECONDS = 10_000;

@@ -1,13 +1,14 @@
 import { hostname } from 'node:os';
 import type { Job, Worker } from 'bullmq';
 import { ModelError } from '../../system/index.ts';
-import { type Bull, connectQueue, type QueueServer } from './connection.ts';
+import { connectQueue } from './connection.ts';
 import { FIX_MARK } from './job-board.ts';
 import { type EngineKind, lobbyOf, workQueueOf } from './meeting.ts';
 import { encoderIdentity, generatorIdentity } from './messages.ts';
 import { ModelProcess, TaskFailure } from './model-process.ts';
 import { pack, unpack } from './payload.ts';
 import type { QueueAddress } from './queue-address.ts';
+import type { Bull, QueueServer } from './queue-server.ts';
 
 /** How often a job whose worker vanished is given to another one. */
 const MOST_STALLS = 10;
