@@ -114,6 +114,9 @@ describe('benchmark --plan', () => {
     const known = beir.sets.filter((one: { downloadBytes: number }) => one.downloadBytes > 0);
     expect(known).toHaveLength(15);
     expect(beir.unknown).toEqual([]);
+    const nano = JSON.parse((await llmQe('benchmark', 'nanobeir', ...words)).out);
+    // The hub states no sizes.
+    expect(nano.total).toMatchObject({ downloadBytes: null, diskBytes: null });
     expect(await stat(join(folder, 'planned')).catch(() => 'nothing')).toBe('nothing');
   });
 });

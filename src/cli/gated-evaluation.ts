@@ -48,11 +48,13 @@ export interface RunGateInputs {
   never: Arm;
   always: Arm;
   settings: RetrievalSettings;
+  /** Ids of the queries that the file of expansions holds. */
+  written: ReadonlySet<string> | undefined;
 }
 
 /** Evaluates a gate. The texts are embedded once for all its searches. */
 export async function runGate(
-  { dataset, search, gate, never, always, settings }: RunGateInputs,
+  { dataset, search, gate, never, always, settings, written }: RunGateInputs,
   { depth, keepSelf, seed }: { depth: number; keepSelf: boolean; seed: number },
   { signal, progress }: CommandContext,
 ): Promise<GatedEvaluation> {
@@ -60,7 +62,7 @@ export async function runGate(
   const encoder = isLexical ? undefined : rememberingEncoder(await search.encoder());
   const remembering = new CorpusSearch(dataset, settings, { signal, progress, encoder });
   try {
-    const options = { measure: gate.data.measure, depth, keepSelf, seed, signal };
+    const options = { measure: gate.data.measure, depth, keepSelf, seed, written, signal };
     return await evaluateGated(remembering, gate, { never, always }, options);
   } finally {
     await remembering.close();
@@ -68,17 +70,22 @@ export async function runGate(
 }
 
 /** Prints the policies, their tests and the harm they do. */
-export function sayGate({ report, millisecondsPerQuery }: Gated, dataset: string, say: (line: string) => void): void {
+export function sayGate(
+  { report, withoutText, millisecondsPerQuery }: Gated,
+  dataset: string,
+  say: (line: string) => void,
+): void {
   const named = [[dataset, report] as const];
   for (const table of [policyTable(named, 'nDCG@10'), policyTests(named), harmedTable(named)]) {
     say('');
     say(table);
   }
+  if (withoutText > 0) say(withoutTextInWords(withoutText));
   say(`The gate took ${millisecondsPerQuery.toFixed(1)} ms per query, with its searches and without writing.`);
 }
 
 /** What the report page says of a gate. */
-export function gateInWords({ report, millisecondsPerQuery }: Gated): string[] {
+export function gateInWords({ report, withoutText, millisecondsPerQuery }: Gated): string[] {
   const { means, harmed, saved, queries, tests } = report;
   const test = (against: string) => {
     const { delta, interval, holm } = tests.find((one) => one.against === against)!;
@@ -93,17 +100,23 @@ export function gateInWords({ report, millisecondsPerQuery }: Gated): string[] {
     `The gate: ${test('never')}; ${test('always')}.`,
     `Worse than without expansion: always ${harm('always')}; gate ${harm('gate')}.`,
     `The gate saves ${saved.queries} of ${queries} calls of the LLM, and takes ${millisecondsPerQuery.toFixed(1)} ms per query.`,
+    ...(withoutText > 0 ? [withoutTextInWords(withoutText)] : []),
   ];
 }
 
+function withoutTextInWords(queries: number): string {
+  return `${counted(queries, 'query')} that the gate leaves ${queries === 1 ? 'has' : 'have'} no text: always, constant and oracle search ${queries === 1 ? 'it' : 'them'} raw, so their figures are not those of expanding all.`;
+}
+
 /** The gate's part of the JSON document. */
-export function gateJson({ report, gate, always, oracle, decisions, millisecondsPerQuery }: Gated) {
+export function gateJson({ report, gate, always, oracle, decisions, withoutText, millisecondsPerQuery }: Gated) {
   const measuresOf = ({ scores }: Arm) =>
     Object.fromEntries(REPORTED_MEASURES.map((name) => [name, scores.mean[name]]));
   return {
     ...report,
     measures: { always: measuresOf(always), gate: measuresOf(gate), oracle: measuresOf(oracle) },
     millisecondsPerQuery,
+    withoutText,
     decisions,
   };
 }

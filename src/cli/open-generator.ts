@@ -94,6 +94,16 @@ function parseKwargs(text: string): Record<string, unknown> | string {
   }
 }
 
+/** `--log-probabilities` of commands that expand queries, and of the workers that write for them. */
+export const logProbabilitiesOption = inGroup('Language model:', {
+  logProbabilities: z
+    .boolean()
+    .optional()
+    .describe(
+      'record the mean log-probability of the tokens of each text, which the gate reads: slower with the embedded model; texts that exist already stay without',
+    ),
+});
+
 /** `--force` of every command that writes texts into files. */
 export const forceOption = z
   .boolean()
@@ -121,7 +131,7 @@ export type GeneratorChoice = z.output<typeof schema>;
  * @throws UsageError for options that contradict each other, ModelError, NetworkError
  */
 export async function openGenerator(
-  given: Omit<GeneratorChoice, 'temperature' | 'samples'>,
+  given: Omit<GeneratorChoice, 'temperature' | 'samples'> & { logProbabilities?: boolean | undefined },
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
   {
     useN,
@@ -139,10 +149,11 @@ export async function openGenerator(
       '--deterministic': isTimed ? undefined : given.deterministic,
     });
     for (const address of addresses) refuseServerOffline(address, given.offline);
-    const { model, concurrency, timeout, maxWait, chatTemplateKwargs } = given;
+    const { model, concurrency, timeout, maxWait, chatTemplateKwargs, logProbabilities } = given;
     const extraBody = chatTemplateKwargs && { chat_template_kwargs: chatTemplateKwargs };
     const limits = { concurrency, timeoutSeconds: timeout, maxWaitSeconds: maxWait, retries };
-    return connectGenerator({ baseUrls: addresses, model, ...limits, extraBody, useN, progress, signal });
+    const asked = { extraBody, useN, logProbabilities };
+    return connectGenerator({ baseUrls: addresses, model, ...limits, ...asked, progress, signal });
   }
   const [name, ...others] = given.generator;
   if (name === undefined || others.length > 0) {
@@ -163,6 +174,7 @@ export async function openGenerator(
     adapters: await resolveAdapters(given, { signal, progress }),
     chatTemplateKwargs: given.chatTemplateKwargs,
     deterministic: given.deterministic,
+    logProbabilities: given.logProbabilities,
     gpu: given.gpu ? 'auto' : false,
     progress,
     signal,

@@ -2,21 +2,21 @@ import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { systemFault, UsageError } from '../system/index.ts';
 
-/** The raw run's file, in the folder of the expanded one: `run-raw.trec` for `run.trec`. */
-export function rawRunFile(file: string): string {
+/** The file of the run without expansions, in the folder of the expanded one: `run-raw.trec` for `run.trec`. */
+export function rawRunFile(file: string, name: string): string {
   const extension = extname(file);
-  return `${file.slice(0, file.length - extension.length)}-raw${extension}`;
+  return `${file.slice(0, file.length - extension.length)}-${name}${extension}`;
 }
 
 /**
- * Checks the raw run's file, which the user did not name: it must not exist, or be a run of this program.
+ * Checks the file of that run, which the user did not name: it must not exist, or be a run of this program.
  *
  * @throws UsageError
  */
 export async function checkRawRunFile(file: string): Promise<void> {
   const line = await firstLine(file);
   if (line === undefined || line === '' || /^\S+ \S+ \S+ \d+ \S+ llm-qe-/.test(line)) return;
-  throw new UsageError('the raw run would overwrite this file, which is not a run of llm-qe', {
+  throw new UsageError('the run without expansions would overwrite this file, which is not a run of llm-qe', {
     file,
     fix: 'Pass another file to --run-out.',
   });

@@ -103,13 +103,13 @@ export function declaredGenerator({
  * @throws UsageError for options that only a worker obeys
  */
 export function openQueuedGenerator(
-  given: GeneratorChoice & { queue: QueueAddress; jobSize: number },
+  given: GeneratorChoice & { queue: QueueAddress; jobSize: number; logProbabilities?: boolean | undefined },
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
 ): Promise<Generator> {
   refuseWorkerOptions({
     ...{ '--gpu': given.gpu, '--context': given.context, '--sequences': given.sequences },
     ...{ '--concurrency': given.concurrency, '--timeout': given.timeout, '--max-wait': given.maxWait },
-    '--chat-template-kwargs': given.chatTemplateKwargs,
+    ...{ '--chat-template-kwargs': given.chatTemplateKwargs, '--log-probabilities': given.logProbabilities },
   });
   const { queue: address, jobSize } = given;
   return connectQueueGenerator({ address, jobSize, declared: declaredGenerator(given), signal, progress });

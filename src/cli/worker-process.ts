@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { answerTasks, type Engine } from '../distribute/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { defaultRetrievalSettings, openEncoder } from '../retrieve/index.ts';
-import { generatorOptions, openGenerator } from './open-generator.ts';
+import { generatorOptions, logProbabilitiesOption, openGenerator } from './open-generator.ts';
 import { type EncoderChoice, encoderOptions } from './several-machines.ts';
 
 /**
@@ -19,7 +19,10 @@ await answerTasks(async (options): Promise<Engine> => {
   const progress = { task: () => ({ advance() {}, skip() {}, note() {}, done() {} }) };
   if ('generator' in choice) {
     const { chatTemplateKwargs, ...words } = choice.generator;
-    const given = z.object(generatorOptions).omit({ chatTemplateKwargs: true }).parse(words);
+    const given = z
+      .object({ ...generatorOptions, ...logProbabilitiesOption })
+      .omit({ chatTemplateKwargs: true })
+      .parse(words);
     const kwargs = chatTemplateKwargs as Record<string, unknown> | undefined;
     return { generator: await openGenerator({ ...given, chatTemplateKwargs: kwargs }, { signal, progress }) };
   }

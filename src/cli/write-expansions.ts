@@ -3,11 +3,22 @@ import type { BeirDataset } from '../data/index.ts';
 import { type ExpandableQuery, type ExpandResult, expandQueries, type Generator } from '../generate/index.ts';
 import { expandByStrategy, type StrategyResult } from '../strategies/index.ts';
 import type { CommandContext } from './command.ts';
-import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplingOf } from './open-generator.ts';
+import {
+  choosePrompt,
+  generatorOptions,
+  logProbabilitiesOption,
+  openGenerator,
+  refuseDocuments,
+  samplingOf,
+} from './open-generator.ts';
 import { type ChosenStrategy, chooseStrategy, strategyOptions } from './strategy-options.ts';
 
 /** Options of every command that expands queries: the language model, and what it is asked for. */
-export const expansionOptions = { ...generatorOptions, ...strategyOptions };
+export const expansionOptions = {
+  ...generatorOptions,
+  ...strategyOptions,
+  ...logProbabilitiesOption,
+};
 
 const schema = z.object(expansionOptions);
 export type ExpansionChoice = z.output<typeof schema>;

@@ -1,5 +1,6 @@
 import { comparePolicies, type Gate, type PolicyReport, readAfter, readBefore } from '../gate/index.ts';
 import type { CorpusSearch, ExpandedQuery } from '../retrieve/index.ts';
+import { counted, DataError } from '../system/index.ts';
 import { type Arm, type ArmPlan, runArm } from './arms.ts';
 import { ChosenAlphaRetriever } from './choose-alpha.ts';
 import { valuesOfCombinations } from './combination-values.ts';
@@ -53,6 +54,8 @@ export async function decide(
 }
 
 export interface GatedOptions extends DecideOptions {
+  /** Ids of the queries that the file of expansions holds; undefined if it holds all. */
+  written?: ReadonlySet<string> | undefined;
   measure: string;
   depth: number;
   seed: number;
@@ -64,6 +67,8 @@ export interface GatedEvaluation {
   oracle: Arm;
   report: PolicyReport;
   decisions: GateDecision[];
+  /** Queries that the gate left and that have no text: the other policies search them as they are. */
+  withoutText: number;
   /** Wall time of the gate's decisions per query: its searches, vectors and models, without writing. */
   millisecondsPerQuery: number;
 }
@@ -83,9 +88,12 @@ export async function evaluateGated(
   const { topics } = always;
   const { measure, seed } = options;
   gate.compareWith(always.retriever);
+  const { written } = options;
+  const withoutText = written === undefined ? 0 : topics.queries.filter(({ id }) => !written.has(id)).length;
   const started = performance.now();
   const decisions = await decide(search, gate, topics, options);
   const millisecondsPerQuery = (performance.now() - started) / Math.max(1, topics.queries.length);
+  refuseMissingTexts(decisions, written, topics);
   const { weights, constant, madeFor } = gate.data;
   const kind = madeFor.retriever;
   const values = await valuesOfCombinations(search, topics, weights.map(combinationOfWeight), { ...options, kind });
@@ -104,7 +112,30 @@ export async function evaluateGated(
     })),
     seed,
   );
-  return { gate: gated, oracle, report, decisions, millisecondsPerQuery };
+  return { gate: gated, oracle, report, decisions, withoutText, millisecondsPerQuery };
+}
+
+/**
+ * A query that the gate leaves needs no text; one that it has expanded does.
+ * @param written ids of the queries that the file of expansions holds
+ * @throws DataError that names the first query without one
+ */
+function refuseMissingTexts(
+  decisions: readonly GateDecision[],
+  written: ReadonlySet<string> | undefined,
+  { split, queries }: Topics,
+): void {
+  if (written === undefined) return;
+  const missing = decisions.filter(({ query, expand }) => expand && !written.has(query));
+  if (missing.length === 0) return;
+  const wanted = decisions.filter(({ expand }) => expand).length;
+  throw new DataError(
+    `no expansion for this query of split ${split}, which the gate wants expanded; ${wanted - missing.length} of its ${wanted} have one, of ${counted(queries.length, 'query')}`,
+    {
+      id: missing[0]!.query,
+      fix: 'Run `llm-qe expand` for this split; for the queries that the gate wants alone, pass it `--queries` with the file of `llm-qe gate apply --queries-out`.',
+    },
+  );
 }
 
 /**

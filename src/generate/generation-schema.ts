@@ -9,6 +9,7 @@ export const generationSchema = z.object({
   promptTokens: z.number(),
   completionTokens: z.number(),
   milliseconds: z.number(),
+  logProbability: z.number().optional(),
   promptCut: z.boolean().optional(),
   promptTooLong: z.boolean().optional(),
   stopped: z.boolean().optional(),

@@ -47,6 +47,8 @@ export interface Generation {
   promptTokens: number;
   completionTokens: number;
   milliseconds: number;
+  /** Mean log-probability of the text's tokens under the model itself (temperature 1), if the generator was asked for it. */
+  logProbability?: number | undefined;
   /** Whether the end of the request's cuttable part was cut. */
   promptCut?: boolean | undefined;
   /** Whether nothing was written because the prompt alone is longer than the context. */

@@ -49,6 +49,59 @@ async function faultOf(behaviour: Behaviour, options: Partial<ServerOptions> = {
   return { error: error as NetworkError, server };
 }
 
+const withLogprobs = (values: number[]) => {
+  return {
+    index: 0,
+    message: { content: 'x' },
+    finish_reason: 'stop',
+    logprobs: { content: values.map((logprob) => ({ token: 'x', logprob })) },
+  };
+};
+
+describe('log-probabilities', () => {
+  const answered =
+    (body: unknown) =>
+    async (options: Partial<ServerOptions> = { logProbabilities: true }) => {
+      const server = await serve(() => ({ status: 200, body }));
+      const [generation] = await ask({ baseUrls: [server.baseUrl], ...options }, requestsFor(1));
+      return { generation, call: server.calls[0]! };
+    };
+
+  it('are asked for, and become the mean of the text', async () => {
+    const { generation, call } = await answered({ choices: [withLogprobs([-1, -2, 0])] })();
+    expect(call.logprobs).toBe(true);
+    expect(generation!.logProbability).toBe(-1);
+  });
+
+  it('are not asked for by default', async () => {
+    const { generation, call } = await answered({ choices: [withLogprobs([])] })({});
+    expect(call).not.toHaveProperty('logprobs');
+    expect(generation).not.toHaveProperty('logProbability');
+  });
+
+  it.each([[[]], [[-1, Number.NaN]], [[0.5]]])('%j are none', async (values) => {
+    const { generation } = await answered({ choices: [withLogprobs(values)] })();
+    expect(generation).not.toHaveProperty('logProbability');
+  });
+
+  it('are put together from a stream', async () => {
+    const event = (content: string, logprob: number) =>
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, logprobs: { content: [{ logprob }] } }] })}\n\n`;
+    const end = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })}\n\ndata: [DONE]\n\n`;
+    const { generation } = await answered(`${event('a', -1)}${event('b', -3)}${end}`)();
+    expect(generation).toMatchObject({ text: 'ab', logProbability: -2 });
+  });
+
+  it('are left out for a server that refuses them', async () => {
+    const server = await serve((call) =>
+      'logprobs' in call ? refusal(400, 'Unknown parameter: logprobs') : undefined,
+    );
+    const generations = await ask({ baseUrls: [server.baseUrl], logProbabilities: true }, requestsFor(2));
+    expectWhole(generations, requestsFor(2));
+    expect(server.calls.filter((call) => 'logprobs' in call).length).toBeLessThanOrEqual(2);
+  });
+});
+
 describe('connectGenerator', () => {
   it('sends what the request says, and uses the only model', async () => {
     const server = await serve();

@@ -30,6 +30,8 @@ export interface ServerOptions {
    * Such a call has one seed, so single samples cannot be reproduced. Default false.
    */
   useN?: boolean | undefined;
+  /** Whether generations hold the mean log-probability of their tokens, where the server gives it (`logprobs`). Default false. */
+  logProbabilities?: boolean | undefined;
   /** Shows waits, and reports the settings that a server does not support. */
   progress?: Progress | undefined;
   signal?: AbortSignal | undefined;
@@ -40,6 +42,7 @@ interface Settings {
   concurrency: number;
   extraBody: Readonly<Record<string, unknown>>;
   useN: boolean;
+  logProbabilities: boolean;
 }
 
 /** A server does not report by how much a prompt is too long, so each attempt cuts a quarter of the document, down to a hundredth of it. */
@@ -62,12 +65,21 @@ const SINGLES_WITHOUT_N = 3;
  * @throws UsageError if no model is named and the server lists none or several; NetworkError
  */
 export async function connectGenerator(options: ServerOptions): Promise<Generator> {
-  const { baseUrls, apiKey, concurrency = 16, extraBody = {}, useN = false, progress, signal } = options;
+  const {
+    baseUrls,
+    apiKey,
+    concurrency = 16,
+    extraBody = {},
+    useN = false,
+    logProbabilities = false,
+    progress,
+    signal,
+  } = options;
   const { timeoutSeconds = 300, retries = 5, maxWaitSeconds } = options;
   const limits = { timeoutSeconds, retries, maxWaitSeconds };
   const pool = new ServerPool({ baseUrls, apiKey, ...limits, progress, model: options.model ?? '' });
   pool.model = options.model ?? (await onlyModel(pool, signal));
-  return new ServerGenerator(pool, { model: pool.model, concurrency, extraBody, useN });
+  return new ServerGenerator(pool, { model: pool.model, concurrency, extraBody, useN, logProbabilities });
 }
 
 async function onlyModel(pool: ServerPool, signal: AbortSignal | undefined): Promise<string> {
@@ -243,6 +255,7 @@ class ServerGenerator implements Generator {
       top_p: sampling.topP,
       seed,
       ...{ top_k: sampling.topK, min_p: 0, samplers: ['temperature', 'top_k', 'top_p'] },
+      ...(this.#settings.logProbabilities && { logprobs: true }),
     };
     return {
       model: this.id,
@@ -305,12 +318,13 @@ function asGenerations(answer: ChatAnswer, group: RequestGroup, milliseconds: nu
   const { promptTokens, completionTokens } = answer;
   const choices = answer.choices.slice(0, group.length);
   const upTo = (count: number): number => Math.floor((count * completionTokens) / choices.length);
-  return choices.map(({ text, reasoning, finish, filtered }, index) => ({
+  return choices.map(({ text, reasoning, finish, filtered, logProbability }, index) => ({
     id: group[index]!.id,
     text,
     ...(reasoning !== '' && { reasoning }),
     finish,
     ...(filtered && { filtered }),
+    ...(logProbability !== undefined && { logProbability }),
     promptTokens,
     completionTokens: upTo(index + 1) - upTo(index),
     milliseconds,

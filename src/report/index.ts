@@ -22,6 +22,8 @@ export {
   readExpansionFacts,
 } from './sections/expansion-facts.ts';
 export { countsOf, type LeftOut, leftOutOf, saidIn, sumOf } from './sections/left-out.ts';
+export { SELF_HITS_IN_WORDS, selfHitsOf } from './sections/self-hits.ts';
+export { FEWEST_SETS, type SuiteVerdict, suiteVerdicts, verdictLines } from './sections/suite-verdicts.ts';
 export type {
   ParityVerdict,
   SuiteCell,
@@ -30,9 +32,11 @@ export type {
   SuiteData,
   SuiteMean,
   SuiteMeta,
+  SuiteOverall,
   SuiteParity,
   SuiteQuery,
   SuiteRow,
   SuiteSlice,
 } from './suite-data.ts';
+export { FEWEST_OF_KIND } from './suite-data.ts';
 export { type PageContent, type Section, type SettingSections, settingLists, wholePage } from './whole-page.ts';

@@ -17,6 +17,10 @@ p { margin: 6px 0 12px; max-width: 46em; }
 .verdict { font-size: 1.3rem; line-height: 1.35; font-weight: 650; margin: 22px 0 6px; padding: 2px 0 2px 14px; border-left: 5px solid var(--same); max-width: none; }
 .verdict.gain { border-color: var(--gain); } .verdict.loss { border-color: var(--loss); }
 .verdict b { display: block; font-size: 1rem; font-weight: 500; color: var(--soft); }
+.verdicts { list-style: none; margin: 18px 0; padding: 0; }
+.verdicts li { border-left: 5px solid var(--same); padding: 2px 0 2px 14px; margin: 0 0 14px; } .verdicts li.gain { border-color: var(--gain); } .verdicts li.loss { border-color: var(--loss); }
+.verdicts b { font-size: 1.12rem; margin-right: 14px; } .verdicts .number { font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; } .verdicts i { font-style: normal; margin-left: 4px; }
+.verdicts small { display: block; color: var(--soft); font-size: .86rem; } .verdicts p { margin: 2px 0; max-width: 62em; font-size: .95rem; }
 .card { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(190px, 100%), 1fr)); gap: 14px 26px; margin: 18px 0; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; }
 .card b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; line-height: 1.25; }
@@ -38,7 +42,7 @@ svg .grid { stroke: var(--line); } svg .zero { stroke: var(--soft); } svg .mark 
 .series-1 { fill: var(--same); background: var(--same); } .series-2 { fill: var(--gain); background: var(--gain); } .series-3 { fill: var(--loss); background: var(--loss); }
 .series-4 { fill: #2a9d8f; background: #2a9d8f; } .series-5 { fill: #8e6bbf; background: #8e6bbf; } .series-6 { fill: #c2577f; background: #c2577f; }
 .legend i[class^="series-"] { border: 0; width: 12px; height: 12px; border-radius: 3px; }
-svg circle { fill-opacity: .55; } svg .small { font-size: 10px; }
+svg circle { fill-opacity: .55; } svg .axis.name { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; } svg .small { font-size: 10px; }
 svg .axis { fill: var(--soft); font: 12px system-ui, sans-serif; }
 figure { margin: 14px 0; } .columns > section:only-child { max-width: 560px; } figcaption { font-weight: 600; font-size: .94rem; }
 svg .line { fill: none; stroke-width: 2; } svg .line.gain { stroke: var(--gain); } svg .line.loss { stroke: var(--loss); }

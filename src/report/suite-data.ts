@@ -43,9 +43,19 @@ export interface SuiteMean {
   measures: Record<string, Record<string, number>>;
 }
 
-/** What all sets together say of a system against the baseline. */
-export interface SuiteMeta extends MetaAnalysis {
+/**
+ * A system against the baseline over the queries of all sets that both finished; each set counts equally. It tells of these sets, not of
+ * others. `holm` is corrected over the systems.
+ */
+export interface SuiteOverall extends Comparison {
+  sets: string[];
+}
+
+/** What all sets together say of a system against the baseline on other sets. Interval and p need at least three sets. */
+export interface SuiteMeta extends Omit<MetaAnalysis, 'interval' | 'p'> {
   system: string;
+  interval: MetaAnalysis['interval'] | undefined;
+  p: number | undefined;
   /** Sets that were left out, because no query changed there. */
   unchanged: string[];
 }
@@ -75,6 +85,9 @@ export interface SuiteQuery {
   before: number;
   after: number;
 }
+
+/** A kind of fewer queries is not told apart: its means are noise. */
+export const FEWEST_OF_KIND = 10;
 
 /** Queries that have something in common. */
 export interface SuiteSlice {
@@ -110,6 +123,8 @@ export interface SuiteData {
   systems: SuiteColumn[];
   rows: SuiteRow[];
   means: SuiteMean[];
+  /** One for each system that finished a set with the baseline. */
+  overall: SuiteOverall[];
   meta: SuiteMeta[];
   parity: SuiteParity[];
   /** The first system with expansions against the baseline; undefined if there is no such pair. */

@@ -9,6 +9,8 @@ export interface ChatChoice {
   finish: 'stop' | 'length';
   /** Whether a content filter withheld or cut the text, or the model refuses in the field made for that. */
   filtered: boolean;
+  /** Mean log-probability of the tokens, if the server gives those of all of them. */
+  logProbability?: number | undefined;
 }
 
 export interface ChatAnswer {
@@ -84,7 +86,16 @@ function readChoice(choice: Fields): ChatChoice {
     reasoning: wellFormed(typeof reasoning === 'string' ? reasoning : textOf(content, isThought)),
     finish: CUT.has(reason) ? 'length' : 'stop',
     filtered: FILTERED.has(reason) || (typeof message.refusal === 'string' && text.trim() === ''),
+    ...meanLogProbability(choice.logprobs),
   };
+}
+
+/** Reads OpenAI's `logprobs: {content: [{logprob}]}`. Some servers write a very small number for a probability of 0. */
+function meanLogProbability(given: unknown): Pick<ChatChoice, 'logProbability'> {
+  const content = isFields(given) && Array.isArray(given.content) ? given.content : [];
+  const values = content.map((one) => (isFields(one) && typeof one.logprob === 'number' ? one.logprob : Number.NaN));
+  if (values.length === 0 || !values.every((value) => value <= 1e-6)) return {};
+  return { logProbability: Math.min(0, values.reduce((sum, value) => sum + value, 0) / values.length) };
 }
 
 const isThought = ({ type }: Fields): boolean => type === 'thinking' || type === 'reasoning';

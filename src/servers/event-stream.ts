@@ -7,6 +7,7 @@ interface Growing {
   index: number;
   finish_reason: unknown;
   message: { content: unknown[]; reasoning_content: string };
+  logprobs?: { content: unknown[] };
 }
 
 /** Whether an answer is a stream of events. Some servers send one whatever they were asked for. */
@@ -105,7 +106,7 @@ function fieldsOf(event: unknown): Fields {
 
 function add(choice: unknown, choices: Map<number, Growing>): void {
   if (choice === null || typeof choice !== 'object') return;
-  const { index, delta, message, text, finish_reason } = choice as Fields;
+  const { index, delta, message, text, finish_reason, logprobs } = choice as Fields;
   const place = typeof index === 'number' ? index : 0;
   const whole = choices.get(place) ?? {
     ...{ index: place, finish_reason: null, message: { content: [], reasoning_content: '' } },
@@ -115,6 +116,8 @@ function add(choice: unknown, choices: Map<number, Growing>): void {
   const piece = (delta ?? message ?? { content: text }) as Fields;
   const reasoning = piece.reasoning_content ?? piece.reasoning;
   if (typeof reasoning === 'string') whole.message.reasoning_content += reasoning;
+  const tokens = (logprobs as Fields | null | undefined)?.content;
+  if (Array.isArray(tokens)) whole.logprobs = { content: [...(whole.logprobs?.content ?? []), ...tokens] };
   if (piece.content != null) whole.message.content.push(...[piece.content].flat());
 }
 

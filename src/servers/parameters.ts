@@ -36,6 +36,7 @@ export const PARAMETERS: readonly Parameter[] = [
   { name: 'top_k', option: '--top-k', neutralValue: '0', isNeutral: ({ top_k }) => top_k === 0 },
   { name: 'min_p', isNeutral: ({ min_p }) => min_p === 0 },
   { name: 'samplers', isNeutral: always },
+  { name: 'logprobs', option: '--log-probabilities', consequence: 'none are recorded', isNeutral: always },
   { name: 'encoding_format', isNeutral: always },
 ];
 

@@ -248,9 +248,18 @@ function recordOf(query: string, sample: number, { text, of }: Made, timings: bo
     finish: of.some(({ finish }) => finish === 'length') ? 'length' : 'stop',
     promptTokens: sum((one) => one.promptTokens),
     completionTokens: sum((one) => one.completionTokens),
+    ...logProbabilityOf(of),
     milliseconds: timings ? Math.round(sum((one) => one.milliseconds)) : 0,
     key: of.length === 1 ? first!.key : contentKey(keysOf(of)),
   };
+}
+
+/** The mean over the tokens of all texts, if it is known of each. */
+function logProbabilityOf(texts: readonly Written[]): Pick<Expansion, 'logProbability'> {
+  const tokens = texts.reduce((sum, one) => sum + one.completionTokens, 0);
+  if (tokens === 0 || texts.some((one) => one.logProbability === undefined)) return {};
+  const total = texts.reduce((sum, one) => sum + one.logProbability! * one.completionTokens, 0);
+  return { logProbability: Math.floor((total / tokens) * 1e4) / 1e4 };
 }
 
 /** The files are those of the last step; what was written is counted over all steps. */

@@ -60,6 +60,7 @@ export interface Written {
   finish: 'stop' | 'length';
   promptTokens: number;
   completionTokens: number;
+  logProbability?: number | undefined;
   milliseconds: number;
   key: string;
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -63,6 +63,44 @@ describe('findSuite', () => {
     ['{}', 'sets'],
   ])('refuses a file with %j', async (text, message) => {
     await expect(findSuite(await suiteFile(text))).rejects.toThrow(message);
+  });
+
+  it('reads no other kind of file, and does not quote it', async () => {
+    const secret = join(folder, 'passwd');
+    await writeFile(secret, 'root:x:0:0:root:/root:/bin/bash\n');
+    const error = await findSuite(secret).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      message: expect.stringContaining('is neither a folder nor a .yaml file'),
+      exitCode: 2,
+    });
+    const broken = await suiteFile('root: [x\n"se:cret": ]')
+      .then(findSuite)
+      .catch((reason: unknown) => reason);
+    for (const one of [error, broken]) expect(String((one as Error).message)).not.toMatch(/root:x|secret|se:cret/);
+    expect(broken).toMatchObject({ message: expect.stringContaining('is not YAML') });
+    await mkdir(join(folder, 'odd.yaml'));
+    await expect(findSuite(join(folder, 'odd.yaml'))).rejects.toThrow('is not a file');
+  });
+
+  it.each([
+    ['../e.jsonl', 'expansions'],
+    ['/etc/passwd', 'expansions'],
+    ['link.jsonl', 'expansions'],
+    ['{set}/../../e', 'expansions '],
+    ['/etc/passwd', 'gate'],
+  ])('refuses %j as %s of a system, which lies outside of its folder', async (path, key) => {
+    await rm(join(folder, 'link.jsonl'), { force: true });
+    await symlink('/etc/passwd', join(folder, 'link.jsonl'));
+    const text = `sets: {a: {dir: x}}\nsystems:\n  s: {retriever: bm25, "${key}": "${path}"}\n`;
+    await expect(suiteFile(text).then(findSuite)).rejects.toThrow(
+      `system s: ${key.trim()} names a file outside of the folder of the suite`,
+    );
+  });
+
+  it('reads expansions relative to the file', async () => {
+    const text = 'sets: {a: {dir: x}}\nsystems:\n  s: {retriever: bm25, expansions: "made/{set}.jsonl"}\n';
+    const { systems } = await suiteFile(text).then(findSuite);
+    expect(systems).toEqual({ s: { retriever: 'bm25', expansions: join(folder, 'made/{set}.jsonl') } });
   });
 
   it('takes the folder of a data set, and nothing else', async () => {

@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { BEIR_DATASETS, BRIGHT, type HubSource, NANO_BEIR, TREC_DL } from '../data/index.ts';
-import { isThere, UsageError } from '../system/index.ts';
+import { UsageError } from '../system/index.ts';
 import { readSuiteFile, type Suite, type SuiteSet } from './suite-schema.ts';
 
 /** What a suite may be, for help texts. */
@@ -34,7 +35,14 @@ export async function findSuite(name: string): Promise<Suite> {
   }
   if (/\.ya?ml$/i.test(name)) return readSuiteFile(name);
   const folder = resolve(name);
-  if (await isThere(folder)) return folderSuite(folder);
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory()) return folderSuite(folder);
+  if (found !== undefined) {
+    throw new UsageError('is neither a folder nor a .yaml file', {
+      file: folder,
+      fix: 'A suite of your own is a file that ends in .yaml; see docs/suites.md.',
+    });
+  }
   throw new UsageError(`${JSON.stringify(name)} is neither a suite nor a file or folder`, {
     fix: `Use ${SUITE_IN_WORDS}.`,
   });

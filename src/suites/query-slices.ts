@@ -1,4 +1,4 @@
-import type { SuiteSlice } from '../report/index.ts';
+import { FEWEST_OF_KIND, type SuiteSlice } from '../report/index.ts';
 
 /** A query as far as slices need it. */
 export interface SlicedQuery {
@@ -50,9 +50,6 @@ const DIVISIONS: readonly Division[] = [
   { kind: 'script', partOf: scriptOf },
 ];
 
-/** A smaller part is counted under "other": its means are noise. */
-const FEWEST = 10;
-
 /**
  * Divides queries by length, question word, names and script, and takes the means of each part. A language cannot be told reliably from a few
  * words, so the script stands for it. A division into a single part is left out.
@@ -76,9 +73,9 @@ export function slicesOf(queries: readonly SlicedQuery[]): SuiteSlice[] {
 }
 
 function mergeSmall(parts: ReadonlyMap<string, SlicedQuery[]>): Map<string, SlicedQuery[]> {
-  const small = [...parts].filter(([, members]) => members.length < FEWEST);
+  const small = [...parts].filter(([, members]) => members.length < FEWEST_OF_KIND);
   if (small.length < 2) return new Map(parts);
-  const kept = [...parts].filter(([, members]) => members.length >= FEWEST);
+  const kept = [...parts].filter(([, members]) => members.length >= FEWEST_OF_KIND);
   return new Map([...kept, ['other', small.flatMap(([, members]) => members)]]);
 }
 

@@ -109,6 +109,19 @@ describe('runSuite', () => {
     expect(stateOf(await run('again', 'raw=bm25,threads=2')).one).toEqual([['raw', true]]);
   });
 
+  it('names the file of a result that was edited by hand, and goes on with the others', async () => {
+    const first = await run('edited', 'raw=bm25');
+    const file = join(first.sets[0]!.runs.get('raw')!.files.run, '..', 'stage.json');
+    const record = JSON.parse(await readFile(file, 'utf8'));
+    await writeFile(file, JSON.stringify({ ...record, result: { ...record.result, queries: 'two' } }));
+    const { failures, sets } = await run('edited', 'raw=bm25');
+    expect(failures[0]).toMatchObject({
+      ...{ set: 'one', system: 'raw', fix: expect.stringContaining('to run the search again') },
+      message: expect.stringMatching(/stage\.json.*does not hold the result of a search: queries/),
+    });
+    expect(sets[2]!.runs.get('raw')!.reused).toBe(true);
+  });
+
   it('goes on behind a search that was cut off before it was whole', async () => {
     const out = join('cut');
     const first = await run(out, 'raw=bm25');

@@ -70,7 +70,9 @@ export async function planSuite(suite: Suite, options: SuitePlanOptions): Promis
   const downloaded = new Set<string>();
   const sets: PlannedSet[] = [];
   for (const set of suite.sets) sets.push(await planSet(set, options, facts, downloaded));
-  const sum = (pick: (set: PlannedSet) => number | null) => sets.reduce((total, set) => total + (pick(set) ?? 0), 0);
+  /** What is known; null if nothing is. */
+  const sum = (pick: (set: PlannedSet) => number | null) =>
+    sets.map(pick).reduce((total, value) => (value === null ? total : (total ?? 0) + value), null);
   const total = {
     ...{ documents: sum((set) => set.documents), queries: sum((set) => set.queries), texts: sum((set) => set.texts) },
     ...{ tokens: sum((set) => set.tokens), downloadBytes: sum((set) => set.downloadBytes) },
@@ -80,7 +82,7 @@ export async function planSuite(suite: Suite, options: SuitePlanOptions): Promis
     const names = Object.entries(set).flatMap(([name, value]) => (value === null ? [name] : []));
     return names.length === 0 ? [] : [`${set.set}: ${names.join(', ')}`];
   });
-  const [check] = diskChecks(options.out, { stages: total.diskBytes, files: 0 });
+  const [check] = diskChecks(options.out, { stages: total.diskBytes ?? 0, files: 0 });
   const disk = await check!.find().catch((error: unknown) => {
     if (error instanceof ResourceError) return error;
     throw error;

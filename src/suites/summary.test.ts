@@ -86,6 +86,31 @@ describe('summarize', () => {
     expect(summary.failures).toEqual(['half, more: the server is gone. Start it']);
   });
 
+  it('compares over the queries of all sets that both finished, each set counting equally', () => {
+    const [overall] = summary.overall;
+    expect(overall).toMatchObject({ arm: 'more', sets: ['g', 'msmarco'], helped: 3, hurt: 1, unchanged: 4 });
+    // 0.1 and 0.1, although g has three times the queries of msmarco.
+    expect(overall!.delta).toBeCloseTo(0.1, 12);
+    expect(overall!.holm).toBeUndefined();
+  });
+
+  it('corrects the comparison over all sets for the number of systems', () => {
+    const three = parseSystems(['raw=bm25', 'more=bm25', 'other=bm25'], undefined, {
+      ...{ retrieval: defaultRetrievalSettings(), writer: {}, writerShape: {} },
+    });
+    const values = Array.from({ length: 8 }, (_, at) => at / 20);
+    const runs = new Map([
+      ['raw', runOf(values)],
+      ['more', runOf(values.map((value) => value + 0.1))],
+      ['other', runOf(values.map((value, at) => value + (at % 2 === 0 ? 0.1 : -0.1)))],
+    ]);
+    const options = { suite, systems: three, baseline: 'raw', measure: 'nDCG@10', seed: 42 };
+    const { overall } = summarize({ sets: [{ set: setOf('one'), runs }], failures: [] }, options);
+    // All 256 signs of eight equal changes: two are as large.
+    expect(overall.map(({ randomization }) => randomization)).toEqual([2 / 256, 1]);
+    expect(overall.map(({ holm }) => holm)).toEqual([4 / 256, 1]);
+  });
+
   it('combines the changes of the rows by their precision', () => {
     const [meta] = summary.meta;
     // g: changes of 0.2 (variance 0.08 / 2) and 0 (variance 0.02 / 3 / 4), so 0.1 with (0.04 + 0.02 / 12) / 4; msmarco: 0.1 with 0.02 / 2.
@@ -130,11 +155,21 @@ describe('tables', () => {
 
   it('say below which sets were combined, and write a small p as the tables do', () => {
     const [meta] = data.meta;
+    const four = [...data.rows, row('half')];
     const line = (facts: Partial<typeof data>) => metaLines({ ...data, ...facts })[0];
-    expect(line({ meta: [{ ...meta!, p: 1e-6, unchanged: ['same'] }] })).toMatch(
-      /^more against raw over 2 of 3 sets \(random effects; no query changed in same\): \+0\.1000, .*, p < \.0001; /,
+    const three = { ...meta!, studies: 3, p: 1e-6, interval: { low: 0.01, high: 0.2 }, unchanged: ['same'] };
+    expect(line({ rows: four, meta: [three] })).toMatch(
+      /^more against raw over 3 of 4 sets \(random effects; no query changed in same\): \+0\.1000, 95 % interval \+0\.0100 to \+0\.2000, p < \.0001; /,
     );
-    expect(line({ rows: data.rows.slice(1) })).toMatch(/ over all 2 sets \(random effects\): .*, p 0\.\d{4}; /);
+    expect(line({ rows: four.slice(1), meta: [three] })).toMatch(/ over all 3 sets \(random effects; .*, p < \.0001; /);
+  });
+
+  it('give two sets no interval, which would say nothing', () => {
+    expect(data.meta[0]).toMatchObject({ studies: 2, interval: undefined, p: undefined, prediction: undefined });
+    expect(metaLines(data)).toEqual([
+      'more against raw over 2 of 3 sets (random effects): +0.1000; an interval needs at least 3 sets',
+    ]);
+    expect(markdownTable(data)).toContain('(random effects) | more | +0.1000 | needs at least 3 sets |');
   });
 
   it('mark the best score in Markdown, and list every change', () => {
@@ -142,7 +177,7 @@ describe('tables', () => {
     expect(text).toContain('| g (mean of 2) | 0.3000 | **0.4000** | left out |');
     expect(text).toContain('| half | **0.9000** | failed | left out |');
     expect(text).toContain('| msmarco | more | +0.1000 | ');
-    expect(text).toMatch(/\| 2 of 3 sets \(random effects\) \| more \| \+0\.1000 \|/);
+    expect(text).toMatch(/^- more: too few queries to tell it from raw\. Over 8 queries of 2 of 3 sets, /);
   });
 
   it('are LaTeX for booktabs, with daggers for p and escaped names', () => {
@@ -157,6 +192,37 @@ describe('tables', () => {
     expect(text).toContain('50\\%\\_a (mean of 2) & .3000 & \\textbf{.4000}$^{\\ddagger}$ & left out \\\\');
     expect(text).toContain('half & \\textbf{.9000} & -- & left out \\\\\n\\midrule\nmean of 2 & ');
     expect(text).toContain('\\bottomrule\n\\end{tabular}');
+  });
+
+  it('explain daggers and self hits in what LaTeX prints, not in a comment', () => {
+    const printed = latexTable(data)
+      .split('\n')
+      .filter((line) => !line.startsWith('%'));
+    const note = printed.slice(printed.indexOf('\\end{tabular}') + 1).join('\n');
+    expect(note).toContain('$^{\\dagger}$ $p<.05$, $^{\\ddagger}$ $p<.01$ against raw: paired randomisation test');
+    expect(note).toContain('Self hits: what happens to a document with the id of the query.');
+    expect(note).toContain('bold: the best score of a row');
+    // What LaTeX would stop at: braces that do not match, rows of another width, characters that are commands.
+    const body = printed.join('\n').replace(/\\[&%$#_{}]/g, '');
+    let depth = 0;
+    for (const one of body) {
+      depth += one === '{' ? 1 : one === '}' ? -1 : 0;
+      expect(depth).toBeGreaterThanOrEqual(0);
+    }
+    expect(depth).toBe(0);
+    const rows = printed.filter((line) => line.endsWith('\\\\'));
+    expect(new Set(rows.map((line) => line.replace(/\\&/g, '').split('&').length))).toEqual(new Set([4]));
+    expect(body.match(/\$/g)!.length % 2).toBe(0);
+    expect(body).not.toMatch(/[†‡#]/);
+  });
+
+  it('name the systems whose rules for self hits differ', () => {
+    const { cells } = row('msmarco');
+    const kept = { ...cells.more!, selfHits: 'a document with the id of the query is kept' };
+    const rows = [{ ...row('msmarco'), cells: { ...cells, more: kept } }];
+    const rule = 'left out (raw); kept (more)';
+    expect(terminalTable({ ...data, rows }).rows[0]!.at(-1)).toBe(rule);
+    expect(latexTable({ ...data, rows })).toContain(`& ${rule} \\\\`);
   });
 
   it('are CSV with one value per line', () => {

@@ -1,6 +1,7 @@
 import { type Comparison, TABLE_MEASURES, toComparison } from '../evaluate/index.ts';
 import { combineEffects, compareValues, describeSelfRetrieval, holmCorrection } from '../measures/index.ts';
-import type { SuiteCell, SuiteData, SuiteMean, SuiteMeta, SuiteRow } from '../report/index.ts';
+import type { SuiteCell, SuiteData, SuiteMean, SuiteMeta, SuiteOverall, SuiteRow } from '../report/index.ts';
+import { FEWEST_SETS } from '../report/index.ts';
 import { counted } from '../system/index.ts';
 import type { SetRun, SuiteFailure, SuiteRun } from './run-suite.ts';
 import type { Suite } from './suite-schema.ts';
@@ -41,8 +42,11 @@ export function summarize(run: SuiteRun, options: SummaryOptions): Omit<SuiteDat
   const rows = rowsOf(run);
   const described = rows.map((row) => describeRow(row, options));
   const meta: SuiteMeta[] = [];
+  const overall: SuiteOverall[] = [];
   for (const { name } of systems.filter((system) => system.name !== baseline)) {
     correct(described, name);
+    const whole = overallOf(rows, name, options);
+    if (whole !== undefined) overall.push(whole);
     const found = metaOf(rows, name, options);
     if (found !== undefined) meta.push(found);
   }
@@ -51,7 +55,7 @@ export function summarize(run: SuiteRun, options: SummaryOptions): Omit<SuiteDat
     systems: systems.map((system) => {
       return { name: system.name, description: system.description, expanded: isExpanded(system) };
     }),
-    ...{ rows: described, means: meansOf(described, options), meta },
+    ...{ rows: described, means: meansOf(described, options), overall: correctOverall(overall), meta },
     failures: run.failures.map(describeFailure),
     remarks: remarksOf(run, described, options),
   };
@@ -118,7 +122,11 @@ function describeCell(runs: readonly SystemRun[]): SuiteCell {
 /** Values of a row's queries, weighted so that their plain mean is the mean of the sets' means // [queries of all sets] */
 function valuesOf(row: Row, system: string, measure: string): number[] | undefined {
   const columns = runsOf(row, system)?.map(({ values }) => [...(values.get(measure)?.values() ?? [])]);
-  if (columns === undefined) return undefined;
+  return columns && weighEqually(columns);
+}
+
+/** Joins columns, weighted so that the plain mean of all values is the mean of the columns' means. */
+function weighEqually(columns: readonly (readonly number[])[]): number[] {
   const queries = columns.reduce((sum, { length }) => sum + length, 0);
   return columns.flatMap((column) => column.map((value) => (value * queries) / (columns.length * column.length)));
 }
@@ -128,6 +136,29 @@ function testOf(row: Row, system: string, { baseline, measure, seed }: SummaryOp
   const [before, after] = [valuesOf(row, baseline, measure), valuesOf(row, system, measure)];
   if (before === undefined || after === undefined) return undefined;
   return toComparison({ arm: system, baseline, measure }, compareValues(before, after, { seed }));
+}
+
+/** Compares a system with the baseline over the queries of all rows that both finished, each row counting equally. */
+function overallOf(
+  rows: readonly Row[],
+  system: string,
+  { baseline, measure, seed }: SummaryOptions,
+): SuiteOverall | undefined {
+  const pairs = rows.flatMap((row) => {
+    const [before, after] = [valuesOf(row, baseline, measure), valuesOf(row, system, measure)];
+    return before === undefined || after === undefined ? [] : [{ name: row.name, before, after }];
+  });
+  if (pairs.length === 0) return undefined;
+  const [before, after] = [pairs.map((pair) => pair.before), pairs.map((pair) => pair.after)].map(weighEqually);
+  const compared = compareValues(before!, after!, { seed });
+  return { ...toComparison({ arm: system, baseline, measure }, compared), sets: pairs.map(({ name }) => name) };
+}
+
+/** Several systems are several tests. */
+function correctOverall(all: readonly SuiteOverall[]): SuiteOverall[] {
+  if (all.length < 2) return [...all];
+  const corrected = holmCorrection(all.map(({ randomization }) => randomization));
+  return all.map((one, at) => ({ ...one, holm: corrected[at]! }));
 }
 
 /** Adds the corrected p values of one system: the sets are the family of its tests. */
@@ -144,7 +175,14 @@ function metaOf(rows: readonly Row[], system: string, options: SummaryOptions): 
   const moved = effects.filter(({ variance }) => variance > 0);
   const combined = combineEffects(moved);
   if (combined === undefined) return undefined;
-  return { system, ...combined, unchanged: effects.filter(({ variance }) => variance === 0).map(({ row }) => row) };
+  const { interval, p } = combined.studies < FEWEST_SETS ? { interval: undefined, p: undefined } : combined;
+  return {
+    ...combined,
+    system,
+    interval,
+    p,
+    unchanged: effects.filter(({ variance }) => variance === 0).map(({ row }) => row),
+  };
 }
 
 /** Mean change of a row, and its squared standard error; the sets of a group are independent samples. */

@@ -11,13 +11,14 @@ import {
   TABLE_MEASURES,
   type Topics,
 } from '../evaluate/index.ts';
-import { readJsonFile } from '../files/index.ts';
+import { describeIssues, readJsonFile } from '../files/index.ts';
 import { GATE_FORMAT, Gate } from '../gate/index.ts';
 import { MEASURES_FORMAT, type SelfRetrieval } from '../measures/index.ts';
 import type { RunFolder } from '../pipeline/index.ts';
 import { type CorpusSearch, combinationOf, type RetrievalSettings, SEARCH_FORMATS } from '../retrieve/index.ts';
 import { DataError, writeDurably } from '../system/index.ts';
 import { type Excluded, excludingRetriever } from './excluding-retriever.ts';
+import { OF_BM25, OF_DENSE, OF_EXPANSIONS } from './system-options.ts';
 import { isExpanded, type SuiteSystem } from './system-spec.ts';
 
 /** Increase it when the same inputs would give other files for a reason that no other format covers. */
@@ -112,7 +113,7 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
     onDamage: (reason) => options.warn?.(`${set.name}, ${system.name}: ${reason}; it is searched again`),
     run: (at) => searchAndScore(set, { ...system, retrieval }, options, at),
   });
-  const result = resultSchema.parse(record.result);
+  const result = resultOf(record.result, folder);
   const { ids, values } = await readJsonFile(join(folder, VALUES), valuesSchema, (cause) => {
     const fix = `Remove ${folder} to run the search again.`;
     return new DataError('does not hold the values of a run', { file: join(folder, VALUES), fix, cause });
@@ -123,6 +124,16 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
       Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
     ),
   };
+}
+
+/** @throws DataError for a record that was edited by hand */
+function resultOf(recorded: unknown, folder: string): z.output<typeof resultSchema> {
+  const parsed = resultSchema.safeParse(recorded);
+  if (parsed.success) return parsed.data;
+  throw new DataError(`does not hold the result of a search: ${describeIssues(parsed.error)}`, {
+    file: join(folder, 'stage.json'),
+    fix: `Remove ${folder} to run the search again.`,
+  });
 }
 
 /** These files are hashed, and read for every set: a device or a pipe would never end, or be empty the second time. */
@@ -195,22 +206,6 @@ async function costOf(file: string, { queries }: Topics): Promise<WritingCost> {
 
 /** Settings that never change a run. */
 const IDLE = ['threads', 'offline', 'maxWait', 'batchSize', 'encoder', 'encoderModel', 'recallSample'];
-/** Settings that BM25 alone does not read; new settings count until they are listed here. */
-const OF_DENSE = [
-  'queryPrefix',
-  'documentPrefix',
-  'precision',
-  'pooling',
-  'maxLength',
-  'similarity',
-  'alpha',
-  'expansionRole',
-  'rrfK',
-  'vectors',
-];
-/** Settings that a dense search alone does not read. */
-const OF_BM25 = ['k1', 'b', 'analyzer', 'queryRepeats', 'rrfK'];
-const OF_EXPANSIONS = ['alpha', 'expansionRole', 'queryRepeats'];
 
 /** The settings of a search that can change the run of a system. The encoder is identified by its fingerprint instead. */
 function decidingSettings(system: SuiteSystem, retrieval: RetrievalSettings): Record<string, unknown> {

@@ -40,7 +40,7 @@ describe('parseSystems', () => {
   });
 
   it('reads the same from the mapping of a file, and prefers the command line', () => {
-    const ofFile = { mine: { retriever: 'bm25', k1: 1.2, 'query-repeats': 3 } };
+    const ofFile = { mine: { retriever: 'bm25', k1: 1.2, expansions: 'e', 'query-repeats': 3 } };
     expect(parseSystems([], ofFile, options)[0]).toMatchObject({
       name: 'mine',
       retrieval: { k1: 1.2 },
@@ -81,6 +81,48 @@ describe('parseSystems', () => {
     ['constructor=dense,toString=1', 'there is no option to-string'],
   ])('refuses %s', (text, message) => {
     expect(() => parseSystems([text], undefined, options)).toThrow(message);
+  });
+
+  it.each([
+    ['x=bm25,expansions=f,alpha=0.3', 'alpha has no effect with bm25'],
+    ['x=bm25,encoder=a', 'encoder has no effect with bm25'],
+    ['x=bm25,fusion=minmax', 'fusion has no effect with bm25'],
+    ['x=bm25,index=hnsw', 'index has no effect with bm25'],
+    ['x=dense,k1=2', 'k1 has no effect with dense'],
+    ['x=dense,fields=multifield', 'fields has no effect with dense'],
+    ['x=dense,rrf-k=5', 'rrf-k has no effect with dense'],
+    ['x=dense,task=q2d,query-repeats=3', 'query-repeats has no effect with dense'],
+    ['x=rrf,fusion=minmax,rrf-k=5', 'rrf-k has no effect with fusion minmax'],
+    ['x=dense,alpha=0.3', 'alpha has no effect without expansions'],
+    ['x=bm25,query-repeats=3', 'query-repeats has no effect without expansions'],
+    ['x=dense,expansions=f,as-is,alpha=1', 'alpha has no effect with as-is'],
+    ['x=dense,expansions=f,gate=g,alpha=1', 'alpha has no effect with a gate'],
+    ['x=dense,hnsw-ef=9', 'hnsw-ef has no effect with an exact index'],
+    ['x=dense,recall-sample=9', 'recall-sample has no effect with an exact search'],
+  ])('refuses %s, and names the options that have an effect', (text, message) => {
+    const fault = (): unknown => {
+      try {
+        return parseSystems([text], undefined, options);
+      } catch (error) {
+        return error;
+      }
+    };
+    const { message: told, fix } = fault() as { message: string; fix: string };
+    expect(told).toContain(message);
+    const [, idle] = /: (\S+) has/.exec(told)!;
+    const named = /effect here: (.*)\.$/.exec(fix)![1]!.split(', ');
+    expect(named).toEqual(expect.arrayContaining(['depth', 'threads']));
+    expect(named).not.toContain(idle);
+  });
+
+  it.each([
+    'x=rrf,k1=1,fields=multifield,fusion-weight=0.3,rrf-k=5,expansions=f,alpha=0.2,query-repeats=2',
+    'x=dense,index=hnsw,hnsw-ef=9,recall-sample=9',
+    'x=dense,vectors=int8,recall-sample=9',
+    'x=dense,expansions=f,gate=g,k1=1',
+    'x=bm25,feedback=rm3,feedback-terms=5',
+  ])('accepts %s', (text) => {
+    expect(() => parseSystems([text], undefined, options)).not.toThrow();
   });
 
   it('refuses two systems of one name, and a system of a file without a retriever', () => {

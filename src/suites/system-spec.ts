@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Combination, combinationOptions, type RetrievalSettings, retrievalSettings } from '../retrieve/index.ts';
 import { toKebab, UsageError } from '../system/index.ts';
 import { nameSchema, type SystemTexts } from './suite-schema.ts';
+import { idleOptions } from './system-options.ts';
 
 /** Ways to search. */
 export const RETRIEVERS = ['dense', 'bm25', 'rrf'] as const;
@@ -130,13 +131,37 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
   if (asIs && gate !== undefined) throw badSystem(name, 'as-is and gate cannot be combined');
   const own = (isKey: (key: string) => boolean) => pick(values, isKey);
   const isOfWriter = (key: string) => Object.hasOwn(writerShape, key);
+  const searched = { ...pick(retrieval, isOfSearch), ...own(isOfSearch) } as RetrievalSettings;
+  refuseIdle(
+    name,
+    Object.keys(values),
+    { retriever, asIs, gate, retrieval: searched },
+    expansions !== undefined || written.length > 0,
+  );
   return {
     ...{ name, retriever, expansions, asIs, gate },
-    retrieval: { ...pick(retrieval, isOfSearch), ...own(isOfSearch) } as RetrievalSettings,
+    retrieval: searched,
     combination: { ...options.combination, ...own((key) => Object.hasOwn(combinationOptions, key)) },
     writer: written.length === 0 ? undefined : { ...pick(writer, isOfWriter), ...own(isOfWriter) },
     description: [retriever, ...describeKeys(values)].join(', '),
   };
+}
+
+/** @throws UsageError that names the options which would have an effect */
+function refuseIdle(
+  name: string,
+  given: readonly string[],
+  system: Parameters<typeof idleOptions>[1],
+  expanded: boolean,
+): void {
+  const [idle] = idleOptions(given, system, expanded);
+  if (idle === undefined) return;
+  const all = Object.keys({ ...retrievalSettings, ...combinationOptions });
+  const without = new Set(idleOptions(all, system, expanded).map(({ option }) => option));
+  const useful = all.filter((key) => !without.has(key)).map(toKebab);
+  throw new UsageError(`system ${name}: ${toKebab(idle.option)} has no effect ${idle.why}`, {
+    fix: `Omit it. Options of the search that have an effect here: ${useful.sort().join(', ')}.`,
+  });
 }
 
 /** The shared options are those of a whole command: only what a schema names belongs to a search or a writer. */

@@ -1,4 +1,13 @@
-import { pooledSets, type SuiteCell, type SuiteData, type SuiteRow } from '../report/index.ts';
+import {
+  FEWEST_SETS,
+  pooledSets,
+  SELF_HITS_IN_WORDS,
+  type SuiteCell,
+  type SuiteData,
+  type SuiteRow,
+  selfHitsOf,
+  verdictLines,
+} from '../report/index.ts';
 
 /** Below these, a change is marked: one dagger, two daggers. P values are corrected over the sets. */
 const [DAGGER_P, DOUBLE_P] = [0.05, 0.01];
@@ -51,19 +60,8 @@ function rounded(value: number): number {
   return Number(value.toFixed(4));
 }
 
-/** The rule is the same for all systems, unless they were told to differ. */
-function selfHitsOf({ cells }: SuiteRow): string {
-  return [...new Set(Object.values(cells).map(({ selfHits }) => shortRule(selfHits)))].join('; ');
-}
-
-/** `left out`, instead of a sentence. */
-function shortRule(rule: string): string {
-  return rule.replace(/^a document with the id of the query is /, '').replace(/, which judge it relevant$/, '');
-}
-
 const DAGGERS = ['', '†', '‡'];
-const LEGEND =
-  '† p < .05, ‡ p < .01 against the baseline: paired randomisation test, corrected over the sets (Holm). Self hits: what happens to a document with the id of the query.';
+const TEST_IN_WORDS = 'paired randomisation test, corrected over the sets (Holm)';
 
 /** The scores as lines of a terminal's table: head and rows. */
 export function terminalTable(data: SuiteData): { head: string[]; rows: string[][] } {
@@ -79,17 +77,16 @@ export function terminalTable(data: SuiteData): { head: string[]; rows: string[]
 
 /** What a terminal prints below the table. */
 export function tableLegend({ baseline }: SuiteData): string {
-  return LEGEND.replace('the baseline', baseline);
+  return `† p < .05, ‡ p < .01 against ${baseline}: ${TEST_IN_WORDS}. ${SELF_HITS_IN_WORDS}.`;
 }
 
 /** What a terminal says of all sets together: one line per system. */
 export function metaLines({ meta, rows, baseline }: SuiteData): string[] {
   return meta.map(({ system, effect, interval, p, studies, iSquared, unchanged }) => {
     const left = unchanged.length === 0 ? '' : `; no query changed in ${unchanged.join(', ')}`;
-    return (
-      `${system} against ${baseline} over ${pooledSets(studies, rows.length)} (random effects${left}): ${signed(effect)}, 95 % interval ` +
-      `${signed(interval.low)} to ${signed(interval.high)}, p ${short(p)}; the sets differ by more than chance in ${(100 * iSquared).toFixed(0)} % of the spread`
-    );
+    const head = `${system} against ${baseline} over ${pooledSets(studies, rows.length)} (random effects${left}): ${signed(effect)}`;
+    if (interval === undefined || p === undefined) return `${head}; an interval needs at least ${FEWEST_SETS} sets`;
+    return `${head}, 95 % interval ${rangeOf(interval)}, p ${short(p)}; the sets differ by more than chance in ${(100 * iSquared).toFixed(0)} % of the spread`;
   });
 }
 
@@ -108,9 +105,11 @@ export function markdownTable(data: SuiteData): string {
     ...tableRows(data).map(({ name, entries, selfHits }) => line([name, ...cells(entries), selfHits])),
   ];
   const systems = data.systems.map(({ name, description }) => `- ${name}: ${description}`);
-  return [...parityLines(data), ...lines, '', tableLegend(data), '', ...systems, '', ...changesInMarkdown(data)].join(
-    '\n',
-  );
+  const verdicts = verdictLines(data).map((words) => `- ${words}`);
+  return [
+    ...[...parityLines(data), ...verdicts, ...(verdicts.length === 0 ? [] : [''])],
+    ...[...lines, '', tableLegend(data), '', ...systems, '', ...changesInMarkdown(data)],
+  ].join('\n');
 }
 
 function parityLines({ parity }: SuiteData): string[] {
@@ -135,7 +134,8 @@ function changesInMarkdown({ rows, systems, meta, measure, baseline }: SuiteData
     }),
   );
   const all = meta.map(({ system, effect, interval, p, studies }) => {
-    return `| ${pooledSets(studies, rows.length)} (random effects) | ${system} | ${signed(effect)} | ${signed(interval.low)} to ${signed(interval.high)} | ${short(p)} | | |`;
+    const range = interval === undefined ? `needs at least ${FEWEST_SETS} sets` : rangeOf(interval);
+    return `| ${pooledSets(studies, rows.length)} (random effects) | ${system} | ${signed(effect)} | ${range} | ${p === undefined ? '' : short(p)} | | |`;
   });
   return [
     `| change of ${measure} from ${baseline} | system | mean | 95 % interval | p | p, Holm | helped / hurt / unchanged |`,
@@ -144,6 +144,10 @@ function changesInMarkdown({ rows, systems, meta, measure, baseline }: SuiteData
     ...all,
     '',
   ];
+}
+
+function rangeOf({ low, high }: { low: number; high: number }): string {
+  return `${signed(low)} to ${signed(high)}`;
 }
 
 function signed(value: number): string {
@@ -156,7 +160,10 @@ function short(p: number): string {
 
 const TEX_DAGGERS = ['', '$^{\\dagger}$', '$^{\\ddagger}$'];
 
-/** The table in LaTeX, for the package booktabs: the best score of a row is bold, daggers mark significant changes. */
+/**
+ * The table in LaTeX, for the package booktabs: the best score of a row is bold, daggers mark significant changes. A note below it explains
+ * both, and the column of self hits.
+ */
 export function latexTable(data: SuiteData): string {
   const rows = tableRows(data);
   const cell = ({ value, isBest, daggers }: Entry) => {
@@ -168,7 +175,7 @@ export function latexTable(data: SuiteData): string {
     `${[tex(name), ...entries.map(cell), tex(selfHits)].join(' & ')} \\\\`;
   const off = parityLines(data).map((words) => `% ${words.replaceAll('**', '')}`.trimEnd());
   return [
-    '% Needs \\usepackage{booktabs}.',
+    '% Needs \\usepackage{booktabs}. Put it into a table with a caption: \\begin{table} \\centering \\input{table} \\caption{...} \\end{table}',
     ...off.filter((words) => words !== '%'),
     `\\begin{tabular}{l${'r'.repeat(data.systems.length)}l}`,
     '\\toprule',
@@ -179,9 +186,15 @@ export function latexTable(data: SuiteData): string {
     ...rows.filter(({ isMean }) => isMean).map(line),
     '\\bottomrule',
     '\\end{tabular}',
-    `% $\\dagger$: p < .05, $\\ddagger$: p < .01 against ${tex(data.baseline)}, paired randomisation test, Holm's correction over the sets.`,
+    '\\par\\smallskip',
+    `{\\footnotesize ${texNote(data)}\\par}`,
     '',
   ].join('\n');
+}
+
+function texNote({ measure, baseline }: SuiteData): string {
+  const daggers = `$^{\\dagger}$ $p<.05$, $^{\\ddagger}$ $p<.01$ against ${tex(baseline)}: ${TEST_IN_WORDS}.`;
+  return `${tex(measure)}; bold: the best score of a row. ${daggers} ${SELF_HITS_IN_WORDS}.`;
 }
 
 const TEX: Record<string, string> = {

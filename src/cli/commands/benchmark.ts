@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { evenShare, formatShard, type Shard, shardSchema } from '../../distribute/index.ts';
-import type { SuiteData } from '../../report/index.ts';
+import { type SuiteData, verdictLines } from '../../report/index.ts';
 import {
   describeFailure,
   metaLines,
@@ -111,7 +111,7 @@ async function showPlan({ suite, systems }: ChosenSuite, given: SuiteOptions, co
   context.say(disk);
 }
 
-function toJson({ rows, means, meta, parity, baseline }: SuiteData, report: string) {
+function toJson({ rows, means, overall, meta, parity, baseline }: SuiteData, report: string) {
   const measuresOf = (cells: Record<string, { measures: Record<string, number> }>) =>
     Object.fromEntries(Object.entries(cells).map(([system, { measures }]) => [system, measures]));
   const tests = rows.flatMap(({ name, cells }) =>
@@ -120,7 +120,7 @@ function toJson({ rows, means, meta, parity, baseline }: SuiteData, report: stri
   return {
     sets: Object.fromEntries(rows.map(({ name, cells }) => [name, measuresOf(cells)])),
     mean: means[0]?.measures ?? {},
-    tests: { sets: tests, all: meta },
+    tests: { sets: tests, overall, all: meta },
     parity: parityBySet(parity, baseline),
     report,
   };
@@ -130,6 +130,7 @@ function print(data: SuiteData, file: string, { say }: CommandContext): void {
   const { head, rows } = terminalTable(data);
   say(formatTable(head, rows));
   say(tableLegend(data));
+  for (const line of verdictLines(data)) say(line);
   for (const { label, rows: names } of data.means) say(`${label}: ${names.join(', ')}`);
   for (const line of metaLines(data)) say(line);
   for (const { set, system, published, expected, got, verdict } of data.parity) {

@@ -136,6 +136,25 @@ describe('evaluate with expansions', () => {
     expect(existsSync(at('run-raw.trec'))).toBe(true);
   });
 
+  it('calls a baseline with feedback by its feedback, in tables, JSON, runs and report', async () => {
+    const given = ['--feedback', 'rm3', '--run-out', at('run.trec'), '--report', at('page.html')];
+    expect(await bm25('--expansions', at('good.jsonl'), ...given), printed.err).toBe(0);
+    expect(printed.out).toMatch(/^expanded, rm3 against rm3: helped 50 queries/);
+    expect(printed.out).toMatch(/\nrm3 +0\.\d{4}/);
+    expect(printed.out).toContain(`expanded, rm3 run: ${at('run.trec')}\nrm3 run: ${at('run-rm3.trec')}\n`);
+    expect(readFileSync(at('run-rm3.trec'), 'utf8')).not.toContain('raw');
+    expect(existsSync(at('run-raw.trec'))).toBe(false);
+    expect(readFileSync(at('page.html'), 'utf8')).toContain('<b>expanded, rm3 against rm3</b>');
+    printed.out = '';
+    expect(await bm25('--expansions', at('good.jsonl'), '--feedback', 'rm3', '--json')).toBe(0);
+    const json = JSON.parse(printed.out);
+    expect(json).toMatchObject({ arm: 'expanded, rm3', baseline: { name: 'rm3' }, comparison: { baseline: 'rm3' } });
+    expect(json).not.toHaveProperty('raw');
+    printed.out = '';
+    expect(await bm25('--feedback', 'rm3')).toBe(0);
+    expect(printed.out).toMatch(/\nrm3 +0\.\d{4}/);
+  });
+
   it.each([
     ['run.trec', 'run-raw.trec', 'q1 Q0 d1 1 2.0 another-system\n', ['--run-out']],
     ['run.trec', 'run-raw.trec', 'notes\n', ['--run-out']],

@@ -17,6 +17,7 @@ import {
   type TunedData,
   tunedWarnings,
   verdictOn,
+  withExpansions,
   withoutExpansions,
 } from '../../evaluate/index.ts';
 import type { Gate } from '../../gate/index.ts';
@@ -85,7 +86,9 @@ const options = z.object({
   runOut: z
     .string()
     .optional()
-    .describe('write the run in TREC format; with expansions also the raw run, as <name>-raw in the same folder')
+    .describe(
+      'write the run in TREC format; with expansions also the raw run, as <name>-raw in the same folder (with --feedback, as <name>-<feedback>)',
+    )
     .meta({ valueName: 'FILE' }),
   report: z
     .string()
@@ -118,7 +121,7 @@ export const command = defineCommand({
       'a gate beside never and always expanding, and an oracle',
     ],
   ],
-  files({ dataset, expansions, devExpansions, queries, encoder, gate, tuned, runOut, report }) {
+  files({ dataset, expansions, devExpansions, queries, encoder, gate, tuned, runOut, report, feedback }) {
     const { inputs, inputFolders } = datasetFiles(dataset);
     const expands = expansions !== undefined || queries !== undefined;
     return {
@@ -130,7 +133,8 @@ export const command = defineCommand({
       inputFolders,
       outputs: {
         '--run-out': runOut,
-        'the raw run of --run-out': runOut !== undefined && expands ? rawRunFile(runOut) : undefined,
+        'the run of the queries without expansions':
+          runOut !== undefined && expands ? rawRunFile(runOut, baselineSuffix({ feedback })) : undefined,
         '--report': report,
         'the data of --report': report && reportDataFile(report),
       },
@@ -144,7 +148,7 @@ export const command = defineCommand({
     const topics = withTunedTexts(await loadChosenTopics(dataset, given), chosen.tuned);
     const expanded = given.asIs || topics.queries.some(({ expansions }) => expansions.length > 0);
     if (given.report !== undefined) await checkReportFile(given.report);
-    if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut));
+    if (given.runOut !== undefined && expanded) await checkRawRunFile(rawRunFile(given.runOut, baselineSuffix(given)));
     refuseIdleAlphas(given, expanded);
     warnOfDefaultWriter(await readFacts(given), dataset, context);
     const { combination, tuned } = chosen;
@@ -201,10 +205,10 @@ async function evaluate(
         );
   const retriever =
     choice === undefined || kind === undefined ? plain : await ChosenAlphaRetriever.open(search, kind, choice);
-  const name = !expanded ? 'raw' : gate === undefined ? 'expanded' : 'always';
-  const arm = await runArm({ name, description: given.retriever, retriever, topics }, armOptions);
+  const names = armNames(given, expanded, gate !== undefined);
+  const arm = await runArm({ name: names.arm, description: given.retriever, retriever, topics }, armOptions);
   const rawPlan = {
-    name: gate === undefined ? 'raw' : 'never',
+    name: names.baseline,
     description: given.retriever,
     retriever: plain,
     topics: withoutExpansions(given.asIs ? await loadSplit(dataset, given) : topics),
@@ -215,9 +219,24 @@ async function evaluate(
     return { ...common, arm, comparison: raw && compareArms(raw, arm, MEASURE, given.seed), gated: undefined };
   }
   const settings = { ...given, ...combination };
-  const gated = await runGate({ dataset, search, gate, never: raw, always: arm, settings }, given, context);
+  const written = given.expansions === undefined ? undefined : new Set((await readExpansions(given.expansions)).keys());
+  const gated = await runGate({ dataset, search, gate, never: raw, always: arm, settings, written }, given, context);
   const comparison = compareArms(raw, gated.gate, MEASURE, given.seed);
   return { ...common, arm: gated.gate, comparison, gated: { ...gated, always: arm } };
+}
+
+/** A search with feedback is no raw one, with or without expansions. */
+function armNames({ feedback }: Options, expanded: boolean, gated: boolean): { baseline: string; arm: string } {
+  const baseline = gated ? 'never' : 'raw';
+  const arm = !expanded ? 'raw' : gated ? 'always' : 'expanded';
+  if (feedback === undefined) return { baseline, arm };
+  const named = (name: string) => (name === 'raw' ? feedback : `${name}, ${feedback}`);
+  return { baseline: named(baseline), arm: named(arm) };
+}
+
+/** What the file of the run without expansions is named by. */
+function baselineSuffix({ feedback }: Pick<Options, 'feedback'>): string {
+  return feedback ?? 'raw';
 }
 
 function armOptionsOf(given: Options, { signal }: CommandContext) {
@@ -263,7 +282,10 @@ async function loadChosenTopics(dataset: BeirDataset, given: Options): Promise<T
   refuseIdleAsIs(given);
   const topics = await loadSplit(dataset, given);
   if (given.expansions === undefined) return given.queries === undefined ? withoutExpansions(topics) : topics;
-  return given.asIs ? replaceQueries(topics, given.expansions) : joinExpansions(topics, given.expansions);
+  if (given.asIs) return replaceQueries(topics, given.expansions);
+  // Queries that a gate leaves need no text; which these are is known after its searches.
+  if (given.gate !== undefined) return withExpansions(topics, await readExpansions(given.expansions));
+  return joinExpansions(topics, given.expansions);
 }
 
 function loadSplit(dataset: BeirDataset, { split, limit, seed, queries }: Options): Promise<Topics> {
@@ -297,9 +319,12 @@ async function writeOutputs(
   if (runOut !== undefined) {
     const { arm, raw } = found;
     outputs.push([`${arm.name} run`, runOut, () => writeRun(runOut, arm.retrieval.run, `llm-qe-${retriever}`)]);
-    const rawFile = rawRunFile(runOut);
-    if (raw !== undefined)
-      outputs.push(['raw run', rawFile, () => writeRun(rawFile, raw.retrieval.run, `llm-qe-${retriever}-raw`)]);
+    const name = baselineSuffix(given);
+    const rawFile = rawRunFile(runOut, name);
+    if (raw !== undefined) {
+      const tag = `llm-qe-${retriever}-${name}`;
+      outputs.push([`${raw.name} run`, rawFile, () => writeRun(rawFile, raw.retrieval.run, tag)]);
+    }
   }
   const failures: unknown[] = [];
   for (const [what, file, make] of outputs) {
@@ -322,8 +347,12 @@ function toJson(found: Evaluated, given: Options) {
     expanded: raw !== undefined,
     queries: arm.scores.queries,
     documents: arm.retriever.size,
+    arm: arm.name,
     measures: measuresOf(arm),
-    ...(raw !== undefined && { raw: measuresOf(raw) }),
+    ...(raw !== undefined && {
+      baseline: { name: raw.name, measures: measuresOf(raw) },
+      ...(given.feedback === undefined && { raw: measuresOf(raw) }),
+    }),
     ...(comparison !== undefined && { comparison: { ...comparison, verdict: verdictOn(comparison) } }),
     ...(raw !== undefined && { combination: { ...combination, ...(choice !== undefined && { alpha: choice.words }) } }),
     ...(choice !== undefined && { alpha: { chosenBy: choice.source, value: choice.words, points: choice.points } }),

@@ -5,7 +5,7 @@ import { writeJsonl } from '../../files/index.ts';
 import { Gate } from '../../gate/index.ts';
 import { percent } from '../../report/index.ts';
 import { CorpusSearch, combinationOf, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { counted, DEFAULT_SEED } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { openRemembering } from '../remembering-search.ts';
@@ -28,8 +28,8 @@ const options = z.object({
   seed: z.coerce.number().int().nonnegative().default(DEFAULT_SEED).describe('seed of the sample'),
   out: z
     .string()
-    .default('decisions.jsonl')
-    .describe('file of the decisions: one {query, expand, weight, probability, reason} per line')
+    .optional()
+    .describe('write the decisions: one {query, expand, weight, probability, reason} per line')
     .meta({ valueName: 'FILE' }),
   queriesOut: z
     .string()
@@ -53,7 +53,7 @@ export const command = defineCommand({
     ],
     ['llm-qe expand --dataset data/scifact --split all --queries to-expand.jsonl', 'expands only those'],
     [
-      'llm-qe gate apply --gate gate.json --dataset data/scifact --expansions data/scifact/expansions.jsonl',
+      'llm-qe gate apply --gate gate.json --dataset data/scifact --expansions data/scifact/expansions.jsonl --out decisions.jsonl',
       'the weight of each expansion',
     ],
   ],
@@ -69,6 +69,7 @@ export const command = defineCommand({
     };
   },
   async run(given, context) {
+    refuseNoOutput(given);
     const gate = await Gate.open(given.gate);
     const dataset = await BeirDataset.open(given.dataset);
     const topics = await loadGatedTopics(dataset, given);
@@ -82,7 +83,7 @@ export const command = defineCommand({
       const started = performance.now();
       const decisions = await decide(search, gate, topics, { keepSelf: given.keepSelf, signal: context.signal });
       const milliseconds = (performance.now() - started) / topics.queries.length;
-      await writeJsonl(given.out, decisions);
+      if (given.out !== undefined) await writeJsonl(given.out, decisions);
       const chosen = topics.queries.filter((_query, at) => decisions[at]!.expand);
       if (given.queriesOut !== undefined) {
         await writeJsonl(
@@ -97,6 +98,14 @@ export const command = defineCommand({
     }
   },
 });
+
+/** @throws UsageError if the decisions would go nowhere */
+function refuseNoOutput({ out, queriesOut, json }: Options): void {
+  if (out !== undefined || queriesOut !== undefined || json) return;
+  throw new UsageError('the decisions would be neither written nor printed', {
+    fix: 'Pass --out decisions.jsonl, --queries-out FILE for `llm-qe expand --queries`, or --json, which prints them.',
+  });
+}
 
 async function loadGatedTopics(dataset: BeirDataset, given: Options): Promise<Topics> {
   const { split, limit, seed, queries, expansions } = given;
@@ -117,13 +126,14 @@ function report(
   json({
     ...{ queries, expand, saved: (queries - expand) / queries, millisecondsPerQuery },
     ...(expansions !== undefined && { weighted: weighted.length, meanWeight }),
-    files: { decisions: out, ...(queriesOut !== undefined && { queries: queriesOut }) },
+    ...(out === undefined && { decisions }),
+    files: { ...(out !== undefined && { decisions: out }), ...(queriesOut !== undefined && { queries: queriesOut }) },
   });
   say(
     `${counted(queries, 'query')}: expand ${expand}, leave ${queries - expand} (${percent((queries - expand) / queries)} of the LLM calls saved)`,
   );
   if (expansions !== undefined) say(`${weighted.length} get a weight above 0, ${meanWeight.toFixed(2)} on average`);
   say(`${millisecondsPerQuery.toFixed(1)} ms per query, with its searches and without writing`);
-  say(`wrote ${out}`);
+  if (out !== undefined) say(`wrote ${out}`);
   if (queriesOut !== undefined) say(`wrote ${queriesOut}`);
 }

@@ -13,10 +13,10 @@ import {
 } from '../../gate/index.ts';
 import { readExpansionFacts } from '../../report/index.ts';
 import { CorpusSearch, combinationOf, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { counted, DEFAULT_SEED, packageVersion, throwIfAborted, UsageError } from '../../system/index.ts';
+import { counted, packageVersion, throwIfAborted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
-import { sayDevTopics } from '../dev-split-words.ts';
+import { crossValidationSeed, sayDevTopics } from '../dev-split-words.ts';
 import { harmedTable, policyTable, policyTests } from '../print-policies.ts';
 import { openRemembering } from '../remembering-search.ts';
 
@@ -50,24 +50,26 @@ const options = z.object({
     .meta({ valueName: 'FILE' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method; rrf fuses the other two'),
   devSplit: z
-    .string()
-    .optional()
-    .describe('split to learn from (default: dev; the training split if there is none; never test)')
+    .array(z.string())
+    .default([])
+    .describe(
+      'split to learn from, once for all data sets or once for each, in their order (default: dev; the training split if there is none; never test)',
+    )
     .meta({ valueName: 'NAME' }),
   ...searching,
-  seed: z.coerce
-    .number()
-    .int()
-    .nonnegative()
-    .default(DEFAULT_SEED)
-    .describe('seed of the cross-validation and of the tests'),
+  seed: crossValidationSeed,
   out: z.string().default('gate.json').describe('file for `llm-qe evaluate --gate`').meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });
 type Options = z.output<typeof options>;
 
-/** Data sets and the files with their expansions. @throws UsageError if their numbers differ, or a data set is named twice */
-function pairsOf({ dataset, further, expansions }: Pick<Options, 'dataset' | 'further' | 'expansions'>) {
+/** Data sets, the files with their expansions, and the splits. @throws UsageError if their numbers differ, or a data set is named twice */
+function pairsOf({
+  dataset,
+  further,
+  expansions,
+  devSplit,
+}: Pick<Options, 'dataset' | 'further' | 'expansions' | 'devSplit'>) {
   const folders = [...dataset, ...further];
   if (expansions.length > 0 && expansions.length !== folders.length) {
     throw new UsageError(
@@ -77,7 +79,15 @@ function pairsOf({ dataset, further, expansions }: Pick<Options, 'dataset' | 'fu
       },
     );
   }
-  return folders.map((folder, at) => ({ folder, file: expansions[at] ?? join(folder, 'expansions.jsonl') }));
+  if (devSplit.length > 1 && devSplit.length !== folders.length) {
+    throw new UsageError(`${counted(devSplit.length, 'split')} for ${counted(folders.length, 'data set')}`, {
+      fix: 'Pass --dev-split once for all data sets, or once for each --dataset, in the same order.',
+    });
+  }
+  return folders.map((folder, at) => {
+    const split = devSplit.length === 1 ? devSplit[0] : devSplit[at];
+    return { folder, split, file: expansions[at] ?? join(folder, 'expansions.jsonl') };
+  });
 }
 
 export const command = defineCommand({
@@ -162,7 +172,7 @@ interface Collection {
 
 async function openCollections(given: Options, context: CommandContext): Promise<Collection[]> {
   const collections: Collection[] = [];
-  for (const { folder, file } of pairsOf(given)) {
+  for (const { folder, file, split } of pairsOf(given)) {
     const dataset = await BeirDataset.open(folder);
     if (collections.some((one) => one.dataset.name === dataset.name)) {
       throw new UsageError(`two data sets are called ${dataset.name}`, {
@@ -170,7 +180,7 @@ async function openCollections(given: Options, context: CommandContext): Promise
         fix: 'Name each data set once; rename one of two folders with the same name.',
       });
     }
-    const dev = await loadDevTopics(dataset, file, given.devSplit);
+    const dev = await loadDevTopics(dataset, file, split);
     sayDevTopics(dev, dataset.name, context);
     collections.push({ dataset, file, dev });
   }

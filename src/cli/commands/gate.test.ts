@@ -185,6 +185,42 @@ describe('llm-qe gate', () => {
     expect([lexical.code, lexical.log]).toEqual([2, expect.stringMatching(/trained for --retriever dense, not bm25/)]);
   });
 
+  it('needs no text for a query that the gate leaves, and names one that it wants', async () => {
+    for (const name of ['a', 'b', 'c']) writeCollection(name);
+    const gate = ['--gate', at('gate.json')];
+    const train = await llmQe('gate', 'train', '--dataset', at('a'), at('b'), '--retriever', 'bm25', '--out', gate[1]!);
+    expect(train.code, train.log).toBe(0);
+    const lines = readFileSync(join(at('c'), 'expansions.jsonl'), 'utf8').trim().split('\n');
+    const wanted = lines.filter((line) => Number(JSON.parse(line).query.slice(1)) % 4 === 1);
+    const evaluate = (some: readonly string[]) => {
+      writeFileSync(at('some.jsonl'), `${some.join('\n')}\n`);
+      return llmQe('evaluate', '--dataset', at('c'), '--expansions', at('some.jsonl'), ...gate, ...BM25, '--json');
+    };
+    const found = await evaluate(wanted);
+    expect(found.code, found.log).toBe(0);
+    expect(JSON.parse(found.out).gate).toMatchObject({ means: { never: 0.5, gate: 1 }, withoutText: 10 });
+    const lacking = await evaluate(wanted.slice(1));
+    expect([lacking.code, lacking.log]).toEqual([1, expect.stringMatching(/which the gate wants expanded; 9 of its 10 have one/)]);
+    expect(lacking.log).toContain(JSON.parse(wanted[0]!).query);
+
+    const apply = ['gate', 'apply', ...gate, '--dataset', at('c')];
+    const idle = await llmQe(...apply);
+    expect([idle.code, idle.log]).toEqual([2, expect.stringMatching(/neither written nor printed/)]);
+    expect(JSON.parse((await llmQe(...apply, '--json')).out).decisions).toHaveLength(20);
+  });
+
+  it('takes a development split for each data set', async () => {
+    writeCollection('old', { splits: ['train', 'dev', 'test'] });
+    writeCollection('new', { splits: ['dev', 'test'] });
+    const train = (...words: string[]) =>
+      llmQe('gate', 'train', '--dataset', at('old'), at('new'), ...words, '--retriever', 'bm25', '--out', at('g.json'), '--json');
+    const found = await train('--dev-split', 'train', '--dev-split', 'dev');
+    expect(found.code, found.log).toBe(0);
+    expect(JSON.parse(found.out).trainedOn.map(({ split }: { split: string }) => split)).toEqual(['train', 'dev']);
+    const three = await train(...['a', 'b', 'c'].flatMap((split) => ['--dev-split', split]));
+    expect([three.code, three.log]).toEqual([2, expect.stringMatching(/3 splits for 2 data sets/)]);
+  });
+
   it('says why it uses another split, and never uses test queries by itself', async () => {
     writeCollection('old', { splits: ['train', 'test'] });
     writeCollection('bare', { splits: ['test'] });

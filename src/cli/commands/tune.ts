@@ -14,11 +14,11 @@ import {
 import { madeFor } from '../../gate/index.ts';
 import { readExpansionFacts } from '../../report/index.ts';
 import { CorpusSearch, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { counted, DEFAULT_SEED, packageVersion, UsageError } from '../../system/index.ts';
+import { counted, packageVersion, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
-import { sayDevTopics } from '../dev-split-words.ts';
+import { crossValidationSeed, sayDevTopics } from '../dev-split-words.ts';
 import { numberList } from '../number-list.ts';
 import { comparisonTable } from '../print-comparisons.ts';
 import { formatTable } from '../table.ts';
@@ -63,12 +63,7 @@ const options = z.object({
     .meta({ valueName: 'LIST' }),
   measure: z.string().default('nDCG@10').describe('the measure to maximise').meta({ valueName: 'NAME' }),
   ...searching,
-  seed: z.coerce
-    .number()
-    .int()
-    .nonnegative()
-    .default(DEFAULT_SEED)
-    .describe('seed of the cross-validation and of the tests'),
+  seed: crossValidationSeed,
   out: z.string().default('tuned.json').describe('file for `llm-qe evaluate --tuned`').meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
 });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { serveJobs } from '../../distribute/index.ts';
 import { counted, workerFile } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
-import { generatorOptions } from '../open-generator.ts';
+import { generatorOptions, logProbabilitiesOption } from '../open-generator.ts';
 import { declaredEncoder, declaredGenerator, encoderOptions, workerOptions } from '../several-machines.ts';
 
 const { generator, model, adapter, chatTemplateKwargs, maxTokens, concurrency, timeout, sequences, context, gpu } =
@@ -16,6 +16,7 @@ const options = z.object({
     .describe('texts: write for `llm-qe expand`; vectors: embed for `llm-qe embed`'),
   ...{ generator, model, adapter, chatTemplateKwargs, maxTokens, concurrency, timeout, sequences, context, gpu },
   deterministic: generatorOptions.deterministic,
+  ...logProbabilitiesOption,
   ...encoderOptions,
 });
 

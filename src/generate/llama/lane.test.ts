@@ -74,15 +74,31 @@ class ToyScores implements TokenScores {
     const best = Math.max(...this.#logits);
     return this.#logits.reduce((sum, logit) => sum + Math.exp((logit - best) / temperature), 0);
   }
+
+  async logProbability(token: number) {
+    const total = this.#logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    return this.#logits[token]! - Math.log(total);
+  }
 }
 
 function requestOf(id: string, seed: number, maxTokens = 12): GenerationRequest {
   return { id, messages: [], sampling: { temperature: 1, topP: 0.9, topK: 0, maxTokens }, seed };
 }
 
-function laneOver(context: SequenceContext, sharePrefixes: boolean, promptTokensPerStep = 5): Lane {
+function laneOver(
+  context: SequenceContext,
+  sharePrefixes: boolean,
+  promptTokensPerStep = 5,
+  logProbabilities = false,
+): Lane {
   const textOf = (tokens: number[]): string => tokens.join(' ');
-  return new Lane(context, { isEnd: (token) => token === END, textOf, promptTokensPerStep, sharePrefixes });
+  return new Lane(context, {
+    isEnd: (token) => token === END,
+    textOf,
+    promptTokensPerStep,
+    sharePrefixes,
+    logProbabilities,
+  });
 }
 
 async function runAll(lane: Lane, jobs: { request: GenerationRequest; prompt: number[] }[]): Promise<Generation[]> {
@@ -114,6 +130,23 @@ describe('Lane', () => {
       for (const share of [true, false]) {
         expect(texts(await runAll(laneOver(new ToyContext(sequences), share), JOBS))).toEqual(alone);
       }
+    }
+  });
+
+  it('gives the mean log-probability of a text, if it is asked for, and changes no text', async () => {
+    const plain = await runAll(laneOver(new ToyContext(3), true), JOBS.slice(0, 6));
+    expect(plain.some((one) => 'logProbability' in one)).toBe(false);
+    const ended = await runAll(laneOver(new ToyContext(3), true, 5, true), JOBS.slice(0, 6));
+    expect(texts(ended)).toEqual(texts(plain));
+    for (const { id, text, logProbability } of ended) {
+      const { prompt } = JOBS.find(({ request }) => request.id === id)!;
+      const written = text === '' ? [] : text.split(' ').map(Number);
+      const each = await Promise.all(
+        written.map((token, at) => new ToyScores([...prompt, ...written.slice(0, at)]).logProbability(token)),
+      );
+      const mean = each.reduce((sum, one) => sum + one, 0) / each.length;
+      if (written.length === 0) expect(logProbability).toBeUndefined();
+      else expect(logProbability).toBeCloseTo(mean, 12);
     }
   });
 

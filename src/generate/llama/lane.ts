@@ -18,6 +18,8 @@ export interface LaneOptions {
   textOf(tokens: number[]): string;
   /** Maximum number of prompt tokens per step, so that sequences that are writing do not wait long. */
   promptTokensPerStep: number;
+  /** Whether the log-probability of each token is computed. */
+  logProbabilities?: boolean | undefined;
   /** Whether the beginning of a prompt may be copied from another sequence. Otherwise each prompt is computed alone. */
   sharePrefixes: boolean;
 }
@@ -39,6 +41,8 @@ interface Task extends Job {
   /** False until the slot's cache has been prepared for the prompt. */
   placed: boolean;
   random: Random;
+  /** Sum over the tokens written so far; stays 0 if it is not asked for. */
+  logProbability: number;
   startedAt: number;
 }
 
@@ -83,7 +87,13 @@ export class Lane {
     const shared = free.map((slot) => sharedPrefix(cached(slot), job.prompt));
     const slot = free[shared.indexOf(Math.max(...shared))];
     if (slot === undefined) throw new Error('no slot is free');
-    slot.task = { ...job, placed: false, random: new Random(job.request.seed), startedAt: performance.now() };
+    slot.task = {
+      ...job,
+      placed: false,
+      logProbability: 0,
+      random: new Random(job.request.seed),
+      startedAt: performance.now(),
+    };
   }
 
   /** Forgets the jobs in progress. */
@@ -180,6 +190,7 @@ export class Lane {
     const { sampling } = task.request;
     const token = await sampleToken(scores, sampling, task.random);
     if (this.#options.isEnd(token)) return this.#end(slot, task, 'stop');
+    if (this.#options.logProbabilities) task.logProbability += await scores.logProbability(token);
     slot.tokens.push(token);
     task.request.onText?.(this.#options.textOf(slot.tokens.slice(task.prompt.length)));
     const written = slot.tokens.length - task.prompt.length;
@@ -202,6 +213,8 @@ export class Lane {
       completionTokens: written.length,
       milliseconds: performance.now() - task.startedAt,
       ...(task.promptCut && { promptCut: true }),
+      ...(this.#options.logProbabilities &&
+        written.length > 0 && { logProbability: task.logProbability / written.length }),
     };
   }
 }

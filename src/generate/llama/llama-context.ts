@@ -1,5 +1,5 @@
 import type { LlamaContext } from 'node-llama-cpp';
-import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
+import { type NativeContext, type NativeSampler, nativeLogProbability, nativeParts } from './llama-native.ts';
 import type { NativeSession } from './native-session.ts';
 import type { ScoredTokens, TokenScores } from './sampler.ts';
 import type { BatchItem, SequenceContext } from './sequence-context.ts';
@@ -131,5 +131,12 @@ class LlamaScores implements TokenScores {
       return this.#native.sampleToken(this.#row, this.#samplers.whole, false, false, false, true);
     });
     return total!;
+  }
+
+  logProbability(token: number): Promise<number> {
+    return this.#session.call(async () => {
+      this.#samplers.whole.applyConfig({ temperature: 0 });
+      return nativeLogProbability(this.#native, this.#row, this.#samplers.whole, token);
+    });
   }
 }

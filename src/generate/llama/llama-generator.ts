@@ -20,6 +20,8 @@ export interface LlamaOptions {
   /** Maximum number of tokens of prompt and text together. Default 1024, at most the length that the model was trained on. */
   contextSize?: number | undefined;
   adapters?: readonly Adapter[] | undefined;
+  /** Whether generations hold the mean log-probability of their tokens. It costs one pass over the vocabulary per token. Default false. */
+  logProbabilities?: boolean | undefined;
   /** Additional variables for the chat template, such as `enable_thinking`. They are part of the fingerprint. */
   chatTemplateKwargs?: Readonly<Record<string, unknown>> | undefined;
   /** Makes each text depend on its request alone: one thread, one sequence per batch. Slower. Default false. */

@@ -13,6 +13,7 @@ export interface LlamaSettings {
   threads?: number | undefined;
   contextSize?: number | undefined;
   deterministic?: boolean | undefined;
+  logProbabilities?: boolean | undefined;
   gpu?: false | 'auto' | undefined;
 }
 
@@ -119,7 +120,7 @@ async function openLanes(
     for (let lane = 0; lane < plan.lanes; lane++) {
       const native = await session.acquire(create, (context) => context.dispose());
       const context = new LlamaSequences(session, native, { threads: plan.threadsPerLane, vocabularySize, size });
-      lanes.push({ context, lane: new Lane(context, laneOptions(model, promptTokensPerStep, deterministic)) });
+      lanes.push({ context, lane: new Lane(context, laneOptions(model, promptTokensPerStep, settings)) });
     }
     return lanes;
   } catch (cause) {
@@ -130,12 +131,17 @@ async function openLanes(
   }
 }
 
-function laneOptions(model: LlamaModel, promptTokensPerStep: number, deterministic: boolean) {
+function laneOptions(
+  model: LlamaModel,
+  promptTokensPerStep: number,
+  { deterministic = false, logProbabilities }: LlamaSettings,
+) {
   const { isRecurrent, isHybrid, swaSize } = model.fileInsights;
   return {
     isEnd: (token: number) => model.isEogToken(token as Parameters<LlamaModel['isEogToken']>[0]),
     textOf: (tokens: number[]) => textOf(model, tokens as unknown as Tokens),
     promptTokensPerStep,
+    logProbabilities,
     // Only a plain attention cache can be trimmed to a prefix.
     sharePrefixes: !deterministic && !isRecurrent && !isHybrid && swaSize === undefined,
   };

@@ -40,6 +40,24 @@ export interface NativeSampler {
   dispose(): void;
 }
 
+/**
+ * Returns the log-probability of a token at temperature 1. llama.cpp gives the logits of the token and of the most likely one, and the sum
+ * of exp(logit - largest logit).
+ * @param greedy a sampler of temperature 0
+ */
+export async function nativeLogProbability(
+  native: NativeContext,
+  row: number,
+  greedy: NativeSampler,
+  token: number,
+): Promise<number> {
+  const filter: [number[], boolean, boolean, boolean, number] = [[token], false, false, true, 0];
+  const [likeliest, , , pairs = [], total] = await native.sampleToken(row, greedy, false, false, filter, true);
+  const logits = new Map<number, number>();
+  for (let i = 0; i + 1 < pairs.length; i += 2) logits.set(pairs[i]!, pairs[i + 1]!);
+  return logits.get(token)! - logits.get(likeliest)! - Math.log(total!);
+}
+
 export interface NativeParts {
   context: NativeContext;
   newSampler(): NativeSampler;

@@ -31,6 +31,11 @@ class ToyScores implements TokenScores {
     return this.#logits.reduce((sum, logit) => sum + Math.exp((logit - best) / temperature), 0);
   }
 
+  async logProbability(token: number) {
+    const total = this.#logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    return this.#logits[token]! - Math.log(total);
+  }
+
   #sorted() {
     return this.#logits.map((logit, token) => ({ token, logit })).sort((a, b) => b.logit - a.logit);
   }

@@ -16,6 +16,8 @@ export interface TokenScores {
   top(count: number, temperature: number): Promise<ScoredTokens>;
   /** Returns Σ exp(score - best score) over the complete vocabulary: the normaliser of the candidates' weights. */
   totalWeight(temperature: number): Promise<number>;
+  /** Returns the natural logarithm of a token's probability, at temperature 1 and over the complete vocabulary. */
+  logProbability(token: number): Promise<number>;
 }
 
 /** Number of candidates read first. At a usual temperature an LLM's nucleus nearly always fits. */

@@ -4,7 +4,7 @@ import { openCheckpoint } from '../../models/index.ts';
 import { throwIfAborted, UsageError } from '../../system/index.ts';
 import { type Adapter, adaptedModel, findAdapters, type LoadedAdapter } from './adapters.ts';
 import { loadModel, nativeFault } from './llama-model.ts';
-import { type NativeContext, type NativeSampler, nativeParts } from './llama-native.ts';
+import { type NativeContext, type NativeSampler, nativeLogProbability, nativeParts } from './llama-native.ts';
 import { NativeLog } from './llama-runtime.ts';
 import { NativeSession } from './native-session.ts';
 
@@ -149,20 +149,10 @@ class LlamaScorer implements TokenScorer {
     await this.#session.call(() => this.#native.decodeBatch());
     for (const [position, index] of wanted.entries()) {
       const next = start + index + 1;
-      scores[next - from] = await this.#logProbability(rows[position]!, tokens[next]!);
+      scores[next - from] = await this.#session.call(() =>
+        nativeLogProbability(this.#native, rows[position]!, this.#sampler, tokens[next]!),
+      );
     }
-  }
-
-  /** llama.cpp returns the logits of the token and of the most likely one, and the sum of exp(logit - largest logit). */
-  async #logProbability(row: number, token: number): Promise<number> {
-    const filter: [number[], boolean, boolean, boolean, number] = [[token], false, false, true, 0];
-    const result = await this.#session.call(() =>
-      this.#native.sampleToken(row, this.#sampler, false, false, filter, true),
-    );
-    const [likeliest, , , pairs = [], total] = result;
-    const logits = new Map<number, number>();
-    for (let i = 0; i + 1 < pairs.length; i += 2) logits.set(pairs[i]!, pairs[i + 1]!);
-    return logits.get(token)! - logits.get(likeliest)! - Math.log(total!);
   }
 
   async close(): Promise<void> {

@@ -96,6 +96,18 @@ describe('expandQueries', () => {
     expect(statistics).toMatchObject({ queries: 3, expansions: 6, reused: 0, empty: 0, completionTokens: 24 });
   });
 
+  it('records the log-probability of a text where the generator gives it, also after an interruption', async () => {
+    generator.answer = ({ seed }) => ({ text: `${seed}`, logProbability: -0.123456 });
+    await expand({ queries: QUERIES.slice(0, 1) });
+    generator.answer = () => 'without';
+    const { files } = await expand();
+    const written = await readExpansions(files.expansions);
+    expect(QUERIES.map(({ id }) => written.get(id)![0]!.logProbability)).toEqual([-0.1235, undefined, undefined]);
+    expect(await readFile(files.expansions, 'utf8')).toMatch(
+      /"completionTokens":4,"logProbability":-0\.1235,"milliseconds":12,/,
+    );
+  });
+
   it('counts texts cut by a full context separately from those cut by the token limit', async () => {
     generator.finish = 'length';
     const cuts = async (maxTokens: number) => (await expand({ sampling: { maxTokens }, force: true })).statistics;

@@ -180,12 +180,15 @@ function beirQuery({ id, text }: StageQuery, expansions: readonly Expansion[]) {
 
 /** Returns the record of an expansion that is one text. */
 export function toExpansion(query: string, sample: number, written: KeyedText, timings: boolean): Expansion {
-  const { text, raw, emptyBecause, finish, promptTokens, completionTokens, milliseconds, key } = written;
+  const { text, raw, emptyBecause, finish, promptTokens, completionTokens, logProbability, milliseconds, key } =
+    written;
   return {
     ...{ query, sample, text },
     ...(raw !== undefined && { raw }),
     ...(emptyBecause !== undefined && { emptyBecause }),
-    ...{ finish, promptTokens, completionTokens, milliseconds: timings ? Math.round(milliseconds) : 0, key },
+    ...{ finish, promptTokens, completionTokens },
+    ...(logProbability !== undefined && { logProbability }),
+    ...{ milliseconds: timings ? Math.round(milliseconds) : 0, key },
   };
 }
 

@@ -13,6 +13,7 @@ export const writtenTextSchema = z.object({
   promptTokens: z.number(),
   completionTokens: z.number(),
   milliseconds: z.number(),
+  logProbability: z.number().optional(),
   promptCut: z.boolean().optional(),
   /** How often it was requested. */
   attempts: z.number().int().positive(),
@@ -24,7 +25,7 @@ export type WrittenText = z.output<typeof writtenTextSchema>;
  * candidates and answers of embedded models and of servers all pass through it.
  */
 export function readWrittenText(generation: Generation, attempts: number): WrittenText {
-  const { text: written, reasoning, promptTooLong, filtered, promptCut } = generation;
+  const { text: written, reasoning, promptTooLong, filtered, promptCut, logProbability } = generation;
   const { finish, promptTokens, completionTokens } = generation;
   const { text: answer, unfinished } = cutThoughts(written);
   // The beginning of a text that a filter cut is no passage.
@@ -45,9 +46,15 @@ export function readWrittenText(generation: Generation, attempts: number): Writt
     ...(text !== raw && { raw }),
     ...(emptyBecause !== undefined && { emptyBecause }),
     ...{ finish, promptTokens, completionTokens, milliseconds: generation.milliseconds },
+    ...(text !== '' && logProbability !== undefined && { logProbability: roundedDown(logProbability) }),
     ...(promptCut && { promptCut }),
     attempts,
   };
+}
+
+/** More digits than a feature needs would only make files larger. Rounding of sums must not make it positive. */
+function roundedDown(logProbability: number): number {
+  return Math.min(0, Math.floor(logProbability * 1e4) / 1e4);
 }
 
 /** Returns the passage in a text that was written elsewhere, without thoughts and boilerplate opening. */

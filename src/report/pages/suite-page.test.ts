@@ -39,6 +39,7 @@ const data: SuiteData = {
     { name: 'half', documents: 10, queries: 2, cells: { raw: cell(0.5) } },
   ],
   means: [{ label: 'mean of 1', rows: ['one'], measures: { raw: { 'nDCG@10': 0.3 }, expanded: { 'nDCG@10': 0.4 } } }],
+  overall: [{ ...test, holm: undefined, sets: ['one'] }],
   meta: [],
   parity: [
     {
@@ -93,8 +94,68 @@ describe('renderSuiteReport', () => {
     };
     expect(renderSuiteReport(worse)).toContain('data-label="tokens for a point">no gain</td>');
     // Worse and dearer: beaten. Alone the cheaper one is on the frontier.
-    expect(renderSuiteReport(worse)).toContain('expanded (beaten)');
-    expect(page).not.toContain('(beaten)');
+    const looks = (text: string) =>
+      [...text.matchAll(/<circle class="(\w+)"[^>]*><title>(raw|expanded):/g)].map((one) => `${one[2]} ${one[1]}`);
+    expect(looks(renderSuiteReport(worse))).toEqual(Array(4).fill(['raw gain', 'expanded same']).flat());
+    expect(looks(page)).toEqual(Array(4).fill(['raw gain', 'expanded gain']).flat());
+  });
+
+  it('begins with a verdict on each system', () => {
+    const head = page.slice(0, page.indexOf('<h2'));
+    expect(head).toContain(
+      '<b>expanded: too few queries to tell it from raw</b><span class="number">0.4000 <i class="up">+0.1000</i>',
+    );
+    expect(head).toContain('(95 % interval +0.0500 to +0.1500, p 0.0020); 7 queries are helped, 2 hurt.');
+  });
+
+  it('names the points of quality against cost, on a logarithmic axis', () => {
+    const section = page.slice(page.indexOf('>Quality and cost</h2>'));
+    for (const name of ['raw', 'expanded']) {
+      expect([...section.matchAll(new RegExp(`<text class="axis name"[^>]*>${name}<`, 'g'))]).toHaveLength(4);
+    }
+    expect(section).toContain('>LLM tokens per query, logarithmic<');
+    // Between 2 and 402 ms, where a linear axis would have no tick.
+    expect(section).toMatch(/<text class="axis"[^>]*>10<\/text>/);
+    const without = {
+      ...data,
+      rows: data.rows.map((row) => ({
+        ...row,
+        cells: { ...row.cells, ...(row.cells.expanded && { expanded: cell(0.4, { test }) }) },
+      })),
+    };
+    expect(renderSuiteReport(without)).toContain('No system used an LLM, so quality is not drawn against tokens.');
+  });
+
+  it('puts numbers in place of names that have no room', () => {
+    const names = Array.from({ length: 60 }, (_, at) => `system-with-a-long-name-${at}`);
+    const many = { ...data, systems: names.map((name) => ({ name, description: 'bm25', expanded: false })) };
+    const cells = Object.fromEntries(names.map((name) => [name, cell(0.3)]));
+    const measures = Object.fromEntries(names.map((name) => [name, { 'nDCG@10': 0.3 }]));
+    const crowded = { ...many, rows: [{ ...data.rows[0]!, cells }], means: [{ ...data.means[0]!, measures }] };
+    expect(renderSuiteReport(crowded)).toContain('<span>60 system-with-a-long-name-59</span>');
+  });
+
+  it('says why there are no kinds of queries, and gives two sets no interval', () => {
+    const few = renderSuiteReport({ ...data, comparison: { ...data.comparison!, slices: [] } });
+    expect(few).toContain(
+      'No kinds are told apart: each would need at least 10 queries, and the 10 queries here do not divide so.',
+    );
+    const meta = {
+      studies: 2,
+      effect: 0.02,
+      standardError: 0.01,
+      interval: undefined,
+      p: undefined,
+      tauSquared: 0,
+      q: 1,
+      iSquared: 0.3,
+    };
+    const two = renderSuiteReport({
+      ...data,
+      meta: [{ ...meta, system: 'expanded', prediction: undefined, unchanged: [] }],
+    });
+    expect(two).toContain('<small>expanded, random effects; interval and p need at least 3 sets</small>');
+    expect(two).toContain('<td data-label="95 % interval"></td>');
   });
 
   it('runs nothing and loads nothing, whatever the texts hold', () => {

@@ -4,8 +4,11 @@ import { html, type Markup } from '../markup.ts';
 import { barPlot } from '../plots/bar-plot.ts';
 import { scatterPlot } from '../plots/scatter-plot.ts';
 import { dataTable } from '../sections/data-table.ts';
+import { SELF_HITS_IN_WORDS, selfHitsOf } from '../sections/self-hits.ts';
 import { costSection } from '../sections/suite-cost.ts';
+import { FEWEST_SETS, verdictList } from '../sections/suite-verdicts.ts';
 import type { SuiteComparison, SuiteData, SuiteParity, SuiteQuery, SuiteRow } from '../suite-data.ts';
+import { FEWEST_OF_KIND } from '../suite-data.ts';
 import { type Section, wholePage } from '../whole-page.ts';
 
 const [QUERY_CHARACTERS, TEXT_CHARACTERS] = [200, 360];
@@ -29,23 +32,14 @@ export function renderSuiteReport(data: SuiteData): string {
 }
 
 function lead(data: SuiteData): Markup {
-  const { rows, systems, means, measure, baseline, parity, failures } = data;
+  const { rows, means, measure, baseline, parity, failures } = data;
   const [mean] = means;
   const queries = rows.reduce((sum, row) => sum + row.queries, 0);
   const off = parity.filter(({ verdict }) => verdict === 'off');
-  const cards = systems.map(({ name, description }) => {
-    const value = mean?.measures[name]?.[measure];
-    const change = (value ?? 0) - (mean?.measures[baseline]?.[measure] ?? 0);
-    const difference =
-      name === baseline || value === undefined
-        ? undefined
-        : html` <span class="${direction(change)}">${signed(change)}</span>`;
-    return html`<div><b>${value === undefined ? 'none' : score(value)}${difference}</b><span>${name}: ${description}</span></div>`;
-  });
   return html`<p class="soft">${counted(rows.length, 'collection')}, ${count(queries)} judged queries; ${measure}, ${mean?.label ?? 'no mean'}; changes are from ${baseline}</p>
 ${off.length === 0 ? undefined : html`<p class="verdict loss">Raw baselines are off<b>${off.map(offInWords).join('; ')}</b></p>`}
 ${failures.length === 0 ? undefined : html`<p class="verdict loss">Not everything could be searched<b>${failures.join('; ')}</b></p>`}
-<div class="card">${cards}</div>`;
+${verdictList(data)}`;
 }
 
 function offInWords({ set, system, got, expected }: SuiteParity): string {
@@ -80,19 +74,12 @@ function scoreTable({ rows, means, systems, measure, baseline }: SuiteData): Mar
   ];
   const columns = ['Set', ...names, { title: 'self hits', kind: 'note' as const }];
   return html`${dataTable(columns, lines)}<p class="soft">† p &lt; .05, ‡ p &lt; .01 against ${baseline}: paired randomisation test, corrected over the sets (Holm).
-Self hits: what happens to a document with the id of the query. The best score of a row is bold.</p>`;
+${SELF_HITS_IN_WORDS}. The best score of a row is bold.</p>`;
 }
 
 function countsOf({ parts, queries, documents }: SuiteRow): string {
   const group = parts === undefined ? '' : `mean of ${parts.length} sets; `;
   return `${group}${count(queries)} queries, ${count(documents)} documents`;
-}
-
-function selfHitsOf({ cells }: SuiteRow): string {
-  const rules = Object.values(cells).map(({ selfHits }) =>
-    selfHits.replace(/^a document with the id of the query is /, ''),
-  );
-  return [...new Set(rules)].join('; ');
 }
 
 function bars({ rows, systems, measure }: SuiteData): Markup {
@@ -125,12 +112,14 @@ function changes({ rows, systems, meta, baseline }: SuiteData): Section | undefi
     ...meta
       .filter(({ system }) => system === name)
       .map(({ effect, interval, p, studies, iSquared, prediction }) => [
-        html`<b>${pooledSets(studies, rows.length)}</b><small>${name}, random effects; ${percent(iSquared)} of the spread is not chance${
-          prediction === undefined ? '' : `; another set: ${signed(prediction.low)} to ${signed(prediction.high)}`
-        }</small>`,
+        html`<b>${pooledSets(studies, rows.length)}</b><small>${name}, random effects; ${
+          interval === undefined
+            ? `interval and p need at least ${FEWEST_SETS} sets`
+            : `${percent(iSquared)} of the spread is not chance`
+        }${prediction === undefined ? '' : `; another set: ${signed(prediction.low)} to ${signed(prediction.high)}`}</small>`,
         { content: signed(effect), look: direction(effect) },
-        `${signed(interval.low)} to ${signed(interval.high)}`,
-        pValue(p),
+        interval === undefined ? '' : `${signed(interval.low)} to ${signed(interval.high)}`,
+        p === undefined ? '' : pValue(p),
         '',
         '',
         '',
@@ -165,7 +154,10 @@ function comparisonSections(comparison: SuiteComparison, { measure }: SuiteData)
     { title: 'Largest gains', body: of(gains) },
     { title: 'Largest losses', body: of(losses) },
   ];
-  if (slices.length === 0) return sections;
+  if (slices.length === 0) {
+    const why = `No kinds are told apart: each would need at least ${FEWEST_OF_KIND} queries, and the ${counted(queries, 'query')} here ${queries === 1 ? 'does' : 'do'} not divide so.`;
+    return [...sections, { title: 'Kinds of queries', body: html`<p class="soft">${why}</p>` }];
+  }
   const rows = slices.map(({ kind, name, queries: size, before, after }) => [
     html`${name}<small>${kind}</small>`,
     count(size),

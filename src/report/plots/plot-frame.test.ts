@@ -34,6 +34,18 @@ describe('the frame of a plot', () => {
     expect(frame.x(236)).toBe(420 - 16);
   });
 
+  it('has ticks at 1, 2 and 5 on a logarithmic axis, or at powers of ten, and a place for 0', () => {
+    const log = (from: number, to: number, zero = false) => ticks({ from, to, log: true, zero }, UNIT).below;
+    expect(log(0.4, 3.3)).toEqual(['0.2', '0.5', '1', '2', '5']);
+    expect(log(3, 3)).toEqual(['2', '5']);
+    expect(log(0.9, 2800)).toEqual(['1', '10', '100', '1,000']);
+    expect(log(120, 900, true)).toEqual(['0', '100', '200', '500', '1,000']);
+    const frame = new PlotFrame({ ...SIZE, x: { from: 1, to: 100, log: true, zero: true }, y: UNIT });
+    expect(frame.x(10) - frame.x(1)).toBeCloseTo(frame.x(100) - frame.x(10), 9);
+    expect(frame.x(0)).toBe(frame.area.left);
+    expect(frame.x(1)).toBeGreaterThan(frame.x(0));
+  });
+
   it('uses whole numbers for counts', () => {
     expect(ticks({ from: 0, to: 3, whole: true }, { from: 0, to: 2, whole: true })).toEqual({
       beside: ['0', '1', '2'],

@@ -10,6 +10,10 @@ export interface PlotAxis {
   whole?: boolean | undefined;
   /** The values are changes: positive ones get a plus sign. */
   signed?: boolean | undefined;
+  /** The axis is logarithmic, and widened until it begins and ends with a tick. Only for x. */
+  log?: boolean | undefined;
+  /** Values of 0 get a place of their own at the beginning of a logarithmic axis. */
+  zero?: boolean | undefined;
 }
 
 /** A value on the x axis to mark with a vertical line, and its name. */
@@ -48,7 +52,12 @@ interface Scale {
   to: number;
   ticks: number[];
   labels: string[];
+  /** The place of a value, from 0 at the beginning of the axis to 1 at its end. */
+  place(value: number): number;
 }
+
+/** Share of a logarithmic axis that lies between 0 and its first tick. */
+const ZERO_SHARE = 0.12;
 
 /**
  * The frame of a plot: margins for the labels, linear scales, round ticks, grid lines, titles. A plot positions its marks
@@ -71,19 +80,23 @@ export class PlotFrame {
     this.#y = roundScale(y, Math.max(2, Math.floor((this.#bottom - this.#top) / Y_SPACING)));
     this.#left = largestOf(this.#y.labels.map(lengthOf)) + GAP;
     this.#right = width - RIGHT;
-    this.#x = scaleThatFits(x, this.#right - this.#left);
+    const room = this.#right - this.#left;
+    this.#x = x.log === true ? logScale(x, room) : scaleThatFits(x, room);
+  }
+
+  /** The part of the picture that marks are drawn in. */
+  get area(): { left: number; right: number; top: number; bottom: number } {
+    return { left: this.#left, right: this.#right, top: this.#top, bottom: this.#bottom };
   }
 
   /** Returns the distance of an x value from the left. */
   x(value: number): number {
-    const { from, to } = this.#x;
-    return this.#left + ((value - from) / (to - from)) * (this.#right - this.#left);
+    return this.#left + this.#x.place(value) * (this.#right - this.#left);
   }
 
   /** Returns the distance of a y value from the top. */
   y(value: number): number {
-    const { from, to } = this.#y;
-    return this.#top + ((to - value) / (to - from)) * (this.#bottom - this.#top);
+    return this.#bottom - this.#y.place(value) * (this.#bottom - this.#top);
   }
 
   /** Draws the complete plot. The marks are above the grid and below the zero line. */
@@ -166,7 +179,29 @@ function ticked(axis: PlotAxis, step: number): Scale {
   const first = Math.ceil(from / step - 1e-9);
   const length = Math.max(0, Math.floor(to / step + 1e-9) - first + 1);
   const ticks = Array.from({ length }, (_, at) => Number(((first + at) * step).toPrecision(12)));
-  return { from, to, ticks, labels: ticks.map((value) => stepLabel(value, step, signed)) };
+  const labels = ticks.map((value) => stepLabel(value, step, signed));
+  return { from, to, ticks, labels, place: (value) => (value - from) / (to - from) };
+}
+
+/** Returns a logarithmic axis from tick to tick, with ticks at 1, 2 and 5 times powers of ten, or at powers of ten if there is room for no more. */
+function logScale({ from: least, to: most, zero }: PlotAxis, room: number): Scale {
+  const power = (value: number) => Math.floor(Math.log10(value) + 1e-9);
+  const steps = Array.from({ length: power(most) - power(least) + 2 }, (_, at) => power(least) + at).flatMap((one) =>
+    [1, 2, 5].map((factor) => Number((factor * 10 ** one).toPrecision(3))),
+  );
+  const last = (test: (step: number) => boolean) => steps.filter(test).at(-1)!;
+  const from = last((step) => step <= least * (1 + 1e-9));
+  const to = Math.max(steps.find((step) => step >= most * (1 - 1e-9))!, steps.find((step) => step > from)!);
+  const inside = steps.filter((step) => step >= from && step <= to);
+  const tens = inside.filter((step) => Math.log10(step) % 1 === 0);
+  const isCrowded = inside.length > Math.max(2, room / X_SPACING) && tens.length > 1;
+  const every = Math.ceil(tens.length / Math.max(2, room / X_SPACING));
+  const shown = isCrowded ? tens.filter((_, at) => at % every === 0) : inside;
+  const begin = zero === true ? ZERO_SHARE : 0;
+  const place = (value: number) =>
+    value <= 0 ? 0 : begin + (1 - begin) * (Math.log(value / from) / Math.log(to / from));
+  const ticks = [...(zero === true ? [0] : []), ...shown];
+  return { from: zero === true ? 0 : from, to, ticks, labels: ticks.map((tick) => stepLabel(tick, tick)), place };
 }
 
 /** Returns the axis, widened to multiples of a round step. */
@@ -197,7 +232,8 @@ function widened(axis: PlotAxis): PlotAxis {
   return { ...axis, from: axis.from - room, to: axis.to + room };
 }
 
-function lengthOf(label: string): number {
+/** Returns the width of a label at the 12 px of the axes, in pixels. */
+export function lengthOf(label: string): number {
   return [...label].reduce(
     (sum, one) => sum + ('+\u2212'.includes(one) ? SIGN : '.,'.includes(one) ? POINT : CHARACTER),
     0,

@@ -1,7 +1,7 @@
 import { count, direction, largestOf, score, signed } from '../figures.ts';
 import { html, type Markup } from '../markup.ts';
 import { seriesClass } from '../plots/bar-plot.ts';
-import { scatterPlot } from '../plots/scatter-plot.ts';
+import { labelledPlot } from '../plots/labelled-plot.ts';
 import type { SuiteData } from '../suite-data.ts';
 import type { Section } from '../whole-page.ts';
 import { dataTable } from './data-table.ts';
@@ -20,15 +20,18 @@ interface SystemCost {
   tokens: number;
 }
 
-/** Renders quality against time and tokens: a table, and two plots in which systems that no other beats are filled blue. */
+/** Renders quality against time and tokens: a table, and two plots in which systems that no other beats are blue. */
 export function costSection(data: SuiteData): Section | undefined {
   const costs = costsOf(data);
   if (costs.length === 0) return undefined;
   const time = ({ search, writing }: SystemCost) => search + writing;
+  const tokens = costs.some((one) => one.tokens > 0)
+    ? html`<figure>${plot(costs, (one) => one.tokens, 'LLM tokens per query', data)}</figure>`
+    : html`<p class="soft">No system used an LLM, so quality is not drawn against tokens.</p>`;
   const body = [
     costTable(costs, data),
-    html`<figure>${plot(costs, time, 'milliseconds per query', data)}</figure><figure>${plot(costs, ({ tokens }) => tokens, 'LLM tokens per query', data)}</figure>
-<p class="soft">Blue: no other system is both better and cheaper (the Pareto frontier). Times are means of batches on this machine, the LLM's with other queries in parallel; tokens are those of prompts and texts.</p>`,
+    html`<figure>${plot(costs, time, 'milliseconds per query', data)}</figure>${tokens}
+<p class="soft">No other system is better and as cheap as one on the frontier (Pareto's, dashed). Times are means of batches on this machine, the LLM's with other queries in parallel; tokens are those of prompts and texts.</p>`,
   ];
   return { title: 'Quality and cost', body };
 }
@@ -89,6 +92,7 @@ function perPoint(cost: number, points: number, unit: string): string {
   return `${each < 9.95 ? each.toFixed(1) : count(Math.round(each))} ${unit}`;
 }
 
+/** Draws quality against a cost. Costs differ by powers of ten, so their axis is logarithmic. */
 function plot(
   costs: readonly SystemCost[],
   cost: (system: SystemCost) => number,
@@ -97,25 +101,23 @@ function plot(
 ): Markup {
   const values = costs.map(({ value }) => value);
   const [low, high] = [-largestOf(values.map((value) => -value)), largestOf(values)];
-  const room = Math.max(0.01, (high - low) / 8);
-  const most = Math.max(1, largestOf(costs.map(cost)));
+  const room = Math.max(0.01, (high - low) / 6);
+  const positive = costs.map(cost).filter((one) => one > 0);
   const points = costs.map((one) => {
-    const look = isOnFrontier(one, costs, cost) ? 'gain' : 'same';
+    const isBest = isOnFrontier(one, costs, cost);
     return {
-      x: cost(one),
-      y: one.value,
-      look,
-      label: `${one.name}: ${score(one.value)}, ${cost(one).toFixed(1)} ${title}`,
+      ...{ name: one.name, x: cost(one), y: one.value, look: isBest ? 'gain' : 'same', isOnLine: isBest },
+      title: `${one.name}: ${score(one.value)}, ${cost(one).toFixed(1)} ${title}`,
     };
   });
-  const picture = scatterPlot(points, {
+  const { picture, isNumbered } = labelledPlot(points, {
     label: `${measure} against ${title}`,
-    x: { from: 0, to: most * 1.05, title },
+    x: {
+      ...{ from: -largestOf(positive.map((one) => -one)), to: largestOf(positive), title: `${title}, logarithmic` },
+      ...{ log: true, zero: positive.length < costs.length },
+    },
     y: { from: low - room, to: high + room, title: measure },
   });
-  const named = costs.map((one, at) => {
-    const look = isOnFrontier(one, costs, cost) ? 'on the frontier' : 'beaten';
-    return html`<span><i class="${seriesClass(isOnFrontier(one, costs, cost) ? 1 : 0)}"></i>${one.name} (${look})${at < costs.length - 1 ? ' ' : ''}</span>`;
-  });
-  return html`${picture}<p class="legend">${named}</p>`;
+  const names = isNumbered ? costs.map(({ name }, at) => html`<span>${at + 1} ${name}</span> `) : [];
+  return html`${picture}<p class="legend"><span><i class="${seriesClass(1)}"></i>on the frontier</span> <span><i class="${seriesClass(0)}"></i>beaten</span> ${names}</p>`;
 }
