@@ -190,7 +190,9 @@ describe('llm-qe gate', () => {
     const gate = ['--gate', at('gate.json')];
     const train = await llmQe('gate', 'train', '--dataset', at('a'), at('b'), '--retriever', 'bm25', '--out', gate[1]!);
     expect(train.code, train.log).toBe(0);
-    const lines = readFileSync(join(at('c'), 'expansions.jsonl'), 'utf8').trim().split('\n');
+    const lines = readFileSync(join(at('c'), 'expansions.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
     const wanted = lines.filter((line) => Number(JSON.parse(line).query.slice(1)) % 4 === 1);
     const evaluate = (some: readonly string[]) => {
       writeFileSync(at('some.jsonl'), `${some.join('\n')}\n`);
@@ -200,7 +202,10 @@ describe('llm-qe gate', () => {
     expect(found.code, found.log).toBe(0);
     expect(JSON.parse(found.out).gate).toMatchObject({ means: { never: 0.5, gate: 1 }, withoutText: 10 });
     const lacking = await evaluate(wanted.slice(1));
-    expect([lacking.code, lacking.log]).toEqual([1, expect.stringMatching(/which the gate wants expanded; 9 of its 10 have one/)]);
+    expect([lacking.code, lacking.log]).toEqual([
+      1,
+      expect.stringMatching(/which the gate wants expanded; 9 of its 10 have one/),
+    ]);
     expect(lacking.log).toContain(JSON.parse(wanted[0]!).query);
 
     const apply = ['gate', 'apply', ...gate, '--dataset', at('c')];
@@ -213,7 +218,19 @@ describe('llm-qe gate', () => {
     writeCollection('old', { splits: ['train', 'dev', 'test'] });
     writeCollection('new', { splits: ['dev', 'test'] });
     const train = (...words: string[]) =>
-      llmQe('gate', 'train', '--dataset', at('old'), at('new'), ...words, '--retriever', 'bm25', '--out', at('g.json'), '--json');
+      llmQe(
+        'gate',
+        'train',
+        '--dataset',
+        at('old'),
+        at('new'),
+        ...words,
+        '--retriever',
+        'bm25',
+        '--out',
+        at('g.json'),
+        '--json',
+      );
     const found = await train('--dev-split', 'train', '--dev-split', 'dev');
     expect(found.code, found.log).toBe(0);
     expect(JSON.parse(found.out).trainedOn.map(({ split }: { split: string }) => split)).toEqual(['train', 'dev']);
