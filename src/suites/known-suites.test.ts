@@ -71,7 +71,7 @@ describe('findSuite', () => {
     const error = await findSuite(secret).catch((reason: unknown) => reason);
     expect(error).toMatchObject({
       message: expect.stringContaining('is neither a folder nor a .yaml file'),
-      exitCode: 2,
+      name: 'UsageError',
     });
     const broken = await suiteFile('root: [x\n"se:cret": ]')
       .then(findSuite)

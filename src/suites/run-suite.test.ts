@@ -110,11 +110,11 @@ describe('runSuite', () => {
   });
 
   it('names the file of a result that was edited by hand, and goes on with the others', async () => {
-    const first = await run('edited', 'raw=bm25');
+    const first = await run('by-hand', 'raw=bm25');
     const file = join(first.sets[0]!.runs.get('raw')!.files.run, '..', 'stage.json');
     const record = JSON.parse(await readFile(file, 'utf8'));
     await writeFile(file, JSON.stringify({ ...record, result: { ...record.result, queries: 'two' } }));
-    const { failures, sets } = await run('edited', 'raw=bm25');
+    const { failures, sets } = await run('by-hand', 'raw=bm25');
     expect(failures[0]).toMatchObject({
       ...{ set: 'one', system: 'raw', fix: expect.stringContaining('to run the search again') },
       message: expect.stringMatching(/stage\.json.*does not hold the result of a search: queries/),
