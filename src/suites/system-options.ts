@@ -1,4 +1,4 @@
-import type { SuiteSystem } from './system-spec.ts';
+import type { RetrievalSettings } from '../retrieve/index.ts';
 
 /** Settings that BM25 alone does not read; new settings count until they are listed here. */
 export const OF_DENSE = [
@@ -23,7 +23,13 @@ const OF_FUSION = ['fusion', 'fusionWeight', 'rrfK'];
 const OF_HNSW = ['hnswM', 'hnswEfConstruction', 'hnswEf'];
 const OF_INDEX = ['index', ...OF_HNSW, 'vectors', 'recallSample'];
 
-type Searched = Pick<SuiteSystem, 'retriever' | 'asIs' | 'gate' | 'retrieval'>;
+/** A system, as far as it decides which options have an effect. */
+export interface Searched {
+  retriever: 'dense' | 'bm25' | 'rrf';
+  asIs: boolean;
+  gate: string | undefined;
+  retrieval: RetrievalSettings;
+}
 
 /**
  * Says which of a system's options have no effect, and why.

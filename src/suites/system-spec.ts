@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Combination, combinationOptions, type RetrievalSettings, retrievalSettings } from '../retrieve/index.ts';
 import { toKebab, UsageError } from '../system/index.ts';
 import { nameSchema, type SystemTexts } from './suite-schema.ts';
-import { idleOptions } from './system-options.ts';
+import { idleOptions, type Searched } from './system-options.ts';
 
 /** Ways to search. */
 export const RETRIEVERS = ['dense', 'bm25', 'rrf'] as const;
@@ -148,12 +148,7 @@ function parseSystem(name: string, keys: Record<string, unknown>, options: Syste
 }
 
 /** @throws UsageError that names the options which would have an effect */
-function refuseIdle(
-  name: string,
-  given: readonly string[],
-  system: Parameters<typeof idleOptions>[1],
-  expanded: boolean,
-): void {
+function refuseIdle(name: string, given: readonly string[], system: Searched, expanded: boolean): void {
   const [idle] = idleOptions(given, system, expanded);
   if (idle === undefined) return;
   const all = Object.keys({ ...retrievalSettings, ...combinationOptions });
