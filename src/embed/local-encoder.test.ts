@@ -89,6 +89,13 @@ describe('a tiny random BERT with first-token pooling, normalisation and a query
     const long = Array.from({ length: 95 }, () => 'a').join(' ');
     await encoder.encode(['a', long, 'a a', `${long} a`], 'document', { onCut: (row) => cut.push(row) });
     expect(cut).toEqual([1, 3]);
+    // With the two special tokens; what is cut off is not read.
+    const tokens: number[] = [];
+    const onTokens = (row: number, count: number) => {
+      tokens[row] = count;
+    };
+    await encoder.encode(['a', long, 'a a'], 'document', { onTokens });
+    expect([tokens[2]! - tokens[0]!, tokens[1]]).toEqual([1, encoder.settings.maxLength]);
     const asked: number[] = [];
     await encoder.encode([Array.from({ length: 94 }, () => 'a').join(' ')], 'document', {
       onCut: (row) => asked.push(row),

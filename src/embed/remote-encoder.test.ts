@@ -61,6 +61,24 @@ test('returns vectors in the order of the texts, with prefixes, in batches', asy
   await encoder.close();
 });
 
+test('the tokens of a call are shared among its texts by their lengths', async () => {
+  const { baseUrl } = await serve(({ input }, response) => {
+    const data = input.map((text, index) => ({ index, embedding: vectorOf(text) }));
+    json(response, { data, usage: { prompt_tokens: 10, total_tokens: 10 } });
+  });
+  const encoder = await connectEncoder({ baseUrl, model: 'm' });
+  const told: [number, number][] = [];
+  await encoder.encode(['aaa', ' ', 'b', 'cc'], 'query', { onTokens: (row, count) => told.push([row, count]) });
+  expect(told).toEqual([
+    [0, 5],
+    [2, 2],
+    [3, 3],
+  ]);
+  const silent = await connectEncoder({ baseUrl: (await serve(embed)).baseUrl, model: 'm' });
+  await silent.encode(['a'], 'query', { onTokens: () => told.push([-1, -1]) });
+  expect(told).toHaveLength(3);
+});
+
 test('a blank text is not sent, and its vector is zero; with a prefix it is sent', async () => {
   const { baseUrl, requests } = await serve(embed);
   const encoder = await connectEncoder({ baseUrl, model: 'm', documentPrefix: 'd: ' });

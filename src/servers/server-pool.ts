@@ -75,6 +75,8 @@ export class LongWaitError extends NetworkError {
 
   constructor(reason: string, seconds: number, options: FaultOptions) {
     super(reason, options);
+    // To users it is one of many faults of a server.
+    this.name = 'NetworkError';
     this.seconds = seconds;
   }
 }
