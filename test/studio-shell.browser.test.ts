@@ -55,4 +55,51 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
     expect(await paper()).not.toBe(light);
     await opened.close();
   });
+
+  it('draws 10,000 rows as quickly as those in view, sorts them, and shows hostile names as text', async () => {
+    const hostile = '<img src=x onerror="document.title=1"> \u202e';
+    const names = [hostile, ...Array.from({ length: 9999 }, (_, at) => `run ${at}`)];
+    const facts = { state: 'finished', stages: [], hasReport: false, faults: [], changedAt: 0 };
+    const opened = await studio.open('/try');
+    const { page } = opened;
+    await page.route('**/api/runs', (route) =>
+      route.fulfill({ json: { folder: hostile, runs: names.map((name) => ({ name, ...facts })) } }),
+    );
+    await page.getByRole('link', { name: 'Runs' }).click();
+    await page.getByText('<img src=x').waitFor();
+    expect(await page.locator('main img').count()).toBe(0);
+    expect(await page.locator('main tbody tr').count()).toBeLessThan(80);
+    expect(await page.getByRole('table', { name: 'Runs' }).getAttribute('aria-rowcount')).toBe('10001');
+    await opened.expectAccessible();
+    await opened.picture('shell-table');
+    await page.getByRole('region', { name: 'Runs' }).press('End');
+    await page.getByText('run 9998', { exact: true }).waitFor();
+    await page.getByRole('region', { name: 'Runs' }).press('Home');
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByText('run 9999', { exact: true }).waitFor({ state: 'detached' });
+    await page.locator('tr[data-row="0"]', { hasText: 'run 9998' }).waitFor();
+    await opened.close();
+  });
+
+  it('lets Observable Plot and uPlot draw under the policy', async () => {
+    const opened = await studio.open('/runs');
+    const { page } = opened;
+    const assets = await page.evaluate<string>(
+      "document.querySelector('script[type=module]').src.replace('main.js', '')",
+    );
+    const drawn = await page.evaluate<number>(`(async () => {
+      const Plot = await import('${assets}vendor/observablehq-plot.js');
+      const { default: UPlot } = await import('${assets}vendor/uplot.js');
+      const marks = [Plot.dot([1, 2, 3], { x: (d) => d, y: (d) => d, fill: (d) => d, tip: true }), Plot.ruleY([0])];
+      const plot = Plot.plot({ className: 'plot', marks });
+      const legend = Plot.legend({ className: 'plot', color: { domain: [0, 1] } });
+      document.querySelector('main').append(plot, legend);
+      new UPlot({ width: 300, height: 200, series: [{}, { stroke: 'blue' }] }, [[1, 2], [3, 4]], document.querySelector('main'));
+      return document.querySelectorAll('main svg circle, main canvas').length;
+    })()`);
+    expect(drawn).toBeGreaterThan(3);
+    expect(await page.evaluate('getComputedStyle(document.querySelector("main svg.plot")).display')).toBe('block');
+    await opened.close();
+  });
 });

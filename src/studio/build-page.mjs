@@ -39,14 +39,18 @@ function exportsOf(path, needed) {
   return module.exports;
 }
 
-/** Such a module as an ES module with the same names. @param needs the name of the library that it requires */
+/**
+ * Such a module as an ES module with the same names; its variables have others, since d3 has a `window` that would hide the browser's.
+ * @param needs the name of the library that it requires
+ */
 function wrapped(path, exported, needs) {
   const names = Object.keys(exported).filter((one) => one !== 'default');
   return `${needs === undefined ? '' : `import * as needed from './${needs}.js';\n`}const module = { exports: {} };
 ((module, exports, require) => {
 ${read(path)}
 })(module, module.exports, () => ${needs === undefined ? 'undefined' : 'needed'});
-export const { ${names.join(', ')} } = module.exports;
+const { ${names.map((one) => `${one}: $${one}`).join(', ')} } = module.exports;
+export { ${names.map((one) => `$${one} as ${one}`).join(', ')} };
 `;
 }
 
