@@ -120,13 +120,21 @@ const CACHED_TOKENS = SEQUENCES * 1024;
 const schema = z.object(generatorOptions);
 export type GeneratorChoice = z.output<typeof schema>;
 
+interface OpenGeneratorOptions {
+  /** Whether one call to a server may request several samples of a prompt. */
+  useN?: boolean;
+  /** Whether the command's files hold times, which `--deterministic` leaves out also with a server. */
+  isTimed?: boolean;
+  /** Room for the prompts of a strategy, in tokens. */
+  promptTokens?: number | undefined;
+  /** Of a call to a server that failed; default that of {@link connectGenerator}. */
+  retries?: number | undefined;
+  /** Number of texts that the embedded model writes side by side, without `--sequences`. Default 32. */
+  sideBySide?: number | undefined;
+}
+
 /**
  * Opens what `--generator` names: an embedded model, or one or more servers that serve the same model.
- *
- * @param useN whether one call to a server may request several samples of a prompt
- * @param isTimed whether the command's files hold times, which `--deterministic` leaves out also with a server
- * @param retries of a call to a server that failed; default that of {@link connectGenerator}
- * @param promptTokens room for the prompts of a strategy, in tokens
  *
  * @throws UsageError for options that contradict each other, ModelError, NetworkError
  */
@@ -138,7 +146,8 @@ export async function openGenerator(
     isTimed,
     promptTokens,
     retries,
-  }: { useN?: boolean; isTimed?: boolean; promptTokens?: number | undefined; retries?: number | undefined } = {},
+    sideBySide = SEQUENCES,
+  }: OpenGeneratorOptions = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
@@ -166,9 +175,9 @@ export async function openGenerator(
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
   const contextSize = given.context ?? given.maxTokens + (promptTokens ?? PROMPT_TOKENS);
-  const atOnce = promptTokens === undefined ? SEQUENCES : Math.floor(CACHED_TOKENS / contextSize);
+  const atOnce = promptTokens === undefined ? sideBySide : Math.floor(CACHED_TOKENS / contextSize);
   return loadGenerator(model, {
-    sequences: given.sequences ?? Math.max(1, Math.min(SEQUENCES, atOnce)),
+    sequences: given.sequences ?? Math.max(1, Math.min(sideBySide, atOnce)),
     threads: given.threads ?? availableParallelism(),
     contextSize,
     adapters: await resolveAdapters(given, { signal, progress }),

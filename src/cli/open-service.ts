@@ -13,6 +13,12 @@ import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplin
 const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole } =
   retrievalSettings;
 
+/**
+ * Few texts share one context with all threads, so a lone query is written by all of them. From eight texts on, each thread would have a
+ * context of its own (see `planLanes`).
+ */
+const SIDE_BY_SIDE = 4;
+
 /** Options of every command that holds encoder, LLM and indexes open, and answers queries. */
 export const serviceOptions = {
   index: z
@@ -73,6 +79,9 @@ export const serviceOptions = {
   }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
+  sequences: generatorOptions.sequences.describe(
+    `texts that the embedded model writes in parallel (default ${SIDE_BY_SIDE}); 1 writes a lone text fastest`,
+  ),
 };
 const schema = z.object(serviceOptions);
 export type ServiceOptions = z.output<typeof schema>;
@@ -115,9 +124,9 @@ export async function openService(given: ServiceOptions, context: CommandContext
   const own = gate === undefined ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
   task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
-  const patience = { retries: RETRIES };
+  const live = { retries: RETRIES, sideBySide: SIDE_BY_SIDE };
   const asked = { ...given, maxWait: maxWaitSeconds };
-  const generator = given.expand ? opened.add(await openGenerator(asked, context, patience)) : undefined;
+  const generator = given.expand ? opened.add(await openGenerator(asked, context, live)) : undefined;
   const prompt = await choosePrompt(given);
   refuseDocuments(prompt, '`llm-qe serve`');
   const { samples, seed, budgetMs, mostTexts, alpha: weight, expansionRole: role } = given;
