@@ -141,13 +141,7 @@ interface OpenGeneratorOptions {
 export async function openGenerator(
   given: Omit<GeneratorChoice, 'temperature' | 'samples'> & { logProbabilities?: boolean | undefined },
   { signal, progress }: Pick<CommandContext, 'signal' | 'progress'>,
-  {
-    useN,
-    isTimed,
-    promptTokens,
-    retries,
-    sideBySide = SEQUENCES,
-  }: OpenGeneratorOptions = {},
+  { useN, isTimed, promptTokens, retries, sideBySide = SEQUENCES }: OpenGeneratorOptions = {},
 ): Promise<Generator> {
   const addresses = given.generator.filter(isServerAddress);
   if (addresses.length === given.generator.length) {
