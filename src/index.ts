@@ -25,7 +25,14 @@ export {
   writePairs,
   writeRun,
 } from './data/index.ts';
-export { connectEncoder, type Encoder, encodeCorpus, loadEncoder, VectorFile } from './embed/index.ts';
+export {
+  connectEncoder,
+  type Encoder,
+  encodeCorpus,
+  exportTransformersJs,
+  loadEncoder,
+  VectorFile,
+} from './embed/index.ts';
 export {
   type Arm,
   type Comparison,

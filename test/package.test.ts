@@ -12,7 +12,8 @@ describe('the package', () => {
   const files: string[] = packed.files.map(({ path }: { path: string }) => path);
 
   it.each(['examples', 'docs', 'recipes'])('holds all of %s', (folder) => {
-    const here = readdirSync(folder).map((name) => `${folder}/${name}`);
+    const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const here = entries.map(({ parentPath, name }) => `${parentPath}/${name}`);
     expect(files.filter((file) => file.startsWith(`${folder}/`)).sort()).toEqual(here.sort());
   });
 
@@ -21,7 +22,8 @@ describe('the package', () => {
   });
 
   it('holds examples that import the package by its name, as its reader would', () => {
-    for (const name of readdirSync('examples')) {
+    for (const name of readdirSync('examples', { recursive: true, encoding: 'utf8' })) {
+      if (!name.endsWith('.ts')) continue;
       const sources = [...readFileSync(`examples/${name}`, 'utf8').matchAll(/from '([^']+)'/g)].map(
         ([, from]) => from!,
       );
