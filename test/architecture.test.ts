@@ -14,7 +14,7 @@ const FLOORS = [
   ['strategies'],
   ['gate'],
   ['evaluate', 'serve'],
-  ['reward'],
+  ['reward', 'adapters'],
   ['report'],
   ['pipeline'],
   ['suites', 'studio'],

@@ -1,5 +1,12 @@
-import { listSupportedBackends } from 'onnxruntime-node';
-import { AbortedError, type LlmQeError, ModelError, ResourceError, UsageError, WorkerThread } from '../system/index.ts';
+import {
+  AbortedError,
+  type LlmQeError,
+  ModelError,
+  ResourceError,
+  refuseIfSlim,
+  UsageError,
+  WorkerThread,
+} from '../system/index.ts';
 import type { Device, LoadRequest, RunRequest, Values, WorkerStart } from './runtime-messages.ts';
 
 export interface RuntimeOptions {
@@ -52,7 +59,8 @@ export class Runtime {
    */
   static async open(files: string | Readonly<Record<string, string>>, options: RuntimeOptions = {}): Promise<Runtime> {
     const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
-    checkDevice(device);
+    refuseIfSlim('onnxruntime-node', 'a local encoder', ' Or use a server: --encoder URL, or serve --upstream URL.');
+    await checkDevice(device);
     const one = typeof files === 'string';
     const named = one ? { [ONLY]: files } : files;
     const start: WorkerStart = { files: named, threads, prepack, arena, device };
@@ -168,7 +176,9 @@ function startThread(file: string, data: WorkerStart): RuntimeThread {
 }
 
 /** Refuses a device that the installed runtime lacks. @throws UsageError */
-function checkDevice(device: Device): void {
+async function checkDevice(device: Device): Promise<void> {
+  if (device === 'cpu') return;
+  const { listSupportedBackends } = await import('onnxruntime-node');
   const built = new Set(['cpu', ...listSupportedBackends().map(({ name }) => name)]);
   if (built.has(device)) return;
   throw new UsageError(`the installed runtime cannot compute on ${device}; available: ${[...built].join(', ')}`, {

@@ -47,6 +47,7 @@ export {
   connectionFault,
   HttpError,
   httpError,
+  isPassing,
   type ReadOptions,
   type RequestOptions,
   type RetryOptions,
@@ -60,7 +61,7 @@ export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } 
 export { LONGEST_WAIT_SECONDS, retryAfterSeconds } from './network/retry-after.ts';
 export { checkHeader, checkSecret, isSameSecret } from './network/secrets.ts';
 export { inGroup, optionGroup, toKebab } from './option-groups.ts';
-export { optionalPackage } from './optional-package.ts';
+export { optionalPackage, refuseIfSlim } from './optional-package.ts';
 export { packageCommit, packageVersion } from './package-version.ts';
 export { peakMemory } from './peak-memory.ts';
 export { type Progress, type ProgressTask, SILENT } from './progress.ts';

@@ -21,25 +21,48 @@ export class LetterCounts implements Encoder {
   readonly settings = {};
   /** Texts of the calls. */
   readonly calls: string[][] = [];
+  /** Roles of the calls. */
+  readonly roles: TextRole[] = [];
   /** Comes before each answer. */
   before: (texts: readonly string[], signal: AbortSignal | undefined) => unknown = () => {};
 
   async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {
     this.calls.push([...texts]);
+    this.roles.push(role);
     await this.before(texts, options.signal);
     for (const [row, text] of texts.entries()) options.onTokens?.(row, text.length);
     const count = (text: string, letter: string) => text.split(letter).length - 1;
     return Float32Array.from(texts.flatMap((text) => [count(text, 'a'), count(text, 'b'), role === 'query' ? 1 : 2]));
   }
 
+  /** The texts that were embedded in a role, in any number of calls, sorted. */
+  embedded(wanted: TextRole): string[] {
+    return this.calls
+      .filter((_texts, at) => this.roles[at] === wanted)
+      .flat()
+      .sort();
+  }
+
+  forget(): void {
+    this.calls.length = this.roles.length = 0;
+  }
+
   async close() {}
 }
+
+/** The vector of the query `aa` as it is, and that with the expansion `bbbb`. */
+export const [RAW, EXPANDED] = [
+  [2, 0, 1],
+  [1, 2, 1],
+];
 
 /** An answer of a chat server. */
 export const written = (content: string): Reply => ({
   status: 200,
   body: { choices: [{ message: { content } }], usage: { prompt_tokens: 3, completion_tokens: 4 } },
 });
+
+export type ServedLetters = Awaited<ReturnType<typeof serveLetters>>;
 
 export interface ServedLettersOptions {
   /** Default: writes `bbbb`. */
@@ -98,4 +121,22 @@ async function openDocuments(folder: string, encoder: Encoder, documents: readon
     if (home === undefined) delete process.env.LLM_QE_HOME;
     else process.env.LLM_QE_HOME = home;
   }
+}
+
+/** An LLM that writes nothing until the caller leaves; `asked` and `left` say when. */
+export function hangingLlm(): { behaviour: Behaviour; asked: Promise<void>; left: Promise<void> } {
+  let [isAsked, hasLeft] = [() => {}, () => {}];
+  const asked = new Promise<void>((resolve) => {
+    isAsked = resolve;
+  });
+  const left = new Promise<void>((resolve) => {
+    hasLeft = resolve;
+  });
+  const behaviour: Behaviour = async (_call, _number, _request, response) => {
+    response.once('close', hasLeft);
+    isAsked();
+    await left;
+    return undefined;
+  };
+  return { behaviour, asked, left };
 }

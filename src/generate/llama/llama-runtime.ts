@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Llama } from 'node-llama-cpp';
-import { forgetFailure, ModelError } from '../../system/index.ts';
+import { forgetFailure, ModelError, refuseIfSlim } from '../../system/index.ts';
 
 /** llama.cpp is loaded once per process for each kind of device. Threads are set for each context. */
 const runtimes = new Map<string, Promise<Llama>>();
@@ -20,6 +20,7 @@ export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
 }
 
 async function load(gpu: false | 'auto'): Promise<Llama> {
+  refuseIfSlim('node-llama-cpp', 'the embedded LLM', ' Or use a server: --generator http://HOST:PORT.');
   const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
   try {
     return await getLlama({

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { Tokenizer as NativeTokenizer } from 'tokenizers';
+import type { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { z } from 'zod';
-import { ModelError, UsageError } from '../../system/index.ts';
+import { ModelError, refuseIfSlim, UsageError } from '../../system/index.ts';
 import { readIfPresent } from '../formats/model-text-file.ts';
 import { tryTokenizer } from './native-trial.ts';
 
@@ -98,9 +98,11 @@ class NativeTextTokenizer implements TextTokenizer {
 
   static async create(file: string, description: TokenizerFile, config: TokenizerConfig): Promise<TextTokenizer> {
     const text = JSON.stringify({ ...description, truncation: null, padding: null });
+    refuseIfSlim('tokenizers', 'a local model', ' Or use a server: --encoder URL, --generator URL.');
     await tryTokenizer(file, text);
+    const { Tokenizer } = await import('tokenizers');
     try {
-      const native = NativeTokenizer.fromString(text);
+      const native = Tokenizer.fromString(text);
       const framing = (await native.encode('')).getLength();
       return new NativeTextTokenizer(file, native, padIdOf(native, description, config), framing);
     } catch (cause) {

@@ -1,5 +1,5 @@
 import { Graph, operations, writeOnnxModel } from '../../nn/index.ts';
-import { ResourceError, WorkerThread } from '../../system/index.ts';
+import { ResourceError, refuseIfSlim, WorkerThread } from '../../system/index.ts';
 import type { ScoreReply, ScoreRequest, ScoreWorkerData } from './score-protocol.ts';
 import type { VectorFormat, VectorNumbers } from './vector-format.ts';
 import type { VectorSource } from './vector-source.ts';
@@ -15,6 +15,7 @@ export function startScoreThreads(
   { dimensions, format }: Pick<VectorSource<VectorNumbers>, 'dimensions' | 'format'>,
   cosine: boolean,
 ): ScoreThread[] {
+  refuseIfSlim('onnxruntime-node', 'vector search in this process', ' Or search elsewhere: --index postgres://...');
   const data: ScoreWorkerData = { model: dotProductModel(dimensions, format), dimensions, cosine };
   const options = { data, fault: threadFault };
   return Array.from({ length: count }, () => new WorkerThread(import.meta.url, './score-worker.ts', options));

@@ -62,7 +62,7 @@ export class Routes {
       const data = found.map(({ vector, expansion }, index) => ({
         ...{ object: 'embedding' as const, index },
         embedding: encodeVector(cutVector(vector, body.dimensions), format),
-        ...(expansion && { expansion: factsOf(expansion) }),
+        ...(expansion && { expansion: { ...factsOf(expansion), texts: expansion.texts } }),
       }));
       const tokens = context.get('record').encodedTokens ?? 0;
       const usage = { prompt_tokens: tokens, total_tokens: tokens };
@@ -233,7 +233,11 @@ function textsOf(input: z.output<typeof embeddingsBody>['input']): string | stri
   if (typeof input === 'string') return input;
   const texts = input.filter((one) => typeof one === 'string');
   if (texts.length === input.length && texts.length > 0) return texts;
-  throw new RequestError(400, 'input: token ids are not read, texts are', {
-    fix: 'Send texts. In LangChain for Python, pass check_embedding_ctx_length=False to OpenAIEmbeddings.',
-  });
+  throw new RequestError(
+    400,
+    'input: token ids are not read, texts are (LangChain for Python: check_embedding_ctx_length=False)',
+    {
+      fix: 'Send texts. In LangChain for Python, pass check_embedding_ctx_length=False to OpenAIEmbeddings.',
+    },
+  );
 }

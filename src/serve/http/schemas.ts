@@ -59,7 +59,7 @@ export const embeddingsAnswer = z
         object: z.literal('embedding'),
         index: z.number(),
         embedding: z.union([z.array(z.number()), z.string()]),
-        expansion: expansion.optional(),
+        expansion: expansion.extend({ texts: z.array(z.string()) }).optional(),
       }),
     ),
     model: z.string(),

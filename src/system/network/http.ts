@@ -270,7 +270,8 @@ export async function withRetries<T>(work: () => Promise<T>, options: RetryOptio
   }
 }
 
-function isPassing(error: unknown): error is ConnectionError | HttpError {
+/** Whether a failure may pass: a lost connection, 408, 425, 429 or 5xx. */
+export function isPassing(error: unknown): error is ConnectionError | HttpError {
   if (error instanceof ConnectionError) return true;
   return error instanceof HttpError && (error.status >= 500 || [408, 425, 429].includes(error.status));
 }
