@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import type { Generator } from '../generate/index.ts';
 import { isServerAddress } from '../servers/index.ts';
 import type { ExpansionWriter, WritingRequest } from '../suites/index.ts';
-import { contentKey, makeFolder } from '../system/index.ts';
+import { contentKey, counted, makeFolder } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { type ChosenStrategy, chooseStrategy } from './strategy-options.ts';
 import { checkExpansion, type ExpansionChoice, openWriterOf, writeExpansions } from './write-expansions.ts';
@@ -29,7 +29,11 @@ export class SuiteWriter implements ExpansionWriter {
     const chosen = await checkExpansion(given, 'benchmark');
     await makeFolder(dirname(out));
     const generator = await this.#open(given, chosen);
-    await writeExpansions(given, chosen, generator, { dataset, queries: topics.queries, out }, this.#context);
+    const work = { dataset, queries: topics.queries, out };
+    const { statistics } = await writeExpansions(given, chosen, generator, work, this.#context);
+    if (statistics.shortened === 0) return;
+    const prompts = counted(statistics.shortened, 'prompt');
+    this.#context.progress.warn?.(`${dataset.name}: ${prompts} held fewer documents than found: raise --context`);
   }
 
   async close(): Promise<void> {

@@ -23,6 +23,9 @@ describe('what an LLM wrote', () => {
     expect(quotedSentences('Document 1:\n"One."\n\n"Two."')).toBe('One. Two.');
     expect(quotedSentences('Relevant documents:\n1. One\n line.\n2: Two.')).toBe('One line. Two.');
     expect(quotedSentences('nothing')).toBe('');
+    const ours = ['Ours.'];
+    expect(quotedSentences('"Ours." and " Theirs.", "ours?"', ours)).toBe('Theirs.');
+    expect(quotedSentences('Of "Ours.":\n1. One.\n2. Ours.', ours)).toBe('One.');
     expect(unquoted(` "'saw' and "plane""`)).toBe(`saw' and "plane`);
   });
 

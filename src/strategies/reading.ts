@@ -17,11 +17,21 @@ export function keywordsIn(text: string): string {
     .join(' ');
 }
 
-/** Returns the sentences in double quotes, joined by blanks; if there are none, what stands after the numbers of a list. */
-export function quotedSentences(text: string): string {
-  const quoted = [...text.matchAll(/"([^"]*)"/g)].map((match) => match[1]!.trim());
-  const found = quoted.length > 0 ? quoted : numberedParts(text);
-  return found.filter((sentence) => sentence !== '').join(' ');
+/**
+ * Returns the sentences in double quotes, joined by blanks; if there are none, what stands after the numbers of a list.
+ * @param ours sentences of the prompt itself, which a small LLM copies with other marks: they are left out
+ */
+export function quotedSentences(text: string, ours: readonly string[] = []): string {
+  const quoted = [...text.matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
+  const left = new Set(['', ...ours.map(wordsOf)]);
+  const kept = (sentences: readonly string[]) =>
+    sentences.map((sentence) => sentence.trim()).filter((sentence) => !left.has(wordsOf(sentence)));
+  const found = kept(quoted);
+  return (found.length > 0 ? found : kept(numberedParts(text))).join(' ');
+}
+
+function wordsOf(text: string): string {
+  return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(' ');
 }
 
 function numberedParts(text: string): string[] {

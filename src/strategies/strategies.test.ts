@@ -315,6 +315,14 @@ describe('what becomes of the texts', () => {
     expect((await run('genqr', { settings: { samples: 1 } })).texts).toEqual(['saw, hand tool, teeth blade']);
   });
 
+  it('CSQE leaves out what a small LLM copies of the example in the prompt', async () => {
+    write = ({ messages }) => {
+      const example = messages.find(({ role }) => role === 'assistant')?.content;
+      return example === undefined ? 'a passage' : `${example}\n"A saw has teeth."`;
+    };
+    expect((await run('csqe')).texts).toEqual(['a passage', 'a passage', 'A saw has teeth.', 'A saw has teeth.']);
+  });
+
   it('a manifest records the prompts as they are made', async () => {
     numbered();
     const { out } = await run('lamer');

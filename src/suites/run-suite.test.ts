@@ -177,6 +177,17 @@ describe('runSuite', () => {
     ).toEqual(['d6', 'd7']);
   });
 
+  it('counts empty expansions, and queries that have no other', async () => {
+    const lines = ['q6', 'q6', 'q7', 'q7'].map((id, at) =>
+      JSON.stringify({ ...expansion(id, at === 0 ? 'sun' : ' '), sample: at % 2 }),
+    );
+    await writeFile(join(folder, 'empty.jsonl'), `${lines.join('\n')}\n`);
+    const found = await run('empty', `e=bm25,expansions=${join(folder, 'empty.jsonl')}`, 'raw=bm25');
+    const { runs } = found.sets[0]!;
+    expect(runs.get('e')!.emptyTexts).toEqual({ expansions: 4, empty: 3, plainQueries: 1 });
+    expect(runs.get('raw')!.emptyTexts).toBeUndefined();
+  });
+
   it('refuses expansions that are no file, instead of waiting for their end', async () => {
     const pipe = join(folder, 'pipe.jsonl');
     execFileSync('mkfifo', [pipe]);

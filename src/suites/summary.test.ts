@@ -25,7 +25,7 @@ function runOf(values: readonly number[], facts: Partial<SystemRun> = {}): Syste
     },
     ...{ selfRetrieval: { dropped: true, kept: 0, queries: values.length }, notes: [], milliseconds: 2, reused: false },
     settings: { k1: 0.9, b: 0.4, analyzer: 'english', fields: 'flat' },
-    ...{ cost: undefined, files: { run: 'run.trec', expansions: undefined } },
+    ...{ cost: undefined, emptyTexts: undefined, files: { run: 'run.trec', expansions: undefined } },
     values: new Map(TABLE_MEASURES.map((name) => [name, column])),
     ...facts,
   };
@@ -109,6 +109,21 @@ describe('summarize', () => {
     // All 256 signs of eight equal changes: two are as large.
     expect(overall.map(({ randomization }) => randomization)).toEqual([2 / 256, 1]);
     expect(overall.map(({ holm }) => holm)).toEqual([4 / 256, 1]);
+  });
+
+  it('says how many expansions of a system are empty, over all sets', () => {
+    const empty = (expansions: number, none: number, plainQueries: number) =>
+      runsOf(runOf([0, 0]), runOf([0, 1], { emptyTexts: { expansions, empty: none, plainQueries } }));
+    const remarksOf = (...runs: ReturnType<typeof runsOf>[]) => {
+      const sets = runs.map((of, at) => ({ set: setOf(`s${at}`), runs: of }));
+      const options = { suite, systems, baseline: 'raw', measure: 'nDCG@10', seed: 42 };
+      return summarize({ sets, failures: [] }, options).remarks;
+    };
+    expect(remarksOf(empty(4, 3, 1), empty(4, 2, 0))).toEqual([
+      'more: 5 of 8 expansions are empty; 1 query has no other, and was searched without expansion.',
+    ]);
+    expect(remarksOf(empty(4, 1, 0))).toEqual(['more: 1 of 4 expansions is empty.']);
+    expect(remarksOf(empty(4, 0, 0))).toEqual([]);
   });
 
   it('combines the changes of the rows by their precision', () => {

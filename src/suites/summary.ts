@@ -5,7 +5,7 @@ import { FEWEST_SETS } from '../report/index.ts';
 import { counted } from '../system/index.ts';
 import type { SetRun, SuiteFailure, SuiteRun } from './run-suite.ts';
 import type { Suite } from './suite-schema.ts';
-import type { SystemRun } from './system-run.ts';
+import type { EmptyTexts, SystemRun } from './system-run.ts';
 import { isExpanded, type SuiteSystem } from './system-spec.ts';
 
 export interface SummaryOptions {
@@ -249,8 +249,22 @@ function remarksOf(run: SuiteRun, rows: readonly SuiteRow[], { systems, limit, s
       : [
           `Incomplete, and not in the means: ${partial.map(({ name }) => name).join(', ')} (${counted(run.failures.length, 'failure')}).`,
         ]),
+    ...systems.flatMap(({ name }) => emptyTextsRemark(run, name) ?? []),
     ...notes,
   ];
+}
+
+/** Says how many expansions of a system are empty, over all sets; undefined if none is. */
+function emptyTextsRemark({ sets }: SuiteRun, system: string): string | undefined {
+  const found = sets.map(({ runs }) => runs.get(system)?.emptyTexts).filter((texts) => texts !== undefined);
+  const sum = (part: keyof EmptyTexts) => found.reduce((total, texts) => total + texts[part], 0);
+  const [empty, expansions, plain] = [sum('empty'), sum('expansions'), sum('plainQueries')];
+  if (empty === 0) return undefined;
+  const searched =
+    plain === 0
+      ? ''
+      : `; ${counted(plain, 'query has no other, and was', 'queries have no other, and were')} searched without expansion`;
+  return `${system}: ${empty} of ${counted(expansions, 'expansion')} ${empty === 1 ? 'is' : 'are'} empty${searched}.`;
 }
 
 /** The measures that a table may show, because the values of their queries are kept. */

@@ -43,6 +43,15 @@ export interface WritingCost {
   milliseconds: number;
 }
 
+/** Expansions of one set without a text. */
+export interface EmptyTexts {
+  /** Expansions, and those of them that are empty. */
+  expansions: number;
+  empty: number;
+  /** Queries all of whose expansions are empty: they are searched as they are. */
+  plainQueries: number;
+}
+
 /** One system on one set, finished. */
 export interface SystemRun {
   /** Means over the queries by display name. */
@@ -56,6 +65,8 @@ export interface SystemRun {
   /** Milliseconds per query: embedding and search of all queries together. */
   milliseconds: number;
   cost: WritingCost | undefined;
+  /** Undefined without expansions. */
+  emptyTexts: EmptyTexts | undefined;
   /** The TREC run, and the file of its expansions. */
   files: { run: string; expansions: string | undefined };
   /** Value of each query by measure: those of {@link TABLE_MEASURES}. */
@@ -74,6 +85,7 @@ const resultSchema = z.object({
   notes: z.array(z.string()),
   milliseconds: z.number(),
   cost: z.object({ promptTokens: z.number(), completionTokens: z.number(), milliseconds: z.number() }).optional(),
+  emptyTexts: z.object({ expansions: z.number(), empty: z.number(), plainQueries: z.number() }).optional(),
 });
 const valuesSchema = z.object({ ids: z.array(z.string()), values: z.record(z.string(), z.array(z.number())) });
 
@@ -119,7 +131,13 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
     return new DataError('does not hold the values of a run', { file: join(folder, VALUES), fix, cause });
   });
   return {
-    ...{ ...result, cost: result.cost, reused, files: { run: join(folder, RUN), expansions } },
+    ...{
+      ...result,
+      cost: result.cost,
+      emptyTexts: result.emptyTexts,
+      reused,
+      files: { run: join(folder, RUN), expansions },
+    },
     values: new Map(
       Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
     ),
@@ -171,7 +189,7 @@ async function searchAndScore(
     ...{ queries: arm.scores.queries, documents: retriever.size, selfRetrieval: arm.selfRetrieval },
     ...{ settings: retriever.settings, notes: [...retriever.notes, ...warnings] },
     milliseconds: (encodeMilliseconds + searchMilliseconds) / Math.max(1, topics.queries.length),
-    cost: expansions === undefined ? undefined : await costOf(expansions, topics),
+    ...(expansions !== undefined && (await describeTexts(expansions, topics))),
   };
   return { outputs: files, result };
 }
@@ -192,15 +210,26 @@ function columnsOf({ queries }: Topics, perQuery: ReadonlyMap<string, Record<str
   return { ids, values: Object.fromEntries(TABLE_MEASURES.map((measure) => [measure, columnOf(measure)])) };
 }
 
-async function costOf(file: string, { queries }: Topics): Promise<WritingCost> {
-  const ids = new Set(queries.map(({ id }) => id));
-  const used = [...(await readExpansions(file))].flatMap(([id, written]) => (ids.has(id) ? written : []));
+async function describeTexts(
+  file: string,
+  { queries }: Topics,
+): Promise<{ cost: WritingCost; emptyTexts: EmptyTexts }> {
+  const expansions = await readExpansions(file);
+  const ofQueries = queries.map(({ id }) => expansions.get(id) ?? []);
+  const used = ofQueries.flat();
   const mean = (pick: (one: (typeof used)[number]) => number) =>
-    used.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, ids.size);
+    used.reduce((sum, one) => sum + pick(one), 0) / Math.max(1, queries.length);
+  const isEmpty = ({ text }: (typeof used)[number]) => text.trim() === '';
   return {
-    promptTokens: mean((one) => one.promptTokens),
-    completionTokens: mean((one) => one.completionTokens),
-    milliseconds: mean((one) => one.milliseconds),
+    cost: {
+      promptTokens: mean((one) => one.promptTokens),
+      completionTokens: mean((one) => one.completionTokens),
+      milliseconds: mean((one) => one.milliseconds),
+    },
+    emptyTexts: {
+      ...{ expansions: used.length, empty: used.filter(isEmpty).length },
+      plainQueries: ofQueries.filter((written) => written.every(isEmpty)).length,
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readExpansions } from '../../data/index.ts';
@@ -51,6 +52,15 @@ describe('strategies with the default model', () => {
     const all = [...expansions.values()].flat();
     expect(all.every(({ completionTokens }) => completionTokens > 0)).toBe(true);
     expect(all.some(({ emptyBecause }) => emptyBecause === 'promptTooLong')).toBe(false);
+  });
+
+  it('in a benchmark, say that prompts held fewer documents than found', async () => {
+    const words = ['benchmark', folder, '--out', join(folder, 'benchmark'), '--context', '70', '--threads', '2'];
+    const system = ['--system', 'lamer=bm25,strategy=lamer,samples=1,max-tokens=8'];
+    const child = spawn(process.execPath, [MAIN, ...words, ...system], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+    expect(code).toBe(0);
+    expect(said).toMatch(/3 prompts held fewer documents than found: raise --context/);
   });
 
   it('resume after kill -9 in any step, and give the files of an uninterrupted run, byte for byte', async () => {

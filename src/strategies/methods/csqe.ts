@@ -18,6 +18,9 @@ const EXAMPLE = {
     'Based on the query "why do bridges have expansion joints", I have examined the initially retrieved documents. Here are the relevant documents and the key sentences extracted from each:\nDocument 1:\n"Steel and concrete grow longer when they are warm and shorter when they are cold."\n"Expansion joints leave room for this movement."\n\nDocument 3:\n"A joint between two parts of a road deck lets them move without cracking."\n"Without it, heat would press the parts against each other until they buckle."',
 };
 
+/** What stands in quotes in the example. It says nothing of the query that is expanded. */
+const QUOTED_IN_EXAMPLE = [...EXAMPLE.answer.matchAll(/"([^"]*)"/g)].map((match) => match[1]!);
+
 function request(query: string, enumerated: string): string {
   return `Query: "${query}"\nRetrieved documents:\n${enumerated}\n\n${TASK}`;
 }
@@ -60,7 +63,7 @@ export const CSQE = defineStrategy({
   ],
   make: ([texts]) =>
     texts!.map((written, at) => {
-      const text = at < texts!.length / 2 ? unquoted(written.text) : quotedSentences(written.text);
+      const text = at < texts!.length / 2 ? unquoted(written.text) : quotedSentences(written.text, QUOTED_IN_EXAMPLE);
       return { text, of: [written] };
     }),
   combination: ({ samples }) => ({ alpha: 0.5, queryRepeats: samples }),
