@@ -9,7 +9,7 @@ const FLOORS = [
   ['measures', 'models', 'servers'],
   ['nn', 'data'],
   ['search', 'embed', 'generate'],
-  ['train', 'distribute'],
+  ['train', 'distribute', 'segments'],
   ['retrieve'],
   ['strategies'],
   ['gate'],

@@ -10,7 +10,7 @@ import { inGroup, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplingOf } from './open-generator.ts';
 
-const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole } =
+const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, expansionRole, passages } =
   retrievalSettings;
 
 /**
@@ -24,8 +24,11 @@ export const serviceOptions = {
   index: z
     .array(z.string())
     .default([])
-    .describe("corpus to search: a folder in BEIR's layout, or a JSONL file; named after the folder or file")
+    .describe(
+      "corpus to search: an index folder of `llm-qe index build`, whose changes are seen, a folder in BEIR's layout, or a JSONL file; named after the folder or file",
+    )
     .meta({ valueName: 'DIR|FILE' }),
+  passages,
   budgetMs: z.coerce
     .number()
     .int()
@@ -136,7 +139,8 @@ export async function openService(given: ServiceOptions, context: CommandContext
     given.index.length === 0 || upstream === undefined ? own : await openEncoder(settings, store, signal, progress);
   if (patient !== own) opened.add(patient);
   for (const path of given.index) {
-    indexes.push(opened.add(await ServedIndex.open(path, patient, settings, { signal, progress })));
+    const options = { signal, progress, onError: (error: unknown) => context.warn(`${path}: ${error}`) };
+    indexes.push(opened.add(await ServedIndex.open(path, patient, settings, options)));
     task.advance();
   }
   const searches = indexes.map(({ firstPass }) => firstPass);
@@ -149,7 +153,7 @@ export async function openService(given: ServiceOptions, context: CommandContext
       ...{ alpha: weight, expansionRole: role, ...(!given.rules && { rule: false as const }) },
       // Which of several indexes a query is for, only a search says.
       ...(upstream !== undefined && { encoderCalls: UPSTREAM_CALLS }),
-      ...{ gate, ...(searches.length === 1 && { firstPass: searches[0] }) },
+      ...{ gate, ...(indexes.length === 1 && { firstPass: () => indexes[0]!.firstPass }) },
     }),
   );
   await warm(own, student, generator, given);
@@ -159,13 +163,14 @@ export async function openService(given: ServiceOptions, context: CommandContext
 }
 
 function settingsOf({ upstream, upstreamModel, ...given }: ServiceOptions) {
-  const { queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads } = given;
+  const { queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads, passages } =
+    given;
   if (upstream === undefined && upstreamModel !== undefined) {
     throw new UsageError('--upstream-model needs --upstream', { fix: 'Add --upstream URL, or omit it.' });
   }
   return defaultRetrievalSettings({
     ...(upstream === undefined ? { encoder: given.encoder } : { encoder: upstream, encoderModel: upstreamModel }),
-    ...{ queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads },
+    ...{ queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, alpha, offline, threads, passages },
   });
 }
 

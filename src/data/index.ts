@@ -79,5 +79,15 @@ export { checkJudgedQueries, sampleRows } from './beir/judged-queries.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './beir/records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './beir/splits.ts';
 export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './beir/trec.ts';
+export {
+  documentOfPassage,
+  PASSAGES_FORMAT,
+  type PassageRange,
+  type PassageSettings,
+  parsePassages,
+  passageDocuments,
+  passageId,
+  splitPassages,
+} from './passages.ts';
 export { buildWordnetDataset } from './wordnet/dataset.ts';
 export { WORDNET_CACHE, type WordnetManifest, type WordnetOptions, wordnetOptions } from './wordnet/settings.ts';

@@ -6,7 +6,7 @@ export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.
 export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { KeyedJournal } from './keyed-journal.ts';
 export { LineIndex, LineReader } from './line-index.ts';
-export { readLineBatches, readLines, type TextLine } from './lines.ts';
+export { readLineBatches, readLines, STANDARD_INPUT, type TextLine } from './lines.ts';
 export { type Problem, ProblemLog } from './problems.ts';
 export { readAhead, readFully } from './read-ahead.ts';
 export { asRecorded, OtherSettingsError, refuseOtherSettings } from './recorded-settings.ts';

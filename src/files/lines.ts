@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { once } from 'node:events';
-import { createReadStream, type ReadStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError, isAbort, refuseStandIn, STAND_IN_BYTES, systemFault, throwIfAborted } from '../system/index.ts';
@@ -19,6 +19,9 @@ export interface ReadLinesOptions {
   /** A longer line is an error, so that no file can exhaust memory. Counted after decompression. */
   maxLineBytes?: number | undefined;
 }
+
+/** The name of the process's own input, on every system. */
+export const STANDARD_INPUT = '/dev/stdin';
 
 const MAX_LINE_BYTES = 256 * 1024 * 1024;
 const LINE_FEED = 0x0a;
@@ -82,9 +85,10 @@ function decodeLines(
 
 /** Opens a stream of the file's bytes, decompressed if they are gzip. Works with pipes too. */
 async function openPlain(file: string): Promise<{ stream: Readable; isCompressed: boolean }> {
-  let bytes: ReadStream;
+  let bytes: Readable;
   try {
-    bytes = createReadStream(file, { highWaterMark: 1 << 18 });
+    // The process's own input may be a socket, which cannot be opened by name.
+    bytes = file === STANDARD_INPUT ? process.stdin : createReadStream(file, { highWaterMark: 1 << 18 });
     await once(bytes, 'readable');
   } catch (error) {
     throw systemFault(error, file);

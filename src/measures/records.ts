@@ -5,6 +5,8 @@ export type Qrels = Map<string, Map<string, number>>;
 export interface ScoredDocument {
   id: string;
   score: number;
+  /** In a search by passages: the number of its best passage, from 0. */
+  passage?: number | undefined;
 }
 
 /**

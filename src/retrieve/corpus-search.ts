@@ -1,18 +1,12 @@
 import type { Document } from '../data/index.ts';
-import {
-  connectEncoder,
-  type Encoder,
-  encodeCorpus,
-  loadEncoder,
-  type RemoteEncoderOptions,
-  VECTOR_CACHE,
-  type VectorFile,
-} from '../embed/index.ts';
+import { connectEncoder, type Encoder, loadEncoder, type RemoteEncoderOptions } from '../embed/index.ts';
 import type { HitRows, Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { BM25_CACHE, Bm25Index, type SearchIndex } from '../search/index.ts';
+import type { IndexSnapshot } from '../segments/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
+import { type CorpusVectors, documentIds, encodeWholeOrPassages, noteCut, rankByPassages } from './corpus-vectors.ts';
 import { openDenseIndex } from './dense-index.ts';
 import { DenseRetriever, type Weighting } from './dense-retriever.ts';
 import type { DenseSettings, EmbeddedQueries } from './encode-queries.ts';
@@ -32,7 +26,15 @@ export interface Corpus {
   count(signal?: AbortSignal): Promise<number>;
   /** SHA-256 of its content. */
   corpusHash(signal?: AbortSignal): Promise<string>;
+  /** Vectors and BM25 lists that it brings along. */
+  readonly held?: HeldIndexes | undefined;
+  /** Returns documents by id; without it, the corpus is read. */
+  lookUp?(ids: Iterable<string>): Promise<Map<string, Document>>;
+  close?(): Promise<void>;
 }
+
+/** What an index folder holds; see `IndexSnapshot`. */
+export type HeldIndexes = Pick<IndexSnapshot, 'vectors' | 'lexical' | 'passages' | 'folder'>;
 
 /** A way to combine queries and expansions that is tried among others: in a dense search, a lexical one, or both. */
 export interface TriedCombination extends Weighting {
@@ -68,20 +70,25 @@ export class CorpusSearch {
   #checked: Promise<void> | undefined;
   readonly #folders: Pick<CorpusSearchOptions, 'vectors' | 'graphs'>;
   #encoder: Promise<Encoder> | undefined;
-  #vectors: Promise<VectorFile> | undefined;
+  #vectors: Promise<CorpusVectors> | undefined;
   #dense: Promise<SearchIndex<Float32Array>> | undefined;
   #lexical: Promise<Bm25Index> | undefined;
 
   /** @throws UsageError for settings that do not fit together */
   constructor(corpus: Corpus, settings: RetrievalSettings, options: CorpusSearchOptions = {}) {
     this.#corpus = corpus;
-    this.#settings = settings;
-    this.#feedback = feedbackOf(settings);
+    this.#settings = { ...settings, passages: passagesOf(corpus, settings) };
+    this.#feedback = feedbackOf(this.#settings);
     this.#signal = options.signal;
     this.#progress = options.progress ?? SILENT;
     this.#store = options.store ?? new ModelStore({ offline: settings.offline, progress: this.#progress });
     this.#given = options.encoder;
     this.#folders = { vectors: options.vectors, graphs: options.graphs };
+  }
+
+  /** How its documents are divided: as in the settings, or as an index folder says. */
+  get passages(): string | undefined {
+    return this.#settings.passages;
   }
 
   /**
@@ -115,7 +122,7 @@ export class CorpusSearch {
     return new DenseRetriever(await this.encoder(), index, settings, {
       feedback: feedback === 'none' ? undefined : this.#feedback,
       documents: vectors,
-      notes: noteCut(vectors.manifest),
+      notes: noteCut(vectors.manifest, this.#settings.passages),
     });
   }
 
@@ -151,6 +158,7 @@ export class CorpusSearch {
     const wanted = new Set(ids);
     const found = new Map<string, Document>();
     if (wanted.size === 0) return found;
+    if (this.#corpus.lookUp !== undefined) return this.#corpus.lookUp(wanted);
     for await (const document of this.#corpus.documents(signal)) {
       if (wanted.has(document.id)) found.set(document.id, document);
       if (found.size === wanted.size) break;
@@ -250,7 +258,9 @@ export class CorpusSearch {
    */
   async missingDocuments(ids: ReadonlySet<string>): Promise<string[]> {
     const missing = new Set(ids);
-    const held = (await this.#vectors)?.ids ?? (await this.#lexical)?.ids ?? [];
+    const vectors = await this.#vectors;
+    const dense = vectors && documentIds(vectors, this.#settings.passages);
+    const held = dense ?? (await this.#lexical)?.ids ?? [];
     for (const id of held) missing.delete(id);
     return held.length === 0 ? [] : [...missing];
   }
@@ -260,67 +270,46 @@ export class CorpusSearch {
     for (const one of await Promise.allSettled(opened)) {
       if (one.status === 'fulfilled') await one.value?.close?.();
     }
+    await this.#corpus.close?.();
   }
 
   #denseIndex(): Promise<SearchIndex<Float32Array>> {
     const options = { folder: this.#folders.vectors, signal: this.#signal, progress: this.#progress };
-    this.#dense ??= forgetFailure(
-      this.#encodeCorpus().then((vectors) => openDenseIndex(vectors, this.#settings, options)),
-      () => {
-        this.#dense = undefined;
-      },
-    );
+    const settings = this.#settings;
+    const open = async () => {
+      const vectors = await this.#encodeCorpus();
+      return rankByPassages(await openDenseIndex(vectors, settings, options), vectors, settings.passages);
+    };
+    this.#dense ??= forgetFailure(open(), () => {
+      this.#dense = undefined;
+    });
     return this.#dense;
   }
 
-  async #encodeCorpus(): Promise<VectorFile> {
+  async #encodeCorpus(): Promise<CorpusVectors> {
     const encoder = await this.encoder();
-    const corpusHash = await this.#corpus.corpusHash(this.#signal);
-    this.#vectors ??= forgetFailure(
-      encodeCorpus(encoder, this.#corpus.documents(this.#signal), {
-        folder: this.#folders.vectors ?? VECTOR_CACHE.folder(),
-        corpusHash,
-        count: () => this.#corpus.count(this.#signal),
-        signal: this.#signal,
-        progress: this.#progress,
-      }),
-      () => {
-        this.#vectors = undefined;
-      },
-    );
+    const { passages } = this.#settings;
+    const options = { passages, folder: this.#folders.vectors, signal: this.#signal, progress: this.#progress };
+    const made = this.#corpus.held?.vectors(encoder) ?? encodeWholeOrPassages(encoder, this.#corpus, options);
+    this.#vectors ??= forgetFailure(made, () => {
+      this.#vectors = undefined;
+    });
     return this.#vectors;
   }
 
   async #bm25(): Promise<Bm25Index> {
-    const corpusHash = await this.#corpus.corpusHash(this.#signal);
-    this.#lexical ??= forgetFailure(
-      Bm25Index.open(() => this.#corpus.documents(this.#signal), {
-        folder: BM25_CACHE.folder(),
-        corpusHash,
-        k1: this.#settings.k1,
-        b: this.#settings.b,
-        analyzer: this.#settings.analyzer,
-        fields: this.#settings.fields,
-        threads: this.#settings.threads,
-        signal: this.#signal,
-        progress: this.#progress,
-      }),
-      () => {
-        this.#lexical = undefined;
-      },
-    );
+    const { k1, b, analyzer, fields, threads } = this.#settings;
+    const options = { k1, b, analyzer, fields, threads, signal: this.#signal, progress: this.#progress };
+    const build = async () => {
+      const corpusHash = await this.#corpus.corpusHash(this.#signal);
+      const documents = () => this.#corpus.documents(this.#signal);
+      return Bm25Index.open(documents, { folder: BM25_CACHE.folder(), corpusHash, ...options });
+    };
+    this.#lexical ??= forgetFailure(this.#corpus.held?.lexical(options) ?? build(), () => {
+      this.#lexical = undefined;
+    });
     return this.#lexical;
   }
-}
-
-/** Describes how much of a corpus the encoder does not read. */
-function noteCut({ cut, rows, encoder }: VectorFile['manifest']): string[] {
-  if (cut === undefined || cut.documents === 0) return [];
-  const percent = (100 * cut.documents) / rows;
-  const share = percent < 1 ? 'fewer than 1' : String(Math.round(percent));
-  return [
-    `${share} % of the documents (${cut.documents} of ${rows}) are longer than ${cut.tokens} tokens: the rest of their text is not searched by ${encoder.id}.`,
-  ];
 }
 
 /**
@@ -366,6 +355,16 @@ export async function openEncoder(
   return connectEncoder({
     ...{ baseUrl: encoder, model: encoderModel, queryPrefix, documentPrefix, batchSize },
     ...{ maxWaitSeconds: maxWait, signal, progress, ...limits },
+  });
+}
+
+/** @throws UsageError for passages other than those of an index folder */
+function passagesOf({ held }: Corpus, { passages }: RetrievalSettings): string | undefined {
+  if (held === undefined || passages === undefined || passages === held.passages) return held?.passages ?? passages;
+  const has = held.passages === undefined ? 'of whole documents' : `of passages of ${held.passages}`;
+  throw new UsageError(`the vectors of the index are ${has}, not of ${passages}`, {
+    file: held.folder,
+    fix: 'Omit --passages, or build another index.',
   });
 }
 

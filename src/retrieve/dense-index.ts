@@ -1,4 +1,3 @@
-import type { VectorFile } from '../embed/index.ts';
 import {
   COMPACT_CACHE,
   CompactVectors,
@@ -6,11 +5,16 @@ import {
   HNSW_CACHE,
   HnswIndex,
   isEngineAddress,
+  JoinedIndex,
+  type JoinedPart,
+  JoinedVectors,
   openEngine,
   RecallChecked,
   type SearchIndex,
+  type VectorSource,
 } from '../search/index.ts';
 import { type Progress, refuseServerOffline, UsageError } from '../system/index.ts';
+import type { CorpusVectors } from './corpus-vectors.ts';
 import type { RetrievalSettings } from './settings.ts';
 
 interface OpenOptions {
@@ -25,7 +29,7 @@ interface OpenOptions {
  * search in f32, on a sample of the queries of its first search.
  */
 export async function openDenseIndex(
-  vectors: VectorFile,
+  vectors: CorpusVectors,
   settings: RetrievalSettings,
   options: OpenOptions,
 ): Promise<SearchIndex<Float32Array>> {
@@ -47,18 +51,28 @@ export async function openDenseIndex(
   });
 }
 
-function openGraph(vectors: VectorFile, settings: RetrievalSettings, options: OpenOptions): Promise<HnswIndex> {
+async function openGraph(vectors: CorpusVectors, settings: RetrievalSettings, options: OpenOptions) {
   const { similarity, threads, vectors: format, hnswM: m, hnswEfConstruction: efConstruction, hnswEf: ef } = settings;
   if (format === 'int8') {
     throw new UsageError('--vectors int8 does not work with --index hnsw', { fix: 'Pass --vectors f16 or f32.' });
   }
   const { folder = HNSW_CACHE.folder(), signal, progress } = options;
-  const { key } = vectors.manifest;
   const hnsw = { m, efConstruction, ef };
-  return HnswIndex.open(vectors, { folder, key, similarity, format, hnsw, threads, signal, progress });
+  const how = { folder, similarity, format, hnsw, threads, signal, progress };
+  if (vectors.parts === undefined) return HnswIndex.open(vectors, { key: vectors.manifest.key, ...how });
+  const graphs: JoinedPart[] = [];
+  try {
+    for (const { source, key, live } of vectors.parts) {
+      graphs.push({ index: await HnswIndex.open(source, { key, ...how }), deleted: deletedIds(source, live) });
+    }
+  } catch (error) {
+    for (const { index } of graphs) await index.close?.();
+    throw error;
+  }
+  return new JoinedIndex(graphs, vectors.dimensions);
 }
 
-async function openRemote(vectors: VectorFile, settings: RetrievalSettings, { signal, progress }: OpenOptions) {
+async function openRemote(vectors: CorpusVectors, settings: RetrievalSettings, { signal, progress }: OpenOptions) {
   const { index, similarity, vectors: format, hnswM: m, hnswEfConstruction: efConstruction, hnswEf: ef } = settings;
   refuseServerOffline(index, settings.offline);
   const hnsw = { m, efConstruction, ef };
@@ -66,15 +80,31 @@ async function openRemote(vectors: VectorFile, settings: RetrievalSettings, { si
 }
 
 async function openCompact(
-  vectors: VectorFile,
+  vectors: CorpusVectors,
   settings: RetrievalSettings,
   { folder = COMPACT_CACHE.folder(), signal, progress }: OpenOptions,
 ): Promise<SearchIndex<Float32Array>> {
   const { similarity, threads, vectors: format } = settings;
   if (format === 'f32') return ExactIndex.open(vectors, { similarity, threads });
-  const { key, encoder, rows } = vectors.manifest;
-  const unit = similarity === 'cosine';
-  const compact = await CompactVectors.open(vectors, { folder, key, format, unit, signal, progress });
-  await COMPACT_CACHE.note(compact.file, `${rows} documents, encoded by ${encoder.id}`);
-  return ExactIndex.open(compact, { similarity, threads });
+  const { key, encoder } = vectors.manifest;
+  const how = { folder, format, unit: similarity === 'cosine', signal, progress };
+  const parts = await Promise.all(
+    (vectors.parts ?? [{ source: vectors, key, live: undefined }]).map(async (part) => {
+      const compact = await CompactVectors.open(part.source, { ...how, key: part.key });
+      await COMPACT_CACHE.note(compact.file, `${compact.rows} documents, encoded by ${encoder.id}`);
+      return { source: compact, live: part.live };
+    }),
+  );
+  const [first] = parts;
+  const whole = vectors.parts === undefined ? first!.source : new JoinedVectors(parts, vectors.dimensions);
+  return ExactIndex.open(whole, { similarity, threads });
+}
+
+/** Ids of the rows that do not count. */
+function deletedIds(source: VectorSource, live: Uint32Array | undefined): Set<string> {
+  const deleted = new Set<string>();
+  if (live === undefined) return deleted;
+  const kept = new Set(live);
+  for (let row = 0; row < source.rows; row++) if (!kept.has(row)) deleted.add(source.id(row));
+  return deleted;
 }

@@ -86,8 +86,9 @@ export class DenseRetriever implements Retriever {
       signal: options.signal,
       dropSelf: selvesToDrop(queries, options),
     });
+    const run = new TypedRun(ids, hits);
     return {
-      run: new TypedRun(ids, hits),
+      ...{ run, dense: run },
       encodeMilliseconds: encoded - started,
       searchMilliseconds: performance.now() - encoded - (checks() - before),
     };

@@ -60,6 +60,9 @@ export const feedbackSettings = inGroup('Search:', {
 const schema = z.object(feedbackSettings);
 export type FeedbackOptions = z.output<typeof schema>;
 
+/** Settings of feedback, and others that it must fit. */
+type FeedbackInput = FeedbackOptions & { fields: Bm25Fields; passages?: string | undefined };
+
 /** Feedback with all settings. */
 export interface Feedback {
   name: FeedbackName;
@@ -72,8 +75,8 @@ export interface Feedback {
  * Fills in the published settings.
  * @throws UsageError for settings that have no effect, or a weight out of range
  */
-export function feedbackOf(options: FeedbackOptions & { fields: Bm25Fields }): Feedback | undefined {
-  const { feedback: name, feedbackDocuments, feedbackTerms, feedbackWeight, fields } = options;
+export function feedbackOf(options: FeedbackInput): Feedback | undefined {
+  const { feedback: name, feedbackDocuments, feedbackTerms, feedbackWeight, fields, passages } = options;
   if (name === undefined) {
     refuseIdle('--feedback', { feedbackDocuments, feedbackTerms, feedbackWeight });
     return undefined;
@@ -83,6 +86,9 @@ export function feedbackOf(options: FeedbackOptions & { fields: Bm25Fields }): F
   if (kind.terms === 0) refuseIdle('a feedback of terms, such as rm3', { feedbackTerms });
   if (kind.search === 'bm25' && fields !== 'flat') {
     throw new UsageError(`--feedback ${name} does not work with --fields ${fields}`, { fix: 'Omit one of the two.' });
+  }
+  if (kind.search === 'dense' && passages !== undefined) {
+    throw new UsageError(`--feedback ${name} does not work with --passages`, { fix: 'Omit one of the two.' });
   }
   const documents = feedbackDocuments ?? kind.documents;
   const usual = name === 'vector' ? documents / (documents + 1) : kind.weight;
@@ -101,7 +107,7 @@ function refuseIdle(without: string, options: Record<string, number | undefined>
 }
 
 /** Checks the settings of feedback for a retriever, before any work. @throws UsageError */
-export function checkFeedback(options: FeedbackOptions & { fields: Bm25Fields }, retriever: Retriever['name']): void {
+export function checkFeedback(options: FeedbackInput, retriever: Retriever['name']): void {
   refuseIdleFeedback(feedbackOf(options), retriever);
 }
 

@@ -54,7 +54,7 @@ export class FusedRetriever implements Retriever {
     const started = performance.now();
     const run = fuseDenseAndLexical(dense.run, lexical.run, this.#fusion, options.depth);
     return {
-      run,
+      ...{ run, dense: dense.run },
       encodeMilliseconds: dense.encodeMilliseconds + lexical.encodeMilliseconds,
       searchMilliseconds: dense.searchMilliseconds + lexical.searchMilliseconds + performance.now() - started,
     };

@@ -9,6 +9,7 @@ export {
   type ExpansionWeight,
 } from './combination.ts';
 export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
+export { rangeOfPassage } from './corpus-vectors.ts';
 export { checkFeedback, type FeedbackName } from './feedback.ts';
 export {
   type MineNegativesOptions,
@@ -19,7 +20,7 @@ export { DROP_REASONS, DROP_WORDS } from './mining/choose-negatives.ts';
 export { CorpusTexts } from './mining/corpus-texts.ts';
 export type { MiningCounts } from './mining/mining.ts';
 export { type MiningInput, type MiningSettings, miningSchema, miningSettings, rangeOf } from './mining/settings.ts';
-export { openCorpus } from './own-corpus.ts';
+export { corpusOfIndex, openCorpus } from './own-corpus.ts';
 export { rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
 export { SEARCH_FORMATS } from './search-formats.ts';
@@ -28,6 +29,7 @@ export {
   defaultRetrievalSettings,
   exactRetrievalSettings,
   offlineOption,
+  passagesOption,
   type RetrievalSettings,
   retrievalSettings,
 } from './settings.ts';

@@ -33,6 +33,8 @@ export interface Retrieval {
   /** Embedding or analysing the queries and their expansions. */
   encodeMilliseconds: number;
   searchMilliseconds: number;
+  /** The run of its dense search, whose documents tell their best passage in a search by passages. */
+  dense?: Run | undefined;
 }
 
 /** A complete search method for a corpus, from query text to ranked documents. */

@@ -578,7 +578,7 @@ describe('documents that the encoder cuts', () => {
 
   it('are noted by dense and fused search, with their share, also from kept vectors', async () => {
     const note =
-      '40 % of the documents (2 of 5) are longer than 7 tokens: the rest of their text is not searched by five.';
+      '40 % of the documents (2 of 5) are longer than 7 tokens: the rest of their text is not searched by five. --passages 150/50 searches all of it.';
     for (let time = 0; time < 2; time++) {
       const search = open({}, { encoder: new CuttingEncoder() });
       expect((await search.retriever('dense')).notes).toEqual([note]);

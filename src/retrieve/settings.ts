@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parsePassages } from '../data/index.ts';
 import {
   ANALYZERS,
   BM25_FIELDS,
@@ -27,8 +28,26 @@ export const offlineOption = z
     'make no connection: use only models in the store (default: as LLM_QE_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say; --no-offline overrides them)',
   );
 
-/** How document vectors are stored and searched, where a search may miss documents. */
+/** How documents are divided into passages. */
+export const passagesOption = z
+  .string()
+  .superRefine((text, context) => {
+    try {
+      parsePassages(text);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      context.addIssue({ code: 'custom', message: `${error.message}. ${error.fix}` });
+    }
+  })
+  .optional()
+  .describe(
+    'dense search: divide documents into passages of so many words, which overlap by so many, and rank a document by its best one; otherwise what is longer than the encoder reads is cut off',
+  )
+  .meta({ valueName: 'WORDS/OVERLAP' });
+
+/** How document vectors are made, stored and searched, beyond whole documents and exact search. */
 const indexSettings = inGroup('Search:', {
+  passages: passagesOption,
   index: z
     .string()
     .transform(showIndex)

@@ -25,8 +25,8 @@ export interface ExpanderOptions {
    * search (`llm-qe gate train`). Then no query is left alone by {@link rule}, unless one is passed.
    */
   gate?: Gate | undefined;
-  /** The search whose hits the gate reads, if a call names no other. Without one, it knows texts and vectors alone. */
-  firstPass?: CorpusSearch | undefined;
+  /** Returns the search whose hits the gate reads, if a call names no other. Without one, it knows texts and vectors alone. */
+  firstPass?: (() => CorpusSearch) | undefined;
   /** Default: the published prompt for a passage (q2d). */
   prompt?: PromptTemplate | undefined;
   /** Default: temperature 1, nucleus .9, 128 tokens. */

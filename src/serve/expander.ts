@@ -179,7 +179,7 @@ export class Expander {
     return { ...(await this.#write(query, { key, settings, budgetMs: left }, options)), gated };
   }
 
-  #askGate(query: string, { firstPass = this.#firstPass, signal }: ExpandQueryOptions) {
+  #askGate(query: string, { firstPass = this.#firstPass?.(), signal }: ExpandQueryOptions) {
     const { gate } = this;
     if (gate === undefined) return undefined;
     const onFailure = () => {

@@ -1,6 +1,15 @@
 import { basename, join, resolve } from 'node:path';
+import { type Document, documentText, type PassageRange } from '../data/index.ts';
 import type { Encoder } from '../embed/index.ts';
-import { CorpusSearch, CorpusTexts, openCorpus, type RetrievalSettings } from '../retrieve/index.ts';
+import {
+  CorpusSearch,
+  CorpusTexts,
+  corpusOfIndex,
+  openCorpus,
+  type RetrievalSettings,
+  rangeOfPassage,
+} from '../retrieve/index.ts';
+import { generationOf, IndexSnapshot, isIndexFolder } from '../segments/index.ts';
 import { CacheKind, claimNeighbour, makeFolder, type Progress, UsageError } from '../system/index.ts';
 
 /** Copies of texts that servers hold open; those of servers that are gone are removed by the next one. */
@@ -16,62 +25,178 @@ export interface ServedDocument {
   rank: number;
   id: string;
   score: number;
+  /** Title and text; of a search by passages, title and best passage. */
   text: string;
+  /** Where the best passage stands in the text of the document, in characters. */
+  passage?: PassageRange;
 }
 
-/** A corpus that is open for search: its vectors, and its texts on disk. */
+export interface OpenServedOptions {
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** Receives why a new generation of an index folder could not be opened; the old one goes on. */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/** One generation of a corpus, open for search. */
+interface Generation {
+  search: CorpusSearch;
+  size: number;
+  lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Document>>;
+  close(): Promise<void>;
+  /** Searches in progress. */
+  users: number;
+  /** Whether another took its place: it closes when its searches have ended. */
+  isRetired: boolean;
+}
+
+/**
+ * A corpus that is open for search: its vectors, and its texts on disk. Of an index folder, a change is noticed by the next search, opened
+ * beside the old generation, and put in its place; searches in progress end on the old one.
+ */
 export class ServedIndex {
   readonly name: string;
-  readonly #search: CorpusSearch;
-  readonly #texts: CorpusTexts;
+  readonly #folder: string | undefined;
+  readonly #open: (folder: string) => Promise<Generation>;
+  readonly #onError: (error: unknown) => void;
+  #current: Generation;
+  /** Replaced, but kept for whoever took its {@link firstPass} a moment ago. */
+  #previous: Generation | undefined;
+  /** The generation that was opened last, or could not be. */
+  #seen: string | undefined;
+  #refreshing: Promise<void> | undefined;
 
-  private constructor(name: string, search: CorpusSearch, texts: CorpusTexts) {
-    [this.name, this.#search, this.#texts] = [name, search, texts];
+  private constructor(
+    path: string,
+    current: Generation,
+    open: (folder: string) => Promise<Generation>,
+    { seen, onError = () => {} }: { seen: string | undefined; onError?: OpenServedOptions['onError'] },
+  ) {
+    this.name = basename(resolve(path)).replace(/\.jsonl(\.gz)?$/, '');
+    this.#folder = seen === undefined ? undefined : path;
+    [this.#current, this.#open, this.#seen, this.#onError] = [current, open, seen, onError];
   }
 
   /**
-   * Opens a folder in BEIR's layout, or a JSONL file of documents; embeds what is not in the cache.
+   * Opens an index folder, a folder in BEIR's layout, or a JSONL file of documents; embeds what is not in the cache.
    * @param encoder embeds documents, and is not closed
    */
   static async open(
     path: string,
     encoder: Encoder,
     settings: RetrievalSettings,
-    { signal, progress }: { signal?: AbortSignal | undefined; progress?: Progress | undefined } = {},
+    { signal, progress, onError }: OpenServedOptions = {},
   ): Promise<ServedIndex> {
-    const corpus = await openCorpus(path);
-    const search = new CorpusSearch(corpus, settings, { encoder, signal, progress });
-    // The first search opens the index.
-    await search.searchVectors(new Float32Array(encoder.dimensions), 1);
-    await makeFolder(SERVED_TEXTS.folder());
-    const file = await claimNeighbour(join(SERVED_TEXTS.folder(), 'texts'), 'partial');
-    const texts = await CorpusTexts.open(corpus.documents(signal), file, signal);
-    return new ServedIndex(basename(resolve(path)).replace(/\.jsonl(\.gz)?$/, ''), search, texts);
+    const isIndex = await isIndexFolder(path);
+    const seen = isIndex ? await generationOf(path) : undefined;
+    const open = (from: string) => openGeneration(from, isIndex, encoder, settings, { signal, progress });
+    return new ServedIndex(path, await open(path), open, { seen, onError });
   }
 
   get size(): number {
-    return this.#texts.size;
+    return this.#current.size;
   }
 
   /** What a gate reads hits from. */
   get firstPass(): CorpusSearch {
-    return this.#search;
+    return this.#current.search;
   }
 
   /** @param vector // [dimensions] */
   async search(vector: Float32Array, top: number, signal?: AbortSignal): Promise<ServedDocument[]> {
-    const hits = (await this.#search.searchVectors(vector, top, signal)).at(0) ?? [];
-    return Promise.all(
-      hits.map(async ({ id, score }, at) => {
-        const text = await this.#texts.text(this.#texts.row(id));
-        return { rank: at + 1, id, score, text };
-      }),
-    );
+    void this.refresh();
+    const generation = this.#current;
+    generation.users++;
+    try {
+      const hits = (await generation.search.searchVectors(vector, top, signal)).at(0) ?? [];
+      const documents = await generation.lookUp(hits.map(({ id }) => id));
+      return hits.map(({ id, score, passage: number }, at) => {
+        const document = documents.get(id)!;
+        const passage = rangeOfPassage(document, number, generation.search.passages);
+        const text = documentText({ ...document, text: document.text.slice(passage?.start, passage?.end) });
+        return { rank: at + 1, id, score, text, ...(passage && { passage }) };
+      });
+    } finally {
+      generation.users--;
+      await closeIfDone(generation);
+    }
+  }
+
+  /** Looks for a new generation of an index folder, and waits until it is in place. Never fails. */
+  async refresh(): Promise<void> {
+    if (this.#folder === undefined) return;
+    this.#refreshing ??= this.#refresh(this.#folder).catch(this.#onError);
+    await this.#refreshing;
+    this.#refreshing = undefined;
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#search.close(), this.#texts.close()]);
+    await this.#refreshing;
+    for (const generation of [this.#previous, this.#current]) {
+      if (generation === undefined) continue;
+      generation.isRetired = true;
+      await closeIfDone(generation);
+    }
   }
+
+  async #refresh(folder: string): Promise<void> {
+    const found = await generationOf(folder);
+    if (found === this.#seen) return;
+    // One that cannot be opened is not tried again at every search.
+    this.#seen = found;
+    const next = await this.#open(folder);
+    const retired = this.#previous;
+    [this.#previous, this.#current] = [this.#current, next];
+    if (retired === undefined) return;
+    retired.isRetired = true;
+    await closeIfDone(retired);
+  }
+}
+
+async function closeIfDone(generation: Generation): Promise<void> {
+  if (generation.isRetired && generation.users === 0) await generation.close();
+}
+
+async function openGeneration(
+  path: string,
+  isIndex: boolean,
+  encoder: Encoder,
+  settings: RetrievalSettings,
+  { signal, progress }: OpenServedOptions,
+): Promise<Generation> {
+  const corpus = isIndex ? corpusOfIndex(await IndexSnapshot.open(path)) : await openCorpus(path);
+  const search = new CorpusSearch(corpus, settings, { encoder, signal, progress });
+  try {
+    // The first search opens the index.
+    await search.searchVectors(new Float32Array(encoder.dimensions), 1);
+    if (isIndex) {
+      const lookUp = (ids: readonly string[]) => search.lookUp(ids);
+      return { search, size: await corpus.count(), lookUp, close: () => search.close(), users: 0, isRetired: false };
+    }
+    await makeFolder(SERVED_TEXTS.folder());
+    const file = await claimNeighbour(join(SERVED_TEXTS.folder(), 'texts'), 'partial');
+    const texts = await CorpusTexts.open(asTexts(corpus.documents(signal)), file, signal);
+    const close = async () => {
+      await Promise.all([search.close(), texts.close()]);
+    };
+    return { search, size: texts.size, lookUp: (ids) => readTexts(texts, ids), close, users: 0, isRetired: false };
+  } catch (error) {
+    await search.close();
+    throw error;
+  }
+}
+
+/** Keeps title and text apart. */
+async function* asTexts(documents: AsyncIterable<Document>): AsyncGenerator<Document> {
+  for await (const { id, title, text } of documents) yield { id, title: '', text: JSON.stringify([title, text]) };
+}
+
+async function readTexts(texts: CorpusTexts, ids: readonly string[]): Promise<ReadonlyMap<string, Document>> {
+  const read = ids.map(async (id) => {
+    const [title, text] = JSON.parse(await texts.text(texts.row(id))) as [string, string];
+    return [id, { id, title, text }] as const;
+  });
+  return new Map(await Promise.all(read));
 }
 
 /** @throws UsageError if two indexes would have one name */

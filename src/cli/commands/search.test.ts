@@ -80,4 +80,31 @@ describe('llm-qe search', () => {
     expect(found).toMatchObject({ notes: [expect.stringMatching(note)] });
     expect(printed.err).toContain('50 % of the documents');
   });
+
+  it('finds what stands late in a long document by its passages, and says where', async () => {
+    const words = Array.from({ length: 150 }, (_none, at) => (at === 140 ? 'needle' : `word${at}`));
+    const encoder = resolve('src/embed/goldens/tiny-encoder');
+    const documents = [
+      { _id: 'a', title: 'T', text: words.join(' '), url: 'u' },
+      { _id: 'b', text: 'short' },
+    ];
+    const line = ['--encoder', encoder, '--query', 'needle', '--passages', '20/5'];
+    for (const retriever of ['dense', 'rrf']) {
+      const found = (await search(documents, ...line, '--retriever', retriever)) as { documents: FoundDocument[] };
+      expect(found.documents.map(({ id }) => id).sort()).toEqual(['a', 'b']);
+      const { passage, text } = found.documents.find(({ id }) => id === 'a')!;
+      expect(text).toBe(`T ${words.join(' ').slice(passage.start, passage.end)}`);
+      expect(text.split(' ').length).toBeLessThanOrEqual(21);
+    }
+    expect(
+      await runCommandLine(['search', '--corpus', join(folder, 'docs.jsonl'), ...line, '--feedback', 'vector']),
+    ).toBe(2);
+    expect(printed.err).toContain('--feedback vector does not work with --passages');
+  });
 });
+
+interface FoundDocument {
+  id: string;
+  text: string;
+  passage: { start: number; end: number };
+}

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Document, documentText, readExpansions, readQueries } from '../../data/index.ts';
+import { type Document, documentText, type PassageRange, readExpansions, readQueries } from '../../data/index.ts';
 import { EXPANSION_CACHE, expandQueries, textWarnings } from '../../generate/index.ts';
 import { rankHits, type ScoredDocument } from '../../measures/index.ts';
 import {
@@ -10,6 +10,7 @@ import {
   combinationOptions,
   describeCombination,
   openCorpus,
+  rangeOfPassage,
   retrievalSettings,
 } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
@@ -27,7 +28,9 @@ const { sequences: _sequences, concurrency: _concurrency, ...writing } = generat
 const options = z.object({
   corpus: z
     .string()
-    .describe('folder with corpus.jsonl, or a file with one {"_id", "title"?, "text"} per line')
+    .describe(
+      'folder with corpus.jsonl, a file with one {"_id", "title"?, "text"} per line, or a folder of `llm-qe index build`',
+    )
     .meta({ valueName: 'DIR|FILE' }),
   query: z.string().min(1).describe('text to search for').meta({ valueName: 'TEXT' }),
   expand: z.boolean().default(false).describe('let the LLM write an expansion, and show which documents it moves'),
@@ -49,10 +52,13 @@ const options = z.object({
 type Options = z.output<typeof options>;
 
 /** A document found, and its rank before expansion (null: beyond the searched depth; undefined: not expanded). */
-interface Found extends ScoredDocument {
+interface Found extends Omit<ScoredDocument, 'passage'> {
   rank: number;
   rankBefore?: number | null;
+  /** The text that was indexed: of a search by passages, the title and the best passage. */
   text: string;
+  /** Where the best passage stands in the text of the document, in characters. */
+  passage?: PassageRange;
   metadata?: Document['metadata'];
 }
 
@@ -64,6 +70,10 @@ export const command = defineCommand({
   options,
   examples: [
     ['llm-qe search --corpus docs.jsonl --query "how do I rotate a key"', 'dense search'],
+    [
+      'llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --passages 150/50',
+      'long documents, by their best passage of 150 words',
+    ],
     [
       'llm-qe search --corpus docs.jsonl --query "how do I rotate a key" --expand --generator http://localhost:8000',
       'the same, with an expansion by the model on a server',
@@ -93,8 +103,8 @@ export const command = defineCommand({
       const rank = async (passages: string[]) => {
         const query = { id: 'query', text: given.query, expansions: passages };
         const depth = Math.max(given.depth, given.top);
-        const { run } = await retriever.retrieve([query], { depth, dropSelf: false, signal: context.signal });
-        return rankHits(run.get('query') ?? []);
+        const { run, dense } = await retriever.retrieve([query], { depth, dropSelf: false, signal: context.signal });
+        return withPassages(rankHits(run.get('query') ?? []), dense?.get('query'));
       };
       const before = await rank([]);
       const hits = expansions.length === 0 ? before : await rank(expansions);
@@ -164,6 +174,12 @@ async function expand(given: Options, context: CommandContext): Promise<string[]
   }
 }
 
+/** Adds the best passages that the dense search found. */
+function withPassages(hits: readonly ScoredDocument[], dense: readonly ScoredDocument[] | undefined): ScoredDocument[] {
+  const passages = new Map(dense?.map(({ id, passage }) => [id, passage]));
+  return hits.map(({ id, score }) => ({ id, score, passage: passages.get(id) }));
+}
+
 async function describe(
   hits: readonly ScoredDocument[],
   before: readonly ScoredDocument[] | undefined,
@@ -171,12 +187,13 @@ async function describe(
 ): Promise<Found[]> {
   const ranks = new Map(before?.map(({ id }, row) => [id, row + 1]));
   const documents = await search.lookUp(hits.map(({ id }) => id));
-  return hits.map(({ id, score }, row) => {
-    const document = documents.get(id);
+  return hits.map(({ id, score, passage: number }, row) => {
+    const document = documents.get(id) ?? { id, title: '', text: '' };
     const moved = before === undefined ? {} : { rankBefore: ranks.get(id) ?? null };
-    const text = document === undefined ? '' : documentText(document);
-    const metadata = document?.metadata === undefined ? {} : { metadata: document.metadata };
-    return { id, score, rank: row + 1, ...moved, text, ...metadata };
+    const passage = rangeOfPassage(document, number, search.passages);
+    const text = documentText({ ...document, text: document.text.slice(passage?.start, passage?.end) });
+    const metadata = document.metadata === undefined ? {} : { metadata: document.metadata };
+    return { id, score, rank: row + 1, ...moved, text, ...(passage && { passage }), ...metadata };
   });
 }
 
@@ -191,8 +208,9 @@ function print(
   if (given.json) return;
   for (const passage of expansions) context.say(`expansion: ${oneLine(passage, Number.POSITIVE_INFINITY)}\n`);
   if (found.length === 0) context.say('nothing found');
-  for (const { rank, rankBefore, score, id, text } of found) {
-    context.say(`${String(rank).padStart(3)}  ${score.toFixed(4)}  ${id}${describeMove(rank, rankBefore)}`);
+  for (const { rank, rankBefore, score, id, text, passage } of found) {
+    const place = passage === undefined ? '' : `, characters ${passage.start} to ${passage.end}`;
+    context.say(`${String(rank).padStart(3)}  ${score.toFixed(4)}  ${id}${place}${describeMove(rank, rankBefore)}`);
     context.say(`     ${oneLine(text, SNIPPET_CHARACTERS)}`);
   }
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { type Document, documentText } from '../../data/index.ts';
+import type { Document } from '../../data/index.ts';
 import { type HitList, Hits } from '../../measures/index.ts';
 import { CacheKind, contentKey, type Progress, UsageError } from '../../system/index.ts';
 import { Breather } from '../breather.ts';
@@ -11,17 +11,12 @@ import { type Analyzer, type AnalyzerName, openAnalyzer } from './analyzers.ts';
 import { Bm25Scorer, countPostings, isDense, type Postings, type TermQueries } from './bm25-scorer.ts';
 import { Bm25Thread } from './bm25-thread.ts';
 import { collectDocumentTerms, type DocumentTerms } from './document-terms.ts';
+import { type Bm25Fields, fieldCount, fieldTexts } from './field-texts.ts';
 import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
+import { type ListSegment, mergeInvertedLists } from './merge-lists.ts';
 import { type LexicalQuery, QueryAnalyzer } from './term-queries.ts';
-
-/**
- * What is searched: title and text as one field, or both, in which a document's score is the sum of its title's and its
- * text's, each with its own lengths and idf (Anserini's BEIR indexes "flat" and "multifield").
- */
-export const BM25_FIELDS = ['flat', 'multifield'] as const;
-export type Bm25Fields = (typeof BM25_FIELDS)[number];
 
 /**
  * Minimum number of steps for which a batch is searched by threads: postings, documents visited, and hits, which count as
@@ -104,13 +99,28 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
     documents: Iterable<Document> | AsyncIterable<Document>,
     { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), ...options }: Bm25BuildOptions = {},
   ): Promise<Bm25Index> {
-    const split = FIELD_TEXTS[options.fields ?? 'flat'];
     checkSettings({ k1, b });
     checkThreads(threads);
     const analyzer = await openAnalyzer(options.analyzer);
-    const how = { ...options, k1, b, analyzer, fields: split(NO_TEXT).length };
-    const lists = await buildInvertedLists(indexedTexts(documents, split), how);
+    const fields = options.fields ?? 'flat';
+    const how = { ...options, k1, b, analyzer, fields: fieldCount(fields) };
+    const lists = await buildInvertedLists(fieldTexts(documents, fields), how);
     return new Bm25Index(lists, analyzer, threads);
+  }
+
+  /**
+   * Opens an index over the lists of several segments, without the documents that were deleted from them. Its scores are those of an
+   * index that was built from the documents that are left.
+   */
+  static async ofSegments(
+    segments: readonly ListSegment[],
+    options: Pick<Bm25BuildOptions, 'k1' | 'b' | 'fields' | 'analyzer' | 'threads' | 'signal'> = {},
+  ): Promise<Bm25Index> {
+    const { k1 = ANSERINI_BM25.k1, b = ANSERINI_BM25.b, threads = availableParallelism(), fields = 'flat' } = options;
+    checkSettings({ k1, b });
+    checkThreads(threads);
+    const how = { k1, b, fields: fieldCount(fields), signal: options.signal };
+    return new Bm25Index(await mergeInvertedLists(segments, how), await openAnalyzer(options.analyzer), threads);
   }
 
   /**
@@ -336,20 +346,6 @@ function pickQueries({ starts, terms, weights }: TermQueries, first: number, end
     terms: terms.slice(from, to),
     weights: weights.slice(from, to),
   };
-}
-
-const NO_TEXT: Document = { id: '', title: '', text: '' };
-
-const FIELD_TEXTS: Record<Bm25Fields, (document: Document) => string[]> = {
-  flat: (document) => [documentText(document)],
-  multifield: ({ title, text }) => [title, text],
-};
-
-async function* indexedTexts(
-  documents: Iterable<Document> | AsyncIterable<Document>,
-  split: (document: Document) => string[],
-) {
-  for await (const document of documents) yield { id: document.id, texts: split(document) };
 }
 
 function checkSettings({ k1, b }: Bm25Settings): void {

@@ -77,7 +77,7 @@ export async function readInvertedLists(
   let file: FileHandle | undefined;
   try {
     file = await open(path);
-    return await readLists(file, key, signal);
+    return await readListsFrom(file, key, signal);
   } catch (error) {
     if (isAbort(error)) throw error;
     const fault = systemFault(error, path);
@@ -88,7 +88,12 @@ export async function readInvertedLists(
   }
 }
 
-async function readLists(file: FileHandle, key: string, signal: AbortSignal | undefined): Promise<InvertedLists> {
+/** Reads the lists of an open file. @throws DataError, SyntaxError or ZodError if it is damaged, or another index */
+export async function readListsFrom(
+  file: FileHandle,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<InvertedLists> {
   const { size } = await file.stat();
   const header = headerSchema.parse(JSON.parse((await readPart(file, 0, HEADER_BYTES, signal)).toString()));
   const { idBytes, termBytes, documents, terms, postings, saturations } = header;

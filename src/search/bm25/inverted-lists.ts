@@ -240,7 +240,7 @@ interface FieldStatistics {
   average: number;
 }
 
-function fieldStatistics(lengths: readonly number[], field: number, fields: number): FieldStatistics {
+export function fieldStatistics(lengths: readonly number[], field: number, fields: number): FieldStatistics {
   let count = 0;
   let sum = 0;
   for (let at = field; at < lengths.length; at += fields) {
@@ -266,7 +266,7 @@ export function termNumbers(terms: readonly string[], fieldOf: Uint8Array, field
   return numbers;
 }
 
-function listStarts(holders: readonly number[]): Uint32Array {
+export function listStarts(holders: readonly number[]): Uint32Array {
   const starts = new Uint32Array(sharedNumbers(holders.length + 1));
   for (let term = 0; term < holders.length; term++) starts[term + 1] = starts[term]! + holders[term]!;
   return starts;

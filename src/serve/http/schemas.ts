@@ -106,7 +106,13 @@ export const searchAnswer = z
       ...{ gate: z.number().optional(), expand: z.number(), embed: z.number(), search: z.number() },
     }),
     documents: z.array(
-      z.object({ rank: z.number(), id: z.string(), score: z.number(), title: z.string().optional(), text: z.string() }),
+      z.object({
+        ...{ rank: z.number(), id: z.string(), score: z.number(), title: z.string().optional(), text: z.string() },
+        passage: z
+          .object({ start: z.number(), end: z.number() })
+          .optional()
+          .openapi({ description: 'where the best passage stands in the text of the document, in characters' }),
+      }),
     ),
   })
   .openapi('SearchAnswer');

@@ -46,7 +46,10 @@ const expansionOutput = z.object({
   tokens: z.number().describe('tokens that the language model wrote'),
   milliseconds: z.number(),
 });
-const document = z.object({ rank: z.number(), id: z.string(), score: z.number(), text: z.string() });
+const document = z.object({
+  ...{ rank: z.number(), id: z.string(), score: z.number(), text: z.string() },
+  passage: z.object({ start: z.number(), end: z.number() }).optional(),
+});
 
 /** What a tool is called with, beside its arguments. */
 export interface ToolCall {
