@@ -1,4 +1,5 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { tinyPairs } from '../../test/support/tiny-pairs.ts';
 
@@ -123,6 +124,20 @@ function retrieverRows(folder: string): void {
   writeFileSync(join(folder, 'rows.jsonl'), lines(rows));
 }
 
+/** A data set, and an index of some of its documents. */
+function indexed(folder: string): void {
+  dataset(folder);
+  const documents = readFileSync(join(folder, 'data/corpus.jsonl'), 'utf8').split('\n');
+  for (const [name, some] of Object.entries({ first: documents.slice(0, 9), second: documents.slice(6, 14) })) {
+    writeFileSync(join(folder, `${name}.jsonl`), `${some.join('\n')}\n`);
+    const words = `${name === 'first' ? 'build' : 'add'} idx ${name}.jsonl${name === 'first' ? ` --encoder ${ENCODER}` : ''}`;
+    const env = { ...process.env, LLM_QE_HOME: join(folder, '../home') };
+    execFileSync(process.execPath, [resolve('build/src/cli/main.js'), 'index', ...words.split(' ')], {
+      ...{ cwd: folder, env, stdio: 'ignore' },
+    });
+  }
+}
+
 const generator = (url: string) => ['--generator', url, '--model', 'm', '--max-tokens', '16', '--concurrency', '2'];
 const encoder = (url: string) => ['--encoder', url, '--encoder-model', 'm'];
 
@@ -137,6 +152,14 @@ export const CASES: readonly TortureCase[] = [
     prepare: dataset,
     words: ({ models }) => ['evaluate', '--dataset', 'data', '--run-out', 'run.trec', ...encoder(models)],
   },
+  {
+    name: 'index build',
+    prepare: dataset,
+    words: ({ models }) => ['index', 'build', 'idx', 'data', '--passages', '4/1', ...encoder(models)],
+  },
+  { name: 'index add', prepare: indexed, words: () => 'index add idx data'.split(' ') },
+  { name: 'index remove', prepare: indexed, words: () => 'index remove idx d1 d7 d13'.split(' ') },
+  { name: 'index compact', prepare: indexed, words: () => 'index compact idx'.split(' ') },
   {
     name: 'expand',
     prepare: dataset,

@@ -11,7 +11,7 @@ import {
   Bm25Index,
   type ListSegment,
 } from '../search/index.ts';
-import { contentKey, DataError, sha256, systemFault, throwIfAborted, UsageError } from '../system/index.ts';
+import { contentKey, DataError, sha256, systemFault, throwIfAborted, toKebab, UsageError } from '../system/index.ts';
 import { LiveVectors } from './live-vectors.ts';
 import {
   corpusKey,
@@ -133,13 +133,12 @@ export class IndexSnapshot {
       });
     }
     if (encoder.fingerprint !== documentFingerprint) {
-      const { passages: _passages, ...options } = encoder.options;
-      const words = Object.entries(options).map(([name, value]) => `${name} ${value}`);
+      const words = Object.entries(encoder.options).map(([name, value]) => `--${toKebab(name)} ${value}`);
       throw new UsageError(
         `the vectors of the index were made by ${encoder.id}, or with other options than those of ${id}`,
         {
           file: this.folder,
-          fix: `Search with the options that it was built with: ${words.join(', ') || 'the defaults'}.`,
+          fix: `Search with the options that it was built with: ${words.join(' ') || 'the defaults'}.`,
         },
       );
     }

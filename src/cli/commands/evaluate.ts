@@ -23,7 +23,13 @@ import {
 import type { Gate } from '../../gate/index.ts';
 import { describeSelfRetrieval } from '../../measures/index.ts';
 import { checkReportFile, type ExpansionFacts, readExpansionFacts, reportDataFile } from '../../report/index.ts';
-import { type ChosenCombination, CorpusSearch, combinationOptions, retrievalSettings } from '../../retrieve/index.ts';
+import {
+  type ChosenCombination,
+  CorpusSearch,
+  combinationOptions,
+  openCorpus,
+  retrievalSettings,
+} from '../../retrieve/index.ts';
 import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
@@ -41,6 +47,11 @@ const MEASURE = 'nDCG@10';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
+  corpus: z
+    .string()
+    .optional()
+    .describe("folder of `llm-qe index build`, or another corpus, to search in place of the data set's own")
+    .meta({ valueName: 'DIR|FILE' }),
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method; rrf fuses the other two'),
   expansions: z
     .string()
@@ -154,7 +165,8 @@ export const command = defineCommand({
     const { combination, tuned } = chosen;
     const gate = await openGate(given, expanded);
     const { signal, progress } = context;
-    const search = new CorpusSearch(dataset, { ...given, ...combination }, { signal, progress });
+    const corpus = given.corpus === undefined ? dataset : await openCorpus(given.corpus);
+    const search = new CorpusSearch(corpus, { ...given, ...combination }, { signal, progress });
     try {
       const found = await evaluate({ dataset, topics, search, expanded, combination, tuned, gate }, given, context);
       context.json(toJson(found, given));
