@@ -177,6 +177,28 @@ describe('an index folder', () => {
     await expectEqual(documentsOf(3), search);
   });
 
+  it('makes a graph for each segment, which stays valid while others come', async () => {
+    const documents = distinct(30);
+    await build(documents.slice(0, 20));
+    await add([...documents.slice(20), { ...documents[3]!, text: 'another sea' }]);
+    await remove('d4', 'd25');
+    const live = documents.filter(({ id }) => id !== 'd4' && id !== 'd25');
+    live[3] = { ...documents[3]!, text: 'another sea' };
+    // A search that visits every document finds what exact search finds.
+    const hnsw = { index: 'hnsw', hnswEf: 100, similarity: 'cosine' } as const;
+    const found = await runsOf(corpusOfIndex(await IndexSnapshot.open(folder)), ['dense'], hnsw);
+    const exact = await runsOf(anew(live), ['dense'], { similarity: 'cosine' });
+    const idsOf = (runs: typeof found) => runs[0]!.run.map(([query, hits]) => [query, hits.map(({ id }) => id)]);
+    expect(idsOf(found)).toEqual(idsOf(exact));
+    const graphs = async () => (await readdir(join(home, 'cache/hnsw/v1'))).filter((name) => name.endsWith('.usearch'));
+    const before = await graphs();
+    expect(before).toHaveLength(2);
+    await add([{ id: 'new', title: '', text: 'new' }]);
+    await runsOf(corpusOfIndex(await IndexSnapshot.open(folder)), ['dense'], hnsw);
+    expect(await graphs()).toEqual(expect.arrayContaining(before));
+    expect(await graphs()).toHaveLength(3);
+  });
+
   it('merges small segments of itself, so that their number stays small', async () => {
     const documents = documentsOf(20);
     await build(documents.slice(0, 1), { ...BOTH, retriever: 'bm25' });
