@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { BeirDataset, documentSchema } from '../data/index.ts';
 import { readJsonl, STANDARD_INPUT } from '../files/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { defaultRetrievalSettings, openEncoder } from '../retrieve/index.ts';
+import { type Corpus, defaultRetrievalSettings, openCorpus, openEncoder } from '../retrieve/index.ts';
 import type { Changed, EncoderSource, IndexEncoder, PlacedDocument } from '../segments/index.ts';
 import { isServerAddress } from '../servers/index.ts';
 import { counted, systemFault } from '../system/index.ts';
@@ -16,6 +16,18 @@ export const documentsArgument = z
   .array(z.string())
   .describe('files with one {"_id", "title"?, "text"} per line, folders with corpus.jsonl, or - for standard input');
 export const jsonOption = z.boolean().default(false).describe('print one JSON document');
+
+/** Of commands that search a data set. */
+export const corpusOption = z
+  .string()
+  .optional()
+  .describe("folder of `llm-qe index build`, or another corpus, to search in place of the data set's own")
+  .meta({ valueName: 'DIR|FILE' });
+
+/** Returns the corpus to search: the data set's own, if no other is given. @throws DataError */
+export async function searchedCorpus({ corpus }: { corpus?: string | undefined }, own: BeirDataset): Promise<Corpus> {
+  return corpus === undefined ? own : openCorpus(corpus);
+}
 
 const encoderSchema = z.object(encoderOptions);
 export type EncoderChoice = z.output<typeof encoderSchema>;

@@ -1,14 +1,6 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Document,
-  documentOfPassage,
-  documentSchema,
-  documentText,
-  parsePassages,
-  passageDocuments,
-} from '../data/index.ts';
-import { type Encoder, encodeCorpus, StoredVectors, VECTORS_NAME, type VectorFile } from '../embed/index.ts';
+import { type Document, documentSchema } from '../data/index.ts';
 import { duplicateId, readJsonl } from '../files/index.ts';
 import { ANALYZERS_FORMAT, writeMergedLists, writeSegmentLists } from '../search/index.ts';
 import {
@@ -17,10 +9,10 @@ import {
   SILENT,
   sha256,
   throwIfAborted,
-  UsageError,
   withFileLock,
   writeDurably,
 } from '../system/index.ts';
+import { type EncoderSource, encodeDocuments } from './encode-documents.ts';
 import { IndexSnapshot, type LiveSegment, listSegments, liveNumbers, refuseOtherAnalyzers } from './index-snapshot.ts';
 import {
   ENCODING,
@@ -34,6 +26,7 @@ import {
   writeManifest,
 } from './manifest.ts';
 import { chooseSegments } from './merge-policy.ts';
+import { refuseOtherFiles, refuseOtherSettings } from './refusals.ts';
 import { KEY_BYTES, keyOfLine, lineOf } from './segment-table.ts';
 import { SegmentWriter } from './segment-writer.ts';
 
@@ -42,12 +35,6 @@ export interface PlacedDocument {
   document: Document;
   file: string;
   line: number;
-}
-
-/** How the encoder of an index is opened, and the options that the index records for that. */
-export interface EncoderSource {
-  open(recorded: IndexEncoder | undefined): Promise<Encoder>;
-  options: IndexEncoder['options'];
 }
 
 export interface ChangeOptions {
@@ -241,39 +228,11 @@ export class IndexWriter {
     if (settings.retriever === 'bm25') {
       return { segment: await writer.commit(hash, new Array(count).fill(0), new Uint8Array(0)) };
     }
-    const { counts, cuts, encoder, isAllUsed } = await this.#encode(writer, hash, read);
-    return { segment: await writer.commit(hash, counts, cuts), encoder, isAllUsed };
-  }
-
-  async #encode(writer: SegmentWriter, hash: string, read: () => AsyncGenerator<Document>) {
-    const { passages } = this.#snapshot.settings;
     const known = this.#snapshot.manifest.encoder;
-    const encoder = await this.#options.encoder.open(known);
-    try {
-      const { signal, progress } = this.#options;
-      refuseOtherEncoder(this.#folder, encoder, known);
-      const texts = () => (passages === undefined ? read() : passageDocuments(read(), parsePassages(passages)));
-      const corpusHash = `${hash} ${passages ?? 'whole'}`;
-      const counting = countingEncoder(encoder, (count) => {
-        this.#counts.encoded += count;
-      });
-      const count = passages === undefined ? writer.ids.length : undefined;
-      const folder = join(this.#folder, ENCODING);
-      const before = await storedTexts(folder, encoder);
-      const vectors = await encodeCorpus(counting, texts(), { folder, corpusHash, count, signal, progress });
-      for await (const chunk of vectors.chunks(ROWS_AT_ONCE, signal)) await writer.addVectors(chunk.vectors);
-      const counts = countRows(vectors, passages);
-      const { id, dimensions, settings } = encoder;
-      const facts = { id, fingerprint: documentKey(encoder), dimensions, settings: { ...settings } };
-      return {
-        ...{ counts, cuts: await findCuts(vectors, texts()) },
-        encoder: { ...facts, options: known?.options ?? this.#options.encoder.options },
-        // What an interrupted change encoded stays until that runs again.
-        isAllUsed: before + this.#counts.encoded <= vectors.rows,
-      };
-    } finally {
-      await encoder.close();
-    }
+    const options = { ...this.#options, folder: this.#folder, passages: settings.passages, known };
+    const { counts, cuts, encoder, encoded, isAllUsed } = await encodeDocuments(writer, hash, read, options);
+    this.#counts.encoded += encoded;
+    return { segment: await writer.commit(hash, counts, cuts), encoder, isAllUsed };
   }
 
   /** Makes one segment of several, by their numbers; one alone only if documents were deleted from it. */
@@ -412,60 +371,6 @@ async function* documentsOf(file: string, signal: AbortSignal | undefined): Asyn
   for await (const { value } of readJsonl(file, documentSchema, signal)) yield value;
 }
 
-function documentKey({ fingerprint, documentFingerprint = fingerprint }: Encoder): string {
-  return documentFingerprint;
-}
-
-/** Counts the texts that are encoded. */
-function countingEncoder(encoder: Encoder, onTexts: (count: number) => void): Encoder {
-  const { id, fingerprint, documentFingerprint, dimensions, settings, batchesAtOnce } = encoder;
-  return {
-    ...{ id, fingerprint, documentFingerprint, dimensions, settings, batchesAtOnce },
-    async encode(texts, role, options) {
-      const vectors = await encoder.encode(texts, role, options);
-      onTexts(texts.length);
-      return vectors;
-    },
-    close: () => encoder.close(),
-  };
-}
-
-/** Returns how many texts an earlier change encoded. */
-async function storedTexts(folder: string, { dimensions }: Encoder): Promise<number> {
-  let texts = 0;
-  for (const name of await readdir(folder).catch((): string[] => [])) {
-    const found = await stat(join(folder, name, VECTORS_NAME)).catch(() => undefined);
-    texts += Math.floor((found?.size ?? 0) / (4 * dimensions));
-  }
-  return texts;
-}
-
-/** Returns the number of vectors of each document // [documents] */
-function countRows({ ids }: VectorFile, passages: string | undefined): number[] {
-  if (passages === undefined) return ids.map(() => 1);
-  const counts: number[] = [];
-  for (const id of ids) {
-    if (documentOfPassage(id).passage === 0) counts.push(1);
-    else counts[counts.length - 1]!++;
-  }
-  return counts;
-}
-
-/** Returns for each vector whether its text was truncated; see `SegmentTable` // [vectors] */
-async function findCuts(vectors: VectorFile, texts: AsyncIterable<Document>): Promise<Uint8Array> {
-  const { cut } = vectors.manifest;
-  const cuts = new Uint8Array(vectors.rows).fill(cut === undefined ? 2 : 0);
-  if (cut === undefined || cut.documents === 0) return cuts;
-  const stored = await StoredVectors.open(vectors.folder, vectors.dimensions);
-  let row = 0;
-  for await (const document of texts) {
-    const place = stored.find(documentText(document));
-    if (place !== undefined && stored.isCut(place)) cuts[row] = 1;
-    row++;
-  }
-  return cuts;
-}
-
 /** Yields the stretches of vectors of some documents, at most some thousands at a time. */
 function* stretches(numbers: readonly number[], rows: Uint32Array): Generator<[start: number, end: number]> {
   let [start, end] = [0, 0];
@@ -479,33 +384,4 @@ function* stretches(numbers: readonly number[], rows: Uint32Array): Generator<[s
     [start, end] = [first, last];
   }
   if (end > start) yield [start, end];
-}
-
-function refuseOtherSettings(folder: string, known: IndexSettings, given: IndexSettings): void {
-  const words = ({ retriever, passages, analyzer, fields }: IndexSettings) =>
-    `--retriever ${retriever} --analyzer ${analyzer} --fields ${fields}${passages === undefined ? '' : ` --passages ${passages}`}`;
-  if (words(known) === words(given)) return;
-  throw new UsageError(`there is an index with other settings: ${words(known)}`, {
-    file: folder,
-    fix: 'Pass the same ones, or build it in another folder.',
-  });
-}
-
-function refuseOtherEncoder(folder: string, encoder: Encoder, known: IndexEncoder | undefined): void {
-  if (known === undefined || known.fingerprint === documentKey(encoder)) return;
-  throw new UsageError(`the vectors of the index were made by ${known.id}, which is not ${encoder.id} as it is now`, {
-    file: folder,
-    fix: 'Pass the encoder that it was built with, or build a new index in another folder.',
-  });
-}
-
-async function refuseOtherFiles(folder: string): Promise<void> {
-  const others = (await readdir(folder)).filter(
-    (name) => name !== ENCODING && !name.startsWith(WRITE_LOCK) && !name.endsWith('.partial'),
-  );
-  if (others.length === 0) return;
-  throw new UsageError(`the folder holds something else (${others[0]})`, {
-    file: folder,
-    fix: 'Choose a folder that is empty or does not exist.',
-  });
 }

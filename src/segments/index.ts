@@ -1,8 +1,8 @@
+export type { EncoderSource } from './encode-documents.ts';
 export { describeIndex, generationOf, IndexSnapshot } from './index-snapshot.ts';
 export {
   type Changed,
   type ChangeOptions,
-  type EncoderSource,
   IndexWriter,
   type PlacedDocument,
 } from './index-writer.ts';

@@ -23,19 +23,14 @@ import {
 import type { Gate } from '../../gate/index.ts';
 import { describeSelfRetrieval } from '../../measures/index.ts';
 import { checkReportFile, type ExpansionFacts, readExpansionFacts, reportDataFile } from '../../report/index.ts';
-import {
-  type ChosenCombination,
-  CorpusSearch,
-  combinationOptions,
-  openCorpus,
-  retrievalSettings,
-} from '../../retrieve/index.ts';
+import { type ChosenCombination, CorpusSearch, combinationOptions, retrievalSettings } from '../../retrieve/index.ts';
 import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { warnOfDefaultWriter } from '../default-writer.ts';
 import { armsOf, describeWeight, type Evaluated, reportEvaluation } from '../evaluation-report.ts';
 import { gateJson, gateWarnings, openGate, runGate, sayGate } from '../gated-evaluation.ts';
+import { corpusOption, searchedCorpus } from '../index-changes.ts';
 import { numberList } from '../number-list.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { checkRawRunFile, rawRunFile } from '../run-files.ts';
@@ -47,11 +42,7 @@ const MEASURE = 'nDCG@10';
 
 const options = z.object({
   dataset: z.string().describe("folder of the data set, in BEIR's layout").meta({ valueName: 'DIR' }),
-  corpus: z
-    .string()
-    .optional()
-    .describe("folder of `llm-qe index build`, or another corpus, to search in place of the data set's own")
-    .meta({ valueName: 'DIR|FILE' }),
+  corpus: corpusOption,
   retriever: z.enum(['dense', 'bm25', 'rrf']).default('dense').describe('search method; rrf fuses the other two'),
   expansions: z
     .string()
@@ -165,7 +156,7 @@ export const command = defineCommand({
     const { combination, tuned } = chosen;
     const gate = await openGate(given, expanded);
     const { signal, progress } = context;
-    const corpus = given.corpus === undefined ? dataset : await openCorpus(given.corpus);
+    const corpus = await searchedCorpus(given, dataset);
     const search = new CorpusSearch(corpus, { ...given, ...combination }, { signal, progress });
     try {
       const found = await evaluate({ dataset, topics, search, expanded, combination, tuned, gate }, given, context);
