@@ -11,8 +11,8 @@ export { type Estimate, encodingSeconds, finite, type Known, type PlannedFile } 
 export { type ModelFacts, modelFacts } from './run/model-facts.ts';
 export { GGUF_CACHE } from './run/open-writer.ts';
 export { check, type RecipeCheck } from './run/recipe-checks.ts';
-export { type FinishedStage, RunFolder, type StageRecord } from './run/run-folder.ts';
-export { listRuns, type RunSummary, type StageSummary } from './run/run-list.ts';
+export { type FinishedStage, RunFolder, readRecord, type StageRecord } from './run/run-folder.ts';
+export { listRuns, type RunSummary, type StageSummary, summarizeRun } from './run/run-list.ts';
 export {
   type AlignmentContext,
   type AlignmentStage,

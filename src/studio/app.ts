@@ -4,7 +4,7 @@ import { RequestError } from '../serve/index.ts';
 import { studioApi } from './api/index.ts';
 import { answerFailure, failure } from './http/failures.ts';
 import { guard } from './http/guard.ts';
-import { pagePolicy } from './http/headers.ts';
+import { policies } from './http/headers.ts';
 import type { PageFiles } from './http/page-files.ts';
 import type { Studio } from './studio.ts';
 
@@ -24,7 +24,7 @@ export interface StudioAppOptions {
 /** The web application of the studio: nothing of it is reached without passing the guard. */
 export function createStudioApp({ studio, files, token, port, onError }: StudioAppOptions): Hono {
   const app = new Hono();
-  app.use(pagePolicy());
+  app.use(policies());
   app.use(guard(token, port));
   const tooLarge = new RequestError(413, `the body is larger than ${LARGEST_BODY} bytes`, {
     fix: 'Send less at once.',

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DataError, isThere, lifeOf, parseIdentity } from '../../system/index.ts';
+import { basename, join } from 'node:path';
+import { DataError, lifeOf, parseIdentity } from '../../system/index.ts';
 import { readRecord } from './run-folder.ts';
 
 /** A stage of a run, as its folder tells. */
@@ -15,7 +15,10 @@ export interface StageSummary {
 /** A folder of runs/, as its files tell. */
 export interface RunSummary {
   name: string;
-  /** `running`: a process holds its lock; `unknown`: one on another machine may. `stopped`: a stage was begun and not ended. */
+  /**
+   * `running`: a process holds its lock; `unknown`: one on another machine may. `stopped`: a stage was begun and not ended, or, in a
+   * folder without stages (a trial, a demo), there is no report, which such a run writes last.
+   */
   state: 'running' | 'finished' | 'stopped' | 'unknown';
   /** In the order of their beginning. */
   stages: StageSummary[];
@@ -29,55 +32,58 @@ export interface RunSummary {
 /** Lists the runs of a folder, the last changed first. A missing folder has none. */
 export async function listRuns(folder: string): Promise<RunSummary[]> {
   const found = await readdir(folder, { withFileTypes: true }).catch(none);
-  const runs = await Promise.all(found.filter((one) => one.isDirectory()).map(({ name }) => summarize(folder, name)));
+  const names = found.filter((one) => one.isDirectory()).map(({ name }) => name);
+  const runs = await Promise.all(names.map((name) => summarizeRun(join(folder, name))));
   return runs.sort((a, b) => b.changedAt - a.changedAt || (a.name < b.name ? -1 : 1));
 }
 
-async function summarize(parent: string, name: string): Promise<RunSummary> {
-  const folder = join(parent, name);
+/** Tells what the files of one run say. */
+export async function summarizeRun(folder: string): Promise<RunSummary> {
   const found = await readdir(folder, { withFileTypes: true }).catch(none);
   const faults: string[] = [];
   const stages: (StageSummary & { changedAt: number })[] = [];
-  for (const one of found.filter((entry) => entry.isDirectory())) {
+  for (const { name } of found.filter((entry) => entry.isDirectory())) {
     try {
-      const record = await readRecord(join(folder, one.name));
+      const record = await readRecord(join(folder, name));
       if (record === undefined) continue;
-      const { changedAt } = await timesOf(join(folder, one.name));
-      stages.push({
-        name: record.stage,
-        folder: one.name,
-        finished: record.finished,
-        seconds: record.seconds,
-        changedAt,
-      });
+      const { stage, finished, seconds } = record;
+      stages.push({ name: stage, folder: name, finished, seconds, changedAt: await changeOf(join(folder, name)) });
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       faults.push(error.message);
     }
   }
   stages.sort((a, b) => a.changedAt - b.changedAt);
-  const { changedAt } = await timesOf(folder);
+  const files = found.filter((one) => one.isFile()).map(({ name }) => name);
+  const hasReport = files.includes('report.html');
+  const isComplete = stages.length === 0 ? hasReport : stages.every(({ finished }) => finished);
   return {
-    name,
-    state: (await lockState(folder)) ?? (stages.every(({ finished }) => finished) ? 'finished' : 'stopped'),
+    name: basename(folder),
+    state: (await holderState(folder, files)) ?? (isComplete ? 'finished' : 'stopped'),
     stages: stages.map(({ changedAt: _, ...stage }) => stage),
-    hasReport: await isThere(join(folder, 'report.html')),
+    hasReport,
     faults,
-    changedAt: Math.max(changedAt, ...stages.map((stage) => stage.changedAt)),
+    changedAt: Math.max(await changeOf(folder), ...stages.map((stage) => stage.changedAt)),
   };
 }
 
-async function lockState(folder: string): Promise<'running' | 'unknown' | undefined> {
-  const text = await readFile(join(folder, '.lock'), 'utf8').catch(() => '');
-  const holder = parseIdentity(text);
-  const life = holder && lifeOf(holder);
-  if (life === 'here' || life === 'alive') return 'running';
-  return life === 'unknown' ? 'unknown' : undefined;
+/** Whether a process works in the folder: an alignment holds its lock, a trial or a demo that of the texts it writes. */
+async function holderState(folder: string, files: readonly string[]): Promise<'running' | 'unknown' | undefined> {
+  const locks = files.filter((name) => name === '.lock' || name.endsWith('.journal.lock'));
+  const lives = await Promise.all(
+    locks.map(async (name) => {
+      const holder = parseIdentity(await readFile(join(folder, name), 'utf8').catch(() => ''));
+      return holder && lifeOf(holder);
+    }),
+  );
+  if (lives.some((life) => life === 'here' || life === 'alive')) return 'running';
+  return lives.includes('unknown') ? 'unknown' : undefined;
 }
 
-async function timesOf(folder: string): Promise<{ changedAt: number }> {
+/** Milliseconds since 1970. */
+async function changeOf(folder: string): Promise<number> {
   const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: 0 }));
-  return { changedAt: mtimeMs };
+  return mtimeMs;
 }
 
 /** A folder that is not there, or not a folder, holds nothing. */

@@ -30,11 +30,28 @@ const PLOT_STYLES = [
 }`,
 ].map((text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`);
 
+/** Reports lie in the folders of runs, which may come from others. */
+const REPORT = /^\/api\/runs\/[^/]+\/report$/;
+
+const COMMON = {
+  referrerPolicy: 'no-referrer',
+  // Loopback speaks HTTP, and must go on doing so.
+  strictTransportSecurity: false,
+  xFrameOptions: 'DENY',
+  crossOriginResourcePolicy: 'same-origin',
+} as const;
+
+/** The page's policy for everything, but for the reports of runs. */
+export function policies(): MiddlewareHandler {
+  const [page, report] = [pagePolicy(), reportPolicy()];
+  return (context, next) => (REPORT.test(context.req.path) ? report : page)(context, next);
+}
+
 /**
  * What a page of the studio may do: load its own files, talk to its own server, and nothing else. No inline script, no inline
  * style sheet, no frame, no form that leads away. Inline styles that scripts set by property are not restricted by a policy.
  */
-export function pagePolicy(): MiddlewareHandler {
+function pagePolicy(): MiddlewareHandler {
   return secureHeaders({
     contentSecurityPolicy: {
       defaultSrc: ["'none'"],
@@ -46,11 +63,28 @@ export function pagePolicy(): MiddlewareHandler {
       baseUri: ["'none'"],
       formAction: ["'none'"],
     },
-    referrerPolicy: 'no-referrer',
-    // Loopback speaks HTTP, and must go on doing so.
-    strictTransportSecurity: false,
-    xFrameOptions: 'DENY',
-    crossOriginResourcePolicy: 'same-origin',
+    ...COMMON,
     crossOriginOpenerPolicy: 'same-origin',
+  });
+}
+
+/**
+ * What a report may do: show itself, with its own style sheet. Its origin is none, so that it can ask the studio for nothing, and it
+ * runs no script, sends no form and loads nothing.
+ */
+function reportPolicy(): MiddlewareHandler {
+  return secureHeaders({
+    contentSecurityPolicy: {
+      sandbox: [],
+      defaultSrc: ["'none'"],
+      styleSrc: ["'unsafe-inline'"],
+      imgSrc: ['data:'],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+    },
+    ...COMMON,
+    // A browser refuses a sandboxed page that asks for a window of its own.
+    crossOriginOpenerPolicy: false,
   });
 }
