@@ -1,0 +1,79 @@
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withFileLock } from '../src/system/index.ts';
+import { LOOKS, type Look, noBrowser, openStudioInBrowser, type StudioInBrowser } from './support/browser.ts';
+import { beginStage, makeSmallRun, metricsAt } from './support/small-run.ts';
+
+describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrowser})` : ''}`, () => {
+  let runs: string;
+  let studio: StudioInBrowser;
+  beforeAll(async () => {
+    runs = await mkdtemp(join(tmpdir(), 'studio-runs-'));
+    await makeSmallRun(join(runs, 'small'), { queries: 60 });
+    await makeSmallRun(join(runs, 'other'), { queries: 60, gain: 0.02, beta: 0.2 });
+    studio = await openStudioInBrowser({ runs });
+  });
+  afterAll(async () => {
+    await studio.close();
+    await rm(runs, { recursive: true });
+  });
+
+  it.each(Object.keys(LOOKS) as Look[])('shows a run in the look %s', async (look) => {
+    const opened = await studio.open('/runs/small', look);
+    const { page } = opened;
+    await page.getByText('dpo', { exact: true }).waitFor();
+    await opened.expectAccessible();
+    await opened.expectNoSidewaysScroll();
+    await opened.picture(`runs-run-${look}`);
+    await opened.close();
+  });
+
+  it('is reached from the list by keyboard, opens a stage, and goes back', async () => {
+    const opened = await studio.open('/runs');
+    const { page } = opened;
+    await page.getByRole('link', { name: 'small' }).press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'small' }).waitFor();
+    await page.locator('summary', { hasText: 'dpo' }).press('Enter');
+    await page.getByText('metrics.jsonl').waitFor();
+    expect(await page.locator('main img').count()).toBe(0);
+    await opened.expectAccessible();
+    await opened.picture('runs-stage');
+    await page.goBack();
+    await page.getByRole('heading', { level: 1, name: 'Runs' }).waitFor();
+    await opened.close();
+  });
+
+  it('opens the report in a sandbox: its style is applied, its script does not run', async () => {
+    const opened = await studio.open('/runs/small');
+    const { page } = opened;
+    const [report] = await Promise.all([
+      page.context().waitForEvent('page'),
+      page.getByRole('link', { name: 'Report' }).click(),
+    ]);
+    await report.getByRole('heading', { name: /Report of/ }).waitFor();
+    expect(await report.title()).toBe('report');
+    expect(await report.evaluate('origin')).toBe('null');
+    expect(await report.evaluate('getComputedStyle(document.querySelector("h1")).color')).toBe('rgb(1, 2, 3)');
+    await opened.close();
+  });
+
+  it('follows a run of another process, and says why there is none', async () => {
+    const run = join(runs, 'live');
+    await makeSmallRun(run);
+    const folder = await beginStage(run, 'sft', { 'metrics.jsonl': `${JSON.stringify(metricsAt(1)[0])}\n` });
+    const opened = await studio.open('/runs');
+    const { page } = opened;
+    await withFileLock(join(run, '.lock'), async () => {
+      await page.getByRole('link', { name: 'live' }).click();
+      await page.getByText('1 steps and evaluations').waitFor();
+      await opened.expectAccessible();
+      await opened.picture('runs-live');
+      await appendFile(join(folder, 'metrics.jsonl'), `${JSON.stringify(metricsAt(2)[0])}\n`);
+      await page.getByText('2 steps and evaluations').waitFor();
+    });
+    await page.locator('h1 + .facts', { hasText: 'stopped' }).waitFor();
+    await opened.close();
+  });
+});
