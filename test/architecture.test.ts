@@ -47,7 +47,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
-  studio: [['shapes'], ['http', 'page'], ['api']],
+  studio: [['shapes'], ['http', 'page', 'judging'], ['api']],
   cli: [['commands']],
 };
 

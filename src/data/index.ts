@@ -78,7 +78,16 @@ export { downloadFromHub, EXCLUDED_FILE } from './beir/hub-download.ts';
 export { checkJudgedQueries, sampleRows } from './beir/judged-queries.ts';
 export { type Document, documentText, type Expansion, type Query, type Triple } from './beir/records.ts';
 export { resolveSize, type SplitOptions, splitIds, splitRows } from './beir/splits.ts';
-export { readJudgements, readQrels, readRun, writeBeirQrels, writeRun, writeTrecQrels } from './beir/trec.ts';
+export {
+  beirQrelsLines,
+  readJudgements,
+  readQrels,
+  readRun,
+  trecQrelsLines,
+  writeBeirQrels,
+  writeRun,
+  writeTrecQrels,
+} from './beir/trec.ts';
 export {
   documentOfPassage,
   PASSAGES_FORMAT,

@@ -118,6 +118,11 @@ export class Journal<T> {
     });
   }
 
+  /** Waits until every record so far is on the disk: not even a loss of power takes it back. @throws ResourceError */
+  async flush(): Promise<void> {
+    return this.#enqueue(() => this.#flush());
+  }
+
   /** Flushes to disk and releases the lock. A second call does nothing. */
   async close(): Promise<void> {
     if (this.#closed) return;

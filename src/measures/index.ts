@@ -1,4 +1,5 @@
 export { shareUpperBound } from './binomial-bound.ts';
+export { type Agreement, cohenKappa } from './cohen-kappa.ts';
 export {
   type ComparisonOptions,
   compareRuns,

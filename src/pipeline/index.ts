@@ -12,7 +12,7 @@ export { type ModelFacts, modelFacts } from './run/model-facts.ts';
 export { GGUF_CACHE } from './run/open-writer.ts';
 export { check, type RecipeCheck } from './run/recipe-checks.ts';
 export { type FinishedStage, RunFolder, readRecord, type StageRecord } from './run/run-folder.ts';
-export { listRuns, type RunSummary, type StageSummary, summarizeRun } from './run/run-list.ts';
+export { JUDGING_FOLDER, listRuns, type RunSummary, type StageSummary, summarizeRun } from './run/run-list.ts';
 export {
   type AlignmentContext,
   type AlignmentStage,

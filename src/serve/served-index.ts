@@ -102,6 +102,13 @@ export class ServedIndex {
     return this.#current.search;
   }
 
+  /** Returns title and text of a document. @throws UsageError if the corpus does not hold it */
+  async text(id: string): Promise<string> {
+    const document = (await this.#current.lookUp([id])).get(id);
+    if (document !== undefined) return documentText(document);
+    throw new UsageError('the corpus holds no such document', { id, fix: 'Use the id of a document of this corpus.' });
+  }
+
   /** @param vector // [dimensions] */
   async search(vector: Float32Array, top: number, signal?: AbortSignal): Promise<ServedDocument[]> {
     void this.refresh();
@@ -192,7 +199,7 @@ async function* asTexts(documents: AsyncIterable<Document>): AsyncGenerator<Docu
 }
 
 async function readTexts(texts: CorpusTexts, ids: readonly string[]): Promise<ReadonlyMap<string, Document>> {
-  const read = ids.map(async (id) => {
+  const read = ids.filter((id) => texts.has(id)).map(async (id) => {
     const [title, text] = JSON.parse(await texts.text(texts.row(id))) as [string, string];
     return [id, { id, title, text }] as const;
   });

@@ -15,6 +15,8 @@ export interface StudioOptions {
   corpora: readonly string[];
   /** Encoder and search. */
   settings: RetrievalSettings;
+  /** Opens the encoder. Default: that of the settings. */
+  openEncoder?: (() => Promise<Encoder>) | undefined;
   /** Names or addresses of the generators, to be shown. */
   generators: readonly string[];
   /** Opens the generator; called at the first request that needs it. */
@@ -46,6 +48,7 @@ export class Studio {
   readonly encoder: Warm<Encoder>;
   readonly generator: Warm<Generator>;
   readonly expander: Warm<Expander>;
+  readonly #first: (() => Promise<void>)[] = [];
   readonly #indexes = new Map<string, Warm<ServedIndex>>();
 
   /** @throws UsageError if two corpora have one name */
@@ -54,7 +57,7 @@ export class Studio {
     this.options = options;
     this.corpora = corporaByName(options.corpora);
     this.store = new ModelStore({ offline: settings.offline, progress });
-    this.encoder = new Warm(() => openEncoder(settings, this.store, signal, progress));
+    this.encoder = new Warm(options.openEncoder ?? (() => openEncoder(settings, this.store, signal, progress)));
     this.generator = new Warm(options.openGenerator);
     this.expander = new Warm(async () => {
       const { prompt, sampling, samples, seed } = options;
@@ -67,13 +70,17 @@ export class Studio {
     return this.options.signal;
   }
 
+  /** @throws RequestError if there is none of that name */
+  corpus(name: string): StudioCorpus {
+    const corpus = this.corpora.get(name);
+    if (corpus !== undefined) return corpus;
+    const fix = 'Start the studio with --corpus DIR|FILE.';
+    throw new RequestError(404, `there is no corpus ${JSON.stringify(name.slice(0, 100))}`, { fix });
+  }
+
   /** Opens a corpus; embeds what is not in the cache. @throws RequestError if there is none of that name */
   index(name: string): Promise<ServedIndex> {
-    const corpus = this.corpora.get(name);
-    if (corpus === undefined) {
-      const fix = 'Start the studio with --corpus DIR|FILE.';
-      throw new RequestError(404, `there is no corpus ${JSON.stringify(name.slice(0, 100))}`, { fix });
-    }
+    const corpus = this.corpus(name);
     const { settings, progress, signal } = this.options;
     const known = this.#indexes.get(name);
     if (known !== undefined) return known.open();
@@ -84,8 +91,14 @@ export class Studio {
     return opened.open();
   }
 
+  /** What is closed before all else, such as work that uses models. */
+  closeFirst(close: () => Promise<void>): void {
+    this.#first.push(close);
+  }
+
   /** Closes what is open: what uses something before what it uses. */
   async close(): Promise<void> {
+    for (const close of this.#first) await close();
     for (const one of [...this.#indexes.values(), this.expander, this.generator, this.encoder]) await one.close();
   }
 }

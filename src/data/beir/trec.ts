@@ -126,10 +126,11 @@ export async function readQrels(file: string, signal?: AbortSignal): Promise<Qre
 
 /** Writes judgements as BEIR's TSV with its header. @throws DataError if an id holds a tab or a line end */
 export async function writeBeirQrels(file: string, qrels: Qrels): Promise<void> {
-  await writeLines(file, beirRows(file, qrels));
+  await writeLines(file, beirQrelsLines(file, qrels));
 }
 
-function* beirRows(file: string, qrels: Qrels): Generator<string> {
+/** The lines of {@link writeBeirQrels}. @param file for messages. @throws DataError */
+export function* beirQrelsLines(file: string, qrels: Qrels): Generator<string> {
   yield 'query-id\tcorpus-id\tscore';
   for (const [query, document, grade] of judgements(qrels)) {
     checkWritable(query, 'tsv', { file });
@@ -140,10 +141,11 @@ function* beirRows(file: string, qrels: Qrels): Generator<string> {
 
 /** Writes judgements in TREC's four columns. @throws DataError if an id holds white space */
 export async function writeTrecQrels(file: string, qrels: Qrels): Promise<void> {
-  await writeLines(file, trecRows(file, qrels));
+  await writeLines(file, trecQrelsLines(file, qrels));
 }
 
-function* trecRows(file: string, qrels: Qrels): Generator<string> {
+/** The lines of {@link writeTrecQrels}. @param file for messages. @throws DataError */
+export function* trecQrelsLines(file: string, qrels: Qrels): Generator<string> {
   for (const [query, document, grade] of judgements(qrels)) {
     checkWritable(query, 'trec', { file });
     checkWritable(document, 'trec', { file });

@@ -29,10 +29,13 @@ export interface RunSummary {
   changedAt: number;
 }
 
+/** The folder of judging sessions, beside the runs: it is no run. */
+export const JUDGING_FOLDER = 'judging';
+
 /** Lists the runs of a folder, the last changed first. A missing folder has none. */
 export async function listRuns(folder: string): Promise<RunSummary[]> {
   const found = await readdir(folder, { withFileTypes: true }).catch(none);
-  const names = found.filter((one) => one.isDirectory()).map(({ name }) => name);
+  const names = found.filter((one) => one.isDirectory() && one.name !== JUDGING_FOLDER).map(({ name }) => name);
   const runs = await Promise.all(names.map((name) => summarizeRun(join(folder, name))));
   return runs.sort((a, b) => b.changedAt - a.changedAt || (a.name < b.name ? -1 : 1));
 }

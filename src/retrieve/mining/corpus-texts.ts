@@ -69,6 +69,10 @@ export class CorpusTexts {
     return this.#ids[row]!;
   }
 
+  has(id: string): boolean {
+    return this.row(id) !== undefined;
+  }
+
   /** Returns the number of a document of this corpus. */
   row(id: string): number {
     return this.#rows.startsOf(id).find((row) => this.#ids[row] === id)!;

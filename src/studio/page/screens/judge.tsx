@@ -1,13 +1,9 @@
-import { Command, Empty } from '../components/empty.tsx';
+import { Session } from '../judge/session.tsx';
+import { Start } from '../judge/start.tsx';
+import { place } from '../shell/place.ts';
 
+/** Judging sessions: the list of them, or one. */
 export default function Judge() {
-  return (
-    <>
-      <h1>Judge</h1>
-      <Empty title="No results to judge">
-        <p>Start the studio with the documents whose results you want to judge.</p>
-        <Command>llm-qe studio --corpus docs.jsonl</Command>
-      </Empty>
-    </>
-  );
+  const [name] = place.value.rest;
+  return name === undefined ? <Start /> : <Session key={name} name={name} />;
 }
