@@ -199,10 +199,12 @@ async function* asTexts(documents: AsyncIterable<Document>): AsyncGenerator<Docu
 }
 
 async function readTexts(texts: CorpusTexts, ids: readonly string[]): Promise<ReadonlyMap<string, Document>> {
-  const read = ids.filter((id) => texts.has(id)).map(async (id) => {
-    const [title, text] = JSON.parse(await texts.text(texts.row(id))) as [string, string];
-    return [id, { id, title, text }] as const;
-  });
+  const read = ids
+    .filter((id) => texts.has(id))
+    .map(async (id) => {
+      const [title, text] = JSON.parse(await texts.text(texts.row(id))) as [string, string];
+      return [id, { id, title, text }] as const;
+    });
   return new Map(await Promise.all(read));
 }
 

@@ -16,10 +16,15 @@ export function factsOf(value: unknown): Facts {
 function collect(value: unknown, name: string, facts: Facts, depth: number): void {
   if (facts.length >= MOST || value === undefined || value === null) return;
   if (isObject(value) && depth < 6) {
-    for (const [key, inner] of Object.entries(value)) collect(inner, name === '' ? key : `${name}.${key}`, facts, depth + 1);
+    for (const [key, inner] of Object.entries(value))
+      collect(inner, name === '' ? key : `${name}.${key}`, facts, depth + 1);
     return;
   }
-  const text = HASH.test(`${value}`) ? `${value}`.slice(0, 12) : typeof value === 'string' ? value : JSON.stringify(value);
+  const text = HASH.test(`${value}`)
+    ? `${value}`.slice(0, 12)
+    : typeof value === 'string'
+      ? value
+      : JSON.stringify(value);
   facts.push([name.slice(0, LONGEST), text.length > LONGEST ? `${text.slice(0, LONGEST)} ...` : text]);
 }
 

@@ -8,7 +8,9 @@ export async function runPlace(runs: string, name: string): Promise<string> {
   const folder = join(runs, name);
   const isName = isInsideFolder(name) && !name.includes('/');
   if (isName && (await lstat(folder).catch(() => undefined))?.isDirectory()) return folder;
-  throw new RequestError(404, `there is no run ${JSON.stringify(name.slice(0, 100))}`, { fix: 'Go to the list of runs.' });
+  throw new RequestError(404, `there is no run ${JSON.stringify(name.slice(0, 100))}`, {
+    fix: 'Go to the list of runs.',
+  });
 }
 
 /**

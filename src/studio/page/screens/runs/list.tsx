@@ -9,7 +9,16 @@ import { Text } from '../../components/text.tsx';
 import { duration, moment, runAddress, State } from './words.tsx';
 
 const COLUMNS: readonly Column<ListedRun>[] = [
-  { key: 'name', label: 'Run', cell: ({ name }) => <a href={runAddress(name)}><Text value={name} /></a>, sort: ({ name }) => name },
+  {
+    key: 'name',
+    label: 'Run',
+    cell: ({ name }) => (
+      <a href={runAddress(name)}>
+        <Text value={name} />
+      </a>
+    ),
+    sort: ({ name }) => name,
+  },
   {
     ...{ key: 'state', label: 'State', width: '9.5rem' },
     cell: (run) => <State run={run} />,

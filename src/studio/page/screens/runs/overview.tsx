@@ -27,7 +27,8 @@ export function Overview({ run }: { run: RunPage }) {
         <section>
           <h2>Settings</h2>
           <p class="soft">
-            As the last complete run of <code>llm-qe {manifest.command}</code> recorded them, version {manifest.version}.
+            As the last complete run of <code>llm-qe {manifest.command}</code> recorded them, version {manifest.version}
+            .
           </p>
           <FactList facts={manifest.settings} />
         </section>
