@@ -1,21 +1,23 @@
+import { refuseIfSlim } from '../system/index.ts';
 import type { Graph } from './graph.ts';
 import { writeWholeOnnxModel } from './onnx-model.ts';
 import { runFault } from './runtime.ts';
 import type { Values } from './runtime-messages.ts';
-import { Sessions } from './runtime-worker.ts';
+import type { Sessions } from './runtime-worker.ts';
 
 /** A compiled model that runs in the caller's thread: for models that run in less time than a worker thread needs to start. */
 export class ModelInThread {
   readonly #name: string;
-  readonly #sessions: Sessions;
+  readonly #model: string | Uint8Array;
+  /** Opened by the first run. */
+  #sessions: Promise<Sessions> | undefined;
 
   /**
    * @param model a file, or the model itself
    * @param name stands for the model in error messages
    */
   constructor(model: string | Uint8Array, name = typeof model === 'string' ? model : 'model') {
-    this.#name = name;
-    this.#sessions = new Sessions({ files: { [name]: model }, threads: 1, prepack: true, arena: true, device: 'cpu' });
+    [this.#name, this.#model] = [name, model];
   }
 
   /** Makes a model of a graph without weights; it is in no file. */
@@ -29,15 +31,24 @@ export class ModelInThread {
    * @throws ModelError if an operation fails; names it
    */
   async run(feeds: Values, results?: Values): Promise<Values> {
+    this.#sessions ??= this.#open();
+    const sessions = await this.#sessions;
     try {
-      const { value } = await this.#sessions.run({ model: this.#name, feeds, results });
+      const { value } = await sessions.run({ model: this.#name, feeds, results });
       return results ?? value;
     } catch (error) {
       throw runFault(this.#name, error instanceof Error ? error.message : String(error));
     }
   }
 
-  close(): Promise<void> {
-    return this.#sessions.release();
+  async close(): Promise<void> {
+    await (await this.#sessions)?.release();
+  }
+
+  async #open(): Promise<Sessions> {
+    refuseIfSlim('onnxruntime-node', 'a computation in this process');
+    const { Sessions } = await import('./runtime-worker.ts');
+    const files = { [this.#name]: this.#model };
+    return new Sessions({ files, threads: 1, prepack: true, arena: true, device: 'cpu' });
   }
 }
