@@ -229,6 +229,21 @@ export class CorpusSearch {
   }
 
   /**
+   * Scores every document for single vectors.
+   * @param vectors row-major // [queries, dimensions]
+   * @returns one list per vector, of all documents, best first
+   */
+  async scoreAll(vectors: Float32Array, signal = this.#signal): Promise<HitRows> {
+    const index = await this.#denseIndex();
+    return index.search(vectors, Math.max(1, index.size), { signal });
+  }
+
+  /** Returns the BM25 index, which is made at the first call. */
+  lexicalIndex(): Promise<Bm25Index> {
+    return this.#bm25();
+  }
+
+  /**
    * Reads the beginning of the corpus, so that a fault in it is found before a model is opened or downloaded. The rest is checked
    * when it is indexed.
    * @throws DataError

@@ -10,6 +10,16 @@ export {
 } from './combination.ts';
 export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
 export { rangeOfPassage } from './corpus-vectors.ts';
+export {
+  type DenseShares,
+  type ExplainedQuery,
+  ExplainedRanking,
+  ExplainedSearch,
+  type Explanation,
+  type FusedShares,
+  type RankedDocument,
+  type TermShares,
+} from './explained-search.ts';
 export { checkFeedback, type FeedbackName } from './feedback.ts';
 export {
   type MineNegativesOptions,

@@ -8,6 +8,7 @@ export { readListsFrom } from './bm25/inverted-lists-file.ts';
 export { ANSERINI_BM25, type Bm25Settings } from './bm25/lucene-bm25.ts';
 export type { ListSegment } from './bm25/merge-lists.ts';
 export {
+  countRepeats,
   parseQueryRepeats,
   QUERY_REPEATS_IN_WORDS,
   type QueryRepeats,
@@ -15,6 +16,7 @@ export {
 } from './bm25/query-text.ts';
 export { type SegmentListsOptions, writeMergedLists, writeSegmentLists } from './bm25/segment-lists.ts';
 export type { LexicalQuery, WeightedTerms } from './bm25/term-queries.ts';
+export type { TermShare } from './bm25/term-shares.ts';
 export { COMPACT_CACHE, type CompactOptions, CompactVectors } from './dense/compact-vectors.ts';
 export { ExactIndex, type ExactIndexOptions } from './dense/exact-index.ts';
 export { JoinedVectors, type VectorPart } from './dense/joined-vectors.ts';
@@ -31,3 +33,4 @@ export { JoinedIndex, type JoinedPart } from './joined-index.ts';
 export { PassageIndex, type PassageIndexOptions } from './passage-index.ts';
 export { RecallChecked, type RecallOptions } from './recall.ts';
 export type { SearchIndex, SearchOptions } from './search-index.ts';
+export { TopScores } from './top-scores.ts';

@@ -16,3 +16,4 @@ export { ruleAgainst } from './query-rules.ts';
 export { RequestError } from './request-error.ts';
 export { byName, SERVED_TEXTS, type ServedDocument, ServedIndex } from './served-index.ts';
 export { chooseIndex, type Service } from './service.ts';
+export { SharedGenerator } from './shared-generator.ts';

@@ -109,6 +109,11 @@ export class ServedIndex {
     throw new UsageError('the corpus holds no such document', { id, fix: 'Use the id of a document of this corpus.' });
   }
 
+  /** Returns documents of this corpus, by id. */
+  lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Document>> {
+    return this.#current.lookUp(ids);
+  }
+
   /** @param vector // [dimensions] */
   async search(vector: Float32Array, top: number, signal?: AbortSignal): Promise<ServedDocument[]> {
     void this.refresh();

@@ -1,3 +1,3 @@
 export { ProgressFeed } from './http/progress-feed.ts';
 export { type OpenStudio, openStudio } from './open-studio.ts';
-export { Studio, type StudioOptions } from './studio.ts';
+export { type OtherWriter, Studio, type StudioOptions } from './studio.ts';

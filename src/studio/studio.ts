@@ -3,7 +3,8 @@ import type { Encoder } from '../embed/index.ts';
 import type { Generator, PromptTemplate, Sampling } from '../generate/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { openEncoder, type RetrievalSettings } from '../retrieve/index.ts';
-import { createExpander, type Expander, RequestError, ServedIndex } from '../serve/index.ts';
+import { createExpander, type Expander, RequestError, ServedIndex, SharedGenerator } from '../serve/index.ts';
+import { isServerAddress } from '../servers/index.ts';
 import { UsageError } from '../system/index.ts';
 import type { ProgressFeed } from './http/progress-feed.ts';
 import { Warm } from './warm.ts';
@@ -19,6 +20,10 @@ export interface StudioOptions {
   openEncoder?: (() => Promise<Encoder>) | undefined;
   /** Names or addresses of the generators, to be shown. */
   generators: readonly string[];
+  /** Names of the adapters that the generator has. */
+  adapters?: readonly string[] | undefined;
+  /** Others to compare the generator with. */
+  others?: readonly OtherWriter[] | undefined;
   /** Opens the generator; called at the first request that needs it. */
   openGenerator: () => Promise<Generator>;
   prompt: PromptTemplate;
@@ -28,6 +33,19 @@ export interface StudioOptions {
   progress: ProgressFeed;
   /** Fires when the studio is told to end. */
   signal: AbortSignal;
+}
+
+/** A generator to compare with the first, as it is named on the command line. */
+export interface OtherWriter {
+  generators: readonly string[];
+  adapters: readonly string[];
+  open: () => Promise<Generator>;
+}
+
+/** A generator, the first or another, under a name of its own. */
+export interface StudioWriter extends Omit<OtherWriter, 'open'> {
+  name: string;
+  generator: Warm<Generator>;
 }
 
 /** A corpus that the studio was started with. */
@@ -47,6 +65,8 @@ export class Studio {
   readonly corpora: ReadonlyMap<string, StudioCorpus>;
   readonly encoder: Warm<Encoder>;
   readonly generator: Warm<Generator>;
+  /** The generator, and those to compare it with. */
+  readonly writers: readonly StudioWriter[];
   readonly expander: Warm<Expander>;
   readonly #first: (() => Promise<void>)[] = [];
   readonly #indexes = new Map<string, Warm<ServedIndex>>();
@@ -58,7 +78,18 @@ export class Studio {
     this.corpora = corporaByName(options.corpora);
     this.store = new ModelStore({ offline: settings.offline, progress });
     this.encoder = new Warm(options.openEncoder ?? (() => openEncoder(settings, this.store, signal, progress)));
-    this.generator = new Warm(options.openGenerator);
+    // Screens and tabs share it, so that none waits for the end of another's run.
+    const share = (open: () => Promise<Generator>) => new Warm(async () => new SharedGenerator(await open()));
+    this.generator = share(options.openGenerator);
+    const { generators, adapters = [], others = [] } = options;
+    this.writers = [
+      { name: nameOf(generators, adapters), generators, adapters, generator: this.generator },
+      ...others.map(({ open, ...one }) => ({
+        ...one,
+        name: nameOf(one.generators, one.adapters),
+        generator: share(open),
+      })),
+    ];
     this.expander = new Warm(async () => {
       const { prompt, sampling, samples, seed } = options;
       const [encoder, generator] = [await this.encoder.open(), await this.generator.open()];
@@ -76,6 +107,14 @@ export class Studio {
     if (corpus !== undefined) return corpus;
     const fix = 'Start the studio with --corpus DIR|FILE.';
     throw new RequestError(404, `there is no corpus ${JSON.stringify(name.slice(0, 100))}`, { fix });
+  }
+
+  /** Returns one of {@link writers}. @throws RequestError if there is none of that name */
+  writer(name: string): Warm<Generator> {
+    const writer = this.writers.find((one) => one.name === name);
+    if (writer !== undefined) return writer.generator;
+    const fix = 'Choose another writer, or start the studio with --second-generator or --second-adapter.';
+    throw new RequestError(404, `there is no writer ${JSON.stringify(name.slice(0, 100))}`, { fix });
   }
 
   /** Opens a corpus; embeds what is not in the cache. @throws RequestError if there is none of that name */
@@ -99,7 +138,8 @@ export class Studio {
   /** Closes what is open: what uses something before what it uses. */
   async close(): Promise<void> {
     for (const close of this.#first) await close();
-    for (const one of [...this.#indexes.values(), this.expander, this.generator, this.encoder]) await one.close();
+    const writers = this.writers.map(({ generator }) => generator);
+    for (const one of [...this.#indexes.values(), this.expander, ...writers, this.encoder]) await one.close();
   }
 }
 
@@ -115,4 +155,10 @@ function corporaByName(paths: readonly string[]): Map<string, StudioCorpus> {
     corpora.set(name, { name, path });
   }
   return corpora;
+}
+
+/** Such as `smollm2 + aligned`. */
+function nameOf(generators: readonly string[], adapters: readonly string[]): string {
+  const last = (path: string) => (isServerAddress(path) ? path : basename(path));
+  return [generators.map(last).join(', '), ...adapters.map(last)].join(' + ');
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
-import { openStudio, ProgressFeed, Studio } from '../../studio/index.ts';
+import { type OtherWriter, openStudio, ProgressFeed, Studio } from '../../studio/index.ts';
 import { inGroup } from '../../system/index.ts';
-import { defineCommand } from '../command.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
 import { openBrowser } from '../open-browser.ts';
-import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
+import { choosePrompt, type GeneratorChoice, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 
 const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity } = retrievalSettings;
 
@@ -20,6 +20,20 @@ const options = z.object({
   ...inGroup('Encoder:', { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
+  ...inGroup('Language model:', {
+    secondGenerator: z
+      .string()
+      .optional()
+      .describe('Try screen: another model to compare with --generator')
+      .meta({ valueName: 'NAME|FILE|URL' }),
+    secondAdapter: z
+      .string()
+      .optional()
+      .describe(
+        'Try screen: a LoRA adapter of the second model; without --second-generator, of the model of --generator',
+      )
+      .meta({ valueName: 'DIR|FILE' }),
+  }),
 });
 
 export const command = defineCommand({
@@ -42,6 +56,7 @@ export const command = defineCommand({
         ...{ offline, threads },
       }),
       openGenerator: () => openGenerator(given, context),
+      ...{ adapters: given.adapter, others: othersOf(given, context) },
       ...{ prompt: await choosePrompt(given), sampling: samplingOf(given), seed: given.seed },
       ...{ progress: new ProgressFeed(context.progress), signal: context.signal },
     });
@@ -58,3 +73,19 @@ export const command = defineCommand({
     }
   },
 });
+
+/** With an adapter, the same model without it is offered, too. */
+function othersOf(
+  given: GeneratorChoice & { secondGenerator?: string | undefined; secondAdapter?: string | undefined },
+  context: CommandContext,
+): OtherWriter[] {
+  const { generator, adapter, secondGenerator, secondAdapter } = given;
+  const other = (generators: string[], adapters: string[]): OtherWriter => ({
+    ...{ generators, adapters },
+    open: () => openGenerator({ ...given, generator: generators, adapter: adapters }, context),
+  });
+  const bare = adapter.length === 0 ? [] : [other(generator, [])];
+  if (secondGenerator === undefined && secondAdapter === undefined) return bare;
+  const second = secondGenerator === undefined ? generator : [secondGenerator];
+  return [...bare, other(second, secondAdapter === undefined ? [] : [secondAdapter])];
+}

@@ -17,6 +17,7 @@ import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
 import { type ListSegment, mergeInvertedLists } from './merge-lists.ts';
 import { type LexicalQuery, QueryAnalyzer } from './term-queries.ts';
+import { type TermShare, termShares } from './term-shares.ts';
 
 /**
  * Minimum number of steps for which a batch is searched by threads: postings, documents visited, and hits, which count as
@@ -187,6 +188,16 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
    */
   documentTerms(numbers: Iterable<number>, signal?: AbortSignal): Promise<Map<number, DocumentTerms>> {
     return collectDocumentTerms(this.#lists, numbers, new Breather(signal));
+  }
+
+  /**
+   * Returns what each term of a query adds to the scores of some documents: they sum to the score that {@link search} gives, which is
+   * rounded to 32 bits. Terms that a document lacks, and documents that the corpus lacks, are left out.
+   * @returns document id → shares, in the order of the query
+   */
+  async explain(query: LexicalQuery, ids: readonly string[]): Promise<Map<string, TermShare[]>> {
+    const { terms, weights } = await this.#queries.termQueries([query], new Breather(undefined));
+    return termShares(this.#lists, { terms, weights }, ids);
   }
 
   /** Documents that share no term with a query are not found. @throws UsageError @throws AbortedError */

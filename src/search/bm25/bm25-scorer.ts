@@ -192,7 +192,7 @@ export class Bm25Scorer {
 }
 
 /** What a term adds to the score of a document: a 32-bit float, in 32-bit steps. */
-function shareOf(weight: number, denominator: number): number {
+export function shareOf(weight: number, denominator: number): number {
   return Math.fround(weight - Math.fround(weight / denominator));
 }
 
