@@ -72,6 +72,9 @@ export function tryApi(studio: Studio): Hono {
   });
   app.post('/rank', async (context) => {
     const asked = await readBody(context, rankBody);
+    // Of an index folder, a newer generation may have come.
+    await (await studio.index(asked.corpus)).refresh();
+    if ((await corpora.get(asked.corpus)).isOld) corpora.forget(asked.corpus);
     const corpus = await corpora.get(asked.corpus);
     const known = (await queries.get(asked.corpus)).byKey.get(queryKey(asked.query));
     const { rrfK: k, depth } = studio.options.settings;
@@ -123,8 +126,12 @@ class Opened<T> {
   async get(name: string): Promise<T> {
     const opening = this.#known.get(name) ?? this.#open(name);
     this.#known.set(name, opening);
-    opening.catch(() => this.#known.delete(name));
+    opening.catch(() => this.forget(name));
     return opening;
+  }
+
+  forget(name: string): void {
+    this.#known.delete(name);
   }
 }
 

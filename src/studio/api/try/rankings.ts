@@ -60,15 +60,16 @@ async function cardsOf(corpus: TryCorpus, shown: Shown): Promise<TryRanking> {
   const places = hits.map(({ id }) => corpus.search.placeOf(id)!);
   const explanations = await ranking.explain(places);
   const terms = markedTerms(query, texts);
-  const cards = hits.map(async ({ id, rank, score }, at): Promise<TryCard> => {
-    const { title, text } = await corpus.document(id);
+  const documents = await corpus.lookUp(hits.map(({ id }) => id));
+  const cards = hits.map(({ id, rank, score }, at): TryCard => {
+    const { title, text } = documents.get(id)!;
     const ranks = others.map((other) => other.rankOf(places[at]!, passing) ?? null);
     const why = toWhy(explanations[at]!, fusion);
     const relevance = known?.judgements.get(id);
     return { id, rank, score, title, relevance, why, others: ranks, snippet: snippetOf(text, terms) };
   });
   const judged = known !== undefined && known.judgements.size > 0 && passing === undefined;
-  return { cards: await Promise.all(cards), ndcg10: judged ? ndcg10(ranking, known) : undefined };
+  return { cards, ndcg10: judged ? ndcg10(ranking, known) : undefined };
 }
 
 /** As trec_eval's ndcg_cut_10: the gain of a grade is the grade. */
