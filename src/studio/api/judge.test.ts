@@ -247,7 +247,7 @@ describe('judging', () => {
   it('takes back one statement each, when two tabs undo at once', async () => {
     await begin();
     const ids = (await queryOf(0)).documents.slice(0, 3).map(({ id }) => id);
-    await Promise.all(ids.map((id) => grade(id, 1)));
+    for (const id of ids) await grade(id, 1);
     const undone = await Promise.all(
       [1, 2].map(async () => (await open.ask<Undone>('/sessions/first/undo', { judge: 'ann' })).body.undone?.document),
     );
@@ -365,7 +365,7 @@ describe('the figures', () => {
     expect(others.mean).toBeCloseTo(raw[1] === expanded[0] ? 1 / Math.log2(3) : 0, 12);
     expect(after.pairs[0]).toMatchObject({ helped: 1, hurt: 0, unchanged: 0, decision: 'too few queries' });
     expect(after.pairs[0]!.sentence).toMatch(
-      /^Expansion of dense search helps 1 and hurts 0 of 1 query: nDCG@2 \+.* ms at p95: too few queries to tell \(at least 20, better 50\)\.$/,
+      /^Expansion of dense search helps 1 and hurts 0 of 1 query: nDCG@2 \+.*\u00a0ms at p95: too few queries to tell \(at least 20, better 50\)\.$/,
     );
     expect(after.notes[0]).toContain('count as not relevant');
   });

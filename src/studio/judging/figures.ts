@@ -20,6 +20,9 @@ const WELL_JUDGED = 0.9;
 
 const NAMES: Record<RetrieverName, string> = { dense: 'dense', bm25: 'BM25', rrf: 'fused' };
 
+/** What the figures need of a session. */
+export type Judged = Pick<JudgingSession, 'settings' | 'ledger' | 'readyRows' | 'prepared'>;
+
 /** An arm over all judged queries: its run, and its value for each query. */
 interface ScoredArm extends ArmFigures {
   values: number[];
@@ -30,7 +33,7 @@ interface ScoredArm extends ArmFigures {
  * relevant, as in trec_eval; how many there are is told as `judged`.
  * @param judge undefined: all judges together, see {@link qrelsOf}
  */
-export function figuresOf(session: JudgingSession, judge: string | undefined): JudgeFigures {
+export function figuresOf(session: Judged, judge: string | undefined): JudgeFigures {
   const { settings } = session;
   const depth = Math.min(MEASURED_DEPTH, settings.depth);
   const measure = `nDCG@${depth}`;
@@ -51,7 +54,7 @@ export function figuresOf(session: JudgingSession, judge: string | undefined): J
 /**
  * The grades as judgements of trec_eval. Without a judge those of all: where they differ, the mean, rounded half up.
  */
-export function qrelsOf({ ledger, settings, readyRows }: JudgingSession, judge: string | undefined): Qrels {
+export function qrelsOf({ ledger, settings, readyRows }: Judged, judge: string | undefined): Qrels {
   const qrels: Qrels = new Map();
   for (const row of readyRows) {
     const all = (judge === undefined ? ledger.judges : [judge]).map((one) => ledger.gradesOf(one, row));
@@ -67,7 +70,7 @@ export function qrelsOf({ ledger, settings, readyRows }: JudgingSession, judge: 
 }
 
 function scoreArm(
-  session: JudgingSession,
+  session: Judged,
   rows: readonly number[],
   at: number,
   { qrels, measure, depth }: { qrels: Qrels; measure: string; depth: number },
@@ -131,7 +134,7 @@ interface Told extends Omit<PairFigures, 'sentence'> {
 /** Such as `Expansion of dense search helps 31 and hurts 12 of 60 queries: nDCG@10 +4.0 % [+1.1 %, +7.2 %], +180 ms at p95: recommended.` */
 function sentenceOn(told: Told): string {
   const { retriever, helped, hurt, queries, measure, p95, decision } = told;
-  const time = p95 === undefined ? '' : `, +${Math.round(p95)} ms at p95`;
+  const time = p95 === undefined ? '' : `, +${Math.round(p95)}\u00a0ms at p95`;
   const counts = `Expansion of ${NAMES[retriever]} search helps ${helped} and hurts ${hurt} of ${counted(queries, 'query')}`;
   return `${counts}: ${measure} ${changeOf(told)}${time}: ${decision}${reasonOf(told)}.`;
 }
@@ -139,7 +142,7 @@ function sentenceOn(told: Told): string {
 /** The change in percent of the raw queries' mean; in points if that is 0. */
 function changeOf({ delta, interval: [low, high], mean }: Told): string {
   const show =
-    mean > 0 ? (value: number) => `${signed((100 * value) / mean, 1)} %` : (value: number) => signed(value, 3);
+    mean > 0 ? (value: number) => `${signed((100 * value) / mean, 1)}\u00a0%` : (value: number) => signed(value, 3);
   return `${show(delta)} [${show(low)}, ${show(high)}]`;
 }
 
@@ -159,7 +162,7 @@ function signed(value: number, digits: number): string {
   return Number(text) === 0 ? text : `${value < 0 ? '−' : '+'}${text}`;
 }
 
-function notesOn(arms: readonly ScoredArm[], queries: number, session: JudgingSession): string[] {
+function notesOn(arms: readonly ScoredArm[], queries: number, session: Judged): string[] {
   const notes: string[] = [];
   const least = Math.min(...arms.map(({ judged }) => judged));
   if (least < WELL_JUDGED) {
@@ -173,7 +176,7 @@ function notesOn(arms: readonly ScoredArm[], queries: number, session: JudgingSe
 }
 
 /** What expansion took for the queries of the session, in milliseconds: those left alone took none. */
-function latencyOf(session: JudgingSession): JudgeFigures['latency'] {
+function latencyOf(session: Judged): JudgeFigures['latency'] {
   const times = session.readyRows
     .map((row) => session.prepared(row).expansion?.milliseconds)
     .filter((one) => one !== undefined)

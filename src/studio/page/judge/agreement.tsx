@@ -43,7 +43,7 @@ function Pair({ pair }: { pair: JudgePair }) {
         <p>
           Of {items} documents that both graded, {percent(equal)} have equal grades. Cohen's kappa is{' '}
           <strong>{shown(kappa)}</strong>, with linear weights <strong>{shown(weighted)}</strong>
-          {kappa !== undefined && ` (${inWords(kappa)} beyond chance)`}.
+          {kappa !== undefined && ` (${inWords(kappa)})`}.
         </p>
       )}
       {disagreements.length > 0 && (
@@ -77,12 +77,12 @@ function shown(kappa: number | undefined): string {
 
 /** The words of Landis and Koch (1977), which are custom and no law. */
 function inWords(kappa: number): string {
-  if (kappa < 0) return 'less than chance';
+  if (kappa <= 0) return 'no better than chance';
   const steps: readonly [number, string][] = [
     [0.2, 'slight'],
     [0.4, 'fair'],
     [0.6, 'moderate'],
     [0.8, 'substantial'],
   ];
-  return steps.find(([most]) => kappa <= most)?.[1] ?? 'almost perfect';
+  return `${steps.find(([most]) => kappa <= most)?.[1] ?? 'almost perfect'} agreement beyond chance`;
 }

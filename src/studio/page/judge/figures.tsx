@@ -32,7 +32,7 @@ function Shown({ data }: { data: JudgeFigures }) {
           <tr>
             <th scope="col">Search</th>
             <th scope="col">Mean</th>
-            <th scope="col">Judged</th>
+            <th scope="col">Judged at {measure.split('@')[1]}</th>
           </tr>
         </thead>
         <tbody>
@@ -60,7 +60,7 @@ function Arm({ arm: { name, mean, interval, judged } }: { arm: ArmFigures }) {
     <tr>
       <th scope="row">{name}</th>
       <td>
-        <strong>{mean.toFixed(3)}</strong>{' '}
+        <strong>{mean.toFixed(3)}</strong>
         <span class="soft">
           [{interval[0].toFixed(3)}, {interval[1].toFixed(3)}]
         </span>
