@@ -17,7 +17,8 @@ const FLOORS = [
   ['reward', 'adapters'],
   ['report'],
   ['pipeline'],
-  ['suites', 'studio'],
+  ['suites'],
+  ['studio'],
   ['cli'],
 ];
 
@@ -47,7 +48,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
-  studio: [['shapes'], ['http', 'page', 'judging'], ['api']],
+  studio: [['shapes'], ['http', 'page', 'judging'], ['evaluations'], ['api']],
   cli: [['commands']],
 };
 

@@ -8,7 +8,7 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
   });
   afterAll(() => studio.close());
 
-  const screens = ['try', 'runs', 'queries', 'judge', 'exports'];
+  const screens = ['try', 'runs', 'queries', 'judge'];
   const looks = Object.keys(LOOKS) as Look[];
 
   it.each(screens.flatMap((screen) => looks.map((look) => [screen, look] as const)))(

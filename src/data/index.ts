@@ -84,6 +84,7 @@ export {
   readQrels,
   readRun,
   trecQrelsLines,
+  trecRunLines,
   writeBeirQrels,
   writeRun,
   writeTrecQrels,

@@ -25,7 +25,7 @@ export { type ArmTopics, Judge, type ScoredArm } from './judge.ts';
 export { type LatencyOptions, measureLatencies } from './latency.ts';
 export { auditLeaks, describeLeaks, type LeakAudit, type LeakAuditOptions } from './leak-audit.ts';
 export { describeMissing } from './missing-documents.ts';
-export { type CorrectedComparison, type PairedTestsOptions, pairedTests } from './paired-tests.ts';
+export { type CorrectedComparison, type PairedTestsOptions, pairedTests, type QueryValues } from './paired-tests.ts';
 export {
   joinExpansions,
   loadTopics,

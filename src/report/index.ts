@@ -3,7 +3,7 @@ export { labelOf, valueInWords } from './labels.ts';
 export { html, Markup } from './markup.ts';
 export { renderAlignmentReport } from './pages/alignment-page.ts';
 export { renderAuditPage, writeAuditPage } from './pages/audit-page.ts';
-export { buildReport, describeCost } from './pages/build-report.ts';
+export { buildReport, describeCost, type ReportedArm } from './pages/build-report.ts';
 export { renderReport } from './pages/page.ts';
 export { checkReportFile, reportDataFile, writeReport } from './pages/report-file.ts';
 export { renderSuiteReport } from './pages/suite-page.ts';

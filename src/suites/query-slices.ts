@@ -55,24 +55,33 @@ const DIVISIONS: readonly Division[] = [
  * words, so the script stands for it. A division into a single part is left out.
  */
 export function slicesOf(queries: readonly SlicedQuery[]): SuiteSlice[] {
-  return DIVISIONS.flatMap((division) => {
-    const parts = new Map<string, SlicedQuery[]>();
-    for (const query of queries) {
-      const part = division.partOf(query.text) ?? 'none';
-      parts.set(part, [...(parts.get(part) ?? []), query]);
-    }
-    const merged = mergeSmall(parts);
-    if (merged.size < 2) return [];
-    return sorted(merged, division).map(([name, members]) => {
-      const mean = (pick: (query: SlicedQuery) => number) =>
-        members.reduce((sum, query) => sum + pick(query), 0) / members.length;
-      const [before, after] = [mean((query) => query.before), mean((query) => query.after)];
-      return { kind: division.kind, name, queries: members.length, before, after };
-    });
+  return divideQueries(queries).map(({ kind, name, members }) => {
+    const mean = (pick: (query: SlicedQuery) => number) =>
+      members.reduce((sum, query) => sum + pick(query), 0) / members.length;
+    const [before, after] = [mean((query) => query.before), mean((query) => query.after)];
+    return { kind, name, queries: members.length, before, after };
   });
 }
 
-function mergeSmall(parts: ReadonlyMap<string, SlicedQuery[]>): Map<string, SlicedQuery[]> {
+/** The parts that {@link slicesOf} takes the means of, with their queries. */
+export function divideQueries<Q extends { text: string }>(
+  queries: readonly Q[],
+): { kind: string; name: string; members: Q[] }[] {
+  return DIVISIONS.flatMap((division) => {
+    const parts = new Map<string, Q[]>();
+    for (const query of queries) {
+      const part = division.partOf(query.text) ?? 'none';
+      const members = parts.get(part);
+      if (members === undefined) parts.set(part, [query]);
+      else members.push(query);
+    }
+    const merged = mergeSmall(parts);
+    if (merged.size < 2) return [];
+    return sorted(merged, division).map(([name, members]) => ({ kind: division.kind, name, members }));
+  });
+}
+
+function mergeSmall<Q>(parts: ReadonlyMap<string, Q[]>): Map<string, Q[]> {
   const small = [...parts].filter(([, members]) => members.length < FEWEST_OF_KIND);
   if (small.length < 2) return new Map(parts);
   const kept = [...parts].filter(([, members]) => members.length >= FEWEST_OF_KIND);
@@ -80,7 +89,7 @@ function mergeSmall(parts: ReadonlyMap<string, SlicedQuery[]>): Map<string, Slic
 }
 
 /** In the order of the division if it has one, otherwise the largest first; "other" is last. */
-function sorted(parts: ReadonlyMap<string, SlicedQuery[]>, { order = [] }: Division): [string, SlicedQuery[]][] {
+function sorted<Q>(parts: ReadonlyMap<string, Q[]>, { order = [] }: Division): [string, Q[]][] {
   const place = (name: string) => (name === 'other' ? Number.POSITIVE_INFINITY : order.indexOf(name));
   return [...parts].sort(([a, one], [b, two]) =>
     place(a) === place(b) ? two.length - one.length : place(a) - place(b),

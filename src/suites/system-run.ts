@@ -126,10 +126,6 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
     run: (at) => searchAndScore(set, { ...system, retrieval }, options, at),
   });
   const result = resultOf(record.result, folder);
-  const { ids, values } = await readJsonFile(join(folder, VALUES), valuesSchema, (cause) => {
-    const fix = `Remove ${folder} to run the search again.`;
-    return new DataError('does not hold the values of a run', { file: join(folder, VALUES), fix, cause });
-  });
   return {
     ...{
       ...result,
@@ -138,10 +134,20 @@ export async function runSystem(set: OpenedSet, system: SuiteSystem, options: Sy
       reused,
       files: { run: join(folder, RUN), expansions },
     },
-    values: new Map(
-      Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
-    ),
+    values: await readSystemValues(folder),
   };
+}
+
+/** Reads the value of each query by measure that a finished search left in its folder. @throws DataError */
+export async function readSystemValues(folder: string): Promise<Map<string, Map<string, number>>> {
+  const file = join(folder, VALUES);
+  const { ids, values } = await readJsonFile(file, valuesSchema, (cause) => {
+    const fix = `Remove ${folder} to run the search again.`;
+    return new DataError('does not hold the values of a run', { file, fix, cause });
+  });
+  return new Map(
+    Object.entries(values).map(([measure, column]) => [measure, new Map(ids.map((id, at) => [id, column[at]!]))]),
+  );
 }
 
 /** @throws DataError for a record that was edited by hand */

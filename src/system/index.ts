@@ -74,6 +74,7 @@ export {
   renamedSetting,
   withDefaults,
 } from './settings.ts';
+export { shellWord, shortPath } from './shell-word.ts';
 export { endBoundChild, spawnBound } from './workers/bound-child.ts';
 export {
   endNativeWork,

@@ -1,7 +1,6 @@
 import { buildWordnetDataset, wordnetOptions } from '../../data/index.ts';
-import { counted } from '../../system/index.ts';
+import { counted, shellWord } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
-import { shellWord } from '../shell-word.ts';
 
 export const command = defineCommand({
   name: 'data wordnet',

@@ -3,13 +3,12 @@ import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { DEFAULT_GENERATOR } from '../../models/index.ts';
 import { type DemoResult, type DemoSettings, runDemo } from '../../pipeline/index.ts';
 import { defaultRetrievalSettings, offlineOption } from '../../retrieve/index.ts';
-import { counted, DEFAULT_SEED, UsageError } from '../../system/index.ts';
+import { counted, DEFAULT_SEED, shellWord, shortPath, UsageError } from '../../system/index.ts';
 import { answerGenerator, answerGeneratorOverrides } from '../answer-generator.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { generatorOptions } from '../open-generator.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
 import { runAlignment } from '../run-alignment.ts';
-import { shellWord, shortPath } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const MEASURES = ['nDCG@10', 'Recall@100', 'MRR@10'];

@@ -4,7 +4,7 @@ import { BeirDataset, readRetrieverRows } from '../../data/index.ts';
 import { encoderFigures, loadTopics, searchesRawQueries } from '../../evaluate/index.ts';
 import { DEFAULT_ENCODER, ModelStore } from '../../models/index.ts';
 import { defaultRetrievalSettings, offlineOption, openEncoder } from '../../retrieve/index.ts';
-import { counted, inGroup, sha256File, UsageError } from '../../system/index.ts';
+import { counted, inGroup, sha256File, shellWord, UsageError } from '../../system/index.ts';
 import {
   clusterShape,
   EXPORT_ENGINES,
@@ -25,7 +25,6 @@ import {
 import { type CommandContext, defineCommand } from '../command.ts';
 import { datasetFiles, modelFiles } from '../command-files.ts';
 import { duration, size } from '../print-plan.ts';
-import { shellWord } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const options = z.object({

@@ -6,14 +6,13 @@ import { armName, type RetrieverName, runTrial, TRIAL_ALPHAS, type TrialResult }
 import { describeAlpha } from '../../report/index.ts';
 import { DEFAULT_COMBINATION, retrievalSettings } from '../../retrieve/index.ts';
 import { isServerAddress } from '../../servers/index.ts';
-import { counted, UsageError } from '../../system/index.ts';
+import { counted, shellWord, shortPath, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { datasetFiles } from '../command-files.ts';
 import { isDefaultWriter, warnOfDefaultWriter } from '../default-writer.ts';
 import { numberList } from '../number-list.ts';
 import { choosePrompt, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
 import { comparisonTable, sayVerdict } from '../print-comparisons.ts';
-import { shellWord, shortPath } from '../shell-word.ts';
 import { formatTable } from '../table.ts';
 
 const RETRIEVERS: readonly RetrieverName[] = ['bm25', 'dense', 'rrf'];

@@ -267,11 +267,12 @@ function badScore(score: string, place: { file: string; line?: number; id: strin
  * @throws DataError if an id or the tag holds white space, if a score is not finite, or if a document is listed twice
  */
 export async function writeRun(file: string, run: Run, tag: string): Promise<void> {
-  checkWritable(tag, 'trec', { file });
-  await writeLines(file, runRows(file, run, tag));
+  await writeLines(file, trecRunLines(file, run, tag));
 }
 
-function* runRows(file: string, run: Run, tag: string): Generator<string> {
+/** The lines of {@link writeRun}. @param file for messages. @throws DataError */
+export function* trecRunLines(file: string, run: Run, tag: string): Generator<string> {
+  checkWritable(tag, 'trec', { file });
   for (const [query, documents] of run) {
     checkWritable(query, 'trec', { file });
     for (const { id, score } of documents) {

@@ -7,14 +7,20 @@ import type { ReportArm, ReportCost, ReportData, ReportDocument, ReportQuery } f
 /** Maximum length of a relevant document's text in the report. */
 const SNIPPET_CHARACTERS = 200;
 
+/** What the report reads of an arm. */
+export type ReportedArm = Pick<Arm, 'name' | 'description' | 'scores'> & {
+  topics: Pick<Arm['topics'], 'queries' | 'qrels'>;
+  retrieval: Pick<Arm['retrieval'], 'run'>;
+};
+
 export interface ReportInputs {
   title: string;
   dataset: ReportData['dataset'];
-  arms: readonly Arm[];
+  arms: readonly ReportedArm[];
   comparisons: readonly Comparison[];
   /** The two arms of the main comparison. */
-  baseline?: Arm | undefined;
-  expanded?: Arm | undefined;
+  baseline?: ReportedArm | undefined;
+  expanded?: ReportedArm | undefined;
   /** The corpus, read once for the texts of relevant documents. */
   documents: AsyncIterable<Document>;
   cost?: ReportCost | undefined;
@@ -62,7 +68,7 @@ export function describeCost(expansions: readonly Expansion[], expanded: Pick<Ar
   };
 }
 
-function toRow(arm: Arm, milliseconds: number | undefined): ReportArm {
+function toRow(arm: ReportedArm, milliseconds: number | undefined): ReportArm {
   return {
     name: arm.name,
     description: arm.description,
@@ -71,7 +77,7 @@ function toRow(arm: Arm, milliseconds: number | undefined): ReportArm {
   };
 }
 
-function describeQueries(baseline: Arm, expanded: Arm, measure: string): ReportQuery[] {
+function describeQueries(baseline: ReportedArm, expanded: ReportedArm, measure: string): ReportQuery[] {
   return expanded.topics.queries.map(({ id, text, expansions }) => {
     const before = ranksOf(baseline, id);
     const after = ranksOf(expanded, id);
@@ -99,7 +105,7 @@ function describeQueries(baseline: Arm, expanded: Arm, measure: string): ReportQ
 }
 
 /** Returns the ranks, from 1, of the documents found for one query. */
-function ranksOf({ retrieval }: Arm, query: string): Map<string, number> {
+function ranksOf({ retrieval }: ReportedArm, query: string): Map<string, number> {
   const hits = rankHits(retrieval.run.get(query) ?? []);
   return new Map(hits.map(({ id }, row) => [id, row + 1]));
 }

@@ -2,7 +2,6 @@ import { Hono } from 'hono';
 import { packageVersion } from '../../system/index.ts';
 import type { StudioFacts } from '../shapes/studio.ts';
 import type { Studio } from '../studio.ts';
-import { exportsApi } from './exports.ts';
 import { judgeApi } from './judge.ts';
 import { queriesApi } from './queries.ts';
 import { runsApi } from './runs.ts';
@@ -22,6 +21,5 @@ export function studioApi(studio: Studio): Hono {
   app.route('/runs', runsApi(studio));
   app.route('/queries', queriesApi(studio));
   app.route('/judge', judgeApi(studio));
-  app.route('/exports', exportsApi(studio));
   return app;
 }

@@ -14,5 +14,4 @@ export const SCREENS: readonly Screen[] = [
   { id: 'runs', label: 'Runs', key: 'r', load: () => import('../screens/runs.tsx') },
   { id: 'queries', label: 'Queries', key: 'q', load: () => import('../screens/queries.tsx') },
   { id: 'judge', label: 'Judge', key: 'j', load: () => import('../screens/judge.tsx') },
-  { id: 'exports', label: 'Exports', key: 'e', load: () => import('../screens/exports.tsx') },
 ];
