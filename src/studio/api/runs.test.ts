@@ -1,6 +1,6 @@
 import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { standard } from '../../../test/support/browser.ts';
@@ -8,7 +8,18 @@ import { beginStage, HOSTILE, makeSmallRun, metricsAt } from '../../../test/supp
 import { withFileLock } from '../../system/index.ts';
 import { answerFailure } from '../http/failures.ts';
 import { policies } from '../http/headers.ts';
-import type { RunList, RunPage } from '../shapes/runs.ts';
+import type {
+  CandidateRow,
+  PairAudit,
+  PairRow,
+  Rows,
+  RunDifference,
+  RunList,
+  RunPage,
+  Scores,
+  TextRow,
+  TrainingCurves,
+} from '../shapes/runs.ts';
 import type { Failure } from '../shapes/studio.ts';
 import { Studio } from '../studio.ts';
 import { runsApi } from './runs.ts';
@@ -162,5 +173,137 @@ describe('the report of a run', () => {
     await mkdir(join(runs, 'linked'));
     await symlink('/etc/passwd', join(runs, 'linked', 'report.html'));
     expect(await refusal('/linked/report')).toMatch(/has no file "report.html"/);
+  });
+});
+
+describe('what the stages made', () => {
+  const big = 'big';
+  beforeAll(() => makeSmallRun(join(runs, big), { queries: 150 }));
+
+  it('is shown in parts: candidates with their rewards, by id', async () => {
+    const first = await ask<Rows<CandidateRow>>(`/${big}/candidates`);
+    expect(first).toMatchObject({ total: 450, from: 0, isCut: false });
+    expect(first.rows).toHaveLength(100);
+    expect(first.rows[4]).toEqual({
+      ...{ id: 'q1#1', queryId: 'q1', text: 'thing 1 in words of kind 1', temperature: 0.7, finish: 'stop' },
+      ...{ isDuplicate: false, reward: { total: 2, rewards: { 'rank-gold': 2 }, ranks: { gold: 2 } } },
+    });
+    const last = await ask<Rows<CandidateRow>>(`/${big}/candidates?first=440`);
+    expect(last.rows.map(({ id }) => id)).toEqual(
+      Array.from({ length: 10 }, (_, at) => `q${146 + Math.floor((at + 2) / 3)}#${(at + 2) % 3}`),
+    );
+    expect((await ask<Rows<CandidateRow>>(`/${big}/candidates?first=99999`)).rows).toHaveLength(1);
+  });
+
+  it('is found by a text, whatever its case and its signs', async () => {
+    const found = await ask<Rows<CandidateRow>>(`/${big}/candidates?filter=${encodeURIComponent('THING 14 ')}`);
+    expect(found.rows.map(({ id }) => id)).toEqual(['q14#0', 'q14#1', 'q14#2']);
+    const hostile = await ask<Rows<CandidateRow>>(`/${big}/candidates?filter=${encodeURIComponent(HOSTILE)}`);
+    expect(hostile.rows.map(({ text }) => text)).toEqual([0, 1, 2].map((kind) => `${HOSTILE} ${kind}`));
+    expect((await ask<Rows<CandidateRow>>(`/${big}/candidates?filter=nowhere`)).total).toBe(0);
+  });
+
+  it('pairs: prompt, both sides and their rewards, with the audit', async () => {
+    const { total, rows } = await ask<Rows<PairRow>>(`/${big}/pairs`);
+    expect(total).toBe(148);
+    const hostile = rows.find(({ queryId }) => queryId === 'q0')!;
+    expect(hostile.prompt).toContain(`what is ${HOSTILE}?`);
+    expect(hostile).toMatchObject({ chosen: `${HOSTILE} 2`, chosenReward: 2 });
+    expect((await ask<Rows<PairRow>>(`/${big}/pairs?part=dev`)).total).toBe(1);
+    const { facts } = await ask<PairAudit>(`/${big}/audit`);
+    expect(facts).toContainEqual(['pairs.train', '148']);
+    expect(JSON.stringify(facts)).not.toContain('onerror');
+  });
+
+  it('curves of each metric; a value that is no number is a gap, half a line is left out', async () => {
+    const { stages } = await ask<RunPage>(`/${big}`);
+    const { folder } = stages.find(({ name }) => name === 'dpo')!;
+    const { steps, curves, isThinned } = await ask<TrainingCurves>(`/${big}/curves?stage=${folder}`);
+    expect([steps, isThinned]).toEqual([20, false]);
+    expect(curves.find(({ name, split }) => name === 'loss' && split === 'dev')!.points).toEqual([
+      [10, expect.closeTo(0.61, 9)],
+      [20, expect.closeTo(0.51, 9)],
+    ]);
+    expect(curves.find(({ name }) => name === 'gradientNorm')!.points[2]).toEqual([3, null]);
+    const begun = await beginStage(join(runs, big), 'sft', {
+      'metrics.jsonl': `${Array.from({ length: 5000 }, (_, at) => JSON.stringify(metricsAt(at + 1)[0])).join('\n')}\n{"time":1`,
+    });
+    const long = await ask<TrainingCurves>(`/${big}/curves?stage=${basename(begun)}`);
+    expect([long.steps, long.isThinned]).toEqual([5000, true]);
+    for (const { points } of long.curves) expect(points.length).toBeLessThan(2000);
+  });
+
+  it('scores of each arm, and the tests with their verdict', async () => {
+    const { judgements, measure, queries } = await ask<Scores>(`/${big}/evaluation`);
+    expect([measure, queries]).toEqual(['nDCG@10', 150]);
+    const [{ arms, tests, measures }] = judgements as [Scores['judgements'][number]];
+    expect(arms.map(({ name }) => name)).toEqual(['raw', 'zeroShot', 'aligned']);
+    expect(measures).toEqual(['nDCG@10', 'Recall@100']);
+    const test = tests.find(({ arm, baseline }) => arm === 'aligned' && baseline === 'zeroShot')!;
+    expect(test).toMatchObject({ helped: 100, hurt: 50, verdict: { kind: 'gain', name: 'a real gain' } });
+    expect(test.delta).toBeCloseTo(0.2 / 3, 9);
+  });
+
+  it('texts before and after, and a search in them', async () => {
+    const { total, rows } = await ask<Rows<TextRow>>(`/${big}/texts?filter=${encodeURIComponent('before: 7')}`);
+    expect(total).toBe(11);
+    expect(rows[0]).toMatchObject({ id: 't7', texts: { zeroShot: ['before: 7'], aligned: ['after: 7'] } });
+  });
+
+  it.each([
+    '/candidates?stage=..',
+    '/candidates?stage=dpo-0000000000',
+    '/candidates?first=-1',
+    '/candidates?first=x',
+    '/curves?stage=..',
+    '/curves?stage=%2fetc',
+    '/curves?stage=..%2f..%2fetc',
+    '/pairs?part=secret',
+    '/against?other=..',
+  ])('refuses %s', async (path) => {
+    expect(await refusal(`/${big}${path}`)).not.toBe('');
+  });
+
+  it('never leaves the run, whatever a record says', async () => {
+    const run = join(runs, 'foreign');
+    const { stages } = await makeSmallRun(run);
+    const record = stages.candidates!;
+    const folder = join(run, `candidates-${record.key.slice(0, 10)}`);
+    const lie = (file: string) => {
+      const outputs = { candidates: { ...record.outputs.candidates!, file } };
+      return writeFile(join(folder, 'stage.json'), JSON.stringify({ ...record, outputs }));
+    };
+    await writeFile(join(runs, 'secret.jsonl'), '{}\n');
+    await symlink(join(runs, 'secret.jsonl'), join(folder, 'inside.jsonl'));
+    for (const file of ['../../secret.jsonl', join(runs, 'secret.jsonl'), 'inside.jsonl']) {
+      await lie(file);
+      expect(await refusal('/foreign/candidates')).toMatch(/^the run has no file/);
+    }
+  });
+});
+
+describe('two runs', () => {
+  it('differ in settings and scores, by a paired test of each arm', async () => {
+    await makeSmallRun(join(runs, 'one'), { queries: 60, gain: 0.02, beta: 0.2 });
+    await makeSmallRun(join(runs, 'two'), { queries: 60, gain: 0.2 });
+    const found = await ask<RunDifference>('/one/against?other=two');
+    expect(found).toMatchObject({ a: 'one', b: 'two', measure: 'nDCG@10', queries: 60, alone: 0 });
+    expect(found.settings).toEqual([{ name: 'dpo.beta', a: '0.2', b: '0.1' }]);
+    expect(found.same).toBe(4);
+    const aligned = found.arms.find(({ arm }) => arm === 'aligned')!;
+    expect(aligned.delta).toBeCloseTo(0.18 / 3, 9);
+    expect(aligned.meanB - aligned.meanA).toBeCloseTo(aligned.delta, 9);
+    expect(aligned).toMatchObject({ helped: 40, hurt: 20, verdict: { kind: 'gain' } });
+    expect(found.arms.find(({ arm }) => arm === 'raw')).toMatchObject({
+      delta: 0,
+      unchanged: 60,
+      verdict: { kind: 'none' },
+    });
+  });
+
+  it('are not compared without an evaluation of both', async () => {
+    await mkdir(join(runs, 'bare'));
+    const found = await ask<RunDifference>('/one/against?other=bare');
+    expect(found).toMatchObject({ why: 'bare has no finished evaluation.', arms: [], queries: 0 });
   });
 });

@@ -6,15 +6,17 @@ import { listRuns } from '../../pipeline/index.ts';
 import { eventStream } from '../http/event-stream.ts';
 import type { RunList, RunPage } from '../shapes/runs.ts';
 import type { Studio } from '../studio.ts';
-import { LineCounts } from './runs/line-counts.ts';
-import { readRunPage } from './runs/run-page.ts';
-import { fileInside, runPlace } from './runs/run-place.ts';
+import { LineCounts } from './run/line-counts.ts';
+import { readRunPage } from './run/run-page.ts';
+import { fileInside, runPlace } from './run/run-place.ts';
+import { runContentsApi } from './run-contents.ts';
 
 /** How often a run is looked at while somebody watches it. Watching by the system's events fails on shared folders. */
 const LOOK_MS = 1000;
 
 /** `/api/runs`: the runs and their states, and what is in their folders. Other processes work there, so nothing is ever written. */
-export function runsApi({ options, signal }: Studio): Hono {
+export function runsApi(studio: Studio): Hono {
+  const { options, signal } = studio;
   const app = new Hono();
   const counts = new LineCounts();
   const placeOf = (name: string) => runPlace(options.runs, name);
@@ -44,5 +46,6 @@ export function runsApi({ options, signal }: Studio): Hono {
     const body = Readable.toWeb(createReadStream(file)) as ReadableStream;
     return new Response(body, { headers: { 'content-type': 'text/html; charset=utf-8' } });
   });
+  app.route('/', runContentsApi(studio, counts));
   return app;
 }

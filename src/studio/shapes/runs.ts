@@ -63,3 +63,126 @@ export interface RunPage {
   /** What the manifest says; undefined without one. */
   manifest?: { command: string; version: string; settings: Facts } | undefined;
 }
+
+/** A metric of a training: values by step, `null` where it was not a number. */
+export interface Curve {
+  name: string;
+  split: 'train' | 'dev';
+  points: [step: number, value: number | null][];
+}
+
+/** `GET /api/runs/NAME/curves` */
+export interface TrainingCurves {
+  /** The last step. */
+  steps: number;
+  /** Whether some points are left out, because there are more than a screen can show. */
+  isThinned: boolean;
+  curves: Curve[];
+}
+
+/** A part of a long list. */
+export interface Rows<T> {
+  /** Of the whole list, or of those found by the filter. */
+  total: number;
+  /** Number of the first of `rows`, from 0. */
+  from: number;
+  rows: T[];
+  /** Whether the search ended before the end of the list, because enough was found. */
+  isCut: boolean;
+}
+
+/** `GET /api/runs/NAME/candidates` */
+export interface CandidateRow {
+  id: string;
+  queryId: string;
+  text: string;
+  temperature: number;
+  finish?: string | undefined;
+  isDuplicate: boolean;
+  /** Undefined if it was not rewarded. */
+  reward?:
+    | {
+        total: number;
+        rewards: Record<string, number>;
+        ranks: { gold?: number | undefined; answer?: number | undefined };
+      }
+    | undefined;
+}
+
+/** `GET /api/runs/NAME/pairs` */
+export interface PairRow {
+  id: string;
+  queryId: string;
+  prompt: string;
+  chosen: string;
+  rejected: string;
+  chosenReward?: number | undefined;
+  rejectedReward?: number | undefined;
+}
+
+/** `GET /api/runs/NAME/audit` */
+export interface PairAudit {
+  facts: Facts;
+}
+
+/** `GET /api/runs/NAME/texts`: what each arm wrote for a test query, and what it scored. */
+export interface TextRow {
+  id: string;
+  query: string;
+  texts: Record<string, string[]>;
+  values: Record<string, number>;
+}
+
+export interface ShownTest {
+  arm: string;
+  baseline: string;
+  delta: number;
+  interval: [number, number];
+  /** Of the randomisation test. */
+  p: number;
+  /** The same, corrected by Holm's method. */
+  holm: number;
+  helped: number;
+  hurt: number;
+  unchanged: number;
+  verdict: { kind: 'gain' | 'loss' | 'none' | 'few'; name: string; reason: string };
+}
+
+/** `GET /api/runs/NAME/evaluation` */
+export interface Scores {
+  dataset: string;
+  documents: number;
+  queries: number;
+  measure: string;
+  judgements: {
+    judge: string;
+    /** Names of all measures. */
+    measures: string[];
+    arms: {
+      name: string;
+      description: string;
+      alpha?: number | undefined;
+      words: number;
+      measures: Record<string, number>;
+    }[];
+    tests: ShownTest[];
+  }[];
+}
+
+/** `GET /api/runs/NAME/against?other=NAME` */
+export interface RunDifference {
+  a: string;
+  b: string;
+  /** Settings that differ; undefined where a run has none. */
+  settings: { name: string; a?: string | undefined; b?: string | undefined }[];
+  /** Number of settings that are the same. */
+  same: number;
+  /** Why there are no scores to compare. */
+  why?: string | undefined;
+  measure?: string | undefined;
+  /** Test queries that both have. */
+  queries: number;
+  /** Queries that only one has. */
+  alone: number;
+  arms: (ShownTest & { meanA: number; meanB: number })[];
+}

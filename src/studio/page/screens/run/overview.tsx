@@ -50,7 +50,7 @@ function Stage({ stage, isRunning }: { stage: RunStage; isRunning: boolean }) {
     <li>
       <details>
         <summary>
-          <span class={`state ${state}`}>
+          <span class="state" data-state={state}>
             <Text value={name} />
           </span>
           <span class="soft">{finished || !isRunning ? `${state}, ${duration(seconds)}` : 'running'}</span>

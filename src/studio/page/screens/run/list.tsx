@@ -1,11 +1,14 @@
+import { useState } from 'preact/hooks';
 import type { ListedRun, RunList as Runs } from '../../../shapes/runs.ts';
 import { useLoad } from '../../client/load.ts';
 import { get } from '../../client/request.ts';
 import { Button } from '../../components/button.tsx';
 import { Command, Empty } from '../../components/empty.tsx';
+import { Select } from '../../components/field.tsx';
 import { Notice } from '../../components/notice.tsx';
 import { type Column, Table } from '../../components/table.tsx';
-import { Text } from '../../components/text.tsx';
+import { Text, visible } from '../../components/text.tsx';
+import { setParams } from '../../shell/place.ts';
 import { duration, moment, runAddress, State } from './words.tsx';
 
 const COLUMNS: readonly Column<ListedRun>[] = [
@@ -61,9 +64,31 @@ export function RunList() {
         </Empty>
       )}
       {data !== undefined && data.runs.length > 0 && (
-        <Table label="Runs" columns={COLUMNS} rows={data.runs} keyOf={({ name }) => name} />
+        <>
+          <Table label="Runs" columns={COLUMNS} rows={data.runs} keyOf={({ name }) => name} />
+          {data.runs.length > 1 && <Choice runs={data.runs} />}
+        </>
       )}
     </>
+  );
+}
+
+/** Chooses two runs to compare: at first the last, with the one before it as its baseline. */
+function Choice({ runs }: { runs: readonly ListedRun[] }) {
+  const [a, setA] = useState(runs[1]!.name);
+  const [b, setB] = useState(runs[0]!.name);
+  const options = runs.map(({ name }) => [name, visible(name)] as const);
+  return (
+    <section>
+      <h2>Compare two runs</h2>
+      <div class="finder">
+        <Select label="Run A, the baseline" value={a} options={options} onChange={setA} />
+        <Select label="Run B" value={b} options={options} onChange={setB} />
+        <Button disabled={a === b} onClick={() => setParams({ a, b })}>
+          Compare
+        </Button>
+      </div>
+    </section>
   );
 }
 

@@ -11,7 +11,7 @@ const STATES: Record<RunState, string> = {
 /** The state of a run in a word and a colour. */
 export function State({ run: { state, faults } }: { run: { state: RunState; faults: readonly string[] } }) {
   return (
-    <span class={`state ${state}`} title={visible(faults.join('\n'))}>
+    <span class="state" data-state={state} title={visible(faults.join('\n'))}>
       {faults.length > 0 ? 'damaged' : STATES[state]}
     </span>
   );
