@@ -30,6 +30,75 @@ describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrows
     await opened.close();
   });
 
+  const parts = ['training', 'candidates', 'pairs', 'texts', 'scores'] as const;
+
+  it.each((['light', 'dark', 'phone'] as const).map((look) => [look] as const))(
+    'shows all parts in the look %s',
+    async (look) => {
+      const opened = await studio.open('/runs/small', look);
+      const { page } = opened;
+      for (const part of parts) {
+        await page.getByRole('navigation', { name: 'Parts of the run' }).getByRole('link', { name: part }).click();
+        await page.locator(part === 'training' ? 'main canvas >> nth=3' : 'main tbody tr >> nth=1').waitFor();
+        await opened.expectAccessible();
+        await opened.expectNoSidewaysScroll();
+        await opened.picture(`runs-${part}-${look}`);
+      }
+      expect(await page.locator('main img').count()).toBe(0);
+      await opened.close();
+    },
+  );
+
+  it('finds candidates, turns pages and shows one as a whole, by keyboard', async () => {
+    const opened = await studio.open('/runs/small?show=candidates');
+    const { page } = opened;
+    await page.getByText('1 to 100 of 180').waitFor();
+    await page.getByRole('button', { name: 'Next' }).press('Enter');
+    await page.getByText('101 to 180 of 180').waitFor();
+    await page.goBack();
+    await page.getByText('1 to 100 of 180').waitFor();
+    await page.getByRole('searchbox').fill('<img');
+    await page.getByText('1 to 3 of 3').waitFor();
+    await page.getByRole('button', { name: 'q0#1' }).press('Enter');
+    await page.getByRole('dialog', { name: 'Candidates' }).getByText('total reward').waitFor();
+    await opened.expectAccessible();
+    await opened.picture('runs-candidate');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(await page.locator('img').count()).toBe(0);
+    await opened.close();
+  });
+
+  it('shows both sides of a pair, and a text before and after', async () => {
+    const opened = await studio.open('/runs/small?show=pairs');
+    const { page } = opened;
+    await page.locator('tr[data-row="0"] button').click();
+    await page.getByRole('dialog').getByRole('heading', { name: 'Rejected' }).waitFor();
+    await opened.expectAccessible();
+    await opened.picture('runs-pair');
+    await page.keyboard.press('Escape');
+    await page.getByRole('link', { name: 'Texts' }).click();
+    await page.locator('tr[data-row="0"] button', { hasText: '<img' }).click();
+    await page.getByRole('dialog').getByRole('heading', { name: 'aligned' }).waitFor();
+    await opened.picture('runs-text');
+    expect(await page.locator('img').count()).toBe(0);
+    await opened.close();
+  });
+
+  it('compares two runs', async () => {
+    const opened = await studio.open('/runs');
+    const { page } = opened;
+    await page.getByLabel('Run A, the baseline').selectOption('small');
+    await page.getByLabel('Run B').selectOption('other');
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Two runs compared' }).waitFor();
+    await page.getByText('a real loss').waitFor();
+    await page.getByText('dpo.beta').waitFor();
+    await opened.expectAccessible();
+    await opened.picture('runs-compare');
+    await opened.close();
+  });
+
   it('is reached from the list by keyboard, opens a stage, and goes back', async () => {
     const opened = await studio.open('/runs');
     const { page } = opened;
