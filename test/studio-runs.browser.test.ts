@@ -142,7 +142,7 @@ describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrows
       await appendFile(join(folder, 'metrics.jsonl'), `${JSON.stringify(metricsAt(2)[0])}\n`);
       await page.getByText('2 steps and evaluations').waitFor();
     });
-    await page.locator('h1 + .facts', { hasText: 'stopped' }).waitFor();
+    await page.locator('h1 + .run-facts', { hasText: 'stopped' }).waitFor();
     await opened.close();
   });
 });

@@ -32,7 +32,7 @@ export function Compare({ a, b }: { a: string; b: string }) {
       </p>
       <div class="title">
         <h1>Two runs compared</h1>
-        <p class="facts">
+        <p class="run-facts">
           <span>
             A:{' '}
             <a href={runAddress(a)}>

@@ -32,7 +32,7 @@ export function Run({ name }: { name: string }) {
           <Text value={name} />
         </h1>
         {run && (
-          <p class="facts">
+          <p class="run-facts">
             <State run={run} />
             {run.hasReport && (
               <a href={runApi(name, '/report')} target="_blank" rel="noreferrer">
