@@ -48,6 +48,19 @@ describe('Journal', () => {
     expect(await readFile(file, 'utf8')).toBe('{"n":0}\n{"n":1}\n{"n":2}\n');
   });
 
+  it('is on the disk once flush resolves, and is not flushed twice', async () => {
+    const probe = await open(file, 'a');
+    const synced = vi.spyOn(Object.getPrototypeOf(probe) as typeof probe, 'sync');
+    await probe.close();
+    const journal = await Journal.open(file, schema);
+    await journal.append({ n: 1 });
+    expect(synced).not.toHaveBeenCalled();
+    await journal.flush();
+    await journal.flush();
+    expect(synced).toHaveBeenCalledTimes(1);
+    await journal.close();
+  });
+
   it('passes each line to the system before append resolves', async () => {
     const journal = await Journal.open(file, schema);
     await journal.append({ n: 1 });

@@ -1,6 +1,6 @@
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open as openFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { JudgingPlace, newSession, OpenJudging } from '../../../test/support/judging-studio.ts';
 import { written } from '../../../test/support/served-letters.ts';
 import { ModelError } from '../../system/index.ts';
@@ -253,6 +253,19 @@ describe('judging', () => {
     );
     expect(undone.sort()).toEqual(ids.slice(1).sort());
     expect(Object.values(await gradesOf(0)).filter((one) => one === 1)).toHaveLength(1);
+  });
+
+  it('flushes each judgement to the disk before it is answered', async () => {
+    await begin();
+    const ids = (await queryOf(0)).documents.map(({ id }) => id);
+    const probe = await openFile(join(place.runs, 'judging/first/session.json'));
+    const synced = vi.spyOn(Object.getPrototypeOf(probe) as typeof probe, 'sync');
+    await probe.close();
+    for (const [at, id] of ids.entries()) {
+      await grade(id, 1);
+      expect(synced).toHaveBeenCalledTimes(at + 1);
+    }
+    synced.mockRestore();
   });
 
   it('loses nothing that was answered, wherever it is killed', async () => {
