@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { JudgeProgress, JudgeQuery, JudgeSession } from '../../shapes/judge.ts';
 import { Button } from '../components/button.tsx';
 import { Empty } from '../components/empty.tsx';
@@ -25,6 +25,10 @@ export function Judging({ session, address, judge, reload }: JudgingProps) {
   const judging = useJudging({ session, address, judge, row });
   const { query, error, current, progress } = judging;
   const [isNoting, setNoting] = useState(false);
+  useEffect(() => {
+    // The address names the query, so that it stays when others become ready.
+    if (row !== undefined && place.value.params.get('q') === null) setParams({ q: row }, { replace: true });
+  }, [row]);
   const ready = session.queries.filter(({ isReady }) => isReady).map((one) => one.row);
   const go = (to: number | undefined) => {
     if (to === undefined) return;
