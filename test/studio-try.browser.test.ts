@@ -13,11 +13,11 @@ const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2<
 const RTL = 'שלום עולם مرحبا';
 
 const DOCUMENTS = [
-  { _id: 'd0', title: 'Aaa', text: 'many a, and a zebra '.repeat(20) },
+  { _id: 'd0', title: 'Aaa', text: 'many a, and a zebra' },
   { _id: 'd1', title: 'Only b', text: 'bbbb bbbb' },
   { _id: '<b>d2', title: HOSTILE, text: `${HOSTILE} ab zebra` },
   { _id: 'd3', title: RTL, text: `${RTL} zebra` },
-  ...Array.from({ length: 12 }, (_none, at) => ({ _id: `e${at}`, title: '', text: `filler ${'ab'.repeat(at)}` })),
+  ...Array.from({ length: 12 }, (_none, at) => ({ _id: `e${at}`, title: '', text: `filler ${'ab'.repeat(at % 3)}` })),
 ];
 
 describe.skipIf(noBrowser)(`the Try screen${noBrowser ? ` (skipped: ${noBrowser})` : ''}`, () => {
@@ -77,7 +77,7 @@ describe.skipIf(noBrowser)(`the Try screen${noBrowser ? ` (skipped: ${noBrowser}
     expect(new URL(page.url()).searchParams.get('q')).toBe('a zebra');
     // The focus stays where it was.
     expect(await page.locator(':focus').inputValue()).toBe('a zebra');
-    await page.getByText('Query q1 has 1 relevant documents').waitFor();
+    await page.getByText('Query q1 has one relevant document').waitFor();
 
     const slider = page.getByRole('slider', { name: /alpha/ });
     await slider.focus();
@@ -173,7 +173,7 @@ describe.skipIf(noBrowser)(`the Try screen${noBrowser ? ` (skipped: ${noBrowser}
     await page.getByRole('combobox', { name: 'Retriever' }).selectOption('rrf');
     await page.getByRole('spinbutton', { name: /Query repeats/ }).waitFor();
     await expanded(page).getByText('Why this score').first().click();
-    await expanded(page).getByRole('table', { name: /Fused/ }).waitFor();
+    await expanded(page).getByRole('table', { name: /Fused/ }).first().waitFor();
     await expanded(page).getByRole('table', { name: /BM25/ }).first().waitFor();
     await page.getByRole('searchbox', { name: 'Only documents with' }).fill('ZEBRA');
     await page.getByText('3 of 16 documents hold the text').waitFor();
@@ -195,7 +195,6 @@ describe.skipIf(noBrowser)(`the Try screen${noBrowser ? ` (skipped: ${noBrowser}
       `/try?${new URLSearchParams({ q: HOSTILE, filter: '', 'prompt-a': `${HOSTILE} {query}` })}`,
     );
     const { page } = opened;
-    await page.getByText(/placeholder/).waitFor();
     await page.getByText('Writer small').click();
     await expanded(page).getByRole('combobox', { name: 'Published prompt' }).selectOption('q2e');
     await expanded(page).getByRole('list', { name: 'Ranking with expansions' }).waitFor();

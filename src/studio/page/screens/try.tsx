@@ -109,14 +109,14 @@ function Facts({ ranked: { shown, isPending } }: { ranked: RankingsState }) {
   if (shown === undefined) return isPending ? <p role="status">Searching…</p> : null;
   const { documents, passing, known, milliseconds } = shown.rankings;
   return (
-    <p class="soft facts">
+    <p class="soft try-facts">
       {passing === documents
         ? `${grouped(documents)} documents`
         : `${grouped(passing)} of ${grouped(documents)} documents hold the text`}
       {`, ranked in ${milliseconds.toFixed(0)} ms. `}
       {known !== undefined &&
         (known.judgements > 0
-          ? `Query ${known.id} has ${grouped(known.relevant)} relevant documents.`
+          ? `Query ${known.id} has ${known.relevant === 1 ? 'one relevant document' : `${grouped(known.relevant)} relevant documents`}.`
           : `Query ${known.id} is not judged.`)}
     </p>
   );

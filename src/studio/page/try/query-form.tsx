@@ -17,7 +17,11 @@ export function QueryForm({ state, facts }: { state: TryState; facts: TryFacts }
   useEffect(() => setDraft(state.query), [state.query]);
   const input = useRef<HTMLInputElement>(null);
   const id = useId();
-  useShortcuts([{ keys: '/', what: 'write a query', run: () => input.current?.select() }]);
+  const write = () => {
+    input.current?.focus();
+    input.current?.select();
+  };
+  useShortcuts([{ keys: '/', what: 'write a query', run: write }]);
   const { data } = useLoad((signal) => examplesOf(state.corpus, signal), [state.corpus]);
   const fault = faultOf(draft, facts.longestQuery);
   const submit = (event: Event) => {
@@ -67,7 +71,7 @@ function Examples({ examples: { queries, total } }: { examples: TryExamples }) {
     return `/try?${params}`;
   };
   return (
-    <div class="examples">
+    <section class="examples">
       <h2>Queries of this corpus</h2>
       <ul>
         {queries.slice(0, SHOWN).map(({ id, text, isJudged }) => (
@@ -80,7 +84,7 @@ function Examples({ examples: { queries, total } }: { examples: TryExamples }) {
         ))}
       </ul>
       {total > SHOWN && <p class="hint">The field suggests more of its {grouped(total)} queries.</p>}
-    </div>
+    </section>
   );
 }
 
