@@ -99,7 +99,7 @@ describe.skipIf(noBrowser)(title, () => {
     const opened = await studio.open('/queries?evaluation=first&query=q0');
     const { page } = opened;
     await page.locator('h2.query', { hasText: '<img src=x onerror=alert(1)> saw' }).waitFor();
-    await page.getByText('a tool <b>that</b> cuts').waitFor();
+    await page.getByText('a tool <b>that</b> cuts').waitFor(); // in the one arm that used it
     await page.getByText('<script>alert(1)</script>').first().waitFor();
     expect(await page.locator('main img, main script, main b').count()).toBe(0);
     const expanded = page.getByRole('region', { name: 'B: run' });

@@ -167,7 +167,7 @@ function Move({ rank, otherRank, other }: { rank: number; otherRank: number | nu
   const words = up === 0 ? 'same rank' : up > 0 ? `up ${up}` : `down ${-up}`;
   return (
     <span class={up > 0 ? 'tag gain' : up < 0 ? 'tag loss' : 'tag'} title={`rank ${otherRank} in ${other}`}>
-      {words}, other rank {otherRank}
+      {up === 0 ? words : `${words}, other rank ${otherRank}`}
     </span>
   );
 }
