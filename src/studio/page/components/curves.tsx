@@ -34,17 +34,31 @@ export function Curves({ label, x, series, height = 220 }: CurvesProps) {
 }
 
 function optionsOf(frame: Element, series: CurvesProps['series'], width: number, height: number): Options {
-  const style = getComputedStyle(frame);
-  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const colour = (name: string) => resolved(frame, name);
   const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line') }, ticks: { stroke: colour('--line') } };
   const strokes = ['--gain', '--loss', '--soft'].map(colour);
   return {
     ...{ width, height },
     scales: { x: { time: false } },
-    axes: [axis, axis],
+    axes: [axis, { ...axis, size: 60, values: (_plot, ticks) => ticks.map(short) }],
     series: [
-      {},
+      { label: 'Step' },
       ...series.map(({ label }, at) => ({ label, stroke: strokes[at % strokes.length]!, width: 2, spanGaps: true })),
     ],
   };
+}
+
+/** A canvas understands no `light-dark()`: it needs the colour that the property stands for now. */
+function resolved(frame: Element, property: string): string {
+  const probe = document.createElement('i');
+  probe.style.color = `var(${property})`;
+  frame.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/** Learning rates are small, and would all read 0. */
+function short(value: number): string {
+  return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : `${Number(value.toPrecision(4))}`;
 }

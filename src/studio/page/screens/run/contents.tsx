@@ -117,15 +117,17 @@ export function Pairs({ name, stage, hasDev }: ContentsProps & { hasDev: boolean
         </details>
       )}
       {hasDev && (
-        <Select
-          label="Pairs for"
-          value={part}
-          options={[
-            ['pairs', 'training'],
-            ['dev', 'development'],
-          ]}
-          onChange={(chosen) => setParams({ part: chosen === 'dev' ? 'dev' : undefined, first: undefined })}
-        />
+        <div class="finder">
+          <Select
+            label="Pairs for"
+            value={part}
+            options={[
+              ['pairs', 'training'],
+              ['dev', 'development'],
+            ]}
+            onChange={(chosen) => setParams({ part: chosen === 'dev' ? 'dev' : undefined, first: undefined })}
+          />
+        </div>
       )}
       <PagedRows
         label="Pairs"

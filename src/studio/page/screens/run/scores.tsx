@@ -83,7 +83,7 @@ export function TestTable<T extends ShownTest>({ label, tests, nameOf, more = []
       sort: ({ delta }) => delta,
     },
     {
-      ...{ key: 'interval', label: '95 % interval', align: 'end', width: '10rem', isExtra: true },
+      ...{ key: 'interval', label: '95 % interval', align: 'end', width: '12rem', isExtra: true },
       cell: ({ interval: [low, high] }) => `${signed(low)} to ${signed(high)}`,
     },
     {
@@ -92,7 +92,7 @@ export function TestTable<T extends ShownTest>({ label, tests, nameOf, more = []
       sort: ({ holm }) => holm,
     },
     {
-      ...{ key: 'queries', label: 'Helped, hurt', align: 'end', width: '7.5rem', isExtra: true },
+      ...{ key: 'queries', label: 'Helped, hurt', align: 'end', width: '8.5rem', isExtra: true },
       cell: ({ helped, hurt }) => `${helped}, ${hurt}`,
     },
     {
