@@ -19,7 +19,7 @@ interface ArmProps {
 export function ArmTexts({ arm, facts, writing }: ArmProps) {
   const { state, texts, error, stop, retry } = writing;
   return (
-    <div class="arm">
+    <div class="try-arm">
       <ArmSettings key={`${arm.promptName} ${arm.prompt}`} arm={arm} facts={facts} />
       <Notice error={error} onRetry={retry} />
       {state !== 'none' && (

@@ -76,7 +76,7 @@ function Alpha({ alpha, onInput }: { alpha: number; onInput: (alpha: number) => 
   const id = useId();
   return (
     <div class="field">
-      <label for={id}>Weight of expansions (alpha)</label>
+      <label for={id}>Expansion weight (alpha)</label>
       <div class="slider">
         <input
           {...{ id, type: 'range', min: 0, max: 1, step: 0.05, value: alpha }}

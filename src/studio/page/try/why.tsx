@@ -62,7 +62,7 @@ function Shares({ title, note, shares }: { title: string; note?: string | undefi
             <th scope="row">
               <bdi>{visible(label)}</bdi>
             </th>
-            <td class="bar" aria-hidden="true">
+            <td class="share-bar" aria-hidden="true">
               <Bar share={share} ofQuery={ofQuery} largest={largest} />
             </td>
             <td class="end">
@@ -87,7 +87,7 @@ function Bar({ share, ofQuery, largest }: { share: number; ofQuery: number | und
   return (
     <>
       <span class="whole" style={{ width: width(ofQuery) }} />
-      <span class="part" style={{ width: width(share - ofQuery) }} />
+      <span class="of-texts" style={{ width: width(share - ofQuery) }} />
     </>
   );
 }
