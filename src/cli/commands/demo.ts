@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { TABLE_MEASURES, verdictOn } from '../../evaluate/index.ts';
 import { DEFAULT_GENERATOR } from '../../models/index.ts';
@@ -176,6 +177,14 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
   say(comparisonTable(comparisons));
   say(`\nreport: ${shortPath(reportFile)}`);
   say(`next:   ${nextLine(result, settings)}`);
+  say(`look:   ${studioLine(result, settings)}`);
+}
+
+/** Returns the command that shows the run, and lets its corpus be searched, in the studio. */
+export function studioLine({ dataFolder, reportFile }: DemoResult, settings: DemoSettings): string {
+  const runs = dirname(dirname(reportFile));
+  const words = ['npx', 'llm-qe', 'studio', '--runs', shortPath(runs), '--corpus', shortPath(dataFolder)];
+  return [...words, ...modelWords(settings)].map(shellWord).join(' ');
 }
 
 /**
@@ -183,24 +192,32 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
  * and the settings of the run. For any other query, the LLM writes a passage with the same settings.
  */
 export function nextLine({ dataFolder, next }: DemoResult, settings: DemoSettings): string {
-  const { generator, adapters, encoder, alpha, seed, threads, offline } = settings;
   const { temperature, topP, topK, maxTokens } = next.sampling;
   const defaults = z.object(generatorOptions).parse({});
-  const other = <T extends string | number>(name: string, value: T, usual: T) =>
-    value === usual ? [] : [name, `${value}`];
   const words = [
     ...['npx', 'llm-qe', 'search', '--corpus', shortPath(dataFolder), '--query', next.query, '--expand'],
     ...['--expansions', shortPath(next.queriesFile), '--prompt', shortPath(next.promptFile)],
-    ...['--max-tokens', `${maxTokens}`, '--alpha', `${alpha}`],
+    ...['--max-tokens', `${maxTokens}`, '--alpha', `${settings.alpha}`],
     ...other('--temperature', temperature, defaults.temperature),
     ...other('--top-p', topP, defaults.topP),
     ...other('--top-k', topK, defaults.topK),
-    ...other('--seed', seed, defaults.seed),
+    ...other('--seed', settings.seed, defaults.seed),
+    ...modelWords(settings),
+  ];
+  return words.map(shellWord).join(' ');
+}
+
+/** The options that name the models and how they run, where they are not the defaults. */
+function modelWords({ generator, adapters, encoder, threads, offline }: DemoSettings): string[] {
+  return [
     ...other('--generator', generator, DEFAULT_GENERATOR),
     ...adapters.flatMap((path) => ['--adapter', path]),
     ...other('--encoder', encoder, defaultRetrievalSettings().encoder),
     ...(threads === undefined ? [] : ['--threads', `${threads}`]),
     ...(offline ? ['--offline'] : []),
   ];
-  return words.map(shellWord).join(' ');
+}
+
+function other<T extends string | number>(name: string, value: T, usual: T): string[] {
+  return value === usual ? [] : [name, `${value}`];
 }

@@ -6,7 +6,7 @@ import { type CapturedOutput, captureOutput } from '../../../test/support/captur
 import { ChatServer } from '../../../test/support/chat-server.ts';
 import type { DemoResult, DemoSettings } from '../../pipeline/index.ts';
 import { runCommandLine } from '../run.ts';
-import { nextLine } from './demo.ts';
+import { nextLine, studioLine } from './demo.ts';
 
 let folder: string;
 let printed: CapturedOutput;
@@ -100,5 +100,11 @@ describe('the command line printed after the demo', () => {
     expect(
       nextLine({ ...result, next: { ...next, sampling: { ...sampling, topK: 40 } } } as DemoResult, other),
     ).toMatch(/ --top-k 40 --seed 7 --generator \.\/big\.gguf --adapter "runs\/a b" --encoder bge-small-en-v1\.5$/);
+  });
+
+  it('ends with the command that shows the run in the studio', () => {
+    const whole = { ...result, reportFile: 'runs/demo/report.html' } as DemoResult;
+    expect(studioLine(whole, settings)).toBe('npx llm-qe studio --runs runs --corpus runs/demo/wordnet');
+    expect(studioLine(whole, { ...settings, generator: './big.gguf' })).toMatch(/ --generator \.\/big\.gguf$/);
   });
 });

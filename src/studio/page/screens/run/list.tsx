@@ -29,12 +29,13 @@ const COLUMNS: readonly Column<ListedRun>[] = [
   },
   {
     ...{ key: 'stages', label: 'Stages', align: 'end', width: '7rem', isExtra: true },
-    cell: ({ stages }) => `${stages.filter(({ finished }) => finished).length} of ${stages.length}`,
+    cell: ({ stages }) =>
+      stages.length === 0 ? '–' : `${stages.filter(({ finished }) => finished).length} of ${stages.length}`,
     sort: ({ stages }) => stages.length,
   },
   {
     ...{ key: 'time', label: 'Time', align: 'end', width: '7rem', isExtra: true },
-    cell: (run) => duration(secondsOf(run)),
+    cell: (run) => (run.stages.length === 0 ? '–' : duration(secondsOf(run))),
     sort: secondsOf,
   },
   {
