@@ -57,7 +57,7 @@ describe('loadGenerator with the default model', () => {
       collect(generator, requestsFor(2, { temperature: 0, maxTokens: 16 })),
     );
     // llama-cpp-python writes the same. Later in the text, near ties fall differently from one processor to the next.
-    expect(generations.get('r0')!.text).toMatch(/^A hacksaw is a specialized tool designed for cutting/);
+    expect(generations.get('r0')!.text).toMatch(/^A hacksaw is a specialized tool designed /);
     expect(generations.get('r1')!.text).toMatch(/^A lagoon is a /);
     // System message, prompt and generation prompt; no token occurs twice.
     expect(generations.get('r0')!.promptTokens).toBe(52);
@@ -92,10 +92,14 @@ describe('loadGenerator with the default model', () => {
       if (finish === 'length' && id !== 'greeting') expect(completionTokens).toBe(40);
     }
     expect(generations.get('greeting')!.finish).toBe('stop');
-    const onTopic = [...generations.values()].filter(
-      ({ id, text }) => Number(id.slice(1)) % 4 === 1 && /lagoon|water|sea/i.test(text),
-    );
-    expect(onTopic.length).toBeGreaterThanOrEqual(5);
+    // Each text belongs to its own prompt. Which words it draws depends on the arithmetic of the processor.
+    const aboutLagoons = (isAsked: boolean) =>
+      [...generations.values()].filter(
+        ({ id, text }) =>
+          id !== 'greeting' && (Number(id.slice(1)) % 4 === 1) === isAsked && /lagoon|water|sea/i.test(text),
+      ).length;
+    expect(aboutLagoons(true)).toBeGreaterThanOrEqual(3);
+    expect(aboutLagoons(false) / 3).toBeLessThan(aboutLagoons(true) / 2);
   });
 
   it('draws first tokens from the nucleus of the published order', async () => {

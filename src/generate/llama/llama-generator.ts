@@ -8,8 +8,8 @@ import { RequestFeed } from '../request-feed.ts';
 import { type AdaptedModel, type Adapter, adaptedModel, findAdapters } from './adapters.ts';
 import { fitPrompt } from './fit-prompt.ts';
 import type { Job, Lane } from './lane.ts';
-import { DEFAULT_CONTEXT, DEFAULT_SEQUENCES, type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
-import { paysQuickCopy, quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
+import { DEFAULT_CONTEXT, type OpenLlamaModel, openLlamaModel } from './llama-model.ts';
+import { quickCopyOf, wantsQuickCopy } from './quick-weights.ts';
 import { renderOrJoin } from './render-or-join.ts';
 
 export interface LlamaOptions {
@@ -30,7 +30,8 @@ export interface LlamaOptions {
   gpu?: false | 'auto' | undefined;
   /**
    * Whether weights of a type that is slow on a processor (Q4_1, Q5_1) are run from a Q8_0 copy in the cache: many texts side by side
-   * are written about twice as fast, at the cost of disk space and memory. Default: true, unless `sequences` is 1.
+   * are written about twice as fast, at the cost of disk space and memory. A lone text is faster without it. It changes texts, so it does
+   * not depend on `sequences`. Default true.
    */
   quickWeights?: boolean | undefined;
   progress?: Progress | undefined;
@@ -56,8 +57,7 @@ export async function loadGenerator(model: GeneratorModel, options: LlamaOptions
   const { template, vocabularySize, tensors, ...facts } = await readModelFile(model.path);
   const adapters = await findAdapters(options.adapters ?? [], facts, options.signal);
   throwIfAborted(options.signal);
-  const { sequences = DEFAULT_SEQUENCES, quickWeights = paysQuickCopy(sequences), gpu } = options;
-  const isQuick = quickWeights && !gpu && wantsQuickCopy({ ...facts, tensors });
+  const isQuick = (options.quickWeights ?? true) && !options.gpu && wantsQuickCopy({ ...facts, tensors });
   const fingerprint = contentKey({
     runtime: 'llama.cpp',
     weights: isQuick ? 'Q8_0' : undefined,

@@ -24,7 +24,7 @@ export interface LlamaFile {
   adapters: readonly LoadedAdapter[];
 }
 
-export const DEFAULT_SEQUENCES = 32;
+const DEFAULT_SEQUENCES = 32;
 export const DEFAULT_CONTEXT = 1024;
 
 /** Prompt tokens per step: on a processor a step must be short enough to be stopped within a second. */

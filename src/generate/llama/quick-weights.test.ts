@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { paysQuickCopy, wantsQuickCopy } from './quick-weights.ts';
+import { wantsQuickCopy } from './quick-weights.ts';
 
 const matrix = (dtype: string, rows: number) => ({ name: `${dtype}-${rows}`, dtype, shape: [rows, 64] });
 
@@ -13,8 +13,4 @@ describe('wantsQuickCopy', () => {
   ])('wants a copy if most weights are of a slow type: %s', (_name, architecture, tensors, wanted) => {
     expect(wantsQuickCopy({ architecture, tensors })).toBe(wanted);
   });
-});
-
-it('pays for texts that are written side by side, not for one alone', () => {
-  expect([1, 2, 32].map(paysQuickCopy)).toEqual([false, true, true]);
 });

@@ -23,14 +23,6 @@ export function wantsQuickCopy({ architecture, tensors }: WeightFacts): boolean 
   return slow! > all! / 2;
 }
 
-/**
- * Returns whether that many texts side by side are written faster with the copy. One text alone is not: every token reads all weights,
- * and the copy has more bytes.
- */
-export function paysQuickCopy(sequences: number): boolean {
-  return sequences > 1;
-}
-
 /** Raise it whenever the same file would give a different copy. */
 const FORMAT = 1;
 
