@@ -16,6 +16,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   nn: () => import('./sections/nn.ts'),
   dpo: () => import('./sections/dpo.ts'),
   retriever: () => import('./sections/retriever.ts'),
+  serve: () => import('./sections/serve.ts'),
 };
 
 const words = process.argv.slice(2);
