@@ -47,13 +47,22 @@ export async function runPython(program: PythonProgram): Promise<void> {
     env: environment,
   });
   const exit = exitOf(child, python);
-  await rememberProcess(join(folder, processFile), child);
+  const remembered = rememberProcess(join(folder, processFile), child);
+  remembered.catch(() => {});
   const file = join(folder, logFile);
   const log = createWriteStream(file, { flags: 'a' });
   // A log that cannot be written is no reason to stop. If the disk is full, the training itself fails.
   log.on('error', () => {});
   try {
-    const lines = await follow(child, log, program);
+    // Read at once: Node discards what a program that has ended printed if nothing reads it yet, and its end is then never seen.
+    const lines = await follow(child, log, {
+      ...program,
+      async onLine(line) {
+        await remembered;
+        await program.onLine(line);
+      },
+    });
+    await remembered;
     const code = await exit;
     throwIfAborted(signal);
     if (code !== 0) throw failure(program, code, lines);
