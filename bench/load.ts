@@ -1,8 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import { threadCount } from './harness.ts';
 
 /** What a load of one kind came to. */
 export interface Load {
@@ -18,6 +21,11 @@ export interface Load {
 export interface Shot {
   path: string;
   body: unknown;
+}
+
+/** A request for embeddings, in OpenAI's form. */
+export function embeddings(model: string, input: string | string[]): Shot {
+  return { path: '/v1/embeddings', body: { model, input, encoding_format: 'base64' } };
 }
 
 /** The load tool, from PATH or VEGETA; undefined if it is not installed. */
@@ -92,6 +100,13 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** Starts `llm-qe serve`. The seed makes the expansions new, so that those of an earlier run are not in the cache. */
+export function startServe(port: number, more: readonly string[]): Promise<Server> {
+  const words = ['serve', '--port', `${port}`, '--log-format', 'none', '--threads', `${threadCount()}`];
+  const program = [resolve('dist', 'cli', 'main.js'), ...words, '--seed', `${randomInt(1 << 30)}`, ...more];
+  return startServer(process.execPath, program, port);
+}
+
 /** Starts a server and waits until GET /health answers 200. @throws Error if it ends before */
 export async function startServer(
   command: string,
@@ -110,7 +125,7 @@ export async function startServer(
     const health = await request(`${base}/health`, { dispatcher: agent }).catch(() => undefined);
     await health?.body.dump();
     if (health?.statusCode === 200) break;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
   }
   await agent.close();
   if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}:\n${log}`);

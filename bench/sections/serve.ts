@@ -1,8 +1,18 @@
-import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DEFAULT_ENCODER, ModelStore } from '../../src/models/index.ts';
 import { peerPython, type Row, scaled, threadCount, withFolder } from '../harness.ts';
-import { attack, type Load, loadTool, percentile, type Server, type Shot, startServer } from '../load.ts';
+import {
+  attack,
+  embeddings,
+  type Load,
+  loadTool,
+  percentile,
+  type Server,
+  type Shot,
+  startServe,
+  startServer,
+} from '../load.ts';
 import { readWordnet } from '../wordnet.ts';
 
 /** Requests per second of the open loop. */
@@ -11,14 +21,12 @@ const SECONDS = scaled(10, 2);
 const BUDGET_MS = 300;
 /** Time beyond the budget that a request within it may take: encoding, and waiting for that. */
 const MARGIN_MS = 50;
-/** Requests of the memory's run. */
-const MANY = scaled(100_000, 100);
 const OURS = 8391;
 const PEER = 8392;
 
 /**
  * Load on loopback, by a load tool of others (vegeta): embeddings against sentence-transformers behind FastAPI, a
- * mix of documents and queries at fixed rates, cached queries, and memory over many requests.
+ * mix of documents and queries at fixed rates, and cached queries.
  */
 export async function run(): Promise<Row[]> {
   const tool = loadTool();
@@ -35,7 +43,7 @@ export async function run(): Promise<Row[]> {
       attack(tool, server.base, some, { folder, rate, seconds, workers });
     const batches = inBatches(documents, 32);
     const peer = await startPeer();
-    const ours = await startOurs();
+    const ours = await startServe(OURS, ['--no-rules', '--budget-ms', `${BUDGET_MS}`]);
     try {
       for (const [what, some, workers, size] of [
         ['documents, one a request, 32 connections', shots, 32, 1],
@@ -67,16 +75,11 @@ export async function run(): Promise<Row[]> {
       const cached = await cachedQueries(ours, queries.slice(0, 10));
       const hits = await load(ours, cached, 50);
       rows.push({ ...timeRow('cached queries at 50/s, p99', percentile(hits, 0.99)), note: spread(hits) });
-      rows.push(...(await memoryRows(ours, [...shots.slice(0, 200), ...cached], load)));
     } finally {
       await Promise.all([ours.close(), peer?.close()]);
     }
   });
   return rows;
-}
-
-function embeddings(model: string, input: string | string[]): Shot {
-  return { path: '/v1/embeddings', body: { model, input, encoding_format: 'base64' } };
 }
 
 function inBatches(documents: readonly { text: string }[], size: number): Shot[] {
@@ -90,13 +93,6 @@ function inBatches(documents: readonly { text: string }[], size: number): Shot[]
     );
   }
   return batches;
-}
-
-/** The seed makes the expansions new, so that those of an earlier run are not in the cache. */
-function startOurs(): Promise<Server> {
-  const words = ['serve', '--port', `${OURS}`, '--log-format', 'none', '--no-rules', '--budget-ms', `${BUDGET_MS}`];
-  const more = ['--seed', `${randomInt(1 << 30)}`, '--threads', `${threadCount()}`];
-  return startServer(process.execPath, [resolve('dist', 'cli', 'main.js'), ...words, ...more], OURS);
 }
 
 async function startPeer(): Promise<Server | undefined> {
@@ -125,29 +121,11 @@ async function cachedQueries(server: Server, queries: readonly { text: string }[
       });
       await answer.arrayBuffer();
       if (answer.headers.get('x-llm-qe-expansion') === 'hit') break;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await sleep(500);
     }
     shots.push(shot);
   }
   return shots;
-}
-
-type Send = (server: Server, shots: readonly Shot[], rate: number, workers?: number, seconds?: number) => Promise<Load>;
-
-/** Memory after the first tenth of the requests, and after all. */
-async function memoryRows(server: Server, shots: readonly Shot[], load: Send): Promise<Row[]> {
-  let sent = 0;
-  let first: number | undefined;
-  let most = 0;
-  while (sent < MANY) {
-    sent += (await load(server, shots, 0, 16, scaled(20, 2))).sent;
-    const now = await server.residentMiB();
-    most = Math.max(most, now);
-    if (sent >= MANY / 10) first ??= now;
-  }
-  const last = await server.residentMiB();
-  const note = `${sent} requests; ${Math.round(first!)} MiB after a tenth, ${Math.round(most)} at most`;
-  return [{ what: 'memory after many requests', unit: 'MiB', largerIsBetter: false, ours: last, note }];
 }
 
 function timeRow(what: string, ours: number): Row {
