@@ -17,7 +17,7 @@ export async function run(): Promise<Row[]> {
     const { documents, queries } = await readWordnet(folder, 20_000, 1000);
     const shots = documents.flatMap(({ text }, at) => {
       const document = embeddings('any', text.slice(0, 60));
-      return at % 20 === 0 ? [document, embeddings('any-query', `${queries[at / 20]?.text} ${at}`)] : [document];
+      return at % 200 === 0 ? [document, embeddings('any-query', `${queries[at / 200]?.text} ${at}`)] : [document];
     });
     const server = await startServe(PORT, ['--no-rules', '--budget-ms', `${BUDGET_MS}`]);
     try {
