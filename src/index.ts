@@ -182,4 +182,6 @@ export {
   train,
   trainGenerator,
   trainGeneratorWithTrl,
+  trainRetriever,
+  trainRetrieverElsewhere,
 } from './train/index.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { loadEncoder, ModelStore } from '../src/index.ts';
+import { loadEncoder, ModelStore, trainRetriever } from '../src/index.ts';
 import { type LocalServer, startServer } from './support/local-server.ts';
 
 const PROGRAM = process.env.LLM_QE_CHROMIUM ?? '/usr/bin/chromium';
@@ -16,6 +16,7 @@ const TYPES: Record<string, string> = {
 };
 
 let folder: string;
+let student: string;
 let files: LocalServer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'browser-student-'));
@@ -23,8 +24,9 @@ beforeAll(async () => {
   await writeFile(join(folder, 'corpus.jsonl'), lines.join(''));
   vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
   vi.spyOn(console, 'log').mockImplementation(() => {});
+  student = await distilled();
   const { argv } = process;
-  process.argv = [...argv.slice(0, 2), join(folder, 'web'), join(folder, 'corpus.jsonl'), TINY];
+  process.argv = [...argv.slice(0, 2), join(folder, 'web'), join(folder, 'corpus.jsonl'), student];
   await import('../examples/browser-student/make.ts').finally(() => {
     process.argv = argv;
   });
@@ -42,11 +44,23 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** Trains an encoder, for queries alone, on what an LLM wrote for them. Returns its folder. */
+async function distilled(): Promise<string> {
+  const rows = WORDS.map((word) => ({
+    ...{ id: word, query: `a ${word}`, expansions: [`a text of the ${word} by the sea`], negatives: [] },
+    positives: [{ id: word, text: `a text of the ${word}` }],
+  }));
+  const encoder = await new ModelStore().resolve(TINY, { kind: 'encoder' });
+  const settings = { method: 'distil', train: 'query', batchSize: 4, epochs: 2, learningRate: 1e-2 } as const;
+  const { model } = await trainRetriever({ encoder, rows, out: join(folder, 'student'), threads: 1, settings });
+  return model;
+}
+
 it.skipIf(!existsSync(PROGRAM))(
   'a page without a server finds what Node finds, and asks no other host',
   async () => {
     const browser = await chromium.launch({ executablePath: PROGRAM, args: ['--no-sandbox', '--disable-gpu'] });
-    const encoder = await loadEncoder(await new ModelStore().resolve(TINY, { kind: 'encoder' }), { threads: 1 });
+    const encoder = await loadEncoder(await new ModelStore().resolve(student, { kind: 'encoder' }), { threads: 1 });
     try {
       const page = await browser.newPage();
       const faults: string[] = [];
