@@ -90,7 +90,7 @@ const schema = z.object(serviceOptions);
 export type ServiceOptions = z.output<typeof schema>;
 
 /** Vectors that the gate's searches have made already: those of some thousand texts. */
-const REMEMBERED_BYTES = 4 * 2 ** 20;
+const REMEMBERED_BYTES = 16 * 2 ** 20;
 /** A request that waits for a server is worth little when it is late: one more attempt, and none after a long wait. */
 const [RETRIES, LONGEST_WAIT_SECONDS] = [1, 2];
 /** Calls to an embedding server at once. */

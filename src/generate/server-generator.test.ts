@@ -331,11 +331,11 @@ describe('connectGenerator', () => {
   });
 
   it('ends a text that no server has begun to write', async () => {
-    const server = await serve(() => sleep(2000, undefined));
+    const server = await serve(() => sleep(60_000, undefined, { ref: false }));
     const [request] = requestsFor(1);
     const [nothing] = await ask({ baseUrls: [server.baseUrl] }, [{ ...request!, until: AbortSignal.timeout(30) }]);
     expect(nothing).toMatchObject({ text: '', stopped: true });
-    expect(nothing!.milliseconds).toBeLessThan(1000);
+    expect(nothing!.milliseconds).toBeLessThan(30_000);
   });
 
   it('stops in the middle of calls', async () => {

@@ -31,7 +31,7 @@ export { CorpusTexts } from './mining/corpus-texts.ts';
 export type { MiningCounts } from './mining/mining.ts';
 export { type MiningInput, type MiningSettings, miningSchema, miningSettings, rangeOf } from './mining/settings.ts';
 export { corpusOfIndex, openCorpus } from './own-corpus.ts';
-export { rememberingEncoder } from './remembering-encoder.ts';
+export { type RememberingEncoder, rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
 export { SEARCH_FORMATS } from './search-formats.ts';
 export {

@@ -29,7 +29,7 @@ it('each text is embedded once, and lists come back as they were asked for', asy
 
 it('the oldest are forgotten, and a list larger than the memory comes back whole', async () => {
   const { asked, encoder } = counting();
-  const remembering = rememberingEncoder(encoder, 3 * 8);
+  const remembering = rememberingEncoder(encoder, 3 * 22);
   const letters = ['a', 'b', 'c', 'd', 'e'];
   expect([...(await remembering.encode(letters, 'query'))].filter((_value, at) => at % 2 === 1)).toEqual([
     97, 98, 99, 100, 101,
@@ -86,4 +86,19 @@ it('a vector that another call drops meanwhile is not lost, and tokens are told 
     [1, 4],
     [2, 1],
   ]);
+});
+
+it('what is used stays, and long texts count', async () => {
+  const { asked, encoder } = counting();
+  const remembering = rememberingEncoder(encoder, 100);
+  await remembering.encode(['a', 'b', 'c'], 'query');
+  expect([...remembering.recall(['a', 'a'], 'query')!]).toEqual([1, 97, 1, 97]);
+  expect(remembering.recall(['a', 'x'], 'query')).toBeUndefined();
+  expect(remembering.recall(['a'], 'document')).toBeUndefined();
+  await remembering.encode(['d', 'e'], 'query');
+  expect(remembering.recall(['a'], 'query')).toBeDefined();
+  expect(remembering.recall(['b'], 'query')).toBeUndefined();
+  await remembering.encode(['x'.repeat(100)], 'query');
+  expect(remembering.recall(['x'.repeat(100)], 'query')).toBeUndefined();
+  expect(asked.slice(0, 5)).toEqual(['a', 'b', 'c', 'd', 'e']);
 });

@@ -1,4 +1,5 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
+import type { RememberingEncoder } from '../retrieve/index.ts';
 import { AbortedError } from '../system/index.ts';
 import { mayBeOfOneText } from './encoder-faults.ts';
 import type { EmbedOptions } from './expander-options.ts';
@@ -28,10 +29,11 @@ interface Job {
 
 /**
  * Encodes the texts of many callers together. While the encoder is at work, further texts gather; the next call takes them at once. A
- * caller that is alone never waits, and one that leaves is dropped at once; a call that nobody waits for any more is ended.
+ * caller that is alone never waits, and one that leaves is dropped at once; a call that nobody waits for any more is ended. Texts that the
+ * encoder remembers wait for none.
  */
 export class BatchedEncoder {
-  readonly encoder: Encoder;
+  readonly encoder: Encoder & Partial<Pick<RememberingEncoder, 'recall'>>;
   readonly #batchSize: number;
   readonly #jobs: Job[] = [];
   readonly #callsAtOnce: number;
@@ -53,6 +55,11 @@ export class BatchedEncoder {
   encode(texts: readonly string[], role: TextRole, { signal, onTokens }: EmbedOptions = {}): Promise<Float32Array> {
     if (texts.length === 0) return Promise.resolve(new Float32Array(0));
     return inSpan('encode', { attributes: { 'llm_qe.texts': texts.length, 'llm_qe.role': role } }, async (span) => {
+      const recalled = signal?.aborted ? undefined : this.#recall(texts, role, onTokens);
+      if (recalled !== undefined) {
+        span.setAttribute('llm_qe.remembered', true);
+        return recalled;
+      }
       const job: Job = { texts, role, tokens: undefined, isGone: false, resolve() {}, reject() {} };
       const leave = () => this.#leave(job);
       const vectors = new Promise<Float32Array>((resolve, reject) => Object.assign(job, { resolve, reject }));
@@ -70,6 +77,16 @@ export class BatchedEncoder {
         }
       }
     });
+  }
+
+  #recall(texts: readonly string[], role: TextRole, tell: EmbedOptions['onTokens']): Float32Array | undefined {
+    let sum: number | undefined;
+    const onTokens = (_row: number, tokens: number) => {
+      sum = (sum ?? 0) + tokens;
+    };
+    const vectors = this.encoder.recall?.(texts, role, { onTokens });
+    if (vectors !== undefined && sum !== undefined) tell?.(sum);
+    return vectors;
   }
 
   #leave(job: Job): void {

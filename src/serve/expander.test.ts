@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Behaviour, ChatServer, completion, refusal } from '../../test/support/chat-server.ts';
-import type { Encoder, TextRole } from '../embed/index.ts';
+import type { EncodeOptions, Encoder, TextRole } from '../embed/index.ts';
 import { connectGenerator, type Generator } from '../generate/index.ts';
 import { createExpander } from './expander.ts';
 import type { ExpanderOptions } from './expander-options.ts';
@@ -16,10 +16,13 @@ class CountingEncoder implements Encoder {
   readonly dimensions = 2;
   readonly settings = {};
   readonly calls: { texts: string[]; role: TextRole }[] = [];
+  waits: Promise<void> = Promise.resolve();
 
-  async encode(texts: readonly string[], role: TextRole): Promise<Float32Array> {
+  async encode(texts: readonly string[], role: TextRole, options: EncodeOptions = {}): Promise<Float32Array> {
     this.calls.push({ texts: [...texts], role });
     await sleep(1);
+    await this.waits;
+    for (const [row, text] of texts.entries()) options.onTokens?.(row, text.length);
     return Float32Array.from(texts.flatMap((text) => [text.length, role === 'query' ? 1 : 2]));
   }
 
@@ -41,7 +44,7 @@ async function open(behaviour: Behaviour = () => undefined, options: Partial<Exp
   opened.push({ close: () => server.stop() });
   const generator = await connectGenerator({ baseUrls: [server.baseUrl], retries: 0 });
   const encoder = new CountingEncoder();
-  const expander = createExpander({ encoder, generator, store: { folder }, budgetMs: 2000, ...options });
+  const expander = createExpander({ encoder, generator, store: { folder }, budgetMs: 60_000, ...options });
   opened.push(expander);
   return { server, encoder, expander };
 }
@@ -93,7 +96,7 @@ describe('at the end of the budget', () => {
     const { behaviour, goOn } = pausing();
     const { expander } = await open(behaviour, { wordsOfWhole: 20 });
     const grown: string[] = [];
-    const partial = await expander.expand(QUERY, { budgetMs: 500, onTexts: ([text]) => grown.push(text!) });
+    const partial = await expander.expand(QUERY, { budgetMs: 1500, onTexts: ([text]) => grown.push(text!) });
     expect(partial).toMatchObject({
       state: 'partial',
       reason: 'too slow',
@@ -258,4 +261,28 @@ test('an embedded LLM gets later requests in the run in progress', async () => {
   const first = await Promise.all(['the first one', 'the other two'].map((one) => expander.expand(one)));
   expect((await expander.expand('the third one')).state).toBe('generated');
   expect([runs, ...first.map(({ state }) => state)]).toEqual([1, 'generated', 'generated']);
+});
+
+test('what is asked again is not embedded again, and the tokens are told all the same', async () => {
+  const { encoder, expander } = await open();
+  const [first, again] = [await expander.embedQuery(QUERY), await expander.embedQuery(QUERY)];
+  expect(again).toMatchObject({ state: 'hit', encodedTokens: first.encodedTokens });
+  expect(again.vector).toEqual(first.vector);
+  expect(encoder.calls).toHaveLength(1);
+  for (const _time of [1, 2]) await expander.embedDocuments([QUERY]);
+  expect(encoder.calls).toHaveLength(3);
+});
+
+test('what is known does not wait for others', async () => {
+  const { encoder, expander } = await open(undefined, { rule: () => 'as it is' });
+  await expander.embedQuery(QUERY);
+  let goOn = (): void => {};
+  encoder.waits = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  const documents = expander.embedDocuments(['a long one']);
+  await expander.embedQuery(QUERY);
+  goOn();
+  await documents;
+  expect(encoder.calls.map(({ role }) => role)).toEqual(['query', 'document']);
 });

@@ -1,6 +1,7 @@
 import type { Encoder, TextRole } from '../embed/index.ts';
 import type { Gate } from '../gate/index.ts';
 import { type Generator, PROMPTS, WRITERS_FORMAT } from '../generate/index.ts';
+import { rememberingEncoder } from '../retrieve/index.ts';
 import { combineQueryVectors } from '../search/index.ts';
 import { contentKey, DEFAULT_SEED, isAbort, throwIfAborted } from '../system/index.ts';
 import { BatchedEncoder } from './batched-encoder.ts';
@@ -42,6 +43,9 @@ interface Weighed extends Omit<QueryExpansion, 'milliseconds'> {
 
 /** The published weight, and what a search needs of a text. */
 const [ALPHA, MAX_TOKENS, BUDGET_MS, MOST_TEXTS] = [0.5, 128, 300, 64];
+
+/** Of the vectors of queries and expansions that are kept in memory: some 7,000 of 384 dimensions, with their texts. */
+const REMEMBERED_BYTES = 16 * 2 ** 20;
 
 /**
  * Creates an expander. It opens nothing: encoder and generator are given, and serve any number of expanders.
@@ -87,8 +91,8 @@ export class Expander {
       const fault = encoderFaultOf(error);
       this.encoderFaults.set(fault, (this.encoderFaults.get(fault) ?? 0) + 1);
     };
-    this.#batches = new BatchedEncoder(encoder, { callsAtOnce: options.encoderCalls, onFailure });
-    this.#students = student && new BatchedEncoder(student, { onFailure });
+    this.#batches = new BatchedEncoder(remembering(encoder), { callsAtOnce: options.encoderCalls, onFailure });
+    this.#students = student && new BatchedEncoder(remembering(student), { onFailure });
     this.#writer = generator && new LiveWriter(generator);
     this.#store = store === false ? undefined : store instanceof ExpansionStore ? store : new ExpansionStore(store);
     this.#firstPass = options.firstPass;
@@ -283,6 +287,11 @@ export class Expander {
     const { fingerprint, contextSize } = this.#generator!;
     return contentKey({ format: WRITERS_FORMAT, fingerprint, contextSize, prompt: prompt.text, ...settings, query });
   }
+}
+
+/** Queries are asked again, and their expansions come from the cache. Documents are not kept. */
+function remembering(encoder: Encoder): Encoder {
+  return 'recall' in encoder ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
 }
 
 /** A gate knows better than the rules what to leave alone, but nothing can be written for nothing. */

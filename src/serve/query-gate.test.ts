@@ -50,7 +50,7 @@ test('the gate weighs the text in place of alpha', async () => {
   const { expander, encoder } = await open('saw', {}, { alpha: 0.9 });
   expect(await expander.embedQuery('saw')).toMatchObject({ state: 'generated', alpha: 0.5, gate: { probability: 1 } });
   // The vectors that the gate looks at are those that are combined.
-  expect(encoder.calls).toEqual([['query', 'saw', 'saw']]);
+  expect(encoder.calls).toEqual([['query', 'saw']]);
   const half = { ...GATE_DATA.policy, highest: 0.25 };
   const cautious = await open('saw', { policy: half });
   expect(await cautious.expander.expand('saw')).toMatchObject({ state: 'generated', alpha: 0.25 });

@@ -126,12 +126,12 @@ describe('withFileLock', () => {
     await writeFile(lock, '1 elsewhere\n');
     const renewal = setInterval(() => void utimes(lock, new Date(), new Date()), 50);
     const began = performance.now();
-    setTimeout(() => clearInterval(renewal), 700);
-    const error = await withFileLock(lock, async () => 'done', { silenceSeconds: 0.5 }).catch((thrown) => thrown);
+    setTimeout(() => clearInterval(renewal), 400);
+    const error = await withFileLock(lock, async () => 'done', { silenceSeconds: 1.5 }).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(ResourceError);
     expect(error.message).toContain(`process 1 on elsewhere (lock: ${lock})`);
     expect(error.fix).toContain('delete this file');
-    expect(performance.now() - began).toBeGreaterThan(1100);
+    expect(performance.now() - began).toBeGreaterThan(1800);
     expect(await readFile(lock, 'utf8')).toBe('1 elsewhere\n');
   });
 
