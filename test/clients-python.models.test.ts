@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { exampleOf, printed, withAddresses } from './support/page-examples.ts';
 import { hasModule } from './support/python-servers.ts';
 import { type ServedLetters, serveLetters } from './support/served-letters.ts';
@@ -12,17 +12,13 @@ const QUERY = 'how do I rotate a key';
 
 const project = mkdtempSync(join(tmpdir(), 'llm-qe-python-'));
 let served: ServedLetters;
-beforeAll(async () => {
+beforeEach(async () => {
   served = await serveLetters({ expander: { budgetMs: 60_000 } });
-});
-beforeEach(() => {
   served.chat.calls.length = 0;
   served.encoder.forget();
 });
-afterAll(async () => {
-  await served.close();
-  rmSync(project, { recursive: true, force: true });
-});
+afterEach(() => served.close());
+afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 const python = (code: string) => printed(process.env.LLM_QE_PYTHON!, ['-W', 'ignore', '-c', code], project);
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { exampleOf, printed, printedByNode, withAddresses } from './support/page-examples.ts';
 import { PgliteServer } from './support/pglite-server.ts';
 import { type ServedLetters, serveLetters } from './support/served-letters.ts';
@@ -9,14 +9,12 @@ const QUERY = 'how do I rotate a key';
 const SHOWN = 'http://127.0.0.1:8090';
 
 let served: ServedLetters;
-beforeAll(async () => {
+beforeEach(async () => {
   served = await serveLetters({ documents: TEXTS, expander: { budgetMs: 60_000 } });
-});
-beforeEach(() => {
   served.chat.calls.length = 0;
   served.encoder.forget();
 });
-afterAll(() => served.close());
+afterEach(() => served.close());
 
 describe('docs/clients.md and docs/serving-recipes.md', () => {
   const letters = '[\\s\\S]*(Keys are rotated|Backups run)';
@@ -52,7 +50,7 @@ describe('the curl lines of docs/serving.md', () => {
     const command = withAddresses(line, { [SHOWN]: served.url });
     const text = await printed('sh', ['-c', `${command} --fail-with-body`]);
     if (/"stream": true/.test(line)) expect(text).toMatch(/^event: expansion$/m);
-    else if (/metrics$/.test(line)) expect(text).toMatch(/^llm_qe_request_seconds/m);
+    else if (/metrics$/.test(line)) expect(text).toMatch(/^# HELP llm_qe_request_seconds/m);
     else expect(Object.keys(JSON.parse(text) as object).length).toBeGreaterThan(0);
     expect(served.chat.calls.length).toBe(/query"|\/query\/|"query":/.test(line) && !/expansions"/.test(line) ? 1 : 0);
   });

@@ -54,16 +54,16 @@ describe('English analysis', () => {
     }
   });
 
-  it('does not overflow on words of millions of characters', () => {
+  it('does not overflow on words of a million characters', () => {
     for (const unit of ['a', '1,', 'a_', '_', 'é\u0301', 'א"', 'カ', 'ก', '\u{10400}', '\u0301', ' ', "'"]) {
       let words = 0;
       let longest = 0;
-      for (const word of splitWords(unit.repeat(3_000_000 / unit.length))) {
+      for (const word of splitWords(unit.repeat(1_000_000 / unit.length))) {
         words++;
         longest = Math.max(longest, word.length);
       }
       expect(longest, unit).toBeLessThanOrEqual(255);
-      if (unit === 'a') expect(words).toBe(Math.ceil(3_000_000 / 255));
+      if (unit === 'a') expect(words).toBe(Math.ceil(1_000_000 / 255));
     }
   });
 
