@@ -54,7 +54,8 @@ interface Batch {
  * Encodes each document of a corpus. Vectors are stored by the content of encoder and text: a text that was encoded
  * before, in this corpus or another, is not encoded again. An interruption (Ctrl-C, kill -9, a full disk) loses at most
  * the running batches. If all vectors exist, the corpus is not even read. Memory holds two batches, the ids, and the
- * keys of all texts of this encoder. A second process that uses the same encoder waits for the first.
+ * keys of all texts of this encoder. A second process that encodes the same corpus waits for the first; one that encodes another with the
+ * same encoder does not, and uses what the first has stored by then.
  *
  * A local encoder in f32 gives a document the same bits whatever is encoded with it, so vectors added in several runs
  * equal those of a single run.
@@ -70,7 +71,7 @@ export async function encodeCorpus(
   const key = contentKey({ ...aboutVectors(encoder), corpus: corpusHash });
   const kept = await openIfWhole(folder, key);
   if (kept !== undefined) return kept;
-  await makeFolder(options.folder);
+  await makeFolder(folder);
   const work = async () => {
     // Another process may have encoded it while this one waited.
     const made = await openIfWhole(folder, key);
@@ -78,7 +79,7 @@ export async function encodeCorpus(
     await encodeMissing(encoder, documents, folder, key, options);
     return VectorFile.open(folder, key);
   };
-  return withFileLock(`${folder}.lock`, work, { signal, progress, what: 'encodes with the same encoder' });
+  return withFileLock(corpusFiles(folder, key).lock, work, { signal, progress, what: 'encodes the same corpus' });
 }
 
 /** Returns the folder in which {@link encodeCorpus} stores the vectors of an encoder. @param folder of all vectors */
@@ -112,9 +113,9 @@ async function encodeMissing(
   key: string,
   options: EncodeCorpusOptions,
 ): Promise<void> {
-  const { count, progress = SILENT, corpusHash } = options;
+  const { count, progress = SILENT, corpusHash, signal } = options;
   const total = typeof count === 'function' ? await count() : count;
-  const store = await VectorStore.open(folder, encoder.dimensions);
+  const store = await VectorStore.open({ folder, dimensions: encoder.dimensions, signal });
   const task = progress.task('encoding documents', total, 'documents');
   try {
     const encoding = new CorpusEncoding(encoder, store, task, options);

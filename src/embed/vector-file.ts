@@ -44,7 +44,7 @@ export type VectorManifest = z.output<typeof vectorManifestSchema>;
 /** Returns the paths of the files of a corpus, in the folder of its encoder. */
 export function corpusFiles(folder: string, key: string) {
   const stem = join(folder, `corpus-${key.slice(0, 32)}`);
-  return { manifest: `${stem}.json`, ids: `${stem}.ids.jsonl`, rows: `${stem}.rows` };
+  return { manifest: `${stem}.json`, ids: `${stem}.ids.jsonl`, rows: `${stem}.rows`, lock: `${stem}.lock` };
 }
 
 /** Records which rows of the store belong to a corpus. The manifest is written last: a corpus with one is complete. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readFully } from '../files/index.ts';
 import { DocumentNumbers } from '../measures/index.ts';
-import { makeFolder, systemFault } from '../system/index.ts';
+import { DataError, isAbort, makeFolder, systemFault, withFileLock } from '../system/index.ts';
 
 /** The number of SHA-256 bytes that identify a text. */
 const KEY_BYTES = 16;
@@ -76,43 +77,59 @@ async function sizeOf(file: string): Promise<number> {
   }
 }
 
+interface StoreOptions {
+  /** Its folder; the folder of that exists. */
+  folder: string;
+  dimensions: number;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * The vectors of one encoder, by the content of the texts: an append-only file of 32-bit floats, and one of keys.
  * Vectors reach the disk before their keys, and anything after the last complete pair is ignored, so a killed process
- * loses only what it had not appended. Only one process at a time may open the store; reading needs no lock.
+ * loses only what it had not appended. Several processes may append: each holds a lock while it writes, and first learns what the others
+ * have appended. Reading needs no lock.
  */
 export class VectorStore {
   readonly dimensions: number;
+  readonly #folder: string;
+  readonly #signal: AbortSignal | undefined;
   readonly #vectors: FileHandle;
   readonly #keys: FileHandle;
   readonly #rows = new DocumentNumbers();
   readonly #cuts: Cut[] = [];
 
-  private constructor(dimensions: number, vectors: FileHandle, keys: FileHandle) {
-    this.dimensions = dimensions;
-    this.#vectors = vectors;
-    this.#keys = keys;
+  private constructor(
+    { folder, dimensions, signal }: StoreOptions,
+    { vectors, keys }: { vectors: FileHandle; keys: FileHandle },
+  ) {
+    [this.#folder, this.dimensions, this.#signal, this.#vectors, this.#keys] = [
+      folder,
+      dimensions,
+      signal,
+      vectors,
+      keys,
+    ];
   }
 
   /**
-   * Opens the store for appending, and removes an incomplete last row. The caller must hold its lock.
-   * @throws ResourceError
+   * Opens the store for appending, and removes an incomplete last row.
+   * @throws ResourceError; AbortedError
    */
-  static async open(folder: string, dimensions: number): Promise<VectorStore> {
+  static async open(options: StoreOptions): Promise<VectorStore> {
+    const { folder } = options;
     await makeFolder(folder);
-    const whole = await VectorKeys.read(folder, dimensions);
     const vectors = await openToWrite(join(folder, VECTORS_NAME));
+    const keys = await openToWrite(join(folder, KEYS_NAME)).catch(async (error: unknown) => {
+      await vectors.close();
+      throw error;
+    });
+    const store = new VectorStore(options, { vectors, keys });
     try {
-      const store = new VectorStore(dimensions, vectors, await openToWrite(join(folder, KEYS_NAME)));
-      // No text is appended twice, so the file is damaged from the first repeated key on.
-      for (let row = 0; row < whole.rows && store.row(whole.key(row)) === undefined; row++) {
-        store.#learn(whole.key(row), whole.cut(row));
-      }
-      await store.#vectors.truncate(store.#cuts.length * dimensions * 4);
-      await store.#keys.truncate(store.#cuts.length * ENTRY_BYTES);
+      await store.#locked(() => store.#catchUp());
       return store;
     } catch (error) {
-      await vectors.close();
+      await store.close();
       throw error;
     }
   }
@@ -127,25 +144,59 @@ export class VectorStore {
   }
 
   /**
-   * Appends vectors, and returns when they are on the disk.
+   * Appends vectors, and returns when they are on the disk. Those that another process has appended are left out.
    * @param vectors row-major // [keys, dimensions]
-   * @throws ResourceError if the disk is full
+   * @throws ResourceError if the disk is full; DataError if another process removed rows; AbortedError
    */
   async append(keys: readonly Buffer[], cuts: readonly Cut[], vectors: Float32Array): Promise<void> {
-    const entries = Buffer.alloc(keys.length * ENTRY_BYTES);
-    for (const [at, key] of keys.entries()) {
-      key.copy(entries, at * ENTRY_BYTES);
-      entries.writeUInt32LE(cuts[at]!, at * ENTRY_BYTES + KEY_BYTES);
-    }
-    const rows = this.#cuts.length;
-    const bytes = Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength);
-    try {
-      await writeWholly(this.#vectors, bytes, rows * this.dimensions * 4);
+    await this.#locked(async () => {
+      await this.#catchUp();
+      const missing = keys.flatMap((key, at) => (this.row(key) === undefined ? [at] : []));
+      const entries = Buffer.alloc(missing.length * ENTRY_BYTES);
+      const wanted = new Float32Array(missing.length * this.dimensions);
+      for (const [place, at] of missing.entries()) {
+        keys[at]!.copy(entries, place * ENTRY_BYTES);
+        entries.writeUInt32LE(cuts[at]!, place * ENTRY_BYTES + KEY_BYTES);
+        wanted.set(vectors.subarray(at * this.dimensions, (at + 1) * this.dimensions), place * this.dimensions);
+      }
+      const rows = this.#cuts.length;
+      await writeWholly(this.#vectors, Buffer.from(wanted.buffer), rows * this.dimensions * 4);
       await writeWholly(this.#keys, entries, rows * ENTRY_BYTES);
-    } catch (error) {
-      throw systemFault(error, VECTORS_NAME);
+      for (const at of missing) this.#learn(keys[at]!, cuts[at]!);
+    });
+  }
+
+  /** Learns what was appended since, and removes what a killed process left half-written. */
+  async #catchUp(): Promise<void> {
+    const known = this.#cuts.length;
+    const [vectors, keys] = [(await this.#vectors.stat()).size, (await this.#keys.stat()).size];
+    const rows = Math.min(Math.floor(keys / ENTRY_BYTES), Math.floor(vectors / (4 * this.dimensions)));
+    if (rows < known) {
+      throw new DataError('another process removed vectors that this one needs', {
+        file: join(this.#folder, VECTORS_NAME),
+        fix: 'Run the same command again.',
+      });
     }
-    for (const [at, key] of keys.entries()) this.#learn(key, cuts[at]!);
+    const news = Buffer.alloc((rows - known) * ENTRY_BYTES);
+    await readFully(this.#keys, news, known * ENTRY_BYTES);
+    for (let at = 0; at < news.length; at += ENTRY_BYTES) {
+      const key = news.subarray(at, at + KEY_BYTES);
+      // No text is appended twice, so the file is damaged from the first repeated key on.
+      if (this.row(key) !== undefined) break;
+      this.#learn(key, news.readUInt32LE(at + KEY_BYTES) as Cut);
+    }
+    const whole = { vectors: this.#cuts.length * this.dimensions * 4, keys: this.#cuts.length * ENTRY_BYTES };
+    if (whole.vectors < vectors) await this.#vectors.truncate(whole.vectors);
+    if (whole.keys < keys) await this.#keys.truncate(whole.keys);
+  }
+
+  /** Works while no other process appends. That takes milliseconds. */
+  async #locked(work: () => Promise<void>): Promise<void> {
+    try {
+      await withFileLock(`${this.#folder}.lock`, work, { signal: this.#signal });
+    } catch (error) {
+      throw isAbort(error) ? error : systemFault(error, join(this.#folder, VECTORS_NAME));
+    }
   }
 
   async close(): Promise<void> {

@@ -109,6 +109,14 @@ describe('cleanCache', () => {
     expect(kept).toEqual(left);
   });
 
+  it('never removes a folder in which a process is making something', async () => {
+    await put('files/v2/folder/made', 400);
+    await withFileLock(join(home, 'files/v2/folder/made.lock'), async () => {
+      expect(await clean({ all: true })).toEqual([]);
+    });
+    expect(names(await clean({ all: true }))).toEqual(['files/v2/folder']);
+  });
+
   it('never removes what a process is making, on this machine or another', async () => {
     await put('files/v2/here.json', 400);
     await put('files/v2/there.json', 400);

@@ -111,8 +111,14 @@ async function measure(path: string): Promise<{ bytes: number; used: number }> {
   };
 }
 
-/** Returns whether a lock's process runs, or may run on another machine. Files that are not locks are not held. */
+/** Whether a file of an entry is a lock that is held, or a folder with one. */
 async function isHeld(path: string): Promise<boolean> {
+  const inside = (await namesIn(path)).map(({ name }) => join(path, name));
+  return (await Promise.all([path, ...inside].map(isHeldLock))).includes(true);
+}
+
+/** Returns whether a lock's process runs, or may run on another machine. Files that are not locks are not held. */
+async function isHeldLock(path: string): Promise<boolean> {
   if (!/\.lock(\.[0-9a-f]{6})?$/.test(path)) return false;
   const owner = parseIdentity(await readFile(path, 'utf8').catch(() => ''));
   return owner !== undefined && lifeOf(owner) !== 'gone';

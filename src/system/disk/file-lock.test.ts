@@ -138,9 +138,11 @@ describe('withFileLock', () => {
   test('shows which process it waits for, until it works', async () => {
     const events: string[] = [];
     const [isHeld, isWaitedFor] = [signalOnce(), signalOnce()];
+    let notes = 0;
     const note = (text: string) => {
-      events.push(text);
-      isWaitedFor.raise();
+      // Told at every turn, so that a log of the progress shows the wait as long as it takes.
+      if (++notes === 1) events.push(text);
+      if (notes === 3) isWaitedFor.raise();
     };
     const task = { advance() {}, skip() {}, note, done: () => events.push('end') };
     const progress = {

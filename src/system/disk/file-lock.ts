@@ -99,7 +99,8 @@ class Wait {
     if (this.#holder === undefined && progress !== SILENT) {
       this.#task = progress.task(`waiting for another process that ${what}`, undefined, 'seconds');
     }
-    if (this.#holder !== holder) this.#task?.note(description);
+    // At every turn: where progress is a line now and then, the wait must be told even if the holder stays the same.
+    this.#task?.note(description);
     await this.#watch(holder, description);
     await sleep(this.#milliseconds, undefined, signal && { signal }).catch((error: unknown) => {
       throwIfAborted(signal);
