@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FiveCorpus, FiveEncoder, fiveDocuments } from '../../test/support/five-documents.ts';
 import { ModelStore } from '../models/index.ts';
 import { type Progress, SILENT, UsageError } from '../system/index.ts';
-import { CorpusSearch, openEncoder } from './corpus-search.ts';
+import { CorpusSearch } from './corpus-search.ts';
+import { openEncoder } from './open-encoder.ts';
 import { openCorpus } from './own-corpus.ts';
 import { defaultRetrievalSettings } from './settings.ts';
 

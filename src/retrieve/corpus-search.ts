@@ -1,40 +1,24 @@
 import type { Document } from '../data/index.ts';
-import { connectEncoder, type Encoder, loadEncoder, type RemoteEncoderOptions } from '../embed/index.ts';
+import type { Encoder } from '../embed/index.ts';
 import type { HitRows, Run, ScoredDocument } from '../measures/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { BM25_CACHE, Bm25Index, type SearchIndex } from '../search/index.ts';
-import type { IndexSnapshot } from '../segments/index.ts';
-import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
-import { forgetFailure, type Progress, refuseServerOffline, SILENT, UsageError } from '../system/index.ts';
+import type { Bm25Index, LexicalIndex, SearchIndex } from '../search/index.ts';
+import { forgetFailure, type Progress, SILENT, UsageError } from '../system/index.ts';
+import type { Corpus } from './corpus.ts';
 import { type CorpusVectors, documentIds, encodeWholeOrPassages, noteCut, rankByPassages } from './corpus-vectors.ts';
 import { openDenseIndex } from './dense-index.ts';
 import { DenseRetriever, type Weighting } from './dense-retriever.ts';
 import type { DenseSettings, EmbeddedQueries } from './encode-queries.ts';
 import { type Feedback, feedbackOf, refuseIdleFeedback } from './feedback.ts';
 import { FusedRetriever, fuseDenseAndLexical } from './fused-retriever.ts';
+import { isRemoteBm25, openLocalBm25, openRemoteBm25 } from './lexical-index.ts';
 import { LexicalRetriever } from './lexical-retriever.ts';
+import { openEncoder } from './open-encoder.ts';
 import type { ExpandedQuery, RetrieveOptions, Retriever } from './retriever.ts';
 import type { RetrievalSettings } from './settings.ts';
 
 /** Documents that are checked before a model is opened: all of a small corpus, and a tenth of a second of a large one. */
 const CHECKED_DOCUMENTS = 10_000;
-
-/** A corpus that can be read more than once. */
-export interface Corpus {
-  documents(signal?: AbortSignal): AsyncIterable<Document>;
-  /** Number of documents, for progress. */
-  count(signal?: AbortSignal): Promise<number>;
-  /** SHA-256 of its content. */
-  corpusHash(signal?: AbortSignal): Promise<string>;
-  /** Vectors and BM25 lists that it brings along. */
-  readonly held?: HeldIndexes | undefined;
-  /** Returns documents by id; without it, the corpus is read. */
-  lookUp?(ids: Iterable<string>): Promise<Map<string, Document>>;
-  close?(): Promise<void>;
-}
-
-/** What an index folder holds; see `IndexSnapshot`. */
-export type HeldIndexes = Pick<IndexSnapshot, 'vectors' | 'lexical' | 'passages' | 'folder'>;
 
 /** A way to combine queries and expansions that is tried among others: in a dense search, a lexical one, or both. */
 export interface TriedCombination extends Weighting {
@@ -72,7 +56,8 @@ export class CorpusSearch {
   #encoder: Promise<Encoder> | undefined;
   #vectors: Promise<CorpusVectors> | undefined;
   #dense: Promise<SearchIndex<Float32Array>> | undefined;
-  #lexical: Promise<Bm25Index> | undefined;
+  #localBm25: Promise<Bm25Index> | undefined;
+  #remoteBm25: Promise<LexicalIndex> | undefined;
 
   /** @throws UsageError for settings that do not fit together */
   constructor(corpus: Corpus, settings: RetrievalSettings, options: CorpusSearchOptions = {}) {
@@ -238,9 +223,12 @@ export class CorpusSearch {
     return index.search(vectors, Math.max(1, index.size), { signal });
   }
 
-  /** Returns the BM25 index, which is made at the first call. */
+  /** Returns the BM25 index of this machine, which is made at the first call. */
   lexicalIndex(): Promise<Bm25Index> {
-    return this.#bm25();
+    this.#localBm25 ??= forgetFailure(openLocalBm25(this.#corpus, this.#settings, this.#watched), () => {
+      this.#localBm25 = undefined;
+    });
+    return this.#localBm25;
   }
 
   /**
@@ -275,21 +263,25 @@ export class CorpusSearch {
     const missing = new Set(ids);
     const vectors = await this.#vectors;
     const dense = vectors && documentIds(vectors, this.#settings.passages);
-    const held = dense ?? (await this.#lexical)?.ids ?? [];
+    const held = dense ?? (await (this.#remoteBm25 ?? this.#localBm25))?.ids ?? [];
     for (const id of held) missing.delete(id);
     return held.length === 0 ? [] : [...missing];
   }
 
   async close(): Promise<void> {
-    const opened = [this.#dense, this.#vectors, this.#encoder, this.#lexical];
+    const opened = [this.#dense, this.#vectors, this.#encoder, this.#localBm25, this.#remoteBm25];
     for (const one of await Promise.allSettled(opened)) {
       if (one.status === 'fulfilled') await one.value?.close?.();
     }
     await this.#corpus.close?.();
   }
 
+  get #watched() {
+    return { signal: this.#signal, progress: this.#progress };
+  }
+
   #denseIndex(): Promise<SearchIndex<Float32Array>> {
-    const options = { folder: this.#folders.vectors, signal: this.#signal, progress: this.#progress };
+    const options = { folder: this.#folders.vectors, ...this.#watched };
     const settings = this.#settings;
     const open = async () => {
       const vectors = await this.#encodeCorpus();
@@ -304,7 +296,7 @@ export class CorpusSearch {
   async #encodeCorpus(): Promise<CorpusVectors> {
     const encoder = await this.encoder();
     const { passages } = this.#settings;
-    const options = { passages, folder: this.#folders.vectors, signal: this.#signal, progress: this.#progress };
+    const options = { passages, folder: this.#folders.vectors, ...this.#watched };
     const made = this.#corpus.held?.vectors(encoder) ?? encodeWholeOrPassages(encoder, this.#corpus, options);
     this.#vectors ??= forgetFailure(made, () => {
       this.#vectors = undefined;
@@ -312,65 +304,14 @@ export class CorpusSearch {
     return this.#vectors;
   }
 
-  async #bm25(): Promise<Bm25Index> {
-    const { k1, b, analyzer, fields, threads } = this.#settings;
-    const options = { k1, b, analyzer, fields, threads, signal: this.#signal, progress: this.#progress };
-    const build = async () => {
-      const corpusHash = await this.#corpus.corpusHash(this.#signal);
-      const documents = () => this.#corpus.documents(this.#signal);
-      return Bm25Index.open(documents, { folder: BM25_CACHE.folder(), corpusHash, ...options });
-    };
-    this.#lexical ??= forgetFailure(this.#corpus.held?.lexical(options) ?? build(), () => {
-      this.#lexical = undefined;
+  /** The index that searches: in an engine, or here. */
+  #bm25(): Promise<LexicalIndex> {
+    if (!isRemoteBm25(this.#settings)) return this.lexicalIndex();
+    this.#remoteBm25 ??= forgetFailure(openRemoteBm25(this.#corpus, this.#settings, this.#watched), () => {
+      this.#remoteBm25 = undefined;
     });
-    return this.#lexical;
+    return this.#remoteBm25;
   }
-}
-
-/**
- * Opens the encoder in the settings: a server if it is an address, otherwise a model.
- * @param limits of calls to a server, in place of those of the settings and the defaults
- * @throws UsageError for settings that have no effect with a server, or only with a server
- */
-export async function openEncoder(
-  settings: RetrievalSettings,
-  store: ModelStore,
-  signal?: AbortSignal,
-  progress?: Progress,
-  graphs?: string,
-  limits: Pick<RemoteEncoderOptions, 'retries' | 'timeoutSeconds' | 'maxWaitSeconds'> = {},
-): Promise<Encoder> {
-  const { encoder, encoderModel, queryPrefix, documentPrefix, batchSize, maxWait } = settings;
-  const { precision, pooling, maxLength, threads } = settings;
-  if (!isServerAddress(encoder)) {
-    refuseServerOptions('the encoder', { '--encoder-model': encoderModel, '--batch-size': batchSize });
-    const model = await store.resolve(encoder, { kind: 'encoder', signal });
-    return loadEncoder(model, {
-      precision,
-      pooling,
-      maxLength,
-      threads,
-      queryPrefix,
-      documentPrefix,
-      cache: graphs,
-      signal,
-    });
-  }
-  refuseServerOffline(encoder, settings.offline);
-  refuseIdleOptions('the encoder', {
-    '--precision': precision === 'f32' ? undefined : precision,
-    '--pooling': pooling,
-    '--max-length': maxLength,
-  });
-  if (encoderModel === undefined) {
-    throw new UsageError('an embedding server needs the name of its model', {
-      fix: 'Pass --encoder-model NAME, as the server lists it under /models.',
-    });
-  }
-  return connectEncoder({
-    ...{ baseUrl: encoder, model: encoderModel, queryPrefix, documentPrefix, batchSize },
-    ...{ maxWaitSeconds: maxWait, signal, progress, ...limits },
-  });
 }
 
 /** @throws UsageError for passages other than those of an index folder */

@@ -61,7 +61,7 @@ const schema = z.object(feedbackSettings);
 export type FeedbackOptions = z.output<typeof schema>;
 
 /** Settings of feedback, and others that it must fit. */
-type FeedbackInput = FeedbackOptions & { fields: Bm25Fields; passages?: string | undefined };
+type FeedbackInput = FeedbackOptions & { fields: Bm25Fields; passages?: string | undefined; bm25Index?: string };
 
 /** Feedback with all settings. */
 export interface Feedback {
@@ -77,6 +77,7 @@ export interface Feedback {
  */
 export function feedbackOf(options: FeedbackInput): Feedback | undefined {
   const { feedback: name, feedbackDocuments, feedbackTerms, feedbackWeight, fields, passages } = options;
+  const { bm25Index = 'local' } = options;
   if (name === undefined) {
     refuseIdle('--feedback', { feedbackDocuments, feedbackTerms, feedbackWeight });
     return undefined;
@@ -87,6 +88,7 @@ export function feedbackOf(options: FeedbackInput): Feedback | undefined {
   if (kind.search === 'bm25' && fields !== 'flat') {
     throw new UsageError(`--feedback ${name} does not work with --fields ${fields}`, { fix: 'Omit one of the two.' });
   }
+  if (kind.search === 'bm25' && bm25Index !== 'local') throw refusedFeedback(name);
   if (kind.search === 'dense' && passages !== undefined) {
     throw new UsageError(`--feedback ${name} does not work with --passages`, { fix: 'Omit one of the two.' });
   }
@@ -97,6 +99,13 @@ export function feedbackOf(options: FeedbackInput): Feedback | undefined {
     throw new UsageError(`--feedback-weight is ${weight}`, { fix: `Pass a number from 0 to ${kind.mostWeight}.` });
   }
   return { name, documents, terms: feedbackTerms ?? kind.terms, weight };
+}
+
+/** The error for a feedback that reads BM25's lists, where an engine holds them. */
+export function refusedFeedback(name: FeedbackName): UsageError {
+  return new UsageError(`--feedback ${name} reads BM25's lists here, and --bm25-index leaves them to an engine`, {
+    fix: 'Omit one of the two.',
+  });
 }
 
 function refuseIdle(without: string, options: Record<string, number | undefined>): void {

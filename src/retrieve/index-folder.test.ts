@@ -6,7 +6,8 @@ import { HashingEncoder } from '../../test/support/hashing-encoder.ts';
 import type { Document } from '../data/index.ts';
 import { type Changed, type IndexSettings, IndexSnapshot, IndexWriter } from '../segments/index.ts';
 import { Random, sha256 } from '../system/index.ts';
-import { type Corpus, CorpusSearch } from './corpus-search.ts';
+import type { Corpus } from './corpus.ts';
+import { CorpusSearch } from './corpus-search.ts';
 import { corpusOfIndex } from './own-corpus.ts';
 import { defaultRetrievalSettings, type RetrievalSettings } from './settings.ts';
 

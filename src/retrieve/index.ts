@@ -8,7 +8,8 @@ export {
   describeCombination,
   type ExpansionWeight,
 } from './combination.ts';
-export { type Corpus, CorpusSearch, openEncoder, type TriedCombination } from './corpus-search.ts';
+export type { Corpus } from './corpus.ts';
+export { CorpusSearch, type TriedCombination } from './corpus-search.ts';
 export { rangeOfPassage } from './corpus-vectors.ts';
 export {
   type DenseShares,
@@ -30,10 +31,12 @@ export { DROP_REASONS, DROP_WORDS } from './mining/choose-negatives.ts';
 export { CorpusTexts } from './mining/corpus-texts.ts';
 export type { MiningCounts } from './mining/mining.ts';
 export { type MiningInput, type MiningSettings, miningSchema, miningSettings, rangeOf } from './mining/settings.ts';
+export { openEncoder } from './open-encoder.ts';
 export { corpusOfIndex, openCorpus } from './own-corpus.ts';
 export { type RememberingEncoder, rememberingEncoder } from './remembering-encoder.ts';
 export type { ExpandedQuery, Retrieval, RetrieveOptions, Retriever } from './retriever.ts';
 export { SEARCH_FORMATS } from './search-formats.ts';
+
 export {
   combinationOptions,
   defaultRetrievalSettings,

@@ -2,12 +2,13 @@ import { TypedRun } from '../measures/index.ts';
 import {
   type AnalyzerName,
   type Bm25Fields,
-  type Bm25Index,
+  Bm25Index,
+  type LexicalIndex,
   type LexicalQuery,
   type QueryRepeats,
   repeatQuery,
 } from '../search/index.ts';
-import { describeFeedback, type Feedback, isTermFeedback, repeatQueries } from './feedback.ts';
+import { describeFeedback, type Feedback, isTermFeedback, refusedFeedback, repeatQueries } from './feedback.ts';
 import { LexicalFeedback } from './lexical-feedback.ts';
 import { type ExpandedQuery, type Retrieval, type RetrieveOptions, type Retriever, selvesToDrop } from './retriever.ts';
 
@@ -25,11 +26,11 @@ export interface LexicalSettings {
 export class LexicalRetriever implements Retriever {
   readonly name = 'bm25';
   readonly notes = [];
-  readonly #index: Bm25Index;
+  readonly #index: LexicalIndex;
   readonly #settings: LexicalSettings;
   readonly #feedback: Feedback | undefined;
 
-  constructor(index: Bm25Index, settings: LexicalSettings, feedback?: Feedback | undefined) {
+  constructor(index: LexicalIndex, settings: LexicalSettings, feedback?: Feedback | undefined) {
     this.#index = index;
     this.#settings = settings;
     this.#feedback = feedback;
@@ -41,7 +42,9 @@ export class LexicalRetriever implements Retriever {
 
   get settings(): Record<string, string | number | boolean> {
     const { k1, b, analyzer, fields, queryRepeats } = this.#settings;
-    return { k1, b, analyzer, fields, 'query repeats': queryRepeats, ...describeFeedback(this.#feedback) };
+    const facts = Object.entries(this.#index.facts ?? {}).map(([name, fact]) => [`BM25 ${name}`, fact]);
+    const own = { k1, b, analyzer, fields, 'query repeats': queryRepeats, ...describeFeedback(this.#feedback) };
+    return { ...own, ...Object.fromEntries(facts) };
   }
 
   async retrieve(queries: readonly ExpandedQuery[], options: RetrieveOptions): Promise<Retrieval> {
@@ -56,10 +59,13 @@ export class LexicalRetriever implements Retriever {
     });
     return { run: new TypedRun(ids, hits), encodeMilliseconds: 0, searchMilliseconds: performance.now() - started };
   }
+
   /** Returns what is searched in the end: the texts, or what feedback makes of them. */
   async #refine(texts: readonly string[], signal: AbortSignal | undefined): Promise<readonly LexicalQuery[]> {
     const feedback = this.#feedback;
     if (feedback === undefined || !isTermFeedback(feedback)) return texts;
-    return new LexicalFeedback(this.#index, feedback, this.#settings.analyzer).expand(texts, signal);
+    const index = this.#index;
+    if (!(index instanceof Bm25Index)) throw refusedFeedback(feedback.name);
+    return new LexicalFeedback(index, feedback, this.#settings.analyzer).expand(texts, signal);
   }
 }

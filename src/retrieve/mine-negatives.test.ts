@@ -7,7 +7,7 @@ import { type Document, openRetrieverSource, type RetrieverRow } from '../data/i
 import { type Encoder, loadEncoder } from '../embed/index.ts';
 import { OtherSettingsError } from '../files/index.ts';
 import { UsageError } from '../system/index.ts';
-import type { Corpus } from './corpus-search.ts';
+import type { Corpus } from './corpus.ts';
 import { type MineNegativesOptions, mineNegatives } from './mine-negatives.ts';
 import type { MiningInput } from './mining/settings.ts';
 import { defaultRetrievalSettings } from './settings.ts';

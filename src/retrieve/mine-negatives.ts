@@ -13,7 +13,7 @@ import {
 } from '../files/index.ts';
 import type { Qrels } from '../measures/index.ts';
 import { isThere, type Progress, throwIfAborted } from '../system/index.ts';
-import type { Corpus } from './corpus-search.ts';
+import type { Corpus } from './corpus.ts';
 import { journalOf, Mining, type MiningCounts, mostPositives, removeWorkFiles } from './mining/mining.ts';
 import { RelevantDocuments } from './mining/relevant-documents.ts';
 import { corpusOfRows } from './mining/rows-corpus.ts';

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { BeirDataset, cachedSha256, countDocuments, readCorpus } from '../data/index.ts';
 import { IndexSnapshot, isIndexFolder } from '../segments/index.ts';
 import { systemFault } from '../system/index.ts';
-import type { Corpus } from './corpus-search.ts';
+import type { Corpus } from './corpus.ts';
 
 /**
  * Opens a corpus without judgements: a folder in BEIR's layout, an index folder as it is now, or one JSONL file with one document per line

@@ -56,6 +56,14 @@ const indexSettings = inGroup('Search:', {
       'where document vectors are searched: exact, hnsw (an approximate graph, needs the package usearch), postgres://USER@HOST/DATABASE (with pgvector), or milvus:http://HOST:PORT; ?search=hnsw searches approximately there. hnsw takes vectors in f32 and f16, not int8',
     )
     .meta({ valueName: 'NAME|URL' }),
+  bm25Index: z
+    .string()
+    .transform(showBm25Index)
+    .default('local')
+    .describe(
+      'where BM25 searches: local, milvus:http://HOST:PORT, or postgres://USER@HOST/DATABASE (with pgvector, reads all documents for a query)',
+    )
+    .meta({ valueName: 'URL' }),
   hnswM: z.number().int().min(2).max(100).default(16).describe('HNSW: neighbours of a document in the graph'),
   hnswEfConstruction: z
     .number()
@@ -88,6 +96,17 @@ const indexSettings = inGroup('Search:', {
 
 /** The address of an engine in settings has `***` in place of secrets; `parseEngineAddress` restores those it has read. */
 function showIndex(index: string, context: z.RefinementCtx): string {
+  return showPlace(index, ['exact', 'hnsw'], context);
+}
+
+function showBm25Index(index: string, context: z.RefinementCtx): string {
+  const shown = showPlace(index, ['local'], context);
+  if (!isEngineAddress(shown) || parseEngineAddress(shown).search === 'exact') return shown;
+  context.addIssue({ code: 'custom', message: 'search=hnsw does not work with BM25. Omit it' });
+  return z.NEVER;
+}
+
+function showPlace(index: string, names: readonly string[], context: z.RefinementCtx): string {
   try {
     if (isEngineAddress(index)) return parseEngineAddress(index).shown;
   } catch (error) {
@@ -95,11 +114,10 @@ function showIndex(index: string, context: z.RefinementCtx): string {
     context.addIssue({ code: 'custom', message: `${error.message}. ${error.fix}` });
     return z.NEVER;
   }
-  if (index === 'exact' || index === 'hnsw') return index;
-  context.addIssue({
-    code: 'custom',
-    message: `${JSON.stringify(index)} is neither exact, hnsw nor the address of an engine`,
-  });
+  if (names.includes(index)) return index;
+  const known = [...names, 'the address of an engine'];
+  const list = `${known.slice(0, -1).join(', ')} nor ${known.at(-1)}`;
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(index)} is neither ${list}` });
   return z.NEVER;
 }
 

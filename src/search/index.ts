@@ -24,6 +24,7 @@ export { type CombineOptions, combineQueryVectors } from './dense/query-vectors.
 export { VECTOR_FORMATS, type VectorFormat } from './dense/vector-format.ts';
 export { MemoryVectors, type VectorChunk, type VectorSource } from './dense/vector-source.ts';
 export { isEngineAddress, parseEngineAddress } from './engines/engine-address.ts';
+export { EngineBm25, type LexicalIndex, type OpenBm25EngineOptions } from './engines/engine-bm25.ts';
 export { type OpenEngineOptions, openEngine } from './engines/open-engine.ts';
 export type { FeedbackSettings } from './feedback/feedback.ts';
 export { TERM_FEEDBACK, type TermFeedbackName } from './feedback/term-feedback.ts';

@@ -14,7 +14,7 @@ export const OF_DENSE = [
   'vectors',
 ];
 /** Settings that a dense search alone does not read. */
-export const OF_BM25 = ['k1', 'b', 'analyzer', 'queryRepeats', 'rrfK'];
+export const OF_BM25 = ['k1', 'b', 'analyzer', 'queryRepeats', 'rrfK', 'bm25Index'];
 /** Settings that a search with raw queries does not read. */
 export const OF_EXPANSIONS = ['alpha', 'expansionRole', 'queryRepeats'];
 

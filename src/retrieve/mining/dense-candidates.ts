@@ -3,7 +3,7 @@ import { type Encoder, encodeCorpus, VECTOR_CACHE, type VectorFile } from '../..
 import { type Run, TypedRun } from '../../measures/index.ts';
 import { ExactIndex } from '../../search/index.ts';
 import { contentKey, type Progress } from '../../system/index.ts';
-import type { Corpus } from '../corpus-search.ts';
+import type { Corpus } from '../corpus.ts';
 import { encodeQueries } from '../encode-queries.ts';
 import type { ExpandedQuery } from '../retriever.ts';
 import type { RetrievalSettings } from '../settings.ts';

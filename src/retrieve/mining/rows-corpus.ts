@@ -1,7 +1,7 @@
 import type { RetrieverRow } from '../../data/index.ts';
 import { IdSet } from '../../files/index.ts';
 import { contentKey } from '../../system/index.ts';
-import type { Corpus } from '../corpus-search.ts';
+import type { Corpus } from '../corpus.ts';
 import { textKeyOf } from './text-key.ts';
 
 /**

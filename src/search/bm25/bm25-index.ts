@@ -16,6 +16,7 @@ import { buildInvertedLists, type InvertedLists } from './inverted-lists.ts';
 import { LISTS_FORMAT, readInvertedLists, writeInvertedLists } from './inverted-lists-file.ts';
 import { ANSERINI_BM25, type Bm25Settings } from './lucene-bm25.ts';
 import { type ListSegment, mergeInvertedLists } from './merge-lists.ts';
+import { pickRows } from './sparse-rows.ts';
 import { type LexicalQuery, QueryAnalyzer } from './term-queries.ts';
 import { type TermShare, termShares } from './term-shares.ts';
 
@@ -163,11 +164,7 @@ export class Bm25Index implements SearchIndex<readonly LexicalQuery[]> {
    * words are left out.
    */
   idfsOf(text: string): (number | undefined)[] {
-    const { fields, idf } = this.#lists;
-    return Array.from(this.countTerms(text).keys(), (spelling) => {
-      const term = fields.at(-1)!.get(spelling);
-      return term === undefined ? undefined : idf[term]!;
-    });
+    return this.#queries.idfsOf(text);
   }
 
   /** Returns how often each term occurs in a text, in the order of the text, with those that the corpus lacks. */
@@ -340,7 +337,7 @@ function* cutBlock({ first, batch, steps }: AnalyzedQueries): Generator<{ first:
   for (let query = 0; query < steps.length; query++) {
     total += steps[query]!;
     if (total < STEPS_AT_A_TIME && query + 1 < steps.length) continue;
-    yield { first: first + start, queries: pickQueries(batch, start, query + 1) };
+    yield { first: first + start, queries: pickRows(batch, start, query + 1) };
     start = query + 1;
     total = 0;
   }
@@ -350,16 +347,8 @@ function sum(numbers: Float64Array): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-function pickQueries({ starts, terms, weights }: TermQueries, first: number, end: number): TermQueries {
-  const [from, to] = [starts[first]!, starts[end]!];
-  return {
-    starts: starts.slice(first, end + 1).map((start) => start - from),
-    terms: terms.slice(from, to),
-    weights: weights.slice(from, to),
-  };
-}
-
-function checkSettings({ k1, b }: Bm25Settings): void {
+/** @throws UsageError for k1 below 0, or b outside 0 to 1 */
+export function checkSettings({ k1, b }: Bm25Settings): void {
   if (!(k1 >= 0 && Number.isFinite(k1))) {
     throw new UsageError(`k1 is ${k1}`, { fix: 'Pass a number of at least 0; the default is 0.9.' });
   }

@@ -1,6 +1,7 @@
 import { kthLargest, type RankedScores, type TopScores } from '../top-scores.ts';
 import type { InvertedLists } from './inverted-lists.ts';
 import { lowBits, type PostingEntries } from './postings.ts';
+import type { SparseRows } from './sparse-rows.ts';
 
 /** If the lists of a query are together longer than this fraction of the corpus, no list of touched documents is kept. */
 const DENSE_SHARE = 8;
@@ -14,15 +15,8 @@ export interface Postings extends PostingEntries, Pick<InvertedLists, 'starts' |
   size: number;
 }
 
-/** Queries as bags of terms. */
-export interface TermQueries {
-  /** Where each query's terms begin // [queries + 1] */
-  starts: Uint32Array;
-  /** Term numbers. */
-  terms: Uint32Array;
-  /** Weight of each term: its idf times its count or weight in the query, as a 32-bit float. */
-  weights: Float32Array;
-}
+/** Queries as bags of terms. The weight of a term is its idf times its count or weight in the query, as a 32-bit float. */
+export type TermQueries = SparseRows;
 
 /** Scores the complete corpus for one query after another: `begin`, `add` for each of its terms, `take`. */
 export class Bm25Scorer {

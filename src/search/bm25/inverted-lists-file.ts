@@ -1,14 +1,11 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
-import { DataError, DurableFile, isAbort, systemFault, throwIfAborted } from '../../system/index.ts';
+import { damagedIndex, readIfWhole, readPart, writeParts } from './file-parts.ts';
 import { type InvertedLists, termNumbers } from './inverted-lists.ts';
 import { postingLayout, saturationOf } from './postings.ts';
 
 /** Increase it when the layout of the file, or any number in it, changes. */
 export const LISTS_FORMAT = 3;
-
-/** Bytes to read or write at a time. */
-const PIECE = 64 * 2 ** 20;
 
 const headerSchema = z.object({
   format: z.literal(LISTS_FORMAT),
@@ -51,41 +48,15 @@ export async function writeInvertedLists(
     saturations: lists.denominators.length,
   };
   const head = Buffer.from(JSON.stringify(header).padEnd(HEADER_BYTES));
-  const file = await DurableFile.create(path);
-  try {
-    const { fieldOf, starts, idf, frequencies, denominators } = lists;
-    const { entries, saturations = new Uint16Array(0) } = lists.postings;
-    for (const part of [head, ids, terms, fieldOf, starts, idf, entries, saturations, frequencies, denominators]) {
-      for (const piece of pieces(part)) {
-        throwIfAborted(signal);
-        await file.write(piece);
-      }
-    }
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
-  await file.commit();
+  const { fieldOf, starts, idf, frequencies, denominators } = lists;
+  const { entries, saturations = new Uint16Array(0) } = lists.postings;
+  const parts = [head, ids, terms, fieldOf, starts, idf, entries, saturations, frequencies, denominators];
+  await writeParts(path, parts, signal);
 }
 
 /** Reads the lists of a file. Returns undefined if it is missing, damaged, or another index. @throws AbortedError */
-export async function readInvertedLists(
-  path: string,
-  key: string,
-  signal?: AbortSignal,
-): Promise<InvertedLists | undefined> {
-  let file: FileHandle | undefined;
-  try {
-    file = await open(path);
-    return await readListsFrom(file, key, signal);
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    const fault = systemFault(error, path);
-    if (fault instanceof DataError || error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
-    throw fault;
-  } finally {
-    await file?.close();
-  }
+export function readInvertedLists(path: string, key: string, signal?: AbortSignal): Promise<InvertedLists | undefined> {
+  return readIfWhole(path, (file) => readListsFrom(file, key, signal));
 }
 
 /** Reads the lists of an open file. @throws DataError, SyntaxError or ZodError if it is damaged, or another index */
@@ -100,7 +71,7 @@ export async function readListsFrom(
   const { bits, apart } = postingLayout({ documents, saturations });
   const whole =
     HEADER_BYTES + idBytes + termBytes + terms + 4 * (terms + 1) + 4 * terms + (4 + apart) * postings + 8 * saturations;
-  if (header.key !== key || size !== whole) throw damaged();
+  if (header.key !== key || size !== whole) throw damagedIndex();
   let at = HEADER_BYTES;
   const next = async (bytes: number) => {
     const part = await readPart(file, at, bytes, signal);
@@ -112,7 +83,7 @@ export async function readListsFrom(
   const ids = strings.length(documents).parse(JSON.parse((await next(idBytes)).toString()));
   const words = strings.length(terms).parse(JSON.parse((await next(termBytes)).toString()));
   const fieldOf = new Uint8Array((await next(terms)).buffer);
-  if (fieldOf.some((field) => field >= header.fields)) throw damaged();
+  if (fieldOf.some((field) => field >= header.fields)) throw damagedIndex();
   const lists: InvertedLists = {
     ids,
     terms: words,
@@ -142,27 +113,5 @@ function checkNumbers({ ids, terms, starts, postings, denominators }: InvertedLi
   const ascending = starts.every((start, at) => at === 0 || start >= starts[at - 1]!);
   const inside = entries.every((entry) => entry >>> bits < ids.length);
   const known = entries.every((_entry, at) => saturationOf(postings, at) < denominators.length);
-  if (!ascending || !inside || !known || starts[terms.length] !== entries.length) throw damaged();
-}
-
-/** Reads a part of the file into a separate buffer that threads can share. */
-async function readPart(file: FileHandle, start: number, bytes: number, signal: AbortSignal | undefined) {
-  const part = Buffer.from(new SharedArrayBuffer(bytes));
-  for (let at = 0; at < bytes; ) {
-    throwIfAborted(signal);
-    const { bytesRead } = await file.read(part, at, Math.min(PIECE, bytes - at), start + at);
-    if (bytesRead === 0) throw damaged();
-    at += bytesRead;
-  }
-  return part;
-}
-
-function* pieces(part: Uint8Array | Uint16Array | Uint32Array | Float32Array): Generator<Uint8Array> {
-  for (let at = 0; at < part.byteLength; at += PIECE) {
-    yield new Uint8Array(part.buffer, part.byteOffset + at, Math.min(PIECE, part.byteLength - at));
-  }
-}
-
-function damaged(): DataError {
-  return new DataError('the cached index is incomplete', { fix: 'Delete the file; it is built again.' });
+  if (!ascending || !inside || !known || starts[terms.length] !== entries.length) throw damagedIndex();
 }

@@ -2,10 +2,10 @@ import { DataError, type Progress, ResourceError, SILENT } from '../../system/in
 import { Breather } from '../breather.ts';
 import { orderByIdDescending } from '../id-order.ts';
 import type { Analyzer } from './analyzers.ts';
-import { splitWords } from './english-analyzer.ts';
 import { type Bm25Settings, inverseDocumentFrequency } from './lucene-bm25.ts';
 import { makePostings, type PostingEntries, setPosting } from './postings.ts';
 import { SaturationTable, sharedNumbers } from './saturation-table.ts';
+import { TermCounter } from './term-counter.ts';
 
 /**
  * For each term, the documents that contain it. Documents are numbered in descending order of their ids, so among equal
@@ -52,9 +52,6 @@ export interface BuildOptions extends Bm25Settings {
 /** Pairs of (term, frequency) in one block of the forward lists. */
 const BLOCK_PAIRS = 1 << 20;
 
-/** Maximum number of spellings whose term is cached; then the cache is cleared. */
-const REMEMBERED_WORDS = 1_000_000;
-
 /** Largest number of postings (JavaScript's typed arrays end at 2^32 elements). */
 const MOST_POSTINGS = 2 ** 32 - 1;
 
@@ -90,9 +87,7 @@ export async function buildInvertedLists(
 /** Documents as lists of (term, frequency), in the order in which they are read; a document has one list per field. */
 class ForwardLists {
   readonly ids: string[] = [];
-  readonly terms: string[] = [];
-  readonly fieldOf: number[] = [];
-  readonly fields: Map<string, number>[];
+  readonly counter: TermCounter;
   /** Number of terms in each field of each document, including repetitions // [documents, fields] */
   readonly lengths: number[] = [];
   /** Where the pairs of each document's fields begin // [documents · fields + 1] */
@@ -100,37 +95,23 @@ class ForwardLists {
   /** Documents of each term. */
   readonly holders: number[] = [];
   readonly #blocks: Uint32Array[] = [];
-  /** Spelling → term number, or -1 for a stop word // [fields] */
-  readonly #words: Map<string, number>[];
-  readonly #counts = new Map<number, number>();
-  readonly #analyzer: Analyzer;
 
   constructor(analyzer: Analyzer, fields: number) {
-    this.#analyzer = analyzer;
-    this.fields = Array.from({ length: fields }, () => new Map());
-    this.#words = Array.from({ length: fields }, () => new Map());
+    this.counter = new TermCounter(analyzer, fields);
   }
 
   add(id: string, texts: readonly string[]): void {
     this.ids.push(id);
-    for (let field = 0; field < this.fields.length; field++) this.#addField(field, texts[field]!);
+    for (let field = 0; field < this.counter.fields.length; field++) this.#addField(field, texts[field]!);
   }
 
   #addField(field: number, text: string): void {
-    const counts = this.#counts;
-    let length = 0;
-    for (const word of splitWords(text)) {
-      const term = this.#term(field, word);
-      if (term < 0) continue;
-      counts.set(term, (counts.get(term) ?? 0) + 1);
-      length++;
-    }
+    const { counts, length } = this.counter.count(field, text);
     let at = this.starts.at(-1)!;
     for (const [term, frequency] of counts) {
-      this.holders[term]!++;
+      this.holders[term] = (this.holders[term] ?? 0) + 1;
       this.#write(at++, term, frequency);
     }
-    counts.clear();
     this.lengths.push(length);
     this.starts.push(at);
   }
@@ -146,27 +127,6 @@ class ForwardLists {
     block[place] = term;
     block[place + 1] = frequency;
   }
-
-  #term(field: number, word: string): number {
-    const words = this.#words[field]!;
-    const known = words.get(word);
-    if (known !== undefined) return known;
-    if (words.size >= REMEMBERED_WORDS) words.clear();
-    const term = this.#termNumber(field, this.#analyzer.term(word));
-    words.set(word, term);
-    return term;
-  }
-
-  #termNumber(field: number, term: string | undefined): number {
-    if (term === undefined) return -1;
-    const numbers = this.fields[field]!;
-    const known = numbers.get(term);
-    if (known !== undefined) return known;
-    numbers.set(term, this.terms.length);
-    this.fieldOf.push(field);
-    this.holders.push(0);
-    return this.terms.push(term) - 1;
-  }
 }
 
 async function invert(
@@ -180,17 +140,18 @@ async function invert(
   refuseDoubledIds(ids);
   const postings = forward.starts.at(-1)!;
   if (postings > MOST_POSTINGS) throw tooLarge(postings);
-  const fields = forward.fields.length;
-  const statistics = forward.fields.map((_terms, field) => fieldStatistics(forward.lengths, field, fields));
+  const { terms, fieldOf, fields: numbers } = forward.counter;
+  const fields = numbers.length;
+  const statistics = numbers.map((_terms, field) => fieldStatistics(forward.lengths, field, fields));
   const table = await tabulate(forward, statistics, settings, breather);
   const starts = listStarts(forward.holders);
   const lists: InvertedLists = {
     ids,
-    terms: forward.terms,
-    fieldOf: Uint8Array.from(forward.fieldOf),
-    fields: forward.fields,
+    terms,
+    fieldOf: Uint8Array.from(fieldOf),
+    fields: numbers,
     starts,
-    idf: inverseFrequencies(forward, statistics),
+    idf: inverseFrequencies(forward.holders, fieldOf, statistics),
     postings: makePostings({ postings, documents: ids.length, saturations: table.size }),
     frequencies: table.frequencies(),
     denominators: table.denominators(),
@@ -223,7 +184,7 @@ async function tabulate(
     settings,
   );
   for (const [list, length] of forward.lengths.entries()) {
-    const field = list % forward.fields.length;
+    const field = list % statistics.length;
     for (let at = forward.starts[list]!; at < forward.starts[list + 1]!; at++) {
       const { block, place } = forward.pair(at);
       table.row(field, length, block[place + 1]!);
@@ -233,7 +194,7 @@ async function tabulate(
   return table;
 }
 
-interface FieldStatistics {
+export interface FieldStatistics {
   /** Documents with at least one term in the field, as Lucene counts them. */
   count: number;
   /** Their mean number of terms. */
@@ -251,10 +212,14 @@ export function fieldStatistics(lengths: readonly number[], field: number, field
 }
 
 /** // [terms] */
-function inverseFrequencies(forward: ForwardLists, statistics: readonly FieldStatistics[]): Float32Array {
-  const idf = new Float32Array(sharedNumbers(forward.holders.length));
-  for (const [term, holders] of forward.holders.entries()) {
-    idf[term] = inverseDocumentFrequency(statistics[forward.fieldOf[term]!]!.count, holders);
+export function inverseFrequencies(
+  holders: readonly number[],
+  fieldOf: ArrayLike<number>,
+  statistics: readonly FieldStatistics[],
+): Float32Array {
+  const idf = new Float32Array(sharedNumbers(holders.length));
+  for (const [term, count] of holders.entries()) {
+    idf[term] = inverseDocumentFrequency(statistics[fieldOf[term]!]!.count, count);
   }
   return idf;
 }
@@ -275,11 +240,16 @@ export function listStarts(holders: readonly number[]): Uint32Array {
 function refuseDoubledIds(ids: readonly string[]): void {
   for (let at = 1; at < ids.length; at++) {
     if (ids[at - 1] !== ids[at]) continue;
-    throw new DataError('two documents of the corpus have this id', {
-      id: ids[at],
-      fix: 'Give each document a unique id (`llm-qe data check` lists the duplicates).',
-    });
+    throw doubledId(ids[at]!);
   }
+}
+
+/** The error for an id that two documents have. */
+export function doubledId(id: string): DataError {
+  return new DataError('two documents of the corpus have this id', {
+    id,
+    fix: 'Give each document a unique id (`llm-qe data check` lists the duplicates).',
+  });
 }
 
 function tooLarge(postings: number): ResourceError {

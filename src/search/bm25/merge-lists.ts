@@ -1,10 +1,10 @@
 import { throwIfAborted } from '../../system/index.ts';
 import { Breather } from '../breather.ts';
 import { orderByIdDescending } from '../id-order.ts';
-import { fieldStatistics, type InvertedLists, listStarts } from './inverted-lists.ts';
-import { type Bm25Settings, inverseDocumentFrequency } from './lucene-bm25.ts';
+import { fieldStatistics, type InvertedLists, inverseFrequencies, listStarts } from './inverted-lists.ts';
+import type { Bm25Settings } from './lucene-bm25.ts';
 import { makePostings, saturationOf, setPosting } from './postings.ts';
-import { SaturationTable, sharedNumbers } from './saturation-table.ts';
+import { SaturationTable } from './saturation-table.ts';
 
 /** The lists of a part of a corpus. A document of another segment may have the id of one that was deleted from this. */
 export interface ListSegment {
@@ -55,10 +55,7 @@ export async function mergeInvertedLists(
   const { terms, fieldOf, fields: numbers, holders } = numberTerms(parts, fields);
   throwIfAborted(signal);
   const starts = listStarts(holders);
-  const idf = new Float32Array(sharedNumbers(terms.length));
-  for (const [term, count] of holders.entries()) {
-    idf[term] = inverseDocumentFrequency(averages[fieldOf[term]!]!.count, count);
-  }
+  const idf = inverseFrequencies(holders, fieldOf, averages);
   const table = new SaturationTable(
     averages.map(({ average }) => average),
     settings,

@@ -20,12 +20,12 @@ export type LexicalQuery = string | WeightedTerms;
 
 /** Turns queries into the terms of an index. */
 export class QueryAnalyzer {
-  readonly #lists: InvertedLists;
+  readonly #lists: Pick<InvertedLists, 'fields' | 'idf'>;
   readonly #analyzer: Analyzer;
   /** Spelling → term; undefined for a stop word. */
   readonly #words = new Map<string, string | undefined>();
 
-  constructor(lists: InvertedLists, analyzer: Analyzer) {
+  constructor(lists: Pick<InvertedLists, 'fields' | 'idf'>, analyzer: Analyzer) {
     this.#lists = lists;
     this.#analyzer = analyzer;
   }
@@ -38,6 +38,18 @@ export class QueryAnalyzer {
       if (term !== undefined) counts.set(term, (counts.get(term) ?? 0) + 1);
     }
     return counts;
+  }
+
+  /**
+   * Returns the inverse document frequencies of the distinct terms of a text; undefined for a term that no document holds. Stop
+   * words are left out.
+   */
+  idfsOf(text: string): (number | undefined)[] {
+    const { fields, idf } = this.#lists;
+    return Array.from(this.countTerms(text).keys(), (spelling) => {
+      const term = fields.at(-1)!.get(spelling);
+      return term === undefined ? undefined : idf[term]!;
+    });
   }
 
   /** @throws AbortedError */

@@ -10,15 +10,26 @@ import {
   UsageError,
   withRetries,
 } from '../../system/index.ts';
-import { brokenVector } from '../dense/check-queries.ts';
-import { unitRows } from '../dense/unit-rows.ts';
-import type { VectorSource } from '../dense/vector-source.ts';
-import { searchByCalls } from '../search-by-calls.ts';
+import { type QueryRows, searchByCalls } from '../search-by-calls.ts';
 import type { SearchIndex, SearchOptions } from '../search-index.ts';
-import type { EngineRows, VectorEngine } from './vector-engine.ts';
+import type { Engine, EngineRows } from './engine.ts';
+
+/** The documents that an engine is to hold, and how queries become what it compares them with. */
+export interface EngineSource<Q, V> {
+  /** Number of documents. */
+  readonly rows: number;
+  /** Returns the document id of a row. */
+  id(row: number): string;
+  /**
+   * Yields the documents that are not there, in ascending order.
+   * @param present 1 for a row that is there // [rows]
+   * @param bytes size of the vectors to yield together, at most, but for a single larger one
+   */
+  missing(present: Uint8Array, bytes: number, signal: AbortSignal | undefined): AsyncIterable<EngineRows<V>>;
+  queries(queries: Q, options: SearchOptions): QueryRows<V> | Promise<QueryRows<V>>;
+}
 
 export interface EngineOptions {
-  similarity: 'dot' | 'cosine';
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** Retries of a call whose connection was lost. Default 5. */
@@ -33,20 +44,24 @@ export interface EngineOptions {
  * Search in an engine on a server. Opening it loads what the engine lacks, so an interrupted load resumes: the rows that are there
  * are asked for, and never sent again.
  */
-export class EngineIndex implements SearchIndex<Float32Array> {
-  readonly #engine: VectorEngine;
-  readonly #source: VectorSource;
+export class EngineIndex<Q, V> implements SearchIndex<Q> {
+  readonly #engine: Engine<V>;
+  readonly #source: EngineSource<Q, V>;
   readonly #options: EngineOptions;
 
-  private constructor(engine: VectorEngine, source: VectorSource, options: EngineOptions) {
+  private constructor(engine: Engine<V>, source: EngineSource<Q, V>, options: EngineOptions) {
     [this.#engine, this.#source, this.#options] = [engine, source, options];
   }
 
   /**
    * Opens the table or collection of an engine and loads the documents that it lacks. The engine is closed if that fails.
-   * @throws DataError if it holds other vectors; NetworkError if the server cannot be reached or refuses; AbortedError
+   * @throws DataError if it holds other documents; NetworkError if the server cannot be reached or refuses; AbortedError
    */
-  static async open(engine: VectorEngine, source: VectorSource, options: EngineOptions): Promise<EngineIndex> {
+  static async open<Q, V>(
+    engine: Engine<V>,
+    source: EngineSource<Q, V>,
+    options: EngineOptions,
+  ): Promise<EngineIndex<Q, V>> {
     const index = new EngineIndex(engine, source, options);
     try {
       await index.#load();
@@ -65,14 +80,14 @@ export class EngineIndex implements SearchIndex<Float32Array> {
     return { ...this.#engine.facts };
   }
 
-  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
+  async search(queries: Q, k: number, options: SearchOptions = {}): Promise<Hits> {
     const { queriesPerCall } = this.#engine;
-    const call = (block: Float32Array, wanted: number) => {
+    const call = (block: V, wanted: number) => {
       this.#refuseDeep(wanted);
       return this.#call(() => this.#engine.search(block, wanted), 'searched', options.signal);
     };
-    const { similarity } = this.#options;
-    return searchByCalls({ source: this.#source, similarity, queriesPerCall, call }, queries, k, options);
+    const rows = await this.#source.queries(queries, options);
+    return searchByCalls({ source: this.#source, queriesPerCall, call }, rows, k, options);
   }
 
   close(): Promise<void> {
@@ -88,7 +103,7 @@ export class EngineIndex implements SearchIndex<Float32Array> {
   }
 
   async #load(): Promise<void> {
-    const { signal, progress = SILENT } = this.#options;
+    const { signal, progress = SILENT, loadBytes = 2 * 2 ** 20 } = this.#options;
     const { rows } = this.#source;
     const held = await this.#call(() => this.#engine.open(), 'opened', signal);
     if (held < rows) {
@@ -96,7 +111,8 @@ export class EngineIndex implements SearchIndex<Float32Array> {
       try {
         const present = held === 0 ? new Uint8Array(rows) : await this.#presentRows(signal);
         task.skip(present.reduce((sum, one) => sum + one, 0));
-        for await (const batch of this.#missing(present, signal)) {
+        for await (const batch of this.#source.missing(present, loadBytes, signal)) {
+          throwIfAborted(signal);
           await this.#call(() => this.#engine.load(batch), 'loaded', signal);
           task.advance(batch.rows.length);
         }
@@ -123,30 +139,6 @@ export class EngineIndex implements SearchIndex<Float32Array> {
       for (const row of page) present[row] = 1;
     }
     return present;
-  }
-
-  /** Yields what is not there, in calls of a few megabytes. */
-  async *#missing(present: Uint8Array, signal: AbortSignal | undefined): AsyncGenerator<EngineRows> {
-    const { dimensions } = this.#source;
-    const { loadBytes = 2 * 2 ** 20 } = this.#options;
-    const perCall = Math.max(1, Math.floor(loadBytes / (4 * dimensions)));
-    for await (const { start, vectors } of this.#source.chunks(perCall, signal)) {
-      throwIfAborted(signal);
-      const count = vectors.length / dimensions;
-      const rows = Array.from({ length: count }, (_none, at) => start + at).filter((row) => present[row] === 0);
-      if (rows.length === 0) continue;
-      const wanted = new Float32Array(rows.length * dimensions);
-      for (const [at, row] of rows.entries()) {
-        wanted.set(vectors.subarray((row - start) * dimensions, (row - start + 1) * dimensions), at * dimensions);
-      }
-      const broken = wanted.findIndex((value) => !Number.isFinite(value));
-      if (broken >= 0) {
-        const row = rows[Math.floor(broken / dimensions)]!;
-        throw brokenVector(`document ${row}`, this.#source.id(row));
-      }
-      const given = this.#options.similarity === 'cosine' ? unitRows(wanted, dimensions) : wanted;
-      yield { rows, ids: rows.map((row) => this.#source.id(row)), vectors: given };
-    }
   }
 
   /** Calls the engine, and again with growing waits if the connection was lost. */

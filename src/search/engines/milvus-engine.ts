@@ -1,10 +1,11 @@
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import type { HitList } from '../../measures/index.ts';
 import { ConnectionError, contentKey, NetworkError, optionalPackage, UsageError } from '../../system/index.ts';
+import type { Engine, EngineContent, EngineRows, HnswSettings } from './engine.ts';
 import type { EngineAddress } from './engine-address.ts';
 import { refuseOtherContent } from './engine-content.ts';
 import { checkStatus, type MilvusStatus, milvusFault } from './milvus-faults.ts';
-import type { EngineContent, EngineRows, HnswSettings, VectorEngine } from './vector-engine.ts';
+import type { MilvusForm } from './milvus-forms.ts';
 
 type Sdk = typeof import('@zilliz/milvus2-sdk-node');
 
@@ -21,10 +22,10 @@ const NOT_LOADED = /not loaded|state 'released'/i;
 const CALL_MILLISECONDS = 600_000;
 
 /**
- * Milvus: a collection with the row, the id and the vector of each document. What it holds is recorded in the name of its vector
+ * Milvus: a collection with the row, the id and the vector of each document, dense or sparse. What it holds is recorded in the name of its vector
  * field, which every edition keeps (Milvus Lite drops descriptions and properties).
  */
-export class MilvusEngine implements VectorEngine {
+export class MilvusEngine<V> implements Engine<V> {
   readonly name = 'Milvus';
   readonly place: string;
   readonly queriesPerCall = 64;
@@ -35,12 +36,20 @@ export class MilvusEngine implements VectorEngine {
   readonly #collection: string;
   readonly #address: EngineAddress;
   readonly #content: EngineContent;
-  readonly #hnsw: HnswSettings;
+  readonly #form: MilvusForm<V>;
+  readonly #hnsw: HnswSettings | undefined;
   #version = '';
 
-  private constructor(sdk: Sdk, address: EngineAddress, content: EngineContent, hnsw: HnswSettings) {
-    [this.#sdk, this.#address, this.#content, this.#hnsw] = [sdk, address, content, hnsw];
+  private constructor(
+    sdk: Sdk,
+    address: EngineAddress,
+    content: EngineContent,
+    form: MilvusForm<V>,
+    hnsw: HnswSettings | undefined,
+  ) {
+    [this.#sdk, this.#address, this.#content, this.#form] = [sdk, address, content, form];
     const { search } = address;
+    this.#hnsw = search === 'hnsw' ? hnsw : undefined;
     this.#collection = address.name ?? `llm_qe_${contentKey({ ...content, search }).slice(0, 24)}`;
     this.place = `collection ${this.#collection}`;
     const { url } = address;
@@ -58,19 +67,28 @@ export class MilvusEngine implements VectorEngine {
   }
 
   /** @throws ResourceError if the client is not installed; UsageError for vectors that are not f32 */
-  static async connect(address: EngineAddress, content: EngineContent, hnsw: HnswSettings): Promise<MilvusEngine> {
+  static async connect<V>(
+    address: EngineAddress,
+    content: EngineContent,
+    form: MilvusForm<V>,
+    hnsw?: HnswSettings,
+  ): Promise<MilvusEngine<V>> {
     if (content.format !== 'f32') {
       throw new UsageError(`--vectors ${content.format} does not work with Milvus`, { fix: 'Omit --vectors.' });
     }
     const name = '@zilliz/milvus2-sdk-node';
     const sdk = await optionalPackage(() => import('@zilliz/milvus2-sdk-node'), name, 'search in Milvus');
-    return new MilvusEngine(sdk, address, content, hnsw);
+    return new MilvusEngine(sdk, address, content, form, hnsw);
   }
 
   get facts(): Record<string, string | number> {
+    const { similarity, format } = this.#content;
+    const index = {
+      index: `Milvus ${this.#version}, ${this.place}`,
+      ...(similarity !== 'bm25' && { vectors: format }),
+    };
+    if (this.#hnsw === undefined) return { ...index, 'index search': this.#form.exactIndex };
     const { m, efConstruction, ef } = this.#hnsw;
-    const index = { index: `Milvus ${this.#version}, ${this.place}`, vectors: this.#content.format };
-    if (this.#address.search === 'exact') return { ...index, 'index search': 'FLAT' };
     return { ...index, 'index search': 'HNSW', 'HNSW M': m, 'HNSW ef construction': efConstruction, 'HNSW ef': ef };
   }
 
@@ -80,9 +98,9 @@ export class MilvusEngine implements VectorEngine {
     const { value } = await this.#ask(() => this.#client.hasCollection({ collection_name }));
     if (value) {
       const { schema } = await this.#ask(() => this.#client.describeCollection({ collection_name }));
-      const field = schema.fields.find(({ data_type }) => `${data_type}` === 'FloatVector');
+      const field = schema.fields.find(({ data_type }) => /^(Sparse)?FloatVector$/.test(`${data_type}`));
       const wanted = { ...this.#content, key: shortKey(this.#content.key) };
-      refuseOtherContent(this, contentOf(field?.name, Number(field?.dim)), wanted, `drop ${this.place}`);
+      refuseOtherContent(this, contentOf(field?.name, Number(field?.dim ?? 0)), wanted, `drop ${this.place}`);
     } else await this.#create();
     await this.#index();
     await this.#ask(() => this.#client.loadCollection({ collection_name }));
@@ -110,13 +128,10 @@ export class MilvusEngine implements VectorEngine {
     return data.map(({ row }) => Number(row));
   }
 
-  async load({ rows, ids, vectors }: EngineRows): Promise<void> {
-    const { dimensions } = this.#content;
+  async load({ rows, ids, vectors }: EngineRows<V>): Promise<void> {
     const field = fieldOf(this.#content);
-    const data = rows.map((row, at) => ({
-      ...{ row, id: ids[at]! },
-      [field]: Array.from(vectors.subarray(at * dimensions, (at + 1) * dimensions)),
-    }));
+    const given = this.#form.vectors(vectors);
+    const data = rows.map((row, at) => ({ row, id: ids[at]!, [field]: given[at]! }));
     await this.#ask(() => this.#client.upsert({ collection_name: this.#collection, data }));
   }
 
@@ -124,23 +139,24 @@ export class MilvusEngine implements VectorEngine {
     await this.#ask(async () => (await this.#client.flushSync({ collection_names: [this.#collection] })) ?? {});
   }
 
-  async search(queries: Float32Array, k: number): Promise<HitList[]> {
-    const { dimensions, rows } = this.#content;
+  async search(queries: V, k: number): Promise<HitList[]> {
+    const { rows } = this.#content;
     const limit = Math.min(rows, k + SPARE_HITS);
-    const data = Array.from({ length: queries.length / dimensions }, (_none, at) =>
-      Array.from(queries.subarray(at * dimensions, (at + 1) * dimensions)),
-    );
+    const vectors = this.#form.vectors(queries);
+    // A query none of whose words occurs in the corpus has an empty vector, which Milvus refuses.
+    const asked = vectors.flatMap((vector, at) => (Object.keys(vector).length === 0 ? [] : [at]));
+    const lists = vectors.map((): HitList => ({ numbers: new Uint32Array(0), scores: new Float32Array(0) }));
+    if (asked.length === 0) return lists;
     const { results } = await this.#ask(() =>
       this.#client.search({
-        ...{ collection_name: this.#collection, anns_field: fieldOf(this.#content), data, limit },
+        ...{ collection_name: this.#collection, anns_field: fieldOf(this.#content), limit },
+        data: asked.map((at) => vectors[at]!) as number[][],
         ...{ metric_type: 'IP', output_fields: ['row'], consistency_level: this.#sdk.ConsistencyLevelEnum.Strong },
-        ...(this.#address.search === 'hnsw' && { params: { ef: Math.max(limit, this.#hnsw.ef) } }),
+        ...(this.#hnsw !== undefined && { params: { ef: Math.max(limit, this.#hnsw.ef) } }),
       }),
     );
-    return listsOf(results).map((hits) => ({
-      numbers: Uint32Array.from(hits, ({ row }) => Number(row)),
-      scores: Float32Array.from(hits, ({ score }) => score),
-    }));
+    for (const [place, hits] of listsOf(results).entries()) lists[asked[place]!] = hitList(hits);
+    return lists;
   }
 
   async close(): Promise<void> {
@@ -149,10 +165,14 @@ export class MilvusEngine implements VectorEngine {
 
   async #create(): Promise<void> {
     const { DataType } = this.#sdk;
+    const { dataType } = this.#form;
     const fields = [
       { name: 'row', data_type: DataType.Int64, is_primary_key: true, autoID: false },
       { name: 'id', data_type: DataType.VarChar, max_length: 65_535 },
-      { name: fieldOf(this.#content), data_type: DataType.FloatVector, dim: this.#content.dimensions },
+      {
+        ...{ name: fieldOf(this.#content), data_type: DataType[dataType] },
+        ...(dataType === 'FloatVector' && { dim: this.#content.dimensions }),
+      },
     ];
     const consistency_level = 'Strong';
     await this.#ask(() =>
@@ -162,12 +182,12 @@ export class MilvusEngine implements VectorEngine {
 
   /** A collection has one index; one of another kind, or with other parameters, is made anew. */
   async #index(): Promise<void> {
-    const { m, efConstruction } = this.#hnsw;
+    const hnsw = this.#hnsw;
     const [collection_name, field_name] = [this.#collection, fieldOf(this.#content)];
     const wanted: Record<string, string> =
-      this.#address.search === 'exact'
-        ? { index_type: 'FLAT' }
-        : { index_type: 'HNSW', M: `${m}`, efConstruction: `${efConstruction}` };
+      hnsw === undefined
+        ? { index_type: this.#form.exactIndex }
+        : { index_type: 'HNSW', M: `${hnsw.m}`, efConstruction: `${hnsw.efConstruction}` };
     const found = await this.#client.describeIndex({ collection_name }).catch(() => undefined);
     const held = Object.fromEntries(
       (found?.index_descriptions ?? []).flatMap(({ params }) => params.map(({ key, value }) => [key, value])),
@@ -202,7 +222,7 @@ export class MilvusEngine implements VectorEngine {
   }
 }
 
-/** The name of the vector field: `dot_60000_` and the beginning of the content key. */
+/** The name of the vector field: `dot_60000_` or `bm25_60000_`, and the beginning of the content key. */
 function fieldOf({ similarity, rows, key }: EngineContent): string {
   return `${similarity}_${rows}_${shortKey(key)}`;
 }
@@ -213,11 +233,18 @@ function shortKey(key: string): string {
 
 /** Reads the name of a vector field; its short key stands for the whole one. */
 function contentOf(field: string | undefined, dimensions: number): unknown {
-  const [, similarity, rows, key] = /^(dot|cosine)_(\d+)_([0-9a-f]{32})$/.exec(field ?? '') ?? [];
+  const [, similarity, rows, key] = /^(dot|cosine|bm25)_(\d+)_([0-9a-f]{32})$/.exec(field ?? '') ?? [];
   return { key, dimensions, similarity, format: 'f32', rows: Number(rows) };
 }
 
 /** One query's hits come without the list around them. */
 function listsOf<H>(results: H[] | H[][]): H[][] {
   return Array.isArray(results[0]) ? (results as H[][]) : [results as H[]];
+}
+
+function hitList(hits: readonly { score: number; row?: unknown }[]): HitList {
+  return {
+    numbers: Uint32Array.from(hits, ({ row }) => Number(row)),
+    scores: Float32Array.from(hits, ({ score }) => score),
+  };
 }

@@ -1,13 +1,17 @@
 import { UsageError } from '../../system/index.ts';
 import type { VectorFormat } from '../dense/vector-format.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
+import { DenseRows } from './dense-rows.ts';
+import type { EngineContent, HnswSettings } from './engine.ts';
 import { parseEngineAddress } from './engine-address.ts';
 import { EngineIndex, type EngineOptions } from './engine-index.ts';
 import { MilvusEngine } from './milvus-engine.ts';
+import { milvusDense } from './milvus-forms.ts';
 import { PostgresEngine } from './postgres-engine.ts';
-import type { EngineContent, HnswSettings } from './vector-engine.ts';
+import { postgresDense } from './postgres-vectors.ts';
 
 export interface OpenEngineOptions extends EngineOptions {
+  similarity: 'dot' | 'cosine';
   /** The content key of the vectors. */
   key: string;
   format: VectorFormat;
@@ -21,8 +25,8 @@ export interface OpenEngineOptions extends EngineOptions {
 export async function openEngine(
   address: string,
   source: VectorSource,
-  { key, format, hnsw, ...options }: OpenEngineOptions,
-): Promise<EngineIndex> {
+  { key, format, similarity, hnsw, ...options }: OpenEngineOptions,
+): Promise<EngineIndex<Float32Array, Float32Array>> {
   const parsed = parseEngineAddress(address);
   if (format === 'int8') {
     throw new UsageError(`--vectors int8 does not work with ${parsed.shown}`, {
@@ -30,7 +34,10 @@ export async function openEngine(
     });
   }
   const { dimensions, rows } = source;
-  const content: EngineContent = { key, dimensions, similarity: options.similarity, format, rows };
-  const engine = await { postgres: PostgresEngine, milvus: MilvusEngine }[parsed.kind].connect(parsed, content, hnsw);
-  return EngineIndex.open(engine, source, options);
+  const content: EngineContent = { key, dimensions, similarity, format, rows };
+  const engine =
+    parsed.kind === 'milvus'
+      ? await MilvusEngine.connect(parsed, content, milvusDense(content), hnsw)
+      : await PostgresEngine.connect(parsed, content, postgresDense(content), hnsw);
+  return EngineIndex.open(engine, new DenseRows(source, similarity), options);
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,9 +8,12 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CountingProgress } from '../../../test/support/counting-progress.ts';
 import { hasModule, type RealServer, startMilvus, startPostgres } from '../../../test/support/python-servers.ts';
-import { DataError, NetworkError, Random } from '../../system/index.ts';
+import { expectSameRanking } from '../../../test/support/same-ranking.ts';
+import { AbortedError, DataError, NetworkError, Random } from '../../system/index.ts';
+import { Bm25Index } from '../bm25/bm25-index.ts';
 import { ExactIndex } from '../dense/exact-index.ts';
 import { MemoryVectors } from '../dense/vector-source.ts';
+import { EngineBm25 } from './engine-bm25.ts';
 import { type OpenEngineOptions, openEngine } from './open-engine.ts';
 
 /**
@@ -99,6 +102,40 @@ for (const { name, module, named, start } of ENGINES) {
       expect(hits.filter((list, row) => list.some(({ id }) => id === source.id(row))).length).toBeGreaterThan(18);
       expect(remote.facts).toMatchObject({ 'index search': 'HNSW', 'HNSW M': 16 });
       await remote.close();
+    });
+
+    it('ranks by BM25 as BM25 here does, in a new process too, and goes on where a load was stopped', async () => {
+      const { documents, queries }: { documents: [string, string][]; queries: [string, string][] } = JSON.parse(
+        await readFile(new URL('../goldens/bm25.json', import.meta.url), 'utf8'),
+      );
+      const corpus = documents.map(([id, text], row) => ({ id, title: row % 2 === 0 ? 'ice' : '', text }));
+      const stream = async function* () {
+        yield* [...corpus, { id: 'empty', title: '', text: '' }];
+      };
+      const texts = [...queries.map(([, text]) => text), 'ice ice', '', 'zebrafish-xyz'];
+      for (const fields of ['flat', 'multifield'] as const) {
+        const how = { k1: 0.9, b: 0.4, fields, analyzer: 'english' } as const;
+        const address = `${server.address}${named(`bm25_${fields}`)}`;
+        const options = { ...how, folder: join(folder, 'terms'), corpusHash: 'golden', loadBytes: 4096 };
+        const stop = new AbortController();
+        const counts = new CountingProgress();
+        counts.onDone = () => counts.done > corpus.length + 1 && stop.abort();
+        const stopped = EngineBm25.open(address, stream, { ...options, progress: counts, signal: stop.signal });
+        await expect(stopped).rejects.toThrow(AbortedError);
+        const again = new CountingProgress();
+        const remote = await EngineBm25.open(address, stream, { ...options, progress: again });
+        expect(again.skipped).toBeGreaterThan(0);
+        expect(again.skipped + again.done).toBe(corpus.length + 1);
+        const local = await Bm25Index.build(stream(), { ...how, threads: 1 });
+        const dropSelf = texts.map((_text, row) => corpus[row]?.id);
+        const found = await remote.search(texts, 30, { dropSelf });
+        const expected = await local.search(texts, 30, { dropSelf });
+        for (const [row, text] of texts.entries()) expectSameRanking(found.at(row)!, expected.at(row)!, text);
+        await remote.close();
+        const otherSettings = EngineBm25.open(address, stream, { ...options, k1: 1.2 });
+        await expect(otherSettings).rejects.toThrow(/other settings of BM25/);
+      }
+      await expect(open(whole(10), named('bm25_flat'))).rejects.toThrow(/holds the terms of BM25/);
     });
 
     it('refuses other dimensions and another similarity', async () => {

@@ -24,7 +24,7 @@ import {
 import { brokenVector } from '../dense/check-queries.ts';
 import { unitRows } from '../dense/unit-rows.ts';
 import type { VectorSource } from '../dense/vector-source.ts';
-import { searchByCalls } from '../search-by-calls.ts';
+import { denseQueries, searchByCalls } from '../search-by-calls.ts';
 import type { SearchIndex, SearchOptions } from '../search-index.ts';
 import type { GraphReply, GraphRequest, GraphSettings } from './hnsw-protocol.ts';
 
@@ -105,12 +105,13 @@ export class HnswIndex implements SearchIndex<Float32Array> {
     return { index: 'HNSW (usearch)', vectors: this.#options.format, ...graph };
   }
 
-  search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
+  async search(queries: Float32Array, k: number, options: SearchOptions = {}): Promise<Hits> {
     const call = async (block: Float32Array, wanted: number) =>
       listsOf(await this.#graph.call({ kind: 'search', queries: block, k: wanted }, [block.buffer as ArrayBuffer]));
+    const { dimensions } = this.#source;
     const { similarity } = this.#options;
-    const index = { source: this.#source, similarity, queriesPerCall: QUERIES_PER_CALL, call };
-    return searchByCalls(index, queries, k, options);
+    const rows = denseQueries(queries, { dimensions, similarity }, options);
+    return searchByCalls({ source: this.#source, queriesPerCall: QUERIES_PER_CALL, call }, rows, k, options);
   }
 
   close(): Promise<void> {
