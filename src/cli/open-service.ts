@@ -89,6 +89,23 @@ export const serviceOptions = {
 const schema = z.object(serviceOptions);
 export type ServiceOptions = z.output<typeof schema>;
 
+const MOST_WARNINGS = 100;
+
+/** Warns of each kind of error once: a server that is down fails every request. */
+export function warnOnce({ warn }: CommandContext): (error: unknown) => void {
+  const told = new Set<string>();
+  return (error) => {
+    const words = wordsOf(error);
+    if (told.has(words) || told.size >= MOST_WARNINGS) return;
+    told.add(words);
+    warn(words);
+  };
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Vectors that the gate's searches have made already: those of some thousand texts. */
 const REMEMBERED_BYTES = 16 * 2 ** 20;
 /** A request that waits for a server is worth little when it is late: one more attempt, and none after a long wait. */
@@ -139,7 +156,7 @@ export async function openService(given: ServiceOptions, context: CommandContext
     given.index.length === 0 || upstream === undefined ? own : await openEncoder(settings, store, signal, progress);
   if (patient !== own) opened.add(patient);
   for (const path of given.index) {
-    const options = { signal, progress, onError: (error: unknown) => context.warn(`${path}: ${error}`) };
+    const options = { signal, progress, onError: (error: unknown) => context.warn(`${path}: ${wordsOf(error)}`) };
     indexes.push(opened.add(await ServedIndex.open(path, patient, settings, options)));
     task.advance();
   }

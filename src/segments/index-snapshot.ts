@@ -15,6 +15,7 @@ import { contentKey, DataError, sha256, systemFault, throwIfAborted, toKebab, Us
 import { LiveVectors } from './live-vectors.ts';
 import {
   corpusKey,
+  type IndexEncoder,
   type IndexManifest,
   type IndexSettings,
   liveDocuments,
@@ -124,8 +125,15 @@ export class IndexSnapshot {
    * Returns its vectors.
    * @throws UsageError if it has none, or those of another encoder
    */
-  async vectors({ id, fingerprint, documentFingerprint = fingerprint }: Encoder): Promise<LiveVectors> {
-    const { encoder } = this.manifest;
+  async vectors({
+    id,
+    fingerprint,
+    documentFingerprint = fingerprint,
+    dimensions: width,
+    settings,
+  }: Encoder): Promise<LiveVectors> {
+    const { encoder = this.#firstEncoder({ id, fingerprint: documentFingerprint, dimensions: width, settings }) } =
+      this.manifest;
     if (encoder === undefined) {
       throw new UsageError('the index holds no vectors', {
         file: this.folder,
@@ -194,6 +202,12 @@ export class IndexSnapshot {
       ),
     );
     return this.#places.get(id);
+  }
+
+  /** An index of vectors to which nothing was added yet takes any encoder. */
+  #firstEncoder(facts: Omit<IndexEncoder, 'options'>): IndexEncoder | undefined {
+    if (this.settings.retriever === 'bm25' || this.segments.length > 0) return undefined;
+    return { ...facts, settings: { ...facts.settings }, options: {} };
   }
 
   #countCut(): VectorManifest['cut'] {

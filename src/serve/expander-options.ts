@@ -53,11 +53,15 @@ export interface ExpanderOptions {
 /** Fitted on development queries; docs/serving.md has the measurement. */
 export const WORDS_OF_WHOLE = 16;
 
+/** Longest time that a query may wait for its expansion: ten minutes, in milliseconds. */
+export const LONGEST_BUDGET_MS = 600_000;
+
 export interface ExpandQueryOptions {
+  /** At most {@link LONGEST_BUDGET_MS}, to which a longer one is cut. */
   budgetMs?: number | undefined;
   /** Number of texts. Default: that of the expander. */
   samples?: number | undefined;
-  /** The caller's own expansions; then neither LLM nor gate is asked. */
+  /** The caller's own expansions, or none; then neither LLM nor gate is asked. */
   expansions?: readonly string[] | undefined;
   /** The search whose hits the gate reads. Default: that of the expander. */
   firstPass?: CorpusSearch | undefined;

@@ -10,6 +10,7 @@ import {
   type EmbedOptions,
   type ExpanderOptions,
   type ExpandQueryOptions,
+  LONGEST_BUDGET_MS,
   type QueryExpansion,
   type QueryVector,
   WORDS_OF_WHOLE,
@@ -164,10 +165,11 @@ export class Expander {
   }
 
   async #find(query: string, options: ExpandQueryOptions): Promise<Found> {
-    const { budgetMs = this.#options.budgetMs, expansions } = options;
+    const { expansions } = options;
+    const budgetMs = Math.min(options.budgetMs ?? this.#options.budgetMs, LONGEST_BUDGET_MS);
     const started = performance.now();
-    const given = expansions?.filter((text) => text.trim() !== '') ?? [];
-    if (given.length > 0) return { state: 'given', texts: given, tokens: 0 };
+    const given = expansions?.filter((text) => text.trim() !== '');
+    if (given !== undefined) return { state: 'given', texts: given, tokens: 0 };
     const against = this.#rule(query);
     if (against !== undefined) return { state: 'skipped', reason: against, texts: [], tokens: 0 };
     if (this.#generator === undefined) return this.#instead('no LLM');
@@ -177,7 +179,7 @@ export class Expander {
     const key = this.#keyOf(query, settings);
     const kept = await this.#store?.get(key);
     if (kept !== undefined) return { state: 'hit', texts: kept.texts, tokens: 0, gated };
-    if (budgetMs <= 0) return this.#instead('no budget');
+    if (!(budgetMs > 0)) return this.#instead('no budget');
     // What the gate took is no longer there for writing.
     const left = gated === undefined ? budgetMs : budgetMs - (performance.now() - started);
     return { ...(await this.#write(query, { key, settings, budgetMs: left }, options)), gated };

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -11,6 +11,8 @@ let home: string;
 let folder: string;
 const encoder = new HashingEncoder();
 const settings = defaultRetrievalSettings({ threads: 1 });
+/** Changes are seen only by those who look. */
+const unwatched = { watchMs: 2 ** 30 };
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'llm-qe-served-'));
   vi.stubEnv('LLM_QE_HOME', join(home, 'cache'));
@@ -37,7 +39,7 @@ const found = async (index: ServedIndex) => {
 
 it('sees changes of an index folder, and ends searches on the generation that they began with', async () => {
   await change((writer) => writer.add(documents('a', 'b'), true), true);
-  const index = await ServedIndex.open(folder, encoder, settings);
+  const index = await ServedIndex.open(folder, encoder, settings, unwatched);
   expect(index.name).toBe('notes');
   expect(await found(index)).toEqual(['a: text of a', 'b: text of b']);
   await change((writer) => writer.remove(['a']));
@@ -63,12 +65,51 @@ it('sees changes of an index folder, and ends searches on the generation that th
 it('goes on with the old generation if the new one cannot be opened, and says why once', async () => {
   await change((writer) => writer.add(documents('a'), true), true);
   const errors: unknown[] = [];
-  const index = await ServedIndex.open(folder, encoder, settings, { onError: (error) => errors.push(error) });
+  const index = await ServedIndex.open(folder, encoder, settings, {
+    ...unwatched,
+    onError: (error) => errors.push(error),
+  });
   await writeFile(join(folder, 'llm-qe-index.json'), '{}');
   await index.refresh();
   await index.refresh();
   expect(await found(index)).toEqual(['a: text of a']);
   expect(errors.map(String)).toEqual([expect.stringContaining('is not the manifest of an index')]);
+  await index.close();
+});
+
+it('tries a generation again that could not be opened, and says why once', async () => {
+  await change((writer) => writer.add(documents('a'), true), true);
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => errors.push(error);
+  const index = await ServedIndex.open(folder, encoder, settings, { ...unwatched, onError, retryMs: 0 });
+  await change((writer) => writer.add(documents('b')));
+  const vectors = join(folder, 'segment-000002', 'vectors.f32');
+  await rename(vectors, join(home, 'away'));
+  for (let times = 0; times < 3; times++) await index.refresh();
+  expect(await found(index)).toEqual(['a: text of a']);
+  expect(errors.map(String)).toEqual([expect.stringContaining('vectors.f32')]);
+  await rename(join(home, 'away'), vectors);
+  await index.refresh();
+  expect(await found(index)).toEqual(['a: text of a', 'b: text of b']);
+  await index.close();
+});
+
+it('sees what was removed although nobody searches', async () => {
+  await change((writer) => writer.add(documents('a', 'b'), true), true);
+  const index = await ServedIndex.open(folder, encoder, settings, { watchMs: 5 });
+  await change((writer) => writer.remove(['a']));
+  await expect.poll(() => index.size).toBe(1);
+  expect(await found(index)).toEqual(['b: text of b']);
+  await index.close();
+});
+
+it('serves an index that is still empty, and finds what is added', async () => {
+  await change((writer) => writer.add(documents(), true), true);
+  const index = await ServedIndex.open(folder, encoder, settings, unwatched);
+  expect([index.size, await found(index)]).toEqual([0, []]);
+  await change((writer) => writer.add(documents('a')));
+  await index.refresh();
+  expect(await found(index)).toEqual(['a: text of a']);
   await index.close();
 });
 

@@ -36,7 +36,13 @@ export interface OpenServedOptions {
   progress?: Progress | undefined;
   /** Receives why a new generation of an index folder could not be opened; the old one goes on. */
   onError?: ((error: unknown) => void) | undefined;
+  /** How often an index folder is looked at while nobody searches, in milliseconds. Default 1000. */
+  watchMs?: number | undefined;
+  /** Time until a generation that could not be opened is tried again; each time twice as long, up to a minute. Default 1000. */
+  retryMs?: number | undefined;
 }
+
+const [WATCH_MS, RETRY_MS, LONGEST_RETRY_MS] = [1000, 1000, 60_000];
 
 /** One generation of a corpus, open for search. */
 interface Generation {
@@ -51,7 +57,7 @@ interface Generation {
 }
 
 /**
- * A corpus that is open for search: its vectors, and its texts on disk. Of an index folder, a change is noticed by the next search, opened
+ * A corpus that is open for search: its vectors, and its texts on disk. Of an index folder, a change is noticed within a second, opened
  * beside the old generation, and put in its place; searches in progress end on the old one.
  */
 export class ServedIndex {
@@ -62,19 +68,32 @@ export class ServedIndex {
   #current: Generation;
   /** Replaced, but kept for whoever took its {@link firstPass} a moment ago. */
   #previous: Generation | undefined;
-  /** The generation that was opened last, or could not be. */
+  /** The generation that was opened last. */
   #seen: string | undefined;
+  /** The generation that could not be opened, when it is tried again, and after which further wait. */
+  #failed: { generation: string | undefined; again: number; wait: number } | undefined;
   #refreshing: Promise<void> | undefined;
+  readonly #retryMs: number;
+  readonly #watch: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   private constructor(
     path: string,
     current: Generation,
     open: (folder: string) => Promise<Generation>,
-    { seen, onError = () => {} }: { seen: string | undefined; onError?: OpenServedOptions['onError'] },
+    {
+      seen,
+      onError = () => {},
+      watchMs = WATCH_MS,
+      retryMs = RETRY_MS,
+    }: OpenServedOptions & { seen: string | undefined },
   ) {
     this.name = basename(resolve(path)).replace(/\.jsonl(\.gz)?$/, '');
     this.#folder = seen === undefined ? undefined : path;
     [this.#current, this.#open, this.#seen, this.#onError] = [current, open, seen, onError];
+    this.#retryMs = retryMs;
+    // What was removed must not be found by the first search after a quiet night.
+    if (this.#folder !== undefined) this.#watch = setInterval(() => void this.refresh(), watchMs).unref();
   }
 
   /**
@@ -85,12 +104,12 @@ export class ServedIndex {
     path: string,
     encoder: Encoder,
     settings: RetrievalSettings,
-    { signal, progress, onError }: OpenServedOptions = {},
+    { signal, progress, ...how }: OpenServedOptions = {},
   ): Promise<ServedIndex> {
     const isIndex = await isIndexFolder(path);
     const seen = isIndex ? await generationOf(path) : undefined;
     const open = (from: string) => openGeneration(from, isIndex, encoder, settings, { signal, progress });
-    return new ServedIndex(path, await open(path), open, { seen, onError });
+    return new ServedIndex(path, await open(path), open, { ...how, seen });
   }
 
   get size(): number {
@@ -137,12 +156,15 @@ export class ServedIndex {
   /** Looks for a new generation of an index folder, and waits until it is in place. Never fails. */
   async refresh(): Promise<void> {
     if (this.#folder === undefined) return;
-    this.#refreshing ??= this.#refresh(this.#folder).catch(this.#onError);
+    this.#refreshing ??= this.#refresh(this.#folder).finally(() => {
+      this.#refreshing = undefined;
+    });
     await this.#refreshing;
-    this.#refreshing = undefined;
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#watch);
+    this.#isClosed = true;
     await this.#refreshing;
     for (const generation of [this.#previous, this.#current]) {
       if (generation === undefined) continue;
@@ -152,11 +174,22 @@ export class ServedIndex {
   }
 
   async #refresh(folder: string): Promise<void> {
-    const found = await generationOf(folder);
-    if (found === this.#seen) return;
-    // One that cannot be opened is not tried again at every search.
-    this.#seen = found;
-    const next = await this.#open(folder);
+    const found = await generationOf(folder).catch(() => undefined);
+    if (found === this.#seen || this.#isClosed) return;
+    const isKnown = this.#failed !== undefined && this.#failed.generation === found;
+    // One that cannot be opened is tried again, but not at every search.
+    if (isKnown && performance.now() < this.#failed!.again) return;
+    const wait = isKnown ? Math.min(2 * this.#failed!.wait, LONGEST_RETRY_MS) : this.#retryMs;
+    try {
+      await this.#replace(await this.#open(folder));
+      [this.#seen, this.#failed] = [found, undefined];
+    } catch (error) {
+      this.#failed = { generation: found, again: performance.now() + wait, wait };
+      if (!isKnown) this.#onError(error);
+    }
+  }
+
+  async #replace(next: Generation): Promise<void> {
     const retired = this.#previous;
     [this.#previous, this.#current] = [this.#current, next];
     if (retired === undefined) return;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Service, serveMcpOverStdio } from '../../serve/index.ts';
 import { defineCommand } from '../command.ts';
-import { Opened, openService, serviceOptions } from '../open-service.ts';
+import { Opened, openService, serviceOptions, warnOnce } from '../open-service.ts';
 
 export const command = defineCommand({
   name: 'mcp',
@@ -24,7 +24,7 @@ export const command = defineCommand({
     const signal = AbortSignal.any([context.signal, left.signal]);
     service.catch(() => left.abort());
     try {
-      await serveMcpOverStdio(() => service, signal);
+      await serveMcpOverStdio(() => service, signal, warnOnce(context));
       await service;
     } finally {
       await service.catch(() => {});

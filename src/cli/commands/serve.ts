@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { LOG_FORMATS, listen, openMcpEndpoint, RequestLog } from '../../serve/index.ts';
 import { checkSecret, keepSecret, systemFault, UsageError } from '../../system/index.ts';
-import { type CommandContext, defineCommand } from '../command.ts';
-import { Opened, openService, serviceOptions } from '../open-service.ts';
+import { defineCommand } from '../command.ts';
+import { Opened, openService, serviceOptions, warnOnce } from '../open-service.ts';
 
 const options = z.object({
   host: z
@@ -35,7 +35,6 @@ const options = z.object({
   ...serviceOptions,
 });
 
-const MOST_WARNINGS = 100;
 /** Requests in flight have this long when the server is told to end. */
 const DRAIN_MS = 10_000;
 
@@ -90,17 +89,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** Each kind of error once: a server that is down fails every request. */
-function warnOnce({ warn }: CommandContext): (error: unknown) => void {
-  const told = new Set<string>();
-  return (error) => {
-    const words = error instanceof Error ? error.message : String(error);
-    if (told.has(words) || told.size >= MOST_WARNINGS) return;
-    told.add(words);
-    warn(words);
-  };
-}
 
 function isOrigin(text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text;

@@ -3,7 +3,7 @@ import { context as contexts, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCod
 import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { packageVersion } from '../../system/index.ts';
-import { withoutQuotes } from '../request-error.ts';
+import { asRequestError, withoutQuotes } from '../request-error.ts';
 import type { Service } from '../service.ts';
 import type { Metrics } from './metrics.ts';
 import type { RequestLog } from './request-log.ts';
@@ -48,7 +48,7 @@ export function accompany({ service, metrics, log, traffic }: AccompanyOptions):
       metrics.record(record);
       endSpan(route, status);
       const { error } = context;
-      const why = status < 400 || error === undefined ? undefined : withoutQuotes(error.message);
+      const why = status < 400 || error === undefined ? undefined : withoutQuotes(asRequestError(error).message);
       const facts = { id: context.get('requestId'), method: context.req.method, route, status, milliseconds };
       log?.write({ ...facts, error: why, record });
     };

@@ -5,10 +5,10 @@ import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { isSameSecret, packageVersion } from '../../system/index.ts';
 import type { McpEndpoint } from '../mcp/mcp.ts';
-import { asRequestError, failureOf, RequestError } from '../request-error.ts';
+import { asRequestError, failureOf, RequestError, reportFault } from '../request-error.ts';
 import type { Service } from '../service.ts';
 import { accompany, type Environment } from './accompany.ts';
-import { limitBody } from './limit-body.ts';
+import { limitBody, refuseOtherEncodings } from './limit-body.ts';
 import { Metrics } from './metrics.ts';
 import type { RequestLog } from './request-log.ts';
 import { Routes, readyService } from './routes.ts';
@@ -34,8 +34,11 @@ export interface AppOptions {
 
 const MOST_REQUESTS = 512;
 const LARGEST_BODY = 2 * 2 ** 20;
-/** Paths that need no key and are never too many: they say nothing of anybody's texts. */
+/** Paths that need no key: they say nothing of anybody's texts. */
 const OPEN = new Set(['/health', '/openapi.json', '/.well-known/live', '/.well-known/ready']);
+/** Paths that are never too many: a server that is full has to say so. */
+const ALWAYS = new Set([...OPEN, '/metrics']);
+const MCP_PATH = '/mcp';
 /** Headers of answers that pages of other origins may read. */
 const TOLD = [
   'x-request-id',
@@ -45,6 +48,15 @@ const TOLD = [
   'server-timing',
   'retry-after',
 ];
+
+/** Clients of these routes read a sentence where OpenAI's read an object. */
+const BODIES: Readonly<Record<string, ((error: RequestError) => object) | undefined>> = {
+  '/vectors': ({ message, fix }) => ({ error: `${message}. ${fix}` }),
+  '/embed': ({ status, message, fix }) => ({
+    error: `${message}. ${fix}`,
+    error_type: status === 429 ? 'Overloaded' : status < 500 ? 'Validation' : 'Backend',
+  }),
+};
 
 /** The web application, and what the server below it counts. */
 export interface App {
@@ -72,11 +84,10 @@ export function createApp(options: AppOptions): App {
   app.use(requireKey(options.apiKey));
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
   app.use(limitBody(options.largestBody ?? LARGEST_BODY));
+  app.use(refuseOtherEncodings((path) => path !== MCP_PATH));
   app.onError((error, context) => {
-    const known = asRequestError(error);
-    // A client that left, or whose text was too much for the encoder, is no fault of the server.
-    if (known.status >= 500 && known.status !== 503 && known !== error) options.onError?.(known);
-    return refused(context, known);
+    reportFault(error, options.onError);
+    return refused(context, asRequestError(error));
   });
   app.notFound((context) =>
     refused(
@@ -85,8 +96,8 @@ export function createApp(options: AppOptions): App {
     ),
   );
   addState(app, service, metrics);
-  new Routes().add(app);
-  if (options.mcp !== undefined) addMcp(app, options.mcp);
+  new Routes(options.onError).add(app);
+  if (options.mcp !== undefined) addMcp(app, options.mcp, options.onError);
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'llm-qe', version: packageVersion() } });
   return { fetch: app.fetch, metrics };
 }
@@ -104,17 +115,18 @@ function addState(app: OpenAPIHono<Environment>, service: AppOptions['service'],
   );
 }
 
-function addMcp(app: OpenAPIHono<Environment>, mcp: McpEndpoint): void {
-  app.on(['GET', 'POST', 'DELETE'], '/mcp', (context) => {
+function addMcp(app: OpenAPIHono<Environment>, mcp: McpEndpoint, onError: AppOptions['onError']): void {
+  app.on(['GET', 'POST', 'DELETE'], MCP_PATH, (context) => {
     const service = readyService(context);
     const record = context.get('record');
-    return mcp.fetch(context.req.raw, { service, observe: (query, expansion) => record.expansion(query, expansion) });
+    const observe = record.expansion.bind(record);
+    return mcp.fetch(context.req.raw, { service, observe, onError });
   });
 }
 
 function limitRequests(areTooMany: () => boolean, metrics: Metrics): MiddlewareHandler {
   return async (context, next) => {
-    if (areTooMany() && !OPEN.has(context.req.path)) {
+    if (areTooMany() && !ALWAYS.has(context.req.path)) {
       metrics.refused();
       throw new RequestError(429, 'too many requests', { fix: 'Send it again later.', retryAfter: 1 });
     }
@@ -154,5 +166,5 @@ function refuseInvalid(result: { success: boolean; error?: z.ZodError }, context
 function refused(context: Context, error: RequestError): Response {
   const { status, retryAfter } = error;
   if (retryAfter !== undefined) context.header('retry-after', `${retryAfter}`);
-  return context.json(failureOf(error), status);
+  return context.json(BODIES[context.req.path]?.(error) ?? failureOf(error), status);
 }

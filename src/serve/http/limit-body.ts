@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { MiddlewareHandler } from 'hono';
 import { RequestError } from '../request-error.ts';
 
@@ -36,4 +37,23 @@ async function readAtMost(stream: ReadableStream<Uint8Array>, maxSize: number): 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/**
+ * Refuses a body that is not UTF-8: what cannot be read would be replaced by U+FFFD, and the vector be that of another text.
+ * @param isOwn whether this application reads the body of a path
+ */
+export function refuseOtherEncodings(isOwn: (path: string) => boolean): MiddlewareHandler {
+  return async (context, next) => {
+    if (context.req.raw.body !== null && isOwn(context.req.path)) {
+      // What is read here is kept for whoever reads it next.
+      const body = await context.req.arrayBuffer().catch((cause: unknown) => {
+        throw new RequestError(400, 'the body breaks off', { fix: 'Send it whole.', cause });
+      });
+      if (!isUtf8(new Uint8Array(body))) {
+        throw new RequestError(400, 'the body is not UTF-8', { fix: 'Send JSON, which is always UTF-8.' });
+      }
+    }
+    await next();
+  };
 }

@@ -5,7 +5,7 @@ import type { TextRole } from '../../embed/index.ts';
 import { isAbort, packageVersion } from '../../system/index.ts';
 import type { Expander } from '../expander.ts';
 import type { ExpandQueryOptions, QueryExpansion } from '../expander-options.ts';
-import { asRequestError, failureOf, RequestError } from '../request-error.ts';
+import { asRequestError, failureOf, RequestError, reportFault } from '../request-error.ts';
 import { chooseIndex, type Service } from '../service.ts';
 import { inSpan } from '../spans.ts';
 import type { Environment } from './accompany.ts';
@@ -33,6 +33,9 @@ const BASES: Readonly<Record<string, TextRole | undefined>> = {
   ...{ '/document/v1': 'document', '/document': 'document' },
 };
 
+/** Documents of a search that does not say. */
+const TOP = 10;
+
 type QueryOptions = Pick<ExpandQueryOptions, 'expansions' | 'budgetMs'>;
 
 /** A text's vector, and how it was expanded if it is a query. */
@@ -43,6 +46,13 @@ interface Embedded {
 
 /** The routes that expand, embed and search. */
 export class Routes {
+  readonly #onError: ((error: unknown) => void) | undefined;
+
+  /** @param onError receives what fails when an answer has begun */
+  constructor(onError?: (error: unknown) => void) {
+    this.#onError = onError;
+  }
+
   add(app: App): void {
     for (const [base, role] of Object.entries(BASES)) this.#addEmbeddings(app, base, role);
     this.#addExpand(app);
@@ -57,8 +67,7 @@ export class Routes {
       const body = context.req.valid('json');
       const { expander } = readyService(context);
       const format = body.encoding_format ?? 'float';
-      const options = { expansions: body.expansions, budgetMs: body.expansion_budget_ms };
-      const found = await this.#embed(context, textsOf(body.input), roleOf(body, role), options);
+      const found = await this.#embed(context, textsOf(body.input), roleOf(body, role), optionsOf(body));
       const data = found.map(({ vector, expansion }, index) => ({
         ...{ object: 'embedding' as const, index },
         embedding: encodeVector(cutVector(vector, body.dimensions), format),
@@ -77,9 +86,9 @@ export class Routes {
 
   #addExpand(app: App): void {
     app.openapi(route('/expand', expandBody, expandAnswer), async (context) => {
-      const { query, samples, expansions, stream, expansion_budget_ms: budgetMs } = context.req.valid('json');
+      const { query, stream, ...body } = context.req.valid('json');
       const { expander } = readyService(context);
-      const options = { samples, expansions, budgetMs, signal: context.req.raw.signal };
+      const options = { ...optionsOf(body), samples: body.samples ?? undefined, signal: context.req.raw.signal };
       // The answer is a stream of events, which the schema of the other answer does not describe.
       if (stream) return this.#stream(context, expander, query, options) as never;
       const expansion = await expander.expand(query, options);
@@ -90,12 +99,13 @@ export class Routes {
 
   #addSearch(app: App): void {
     app.openapi(route('/search', searchBody, searchAnswer), async (context) => {
-      const { query, index: name, top, expansions, expansion_budget_ms: budgetMs } = context.req.valid('json');
+      const { query, ...body } = context.req.valid('json');
       const { expander, indexes } = readyService(context);
-      const index = chooseIndex(indexes, name);
+      const index = chooseIndex(indexes, body.index ?? undefined);
+      const top = body.top ?? TOP;
       const { signal } = context.req.raw;
       const { firstPass } = index;
-      const found = await expander.embedQuery(query, { expansions, budgetMs, firstPass, signal });
+      const found = await expander.embedQuery(query, { ...optionsOf(body), firstPass, signal });
       const record = context.get('record');
       record.expansion(query, found);
       record.part('embed', found.embedMilliseconds);
@@ -105,7 +115,8 @@ export class Routes {
         index.search(found.vector, top, signal),
       );
       record.part('search', performance.now() - started);
-      const milliseconds = { expand: 0, embed: 0, search: 0, ...record.parts };
+      const parts = Object.entries(record.parts).map(([part, time]) => [part, tenths(time)]);
+      const milliseconds = { expand: 0, embed: 0, search: 0, ...(Object.fromEntries(parts) as typeof record.parts) };
       const expansion = { query, texts: found.texts, ...factsOf(found) };
       return context.json({ query, index: index.name, expansion, milliseconds, documents }, 200);
     });
@@ -131,7 +142,8 @@ export class Routes {
     app.openapi(route('/vectors', weaviateBody, answer), async (context) => {
       const { text, config } = context.req.valid('json');
       const [{ vector } = { vector: new Float32Array(0) }] = await this.#embed(context, text, roleOf(config ?? {}), {});
-      return context.json({ text, vector: Array.from(vector), dim: vector.length }, 200);
+      const cut = Array.from(cutVector(vector, config?.dimensions));
+      return context.json({ text, vector: cut, dim: cut.length }, 200);
     });
     app.get('/meta', (context) => context.json({ model: readyService(context).expander.encoder.id }));
   }
@@ -190,6 +202,7 @@ export class Routes {
       } catch (error) {
         // Nobody listens to a stream whose client left.
         if (isAbort(error)) return;
+        reportFault(error, this.#onError);
         const failure = failureOf(asRequestError(error as Error));
         await stream.writeSSE({ event: 'error', data: JSON.stringify(failure) });
       } finally {
@@ -216,14 +229,25 @@ function route<P extends string, B extends z.ZodType, A extends z.ZodType>(path:
   });
 }
 
+function tenths(milliseconds: number): number {
+  return Math.round(10 * milliseconds) / 10;
+}
+
+/** Clients write null for what they do not set. */
+function optionsOf(body: {
+  expansions?: string[] | null | undefined;
+  expansion_budget_ms?: number | null | undefined;
+}) {
+  return { expansions: body.expansions ?? undefined, budgetMs: body.expansion_budget_ms ?? undefined };
+}
+
 function factsOf({ state, reason, alpha, tokens, milliseconds, gate }: QueryExpansion) {
-  const rounded = Math.round(10 * milliseconds) / 10;
   return {
     state,
     ...(reason !== undefined && { reason }),
     alpha,
     tokens,
-    milliseconds: rounded,
+    milliseconds: tenths(milliseconds),
     ...(gate && { gate }),
   };
 }

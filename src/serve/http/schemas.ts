@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { EXPANSION_STATES } from '../expander-options.ts';
+import { EXPANSION_STATES, LONGEST_BUDGET_MS } from '../expander-options.ts';
+import { shortList } from '../short-list.ts';
 
 /** Longest text of a request, in characters: encoders read a small part of it. */
 const LONGEST_TEXT = 1_000_000;
@@ -8,11 +9,11 @@ export const MOST_TEXTS = 2048;
 const LONGEST_QUERY = 32_768;
 
 const text = z.string().max(LONGEST_TEXT);
-const budget = z.number().int().min(0).max(600_000).optional().openapi({
+const budget = z.number().min(0).max(LONGEST_BUDGET_MS).nullish().openapi({
   description: 'time for writing an expansion, in milliseconds; 0 never asks the LLM (default: that of the server)',
 });
-const expansions = z.array(text).max(64).optional().openapi({
-  description: "the caller's own expansions of the query; then no LLM is asked",
+const expansions = shortList(text, 64).nullish().openapi({
+  description: "the caller's own expansions of the query, or none; then no LLM is asked",
 });
 const roles = {
   input_type: z
@@ -24,11 +25,16 @@ const roles = {
   task_type: z.string().nullish().openapi({ description: 'RETRIEVAL_QUERY or RETRIEVAL_DOCUMENT (Gemini, Weaviate)' }),
 };
 
+/** OpenAI's API takes token ids, too. They are read so that they can be refused with a reason. */
+const tokenIds = z
+  .custom<number[] | number[][]>(areTokenIds)
+  .openapi({ type: 'array', items: { type: 'number' }, description: 'token ids are refused' });
+const texts = shortList(text, MOST_TEXTS, 1);
+
 export const embeddingsBody = z
   .object({
     model: z.string().max(1000).nullish().openapi({ example: 'all-minilm-l6-v2-query' }),
-    // OpenAI's API takes token ids, too. They are read so that they can be refused with a reason.
-    input: z.union([text, z.array(text).min(1).max(MOST_TEXTS), z.array(z.number()), z.array(z.array(z.number()))]),
+    input: z.union([text, texts, tokenIds], { error: needsTexts }),
     encoding_format: z.enum(['float', 'base64']).nullish(),
     dimensions: z.number().int().positive().nullish(),
     ...roles,
@@ -75,11 +81,11 @@ export const expandBody = z
       .int()
       .min(1)
       .max(32)
-      .optional()
+      .nullish()
       .openapi({ description: 'number of texts (default: that of the server)' }),
     expansion_budget_ms: budget,
     expansions,
-    stream: z.boolean().default(false).openapi({ description: 'send the text as it grows, as server-sent events' }),
+    stream: z.boolean().nullish().openapi({ description: 'send the text as it grows, as server-sent events' }),
   })
   .openapi('ExpandRequest');
 
@@ -90,8 +96,8 @@ export const expandAnswer = expansion
 export const searchBody = z
   .object({
     query: z.string().max(LONGEST_QUERY),
-    index: z.string().optional().openapi({ description: 'name of the index; needed if there are several' }),
-    top: z.number().int().min(1).max(1000).default(10),
+    index: z.string().nullish().openapi({ description: 'name of the index; needed if there are several' }),
+    top: z.number().int().min(1).max(1000).nullish().openapi({ description: 'number of documents (default: 10)' }),
     expansion_budget_ms: budget,
     expansions,
   })
@@ -120,7 +126,7 @@ export const searchAnswer = z
 /** Text Embeddings Inference. */
 export const teiBody = z
   .object({
-    inputs: z.union([text, z.array(text).min(1).max(MOST_TEXTS)]),
+    inputs: z.union([text, texts], { error: needsTexts }),
     prompt_name: z.string().nullish(),
     dimensions: z.number().int().positive().nullish(),
     truncate: z.boolean().nullish(),
@@ -130,8 +136,23 @@ export const teiBody = z
 
 /** Weaviate's transformers module. */
 export const weaviateBody = z
-  .object({ text, config: z.object({ task_type: z.string().nullish() }).nullish() })
+  .object({
+    text,
+    config: z.object({ task_type: z.string().nullish(), dimensions: z.number().int().positive().nullish() }).nullish(),
+  })
   .openapi('WeaviateVectorsRequest');
+
+/** Whether a list is one of token ids. */
+function areTokenIds(value: unknown): boolean {
+  const areNumbers = (list: unknown) => Array.isArray(list) && list.length > 0 && list.every(Number.isFinite);
+  return areNumbers(value) || (Array.isArray(value) && value.length > 0 && value.every(areNumbers));
+}
+
+function needsTexts({ input }: { input?: unknown }): string {
+  const wanted = `a text, or a list of 1 to ${MOST_TEXTS} texts of at most ${LONGEST_TEXT} characters`;
+  if (input === undefined) return `is missing; it must be ${wanted}`;
+  return `must be ${wanted}${Array.isArray(input) && input.length === 0 ? ', and is empty' : ''}`;
+}
 
 export const failure = z
   .object({ error: z.object({ message: z.string(), type: z.string(), fix: z.string().optional() }) })

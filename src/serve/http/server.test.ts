@@ -174,8 +174,9 @@ describe('what cannot be answered', () => {
     encoder.before = () => Promise.reject(new Error('the card is gone'));
     expect(await post('/v1/embeddings', { input: 'aa' })).toMatchObject({
       status: 502,
-      body: { error: { message: 'the card is gone' } },
+      body: { error: { message: 'the server failed', fix: 'See the log of the server.' } },
     });
+    expect(faults.splice(0)).toEqual([new Error('the card is gone')]);
   });
 });
 

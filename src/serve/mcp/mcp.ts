@@ -4,7 +4,7 @@ import type { CallToolResult, McpServer, ServerContext, ToolCallback } from '@mo
 import type { z } from 'zod';
 import { isAbort, optionalPackage, packageVersion } from '../../system/index.ts';
 import type { QueryExpansion } from '../expander-options.ts';
-import { asRequestError } from '../request-error.ts';
+import { asRequestError, reportFault } from '../request-error.ts';
 import type { Service } from '../service.ts';
 import { TOOLS, type Tool, type ToolCall } from './tools.ts';
 
@@ -14,6 +14,8 @@ const PACKAGE = '@modelcontextprotocol/server';
 interface Behind {
   service(): Promise<Service>;
   observe?: ToolCall['observe'];
+  /** Receives errors that are not the client's. */
+  onError?: ((error: unknown) => void) | undefined;
   /** Fires when the client has left. */
   left?: AbortSignal;
 }
@@ -22,6 +24,8 @@ interface Behind {
 export interface McpRequest {
   service: Service;
   observe(query: string, expansion: QueryExpansion): void;
+  /** Receives errors that are not the client's. */
+  onError?: ((error: unknown) => void) | undefined;
 }
 
 export interface McpEndpointOptions {
@@ -49,8 +53,8 @@ export async function openMcpEndpoint({ host, hasKey, origins }: McpEndpointOpti
   // The SDK hands on a copy of the request to some of its branches.
   const requests = new AsyncLocalStorage<McpRequest & { left: AbortSignal }>();
   const handler = sdk.createMcpHandler(() => {
-    const { service, observe, left } = requests.getStore()!;
-    return createServer(sdk.McpServer, { service: () => Promise.resolve(service), observe, left });
+    const { service, ...behind } = requests.getStore()!;
+    return createServer(sdk.McpServer, { ...behind, service: () => Promise.resolve(service) });
   });
   const hosts = [...sdk.localhostAllowedHostnames(), ...hostsOf(host)];
   const pages = [
@@ -74,13 +78,18 @@ export async function openMcpEndpoint({ host, hasKey, origins }: McpEndpointOpti
 /**
  * Answers over stdin and stdout until the client leaves or the signal fires.
  * @param service may still be opening: calls wait for it
+ * @param onError receives errors that are not the client's
  * @throws ResourceError if the SDK is not installed
  */
-export async function serveMcpOverStdio(service: () => Promise<Service>, signal: AbortSignal): Promise<void> {
+export async function serveMcpOverStdio(
+  service: () => Promise<Service>,
+  signal: AbortSignal,
+  onError?: (error: unknown) => void,
+): Promise<void> {
   const sdk = await loadSdk();
   const { serveStdio, StdioServerTransport } = await import('@modelcontextprotocol/server/stdio');
   const transport = new StdioServerTransport();
-  const handle = serveStdio(() => createServer(sdk.McpServer, { service }), { transport });
+  const handle = serveStdio(() => createServer(sdk.McpServer, { service, onError }), { transport });
   await new Promise<void>((resolve) => {
     process.stdin.once('end', resolve).once('close', resolve);
     signal.addEventListener('abort', () => resolve(), { once: true });
@@ -105,7 +114,7 @@ function addTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   server: McpServer,
   name: string,
   { title, description, input, output, run }: Tool<Input, Output>,
-  { service, observe, left }: Behind,
+  { service, observe, onError, left }: Behind,
 ): void {
   // Nothing is changed, and the same call may give another text.
   const annotations = { title, readOnlyHint: true, destructiveHint: false, openWorldHint: false };
@@ -113,18 +122,22 @@ function addTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   const call = async (given: unknown, { mcpReq }: ServerContext) => {
     const signal = left === undefined ? mcpReq.signal : AbortSignal.any([mcpReq.signal, left]);
     const ready = { service: await service(), signal, observe };
-    return answer(() => run(given as z.output<Input>, ready));
+    return answer(() => run(given as z.output<Input>, ready), onError);
   };
   server.registerTool(name, settings, call as ToolCallback<Input>);
 }
 
 /** An error goes to the model, which can then do better. */
-async function answer(work: () => Promise<Record<string, unknown>>): Promise<CallToolResult> {
+async function answer(
+  work: () => Promise<Record<string, unknown>>,
+  onError: Behind['onError'],
+): Promise<CallToolResult> {
   try {
     const structuredContent = await work();
     return { structuredContent, content: [{ type: 'text', text: JSON.stringify(structuredContent) }] };
   } catch (error) {
     if (isAbort(error)) throw error;
+    reportFault(error, onError);
     const { message, fix } = asRequestError(error as Error);
     return { isError: true, content: [{ type: 'text', text: `${message}. ${fix}` }] };
   }

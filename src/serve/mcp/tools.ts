@@ -2,11 +2,13 @@ import { z } from 'zod';
 import {
   EXPANSION_STATES,
   type ExpandQueryOptions,
+  LONGEST_BUDGET_MS,
   type QueryExpansion,
   type QueryVector,
 } from '../expander-options.ts';
 import type { ServedDocument } from '../served-index.ts';
 import { chooseIndex, type Service } from '../service.ts';
+import { shortList } from '../short-list.ts';
 import { inSpan } from '../spans.ts';
 
 /** Longest query, in characters. */
@@ -18,16 +20,14 @@ const RAW_DEPTH = 100;
 
 const expansionInput = {
   query: z.string().min(1).max(LONGEST_QUERY).describe('what is searched for, in natural language'),
-  expansions: z
-    .array(z.string().max(LONGEST_QUERY))
-    .max(16)
+  expansions: shortList(z.string().max(LONGEST_QUERY), 16)
     .optional()
     .describe('your own passages that answer the query; then no language model is asked to write one'),
   expansion_budget_ms: z
     .number()
     .int()
     .min(0)
-    .max(600_000)
+    .max(LONGEST_BUDGET_MS)
     .optional()
     .describe('time for writing the expansion, in milliseconds; 0: none is written'),
 };
