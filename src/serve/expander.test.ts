@@ -8,6 +8,7 @@ import type { EncodeOptions, Encoder, TextRole } from '../embed/index.ts';
 import { connectGenerator, type Generator } from '../generate/index.ts';
 import { createExpander } from './expander.ts';
 import type { ExpanderOptions } from './expander-options.ts';
+import { ExpansionStore } from './expansion-store.ts';
 
 /** Vectors that tell apart texts and roles, and calls that are counted. */
 class CountingEncoder implements Encoder {
@@ -85,6 +86,47 @@ test('a query is expanded, embedded with its expansion, and found in the cache t
   expect(server.calls).toHaveLength(1);
 });
 
+test('a caller that brings no expansion at all gets none from the LLM either', async () => {
+  const { server, expander } = await open();
+  for (const expansions of [[], ['', ' ']]) {
+    expect(await expander.embedQuery(QUERY, { expansions })).toMatchObject({
+      ...{ state: 'given', texts: [], alpha: 0, vector: Float32Array.of(QUERY.length, 1) },
+    });
+  }
+  expect(server.calls).toEqual([]);
+});
+
+test('an LLM that writes without end is stopped', async () => {
+  let isStopped = false;
+  const { expander } = await open(
+    (_call, _number, _request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const line = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'blah '.repeat(40) } }] })}\n\n`;
+      const write = () => {
+        if (response.destroyed) isStopped = true;
+        else if (response.write(line)) setImmediate(write);
+        else response.once('drain', write).once('close', write);
+      };
+      write();
+      return undefined;
+    },
+    { sampling: { maxTokens: 16 }, budgetMs: 60_000 },
+  );
+  const { state, reason, texts } = await expander.expand(QUERY);
+  expect({ state, reason }).toEqual({ state: 'partial', reason: 'the LLM failed' });
+  expect(texts[0]!.length).toBeLessThanOrEqual(1600);
+  await expect.poll(() => isStopped).toBe(true);
+});
+
+test('long texts fill the memory no more than short ones', async () => {
+  const store = new ExpansionStore({ folder });
+  const entry = (at: number) => ({ query: `${at}`, texts: ['x'.repeat(2 ** 23)], tokens: 1 });
+  for (const at of [1, 2, 3, 4]) await store.put(`${at}${at}`, entry(at));
+  await rm(folder, { recursive: true });
+  const found = await Promise.all(['11', '22', '33', '44'].map((key) => store.get(key)));
+  expect(found.map((one) => one?.query)).toEqual([undefined, '2', '3', '4']);
+});
+
 test('documents are embedded as documents, and never expanded', async () => {
   const { server, expander } = await open();
   expect(await expander.embedDocuments([QUERY, 'a'])).toEqual(Float32Array.of(QUERY.length, 2, 1, 2));
@@ -124,6 +166,17 @@ describe('at the end of the budget', () => {
   test('a budget of 0 never asks the LLM', async () => {
     const { server, expander } = await open();
     expect(await expander.expand(QUERY, { budgetMs: 0 })).toMatchObject({ state: 'fallback', reason: 'no budget' });
+    expect(server.calls).toEqual([]);
+  });
+
+  test.each([Number.POSITIVE_INFINITY, 2 ** 40])('a budget of %s ms waits for the text', async (budgetMs) => {
+    const { expander } = await open();
+    expect(await expander.expand(QUERY, { budgetMs })).toMatchObject({ state: 'generated' });
+  });
+
+  test('a budget that is no number never asks the LLM', async () => {
+    const { server, expander } = await open();
+    expect(await expander.expand(QUERY, { budgetMs: Number.NaN })).toMatchObject({ reason: 'no budget' });
     expect(server.calls).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -27,6 +28,8 @@ export interface ExpansionStoreOptions {
 
 /** Writes between two looks at the number of files. */
 const WRITES_PER_SWEEP = 1000;
+/** Most characters in memory: the longest queries and texts must not fill it. */
+const MOST_CHARACTERS = 32 * 2 ** 20;
 /** Share that is kept when there are too many. */
 const KEPT = 0.9;
 
@@ -39,6 +42,8 @@ export class ExpansionStore {
   readonly #limit: number;
   readonly #inMemory: number;
   readonly #recent = new Map<string, StoredExpansion>();
+  /** Of all that is in memory. */
+  #characters = 0;
   #writes = 0;
 
   constructor({ folder = SERVED_CACHE.folder(), limit = 100_000, inMemory = 10_000 }: ExpansionStoreOptions = {}) {
@@ -57,7 +62,8 @@ export class ExpansionStore {
   async put(key: string, expansion: StoredExpansion): Promise<void> {
     this.#remember(key, expansion);
     const file = this.#fileOf(key);
-    const beside = `${file}.${process.pid}.${this.#writes}.partial`;
+    // Processes of several containers may have one id.
+    const beside = `${file}.${randomUUID()}.partial`;
     try {
       await mkdir(join(file, '..'), { recursive: true });
       await writeFile(beside, JSON.stringify(expansion));
@@ -68,11 +74,21 @@ export class ExpansionStore {
     if (this.#writes++ % WRITES_PER_SWEEP === 0) await this.#sweep().catch(() => {});
   }
 
-  /** The least recently used is forgotten. */
+  /** The least recently used are forgotten. */
   #remember(key: string, expansion: StoredExpansion): void {
-    this.#recent.delete(key);
+    this.#forget(key);
     this.#recent.set(key, expansion);
-    if (this.#recent.size > this.#inMemory) this.#recent.delete(this.#recent.keys().next().value!);
+    this.#characters += charactersOf(expansion);
+    while (this.#recent.size > this.#inMemory || this.#characters > MOST_CHARACTERS) {
+      this.#forget(this.#recent.keys().next().value!);
+    }
+  }
+
+  #forget(key: string): void {
+    const known = this.#recent.get(key);
+    if (known === undefined) return;
+    this.#recent.delete(key);
+    this.#characters -= charactersOf(known);
   }
 
   #fileOf(key: string): string {
@@ -95,6 +111,10 @@ export class ExpansionStore {
     const abandoned = dated.filter(({ file, time }) => file.endsWith('.partial') && time < Date.now() - 3_600_000);
     for (const { file } of [...oldest.slice(0, tooMany), ...abandoned]) await rm(file, { force: true });
   }
+}
+
+function charactersOf({ query, texts }: StoredExpansion): number {
+  return texts.reduce((sum, { length }) => sum + length, query.length);
 }
 
 async function read(file: string): Promise<StoredExpansion | undefined> {

@@ -1,6 +1,9 @@
 import { type Generator, type PromptTemplate, passageOf, type Sampling } from '../generate/index.ts';
-import { deriveSeed } from '../system/index.ts';
+import { deriveSeed, ModelError } from '../system/index.ts';
 import type { LiveWriter } from './live-writer.ts';
+
+/** A server that writes more than this does not obey its limit of tokens, and would fill the memory. */
+const CHARACTERS_PER_TOKEN = 100;
 
 /** What is written for a query, and how. */
 export interface WritingSettings {
@@ -30,9 +33,11 @@ export class WrittenQuery {
   readonly #texts: string[];
   readonly #listeners = new Set<(texts: string[]) => void>();
   readonly #goesOn: () => boolean;
+  readonly #mostCharacters: number;
   #tokens = 0;
   #waiting = 0;
   #isWhole = false;
+  #isEndless = false;
 
   /** @param goesOn asked when the last caller has left: whether the texts are completed all the same */
   constructor(
@@ -42,6 +47,7 @@ export class WrittenQuery {
   ) {
     const { prompt, sampling, samples, seed } = settings;
     this.#goesOn = goesOn;
+    this.#mostCharacters = CHARACTERS_PER_TOKEN * sampling.maxTokens;
     this.#texts = Array.from({ length: samples }, () => '');
     const messages = prompt.messages({ id: 'query', query });
     const written = this.#texts.map((_none, sample) =>
@@ -51,6 +57,7 @@ export class WrittenQuery {
       }),
     );
     this.whole = Promise.all(written).then((generations) => {
+      if (this.#isEndless) throw new ModelError('the LLM writes without end', { fix: 'Check the log of its server.' });
       for (const [sample, { text }] of generations.entries()) this.#texts[sample] = text;
       const told = generations.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
       this.#tokens = told || this.#tokens;
@@ -97,7 +104,12 @@ export class WrittenQuery {
   #grow(sample: number, text: string): void {
     // A text grows by about a token at a time; when it ends, the generator says how many there are.
     this.#tokens++;
-    this.#texts[sample] = text;
+    this.#texts[sample] = text.slice(0, this.#mostCharacters);
+    if (text.length > this.#mostCharacters) {
+      this.#isEndless = true;
+      this.#stop.abort();
+      return;
+    }
     if (this.#listeners.size === 0) return;
     const { texts } = this.soFar;
     for (const listener of this.#listeners) listener(texts);

@@ -81,6 +81,14 @@ describe('an upstream', () => {
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   });
 
+  test('that reads no blank texts: these are refused, because zeros are no vector', async () => {
+    const server = await inFront('blank', (call) => embeddings(call));
+    for (const path of ['/v1/embeddings', '/query/v1/embeddings']) {
+      const answer = await server.send(path, { input: path.startsWith('/q') ? ' ' : ['a', ''] });
+      expect([answer.status, await answer.text()]).toEqual([400, expect.stringMatching(/is blank, and has no vector/)]);
+    }
+  });
+
   test('that asks for a long wait is left alone for that time: further requests are answered at once', async () => {
     const server = await inFront('patience', () => refusal(429, 'slow down', { 'retry-after': '60' }));
     for (const input of ['a', 'b']) expect((await server.send('/v1/embeddings', { input })).status).toBe(429);

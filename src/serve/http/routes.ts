@@ -9,6 +9,7 @@ import { asRequestError, failureOf, RequestError, reportFault } from '../request
 import { chooseIndex, type Service } from '../service.ts';
 import { inSpan } from '../spans.ts';
 import type { Environment } from './accompany.ts';
+import { LatestOnly } from './latest-only.ts';
 import { roleOf } from './roles.ts';
 import {
   embeddingsAnswer,
@@ -157,12 +158,12 @@ export class Routes {
     const { expander } = readyService(context);
     const texts = typeof input === 'string' ? [input] : input;
     const { signal } = context.req.raw;
-    if (role === 'query') return this.#embedQueries(context, texts, { ...options, signal });
+    if (role === 'query') return refuseZeros(await this.#embedQueries(context, texts, { ...options, signal }));
     const record = context.get('record');
     const started = performance.now();
     const vectors = await expander.embedDocuments(texts, { signal, onTokens: (tokens) => record.encoded(tokens) });
     record.part('embed', performance.now() - started);
-    return rowsOf(vectors, expander.encoder.dimensions).map((vector) => ({ vector }));
+    return refuseZeros(rowsOf(vectors, expander.encoder.dimensions).map((vector) => ({ vector })));
   }
 
   async #embedQueries(context: Context, texts: readonly string[], options: ExpandQueryOptions): Promise<Embedded[]> {
@@ -188,15 +189,17 @@ export class Routes {
     });
     return streamSSE(context, async (stream) => {
       let sent = '';
-      const onTexts = (texts: string[]) => {
+      const events = new LatestOnly<string[]>(async (texts) => {
         const data = JSON.stringify({ texts });
         if (data === sent) return;
         sent = data;
-        void stream.writeSSE({ event: 'texts', data });
-      };
+        await stream.writeSSE({ event: 'texts', data });
+      });
+      const onTexts = (texts: string[]) => events.push(texts);
       try {
         const expansion = await expander.expand(query, { ...options, onTexts });
         record.expansion(query, expansion);
+        await events.end();
         const whole = { query, texts: expansion.texts, ...factsOf(expansion) };
         await stream.writeSSE({ event: 'expansion', data: JSON.stringify(whole) });
       } catch (error) {
@@ -210,6 +213,15 @@ export class Routes {
       }
     });
   }
+}
+
+/** @throws RequestError for a vector of zeros: it has no direction, and stores make NaN of it */
+function refuseZeros(embedded: Embedded[]): Embedded[] {
+  const at = embedded.findIndex(({ vector }) => vector.every((value) => value === 0));
+  if (at < 0) return embedded;
+  throw new RequestError(400, `text ${at + 1} of ${embedded.length} is blank, and has no vector`, {
+    fix: 'Send texts with words in them.',
+  });
 }
 
 /** @throws RequestError while the server starts or ends */

@@ -150,8 +150,7 @@ function areTokenIds(value: unknown): boolean {
 
 function needsTexts({ input }: { input?: unknown }): string {
   const wanted = `a text, or a list of 1 to ${MOST_TEXTS} texts of at most ${LONGEST_TEXT} characters`;
-  if (input === undefined) return `is missing; it must be ${wanted}`;
-  return `must be ${wanted}${Array.isArray(input) && input.length === 0 ? ', and is empty' : ''}`;
+  return input === undefined ? `is missing; it must be ${wanted}` : `must be ${wanted}`;
 }
 
 export const failure = z

@@ -146,6 +146,42 @@ test('the routes of TEI and Weaviate', async () => {
   const weaviate = await post('/vectors', { text: 'aa', config: { task_type: 'query' } });
   expect(weaviate.body).toEqual({ text: 'aa', vector: EXPANDED, dim: 3 });
   expect((await fetch(`${server.url}/.well-known/ready`)).status).toBe(204);
+  const config = { pooling_strategy: 'masked_mean', task_type: 'passage', dimensions: 2 };
+  expect((await post('/vectors', { text: 'aab', config })).body).toEqual({ text: 'aab', vector: [2, 1], dim: 2 });
+});
+
+test('refusals have the form that clients of each route read', async () => {
+  const wrong = { task_type: 'qeury' };
+  const fix = 'Use "query" or "document".';
+  expect((await post('/vectors', { text: 'a', config: wrong })).body).toEqual({
+    error: `task_type: "qeury" is not known. ${fix}`,
+  });
+  expect((await post('/embed', { inputs: 'a', prompt_name: 'qeury' })).body).toEqual({
+    ...{ error: `prompt_name: "qeury" is not known. ${fix}`, error_type: 'Validation' },
+  });
+});
+
+test('what a client sets to null is not set, and its own empty list of expansions asks no LLM', async () => {
+  const calls = chat.calls.length;
+  const nothing = { index: null, top: null, expansion_budget_ms: null, samples: null, stream: null };
+  const own = await post('/search', { query: 'aa', ...nothing, expansions: [] });
+  expect(own.body).toMatchObject({ documents: [{ id: 'd0' }, {}, {}], expansion: { state: 'given', texts: [] } });
+  expect(chat.calls.length).toBe(calls);
+  const expanded = await post('/expand', { query: 'aa', ...nothing, expansions: null });
+  expect(expanded.body).toMatchObject({ state: 'generated', texts: ['bbbb'] });
+});
+
+test('a body that is not UTF-8 is refused: its vector would be that of another text', async () => {
+  const send = async (body: Uint8Array) =>
+    (
+      await fetch(`${server.url}/v1/embeddings`, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: Buffer.from(body) },
+      })
+    ).json();
+  expect(await send(Buffer.from('{"input": "ab\u00e9"}', 'latin1'))).toMatchObject({
+    error: { message: 'the body is not UTF-8' },
+  });
+  expect(await send(Buffer.from('{"input": "ab\u00e9"}', 'utf8'))).toMatchObject({ data: [{ embedding: [1, 1, 2] }] });
 });
 
 describe('what cannot be answered', () => {
@@ -153,6 +189,10 @@ describe('what cannot be answered', () => {
     ['token ids', '/v1/embeddings', { input: [[1, 2]] }, 400, /token ids/],
     ['token ids of one text', '/v1/embeddings', { input: [1, 2] }, 400, /token ids/],
     ['no input', '/v1/embeddings', {}, 400, /^input/],
+    ['an empty list', '/v1/embeddings', { input: [] }, 400, /^input: .*>=1 items/],
+    ['too many texts', '/v1/embeddings', { input: Array(2049).fill('a') }, 400, /^input: .*1 to 2048 texts/],
+    ['a text among numbers', '/v1/embeddings', { input: [1, 'a'] }, 400, /^input: must be a text/],
+    ['too many expansions', '/search', { query: 'a', expansions: Array(65).fill('a') }, 400, /^expansions/],
     ['too many dimensions', '/v1/embeddings', { input: 'a', dimensions: 4 }, 400, /only 3/],
     ['no JSON', '/v1/embeddings', '{"input":', 400, /not JSON/],
     ['a body that is too large', '/v1/embeddings', { input: 'a'.repeat(20_000) }, 413, /larger than 10000/],
@@ -219,9 +259,10 @@ test('beyond its limit of requests it answers 429, and tells it', async () => {
   await expect.poll(() => chat.calls.length).toBeGreaterThan(calls);
   const second = await ask();
   expect([second.status, second.headers.get('retry-after')]).toEqual([429, '1']);
+  // It says so while it is full.
+  expect(await (await fetch(`${full.url}/metrics`)).text()).toContain('llm_qe_refused_total 1');
   open();
   expect((await first).status).toBe(200);
-  expect(await (await fetch(`${full.url}/metrics`)).text()).toContain('llm_qe_refused_total 1');
   await full.close(0);
 });
 
