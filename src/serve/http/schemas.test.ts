@@ -7,7 +7,7 @@ test('of a list that is too long, no more items are looked at than it may have, 
   let looks = 0;
   const item = z.custom(() => ++looks > 0);
   expect(shortList(item, 3).safeParse(Array(1_000_000).fill('a')).success).toBe(false);
-  expect(looks).toBe(4);
+  expect(looks).toBeLessThanOrEqual(4);
   expect(shortList(item, 3).parse(['a', 'b', 'c'])).toEqual(['a', 'b', 'c']);
 });
 
