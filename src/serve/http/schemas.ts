@@ -1,6 +1,5 @@
 import { z } from '@hono/zod-openapi';
 import { EXPANSION_STATES, LONGEST_BUDGET_MS } from '../expander-options.ts';
-import { shortList } from '../short-list.ts';
 
 /** Longest text of a request, in characters: encoders read a small part of it. */
 const LONGEST_TEXT = 1_000_000;
@@ -12,7 +11,7 @@ const text = z.string().max(LONGEST_TEXT);
 const budget = z.number().min(0).max(LONGEST_BUDGET_MS).nullish().openapi({
   description: 'time for writing an expansion, in milliseconds; 0 never asks the LLM (default: that of the server)',
 });
-const expansions = shortList(text, 64).nullish().openapi({
+const expansions = z.array(text).max(64).nullish().openapi({
   description: "the caller's own expansions of the query, or none; then no LLM is asked",
 });
 const roles = {
@@ -29,7 +28,7 @@ const roles = {
 const tokenIds = z
   .custom<number[] | number[][]>(areTokenIds)
   .openapi({ type: 'array', items: { type: 'number' }, description: 'token ids are refused' });
-const texts = shortList(text, MOST_TEXTS, 1);
+const texts = z.array(text).min(1).max(MOST_TEXTS);
 
 export const embeddingsBody = z
   .object({

@@ -8,7 +8,6 @@ import {
 } from '../expander-options.ts';
 import type { ServedDocument } from '../served-index.ts';
 import { chooseIndex, type Service } from '../service.ts';
-import { shortList } from '../short-list.ts';
 import { inSpan } from '../spans.ts';
 
 /** Longest query, in characters. */
@@ -20,7 +19,9 @@ const RAW_DEPTH = 100;
 
 const expansionInput = {
   query: z.string().min(1).max(LONGEST_QUERY).describe('what is searched for, in natural language'),
-  expansions: shortList(z.string().max(LONGEST_QUERY), 16)
+  expansions: z
+    .array(z.string().max(LONGEST_QUERY))
+    .max(16)
     .optional()
     .describe('your own passages that answer the query; then no language model is asked to write one'),
   expansion_budget_ms: z
