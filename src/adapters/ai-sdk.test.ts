@@ -29,6 +29,17 @@ describe.each<[string, () => SourceOptions]>([
   ['an expander in this process', () => ({ expander: served.expander })],
   ['a server', () => ({ server: served.url })],
 ])('%s', (_what, source) => {
+  test('a budget may be what is left of a deadline: a fraction, nothing, or all the time there is', async () => {
+    const stateOf = async (budgetMs: number) => {
+      const { providerMetadata } = await embed({ model: queryEmbeddingModel({ ...source(), budgetMs }), value: 'aa' });
+      return providerMetadata!['llm-qe']!.expansions;
+    };
+    expect(await stateOf(-12.5)).toMatchObject([{ reason: 'no budget' }]);
+    expect(served.chat.calls).toEqual([]);
+    expect(await stateOf(30_000.5)).toMatchObject([{ state: 'generated' }]);
+    expect(await stateOf(Number.POSITIVE_INFINITY)).toMatchObject([{ state: 'generated' }]);
+  });
+
   test('documents are embedded as they are, queries with their expansion, and the result says how', async () => {
     const documents = await embedMany({ model: documentEmbeddingModel(source()), values: ['aaa b', 'bb'] });
     expect(documents.embeddings).toEqual([

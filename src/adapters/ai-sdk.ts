@@ -48,7 +48,7 @@ export interface ExpandedEmbeddingModel {
 }
 
 const optionsSchema = z.strictObject({
-  budgetMs: z.number().min(0).optional(),
+  budgetMs: z.number().optional(),
   expansions: z.array(z.string()).optional(),
 });
 

@@ -89,7 +89,7 @@ export type ExpandedRetrieverOptions = SourceOptions &
 
 /** What a call may set in `configurable`. */
 const configurableSchema = z.object({
-  budgetMs: z.number().min(0).optional(),
+  budgetMs: z.number().optional(),
   expansions: z.array(z.string()).optional(),
 });
 

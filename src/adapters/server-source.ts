@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { QueryExpansion } from '../serve/index.ts';
+import { LONGEST_BUDGET_MS, type QueryExpansion } from '../serve/index.ts';
 import {
   checkSecret,
   HttpError,
@@ -139,8 +139,10 @@ function baseOf(server: string): string {
   return url.href.replace(/\/$/, '');
 }
 
+/** A budget that is used up is 0, and JSON has no infinity. */
 function fieldsOf({ budgetMs, expansions }: QueryCall) {
-  return { expansion_budget_ms: budgetMs, expansions };
+  const budget = budgetMs === undefined ? undefined : Math.min(Math.max(0, budgetMs), LONGEST_BUDGET_MS);
+  return { expansion_budget_ms: budget, expansions };
 }
 
 function given(headers: QueryCall['headers'] = {}): Record<string, string> {

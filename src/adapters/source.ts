@@ -23,7 +23,7 @@ export interface ServerOptions {
 
 /** What a single call may say. */
 export interface QueryCall {
-  /** Time for the expansion in milliseconds; 0 never asks the LLM. Default: that of the expander or server. */
+  /** Time for the expansion in milliseconds; 0, or less, never asks the LLM. Default: that of the expander or server. */
   budgetMs?: number | undefined;
   /** The caller's own expansions of one query; then no LLM is asked. */
   expansions?: readonly string[] | undefined;

@@ -4,7 +4,15 @@ import { Gate } from '../gate/index.ts';
 import type { Generator } from '../generate/index.ts';
 import { ModelStore } from '../models/index.ts';
 import { defaultRetrievalSettings, openEncoder, rememberingEncoder, retrievalSettings } from '../retrieve/index.ts';
-import { byName, compareGate, createExpander, refuseOtherGate, ServedIndex, type Service } from '../serve/index.ts';
+import {
+  byName,
+  compareGate,
+  createExpander,
+  LONGEST_BUDGET_MS,
+  refuseOtherGate,
+  ServedIndex,
+  type Service,
+} from '../serve/index.ts';
 import { serverAddressSchema } from '../servers/index.ts';
 import { inGroup, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
@@ -18,6 +26,9 @@ const { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, sim
  * context of its own (see `planLanes`).
  */
 const SIDE_BY_SIDE = 4;
+
+/** A request that waits for a server is worth little when it is late: one more attempt, and none after a long wait. */
+const [RETRIES, LONGEST_WAIT_SECONDS] = [1, 2];
 
 /** Options of every command that holds encoder, LLM and indexes open, and answers queries. */
 export const serviceOptions = {
@@ -33,6 +44,7 @@ export const serviceOptions = {
     .number()
     .int()
     .min(0)
+    .max(LONGEST_BUDGET_MS)
     .default(300)
     .describe('time for the expansion of a query, if a request does not say; 0 never asks the LLM'),
   expand: z.boolean().default(true).describe('never expand; only embed and search'),
@@ -82,6 +94,9 @@ export const serviceOptions = {
   }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
+  maxWait: generatorOptions.maxWait.describe(
+    `longest wait, in seconds, that a server may ask for; one that asks for more is not asked for that time (default ${LONGEST_WAIT_SECONDS})`,
+  ),
   sequences: generatorOptions.sequences.describe(
     `texts that the embedded model writes in parallel (default ${SIDE_BY_SIDE}); 1 writes a lone text fastest`,
   ),
@@ -108,8 +123,6 @@ function wordsOf(error: unknown): string {
 
 /** Vectors that the gate's searches have made already: those of some thousand texts. */
 const REMEMBERED_BYTES = 16 * 2 ** 20;
-/** A request that waits for a server is worth little when it is late: one more attempt, and none after a long wait. */
-const [RETRIES, LONGEST_WAIT_SECONDS] = [1, 2];
 /** Calls to an embedding server at once. */
 const UPSTREAM_CALLS = 8;
 /** What has to be closed, in the order of its opening. */

@@ -4,6 +4,7 @@ export {
   type ExpanderOptions,
   type ExpandQueryOptions,
   type ExpansionState,
+  LONGEST_BUDGET_MS,
   type QueryExpansion,
   type QueryVector,
 } from './expander-options.ts';

@@ -7,6 +7,7 @@ import {
   type Progress,
   SILENT,
   throwIfAborted,
+  timerOf,
   UsageError,
 } from '../system/index.ts';
 import { parseServerAddress } from './address.ts';
@@ -223,7 +224,7 @@ export class ServerPool {
       this.#refuseLongWait(next, next.restUntil - now);
       const wait = this.#showWait(next, next.restUntil - now);
       try {
-        await sleep(Math.max(1, next.restUntil - now), undefined, signal && { signal });
+        await sleep(timerOf(Math.max(1, next.restUntil - now) / 1000), undefined, signal && { signal });
       } catch {
         throw new AbortedError();
       } finally {

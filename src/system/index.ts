@@ -55,6 +55,7 @@ export {
   readText,
   request,
   TimeoutError,
+  timerOf,
   withRetries,
 } from './network/http.ts';
 export { asMessage, HIDDEN, isSecretParameter, keepSecret, redact, redactData } from './network/redact.ts';

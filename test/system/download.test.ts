@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sha256 } from '../../src/system/disk/hash.ts';
 import { AbortedError, DataError, NetworkError, ResourceError } from '../../src/system/errors.ts';
 import { type DownloadOptions, download } from '../../src/system/network/download.ts';
-import { ConnectionError, HttpError } from '../../src/system/network/http.ts';
+import { ConnectionError, HttpError, readText, request } from '../../src/system/network/http.ts';
 import type { Progress } from '../../src/system/progress.ts';
 import { type Handler, type LocalServer, sendInto, serveBytes, startServer } from '../support/local-server.ts';
 
@@ -220,6 +220,15 @@ describe('download', () => {
     const absent = await failure(server.url, { retries: 1 });
     expect(absent).toBeInstanceOf(ConnectionError);
     expect(String(absent)).toContain('ECONNREFUSED');
+  });
+
+  test('a limit of years does not end at once', async () => {
+    const server = await serve((request, response) => serveBytes(request, response, CONTENT));
+    const years = { connectTimeoutSeconds: 1e9, stallTimeoutSeconds: 1e9 };
+    await download(`${server.url}/a`, target, { ...years, retries: 0 });
+    expect(await readFile(target)).toEqual(CONTENT);
+    const text = await readText(await request(server.url, years), server.url, { seconds: 1e9 });
+    expect(text).toHaveLength(CONTENT.toString().length);
   });
 
   test('what is no HTTP address is refused', async () => {

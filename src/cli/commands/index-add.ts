@@ -24,7 +24,7 @@ export const command = defineCommand({
   name: 'index add',
   summary: 'add documents to an index folder, or replace those with the same ids',
   description:
-    'Ten new documents cost ten embeddings; one that is there already costs none; one with a known id and other content replaces the old\none. Searches see all of it or nothing, and a running server from its next request on. If interrupted, the same command resumes.',
+    'Ten new documents cost ten embeddings; one that is there already costs none; one with a known id and other content replaces the old\none. Searches see all of it or nothing, and a running server soon after. If interrupted, the same command resumes.',
   arguments: [
     { key: 'index', required: true },
     { key: 'documents', required: true, variadic: true },

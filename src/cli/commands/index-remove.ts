@@ -20,7 +20,7 @@ export const command = defineCommand({
   name: 'index remove',
   summary: 'remove documents from an index folder',
   description:
-    'The documents are found no more, and count no more in the statistics of BM25, from the next search on. `llm-qe index compact` frees their\nspace. Ids that are not there are counted, and are no error.',
+    'The documents are found no more, and count no more in the statistics of BM25, from the next search on;\na running server sees it a moment later. `llm-qe index compact` frees their\nspace. Ids that are not there are counted, and are no error.',
   arguments: [
     { key: 'index', required: true },
     { key: 'ids', required: false, variadic: true },

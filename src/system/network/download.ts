@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { makeFolder, syncFolder } from '../disk/folders.ts';
 import { AbortedError, DataError, systemFault } from '../errors.ts';
 import { type Progress, type ProgressTask, SILENT } from '../progress.ts';
-import { address, ConnectionError, connectionFault, httpError, request, withRetries } from './http.ts';
+import { address, ConnectionError, connectionFault, httpError, request, timerOf, withRetries } from './http.ts';
 
 export interface DownloadOptions {
   /** Expected SHA-256 of the file, in lower-case hexadecimal. */
@@ -208,7 +208,7 @@ class Transfer {
   async #pour(response: Response, file: FileHandle, stall: AbortController, expected?: number): Promise<void> {
     if (response.body === null) return;
     const seconds = this.#options.stallTimeoutSeconds ?? 60;
-    const timer = setTimeout(() => stall.abort(), seconds * 1000);
+    const timer = setTimeout(() => stall.abort(), timerOf(seconds));
     const chunks: AsyncIterator<Uint8Array> = response.body[Symbol.asyncIterator]();
     let counted = this.#size;
     try {

@@ -68,11 +68,16 @@ export async function request(url: string, options: RequestOptions = {}): Promis
   }
 }
 
+/** Milliseconds of a timer: Node fires one of more than 24 days at once. */
+export function timerOf(seconds: number): number {
+  return Math.min(1000 * seconds, 2 ** 31 - 1);
+}
+
 async function oneHop(place: URL, headers: Headers, options: RequestOptions): Promise<Response> {
   throwIfAborted(options.signal);
   const seconds = options.connectTimeoutSeconds ?? 10;
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), seconds * 1000);
+  const timer = setTimeout(() => limit.abort(), timerOf(seconds));
   const signals = options.signal === undefined ? [limit.signal] : [limit.signal, options.signal];
   try {
     const response = await fetch(place.href, {
@@ -144,7 +149,7 @@ export async function readBeginning(
   };
   const onAbort = () => end(new AbortedError());
   const late = `${new URL(url).host} did not send its complete answer within ${seconds} s`;
-  const timer = setTimeout(() => end(new TimeoutError(late, { fix: 'Try again later.' })), seconds * 1000);
+  const timer = setTimeout(() => end(new TimeoutError(late, { fix: 'Try again later.' })), timerOf(seconds));
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
   const chunks: Uint8Array[] = [];
@@ -265,7 +270,7 @@ export async function withRetries<T>(work: () => Promise<T>, options: RetryOptio
       const backOff = Math.min(30, firstWaitSeconds * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
       const seconds = asked ?? backOff;
       options.onWait?.(seconds, error);
-      await sleep(seconds * 1000, undefined, signal && { signal }).catch(() => throwIfAborted(signal));
+      await sleep(timerOf(seconds), undefined, signal && { signal }).catch(() => throwIfAborted(signal));
     }
   }
 }
