@@ -121,14 +121,15 @@ export async function startServer(
   });
   const base = `http://127.0.0.1:${port}`;
   const agent = new Agent();
-  while (child.exitCode === null) {
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+  while (!hasEnded()) {
     const health = await request(`${base}/health`, { dispatcher: agent }).catch(() => undefined);
     await health?.body.dump();
     if (health?.statusCode === 200) break;
     await sleep(100);
   }
   await agent.close();
-  if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}:\n${log}`);
+  if (hasEnded()) throw new Error(`${command} ended with ${child.exitCode ?? child.signalCode}:\n${log}`);
   const stat = async (name: string) => readFile(`/proc/${child.pid}/${name}`, 'utf8');
   return {
     base,
@@ -138,7 +139,8 @@ export async function startServer(
     },
     residentMiB: async () => Number(/VmRSS:\s+(\d+)/.exec(await stat('status'))![1]) / 1024,
     close: async () => {
-      const exit = child.exitCode === null ? once(child, 'exit') : undefined;
+      if (hasEnded()) return;
+      const exit = once(child, 'exit');
       child.kill('SIGTERM');
       await exit;
     },

@@ -32,7 +32,7 @@ async function interrupt(name: string, signals: [NodeJS.Signals, milliseconds: n
     log += chunk;
   });
   const ended = once(child, 'close');
-  while (!log.includes('writing expansions') && child.exitCode === null) await sleep(5);
+  while (!log.includes('writing expansions') && child.exitCode === null && child.signalCode === null) await sleep(5);
   for (const [signal, pause] of signals) {
     await sleep(pause);
     child.kill(signal);
