@@ -48,7 +48,7 @@ const SUB_FLOORS: Record<string, string[][]> = {
   reward: [['rewards'], ['pairs']],
   report: [['plots'], ['sections'], ['pages']],
   pipeline: [['recipe'], ['run'], ['stages'], ['plan', 'demo', 'trial']],
-  studio: [['shapes'], ['http', 'page', 'judging'], ['evaluations'], ['api']],
+  studio: [['shapes'], ['http', 'page', 'judging', 'recipes'], ['evaluations'], ['api']],
   cli: [['commands']],
 };
 

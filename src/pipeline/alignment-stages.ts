@@ -1,4 +1,5 @@
 import { UsageError } from '../system/index.ts';
+import { type EditedRecipe, editRecipe as editBy, type RecipeEdit } from './recipe/edit-recipe.ts';
 import { parseRecipe as parseBy, readRecipe as readBy } from './recipe/recipe.ts';
 import { type Recipe, recipeSchema } from './recipe/recipe-schema.ts';
 import type { AlignmentStage } from './run/stage.ts';
@@ -50,6 +51,11 @@ export function parseRecipe(
   stages: readonly AlignmentStage[] = ALIGNMENT_STAGES,
 ): Recipe {
   return parseBy(text, file, overrides, schemaOf(stages));
+}
+
+/** Applies edits to the text of a recipe, and collects all faults. @throws DataError if it is no YAML mapping */
+export function editRecipe(text: string, file: string, edits: readonly RecipeEdit[]): EditedRecipe {
+  return editBy(text, file, edits, schemaOf(ALIGNMENT_STAGES));
 }
 
 /** The schema of a recipe, with the sections that stages add. @throws UsageError if a section exists twice */

@@ -1,6 +1,7 @@
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { refuseServerOffline, UsageError } from '../system/index.ts';
 import { type Recipe, WRITER_DEFAULTS } from './recipe/recipe-schema.ts';
+import { serversOf } from './recipe/recipe-servers.ts';
 import { check, passChecks, type RecipeCheck } from './run/recipe-checks.ts';
 import {
   type AlignmentContext,
@@ -134,12 +135,8 @@ function armNames(serverModels: Recipe['expansion']['serverModels']): Record<str
 }
 
 /** Whether connections to the servers of the recipe are allowed. */
-function serverChecks(
-  { generator, answerGenerator, expansion, encoder }: Recipe,
-  options: CheckOptions,
-): RecipeCheck[] {
-  const writers = [...generator.servers, ...(answerGenerator?.servers ?? []), ...expansion.servers];
-  const servers = [...new Set(isServerAddress(encoder.model) ? [...writers, encoder.model] : writers)];
+function serverChecks(recipe: Recipe, options: CheckOptions): RecipeCheck[] {
+  const servers = serversOf(recipe).map(({ address }) => address);
   if (servers.length === 0) return [];
   const find = () => {
     for (const server of servers) refuseServerOffline(server, options.offline);

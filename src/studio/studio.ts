@@ -12,6 +12,12 @@ import { Warm } from './warm.ts';
 export interface StudioOptions {
   /** Folder of the runs. */
   runs: string;
+  /** Where files of recipes are. Default: the working folder. */
+  folder?: string | undefined;
+  /** The words that start `llm-qe`, to run recipes. Without them runs are only watched. */
+  program?: readonly string[] | undefined;
+  /** Whether the studio changes nothing in the folder of the runs: it starts and stops no run, and nothing is judged. */
+  readOnly?: boolean | undefined;
   /** Corpora to search: folders in BEIR's layout, or JSONL files. */
   corpora: readonly string[];
   /** Encoder and search. */

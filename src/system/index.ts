@@ -84,7 +84,14 @@ export {
   type NativeWork,
   registerNativeWork,
 } from './workers/native-work.ts';
-export { lifeOf, parseIdentity } from './workers/process-identity.ts';
+export {
+  formatIdentity,
+  identityOf,
+  isExact,
+  lifeOf,
+  type ProcessIdentity,
+  parseIdentity,
+} from './workers/process-identity.ts';
 export { workerFile } from './workers/worker-file.ts';
 export type { Answer, Serve } from './workers/worker-messages.ts';
 export { WorkerThread, type WorkerThreadOptions } from './workers/worker-thread.ts';

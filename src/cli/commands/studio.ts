@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { type OtherWriter, openStudio, ProgressFeed, Studio } from '../../studio/index.ts';
-import { inGroup } from '../../system/index.ts';
+import { inGroup, workerFile } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { openBrowser } from '../open-browser.ts';
 import { choosePrompt, type GeneratorChoice, generatorOptions, openGenerator, samplingOf } from '../open-generator.ts';
@@ -17,6 +17,10 @@ const options = z.object({
     .describe("corpus to search: a folder in BEIR's layout, or a JSONL file; named after the folder or file")
     .meta({ valueName: 'DIR|FILE' }),
   open: z.boolean().default(true).describe('only print the address; do not open the browser'),
+  readOnly: z
+    .boolean()
+    .default(false)
+    .describe('only look: start, stop and resume no runs, and store no judgements'),
   ...inGroup('Encoder:', { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
@@ -38,19 +42,21 @@ const options = z.object({
 
 export const command = defineCommand({
   name: 'studio',
-  summary: 'a local web page: try out expansions, watch runs, look at queries, judge, export',
+  summary: 'a local web page: try out expansions, start and watch runs, look at queries, judge, export',
   description:
-    'Only this machine can reach the page, and only with the token in the address that is printed. It loads nothing from other hosts.\nModels are opened when they are first needed. Ctrl-C ends the studio.',
+    'Only this machine can reach the page, and only with the token in the address that is printed. It loads nothing from other hosts.\nModels are opened when they are first needed. Runs are started as processes of their own. Ctrl-C ends the studio, not the runs.',
   options,
   examples: [
     ['llm-qe studio', 'the runs of this folder'],
     ['llm-qe studio --corpus docs.jsonl', 'also try out queries on your own documents, and judge the results'],
+    ['llm-qe studio --runs shared/runs --read-only', 'look at the runs of others'],
   ],
   graceMilliseconds: 12_000,
   async run(given, context) {
     const { queryPrefix, documentPrefix, precision, pooling, maxLength, similarity, offline, threads } = given;
     const studio = new Studio({
       ...{ runs: given.runs, corpora: given.corpus, generators: given.generator, samples: given.samples },
+      ...{ program: [process.execPath, workerFile(import.meta.url, '../main.ts')], readOnly: given.readOnly },
       settings: defaultRetrievalSettings({
         ...{ encoder: given.encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity },
         ...{ offline, threads },

@@ -10,7 +10,9 @@ import { describeUnknown, findForbidden, type KeyPath } from './recipe-keys.ts';
 import { type Recipe, recipeSchema } from './recipe-schema.ts';
 
 /** Folder of the packaged recipes. */
-const PACKAGED = fileURLToPath(new URL('../../../recipes/', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../../recipes/', import.meta.url));
+/** The names of the packaged recipes. */
+export const PACKAGED_RECIPES = ['demo', 'paper', 'smoke'] as const;
 
 /** Maximum size of a recipe. A larger file is not a recipe and could fill the memory. */
 const MOST_BYTES = 2 ** 20;
@@ -32,6 +34,16 @@ export async function readRecipe(
     });
   }
   const file = await findRecipe(fileOrName);
+  return parseRecipe(await readRecipeText(file), file, overrides, schema);
+}
+
+/** Returns the text of a packaged recipe. */
+export function packagedRecipe(name: (typeof PACKAGED_RECIPES)[number]): Promise<string> {
+  return readRecipeText(join(FOLDER, `${name}.yaml`));
+}
+
+/** @throws DataError if the file is missing or too large for a recipe */
+async function readRecipeText(file: string): Promise<string> {
   try {
     const { size } = await stat(file);
     if (size > MOST_BYTES) {
@@ -40,7 +52,7 @@ export async function readRecipe(
         fix: 'Pass a recipe file or one of: demo, paper, smoke.',
       });
     }
-    return parseRecipe(await readTextFile(file), file, overrides, schema);
+    return await readTextFile(file);
   } catch (error) {
     throw systemFault(error, file);
   }
@@ -92,7 +104,7 @@ export function trainsEncoder({ retriever, student }: Recipe): boolean {
 
 async function findRecipe(fileOrName: string): Promise<string> {
   if (/^[a-z0-9-]+$/.test(fileOrName)) {
-    const packaged = join(PACKAGED, `${fileOrName}.yaml`);
+    const packaged = join(FOLDER, `${fileOrName}.yaml`);
     if (await isThere(packaged)) return packaged;
   }
   return fileOrName;
@@ -103,7 +115,7 @@ async function findRecipe(fileOrName: string): Promise<string> {
  * could fill the memory.
  * @throws DataError naming the line
  */
-function readYaml(text: string, file: string): { content: unknown; document: Document; lines: LineCounter } {
+export function readYaml(text: string, file: string): { content: unknown; document: Document; lines: LineCounter } {
   const lines = new LineCounter();
   const fix = 'Fix the line; see recipes/demo.yaml.';
   try {
@@ -135,13 +147,14 @@ function reasonOf(error: unknown): string | undefined {
   return error instanceof ReferenceError ? error.message : undefined;
 }
 
-interface Issue {
+export interface RecipeIssue {
   path: KeyPath;
   message: string;
   fix?: string | undefined;
 }
 
-function toIssue(issue: z.core.$ZodIssue, content: unknown, schema: z.ZodType): Issue {
+/** Says what is wrong with a key, in the words of the schema. */
+export function toIssue(issue: z.core.$ZodIssue, content: unknown, schema: z.ZodType): RecipeIssue {
   if (issue.code === 'unrecognized_keys') return describeUnknown([...issue.path, issue.keys[0]!], content, schema);
   const isMissing = issue.code === 'invalid_type' && valueAt(content, issue.path) === undefined;
   return { path: issue.path, message: isMissing ? 'is missing' : issue.message };
@@ -160,7 +173,7 @@ interface Source {
   overrides: readonly Override[];
 }
 
-function faultOf(issue: Issue, { file, document, lines, overrides }: Source): DataError | UsageError {
+function faultOf(issue: RecipeIssue, { file, document, lines, overrides }: Source): DataError | UsageError {
   const key = issue.path.map(String).join('.');
   const reason = key === '' ? issue.message : `${key}: ${issue.message}`;
   const fix = issue.fix ?? 'See docs/alignment.md for the values of each key.';

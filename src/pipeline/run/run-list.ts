@@ -32,6 +32,12 @@ export interface RunSummary {
 /** The folder of judging sessions, beside the runs: it is no run. */
 export const JUDGING_FOLDER = 'judging';
 
+/**
+ * The file in the folder of a run that names the process which was started for it, from its start on. The process takes its lock only
+ * after some time, and gives it back before it ends.
+ */
+export const PROCESS_MARK = '.process';
+
 /** Lists the runs of a folder, the last changed first. A missing folder has none. */
 export async function listRuns(folder: string): Promise<RunSummary[]> {
   const found = await readdir(folder, { withFileTypes: true }).catch(none);
@@ -70,16 +76,19 @@ export async function summarizeRun(folder: string): Promise<RunSummary> {
   };
 }
 
-/** Whether a process works in the folder: an alignment holds its lock, a trial or a demo that of the texts it writes. */
+/**
+ * Whether a process works in the folder: an alignment holds its lock, a trial or a demo that of the texts it writes, and one that was
+ * started from the studio has a mark. Nobody removes the mark, so that of another machine says nothing.
+ */
 async function holderState(folder: string, files: readonly string[]): Promise<'running' | 'unknown' | undefined> {
+  const lifeBy = async (name: string) => {
+    const holder = parseIdentity(await readFile(join(folder, name), 'utf8').catch(() => ''));
+    return holder && lifeOf(holder);
+  };
   const locks = files.filter((name) => name === '.lock' || name.endsWith('.journal.lock'));
-  const lives = await Promise.all(
-    locks.map(async (name) => {
-      const holder = parseIdentity(await readFile(join(folder, name), 'utf8').catch(() => ''));
-      return holder && lifeOf(holder);
-    }),
-  );
-  if (lives.some((life) => life === 'here' || life === 'alive')) return 'running';
+  const lives = await Promise.all(locks.map(lifeBy));
+  const started = files.includes(PROCESS_MARK) ? await lifeBy(PROCESS_MARK) : undefined;
+  if ([...lives, started].some((life) => life === 'here' || life === 'alive')) return 'running';
   return lives.includes('unknown') ? 'unknown' : undefined;
 }
 

@@ -8,6 +8,7 @@ import { beginStage, HOSTILE, makeSmallRun, metricsAt } from '../../../test/supp
 import { withFileLock } from '../../system/index.ts';
 import { answerFailure } from '../http/failures.ts';
 import { policies } from '../http/headers.ts';
+import { RunProcesses } from '../recipes/run-process.ts';
 import type {
   CandidateRow,
   PairAudit,
@@ -35,7 +36,7 @@ beforeAll(async () => {
   app = new Hono();
   app.use(policies());
   app.onError((error, context) => answerFailure(context, error, (fault) => faults.push(fault)));
-  app.route('/api/runs', runsApi(new Studio(standard(runs, stop.signal))));
+  app.route('/api/runs', runsApi(new Studio(standard(runs, stop.signal)), new RunProcesses(runs, undefined)));
 });
 afterAll(async () => {
   stop.abort();

@@ -1,42 +1,58 @@
 import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hono } from 'hono';
 import { listRuns } from '../../pipeline/index.ts';
 import { eventStream } from '../http/event-stream.ts';
-import type { RunList, RunPage } from '../shapes/runs.ts';
+import { type RunProcesses, readLog } from '../recipes/run-process.ts';
+import type { RunLog } from '../shapes/recipes.ts';
+import type { ListedRun, RunList, RunPage } from '../shapes/runs.ts';
 import type { Studio } from '../studio.ts';
 import { LineCounts } from './run/line-counts.ts';
+import { resumePlace } from './run/resume-place.ts';
 import { readRunPage } from './run/run-page.ts';
 import { fileInside, runPlace } from './run/run-place.ts';
 import { runContentsApi } from './run-contents.ts';
+import { runControlApi } from './run-control.ts';
 
 /** How often a run is looked at while somebody watches it. Watching by the system's events fails on shared folders. */
 const LOOK_MS = 1000;
 
-/** `/api/runs`: the runs and their states, and what is in their folders. Other processes work there, so nothing is ever written. */
-export function runsApi(studio: Studio): Hono {
+/** `/api/runs`: the runs and their states, what is in their folders, and their processes. Other processes work there: only the studio's own part is written. */
+export function runsApi(studio: Studio, processes: RunProcesses): Hono {
   const { options, signal } = studio;
   const app = new Hono();
   const counts = new LineCounts();
   const placeOf = (name: string) => runPlace(options.runs, name);
+  const pageOf = async (folder: string): Promise<RunPage> => {
+    const page = await readRunPage(folder, counts);
+    const process = await processes.look(folder);
+    const isOver = process.state === 'ended' && process.end?.kind !== 'finished';
+    const resumesAt = isOver ? await resumePlace(folder, page.stages) : undefined;
+    return { ...(await truthful(page, folder, processes)), process: { ...process, resumesAt } };
+  };
   app.get('/', async (context) => {
-    const runs = await listRuns(options.runs);
+    const listed = await listRuns(options.runs);
+    const runs = await Promise.all(listed.map((run) => truthful(run, join(options.runs, run.name), processes)));
     return context.json({ folder: options.runs, runs } satisfies RunList);
   });
   app.get('/:name', async (context) => {
-    const page = await readRunPage(await placeOf(context.req.param('name')), counts);
+    const page = await pageOf(await placeOf(context.req.param('name')));
     return context.json(page satisfies RunPage);
   });
   app.get('/:name/live', async (context) => {
     const folder = await placeOf(context.req.param('name'));
     return eventStream(context, signal, async (send, stop) => {
-      let sent = '';
+      const sent = { run: '', log: '' };
+      const sendNews = async (event: keyof typeof sent, data: RunPage | RunLog) => {
+        const now = JSON.stringify(data);
+        if (now !== sent[event]) await send(event, data);
+        sent[event] = now;
+      };
       while (!stop.aborted) {
-        const page: RunPage = await readRunPage(folder, counts);
-        const now = JSON.stringify(page);
-        if (now !== sent) await send('run', page);
-        sent = now;
+        await sendNews('log', await readLog(folder));
+        await sendNews('run', await pageOf(folder));
         await pause(LOOK_MS, undefined, { signal: stop });
       }
     });
@@ -46,6 +62,21 @@ export function runsApi(studio: Studio): Hono {
     const body = Readable.toWeb(createReadStream(file)) as ReadableStream;
     return new Response(body, { headers: { 'content-type': 'text/html; charset=utf-8' } });
   });
+  app.get('/:name/log', async (context) => {
+    return context.json((await readLog(await placeOf(context.req.param('name')))) satisfies RunLog);
+  });
+  app.route('/', runControlApi(studio, processes));
   app.route('/', runContentsApi(studio, counts));
   return app;
+}
+
+/** Between two stages all that have begun are finished, but a run that ended there is not: the end of its log says so. */
+async function truthful<T extends Pick<ListedRun, 'state' | 'hasReport'>>(
+  run: T,
+  folder: string,
+  processes: RunProcesses,
+): Promise<T> {
+  if (run.state !== 'finished') return run;
+  const { end } = await processes.look(folder);
+  return end === undefined || end.kind === 'finished' ? run : { ...run, state: 'stopped' };
 }

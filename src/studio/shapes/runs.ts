@@ -1,3 +1,5 @@
+import type { RunProcess } from './recipes.ts';
+
 export type RunState = 'running' | 'finished' | 'stopped' | 'unknown';
 
 /** A run in the list of runs. */
@@ -62,6 +64,7 @@ export interface RunPage {
   changedAt: number;
   /** What the manifest says; undefined without one. */
   manifest?: { command: string; version: string; settings: Facts } | undefined;
+  process?: RunProcess | undefined;
 }
 
 /** A metric of a training: values by step, `null` where it was not a number. */

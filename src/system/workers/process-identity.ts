@@ -31,6 +31,19 @@ export function thisProcess(): ProcessIdentity {
   return mine;
 }
 
+/** Returns the identity of a process that this process has started. */
+export function identityOf(pid: number): ProcessIdentity {
+  return { ...thisProcess(), pid, start: stateOf(pid)?.start };
+}
+
+/**
+ * Returns whether an identity can only be that of the process it was written for: it names the start of process and machine. Without
+ * them, as on systems that do not tell, the id may be reused, or written by somebody who only knows a number.
+ */
+export function isExact({ start, boot }: ProcessIdentity): boolean {
+  return start !== undefined && boot !== undefined;
+}
+
 /** Formats an identity as one line for {@link parseIdentity}: `123 my-host start machine boot namespace`. */
 export function formatIdentity({ pid, host, start, machine, boot, namespace }: ProcessIdentity): string {
   return [pid, host.replace(/\s/g, '_'), ...[start, machine, boot, namespace].map((word) => word ?? '-')].join(' ');

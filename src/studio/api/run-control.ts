@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { Hono } from 'hono';
+import { z } from 'zod';
+import { readTextFile } from '../../files/index.ts';
+import { RequestError } from '../../serve/index.ts';
+import { readBody } from '../http/request.ts';
+import { type Draft, draftOfRun } from '../recipes/draft.ts';
+import { checkConsents } from '../recipes/plan-run.ts';
+import { RECIPE_FILE, type RunProcesses } from '../recipes/run-process.ts';
+import type { Resumable } from '../shapes/recipes.ts';
+import type { Studio } from '../studio.ts';
+import { startSchema } from './recipes.ts';
+import { fileInside, runPlace } from './run/run-place.ts';
+
+/** `/api/runs/NAME/stop` and `/resume`. */
+export function runControlApi({ options: { runs } }: Studio, processes: RunProcesses): Hono {
+  const app = new Hono();
+  const lastDraft = async (run: string): Promise<Draft> => {
+    const folder = await runPlace(runs, run);
+    const options = await processes.lastOptions(folder);
+    const text = await readTextFile(await fileInside(folder, RECIPE_FILE.replaceAll('\\', '/')));
+    const draft = await draftOfRun(text, join(folder, RECIPE_FILE), { run, runs, options });
+    if (draft.recipe !== undefined) return draft;
+    const [fault] = draft.faults;
+    throw new RequestError(422, `${fault!.key}: ${fault!.message}`, { fix: fault!.fix ?? 'Start a new run.' });
+  };
+
+  app.get('/:name/resume', async (context) => {
+    const { id, command, consents } = await lastDraft(context.req.param('name'));
+    return context.json({ id, command, consents } satisfies Resumable);
+  });
+
+  app.post('/:name/resume', async (context) => {
+    processes.refuseReadOnly();
+    const { id, confirmed } = await readBody(context, startSchema);
+    const draft = await lastDraft(context.req.param('name'));
+    if (draft.id !== id) {
+      throw new RequestError(409, 'the recipe or its code has changed', { fix: 'Reload the page, and read it again.' });
+    }
+    checkConsents(draft.consents, confirmed);
+    await processes.start(draft);
+    return context.json({ run: draft.run });
+  });
+
+  app.post('/:name/stop', async (context) => {
+    await readBody(context, z.object({}));
+    await processes.stop(await runPlace(runs, context.req.param('name')));
+    return context.json({});
+  });
+  return app;
+}

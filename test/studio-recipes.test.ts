@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { Hono } from 'hono';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { studioApi } from '../src/studio/api/index.ts';
+import { answerFailure } from '../src/studio/http/failures.ts';
+import { Studio } from '../src/studio/index.ts';
+import type { PlannedRun, Resumable } from '../src/studio/shapes/recipes.ts';
+import type { RunList, RunPage } from '../src/studio/shapes/runs.ts';
+import type { Failure } from '../src/studio/shapes/studio.ts';
+import { standard } from './support/browser.ts';
+import { RecipePlace, SECRET_KEY } from './support/recipe-place.ts';
+
+/** Runs are real processes of the built program, on tiny models; a server holds back its answers while they are looked at. */
+let place: RecipePlace;
+let app: Hono;
+const stop = new AbortController();
+
+/** A studio over the folder; another one is what a studio that is started again is. */
+function openStudio(more: object = {}): Hono {
+  const program = [process.execPath, resolve('dist/cli/main.js')];
+  const options = { ...standard(place.runs, stop.signal), folder: place.folder, program, ...more };
+  const opened = new Hono();
+  opened.onError((error, context) => answerFailure(context, error, (fault) => console.error(fault)));
+  opened.route('/api', studioApi(new Studio(options)));
+  return opened;
+}
+
+beforeAll(async () => {
+  place = await RecipePlace.open();
+  app = openStudio();
+});
+afterAll(async () => {
+  stop.abort();
+  await place.close();
+});
+
+async function ask<T>(path: string, body?: object): Promise<{ status: number; body: T & Failure }> {
+  const headers = { 'content-type': 'application/json' };
+  const answer = await app.request(`/api${path}`, body && { method: 'POST', body: JSON.stringify(body), headers });
+  return { status: answer.status, body: (await answer.json()) as T & Failure };
+}
+
+/** Looks again and again until the run is so. */
+async function until(isSo: (page: RunPage) => boolean): Promise<RunPage> {
+  for (;;) {
+    const { body } = await ask<RunPage>('/runs/tiny');
+    if (isSo(body)) return body;
+    await new Promise((wait) => setTimeout(wait, 20));
+  }
+}
+
+const form = (edits: object[] = []) => ({
+  source: './tiny.yaml',
+  edits,
+  run: '',
+  engine: 'local',
+  threads: 1,
+  offline: false,
+});
+
+async function plan(): Promise<PlannedRun> {
+  const headers = { 'content-type': 'application/json' };
+  const answer = await app.request('/api/recipes/plan', { method: 'POST', body: JSON.stringify(form()), headers });
+  const text = await answer.text();
+  expect(text).toContain('event: plan\n');
+  return JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as PlannedRun;
+}
+
+const end = async (pid: number) => {
+  process.kill(pid, 'SIGKILL');
+};
+const idsOf = ({ consents }: { consents: { id: string }[] }) => consents.map(({ id }) => id);
+
+describe('a run that is started from a recipe', () => {
+  let planned: PlannedRun;
+
+  it('is planned first, with its cost and what must be confirmed', async () => {
+    planned = await plan();
+    expect(planned.obstacles).toEqual([]);
+    expect(planned.stages.map(({ stage }) => stage)).toContain('dpo');
+    expect(planned.total.seconds).toBeGreaterThan(0);
+    const server = `${place.chat.baseUrl}/v1`;
+    expect(planned.consents).toEqual([expect.objectContaining({ kind: 'server', name: server })]);
+    expect(planned.consents[0]!.text).toContain('with the key in OPENAI_API_KEY');
+    expect(JSON.stringify(planned)).not.toContain(SECRET_KEY);
+    expect(planned.command).toBe(`llm-qe align ./tiny.yaml --out ${join(place.runs, 'tiny')} --threads 1`);
+  });
+
+  it('is refused if it was not planned, or not confirmed', async () => {
+    expect(await ask('/recipes/start', { id: 'other', confirmed: idsOf(planned) })).toMatchObject({ status: 409 });
+    const refused = await ask('/recipes/start', { id: planned.id, confirmed: [] });
+    expect(refused.status).toBe(403);
+    expect(refused.body.error.message).toBe(`not confirmed: ${place.chat.baseUrl}/v1`);
+    expect(await readdir(place.runs)).toEqual([]);
+  });
+
+  it('starts once, whoever starts it', async () => {
+    const start = () => ask<{ run: string }>('/recipes/start', { id: planned.id, confirmed: idsOf(planned) });
+    const statuses = (await Promise.all([start(), start()])).map(({ status }) => status);
+    expect(statuses.sort()).toEqual([200, 409]);
+    const { process: found } = await until(({ process: now }) => now?.state === 'running');
+    expect(found).toMatchObject({ pid: await place.pid('tiny'), canStop: true });
+    const again = await start();
+    expect(again.body.error.message).toBe(
+      `process ${found!.pid} on ${(await readFile(join(place.runs, 'tiny', '.lock'), 'utf8')).split(' ')[1]} works in the same folder (lock: ${join(place.runs, 'tiny', '.lock')})`,
+    );
+  });
+
+  it('is found, followed and stopped by a studio that is started again, which says where it resumes', async () => {
+    app = openStudio();
+    await until(({ stages }) => stages.some(({ name }) => name === 'candidates'));
+    expect((await ask('/runs/tiny/stop', {})).status).toBe(200);
+    const stopped = await until(({ process: now }) => now?.state !== 'running' && now?.state !== 'stopping');
+    expect(stopped.state).toBe('stopped');
+    expect(stopped.process).toMatchObject({ state: 'ended', canResume: true, end: { kind: 'stopped' } });
+    expect(stopped.process!.resumesAt).toMatch(/^stage candidates/);
+    expect((await ask('/runs/tiny/stop', {})).status).toBe(409);
+  });
+
+  it('is resumed with its consents, and told to be killed when it was', async () => {
+    const { body: resumable } = await ask<Resumable>('/runs/tiny/resume');
+    expect(idsOf(resumable)).toEqual(idsOf(planned));
+    expect((await ask('/runs/tiny/resume', { id: resumable.id, confirmed: [] })).status).toBe(403);
+    expect((await ask('/runs/tiny/resume', { id: 'other', confirmed: idsOf(resumable) })).status).toBe(409);
+    expect((await ask('/runs/tiny/resume', { id: resumable.id, confirmed: idsOf(resumable) })).status).toBe(200);
+    await until(({ process: now }) => now?.state === 'running');
+    await end(await place.pid('tiny'));
+    const killed = await until(({ process: now }) => now?.state === 'ended');
+    expect(killed.process!.end).toMatchObject({ kind: 'killed' });
+    expect(killed.state).toBe('stopped');
+  });
+
+  it('waits for nobody: while the command line works in the folder, no second process is started', async () => {
+    const recipe = join(place.runs, 'tiny', 'studio', 'recipe.yaml');
+    const words = ['dist/cli/main.js', 'align', recipe, '--out', join(place.runs, 'tiny'), '--threads', '1'];
+    const child = spawn(process.execPath, words, { stdio: 'ignore' });
+    const { process: found } = await until(({ process: now }) => now?.state === 'running');
+    expect(found!.pid).toBe(child.pid);
+    const { body: resumable } = await ask<Resumable>('/runs/tiny/resume');
+    const refused = await ask('/runs/tiny/resume', { id: resumable.id, confirmed: idsOf(resumable) });
+    expect(refused).toMatchObject({ status: 409 });
+    expect(refused.body.error.message).toContain(`process ${child.pid} on`);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+
+  it('resumes after a kill and ends', async () => {
+    place.answer(true);
+    const { body: resumable } = await ask<Resumable>('/runs/tiny/resume');
+    await ask('/runs/tiny/resume', { id: resumable.id, confirmed: idsOf(resumable) });
+    const ended = await until(({ process: now }) => now?.state === 'ended');
+    expect(ended.process!.end).toEqual({ kind: 'finished', message: '' });
+    expect(ended).toMatchObject({ state: 'finished', hasReport: true });
+    const { body: list } = await ask<RunList>('/runs');
+    expect(list.runs.map(({ name, state }) => [name, state])).toEqual([['tiny', 'finished']]);
+  });
+
+  it('leaves the key in no file, and the program in no page', async () => {
+    const files = await readdir(place.runs, { recursive: true, withFileTypes: true });
+    for (const file of files.filter((one) => one.isFile())) {
+      expect(await readFile(join(file.parentPath, file.name), 'latin1')).not.toContain(SECRET_KEY);
+    }
+  });
+});
