@@ -69,7 +69,7 @@ export function recipesApi({ options, signal }: Studio, processes: RunProcesses)
     processes.refuseReadOnly();
     const { id, confirmed } = await readBody(context, startSchema);
     const made = planned.find(id);
-    checkConsents(made.consents, confirmed);
+    await checkConsents(made, confirmed);
     await processes.start(made);
     return context.json({ run: made.run });
   });

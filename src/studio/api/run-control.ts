@@ -4,9 +4,10 @@ import { z } from 'zod';
 import { readTextFile } from '../../files/index.ts';
 import { RequestError } from '../../serve/index.ts';
 import { readBody } from '../http/request.ts';
+import { RECIPE_FILE } from '../recipes/align-command.ts';
 import { type Draft, draftOfRun } from '../recipes/draft.ts';
 import { checkConsents } from '../recipes/plan-run.ts';
-import { RECIPE_FILE, type RunProcesses } from '../recipes/run-process.ts';
+import type { RunProcesses } from '../recipes/run-process.ts';
 import type { Resumable } from '../shapes/recipes.ts';
 import type { Studio } from '../studio.ts';
 import { startSchema } from './recipes.ts';
@@ -37,12 +38,13 @@ export function runControlApi({ options: { runs } }: Studio, processes: RunProce
     if (draft.id !== id) {
       throw new RequestError(409, 'the recipe or its code has changed', { fix: 'Reload the page, and read it again.' });
     }
-    checkConsents(draft.consents, confirmed);
+    await checkConsents(draft, confirmed);
     await processes.start(draft);
     return context.json({ run: draft.run });
   });
 
   app.post('/:name/stop', async (context) => {
+    processes.refuseReadOnly();
     await readBody(context, z.object({}));
     await processes.stop(await runPlace(runs, context.req.param('name')));
     return context.json({});

@@ -44,7 +44,7 @@ export function runsApi(studio: Studio, processes: RunProcesses): Hono {
   app.get('/:name/live', async (context) => {
     const folder = await placeOf(context.req.param('name'));
     return eventStream(context, signal, async (send, stop) => {
-      const sent = { run: '', log: '' };
+      const sent = { run: '', log: JSON.stringify({ text: '', isCut: false } satisfies RunLog) };
       const sendNews = async (event: keyof typeof sent, data: RunPage | RunLog) => {
         const now = JSON.stringify(data);
         if (now !== sent[event]) await send(event, data);

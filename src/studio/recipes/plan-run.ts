@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { type AlignmentPlan, planAlignment } from '../../pipeline/index.ts';
 import { RequestError } from '../../serve/index.ts';
 import type { Progress } from '../../system/index.ts';
-import type { Consent, PlannedRun } from '../shapes/recipes.ts';
+import type { PlannedRun } from '../shapes/recipes.ts';
+import { consentsOf } from './consents.ts';
 import type { Draft } from './draft.ts';
 
 /** More plans than anybody looks at at once. */
@@ -46,8 +47,17 @@ function obstaclesOf({ inputs }: AlignmentPlan): string[] {
   return inputs.filter(({ state }) => state === 'bad' || state === 'missing').map(({ input }) => input);
 }
 
-/** Refuses a start without every consent. @throws RequestError that names what is missing */
-export function checkConsents(consents: readonly Consent[], confirmed: readonly string[]): void {
+/**
+ * Refuses a start without every consent, and one whose code or key is no longer that of the plan.
+ * @throws RequestError that names what is missing
+ */
+export async function checkConsents({ recipe, consents }: Draft, confirmed: readonly string[]): Promise<void> {
+  const now = await consentsOf(recipe!);
+  const changed = now.filter(({ id }) => !consents.some((one) => one.id === id));
+  if (changed.length > 0) {
+    const what = changed.map(({ name }) => name).join(', ');
+    throw new RequestError(409, `has changed since: ${what}`, { fix: 'Look at it again, and plan again.' });
+  }
   const open = consents.filter(({ id }) => !confirmed.includes(id));
   if (open.length === 0) return;
   const named = open.map(({ name }) => name).join(', ');

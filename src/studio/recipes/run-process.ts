@@ -23,11 +23,12 @@ import {
   writeDurably,
 } from '../../system/index.ts';
 import type { RunLog, RunProcess } from '../shapes/recipes.ts';
-import { type Draft, hasCode, optionWords, type RunOptions, runOptionsSchema } from './draft.ts';
+import { hasCode, optionWords, RECIPE_FILE } from './align-command.ts';
+import type { Draft } from './draft.ts';
+import { type RunOptions, runOptionsSchema } from './run-options.ts';
 
 /** The folder of the studio within that of a run, and what it holds. */
 const FOLDER = 'studio';
-export const RECIPE_FILE = join(FOLDER, 'recipe.yaml');
 const [START_FILE, STOP_FILE, LOG_FILE] = ['start.json', 'stop', 'log.txt'];
 /** The end of a log that is shown, in bytes. */
 const SHOWN_BYTES = 32 * 1024;
@@ -85,13 +86,7 @@ export class RunProcesses {
       await writeDurably(join(folder, RECIPE_FILE), yaml);
       const facts = { ...options, at: Date.now(), version: packageVersion() };
       await writeDurably(join(own, START_FILE), `${JSON.stringify(facts)}\n`);
-      const words = [
-        'align',
-        join(folder, RECIPE_FILE),
-        '--out',
-        folder,
-        ...optionWords(options, hasCode({ consents })),
-      ];
+      const words = ['align', join(folder, RECIPE_FILE), '--out', folder, ...optionWords(options, hasCode(consents))];
       const identity = await this.#spawn(words, join(own, LOG_FILE), command);
       this.#own.add(formatIdentity(identity));
       await writeDurably(join(folder, PROCESS_MARK), `${formatIdentity(identity)}\n`);

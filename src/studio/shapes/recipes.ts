@@ -89,6 +89,8 @@ export interface CheckedRecipe {
   run: string;
   /** The command that does the same; empty with faults. */
   command: string;
+  /** The file that the command reads and a start writes, where the changes cannot be said as options. */
+  recipeFile?: string | undefined;
   consents: Consent[];
 }
 

@@ -33,6 +33,45 @@ export function Field({ label, hint, error, onInput, type = 'text', ...input }: 
   );
 }
 
+type AreaProps = Labelled & { value: string; onInput: (value: string) => void; placeholder?: string };
+
+/** A labelled text of several lines. */
+export function Area({ label, hint, error, value, onInput, placeholder }: AreaProps) {
+  const id = useId();
+  return (
+    <Frame {...{ id, label, hint, error }}>
+      <textarea
+        id={id}
+        rows={Math.min(8, value.split('\n').length + 1)}
+        {...{ value, placeholder, ...describedBy(id, hint, error) }}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
+    </Frame>
+  );
+}
+
+type SwitchProps = Labelled & { checked: boolean; onChange: (checked: boolean) => void };
+
+/** A labelled box to check. */
+export function Switch({ label, hint, error, checked, onChange }: SwitchProps) {
+  const id = useId();
+  return (
+    <div class="field">
+      <label class="check" for={id}>
+        <input
+          id={id}
+          type="checkbox"
+          checked={checked}
+          {...describedBy(id, hint, error)}
+          onChange={(event) => onChange(event.currentTarget.checked)}
+        />
+        {label}
+      </label>
+      <Remarks {...{ id, hint, error }} />
+    </div>
+  );
+}
+
 type SelectProps = Labelled & {
   value: string;
   options: readonly (readonly [value: string, label: string])[];
@@ -65,6 +104,15 @@ function Frame({ id, label, hint, error, children }: Labelled & { id: string; ch
     <div class="field">
       <label for={id}>{label}</label>
       {children}
+      <Remarks {...{ id, hint, error }} />
+    </div>
+  );
+}
+
+/** What stands below a field. */
+function Remarks({ id, hint, error }: Omit<Labelled, 'label'> & { id: string }) {
+  return (
+    <>
       {hint && (
         <p class="hint" id={`${id}-hint`}>
           {hint}
@@ -75,7 +123,7 @@ function Frame({ id, label, hint, error, children }: Labelled & { id: string; ch
           {error}
         </p>
       )}
-    </div>
+    </>
   );
 }
 

@@ -8,8 +8,12 @@ import { Select } from '../../components/field.tsx';
 import { Notice } from '../../components/notice.tsx';
 import { type Column, Table } from '../../components/table.tsx';
 import { Text, visible } from '../../components/text.tsx';
-import { setParams } from '../../shell/place.ts';
+import { goTo, setParams } from '../../shell/place.ts';
+import { useShortcuts } from '../../shell/shortcuts.ts';
 import { duration, moment, runAddress, State } from './words.tsx';
+
+/** The form for a new run. */
+const NEW_RUN = '/runs?recipe=demo';
 
 const COLUMNS: readonly Column<ListedRun>[] = [
   {
@@ -48,11 +52,15 @@ const COLUMNS: readonly Column<ListedRun>[] = [
 /** All runs of the folder, with their states. */
 export function RunList() {
   const { data, error, reload } = useLoad((signal) => get<Runs>('/api/runs', { signal }));
+  useShortcuts([{ keys: 'n', what: 'begin a new run', run: () => goTo(NEW_RUN) }]);
   return (
     <>
       <div class="title">
         <h1>Runs</h1>
-        <Button onClick={reload}>Refresh</Button>
+        <div class="run-facts">
+          <a href={NEW_RUN}>New run</a>
+          <Button onClick={reload}>Refresh</Button>
+        </div>
       </div>
       <Notice error={error} onRetry={reload} />
       {data?.runs.length === 0 && (
@@ -62,6 +70,9 @@ export function RunList() {
             data set:
           </p>
           <Command>npx llm-qe demo</Command>
+          <p>
+            Or <a href={NEW_RUN}>start one from a recipe</a>.
+          </p>
         </Empty>
       )}
       {data !== undefined && data.runs.length > 0 && (

@@ -1,5 +1,6 @@
 import { type ComponentChildren, Fragment } from 'preact';
 import { useState } from 'preact/hooks';
+import type { RunLog } from '../../../shapes/recipes.ts';
 import type { RunPage, RunStage } from '../../../shapes/runs.ts';
 import { useEvents } from '../../client/events.ts';
 import { useLoad } from '../../client/load.ts';
@@ -10,6 +11,7 @@ import { Text, visible } from '../../components/text.tsx';
 import { place, setParams } from '../../shell/place.ts';
 import { Candidates, Pairs, Texts } from './contents.tsx';
 import { Overview } from './overview.tsx';
+import { Process } from './process.tsx';
 import { Scores } from './scores.tsx';
 import { Training } from './training.tsx';
 import { runAddress, runApi, State } from './words.tsx';
@@ -21,7 +23,11 @@ export function Run({ name }: { name: string }) {
   const run = latest ?? data;
   // A finished run stays as it is; a stopped one may be resumed by another process.
   const isFollowed = run !== undefined && run.state !== 'finished';
-  useEvents(isFollowed ? runApi(name, '/live') : undefined, { run: (page: RunPage) => setLatest(page) });
+  const [log, setLog] = useState<RunLog>();
+  useEvents(isFollowed ? runApi(name, '/live') : undefined, {
+    run: (page: RunPage) => setLatest(page),
+    log: (end: RunLog) => setLog(end),
+  });
   return (
     <>
       <p class="back">
@@ -43,6 +49,7 @@ export function Run({ name }: { name: string }) {
         )}
       </div>
       <Notice error={error} onRetry={reload} />
+      {run && <Process run={run} log={log} />}
       {run && <Parts run={run} />}
     </>
   );
