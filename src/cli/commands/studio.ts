@@ -17,10 +17,7 @@ const options = z.object({
     .describe("corpus to search: a folder in BEIR's layout, or a JSONL file; named after the folder or file")
     .meta({ valueName: 'DIR|FILE' }),
   open: z.boolean().default(true).describe('only print the address; do not open the browser'),
-  readOnly: z
-    .boolean()
-    .default(false)
-    .describe('only look: start, stop and resume no runs, and store no judgements'),
+  readOnly: z.boolean().default(false).describe('only look: start, stop and resume no runs, and store no judgements'),
   ...inGroup('Encoder:', { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Hono } from 'hono';
@@ -112,6 +112,21 @@ describe('the page of a run', () => {
     await writeFile(join(runs, 'notes.txt'), 'no run');
     expect((await app.request(`/api/runs${path}`)).status).toBe(404);
     expect((await app.request(`/api/runs${path}/report`)).status).toBe(404);
+  });
+});
+
+describe('a run that was cut off', () => {
+  it('says where it resumes: at the last checkpoint of a training, or with the texts that are kept', async () => {
+    const run = join(runs, 'cut');
+    await makeSmallRun(run);
+    const ledger = { version: 1, identity: {}, last: 1200, best: 20 };
+    await beginStage(run, 'sft', { 'training.json': JSON.stringify(ledger), 'metrics.jsonl': '{}\n' });
+    expect((await ask<RunPage>('/cut')).process).toMatchObject({ state: 'ended', resumesAt: 'stage sft, step 1,200' });
+    const texts = await beginStage(run, 'expand-sft', { 'texts.journal': '1\n2\n3\n' });
+    const later = new Date(Date.now() + 1000);
+    await utimes(texts, later, later);
+    expect((await ask<RunPage>('/cut')).process!.resumesAt).toBe('stage expand-sft, with 3 texts kept');
+    await rm(run, { recursive: true });
   });
 });
 

@@ -15,7 +15,7 @@ async function codeConsent(name: string): Promise<Consent> {
     if (!(error instanceof LlmQeError)) throw error;
     return 'missing';
   });
-  const text = 'runs this code, with all rights of your account. Read it first.';
+  const text = 'runs with all rights of your account. Read it first.';
   return { id: `code ${name} ${hash}`, kind: 'code', name, text };
 }
 

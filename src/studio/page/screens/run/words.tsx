@@ -43,7 +43,7 @@ export function moment(milliseconds: number): string {
 }
 
 export function bytes(count: number): string {
-  if (count < 1000) return `${count} B`;
+  if (count < 1000) return `${count.toFixed(0)} B`;
   if (count < 1e6) return `${(count / 1e3).toFixed(0)} kB`;
   return count < 1e9 ? `${(count / 1e6).toFixed(1)} MB` : `${(count / 1e9).toFixed(1)} GB`;
 }
