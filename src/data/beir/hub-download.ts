@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { z } from 'zod';
 import { describeIssues, idSchema, writeJsonl, writeLines } from '../../files/index.ts';
 import {
@@ -216,6 +215,7 @@ async function* parquetRows<T>(
 ): AsyncGenerator<T, void, undefined> {
   const fix =
     'Remove the file and run the same command again. If this happens again, the data at the source have changed.';
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import('hyparquet');
   try {
     const buffer = await asyncBufferFromFile(file);
     const metadata = await parquetMetadataAsync(buffer);

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fetch } from 'undici';
 import { AbortedError, type FaultOptions, isAbort, NetworkError, throwIfAborted, UsageError } from '../errors.ts';
 import { takeCredentials } from './credentials.ts';
 import { dispatcherOf, proxyHint } from './proxy.ts';
@@ -75,18 +74,19 @@ export function timerOf(seconds: number): number {
 
 async function oneHop(place: URL, headers: Headers, options: RequestOptions): Promise<Response> {
   throwIfAborted(options.signal);
+  const undici = await import('undici');
   const seconds = options.connectTimeoutSeconds ?? 10;
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), timerOf(seconds));
   const signals = options.signal === undefined ? [limit.signal] : [limit.signal, options.signal];
   try {
-    const response = await fetch(place.href, {
+    const response = await undici.fetch(place.href, {
       method: options.method ?? 'GET',
       headers: [...headers],
       body: options.body ?? null,
       redirect: 'manual',
       signal: AbortSignal.any(signals),
-      dispatcher: dispatcherOf(),
+      dispatcher: dispatcherOf(undici),
     });
     // The same class by the same authors; the package has its own types.
     return response as unknown as Response;

@@ -1,4 +1,4 @@
-import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { UsageError } from '../errors.ts';
 import { takeCredentials } from './credentials.ts';
 
@@ -7,9 +7,13 @@ let current: { key: string; dispatcher: Dispatcher } | undefined;
 /**
  * Returns the dispatcher for requests: the proxies in the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, in upper or lower
  * case), otherwise a direct connection. Time limits are the caller's.
+ * @param undici is loaded by the caller, with the first request: most commands send none
  * @throws UsageError if the address of a proxy is not valid
  */
-export function dispatcherOf(environment: NodeJS.ProcessEnv = process.env): Dispatcher {
+export function dispatcherOf(
+  { EnvHttpProxyAgent }: Pick<typeof import('undici'), 'EnvHttpProxyAgent'>,
+  environment: NodeJS.ProcessEnv = process.env,
+): Dispatcher {
   const httpProxy = proxyOf(environment, 'HTTP_PROXY');
   const httpsProxy = proxyOf(environment, 'HTTPS_PROXY');
   const noProxy = environment.no_proxy ?? environment.NO_PROXY ?? '';
