@@ -50,3 +50,26 @@ describe('expand with the default LLM', () => {
     expect(printed.err).not.toContain('default LLM');
   });
 });
+
+describe('benchmark with the default LLM', () => {
+  /** Two systems over sets in folders of these names; without models, each fails at its first text. */
+  const benchmark = (...sets: string[]) => {
+    for (const name of sets) datasetNamed(name);
+    const file = join(folder, 'suite.yaml');
+    writeFileSync(file, `sets:\n${sets.map((name) => `  ${name}: { dir: ${name} }\n`).join('')}`);
+    const systems = ['raw=bm25', 'q2d=bm25,task=q2d', 'mugi=bm25,strategy=mugi'].flatMap((one) => ['--system', one]);
+    return runCommandLine(['benchmark', file, ...systems, '--offline', '--out', join(folder, 'out')]);
+  };
+
+  it('warns once, not for each set and system', async () => {
+    expect(await benchmark('docs', 'other')).toBe(1);
+    for (const set of ['docs', 'other']) expect(printed.err).toContain(`${set}, mugi: `);
+    expect(printed.err.split('by the default LLM')).toHaveLength(2);
+  });
+
+  it('does not warn with the data of the demo', async () => {
+    expect(await benchmark('wordnet')).toBe(1);
+    expect(printed.err).toContain('wordnet, mugi: ');
+    expect(printed.err).not.toContain('default LLM');
+  });
+});

@@ -1,9 +1,11 @@
 import { dirname } from 'node:path';
+import type { BeirDataset } from '../data/index.ts';
 import type { Generator } from '../generate/index.ts';
 import { isServerAddress } from '../servers/index.ts';
 import type { ExpansionWriter, WritingRequest } from '../suites/index.ts';
 import { contentKey, counted, makeFolder } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
+import { warnOfDefaultWriter } from './default-writer.ts';
 import { type ChosenStrategy, chooseStrategy } from './strategy-options.ts';
 import { checkExpansion, type ExpansionChoice, openWriterOf, writeExpansions } from './write-expansions.ts';
 
@@ -15,6 +17,7 @@ export class SuiteWriter implements ExpansionWriter {
   readonly idleOptions = IDLE;
   readonly #context: Pick<CommandContext, 'signal' | 'progress'>;
   #opened: { key: string; generator: Generator } | undefined;
+  #hasWarned = false;
 
   constructor(context: Pick<CommandContext, 'signal' | 'progress'>) {
     this.#context = context;
@@ -27,6 +30,7 @@ export class SuiteWriter implements ExpansionWriter {
   async write({ dataset, topics, options, out }: WritingRequest): Promise<void> {
     const given = options as unknown as ExpansionChoice;
     const chosen = await checkExpansion(given, 'benchmark');
+    this.#warnOnce(given, dataset);
     await makeFolder(dirname(out));
     const generator = await this.#open(given, chosen);
     const work = { dataset, queries: topics.queries, out };
@@ -39,6 +43,16 @@ export class SuiteWriter implements ExpansionWriter {
   async close(): Promise<void> {
     await this.#opened?.generator.close();
     this.#opened = undefined;
+  }
+
+  /** Warns of the default LLM at the first set that is not the demo's: once, however many sets and systems follow. */
+  #warnOnce({ generator, adapter }: ExpansionChoice, dataset: BeirDataset): void {
+    if (this.#hasWarned) return;
+    const warn = (line: string) => {
+      this.#hasWarned = true;
+      this.#context.progress.warn?.(line);
+    };
+    warnOfDefaultWriter({ generator: generator[0]!, adapters: adapter }, dataset, { warn });
   }
 
   /** A model occupies memory, so another one is opened only after the last is closed. */

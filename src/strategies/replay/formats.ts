@@ -1,6 +1,7 @@
 import { readLines } from '../../files/index.ts';
 import { DataError } from '../../system/index.ts';
 import type { ForeignTexts, ReplayFormat } from './foreign-text.ts';
+import type { QueryIds } from './query-ids.ts';
 import { type FieldNames, readBeirExpansions, readForeignJsonl } from './read-json-lines.ts';
 import { readTopics } from './read-topics.ts';
 import { readQueryGym, readTopicLines } from './read-tsv.ts';
@@ -10,7 +11,7 @@ export interface ForeignFile {
   format: ReplayFormat;
   fields: FieldNames;
   /** Tells what can be the id of a query, where a text may also hold a tab. */
-  isQuery(id: string): boolean;
+  ids: QueryIds;
 }
 
 /** Guesses the format of a file from its first line. @throws DataError if it fits none */
@@ -52,12 +53,12 @@ async function firstLine(file: string): Promise<string> {
 
 /** Reads what a file of another program holds, as a stream. @throws DataError that names file, line and id */
 export async function* readForeignTexts(
-  { file, format, fields, isQuery }: ForeignFile,
+  { file, format, fields, ids }: ForeignFile,
   signal?: AbortSignal,
 ): AsyncGenerator<ForeignTexts> {
   if (format === 'beir') yield* readBeirExpansions(file, signal);
   else if (format === 'jsonl') yield* readForeignJsonl(file, fields, signal);
-  else if (format === 'querygym') yield* readQueryGym(file, isQuery, signal);
+  else if (format === 'querygym') yield* readQueryGym(file, ids, signal);
   else if (/^\s*<top>/i.test(await firstLine(file))) yield* readTopics(file, signal);
   else yield* readTopicLines(file, signal);
 }

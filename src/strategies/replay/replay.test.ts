@@ -86,6 +86,56 @@ describe('texts of QueryGym', () => {
     expect(found).toMatchObject({ texts: { q1: ['a tool\nName\tvalue'], q2: ['purr'] }, others: 1 });
   });
 
+  describe('with ids that are numbers', () => {
+    /** Replays texts for a data set with these queries, of which some are judged. */
+    const replayNumbers = async (content: string, ids: readonly string[], more: Partial<ReplayOptions> = {}) => {
+      const data = join(folder, `numbers-${count++}`);
+      await mkdir(join(data, 'qrels'), { recursive: true });
+      await writeFile(join(data, 'corpus.jsonl'), '{"_id":"d","title":"","text":"x"}\n');
+      await writeFile(join(data, 'queries.jsonl'), ids.map((_id) => `{"_id":"${_id}","text":"sea"}\n`).join(''));
+      await writeFile(join(data, 'qrels', 'test.tsv'), ids.map((id) => `${id}\td\t1\n`).join(''));
+      const queries = ids.map((id) => ({ id, text: 'sea' }));
+      return replay(content, { dataset: await BeirDataset.open(data), queries, ...more });
+    };
+
+    it('are read as strings, with their zeros', async () => {
+      const ids = ['007', '19335', '1110199'];
+      const content =
+        '007\t"sea one\n\n12\tis no query"\n19335\tsea two\n1110199\tsea three\n555555\tof a larger set\n';
+      expect(await replayNumbers(content, ids)).toMatchObject({
+        texts: { '007': ['one\n\n12\tis no query'], 19335: ['two'], 1110199: ['three'] },
+        ...{ others: 1, missing: 0 },
+      });
+      const rows = '{"id":"007","text":"a"}\n{"id":19335,"text":"b"}\n{"id":1110199,"text":"c"}\n';
+      const found = await replayNumbers(rows, ids, { format: 'jsonl' });
+      expect(found.texts).toEqual({ '007': ['a'], 19335: ['b'], 1110199: ['c'] });
+    });
+
+    it('without quotation marks go on over a line with a number and a tab that is shorter or longer than any id', async () => {
+      const content = '19335\tsea list:\n1\tshells\n2\tsand\n20250101\tdate\n1110199\tthree\n';
+      expect((await replayNumbers(content, ['19335', '1110199'])).texts).toEqual({
+        19335: ['list:\n1\tshells\n2\tsand\n20250101\tdate'],
+        1110199: ['three'],
+      });
+    });
+
+    it('are refused where a number may be an id or text', async () => {
+      // Without texts of several lines there is no doubt: 3 is a query of a larger set.
+      expect(await replayNumbers('1\tone\n3\tother\n2\ttwo\n', ['1', '2'])).toMatchObject({ others: 1 });
+      for (const content of ['1\tlist:\n\nshells\n3\tsand\n2\ttwo\n', '1\tlist:\n3\tsand\n2\ttwo\nand more\n']) {
+        const refused = replayNumbers(content, ['1', '2']);
+        await expect(refused).rejects.toThrow(/lacks, or goes on with the text of query 1/);
+        await expect(refused).rejects.toMatchObject({ id: '3', fix: expect.stringContaining('quotation marks') });
+      }
+    });
+
+    it.each(['7', '7.0', '0007'])('are refused if the file has %s in place of 007', async (id) => {
+      const refused = replayNumbers(`19335\tone\n${id}\ttwo\n`, ['007', '19335']);
+      await expect(refused).rejects.toMatchObject({ constructor: DataError, line: 2, id });
+      await expect(refused).rejects.toThrow(/but 007: a program read the ids as numbers/);
+    });
+  });
+
   it('lose the query as a whole word only, in any case, and not more often than wanted', () => {
     expect(stripQuery('Sea sea seaside', 'sea')).toEqual({ text: 'seaside', repeats: 2 });
     expect(stripQuery('sea sea seaside', 'sea', 1)).toEqual({ text: 'sea seaside', repeats: 1 });

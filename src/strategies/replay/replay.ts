@@ -22,6 +22,7 @@ import {
 } from '../../system/index.ts';
 import type { ForeignTexts, ReplayFormat } from './foreign-text.ts';
 import { guessFormat, readForeignTexts } from './formats.ts';
+import { numberOf, QueryIds } from './query-ids.ts';
 import { RepeatRule, stripQuery } from './query-repeats.ts';
 import type { FieldNames } from './read-json-lines.ts';
 
@@ -81,9 +82,8 @@ export async function replayExpansions(options: ReplayOptions): Promise<ReplayRe
   const format = options.format ?? (await guessFormat(from));
   const known = await dataset.queries({ signal });
   const wanted = new Map(options.queries.map(({ id, text }) => [id, text]));
-  const forms = new Set([...known.keys()].map(formOfId));
-  const isQuery = (id: string) => forms.has(formOfId(id));
-  const read = () => readForeignTexts({ file: from, format, fields, isQuery }, signal);
+  const ids = new QueryIds(known.keys());
+  const read = () => readForeignTexts({ file: from, format, fields, ids }, signal);
   const survey = await surveyTexts(read(), wanted, options);
   const combination = { ...DEFAULT_COMBINATION, ...(survey.repeats !== 0 && { queryRepeats: survey.repeats }) };
   const files = filesOf(options.out);
@@ -114,14 +114,6 @@ export async function replayExpansions(options: ReplayOptions): Promise<ReplayRe
     ...{ missing: survey.missing.length, missingIds: survey.missing.slice(0, SHOWN_IDS), others: survey.others },
     ...{ combination, isRuleKnown: survey.isKnown },
   };
-}
-
-/**
- * The form of an id, without the values of its numbers: `PLAIN-2` and `PLAIN-77` have the same. An id of this form that the data set
- * lacks is a query of a larger set, and must not become text of the query before it.
- */
-function formOfId(id: string): string {
-  return id.replace(/\d+/g, '0');
 }
 
 /** `trec-dl-2019.mugi.gpt-4.1.queries.tsv` was written by `trec-dl-2019.mugi.gpt-4.1`. */
@@ -156,15 +148,19 @@ async function surveyTexts(
   const seen = new IdSet();
   const rule = new RepeatRule();
   const left = new Set(wanted.keys());
+  const numbers = new LostZeros(wanted.keys());
   let others = 0;
   for await (const { id, line, texts: written } of texts) {
     throwIfAborted(signal);
     if (!seen.add(id)) throw duplicateId(from, line, id, 'query');
     const query = wanted.get(id);
     left.delete(id);
-    if (query === undefined) others++;
-    else for (const text of written) rule.add(text, query);
+    if (query === undefined) {
+      others++;
+      numbers.note(id, line);
+    } else for (const text of written) rule.add(text, query);
   }
+  numbers.refuse(left, from);
   if (left.size === wanted.size) {
     throw new DataError(`holds none of the ${counted(wanted.size, 'query')} of ${dataset.name}`, {
       file: from,
@@ -173,6 +169,38 @@ async function surveyTexts(
   }
   const { repeats, isKnown } = rule.find();
   return { repeats, isKnown, missing: [...left], others };
+}
+
+/** Finds queries whose ids another program took for numbers: `0042` became `42` or `42.0`. */
+class LostZeros {
+  /** Number → id of the data set. */
+  readonly #ids = new Map<string, string>();
+  /** Id of the data set → how the file has it. */
+  readonly #found = new Map<string, { id: string; line: number }>();
+
+  constructor(wanted: Iterable<string>) {
+    for (const id of wanted) {
+      const number = numberOf(id);
+      if (number !== undefined) this.#ids.set(number, id);
+    }
+  }
+
+  /** @param id of the file, which the data set lacks */
+  note(id: string, line: number): void {
+    const meant = this.#ids.get(numberOf(id) ?? '');
+    if (meant !== undefined && !this.#found.has(meant)) this.#found.set(meant, { id, line });
+  }
+
+  /** @throws DataError for a query that the file has only as another number */
+  refuse(missing: ReadonlySet<string>, file: string): void {
+    for (const [meant, { id, line }] of this.#found) {
+      if (!missing.has(meant)) continue;
+      throw new DataError(`the data set has no such query, but ${meant}: a program read the ids as numbers`, {
+        ...{ file, line, id },
+        fix: 'Write the ids as the data set has them (with pandas: read them with dtype=str).',
+      });
+    }
+  }
 }
 
 interface WriteOptions {
