@@ -17,6 +17,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   dpo: () => import('./sections/dpo.ts'),
   retriever: () => import('./sections/retriever.ts'),
   serve: () => import('./sections/serve.ts'),
+  budget: () => import('./sections/budget.ts'),
   'serve-memory': () => import('./sections/serve-memory.ts'),
 };
 
