@@ -40,7 +40,10 @@ describe.each(['auto', 'legacy'] as const)('a client of the SDK (%s)', (mode) =>
     const client = await connected(mode);
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(['search', 'expand', 'compare']);
-    expect(tools[0]!.inputSchema).toMatchObject({ required: ['query'], properties: { top: { maximum: 100 } } });
+    expect(tools[0]!.inputSchema).toMatchObject({
+      required: ['query'],
+      properties: { top: { anyOf: [{ maximum: 100 }, { type: 'null' }] } },
+    });
     expect(tools[0]!.outputSchema).toMatchObject({ properties: { documents: { type: 'array' } } });
     await client.close();
   });
@@ -79,6 +82,19 @@ test('a call that cannot be answered tells the agent what to do', async () => {
   const client = await connected();
   const answer = await client.callTool({ name: 'search', arguments: { query: 'a', index: 'none' } });
   expect(answer).toMatchObject({ isError: true, content: [{ text: 'index: there is no "none". Use one of: docs.' }] });
+  await client.close();
+});
+
+test('what a model sets to null is not set', async () => {
+  const client = await connected();
+  const nothing = { index: null, top: null, characters: null, expansion_budget_ms: null, expansions: null };
+  const { structuredContent: found } = await client.callTool({
+    name: 'search',
+    arguments: { query: 'b b', ...nothing },
+  });
+  expect(found).toMatchObject({ index: 'docs', expansion: { state: 'generated' }, documents: [{}, {}, {}, {}] });
+  const { tools } = await client.listTools();
+  expect(tools[0]!.inputSchema.required).toEqual(['query']);
   await client.close();
 });
 

@@ -89,7 +89,11 @@ export async function serveMcpOverStdio(
   const sdk = await loadSdk();
   const { serveStdio, StdioServerTransport } = await import('@modelcontextprotocol/server/stdio');
   const transport = new StdioServerTransport();
-  const handle = serveStdio(() => createServer(sdk.McpServer, { service, onError }), { transport });
+  const handle = serveStdio(() => createServer(sdk.McpServer, { service, onError }), {
+    transport,
+    // Such as a message that is too long, after which the SDK hangs up.
+    onerror: (error) => reportFault(error, onError),
+  });
   await new Promise<void>((resolve) => {
     process.stdin.once('end', resolve).once('close', resolve);
     signal.addEventListener('abort', () => resolve(), { once: true });

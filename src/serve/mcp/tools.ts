@@ -17,26 +17,34 @@ const CHARACTERS = 1000;
 /** Raw hits in which an expanded hit is looked for. */
 const RAW_DEPTH = 100;
 
+/** Models write null for what they do not set. */
+function orDefault(schema: z.ZodNumber, value: number, description: string) {
+  return schema
+    .nullish()
+    .transform((given) => given ?? value)
+    .describe(`${description} (default: ${value})`);
+}
+
 const expansionInput = {
   query: z.string().min(1).max(LONGEST_QUERY).describe('what is searched for, in natural language'),
   expansions: z
     .array(z.string().max(LONGEST_QUERY))
     .max(16)
-    .optional()
+    .nullish()
     .describe('your own passages that answer the query; then no language model is asked to write one'),
   expansion_budget_ms: z
     .number()
     .int()
     .min(0)
     .max(LONGEST_BUDGET_MS)
-    .optional()
+    .nullish()
     .describe('time for writing the expansion, in milliseconds; 0: none is written'),
 };
 const searchInput = {
   ...expansionInput,
-  index: z.string().max(1000).optional().describe('name of the index; needed if there are several'),
-  top: z.number().int().min(1).max(100).default(10).describe('number of documents'),
-  characters: z.number().int().min(0).max(20_000).default(CHARACTERS).describe('most characters of each text'),
+  index: z.string().max(1000).nullish().describe('name of the index; needed if there are several'),
+  top: orDefault(z.number().int().min(1).max(100), 10, 'number of documents'),
+  characters: orDefault(z.number().int().min(0).max(20_000), CHARACTERS, 'most characters of each text'),
 };
 
 const expansionOutput = z.object({
@@ -84,7 +92,7 @@ export const TOOLS = {
       ...{ expansion: expansionOutput, documents: z.array(document) },
     }),
     async run({ query, top, characters, ...given }, call) {
-      const index = chooseIndex(call.service.indexes, given.index);
+      const index = chooseIndex(call.service.indexes, given.index ?? undefined);
       const found = await embed(query, given, call, index.firstPass);
       const documents = await inSpan('search', { attributes: { 'llm_qe.index': index.name, 'llm_qe.top': top } }, () =>
         index.search(found.vector, top, call.signal),
@@ -120,7 +128,7 @@ export const TOOLS = {
     }),
     async run({ query, top, characters, ...given }, call) {
       const { service, signal } = call;
-      const index = chooseIndex(service.indexes, given.index);
+      const index = chooseIndex(service.indexes, given.index ?? undefined);
       const [found, vector] = await Promise.all([
         embed(query, given, call, index.firstPass),
         service.expander.embedRaw(query, { signal }),
@@ -159,7 +167,7 @@ async function embed(
 }
 
 function optionsOf({ expansions, expansion_budget_ms: budgetMs }: GivenExpansion) {
-  return { expansions, budgetMs };
+  return { expansions: expansions ?? undefined, budgetMs: budgetMs ?? undefined };
 }
 
 function told({ state, reason, texts, alpha, tokens, milliseconds }: QueryExpansion) {
