@@ -272,7 +272,8 @@ test('requests in flight are answered when the server ends', async () => {
     new Promise((resolve) => {
       open = () => resolve(undefined);
     });
-  const ending = await listen({ port: 0, service: () => ({ expander, indexes: new Map() }) });
+  let isEnding = false;
+  const ending = await listen({ port: 0, service: () => (isEnding ? undefined : { expander, indexes: new Map() }) });
   const calls = chat.calls.length;
   const asked = fetch(`${ending.url}/expand`, {
     method: 'POST',
@@ -280,7 +281,12 @@ test('requests in flight are answered when the server ends', async () => {
     body: JSON.stringify({ query: 'who is answered at the end' }),
   });
   await expect.poll(() => chat.calls.length).toBeGreaterThan(calls);
+  isEnding = true;
   const closed = ending.close(5000);
+  // Whoever comes in the meantime is told, also over a new connection.
+  const late = await fetch(`${ending.url}/health`, { headers: { connection: 'close' } });
+  const refused = await fetch(`${ending.url}/v1/models`, { headers: { connection: 'close' } });
+  expect([late.status, refused.status, refused.headers.get('retry-after')]).toEqual([503, 503, '1']);
   open();
   expect((await asked).status).toBe(200);
   await closed;

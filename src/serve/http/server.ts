@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { type Server, STATUS_CODES } from 'node:http';
+import { type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createAdaptorServer } from '@hono/node-server';
 import { ResourceError } from '../../system/index.ts';
 import { failureOf, RequestError } from '../request-error.ts';
@@ -26,7 +27,10 @@ const [HEADERS_MS, REQUEST_MS, MOST_CONNECTIONS] = [10_000, 60_000, 4096];
 export interface Listening {
   /** `http://HOST:PORT` */
   url: string;
-  /** Takes no further connections, and waits for the requests in flight, at most this long. */
+  /**
+   * Waits for the requests in flight, at most this long, and closes all connections. Until then further ones are taken, so that a server
+   * that ends can say so.
+   */
   close(milliseconds: number): Promise<void>;
 }
 
@@ -63,6 +67,11 @@ export async function listenWith(
     },
   }) as Server;
   server.maxConnections = mostConnections;
+  const inFlight = new Set<ServerResponse>();
+  server.on('request', (_request, response: ServerResponse) => {
+    inFlight.add(response);
+    response.once('close', () => inFlight.delete(response));
+  });
   prepare?.(server);
   server.listen(port, host);
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
@@ -71,7 +80,7 @@ export async function listenWith(
   });
   const { address, port: actual, family } = server.address() as AddressInfo;
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
-  return { url, close: (milliseconds) => drain(server, milliseconds) };
+  return { url, close: (milliseconds) => drain(server, inFlight, milliseconds) };
 }
 
 /** What Node's parser says of a connection, and what its client is told. */
@@ -104,7 +113,17 @@ function countConnections(server: Server, metrics: Metrics): void {
   });
 }
 
-async function drain(server: Server, milliseconds: number): Promise<void> {
+async function drain(server: Server, inFlight: ReadonlySet<ServerResponse>, milliseconds: number): Promise<void> {
+  const ended = [...inFlight].map((response) => new Promise((resolve) => response.once('close', resolve)));
+  const limit = new AbortController();
+  const late = sleep(milliseconds, undefined, { signal: limit.signal }).catch(() => {});
+  const started = performance.now();
+  await Promise.race([Promise.all(ended), late]);
+  limit.abort();
+  await closeConnections(server, Math.max(0, milliseconds - (performance.now() - started)));
+}
+
+async function closeConnections(server: Server, milliseconds: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
   // A connection is idle as soon as its request is answered.
