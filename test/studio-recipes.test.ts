@@ -37,6 +37,31 @@ afterAll(async () => {
   await place.close();
 });
 
+/** A studio in a process of its own. */
+async function startStudio() {
+  const words = ['studio', '--port', '0', '--no-open', '--runs', place.runs, '--threads', '1'];
+  const child = spawn(process.execPath, [resolve('dist/cli/main.js'), ...words], {
+    ...{ cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'] },
+  });
+  const [address] = await new Promise<RegExpExecArray>((found) => {
+    let log = '';
+    child.stderr!.setEncoding('utf8').on('data', (text) => {
+      log += text;
+      const match = /http:\S+(?=\n)/.exec(log);
+      if (match !== null) found(match);
+    });
+  });
+  const { origin, searchParams } = new URL(address!);
+  const headers = { authorization: `Bearer ${searchParams.get('token')}`, 'content-type': 'application/json' };
+  const send = (path: string, body: object) =>
+    fetch(`${origin}/api${path}`, { method: 'POST', body: JSON.stringify(body), headers });
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  return { send, kill };
+}
+
 async function ask<T>(path: string, body?: object): Promise<{ status: number; body: T & Failure }> {
   const headers = { 'content-type': 'application/json' };
   const answer = await app.request(`/api${path}`, body && { method: 'POST', body: JSON.stringify(body), headers });
@@ -61,24 +86,20 @@ const form = (edits: object[] = []) => ({
   offline: false,
 });
 
-async function plan(): Promise<PlannedRun> {
-  const headers = { 'content-type': 'application/json' };
-  const answer = await app.request('/api/recipes/plan', { method: 'POST', body: JSON.stringify(form()), headers });
-  const text = await answer.text();
+function planIn(text: string): PlannedRun {
   expect(text).toContain('event: plan\n');
   return JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as PlannedRun;
 }
 
-const end = async (pid: number) => {
-  process.kill(pid, 'SIGKILL');
-};
 const idsOf = ({ consents }: { consents: { id: string }[] }) => consents.map(({ id }) => id);
 
 describe('a run that is started from a recipe', () => {
   let planned: PlannedRun;
+  let studio: Awaited<ReturnType<typeof startStudio>>;
 
   it('is planned first, with its cost and what must be confirmed', async () => {
-    planned = await plan();
+    studio = await startStudio();
+    planned = planIn(await (await studio.send('/recipes/plan', form())).text());
     expect(planned.obstacles).toEqual([]);
     expect(planned.stages.map(({ stage }) => stage)).toContain('dpo');
     expect(planned.total.seconds).toBeGreaterThan(0);
@@ -90,27 +111,28 @@ describe('a run that is started from a recipe', () => {
   });
 
   it('is refused if it was not planned, or not confirmed', async () => {
-    expect(await ask('/recipes/start', { id: 'other', confirmed: idsOf(planned) })).toMatchObject({ status: 409 });
-    const refused = await ask('/recipes/start', { id: planned.id, confirmed: [] });
+    expect((await studio.send('/recipes/start', { id: 'other', confirmed: idsOf(planned) })).status).toBe(409);
+    const refused = await studio.send('/recipes/start', { id: planned.id, confirmed: [] });
     expect(refused.status).toBe(403);
-    expect(refused.body.error.message).toBe(`not confirmed: ${place.chat.baseUrl}/v1`);
+    const { error } = (await refused.json()) as Failure;
+    expect(error.message).toBe(`not confirmed: ${place.chat.baseUrl}/v1`);
     expect(await readdir(place.runs)).toEqual([]);
   });
 
   it('starts once, whoever starts it', async () => {
-    const start = () => ask<{ run: string }>('/recipes/start', { id: planned.id, confirmed: idsOf(planned) });
+    const start = () => studio.send('/recipes/start', { id: planned.id, confirmed: idsOf(planned) });
     const statuses = (await Promise.all([start(), start()])).map(({ status }) => status);
     expect(statuses.sort()).toEqual([200, 409]);
     const { process: found } = await until(({ process: now }) => now?.state === 'running');
     expect(found).toMatchObject({ pid: await place.pid('tiny'), canStop: true });
-    const again = await start();
-    expect(again.body.error.message).toBe(
-      `process ${found!.pid} on ${(await readFile(join(place.runs, 'tiny', '.lock'), 'utf8')).split(' ')[1]} works in the same folder (lock: ${join(place.runs, 'tiny', '.lock')})`,
-    );
+    const { error } = (await (await start()).json()) as Failure;
+    const lock = join(place.runs, 'tiny', '.lock');
+    const host = (await readFile(lock, 'utf8')).split(' ')[1];
+    expect(error.message).toBe(`process ${found!.pid} on ${host} works in the same folder (lock: ${lock})`);
   });
 
-  it('is found, followed and stopped by a studio that is started again, which says where it resumes', async () => {
-    app = openStudio();
+  it('outlives a studio that is killed, and is found and stopped by the next, which says where it resumes', async () => {
+    await studio.kill();
     await until(({ stages }) => stages.some(({ name }) => name === 'candidates'));
     expect((await ask('/runs/tiny/stop', {})).status).toBe(200);
     const stopped = await until(({ process: now }) => now?.state !== 'running' && now?.state !== 'stopping');
@@ -127,7 +149,7 @@ describe('a run that is started from a recipe', () => {
     expect((await ask('/runs/tiny/resume', { id: 'other', confirmed: idsOf(resumable) })).status).toBe(409);
     expect((await ask('/runs/tiny/resume', { id: resumable.id, confirmed: idsOf(resumable) })).status).toBe(200);
     await until(({ process: now }) => now?.state === 'running');
-    await end(await place.pid('tiny'));
+    process.kill(await place.pid('tiny'), 'SIGKILL');
     const killed = await until(({ process: now }) => now?.state === 'ended');
     expect(killed.process!.end).toMatchObject({ kind: 'killed' });
     expect(killed.state).toBe('stopped');
@@ -158,7 +180,7 @@ describe('a run that is started from a recipe', () => {
     expect(list.runs.map(({ name, state }) => [name, state])).toEqual([['tiny', 'finished']]);
   });
 
-  it('leaves the key in no file, and the program in no page', async () => {
+  it('leaves the key in no file', async () => {
     const files = await readdir(place.runs, { recursive: true, withFileTypes: true });
     for (const file of files.filter((one) => one.isFile())) {
       expect(await readFile(join(file.parentPath, file.name), 'latin1')).not.toContain(SECRET_KEY);

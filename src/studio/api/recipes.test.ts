@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Hono } from 'hono';
@@ -199,6 +199,32 @@ describe('a start', () => {
     expect(kept).toContain('tiny-encoder');
   });
 
+  it('says how it ended by its last words, unless a later run has written the report', async () => {
+    const run = join(folder, 'runs', 'plain');
+    const log = join(run, 'studio', 'log.txt');
+    while ((await ask<RunPage>('/runs/plain')).body.process!.state !== 'ended')
+      await new Promise((wait) => setTimeout(wait, 10));
+    const endWith = async (words: string) => {
+      await writeFile(log, `=== started once\nstopped\n\n=== started again\n${words}`);
+      const { state, process: known } = (await ask<RunPage>('/runs/plain')).body;
+      return { state, ...known!.end };
+    };
+    expect(await endWith('error: no disk\n  Buy one.\n')).toMatchObject({
+      kind: 'failed',
+      message: 'no disk Buy one.',
+    });
+    expect(await endWith('stopped\n  Run it again.\n')).toMatchObject({ state: 'stopped', kind: 'stopped' });
+    expect(await endWith('candidates: 1 s\n')).toMatchObject({ state: 'stopped', kind: 'killed' });
+    await writeFile(join(run, 'report.html'), 'a report');
+    const later = new Date(Date.now() + 60_000);
+    await utimes(join(run, 'report.html'), later, later);
+    expect((await ask<RunPage>('/runs/plain')).body).toMatchObject({
+      state: 'finished',
+      process: { end: { kind: 'finished' } },
+    });
+    await rm(join(run, 'report.html'));
+  });
+
   it('writes through no link, and stops no process that a folder only names', async () => {
     const run = join(folder, 'runs', 'linked');
     await mkdir(run);
@@ -212,6 +238,12 @@ describe('a start', () => {
     await writeFile(join(run, '.process'), formatIdentity({ ...own, start: '1' }));
     expect((await ask<RunPage>('/runs/linked')).body.process).toMatchObject({ state: 'ended', canResume: false });
     expect((await ask('/runs/linked/resume')).status).toBe(409);
+    // With the start of process and machine there is no doubt.
+    await writeFile(join(run, '.process'), formatIdentity(own));
+    expect((await ask<RunPage>('/runs/linked')).body).toMatchObject({
+      state: 'running',
+      process: { state: 'starting', pid: process.ppid, canStop: process.platform === 'linux' },
+    });
     await rm(join(run, '.process'));
     await writeFile(join(folder, 'plain.yaml'), await readFile(join(folder, 'runs', 'plain', 'studio', 'recipe.yaml')));
     const planned = await plan('./plain.yaml', [{ key: 'name', yaml: 'linked' }]);

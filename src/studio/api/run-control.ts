@@ -1,17 +1,20 @@
 import { join } from 'node:path';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { readTextFile } from '../../files/index.ts';
 import { RequestError } from '../../serve/index.ts';
 import { readBody } from '../http/request.ts';
 import { RECIPE_FILE } from '../recipes/align-command.ts';
 import { type Draft, draftOfRun } from '../recipes/draft.ts';
 import { checkConsents } from '../recipes/plan-run.ts';
 import type { RunProcesses } from '../recipes/run-process.ts';
+import { readRecipeFile } from '../recipes/sources.ts';
 import type { Resumable } from '../shapes/recipes.ts';
 import type { Studio } from '../studio.ts';
 import { startSchema } from './recipes.ts';
 import { fileInside, runPlace } from './run/run-place.ts';
+
+/** Of a recipe with its edits, in bytes; `llm-qe align` reads no larger one. */
+const LARGEST_RECIPE = 2 ** 20;
 
 /** `/api/runs/NAME/stop` and `/resume`. */
 export function runControlApi({ options: { runs } }: Studio, processes: RunProcesses): Hono {
@@ -19,7 +22,8 @@ export function runControlApi({ options: { runs } }: Studio, processes: RunProce
   const lastDraft = async (run: string): Promise<Draft> => {
     const folder = await runPlace(runs, run);
     const options = await processes.lastOptions(folder);
-    const text = await readTextFile(await fileInside(folder, RECIPE_FILE.replaceAll('\\', '/')));
+    const file = await fileInside(folder, RECIPE_FILE.replaceAll('\\', '/'));
+    const text = await readRecipeFile(file, RECIPE_FILE, LARGEST_RECIPE);
     const draft = await draftOfRun(text, join(folder, RECIPE_FILE), { run, runs, options });
     if (draft.recipe !== undefined) return draft;
     const [fault] = draft.faults;

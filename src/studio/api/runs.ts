@@ -6,8 +6,8 @@ import { Hono } from 'hono';
 import { listRuns } from '../../pipeline/index.ts';
 import { eventStream } from '../http/event-stream.ts';
 import { type RunProcesses, readLog } from '../recipes/run-process.ts';
-import type { RunLog } from '../shapes/recipes.ts';
-import type { ListedRun, RunList, RunPage } from '../shapes/runs.ts';
+import type { RunLog, RunProcess } from '../shapes/recipes.ts';
+import type { RunList, RunPage, RunState } from '../shapes/runs.ts';
 import type { Studio } from '../studio.ts';
 import { LineCounts } from './run/line-counts.ts';
 import { resumePlace } from './run/resume-place.ts';
@@ -26,15 +26,22 @@ export function runsApi(studio: Studio, processes: RunProcesses): Hono {
   const counts = new LineCounts();
   const placeOf = (name: string) => runPlace(options.runs, name);
   const pageOf = async (folder: string): Promise<RunPage> => {
-    const page = await readRunPage(folder, counts);
+    const seen = await readRunPage(folder, counts);
     const process = await processes.look(folder);
-    const isOver = process.state === 'ended' && process.end?.kind !== 'finished';
-    const resumesAt = isOver ? await resumePlace(folder, page.stages) : undefined;
-    return { ...(await truthful(page, folder, processes)), process: { ...process, resumesAt } };
+    if (process.state !== 'ended') return { ...seen, state: 'running', process };
+    // It has ended since the folder was read.
+    const page = seen.state === 'running' ? await readRunPage(folder, counts) : seen;
+    const resumesAt = process.end?.kind === 'finished' ? undefined : await resumePlace(folder, page.stages);
+    return { ...page, state: truthful(page.state, process), process: { ...process, resumesAt } };
   };
   app.get('/', async (context) => {
     const listed = await listRuns(options.runs);
-    const runs = await Promise.all(listed.map((run) => truthful(run, join(options.runs, run.name), processes)));
+    const runs = await Promise.all(
+      listed.map(async (run) => {
+        if (run.state !== 'finished') return run;
+        return { ...run, state: truthful(run.state, await processes.look(join(options.runs, run.name))) };
+      }),
+    );
     return context.json({ folder: options.runs, runs } satisfies RunList);
   });
   app.get('/:name', async (context) => {
@@ -71,12 +78,6 @@ export function runsApi(studio: Studio, processes: RunProcesses): Hono {
 }
 
 /** Between two stages all that have begun are finished, but a run that ended there is not: the end of its log says so. */
-async function truthful<T extends Pick<ListedRun, 'state' | 'hasReport'>>(
-  run: T,
-  folder: string,
-  processes: RunProcesses,
-): Promise<T> {
-  if (run.state !== 'finished') return run;
-  const { end } = await processes.look(folder);
-  return end === undefined || end.kind === 'finished' ? run : { ...run, state: 'stopped' };
+function truthful(state: RunState, { end }: RunProcess): RunState {
+  return state === 'finished' && end !== undefined && end.kind !== 'finished' ? 'stopped' : state;
 }

@@ -154,7 +154,7 @@ export class RunProcesses {
       return { state, pid: worker.identity.pid, canStop: whyNot === undefined, whyNot, canResume: false };
     }
     const isResumable = isOurs && this.why === undefined;
-    const end = isOurs ? endOf((await readLog(folder)).text) : undefined;
+    const end = isOurs ? await lastEnd(folder) : undefined;
     return { state: 'ended', canStop: false, canResume: isResumable, end };
   }
 
@@ -243,8 +243,17 @@ export async function readLog(folder: string): Promise<RunLog> {
   }
 }
 
+/** How the last process ended. A report that is newer than the log was written by a later one, from the command line. */
+async function lastEnd(folder: string): Promise<RunProcess['end']> {
+  const files = [join(folder, 'report.html'), join(folder, FOLDER, LOG_FILE)];
+  const [report, log] = await Promise.all(files.map((file) => lstat(file).catch(() => undefined)));
+  if (report !== undefined && log !== undefined && report.mtimeMs > log.mtimeMs)
+    return { kind: 'finished', message: '' };
+  return endOf((await readLog(folder)).text);
+}
+
 /**
- * How the last process ended, by its last words: `manifest: FILE`, or `error: ...` or `stopped` with the fix below. Who is killed says
+ * How the process ended that wrote the log, by its last words: `manifest: FILE`, or `error: ...` or `stopped` with the fix below. Who is killed says
  * nothing.
  */
 function endOf(log: string): RunProcess['end'] {

@@ -45,12 +45,16 @@ export async function readSource(folder: string, source: string): Promise<string
   const inside = root.endsWith(sep) ? root : `${root}${sep}`;
   const facts = await lstat(path);
   if (!path.startsWith(inside) || !facts.isFile()) throw missing;
-  if (facts.size > MOST_BYTES) {
-    throw new RequestError(422, `${source} has ${facts.size} bytes, but a recipe here has at most ${MOST_BYTES}`, {
-      fix: 'Start it at the command line, with llm-qe align.',
-    });
-  }
-  return readTextFile(path);
+  return readRecipeFile(path, source);
+}
+
+/** Reads a file that may be anything. @param shown its name, for errors. @throws RequestError if it is too large for a recipe */
+export async function readRecipeFile(path: string, shown: string, mostBytes = MOST_BYTES): Promise<string> {
+  const { size } = await lstat(path);
+  if (size <= mostBytes) return readTextFile(path);
+  throw new RequestError(422, `${shown} has ${size} bytes, but a recipe here has at most ${mostBytes}`, {
+    fix: 'Start it at the command line, with llm-qe align.',
+  });
 }
 
 function isRecipeName(name: string): boolean {
