@@ -245,6 +245,13 @@ describe('a start', () => {
       process: { state: 'starting', pid: process.ppid, canStop: process.platform === 'linux' },
     });
     await rm(join(run, '.process'));
+    await writeFile(join(run, '.lock'), formatIdentity({ ...own, host: 'elsewhere', machine: 'other' }));
+    expect((await ask<RunPage>('/runs/linked')).body).toMatchObject({
+      state: 'unknown',
+      process: { state: 'running', canStop: false, whyNot: 'It runs on elsewhere, or in another container.' },
+    });
+    expect((await ask('/runs/linked/stop', {})).status).toBe(409);
+    await rm(join(run, '.lock'));
     await writeFile(join(folder, 'plain.yaml'), await readFile(join(folder, 'runs', 'plain', 'studio', 'recipe.yaml')));
     const planned = await plan('./plain.yaml', [{ key: 'name', yaml: 'linked' }]);
     expect((await ask('/recipes/start', { id: planned.id, confirmed: [] })).status).toBe(409);

@@ -28,7 +28,7 @@ export function runsApi(studio: Studio, processes: RunProcesses): Hono {
   const pageOf = async (folder: string): Promise<RunPage> => {
     const seen = await readRunPage(folder, counts);
     const process = await processes.look(folder);
-    if (process.state !== 'ended') return { ...seen, state: 'running', process };
+    if (process.state !== 'ended') return { ...seen, state: seen.state === 'unknown' ? 'unknown' : 'running', process };
     // It has ended since the folder was read.
     const page = seen.state === 'running' ? await readRunPage(folder, counts) : seen;
     const resumesAt = process.end?.kind === 'finished' ? undefined : await resumePlace(folder, page.stages);

@@ -139,7 +139,9 @@ export class RunProcesses {
   /** A folder of a run may be somebody else's: what it says must not end a process that has nothing to do with it. */
   #whyNot(identity: ProcessIdentity): string | undefined {
     if (this.why !== undefined) return this.why;
-    if (lifeOf(identity) === 'here') return 'The studio itself works on this run.';
+    const life = lifeOf(identity);
+    if (life === 'here') return 'The studio itself works on this run.';
+    if (life === 'unknown') return `It runs on ${identity.host}, or in another container.`;
     if (isExact(identity) || this.#own.has(formatIdentity(identity))) return undefined;
     return `It is not certain that process ${identity.pid} works on this run.`;
   }
@@ -171,15 +173,17 @@ export class RunProcesses {
 
 const START_LINE = '=== started';
 
-/** The process that works on a run: the one that was started for it, or any that holds its lock. */
+/**
+ * The process that works on a run: the one that was started for it, or any that holds its lock, which may be that of another machine.
+ * Nobody removes a mark, so that one of another machine says nothing.
+ */
 async function workerIn(folder: string): Promise<Worker | undefined> {
   const [started, holder] = await Promise.all([PROCESS_MARK, '.lock'].map((name) => readIdentity(join(folder, name))));
-  const isAlive = (one: ProcessIdentity | undefined) => one !== undefined && ['alive', 'here'].includes(lifeOf(one));
-  if (isAlive(started)) {
-    const isWorking = holder?.pid === started!.pid;
-    return { identity: started!, isStarted: true, isWorking };
+  if (started !== undefined && ['alive', 'here'].includes(lifeOf(started))) {
+    return { identity: started, isStarted: true, isWorking: holder?.pid === started.pid };
   }
-  return isAlive(holder) ? { identity: holder!, isStarted: false, isWorking: true } : undefined;
+  if (holder === undefined || lifeOf(holder) === 'gone') return undefined;
+  return { identity: holder, isStarted: false, isWorking: true };
 }
 
 async function stateOf(folder: string, { identity, isStarted, isWorking }: Worker): Promise<RunProcess['state']> {
