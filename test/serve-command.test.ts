@@ -64,6 +64,18 @@ test.concurrent('serve: with key, gate, index and MCP; a log on stdout; it ends 
   expect(server.out).not.toContain('stones');
 });
 
+test.concurrent('serve: goes on when whoever read its log has ended', async ({ expect }) => {
+  const server = await startServe(words, { home: home() });
+  server.child.stdout!.destroy();
+  for (const at of [1, 2, 3]) {
+    expect((await post(`${server.url}/v1/embeddings`, { input: `text ${at}` })).status).toBe(200);
+  }
+  await expect
+    .poll(async () => (await fetch(`${server.url}/metrics`)).text())
+    .toMatch(/^llm_qe_log_lines_dropped_total [1-9]/m);
+  expect(await server.end('SIGTERM')).toBe(0);
+});
+
 test.concurrent('mcp: an agent starts it, and talks to it over stdin and stdout', async ({ expect }) => {
   const args = ['dist/cli/main.js', 'mcp', ...words, '--index', join(folder, 'docs.jsonl'), '--budget-ms', '5000'];
   const env = { ...(process.env as Record<string, string>), LLM_QE_HOME: home() };

@@ -4,6 +4,7 @@ import { LOG_FORMATS, listen, openMcpEndpoint, RequestLog } from '../../serve/in
 import { checkSecret, keepSecret, systemFault, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
 import { Opened, openService, serviceOptions, warnOnce } from '../open-service.ts';
+import { outliveOutput } from '../output-streams.ts';
 
 const options = z.object({
   host: z
@@ -67,6 +68,7 @@ export const command = defineCommand({
   async run(given, context) {
     const key = given.apiKeyFile === undefined ? undefined : await readKey(given.apiKeyFile);
     const opened = new Opened();
+    outliveOutput();
     const log = new RequestLog({ format: given.logFormat, texts: given.logTexts, stream: process.stdout });
     const { host, port, cors, mostRequests } = given;
     const guard = { host, hasKey: key !== undefined, origins: cors };

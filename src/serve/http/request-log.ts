@@ -30,7 +30,7 @@ const MOST_BUFFERED_BYTES = 2 ** 20;
 /** Writes one line for each request. */
 export class RequestLog {
   readonly #options: RequestLogOptions;
-  /** Lines that were dropped because nobody read them. */
+  /** Lines that were dropped because nobody read them, or that could not be written. */
   dropped = 0;
 
   constructor(options: RequestLogOptions) {
@@ -45,7 +45,9 @@ export class RequestLog {
       return;
     }
     const entry = entryOf(request, texts);
-    stream.write(`${format === 'json' ? JSON.stringify(entry) : lineOf(entry)}\n`);
+    stream.write(`${format === 'json' ? JSON.stringify(entry) : lineOf(entry)}\n`, (error) => {
+      if (error) this.dropped++;
+    });
   }
 }
 
