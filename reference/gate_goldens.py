@@ -2,7 +2,8 @@
 
     python reference/gate_goldens.py
 
-writes src/gate/goldens/models.json and src/measures/goldens/bounds.json next to this repository's sources.
+writes src/gate/goldens/models.json, src/gate/goldens/harm.json and src/measures/goldens/bounds.json next to this repository's
+sources.
 Made with scikit-learn 1.9.1, scipy 1.17.1, numpy 2.4.6.
 
 The rank-biased overlap is computed here again, independently, from the definition of agreement at each depth
@@ -79,6 +80,19 @@ def overlap():
     return cases
 
 
+def harm():
+    """Fixed-sequence testing (Learn then Test, Angelopoulos et al. 2021): thresholds are tested from the most cautious one on, each by
+    the exact binomial test of the hypothesis that the risk exceeds the limit; the last one before the first failure is chosen."""
+    random = np.random.default_rng(11)
+    cases = []
+    for total, limit, rise in [(59, 0.05, 0), (58, 0.05, 0), (150, 0.05, 0.6), (300, 0.1, 2.0), (1000, 0.02, 1.0), (40, 0.2, 3.0)]:
+        harmed = np.cumsum(random.poisson(rise, size=12)).clip(0, total).tolist()
+        ps = [float(scipy.stats.binomtest(k, total, limit, alternative='less').pvalue) for k in harmed]
+        chosen = next((at for at, p in enumerate(ps) if p > 0.05), len(ps)) - 1
+        cases.append({'total': total, 'limit': limit, 'harmed': harmed, 'p': ps, 'chosen': chosen})
+    return cases
+
+
 def write(file, document):
     lines = ',\n'.join(
         f' {json.dumps(name)}: [\n' + ',\n'.join('  ' + json.dumps(case, separators=(',', ':')) for case in cases) + '\n ]'
@@ -89,3 +103,4 @@ def write(file, document):
 
 write(SRC / 'gate/goldens/models.json', {'logistic': logistic(), 'isotonic': isotonic()})
 write(SRC / 'measures/goldens/bounds.json', {'bounds': bounds(), 'overlap': overlap()})
+write(SRC / 'gate/goldens/harm.json', {'sequences': harm()})

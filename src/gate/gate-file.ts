@@ -3,6 +3,7 @@ import { readBoundedJson } from '../files/index.ts';
 import { writeDurably } from '../system/index.ts';
 import { calibratedModelSchema } from './calibrated-model.ts';
 import { BEFORE_NAMES } from './features.ts';
+import { harmControlSchema } from './harm-control.ts';
 import { madeForSchema } from './made-for.ts';
 import { policySchema } from './policy.ts';
 import { policyReportSchema } from './policy-report.ts';
@@ -53,6 +54,8 @@ export const gateSchema = z.strictObject({
   }),
   after: calibratedModelSchema,
   policy: policySchema,
+  /** How its harm was limited; absent if it was not. */
+  harm: harmControlSchema.optional(),
   /** How gates did on queries that they were not trained on: one collection left out, or a tenth of the queries of a single one. */
   heldOut: z.array(policyReportSchema.extend({ collection: name })).max(100),
 });

@@ -3,7 +3,7 @@ import { probabilityUnder } from './calibrated-model.ts';
 import type { GateData } from './gate-file.ts';
 import { weightPlace } from './policy.ts';
 import { comparePolicies, type PolicyValues } from './policy-report.ts';
-import { type GateExample, type LearnedGate, learnGate } from './train-gate.ts';
+import { type GateExample, type LearnedGate, learnSafeGate } from './train-gate.ts';
 
 /** Parts of a single collection. */
 const FOLDS = 10;
@@ -14,6 +14,8 @@ export interface HoldOutOptions {
   /** The weight of always expanding; one of the weights. */
   always: number;
   seed: number;
+  /** Share of queries that the gates may harm; default any. */
+  harmAtMost?: number | undefined;
 }
 
 /**
@@ -34,11 +36,8 @@ type Result = PolicyValues & { collection: string };
 function byCollection(examples: readonly GateExample[], options: HoldOutOptions): Result[] {
   const collections = [...new Set(examples.map(({ collection }) => collection))];
   return collections.flatMap((left) => {
-    const gate = learnGate(
-      examples.filter(({ collection }) => collection !== left),
-      options.weights,
-      options.seed,
-    );
+    const others = examples.filter(({ collection }) => collection !== left);
+    const gate = learnSafeGate(others, options);
     return examples.filter(({ collection }) => collection === left).map((one) => tryGate(gate, one, options));
   });
 }
@@ -47,11 +46,8 @@ function inParts(examples: readonly GateExample[], options: HoldOutOptions): Res
   const shuffled = new Random(options.seed).shuffle([...examples]);
   const folds = Math.min(FOLDS, shuffled.length);
   return Array.from({ length: folds }, (_none, fold) => fold).flatMap((fold) => {
-    const gate = learnGate(
-      shuffled.filter((_one, at) => at % folds !== fold),
-      options.weights,
-      options.seed,
-    );
+    const others = shuffled.filter((_one, at) => at % folds !== fold);
+    const gate = learnSafeGate(others, options);
     return shuffled.filter((_one, at) => at % folds === fold).map((one) => tryGate(gate, one, options));
   });
 }

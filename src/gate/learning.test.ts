@@ -4,7 +4,7 @@ import { fitCalibrated, type LabelledExample, probabilityUnder, strongestFeature
 import { holdOut } from './hold-out.ts';
 import { choosePolicy, weightPlace } from './policy.ts';
 import { comparePolicies } from './policy-report.ts';
-import { type GateExample, learnGate } from './train-gate.ts';
+import { type GateExample, learnGate, learnSafeGate } from './train-gate.ts';
 
 const SEED = 5;
 
@@ -200,6 +200,34 @@ describe('a gate', () => {
     const gate = learnGate([...of('many', 90, 0.4), ...of('few', 10, 0.7)], WEIGHTS, SEED);
     expect(gate.constant).toBe(1);
     expect(probabilityUnder(gate.before, {})).toBeCloseTo(2 / 3, 6);
+  });
+
+  it('harms no more than allowed, by a threshold that is tested on queries it did not learn from', () => {
+    // firstScore tells gains from losses but for a share of the queries, which expansion harms by chance.
+    const noisy = (seed: number): GateExample[] => {
+      const random = new Random(seed);
+      return examples('a', 600, { seed }).map((one) =>
+        random.uniform() < 0.3 ? { ...one, values: [...one.values].reverse() } : one,
+      );
+    };
+    const harmOf = ({ before, after, policy }: ReturnType<typeof learnSafeGate>, all: readonly GateExample[]) =>
+      all.filter(({ features, values }) => {
+        const place = weightPlace(
+          policy,
+          WEIGHTS,
+          probabilityUnder(before, features),
+          probabilityUnder(after, features),
+        );
+        return values[place]! < values[0]!;
+      }).length / all.length;
+    const free = learnSafeGate(noisy(1), { weights: WEIGHTS, seed: SEED });
+    expect(free).toEqual(learnGate(noisy(1), WEIGHTS, SEED));
+    expect(harmOf(free, noisy(2))).toBeGreaterThan(0.1);
+    const safe = learnSafeGate(noisy(1), { weights: WEIGHTS, seed: SEED, harmAtMost: 0.1 });
+    expect(safe.harm).toMatchObject({ atMost: 0.1, queries: 300, isStricter: true });
+    expect(harmOf(safe, noisy(2))).toBeLessThan(0.1);
+    const reports = holdOut(noisy(1), { weights: WEIGHTS, always: 1, seed: SEED, harmAtMost: 0.1 });
+    expect(reports[0]!.harmed.gate.share).toBeLessThan(reports[0]!.harmed.always.share / 2);
   });
 
   it('learns the same from the same examples', () => {

@@ -7,6 +7,11 @@ export const HARM_CONFIDENCE = 0.95;
 /** Changes up to this size are no harm: rounding. */
 const ROUNDING = 1e-9;
 
+/** Whether a query has a lower measure than without expansion. */
+export function isHarmed(value: number, never: number): boolean {
+  return value < never - ROUNDING;
+}
+
 const harmSchema = z.strictObject({
   /** Queries with a lower measure than without expansion. */
   queries: z.int().nonnegative(),
@@ -84,7 +89,7 @@ export function comparePolicies(queries: readonly PolicyValues[], seed: number):
   });
   const holm = holmCorrection(tests.map(({ p }) => p));
   const harmOf = (policy: 'always' | 'constant' | 'gate') => {
-    const count = queries.filter((one) => one[policy] < one.never - ROUNDING).length;
+    const count = queries.filter((one) => isHarmed(one[policy], one.never)).length;
     return {
       queries: count,
       share: count / queries.length,

@@ -24,9 +24,10 @@ export interface PolicyExample {
   group: string;
 }
 
-const STEPS = Array.from({ length: 21 }, (_none, at) => at / 20);
+/** Thresholds that a policy may have, ascending. */
+export const STEPS = Array.from({ length: 21 }, (_none, at) => at / 20);
 /** Above every probability. */
-const NEVER = 1.05;
+export const NEVER = 1.05;
 const RAMPS = [0, 0.1, 0.25, 0.5, 1];
 
 /** Differences of means this small are rounding. */

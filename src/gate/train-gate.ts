@@ -1,6 +1,7 @@
-import { fitCalibrated, type LabelledExample } from './calibrated-model.ts';
+import { fitCalibrated, type LabelledExample, probabilityUnder } from './calibrated-model.ts';
 import { BEFORE_NAMES, FEATURE_NAMES, type Features } from './features.ts';
 import type { GateData } from './gate-file.ts';
+import { controlHarm, splitForHarm } from './harm-control.ts';
 import { choosePolicy } from './policy.ts';
 
 /** A development query: its features, and its measure under each weight. */
@@ -14,7 +15,25 @@ export interface GateExample {
 }
 
 /** The parts of a gate that are learned. */
-export type LearnedGate = Pick<GateData, 'before' | 'after' | 'policy' | 'constant'>;
+export type LearnedGate = Pick<GateData, 'before' | 'after' | 'policy' | 'constant' | 'harm'>;
+
+/**
+ * Learns when to expand, as {@link learnGate} does from one half of the examples, and limits the harm on the other half.
+ * @param weights ascending; the first is 0
+ * @param harmAtMost share of queries that may be harmed; without it, all examples are learned from, and harm is not limited
+ */
+export function learnSafeGate(
+  examples: readonly GateExample[],
+  { weights, seed, harmAtMost }: { weights: readonly number[]; seed: number; harmAtMost?: number | undefined },
+): LearnedGate {
+  if (harmAtMost === undefined) return learnGate(examples, weights, seed);
+  const { learning, testing } = splitForHarm(examples, seed);
+  const gate = learnGate(learning, weights, seed);
+  const tested = testing.map(({ features, values }) => ({
+    ...{ before: probabilityUnder(gate.before, features), after: probabilityUnder(gate.after, features), values },
+  }));
+  return { ...gate, ...controlHarm(tested, gate.policy, weights, harmAtMost) };
+}
 
 /**
  * Learns when to expand. Both models learn whether the best constant weight helps or hurts a query, with examples weighing by the size

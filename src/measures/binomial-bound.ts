@@ -12,8 +12,7 @@ const STEPS = 60;
  * @throws UsageError unless 0 <= count <= total are whole numbers, and the confidence is between 0 and 1
  */
 export function shareUpperBound(count: number, total: number, confidence = 0.95): number {
-  const isCount = Number.isSafeInteger(count) && Number.isSafeInteger(total) && count >= 0 && count <= total;
-  if (!isCount || !(confidence > 0 && confidence < 1)) {
+  if (!isCountOf(count, total) || !(confidence > 0 && confidence < 1)) {
     throw new UsageError(`no bound for ${count} of ${total} with confidence ${confidence}`, {
       fix: 'Pass whole numbers, the first at most the second, and a confidence between 0 and 1.',
     });
@@ -27,4 +26,22 @@ export function shareUpperBound(count: number, total: number, confidence = 0.95)
     else high = middle;
   }
   return high;
+}
+
+/**
+ * The exact p of the hypothesis that a share is `share` or more, from `count` hits among `total` independent draws: the probability of so
+ * few hits, or fewer, under that share (binomial test, one-sided). Without draws it is 1.
+ * @throws UsageError unless 0 <= count <= total are whole numbers, and the share is between 0 and 1
+ */
+export function shareTest(count: number, total: number, share: number): number {
+  if (!isCountOf(count, total) || !(share > 0 && share < 1)) {
+    throw new UsageError(`no test of a share of ${share} with ${count} of ${total}`, {
+      fix: 'Pass whole numbers, the first at most the second, and a share between 0 and 1.',
+    });
+  }
+  return count === total ? 1 : 1 - regularisedBeta(share, 1 - share, count + 1, total - count);
+}
+
+function isCountOf(count: number, total: number): boolean {
+  return Number.isSafeInteger(count) && Number.isSafeInteger(total) && count >= 0 && count <= total;
 }

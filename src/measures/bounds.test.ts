@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../system/index.ts';
-import { shareUpperBound } from './binomial-bound.ts';
+import { shareTest, shareUpperBound } from './binomial-bound.ts';
 import { rankBiasedOverlap } from './rank-biased-overlap.ts';
 
 /** From SciPy (bounds), and from the definition summed to infinity (overlap), by reference/gate_goldens.py. */
@@ -27,6 +27,29 @@ describe('the upper bound of a share', () => {
       [0, 1, 1],
     ] as const) {
       expect(() => shareUpperBound(count, total, confidence)).toThrow(UsageError);
+    }
+  });
+});
+
+describe('the test of a share', () => {
+  it('agrees with the bound: p is 1 minus the confidence at the bound', () => {
+    for (const [count, total, confidence, bound] of goldens.bounds) {
+      if (bound < 1) expect(shareTest(count, total, bound)).toBeCloseTo(1 - confidence, 8);
+    }
+  });
+
+  it('is the probability of so few hits', () => {
+    // (1 - 0.1)^10, and that plus 10 times 0.1 times 0.9^9.
+    expect(shareTest(0, 10, 0.1)).toBeCloseTo(0.9 ** 10, 12);
+    expect(shareTest(1, 10, 0.1)).toBeCloseTo(0.9 ** 10 + 0.9 ** 9, 12);
+    expect([shareTest(10, 10, 0.1), shareTest(0, 0, 0.1)]).toEqual([1, 1]);
+    for (const [count, total, share] of [
+      [2, 1, 0.1],
+      [0, 1, 0],
+      [0, 1, 1],
+      [0.5, 1, 0.1],
+    ] as const) {
+      expect(() => shareTest(count, total, share)).toThrow(UsageError);
     }
   });
 });

@@ -1,4 +1,4 @@
-export { shareUpperBound } from './binomial-bound.ts';
+export { shareTest, shareUpperBound } from './binomial-bound.ts';
 export { type Agreement, cohenKappa } from './cohen-kappa.ts';
 export {
   type ComparisonOptions,

@@ -3,15 +3,17 @@ import { z } from 'zod';
 import { BeirDataset } from '../../data/index.ts';
 import { type DevTopics, gateExamples, loadDevTopics } from '../../evaluate/index.ts';
 import {
+  fewestQueries,
   GATE_FORMAT,
   type GateData,
   type GateExample,
+  type HarmControl,
   holdOut,
-  learnGate,
+  learnSafeGate,
   madeFor,
   writeGateFile,
 } from '../../gate/index.ts';
-import { readExpansionFacts } from '../../report/index.ts';
+import { percent, readExpansionFacts } from '../../report/index.ts';
 import { CorpusSearch, combinationOf, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { counted, packageVersion, throwIfAborted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -57,6 +59,15 @@ const options = z.object({
     )
     .meta({ valueName: 'NAME' }),
   ...searching,
+  harmAtMost: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe(
+      'share of queries that the gate may make worse, with 95 % confidence; half of the queries then test its threshold, and nothing is learned from them',
+    )
+    .meta({ valueName: 'SHARE' }),
   seed: crossValidationSeed,
   out: z.string().default('gate.json').describe('file for `llm-qe evaluate --gate`').meta({ valueName: 'FILE' }),
   json: z.boolean().default(false).describe('print one JSON document'),
@@ -99,6 +110,10 @@ export const command = defineCommand({
   options,
   examples: [
     ['llm-qe gate train --dataset data/a --dataset data/b --dataset data/c --out gate.json', 'from three data sets'],
+    [
+      'llm-qe gate train --dataset data/a --dataset data/b --harm-at-most 0.05',
+      'at most 5 % of the queries made worse, with 95 % confidence',
+    ],
     [
       'llm-qe gate train --dataset data/a --expansions a-dev/expansions.jsonl --retriever bm25',
       'from one data set, for BM25',
@@ -202,7 +217,7 @@ async function train(
     weights,
     made,
   }: { collections: readonly Collection[]; weights: readonly number[]; made: GateData['madeFor'] },
-  { seed, retriever }: Options,
+  { seed, retriever, harmAtMost }: Options,
 ): Promise<GateData> {
   const writers = new Set<string>();
   for (const { file } of collections) writers.add((await readExpansionFacts(file))?.generator ?? 'unknown');
@@ -214,8 +229,8 @@ async function train(
       ...{ dataset: dataset.name, split: dev.split, queries: dev.topics.queries.length },
       ...(dev.reason !== undefined && { reason: dev.reason }),
     })),
-    ...learnGate(examples, weights, seed),
-    heldOut: holdOut(examples, { weights, always, seed }),
+    ...learnSafeGate(examples, { weights, seed, harmAtMost }),
+    heldOut: holdOut(examples, { weights, always, seed, harmAtMost }),
   };
 }
 
@@ -231,7 +246,7 @@ function renamed(files: Record<string, string | undefined>, folder: string): Rec
 }
 
 function print(gate: GateData, { retriever, out }: Options, { say }: CommandContext): void {
-  const { heldOut, policy, constant, trainedOn } = gate;
+  const { heldOut, policy, constant, trainedOn, harm } = gate;
   say(
     trainedOn.length > 1
       ? 'each data set left out, by a gate that learned from the others:'
@@ -249,6 +264,7 @@ function print(gate: GateData, { retriever, out }: Options, { say }: CommandCont
   say(harmedTable(heldOut.map(({ collection, ...report }) => [collection, report])));
   say('');
   say(policyInWords(policy, constant, retriever));
+  if (harm !== undefined) say(harmInWords(harm));
   say(`wrote ${out}`);
 }
 
@@ -262,4 +278,20 @@ function policyInWords(
   const rise = ramp === 0 ? '' : `, rising over ${ramp}`;
   const what = retriever === 'bm25' ? 'expands' : `gives weight ${highest}`;
   return `The gate asks the LLM only if the probability of a gain is at least ${writeFrom}, and ${what} only if it is then at least ${weightFrom}${rise} (${best}).`;
+}
+
+/** What limits the harm, and what that says. */
+function harmInWords({ atMost, queries, tested, isStricter }: HarmControl): string {
+  const limit = `${percent(atMost)} of the queries`;
+  const tests = `Learn then Test on ${counted(queries, 'query')} that nothing was learned from`;
+  const [passed, failed] = [tested.filter(({ p }) => p <= 0.05).at(-1), tested.find(({ p }) => p > 0.05)];
+  const fewest = fewestQueries(atMost);
+  if (tested.length === 0) return `It harms no query, so no more than ${limit}.`;
+  if (queries < fewest) {
+    return `It never expands: to show that at most ${limit} are harmed takes ${fewest} queries or more that nothing was learned from, and there are ${queries}.`;
+  }
+  const why = failed && `; from ${failed.weightFrom} on, ${failed.harmed} would be harmed, p ${failed.p.toFixed(3)}`;
+  if (passed === undefined) return `It never expands, so that at most ${limit} are harmed (${tests}${why}).`;
+  const stricter = isStricter ? ', with a stricter threshold than it learned' : '';
+  return `With 95 % confidence it harms at most ${limit} drawn as these${stricter} (${tests}: ${passed.harmed} harmed, p ${passed.p.toFixed(3)}${why ?? ''}).`;
 }

@@ -58,6 +58,28 @@ afterEach(() => {
 const BM25 = ['--retriever', 'bm25', '--query-repeats', '1'];
 
 describe('llm-qe gate', () => {
+  it('limits the share of harmed queries, and says on what that rests', async () => {
+    for (const name of ['a', 'b']) writeCollection(name);
+    const train = async (share: string) => {
+      const words = ['--retriever', 'bm25', '--harm-at-most', share, '--out', at('gate.json')];
+      const { code, out, log } = await llmQe('gate', 'train', '--dataset', at('a'), at('b'), ...words);
+      expect(code, log).toBe(0);
+      return { said: out, gate: JSON.parse(readFileSync(at('gate.json'), 'utf8')) };
+    };
+    // Half of the 40 queries are tested on; 0.8^20 is 0.012.
+    const limited = await train('0.2');
+    expect(limited.said).toMatch(
+      /With 95 % confidence it harms at most 20\.0 % .*on 20 queries .*: 0 harmed, p 0\.012/,
+    );
+    expect(limited.gate).toMatchObject({ harm: { atMost: 0.2, queries: 20, isStricter: false } });
+    const few = await train('0.05');
+    expect(few.said).toMatch(/never expands: to show that at most 5\.0 % .* takes 59 queries or more .* there are 20/);
+    expect(few.gate.policy.writeFrom).toBeGreaterThan(1);
+    const refused = await llmQe('gate', 'train', '--dataset', at('a'), '--harm-at-most', '1', '--out', at('gate.json'));
+    expect(refused.code).toBe(2);
+    expect(refused.log).toContain('--harm-at-most');
+  });
+
   it('learns from two collections, decides on a third, and saves the calls that would harm', async () => {
     for (const name of ['a', 'b', 'c']) writeCollection(name);
     const train = await llmQe(
