@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Hono } from 'hono';
@@ -91,6 +92,8 @@ function planIn(text: string): PlannedRun {
   return JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as PlannedRun;
 }
 
+const groupOf = (pid: number) => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[2]);
+
 const idsOf = ({ consents }: { consents: { id: string }[] }) => consents.map(({ id }) => id);
 
 describe('a run that is started from a recipe', () => {
@@ -125,6 +128,8 @@ describe('a run that is started from a recipe', () => {
     expect(statuses.sort()).toEqual([200, 409]);
     const { process: found } = await until(({ process: now }) => now?.state === 'running');
     expect(found).toMatchObject({ pid: await place.pid('tiny'), canStop: true });
+    // It leads its own group: Ctrl-C in the terminal of the studio does not reach it.
+    if (process.platform === 'linux') expect(groupOf(found!.pid!)).toBe(found!.pid);
     const { error } = (await (await start()).json()) as Failure;
     const lock = join(place.runs, 'tiny', '.lock');
     const host = (await readFile(lock, 'utf8')).split(' ')[1];

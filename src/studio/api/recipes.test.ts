@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -202,8 +203,9 @@ describe('a start', () => {
   it('says how it ended by its last words, unless a later run has written the report', async () => {
     const run = join(folder, 'runs', 'plain');
     const log = join(run, 'studio', 'log.txt');
-    while ((await ask<RunPage>('/runs/plain')).body.process!.state !== 'ended')
-      await new Promise((wait) => setTimeout(wait, 10));
+    // The mark is removed when the process has ended.
+    while (existsSync(join(run, '.process'))) await new Promise((wait) => setTimeout(wait, 10));
+    expect((await ask<RunPage>('/runs/plain')).body.process!.state).toBe('ended');
     const endWith = async (words: string) => {
       await writeFile(log, `=== started once\nstopped\n\n=== started again\n${words}`);
       const { state, process: known } = (await ask<RunPage>('/runs/plain')).body;
@@ -234,6 +236,8 @@ describe('a start', () => {
     await writeFile(join(run, '.process'), formatIdentity({ ...own, start: undefined }));
     const page = (await ask<RunPage>('/runs/linked')).body;
     expect(page.process).toMatchObject({ canStop: false, whyNot: expect.stringContaining('not certain') });
+    expect((await ask('/runs/linked/stop', {})).status).toBe(409);
+    await writeFile(join(run, '.process'), formatIdentity({ ...own, pid: 0 }));
     expect((await ask('/runs/linked/stop', {})).status).toBe(409);
     await writeFile(join(run, '.process'), formatIdentity({ ...own, start: '1' }));
     expect((await ask<RunPage>('/runs/linked')).body.process).toMatchObject({ state: 'ended', canResume: false });

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { parseRecipe, type Recipe } from '../../pipeline/index.ts';
 import { contentKey, LlmQeError, shellWord } from '../../system/index.ts';
 import type { CheckedRecipe, Consent } from '../shapes/recipes.ts';
+import { OWN_FOLDER } from './run-folder.ts';
 import type { RunOptions } from './run-options.ts';
 
 /** The file in the folder of a run that holds the recipe with which the studio started it. */
-export const RECIPE_FILE = join('studio', 'recipe.yaml');
+export const RECIPE_FILE = join(OWN_FOLDER, 'recipe.yaml');
 
 /** Whether a run needs `--allow-code`. */
 export function hasCode(consents: readonly Consent[]): boolean {
