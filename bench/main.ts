@@ -19,6 +19,7 @@ const SECTIONS: Record<string, () => Promise<{ run: () => Promise<Row[]> }>> = {
   serve: () => import('./sections/serve.ts'),
   budget: () => import('./sections/budget.ts'),
   'serve-memory': () => import('./sections/serve-memory.ts'),
+  studio: () => import('./sections/studio.ts'),
 };
 
 const words = process.argv.slice(2);

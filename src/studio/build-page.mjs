@@ -1,5 +1,6 @@
-// Completes the page that tsc compiled into dist/studio/page: style sheet, icon, and the libraries as plain ES modules with their
-// licences. A browser finds modules by address, so names such as 'preact' become addresses relative to the file that imports them.
+// Completes the page that tsc compiled into dist/studio/page: style sheet, icon, the libraries as plain ES modules with their
+// licences, and the list of the modules that each screen needs. A browser finds modules by address, so names such as 'preact' become
+// addresses relative to the file that imports them.
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
@@ -81,3 +82,24 @@ for (const entry of readdirSync(PAGE, { recursive: true, withFileTypes: true }))
     continue;
   writeFileSync(file, linked(readFileSync(file, 'utf8'), file));
 }
+
+/** The modules that a module imports, and those that they import, in the order in which they are met. */
+function neededBy(file, met = new Set()) {
+  met.add(file);
+  const text = readFileSync(join(PAGE, file), 'utf8');
+  // What is called, `import(...)`, is loaded when it is called for.
+  for (const [, name] of text.matchAll(/\b(?:import|export)\s*(?:[\w$*{},\s]+from\s*)?["'](\.[^"']+)["']/g)) {
+    const needed = join(dirname(file), name).replaceAll('\\', '/');
+    if (!met.has(needed)) neededBy(needed, met);
+  }
+  return met;
+}
+
+// A browser would learn of each module from the one that imports it, one round trip after another.
+const SCREENS = 'shell/screens.js';
+const screens = [
+  ...readFileSync(join(PAGE, SCREENS), 'utf8').matchAll(/import\(["']\.\.\/(screens\/(\w+)\.js)["']\)/g),
+];
+if (screens.length === 0) throw new Error(`${SCREENS}: imports no screen`);
+const needs = Object.fromEntries(screens.map(([, file, id]) => [id, [...neededBy(file, neededBy('main.js'))]]));
+writeFileSync(join(PAGE, 'needs.json'), JSON.stringify(needs));

@@ -12,6 +12,8 @@ const TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
   '.txt': 'text/plain; charset=utf-8',
 };
+/** Written by the build: the modules that each screen needs, by its id, the first screen first. */
+const NEEDS = 'needs.json';
 const compress = promisify(gzip);
 /** The files' addresses begin with their common hash, so a browser may keep them for ever. */
 const FOR_EVER = 'private, max-age=31536000, immutable';
@@ -29,7 +31,10 @@ interface PageFile {
  */
 export class PageFiles {
   readonly #files = new Map<string, PageFile>();
-  readonly #index: PageFile;
+  /** The page as it begins with a screen, by the screen's id: it names the modules that this screen needs. */
+  readonly #pages: ReadonlyMap<string, PageFile>;
+  /** The page of `/`, and of addresses that name no screen. */
+  readonly #first: PageFile;
   /** Of all files. */
   readonly version: string;
 
@@ -43,8 +48,11 @@ export class PageFiles {
       if (type !== undefined) this.#files.set(name.replaceAll('\\', '/'), { type, content });
     }
     this.version = hash.digest('hex').slice(0, 16);
-    const index = readFileSync(join(folder, 'index.html'), 'utf8').replaceAll('{assets}', `/assets/${this.version}`);
-    this.#index = { type: 'text/html; charset=utf-8', content: Buffer.from(index) };
+    const assets = `/assets/${this.version}`;
+    const index = readFileSync(join(folder, 'index.html'), 'utf8').replaceAll('{assets}', assets);
+    const needs = Object.entries(JSON.parse(readFileSync(join(folder, NEEDS), 'utf8')) as Record<string, string[]>);
+    this.#pages = new Map(needs.map(([screen, modules]) => [screen, pageOf(index, assets, modules)]));
+    this.#first = this.#pages.values().next().value!;
   }
 
   /** Names of everything under /assets/VERSION/. */
@@ -69,10 +77,18 @@ export class PageFiles {
       if (/^\/(api|assets)(\/|$)/.test(context.req.path)) return context.notFound();
       const etag = `"${this.version}"`;
       if (context.req.header('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
-      return answer(this.#index, context.req.header('accept-encoding'), 'private, no-cache', { etag });
+      const page = this.#pages.get(context.req.path.split('/')[1]!) ?? this.#first;
+      return answer(page, context.req.header('accept-encoding'), 'private, no-cache', { etag });
     });
     return app;
   }
+}
+
+/** The browser fetches all modules at once, rather than each when it has read the one that imports it. */
+function pageOf(index: string, assets: string, modules: readonly string[]): PageFile {
+  const links = modules.map((name) => `<link rel="modulepreload" href="${assets}/${name}" />`);
+  const html = index.replace('{needs}', links.join('\n    '));
+  return { type: 'text/html; charset=utf-8', content: Buffer.from(html) };
 }
 
 async function answer(
@@ -102,7 +118,7 @@ function namesIn(folder: string): string[] {
     const names = entries
       .filter((one) => one.isFile())
       .map((one) => join(one.parentPath, one.name).slice(folder.length + 1));
-    if (names.includes('index.html')) return names.sort();
+    if (names.includes('index.html') && names.includes(NEEDS)) return names.sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }

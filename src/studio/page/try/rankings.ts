@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { TryRank, TryRankings } from '../../shapes/try.ts';
 import { send } from '../client/request.ts';
 
@@ -18,7 +18,8 @@ export function useRankings(asked: TryRank | undefined): RankingsState & { retry
   const [turn, setTurn] = useState(0);
   const latest = useRef<{ asked: TryRank | undefined; isBusy: boolean; leave: AbortController } | undefined>(undefined);
   latest.current ??= { asked: undefined, isBusy: false, leave: new AbortController() };
-  useEffect(() => {
+  // Before the screen is painted: an effect of the other kind would ask a frame later.
+  useLayoutEffect(() => {
     const wish = latest.current!;
     wish.asked = asked;
     if (asked === undefined) {
