@@ -56,6 +56,10 @@ describe.skipIf(noBrowser)(`judging in a browser${noBrowser ? ` (skipped: ${noBr
     await page.getByLabel('Note', { exact: true }).fill(`${HOSTILE} 3u`);
     await page.keyboard.press('Control+Enter');
     await page.locator('.judge-note', { hasText: '<img src=x' }).waitFor();
+    // Who leads would sway the judge: it is told on demand alone, and then after each judgement.
+    await page.getByText(/Judged at 3: \d+ %/).waitFor();
+    expect(await page.locator('.judge-arms, .judge-sentence').count()).toBe(0);
+    await page.keyboard.press('f');
     await page
       .getByText(/helps \d and hurts \d of 1 query:/)
       .first()
@@ -69,12 +73,12 @@ describe.skipIf(noBrowser)(`judging in a browser${noBrowser ? ` (skipped: ${noBr
 
   it.each(Object.keys(LOOKS) as Look[])('looks as it should in the look %s', async (look) => {
     for (const [view, seen] of [
-      ['judge', '.judge-arms'],
+      ['judge', '.judge-card.current'],
       ['results', '.judge-arms'],
       ['agreement', '.empty'],
     ] as const) {
       const opened = await studio.open(`/judge/letters-1?judge=ann&view=${view}`, look);
-      await opened.page.locator(view === 'judge' ? '.judge-card.current' : seen).waitFor();
+      await opened.page.locator(seen).waitFor();
       await opened.expectAccessible();
       await opened.expectNoSidewaysScroll();
       await opened.picture(`judge-${view}-${look}`);

@@ -59,7 +59,7 @@ describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrows
     await page.getByText('1 to 100 of 180').waitFor();
     await page.getByRole('searchbox').fill('<img');
     await page.getByText('1 to 3 of 3').waitFor();
-    await page.getByRole('button', { name: 'q0#1' }).press('Enter');
+    await page.locator('tr[data-row="1"] button', { hasText: 'what is <img' }).press('Enter');
     await page.getByRole('dialog', { name: 'Candidates' }).getByText('total reward').waitFor();
     await opened.expectAccessible();
     await opened.picture('runs-candidate');
@@ -82,6 +82,28 @@ describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrows
     await page.getByRole('dialog').getByRole('heading', { name: 'aligned' }).waitFor();
     await opened.picture('runs-text');
     expect(await page.locator('img').count()).toBe(0);
+    await opened.close();
+  });
+
+  it('shows whole names, tests and verdicts on a phone', async () => {
+    const opened = await studio.open('/runs', 'phone');
+    const { page } = opened;
+    const cut = () =>
+      page.evaluate<string[]>(`[...document.querySelectorAll('main table :is(td, th)')]
+        .filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)`);
+    await page.getByRole('link', { name: 'small' }).waitFor();
+    expect(await cut()).toEqual([]);
+    await opened.picture('runs-list-phone');
+    await page.getByRole('link', { name: 'small' }).click();
+    await page.getByRole('link', { name: 'Scores' }).click();
+    await page.getByRole('rowheader', { name: 'aligned against zeroShot' }).first().waitFor();
+    expect(await cut()).toEqual([]);
+    // Why, for those who cannot point.
+    await page.getByRole('button', { name: 'a real gain' }).first().press('Enter');
+    await page.getByText('On average nDCG@10 changed').waitFor();
+    await opened.expectAccessible();
+    await opened.expectNoSidewaysScroll();
+    await opened.picture('runs-tests-phone');
     await opened.close();
   });
 

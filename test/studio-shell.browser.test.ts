@@ -81,6 +81,31 @@ describe.skipIf(noBrowser)(`the studio in a browser${noBrowser ? ` (skipped: ${n
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await rows.getByText('run 9999', { exact: true }).waitFor({ state: 'detached' });
     await page.locator('tr[data-row="0"]', { hasText: 'run 9998' }).waitFor();
+    // A menu of 10,000 names would take seconds to draw, twice: the names are typed.
+    expect(await page.locator('main option').count()).toBeLessThan(50);
+    const baseline = page.getByLabel('Run A, the baseline');
+    await baseline.fill('run 12345');
+    await page.getByText('There is no run of this name').waitFor();
+    expect(await page.getByRole('button', { name: 'Compare' }).isDisabled()).toBe(true);
+    await baseline.fill('run 1234');
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await page.waitForURL(/\/runs\?a=run\+1234&b=/);
+    // The studio has neither run, which the browser logs.
+    await page.getByRole('alert').getByText('there is no run', { exact: false }).waitFor();
+    expect(opened.faults.splice(0)).toEqual([expect.stringContaining('404')]);
+    await opened.close();
+  });
+
+  it.each(screens)('names in the page of %s every module that it needs', async (screen) => {
+    const opened = await studio.open(`/${screen}`);
+    await opened.page.locator('main h2').waitFor();
+    const found = await opened.page.evaluate<{ loaded: string[]; named: string[] }>(`({
+      loaded: performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.endsWith('.js')),
+      named: [...document.querySelectorAll('link[rel=modulepreload], script')].map(({ href, src }) => href || src),
+    })`);
+    expect(found.loaded.length).toBeGreaterThan(20);
+    expect(found.loaded.filter((name) => !found.named.includes(name))).toEqual([]);
+    expect(found.named.filter((name) => !found.loaded.includes(name))).toEqual([]);
     await opened.close();
   });
 

@@ -26,6 +26,8 @@ export interface StudioOptions {
   openEncoder?: (() => Promise<Encoder>) | undefined;
   /** Names or addresses of the generators, to be shown. */
   generators: readonly string[];
+  /** Options of the command line with which all generators are opened, to be told in commands. */
+  generatorOptions?: (readonly [option: string, value: string])[] | undefined;
   /** Names of the adapters that the generator has. */
   adapters?: readonly string[] | undefined;
   /** Others to compare the generator with. */

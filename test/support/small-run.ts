@@ -42,7 +42,12 @@ export async function makeSmallRun(path: string, { queries = 6, gain = 0.2, beta
   const sampled = await stage('candidates', { seed: 1, samples: CANDIDATES }, async (folder) => {
     const candidates = join(folder, 'candidates.jsonl');
     await writeJsonl(candidates, ids.flatMap(candidatesOf));
-    return { outputs: { candidates }, result: { queries, candidates: queries * CANDIDATES } };
+    const texts = join(folder, 'queries.jsonl');
+    await writeJsonl(
+      texts,
+      ids.map((at) => ({ _id: idOf(at), text: textOf(at) })),
+    );
+    return { outputs: { candidates, queries: texts }, result: { queries, candidates: queries * CANDIDATES } };
   });
   const rewarded = await stage('reward', { candidates: hashOf('candidates', 'candidates') }, async (folder) => {
     const rewards = join(folder, 'rewards.jsonl');

@@ -59,6 +59,7 @@ export const command = defineCommand({
         ...{ offline, threads },
       }),
       openGenerator: () => openGenerator(given, context),
+      generatorOptions: writingOptions(given),
       ...{ adapters: given.adapter, others: othersOf(given, context) },
       ...{ prompt: await choosePrompt(given), sampling: samplingOf(given), seed: given.seed },
       ...{ progress: new ProgressFeed(context.progress), signal: context.signal },
@@ -76,6 +77,18 @@ export const command = defineCommand({
     }
   },
 });
+
+/** What the screen's commands must repeat, so that the same texts are written. */
+function writingOptions({ model, chatTemplateKwargs, context, gpu }: GeneratorChoice): [string, string][] {
+  return [
+    ...(model === undefined ? [] : [['--model', model] as [string, string]]),
+    ...(chatTemplateKwargs === undefined
+      ? []
+      : [['--chat-template-kwargs', JSON.stringify(chatTemplateKwargs)] as [string, string]]),
+    ...(context === undefined ? [] : [['--context', `${context}`] as [string, string]]),
+    ...(gpu ? [['--gpu', ''] as [string, string]] : []),
+  ];
+}
 
 /** With an adapter, the same model without it is offered, too. */
 function othersOf(

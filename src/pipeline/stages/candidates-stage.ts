@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import type { TrainingQuery } from '../../data/index.ts';
+import { writeJsonl } from '../../files/index.ts';
 import { sampleCandidates } from '../../generate/index.ts';
 import { leftOutOf } from '../../report/index.ts';
 import { trainingQueriesKey } from '../run/alignment-inputs.ts';
@@ -53,8 +55,9 @@ export const candidatesStage: AlignmentStage = {
     const { samples, temperatures, topP, topK, maxTokens, seed = recipe.seed } = recipe.candidates;
     const generator = await openWriter(recipe.generator, generatorOf(context), maxTokens, options);
     try {
+      const queries = await data.training(false);
       const { file, manifest, ...result } = await sampleCandidates({
-        queries: await data.training(false),
+        queries,
         ...{ generator, prompt, temperatures, samples, seed },
         sampling: { topP, topK, maxTokens },
         out: join(folder, 'candidates.jsonl'),
@@ -69,9 +72,16 @@ export const candidatesStage: AlignmentStage = {
         'candidates without text because the prompt is longer than the context': result.promptTooLong,
         "candidates without text because of the server's content filter": result.contentFilter,
       });
-      return { outputs: { candidates: file }, result: { generator: generator.id, ...result, leftOut } };
+      const texts = join(folder, 'queries.jsonl');
+      await writeJsonl(texts, queryLines(queries()));
+      return { outputs: { candidates: file, queries: texts }, result: { generator: generator.id, ...result, leftOut } };
     } finally {
       await generator.close();
     }
   },
 };
+
+/** The texts of the queries, by which people know what the candidates are for; the data set may have gone by then. */
+async function* queryLines(queries: Iterable<TrainingQuery> | AsyncIterable<TrainingQuery>) {
+  for await (const { id, text } of queries) yield { _id: id, text };
+}

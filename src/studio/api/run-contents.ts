@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { candidateSchema, type Message, pairSchema } from '../../data/index.ts';
+import { candidateSchema, type Message, pairSchema, querySchema, rewardSchema } from '../../data/index.ts';
 import { readBoundedJson } from '../../files/index.ts';
 import { RequestError } from '../../serve/index.ts';
 import { DataError } from '../../system/index.ts';
@@ -23,7 +23,8 @@ import { Evaluations, scoresOf, textsOf } from './run/evaluations.ts';
 import { factsOf } from './run/facts.ts';
 import type { LineCounts } from './run/line-counts.ts';
 import { findOutput, outputMadeFrom } from './run/outputs.ts';
-import { RewardsOf } from './run/rewards-of.ts';
+import { RecordsById } from './run/records-by-id.ts';
+import { reportScores } from './run/report-scores.ts';
 import { RowFiles } from './run/row-file.ts';
 import { readRunPage } from './run/run-page.ts';
 import { fileInside, runPlace } from './run/run-place.ts';
@@ -43,10 +44,17 @@ const LARGEST_AUDIT = 64 * 2 ** 20;
 /** What the stages of a run made. Files of any length are read in parts. */
 export function runContentsApi({ options, signal }: Studio, counts: LineCounts): Hono {
   const app = new Hono();
-  const [files, rewards, evaluations] = [new RowFiles(), new RewardsOf(), new Evaluations()];
+  const [files, evaluations] = [new RowFiles(), new Evaluations()];
+  const rewards = new RecordsById(rewardSchema, 'candidateId', ({ candidateId }) => candidateId);
+  const queries = new RecordsById(querySchema, '_id', ({ id }) => id);
   const placeOf = (name: string) => runPlace(options.runs, name);
   const rowsOf = <T>(path: string, schema: z.ZodType<T>, { first, filter }: z.output<typeof rowsSchema>) =>
     filter === '' ? files.page(path, schema, first) : files.find(path, schema, filter, first, signal);
+  /** The texts of queries, where the run has them: one of an older version does not. */
+  const queryTexts = async (run: string, ids: Iterable<string>) => {
+    const output = await findOutput(run, 'queries').catch(noOutput);
+    return output === undefined ? new Map<string, { text: string }>() : queries.find(output.path, ids);
+  };
 
   app.get('/:name/curves', async (context) => {
     const asked = readQuery(context, z.object({ stage: z.string().min(1) }));
@@ -65,10 +73,22 @@ export function runContentsApi({ options, signal }: Studio, counts: LineCounts):
     const file = await outputMadeFrom(run, output, 'rewards');
     const ids = page.rows.map(({ candidateId }) => candidateId);
     const found = file === undefined ? undefined : await rewards.find(file, ids);
+    const texts = await queryTexts(
+      run,
+      page.rows.map(({ queryId }) => queryId),
+    );
     const rows = page.rows.map(({ candidateId: id, queryId, text, temperature, finish, duplicateOf }): CandidateRow => {
       const reward = found?.get(id);
       return {
-        ...{ id, queryId, text, temperature, finish, isDuplicate: duplicateOf !== undefined },
+        ...{
+          id,
+          queryId,
+          query: texts.get(queryId)?.text,
+          text,
+          temperature,
+          finish,
+          isDuplicate: duplicateOf !== undefined,
+        },
         reward: reward && { total: reward.total, rewards: reward.rewards, ranks: reward.ranks },
       };
     });
@@ -77,11 +97,16 @@ export function runContentsApi({ options, signal }: Studio, counts: LineCounts):
 
   app.get('/:name/pairs', async (context) => {
     const asked = readQuery(context, pairsSchema);
-    const { path } = await findOutput(await placeOf(context.req.param('name')), asked.part, asked.stage);
+    const run = await placeOf(context.req.param('name'));
+    const { path } = await findOutput(run, asked.part, asked.stage);
     const page = await rowsOf(path, pairSchema, asked);
+    const texts = await queryTexts(
+      run,
+      page.rows.map(({ queryId }) => queryId),
+    );
     const rows = page.rows.map(
       ({ id, queryId, prompt, chosen, rejected, chosenReward, rejectedReward }): PairRow => ({
-        ...{ id, queryId, chosenReward, rejectedReward },
+        ...{ id, queryId, query: texts.get(queryId)?.text, chosenReward, rejectedReward },
         ...{ prompt: wordsOf(prompt), chosen: wordsOf(chosen), rejected: wordsOf(rejected) },
       }),
     );
@@ -108,9 +133,13 @@ export function runContentsApi({ options, signal }: Studio, counts: LineCounts):
   });
 
   app.get('/:name/evaluation', async (context) => {
-    const asked = readQuery(context, stageSchema);
-    const { path } = await findOutput(await placeOf(context.req.param('name')), 'evaluation', asked.stage);
-    return context.json(scoresOf(await evaluations.read(path)) satisfies Scores);
+    const { stage: folder } = readQuery(context, stageSchema);
+    const run = await placeOf(context.req.param('name'));
+    const output = await findOutput(run, 'evaluation', folder).catch((error: unknown) => {
+      if (folder !== undefined || !(error instanceof RequestError)) throw error;
+    });
+    const scores = output === undefined ? await reportScores(run) : scoresOf(await evaluations.read(output.path));
+    return context.json(scores satisfies Scores);
   });
 
   app.get('/:name/against', async (context) => {

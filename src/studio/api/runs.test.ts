@@ -130,6 +130,48 @@ describe('a run that was cut off', () => {
   });
 });
 
+describe('a run without stages', () => {
+  const comparison = {
+    ...{ arm: 'dense + expansion', baseline: 'dense', measure: 'nDCG@10', delta: 0.1, interval: [0.05, 0.15] },
+    ...{ tTest: 0.001, randomization: 0.0002, helped: 60, hurt: 10, unchanged: 30 },
+  };
+  const report = {
+    ...{ format: 'llm-qe report 2', title: 'a demo', queries: [], made: [], settings: [], remarks: [] },
+    dataset: { name: HOSTILE, split: 'test', documents: 2000, queries: 100 },
+    arms: ['dense', 'dense + expansion'].map((name, at) => ({
+      ...{ name, description: '', measures: { 'nDCG@10': 0.4 + at / 10, 'MRR@10': 0.3 } },
+    })),
+    comparisons: [comparison],
+  };
+
+  it('has the scores of its report', async () => {
+    await mkdir(join(runs, 'reported'));
+    await writeFile(join(runs, 'reported', 'report.json'), JSON.stringify(report));
+    expect(await ask<RunPage>('/reported')).toMatchObject({ stages: [], hasScores: true });
+    const scores = await ask<Scores>('/reported/evaluation');
+    expect(scores).toMatchObject({ dataset: HOSTILE, documents: 2000, queries: 100, measure: 'nDCG@10' });
+    const [{ judge, measures, arms, tests }] = scores.judgements as [Scores['judgements'][number]];
+    expect([judge, measures]).toEqual([undefined, ['nDCG@10', 'MRR@10']]);
+    expect(arms.map((arm) => arm.measures['nDCG@10'])).toEqual([0.4, 0.5]);
+    expect(tests).toMatchObject([{ delta: 0.1, p: 0.0002, helped: 60, hurt: 10, verdict: { kind: 'gain' } }]);
+    expect(tests[0]).not.toHaveProperty('holm');
+  });
+
+  it('says so without a report, and names one that is none', async () => {
+    await mkdir(join(runs, 'begun'));
+    expect((await ask<RunPage>('/begun')).hasScores).toBe(false);
+    expect(await refusal('/begun/evaluation')).toContain('report.json');
+    await writeFile(join(runs, 'begun', 'report.json'), JSON.stringify({ ...report, arms: 'none' }));
+    expect(await refusal('/begun/evaluation')).toContain('is not the data of a report');
+  });
+
+  it('leads out of its folder by no link', async () => {
+    await mkdir(join(runs, 'linked-data'));
+    await symlink(join(runs, 'reported', 'report.json'), join(runs, 'linked-data', 'report.json'));
+    expect(await refusal('/linked-data/evaluation')).toContain('has no file');
+  });
+});
+
 describe('a run that goes on elsewhere', () => {
   it('is followed: each change is an event', async () => {
     const run = join(runs, 'live');
@@ -201,7 +243,8 @@ describe('what the stages made', () => {
     expect(first).toMatchObject({ total: 450, from: 0, isCut: false });
     expect(first.rows).toHaveLength(100);
     expect(first.rows[4]).toEqual({
-      ...{ id: 'q1#1', queryId: 'q1', text: 'thing 1 in words of kind 1', temperature: 0.7, finish: 'stop' },
+      ...{ id: 'q1#1', queryId: 'q1', query: 'what is thing 1?' },
+      ...{ text: 'thing 1 in words of kind 1', temperature: 0.7, finish: 'stop' },
       ...{ isDuplicate: false, reward: { total: 2, rewards: { 'rank-gold': 2 }, ranks: { gold: 2 } } },
     });
     const last = await ask<Rows<CandidateRow>>(`/${big}/candidates?first=440`);
@@ -224,6 +267,7 @@ describe('what the stages made', () => {
     expect(total).toBe(148);
     const hostile = rows.find(({ queryId }) => queryId === 'q0')!;
     expect(hostile.prompt).toContain(`what is ${HOSTILE}?`);
+    expect(hostile.query).toBe(`what is ${HOSTILE}?`);
     expect(hostile).toMatchObject({ chosen: `${HOSTILE} 2`, chosenReward: 2 });
     expect((await ask<Rows<PairRow>>(`/${big}/pairs?part=dev`)).total).toBe(1);
     const { facts } = await ask<PairAudit>(`/${big}/audit`);

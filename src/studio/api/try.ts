@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { PROMPTS } from '../../generate/index.ts';
+import { defaultRetrievalSettings, type RetrievalSettings } from '../../retrieve/index.ts';
 import { ExpansionStore } from '../../serve/index.ts';
 import { eventStream } from '../http/event-stream.ts';
 import { readBody, readQuery } from '../http/request.ts';
@@ -100,9 +101,19 @@ function factsOf({ options, corpora, writers }: Studio): TryFacts {
     samples: Math.min(samples, MOST_SAMPLES),
     alpha: typeof alpha === 'number' ? alpha : 0.5,
     queryRepeats: typeof queryRepeats === 'number' ? queryRepeats : 5,
-    ...{ encoder: settings.encoder, sampling, seed },
+    ...{ encoder: settings.encoder, searchSettings: unusual(settings), sampling, seed },
+    generatorOptions: [...(options.generatorOptions ?? [])],
     ...{ longestQuery: LONGEST_QUERY, longestPrompt: LONGEST_PROMPT, mostSamples: MOST_SAMPLES },
   };
+}
+
+/** What of the settings changes a ranking, is not on the screen and not as usual. */
+const TOLD_SETTINGS = ['queryPrefix', 'documentPrefix', 'precision', 'pooling', 'maxLength', 'similarity'] as const;
+
+function unusual(settings: RetrievalSettings): TryFacts['searchSettings'] {
+  const usual = defaultRetrievalSettings();
+  const changed = TOLD_SETTINGS.filter((name) => settings[name] !== usual[name]);
+  return Object.fromEntries(changed.flatMap((name) => (settings[name] === undefined ? [] : [[name, settings[name]]])));
 }
 
 /** Judged queries first. */

@@ -60,6 +60,8 @@ export interface RunPage {
   /** In the order of their beginning. */
   stages: RunStage[];
   hasReport: boolean;
+  /** Whether its report holds scores; an alignment has them in the evaluations of its stages. */
+  hasScores: boolean;
   faults: string[];
   changedAt: number;
   /** What the manifest says; undefined without one. */
@@ -98,6 +100,8 @@ export interface Rows<T> {
 export interface CandidateRow {
   id: string;
   queryId: string;
+  /** The text of the query; undefined if no output of the run holds it. */
+  query?: string | undefined;
   text: string;
   temperature: number;
   finish?: string | undefined;
@@ -116,6 +120,8 @@ export interface CandidateRow {
 export interface PairRow {
   id: string;
   queryId: string;
+  /** As in {@link CandidateRow}. */
+  query?: string | undefined;
   prompt: string;
   chosen: string;
   rejected: string;
@@ -143,8 +149,8 @@ export interface ShownTest {
   interval: [number, number];
   /** Of the randomisation test. */
   p: number;
-  /** The same, corrected by Holm's method. */
-  holm: number;
+  /** The same, corrected by Holm's method, where it was. */
+  holm?: number | undefined;
   helped: number;
   hurt: number;
   unchanged: number;
@@ -158,14 +164,16 @@ export interface Scores {
   queries: number;
   measure: string;
   judgements: {
-    judge: string;
+    /** An encoder's name, or bm25; undefined where each arm is a search of its own. */
+    judge?: string | undefined;
     /** Names of all measures. */
     measures: string[];
     arms: {
       name: string;
       description: string;
       alpha?: number | undefined;
-      words: number;
+      /** Of its expansions, on average. */
+      words?: number | undefined;
       measures: Record<string, number>;
     }[];
     tests: ShownTest[];

@@ -12,6 +12,10 @@ export interface TryFacts {
   alpha: number;
   queryRepeats: number;
   encoder: string;
+  /** Settings of the search, beside the encoder, with which the studio was started and that are not the usual ones. */
+  searchSettings: Record<string, string | number | boolean>;
+  /** The same of the language model, as options of the command line. */
+  generatorOptions: (readonly [option: string, value: string])[];
   sampling: { temperature: number; topP: number; topK: number; maxTokens: number };
   seed: number;
   /** A longer query is refused. */

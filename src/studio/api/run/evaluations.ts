@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { type CorrectedComparison, type EvaluationData, evaluationSchema, verdictOn } from '../../../evaluate/index.ts';
+import { type Comparison, type EvaluationData, evaluationSchema, verdictOn } from '../../../evaluate/index.ts';
 import { readBoundedJson } from '../../../files/index.ts';
 import type { Rows, Scores, ShownTest, TextRow } from '../../shapes/runs.ts';
 import { PAGE_ROWS } from './row-file.ts';
@@ -53,7 +53,7 @@ export function scoresOf({ dataset, measure, main, judges, controls }: Evaluatio
   };
 }
 
-export function shownTest(test: CorrectedComparison): ShownTest {
+export function shownTest(test: Comparison): ShownTest {
   const { arm, baseline, delta, interval, randomization: p, holm, helped, hurt, unchanged } = test;
   const { kind, name, reason } = verdictOn(test);
   return { arm, baseline, delta, interval, p, holm, helped, hurt, unchanged, verdict: { kind, name, reason } };

@@ -7,6 +7,7 @@ import { DataError, isThere } from '../../../system/index.ts';
 import type { RunPage, RunStage, StageProgress } from '../../shapes/runs.ts';
 import { factsOf } from './facts.ts';
 import type { LineCounts } from './line-counts.ts';
+import { REPORT_DATA } from './report-scores.ts';
 
 const METRICS = 'metrics.jsonl';
 /** A manifest holds recipe, prompts and the results of all stages. */
@@ -35,7 +36,8 @@ export async function readRunPage(folder: string, counts: LineCounts): Promise<R
     faults.push(error.message);
     return undefined;
   });
-  return { ...run, stages: shown, faults, manifest };
+  const hasScores = shown.length === 0 && (await isThere(join(folder, REPORT_DATA)));
+  return { ...run, stages: shown, hasScores, faults, manifest };
 }
 
 /** A stage that was removed or damaged since the list was read is named by the next reading. */

@@ -18,17 +18,30 @@ type FieldProps = Labelled & {
   max?: number;
   step?: number | 'any';
   disabled?: boolean;
+  /** What the browser offers to complete the text. */
+  offers?: readonly string[];
 };
 
 /** A labelled input of one line. */
-export function Field({ label, hint, error, onInput, type = 'text', ...input }: FieldProps) {
+export function Field({ label, hint, error, onInput, type = 'text', offers, ...input }: FieldProps) {
   const id = useId();
   const onValue = (event: { currentTarget: HTMLInputElement }) => onInput(event.currentTarget.value);
   // The types of preact hold one shape for each type of input, and none for a type that is known only when it runs.
-  const attributes = { ...input, ...describedBy(id, hint, error), id, type, onInput: onValue } as InputHTMLAttributes;
+  const list = offers && `${id}-offers`;
+  const attributes = {
+    ...{ ...input, ...describedBy(id, hint, error), id, type, onInput: onValue },
+    ...(list !== undefined && { list }),
+  } as InputHTMLAttributes;
   return (
     <Frame {...{ id, label, hint, error }}>
       <input {...attributes} />
+      {offers && (
+        <datalist id={list}>
+          {offers.map((offer) => (
+            <option key={offer} value={offer} />
+          ))}
+        </datalist>
+      )}
     </Frame>
   );
 }

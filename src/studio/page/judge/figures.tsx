@@ -1,22 +1,53 @@
 import type { ArmFigures, JudgeFigures } from '../../shapes/judge.ts';
 import { useLoad } from '../client/load.ts';
 import { get } from '../client/request.ts';
+import { Button } from '../components/button.tsx';
 import { Notice } from '../components/notice.tsx';
 import { percent } from './words.ts';
 
-/** The quality of each search by the grades so far. @param judge undefined: all together */
-export function Figures({ address, judge, version }: { address: string; judge: string | undefined; version: number }) {
+interface FiguresProps {
+  address: string;
+  /** Undefined: all together. */
+  judge: string | undefined;
+  version: number;
+  /** While somebody judges: whether the figures are wanted, and how to say so. */
+  hiding?: { isHidden: boolean; toggle: () => void } | undefined;
+}
+
+/** The quality of each search by the grades so far. One who judges sees it on demand alone: who leads would sway the next grade. */
+export function Figures({ address, judge, version, hiding }: FiguresProps) {
   const { data, error, reload } = useLoad(
     (signal) =>
       get<JudgeFigures>(`${address}/figures${judge ? `?judge=${encodeURIComponent(judge)}` : ''}`, { signal }),
     [address, judge, version],
   );
+  const isThere = data !== undefined && data.queries > 0;
   return (
     <section class="card judge-figures" aria-label="Figures so far">
       <Notice error={error} onRetry={reload} />
       {data?.queries === 0 && <p class="soft">The first grade brings the first figures.</p>}
-      {data !== undefined && data.queries > 0 && <Shown data={data} />}
+      {isThere && hiding?.isHidden && <Hidden data={data} />}
+      {isThere && !hiding?.isHidden && <Shown data={data} />}
+      {isThere && hiding && (
+        <div class="actions">
+          <Button onClick={hiding.toggle}>{hiding.isHidden ? 'Show the figures' : 'Hide the figures'}</Button>
+        </div>
+      )}
     </section>
+  );
+}
+
+/** How much is judged, without a word on which search is better. */
+function Hidden({ data: { arms, measure, queries } }: { data: JudgeFigures }) {
+  const least = Math.min(...arms.map(({ judged }) => judged));
+  return (
+    <>
+      <p>
+        Judged at {measure.split('@')[1]}: <strong>{percent(least)}</strong> of the first results or more, in each
+        search, over {queries === 1 ? '1 query' : `${queries} queries`}.
+      </p>
+      <p class="hint">What the searches score is hidden while you judge, so that it does not sway you.</p>
+    </>
   );
 }
 

@@ -25,6 +25,8 @@ export function Judging({ session, address, judge, reload }: JudgingProps) {
   const judging = useJudging({ session, address, judge, row });
   const { query, error, current, progress } = judging;
   const [isNoting, setNoting] = useState(false);
+  const [isHidden, setHidden] = useState(true);
+  const hiding = { isHidden, toggle: () => setHidden(!isHidden) };
   useEffect(() => {
     // The address names the query, so that it stays when others become ready.
     if (row !== undefined && place.value.params.get('q') === null) setParams({ q: row }, { replace: true });
@@ -50,6 +52,7 @@ export function Judging({ session, address, judge, reload }: JudgingProps) {
     { keys: 's', what: 'skip this document', run: () => judgeIt({ skip: true }) },
     { keys: 'u', what: 'undo the last judgement', run: () => void undo() },
     { keys: 'n', what: 'write a note', run: () => setNoting(true) },
+    { keys: 'f', what: 'show or hide the figures', run: hiding.toggle },
     { keys: 'ArrowDown', what: 'next document', run: () => judging.move(1) },
     { keys: 'ArrowUp', what: 'document before', run: () => judging.move(-1) },
     { keys: 'ArrowRight', what: 'next query', run: () => step(1) },
@@ -82,7 +85,7 @@ export function Judging({ session, address, judge, reload }: JudgingProps) {
         </ol>
         {query !== undefined && <Finder {...{ address, judge, query }} onAdded={judging.reload} />}
       </section>
-      <Aside {...{ session, address, judge, progress, version: judging.version, undo }} />
+      <Aside {...{ session, address, judge, progress, version: judging.version, undo, hiding }} />
     </div>
   );
 }
@@ -126,6 +129,7 @@ function Aside({
   progress,
   version,
   undo,
+  hiding,
 }: {
   session: JudgeSession;
   address: string;
@@ -133,6 +137,7 @@ function Aside({
   progress: JudgeProgress;
   version: number;
   undo: () => Promise<void>;
+  hiding: { isHidden: boolean; toggle: () => void };
 }) {
   const left = session.queries.filter(({ isReady, judged, documents }) => isReady && judged < documents);
   return (
@@ -159,10 +164,11 @@ function Aside({
           )}
         </div>
         <p class="hint judge-keys">
-          <kbd>0</kbd>–<kbd>3</kbd> grade, <kbd>s</kbd> skip, <kbd>u</kbd> undo, <kbd>n</kbd> note, arrows move
+          <kbd>0</kbd>–<kbd>3</kbd> grade, <kbd>s</kbd> skip, <kbd>u</kbd> undo, <kbd>n</kbd> note, <kbd>f</kbd>{' '}
+          figures, arrows move
         </p>
       </div>
-      <Figures address={address} judge={judge} version={version} />
+      <Figures {...{ address, judge, version, hiding }} />
     </aside>
   );
 }

@@ -23,9 +23,14 @@ function commandOf(state: TryState, arm: ArmState, facts: TryFacts): string {
     ['--query', state.query],
     ['--retriever', state.retriever],
     ...(facts.encoder === 'all-minilm-l6-v2' ? [] : [['--encoder', facts.encoder]]),
+    ...Object.entries(facts.searchSettings).map(([name, value]) => [
+      `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      `${value}`,
+    ]),
     ['--expand'],
     ...generators.map((one) => ['--generator', one]),
     ...adapters.map((one) => ['--adapter', one]),
+    ...facts.generatorOptions.map(([option, value]) => (value === '' ? [option] : [option, value])),
     isTask ? ['--task', arm.promptName!] : ['--prompt', file],
     ['--samples', `${state.samples}`],
     ...(state.retriever === 'bm25' ? [] : [['--alpha', `${state.alpha}`]]),
@@ -43,7 +48,7 @@ function commandOf(state: TryState, arm: ArmState, facts: TryFacts): string {
 /** TypeScript that ranks the same documents with the expansions on the screen. */
 export function codeOf(state: TryState, texts: readonly (readonly string[])[], facts: TryFacts): string {
   const { retriever, alpha, queryRepeats } = state;
-  const settings = { encoder: facts.encoder, alpha, queryRepeats };
+  const settings = { encoder: facts.encoder, ...facts.searchSettings, alpha, queryRepeats };
   const arms = texts.map(
     (one, at) => `  ${state.arms[at]!.key}: ${indented(one.filter((text) => text.trim() !== ''))},`,
   );

@@ -17,8 +17,8 @@ interface ContentsProps {
 }
 
 const CANDIDATES: readonly Column<CandidateRow>[] = [
-  { key: 'id', label: 'Candidate', width: '8.5rem', cell: ({ id }) => <Text value={id} /> },
-  { key: 'text', label: 'Text', cell: ({ text }) => <Text value={text} /> },
+  { key: 'query', label: 'Query', width: '30%', cell: ({ query, id }) => <Text value={query ?? id} /> },
+  { key: 'text', label: 'Candidate', cell: ({ text }) => <Text value={text} /> },
   {
     ...{ key: 'total', label: 'Reward', align: 'end', width: '6rem' },
     cell: ({ reward }) => reward?.total.toFixed(3) ?? 'none',
@@ -50,7 +50,7 @@ export function Candidates({ name, stage }: ContentsProps) {
 }
 
 function CandidateDetail({
-  row: { id, queryId, text, reward, temperature, finish, isDuplicate },
+  row: { id, queryId, query, text, reward, temperature, finish, isDuplicate },
 }: {
   row: CandidateRow;
 }) {
@@ -64,6 +64,13 @@ function CandidateDetail({
   ]);
   return (
     <>
+      {query !== undefined && (
+        <p>
+          <strong>
+            <Text value={query} />
+          </strong>
+        </p>
+      )}
       <p>
         <Text value={text} />
       </p>
@@ -86,7 +93,7 @@ function CandidateDetail({
 }
 
 const PAIRS: readonly Column<PairRow>[] = [
-  { key: 'id', label: 'Query', width: '7rem', cell: ({ queryId }) => <Text value={queryId} /> },
+  { key: 'query', label: 'Query', width: '30%', cell: ({ query, queryId }) => <Text value={query ?? queryId} /> },
   { key: 'chosen', label: 'Chosen', cell: ({ chosen }) => <Text value={chosen} /> },
   { key: 'rejected', label: 'Rejected', cell: ({ rejected }) => <Text value={rejected} />, isExtra: true },
   {

@@ -1,15 +1,14 @@
-import { useState } from 'preact/hooks';
 import type { ListedRun, RunList as Runs } from '../../../shapes/runs.ts';
 import { useLoad } from '../../client/load.ts';
 import { get } from '../../client/request.ts';
 import { Button } from '../../components/button.tsx';
 import { Command, Empty } from '../../components/empty.tsx';
-import { Select } from '../../components/field.tsx';
 import { Notice } from '../../components/notice.tsx';
 import { type Column, Table } from '../../components/table.tsx';
-import { Text, visible } from '../../components/text.tsx';
-import { goTo, setParams } from '../../shell/place.ts';
+import { Text } from '../../components/text.tsx';
+import { goTo } from '../../shell/place.ts';
 import { useShortcuts } from '../../shell/shortcuts.ts';
+import { RunChoice } from './run-choice.tsx';
 import { duration, moment, runAddress, State } from './words.tsx';
 
 /** The form for a new run. */
@@ -27,7 +26,7 @@ const COLUMNS: readonly Column<ListedRun>[] = [
     sort: ({ name }) => name,
   },
   {
-    ...{ key: 'state', label: 'State', width: '9.5rem' },
+    ...{ key: 'state', label: 'State', width: '8rem' },
     cell: (run) => <State run={run} />,
     sort: ({ state }) => state,
   },
@@ -43,7 +42,7 @@ const COLUMNS: readonly Column<ListedRun>[] = [
     sort: secondsOf,
   },
   {
-    ...{ key: 'changed', label: 'Last change', align: 'end', width: '8.5rem' },
+    ...{ key: 'changed', label: 'Last change', align: 'end', width: '8.5rem', isExtra: true },
     cell: ({ changedAt }) => moment(changedAt),
     sort: ({ changedAt }) => changedAt,
   },
@@ -78,29 +77,10 @@ export function RunList() {
       {data !== undefined && data.runs.length > 0 && (
         <>
           <Table label="Runs" columns={COLUMNS} rows={data.runs} keyOf={({ name }) => name} />
-          {data.runs.length > 1 && <Choice runs={data.runs} />}
+          {data.runs.length > 1 && <RunChoice names={data.runs.map(({ name }) => name)} />}
         </>
       )}
     </>
-  );
-}
-
-/** Chooses two runs to compare: at first the last, with the one before it as its baseline. */
-function Choice({ runs }: { runs: readonly ListedRun[] }) {
-  const [a, setA] = useState(runs[1]!.name);
-  const [b, setB] = useState(runs[0]!.name);
-  const options = runs.map(({ name }) => [name, visible(name)] as const);
-  return (
-    <section>
-      <h2>Compare two runs</h2>
-      <div class="finder">
-        <Select label="Run A, the baseline" value={a} options={options} onChange={setA} />
-        <Select label="Run B" value={b} options={options} onChange={setB} />
-        <Button disabled={a === b} onClick={() => setParams({ a, b })}>
-          Compare
-        </Button>
-      </div>
-    </section>
   );
 }
 

@@ -38,7 +38,7 @@ export function Overview({ run }: { run: RunPage }) {
 }
 
 function withoutStages(state: RunPage['state']): string {
-  if (state === 'finished') return 'This run has no stages: a trial or a demo. Its report shows what it found.';
+  if (state === 'finished') return 'This run has no stages: it is a trial or a demo.';
   if (state === 'running') return 'No stage has begun. Data and models are being opened, or this is a trial or a demo.';
   return 'This run ended before it had a stage or a report. The same command resumes it.';
 }

@@ -99,13 +99,19 @@ function Parts({ run }: { run: RunPage }) {
   const parts = partsOf(run);
   const part = parts.find(({ id }) => id === params.get('show'));
   const address = runAddress(run.name);
+  const isScores = run.hasScores && params.get('show') === 'scores';
   const stage = part?.stages.find(({ folder }) => folder === params.get('stage')) ?? part?.stages.at(-1);
   return (
     <>
       <nav class="parts" aria-label="Parts of the run">
-        <a href={address} aria-current={part === undefined ? 'page' : undefined}>
-          Stages
+        <a href={address} aria-current={part === undefined && !isScores ? 'page' : undefined}>
+          {run.hasScores ? 'Run' : 'Stages'}
         </a>
+        {run.hasScores && (
+          <a href={`${address}?show=scores`} aria-current={isScores ? 'page' : undefined}>
+            Scores
+          </a>
+        )}
         {parts.map(({ id, label }) => (
           <a key={id} href={`${address}?show=${id}`} aria-current={id === part?.id ? 'page' : undefined}>
             {label}
@@ -120,7 +126,9 @@ function Parts({ run }: { run: RunPage }) {
           onChange={(folder) => setParams({ stage: folder, first: undefined })}
         />
       )}
-      {part === undefined ? (
+      {isScores ? (
+        <Scores name={run.name} />
+      ) : part === undefined ? (
         <Overview run={run} />
       ) : (
         <Fragment key={`${part.id} ${stage!.folder}`}>{part.show(run, stage!)}</Fragment>

@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import type { Scores as Evaluation, ShownTest } from '../../../shapes/runs.ts';
 import { useLoad } from '../../client/load.ts';
 import { get } from '../../client/request.ts';
@@ -8,9 +9,9 @@ import { runApi } from './words.tsx';
 
 type ShownArm = Evaluation['judgements'][number]['arms'][number];
 
-/** What each arm scored, by each judge, and the tests between them. */
-export function Scores({ name, stage }: { name: string; stage: string }) {
-  const path = runApi(name, `/evaluation?stage=${encodeURIComponent(stage)}`);
+/** What each arm scored, by each judge, and the tests between them. @param stage undefined: of a run without stages */
+export function Scores({ name, stage }: { name: string; stage?: string | undefined }) {
+  const path = runApi(name, `/evaluation${stage === undefined ? '' : `?stage=${encodeURIComponent(stage)}`}`);
   const { data, error } = useLoad((signal) => get<Evaluation>(path, { signal }), [path]);
   return (
     <>
@@ -22,19 +23,19 @@ export function Scores({ name, stage }: { name: string; stage: string }) {
         </p>
       )}
       {data?.judgements.map(({ judge, measures, arms, tests }) => (
-        <section key={judge}>
+        <section key={judge ?? ''}>
           <h2>
-            Judged by <Text value={judge} />
+            <Text value={judge === undefined ? 'Searches' : `Judged by ${judge}`} />
           </h2>
           <Table
-            label={`Arms, judged by ${judge}`}
-            columns={armColumns(measures)}
+            label={judge === undefined ? 'Searches' : `Arms, judged by ${judge}`}
+            columns={armColumns(data.measure, measures, arms)}
             rows={arms}
             keyOf={({ name: arm }) => arm}
           />
           <h3 class="between">Tests by {data.measure}</h3>
           <TestTable
-            label={`Tests, judged by ${judge}`}
+            label={judge === undefined ? 'Tests' : `Tests, judged by ${judge}`}
             tests={tests}
             nameOf={(test) => `${test.arm} against ${test.baseline}`}
           />
@@ -44,12 +45,13 @@ export function Scores({ name, stage }: { name: string; stage: string }) {
   );
 }
 
-function armColumns(measures: readonly string[]): Column<ShownArm>[] {
-  return [
+/** Alpha and words are told by an alignment alone. A phone has room for the measure of the tests. */
+function armColumns(main: string, measures: readonly string[], arms: readonly ShownArm[]): Column<ShownArm>[] {
+  const columns: Column<ShownArm>[] = [
     { key: 'name', label: 'Arm', cell: ({ name }) => <Text value={name} />, sort: ({ name }) => name },
     { key: 'alpha', label: 'Alpha', align: 'end', width: '5rem', cell: ({ alpha }) => alpha ?? '', isExtra: true },
-    ...measures.map((measure, at) => ({
-      ...{ key: `measure ${measure}`, label: measure, align: 'end' as const, isExtra: at > 0 },
+    ...measures.map((measure) => ({
+      ...{ key: `measure ${measure}`, label: measure, align: 'end' as const, isExtra: measure !== main },
       cell: ({ measures: values }: ShownArm) => values[measure]?.toFixed(4) ?? '',
       sort: ({ measures: values }: ShownArm) => values[measure] ?? -1,
     })),
@@ -58,10 +60,12 @@ function armColumns(measures: readonly string[]): Column<ShownArm>[] {
       label: 'Words',
       align: 'end',
       width: '5.5rem',
-      cell: ({ words }) => words.toFixed(1),
+      cell: ({ words }) => words!.toFixed(1),
       isExtra: true,
     },
   ];
+  const isTold = arms.every(({ words }) => words !== undefined);
+  return columns.filter(({ key }) => isTold || (key !== 'alpha' && key !== 'words'));
 }
 
 interface TestTableProps<T extends ShownTest> {
@@ -69,42 +73,84 @@ interface TestTableProps<T extends ShownTest> {
   tests: readonly T[];
   nameOf: (test: T) => string;
   /** Shown before the change. */
-  more?: readonly Column<T>[];
+  more?: readonly Pick<Column<T>, 'key' | 'label' | 'cell'>[];
 }
 
-/** Paired tests: the change with its interval, p, how many queries gained and lost, and what it shows. */
+/** Paired tests: the change with its interval, p, how many queries gained and lost, and what it shows. They are few, so words may wrap. */
 export function TestTable<T extends ShownTest>({ label, tests, nameOf, more = [] }: TestTableProps<T>) {
-  const columns: Column<T>[] = [
-    { key: 'name', label: 'Compared', cell: (test) => <Text value={nameOf(test)} /> },
-    ...more,
-    {
-      ...{ key: 'delta', label: 'Change', align: 'end', width: '6rem' },
-      cell: ({ delta }) => signed(delta),
-      sort: ({ delta }) => delta,
-    },
-    {
-      ...{ key: 'interval', label: '95 % interval', align: 'end', width: '12rem', isExtra: true },
-      cell: ({ interval: [low, high] }) => `${signed(low)} to ${signed(high)}`,
-    },
-    {
-      ...{ key: 'p', label: 'p (Holm)', align: 'end', width: '6.5rem', isExtra: true },
-      cell: ({ holm }) => (holm < 0.0001 ? '< 0.0001' : holm.toFixed(4)),
-      sort: ({ holm }) => holm,
-    },
-    {
-      ...{ key: 'queries', label: 'Helped, hurt', align: 'end', width: '8.5rem', isExtra: true },
-      cell: ({ helped, hurt }) => `${helped}, ${hurt}`,
-    },
-    {
-      ...{ key: 'verdict', label: 'Verdict', width: '12rem' },
-      cell: ({ verdict }) => (
-        <span class={`shown ${verdict.kind}`} title={verdict.reason}>
-          {verdict.name}
-        </span>
-      ),
-    },
-  ];
-  return <Table label={label} columns={columns} rows={tests} keyOf={nameOf} />;
+  return (
+    <div class="scrolled">
+      <table class="tests" aria-label={label}>
+        <thead>
+          <tr>
+            <th scope="col">Compared</th>
+            {more.map((column) => (
+              <th key={column.key} scope="col" class="end extra">
+                {column.label}
+              </th>
+            ))}
+            <th scope="col" class="end">
+              Change, 95 % interval
+            </th>
+            <th scope="col" class="end extra">
+              {tests.every(({ holm }) => holm !== undefined) ? 'p (Holm)' : 'p'}
+            </th>
+            <th scope="col" class="end extra">
+              Helped, hurt
+            </th>
+            <th scope="col">Verdict</th>
+          </tr>
+        </thead>
+        <tbody>
+          {tests.map((test) => (
+            <Test key={nameOf(test)} {...{ test, name: nameOf(test), more }} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Test<T extends ShownTest>({ test, name, more }: { test: T; name: string } & Pick<TestTableProps<T>, 'more'>) {
+  const { delta, interval, helped, hurt, verdict } = test;
+  const p = test.holm ?? test.p;
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <tr>
+        <th scope="row">
+          <Text value={name} />
+        </th>
+        {more!.map(({ key, cell }) => (
+          <td key={key} class="end extra">
+            {cell(test)}
+          </td>
+        ))}
+        <td class="end">
+          <strong>{signed(delta)}</strong>{' '}
+          <span class="soft interval">
+            {signed(interval[0])} to {signed(interval[1])}
+          </span>
+        </td>
+        <td class="end extra">{p < 0.0001 ? '< 0.0001' : p.toFixed(4)}</td>
+        <td class="end extra">
+          {helped.toLocaleString('en')}, {hurt.toLocaleString('en')}
+        </td>
+        <td>
+          <button type="button" class="link" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+            <span class={`shown ${verdict.kind}`}>{verdict.name}</span>
+          </button>
+        </td>
+      </tr>
+      {isOpen && (
+        <tr class="reason">
+          <td colSpan={6 + more!.length}>
+            <p class="soft">{verdict.reason}</p>
+          </td>
+        </tr>
+      )}
+    </>
+  );
 }
 
 function signed(value: number): string {
