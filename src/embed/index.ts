@@ -23,5 +23,5 @@ export { PROBE_CACHE } from './remote-identity.ts';
 export { StoredEncoder } from './stored-encoder.ts';
 export { StoredVectors } from './stored-vectors.ts';
 export { exportTransformersJs, type TransformersJsFolder } from './transformers-js.ts';
-export { VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';
-export { VECTORS_NAME, vectorFiles } from './vector-store.ts';
+export { areOfCorpora, VECTOR_CACHE, VectorFile, type VectorManifest, type VectorRows } from './vector-file.ts';
+export { vectorFiles } from './vector-store.ts';

@@ -228,11 +228,35 @@ async function fill(handle: FileHandle, file: string, bytes: Uint8Array, positio
 }
 
 /** Describes a folder of vectors for `cache list`: its encoder and the number of its corpora. */
+/** Returns the manifests of the corpora that are complete, in the folder of an encoder. */
+async function manifestsIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => /^corpus-[0-9a-f]+\.json$/.test(name));
+  return names.map((name) => join(folder, name));
+}
+
+/**
+ * Returns whether the corpora that are complete are all known, and every vector belongs to one of them: then nobody who was interrupted
+ * needs the folder of this encoder any more.
+ * @param isKnown by {@link VectorManifest.corpusHash}
+ */
+export async function areOfCorpora(folder: string, isKnown: (corpusHash: string) => boolean): Promise<boolean> {
+  const used = new Set<number>();
+  let width = 0;
+  for (const file of await manifestsIn(folder)) {
+    const { key, corpusHash, rows, dimensions } = await readManifest(file);
+    if (!isKnown(corpusHash)) return false;
+    const pairs = await readPairs(corpusFiles(folder, key).rows, rows);
+    for (let row = 0; row < rows; row++) used.add(pairs[2 * row]!);
+    width = dimensions;
+  }
+  return width > 0 && used.size === (await VectorKeys.read(folder, width)).rows;
+}
+
 async function describeVectors(folder: string): Promise<string | undefined> {
-  const manifests = (await readdir(folder)).filter((name) => /^corpus-[0-9a-f]+\.json$/.test(name));
+  const manifests = await manifestsIn(folder);
   const first = manifests[0];
   if (first === undefined) return undefined;
-  const { encoder, rows } = await readManifest(join(folder, first));
+  const { encoder, rows } = await readManifest(first);
   return manifests.length === 1
     ? `${rows} documents, encoded by ${encoder.id}`
     : `${manifests.length} corpora, encoded by ${encoder.id}`;

@@ -248,6 +248,34 @@ describe('an index folder', () => {
     expect(await readdir(folder)).toEqual(['llm-qe-index.json', expect.stringMatching(/^segment-/)]);
   });
 
+  it('keeps nothing beside the segments, whenever a change was killed', async () => {
+    const documents = distinct(20);
+    const [encoding, saved] = [join(folder, 'encoding'), join(home, 'saved')];
+    const close = encoder.close.bind(encoder);
+    // All is encoded then, and nothing is committed.
+    encoder.close = async () => {
+      await cp(encoding, saved, { recursive: true });
+      await close();
+    };
+    await build(documents);
+    encoder.close = close;
+    expect(await readdir(folder)).toEqual(['llm-qe-index.json', 'segment-000001']);
+    // Killed after the change, before the encoded vectors were removed.
+    await cp(saved, encoding, { recursive: true });
+    expect(await build(documents)).toMatchObject({ unchanged: 20, encoded: 0 });
+    expect(await readdir(folder)).toEqual(['llm-qe-index.json', 'segment-000001']);
+    // Killed between the vectors of a batch and their keys.
+    await rm(folder, { recursive: true });
+    await cp(saved, encoding, { recursive: true });
+    const [own] = await readdir(encoding);
+    for (const name of await readdir(join(encoding, own!))) {
+      if (name.startsWith('corpus-')) await rm(join(encoding, own!, name));
+    }
+    await truncate(join(encoding, own!, 'vectors.keys'), 0);
+    expect(await build(documents)).toMatchObject({ added: 20, encoded: 20 });
+    expect(await readdir(folder)).toEqual(['llm-qe-index.json', 'segment-000001']);
+  });
+
   it('is not disturbed by what a killed change left behind, and removes it', async () => {
     await build(documentsOf(10));
     const [segment] = (await readdir(folder)).filter((name) => name.startsWith('segment'));

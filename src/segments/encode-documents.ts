@@ -1,9 +1,9 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Document, documentOfPassage, documentText, parsePassages, passageDocuments } from '../data/index.ts';
-import { type Encoder, encodeCorpus, StoredVectors, VECTORS_NAME, type VectorFile } from '../embed/index.ts';
+import { areOfCorpora, type Encoder, encodeCorpus, StoredVectors, type VectorFile } from '../embed/index.ts';
 import { type Progress, UsageError } from '../system/index.ts';
-import { ENCODING, type IndexEncoder } from './manifest.ts';
+import { ENCODING, type IndexEncoder, type IndexManifest } from './manifest.ts';
 import type { SegmentWriter } from './segment-writer.ts';
 
 /** How the encoder of an index is opened, and the options that the index records for that. */
@@ -43,14 +43,13 @@ export async function encodeDocuments(
   try {
     refuseOtherEncoder(index, encoder, known);
     const texts = () => (passages === undefined ? read() : passageDocuments(read(), parsePassages(passages)));
-    const corpusHash = `${hash} ${passages ?? 'whole'}`;
+    const corpusHash = hashOfTexts(hash, passages);
     let encoded = 0;
     const counting = countingEncoder(encoder, (count) => {
       encoded += count;
     });
     const count = passages === undefined ? writer.ids.length : undefined;
     const folder = join(index, ENCODING);
-    const before = await storedTexts(folder, encoder);
     const vectors = await encodeCorpus(counting, texts(), { folder, corpusHash, count, signal, progress });
     for await (const chunk of vectors.chunks(ROWS_AT_ONCE, signal)) await writer.addVectors(chunk.vectors);
     const { id, dimensions, settings } = encoder;
@@ -58,8 +57,6 @@ export async function encodeDocuments(
     return {
       ...{ counts: countRows(vectors, passages), cuts: await findCuts(vectors, texts()), encoded },
       encoder: { ...facts, options: known?.options ?? source.options },
-      // What another interrupted change encoded stays until that runs again.
-      isAllUsed: before + encoded <= vectors.rows,
     };
   } finally {
     await encoder.close();
@@ -84,14 +81,28 @@ function countingEncoder(encoder: Encoder, onTexts: (count: number) => void): En
   };
 }
 
-/** Returns how many texts an earlier change encoded. */
-async function storedTexts(folder: string, { dimensions }: Encoder): Promise<number> {
-  let texts = 0;
-  for (const name of await readdir(folder).catch((): string[] => [])) {
-    const found = await stat(join(folder, name, VECTORS_NAME)).catch(() => undefined);
-    texts += Math.floor((found?.size ?? 0) / (4 * dimensions));
+/** The texts of a segment, whole or in passages. */
+function hashOfTexts(hash: string, passages: string | undefined): string {
+  return `${hash} ${passages ?? 'whole'}`;
+}
+
+/**
+ * Returns whether what was encoded beside the segments stands in them. What another interrupted change encoded stays until that runs again.
+ */
+export async function isEncodingUsed(
+  index: string,
+  { segments, settings }: Pick<IndexManifest, 'segments' | 'settings'>,
+): Promise<boolean> {
+  const folder = join(index, ENCODING);
+  const known = new Set(segments.map(({ hash }) => hashOfTexts(hash, settings.passages)));
+  try {
+    for (const name of await readdir(folder)) {
+      if (!(await areOfCorpora(join(folder, name), (hash) => known.has(hash)))) return false;
+    }
+    return true;
+  } catch {
+    return false;
   }
-  return texts;
 }
 
 /** Returns the number of vectors of each document // [documents] */

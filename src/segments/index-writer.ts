@@ -12,7 +12,7 @@ import {
   withFileLock,
   writeDurably,
 } from '../system/index.ts';
-import { type EncoderSource, encodeDocuments } from './encode-documents.ts';
+import { type EncoderSource, encodeDocuments, isEncodingUsed } from './encode-documents.ts';
 import { IndexSnapshot, type LiveSegment, listSegments, liveNumbers, refuseOtherAnalyzers } from './index-snapshot.ts';
 import {
   ENCODING,
@@ -137,9 +137,8 @@ export class IndexWriter {
     try {
       const seen = await this.#collect(documents, writer, gone);
       if (isWhole) this.#dropOthers(seen, gone);
-      const { segment, encoder, isAllUsed } = await this.#finish(writer);
+      const { segment, encoder } = await this.#finish(writer);
       await this.#commit(gone, segment, encoder);
-      if (isAllUsed) await this.#dropEncoding();
     } catch (error) {
       await writer.discard();
       throw error;
@@ -210,9 +209,7 @@ export class IndexWriter {
   }
 
   /** Makes vectors and lists of the collected documents. @returns undefined if there are none */
-  async #finish(
-    writer: SegmentWriter,
-  ): Promise<{ segment?: SegmentFacts; encoder?: IndexEncoder; isAllUsed?: boolean }> {
+  async #finish(writer: SegmentWriter): Promise<{ segment?: SegmentFacts; encoder?: IndexEncoder }> {
     const hash = await writer.endDocuments();
     const count = writer.ids.length;
     if (count === 0) {
@@ -230,9 +227,9 @@ export class IndexWriter {
     }
     const known = this.#snapshot.manifest.encoder;
     const options = { ...this.#options, folder: this.#folder, passages: settings.passages, known };
-    const { counts, cuts, encoder, encoded, isAllUsed } = await encodeDocuments(writer, hash, read, options);
+    const { counts, cuts, encoder, encoded } = await encodeDocuments(writer, hash, read, options);
     this.#counts.encoded += encoded;
-    return { segment: await writer.commit(hash, counts, cuts), encoder, isAllUsed };
+    return { segment: await writer.commit(hash, counts, cuts), encoder };
   }
 
   /** Makes one segment of several, by their numbers; one alone only if documents were deleted from it. */
@@ -335,8 +332,8 @@ export class IndexWriter {
   }
 
   /**
-   * Removes segments and lists that the manifest does not name: of older generations, and of changes that were interrupted. Readers have them
-   * open; where open files cannot be removed (Windows), a later change does it.
+   * Removes segments and lists that the manifest does not name: of older generations, and of changes that were interrupted; and what was encoded
+   * for segments that are there. Readers have them open; where open files cannot be removed (Windows), a later change does it.
    */
   async #sweep(): Promise<void> {
     const { segments } = this.#snapshot.manifest;
@@ -345,6 +342,7 @@ export class IndexWriter {
       if (!/^(?:segment|deleted)-\d{6,12}(?:\.segment-\d{6,12})?$/.test(name) || named.has(name)) continue;
       await rm(join(this.#folder, name), { recursive: true, force: true }).catch(() => {});
     }
+    if (await isEncodingUsed(this.#folder, this.#snapshot.manifest)) await this.#dropEncoding();
   }
 
   #changed(): Changed {
