@@ -89,7 +89,7 @@ test.concurrent('mcp: an agent starts it, and talks to it over stdin and stdout'
   await client.close();
 });
 
-test('a gate of another kind of search is refused before the server listens', async () => {
+test('what cannot work is refused before the server listens', async () => {
   const refused = await llmQe('serve', '--port', '0', ...words, '--gate', join(folder, 'lexical.json'));
   expect(refused.code).toBe(2);
   expect(refused.log).toContain('the gate was trained for --retriever bm25, but queries are served as vectors');
@@ -97,4 +97,12 @@ test('a gate of another kind of search is refused before the server listens', as
   expect(missing).toMatchObject({ code: 1, log: expect.stringContaining('none.json') });
   const origin = await llmQe('serve', '--port', '0', ...words, '--cors', 'example.org');
   expect(origin).toMatchObject({ code: 2, log: expect.stringContaining('is no origin') });
+  for (const [given, reason] of [
+    [['--samples', '9', '--most-texts', '8'], '--samples 9 is more than --most-texts 8'],
+    [['--no-expand'], '--generator has no effect with --no-expand'],
+    [['--budget-ms', '600001'], '--budget-ms: Too big'],
+  ] as const) {
+    const wrong = await llmQe('serve', '--port', '0', ...words, ...given);
+    expect(wrong).toMatchObject({ code: 2, log: expect.stringContaining(reason) });
+  }
 });

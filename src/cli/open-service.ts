@@ -147,6 +147,7 @@ export async function openService(given: ServiceOptions, context: CommandContext
   const { signal, progress } = context;
   const task = progress.task('opening models and indexes', 2 + given.index.length, 'parts');
   const settings = settingsOf(given);
+  refuseIdle(given);
   const store = new ModelStore({ offline: given.offline, progress });
   const gate = given.gate === undefined ? undefined : await Gate.open(given.gate);
   if (gate !== undefined) refuseOtherGate(gate);
@@ -190,6 +191,19 @@ export async function openService(given: ServiceOptions, context: CommandContext
   task.advance();
   task.done();
   return { expander, indexes: byName(indexes) };
+}
+
+/** What would have no effect, or make every query go without an expansion, is refused. @throws UsageError */
+function refuseIdle({ samples, mostTexts, expand, generator, gate }: ServiceOptions): void {
+  if (samples > mostTexts) {
+    throw new UsageError(`--samples ${samples} is more than --most-texts ${mostTexts}: no query would be expanded`, {
+      fix: 'Raise --most-texts, or lower --samples.',
+    });
+  }
+  const isChosen = `${generator}` !== `${generatorOptions.generator.parse(undefined)}`;
+  const idle = isChosen ? '--generator' : gate === undefined ? undefined : '--gate';
+  if (expand || idle === undefined) return;
+  throw new UsageError(`${idle} has no effect with --no-expand`, { fix: 'Omit one of the two.' });
 }
 
 function settingsOf({ upstream, upstreamModel, ...given }: ServiceOptions) {

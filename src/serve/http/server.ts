@@ -76,7 +76,11 @@ export async function listenWith(
   server.listen(port, host);
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${error.code ?? error.message})`;
-    throw new ResourceError(`port ${port} of ${host} ${reason}`, { fix: 'Choose another with --port.', cause: error });
+    const option = /NOTFOUND|ADDRNOTAVAIL|EAI_/.test(error.code ?? '') ? '--host' : '--port';
+    throw new ResourceError(`port ${port} of ${host} ${reason}`, {
+      fix: `Choose another with ${option}.`,
+      cause: error,
+    });
   });
   const { address, port: actual, family } = server.address() as AddressInfo;
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
