@@ -3,13 +3,15 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Hono } from 'hono';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { standard } from '../../../test/support/browser.ts';
 import { HOSTILE } from '../../../test/support/small-run.ts';
 import { writeTinyDataset } from '../../../test/support/tiny-dataset.ts';
-import { formatIdentity, identityOf } from '../../system/index.ts';
+import { formatIdentity, identityOf, isAbort, type Progress } from '../../system/index.ts';
 import { answerFailure } from '../http/failures.ts';
+import { draftOf, recipeFormSchema } from '../recipes/draft.ts';
 import { MAIN_FIELDS } from '../recipes/main-fields.ts';
+import { PlannedRuns } from '../recipes/plan-run.ts';
 import type { CheckedRecipe, PlannedRun, RecipeChoices, RecipeSource } from '../shapes/recipes.ts';
 import type { RunPage } from '../shapes/runs.ts';
 import type { Failure } from '../shapes/studio.ts';
@@ -51,6 +53,10 @@ beforeAll(async () => {
   await write('.hidden.yaml', 'name: hidden\n');
   await symlink('/etc/hostname', join(folder, 'link.yaml'));
   app = openStudio();
+});
+beforeEach(() => {
+  vi.stubEnv('LLM_QE_HOME', join(folder, 'home'));
+  vi.stubEnv('OPENAI_API_KEY', '');
 });
 afterEach(() => vi.unstubAllEnvs());
 afterAll(async () => {
@@ -184,6 +190,24 @@ describe('what leaves the machine or runs code', () => {
     await writeFile(join(folder, 'mine.mjs'), 'export default 1;\n');
     expect((await ask('/recipes/start', { id: planned.id, confirmed })).status).toBe(409);
     expect(await readdir(join(folder, 'runs'))).toEqual([]);
+  });
+});
+
+describe('a plan', () => {
+  it('is given up in the middle of its work, and cannot be started then', async () => {
+    const draft = await draftOf(recipeFormSchema.parse(formOf('smoke')), { folder, runs: join(folder, 'runs') });
+    const cancel = new AbortController();
+    const task = { advance() {}, skip() {}, note() {}, done() {} };
+    const progress: Progress = {
+      task() {
+        cancel.abort();
+        return task;
+      },
+    };
+    const planned = new PlannedRuns();
+    const work = { runs: join(folder, 'runs'), signal: cancel.signal, progress };
+    await expect(planned.plan(draft, work)).rejects.toSatisfy(isAbort);
+    expect(() => planned.find(draft.id)).toThrow('this was not planned');
   });
 });
 
