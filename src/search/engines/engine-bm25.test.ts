@@ -124,6 +124,9 @@ describe('BM25 in PostgreSQL', () => {
     await expect(open(new Documents(), '?search=hnsw')).rejects.toThrow(UsageError);
     await expect(open(new Documents([]), '', { corpusHash: 'none' })).rejects.toThrow(/holds no documents/);
     await expect(open(new Documents(), '', { k1: -1 })).rejects.toThrow(UsageError);
+    const words = Array.from({ length: 16_001 }, (_none, word) => `w${word}`).join(' ');
+    const long = open(new Documents([{ id: 'long', title: '', text: words }]), '', { corpusHash: 'long' });
+    await expect(long).rejects.toMatchObject({ constructor: UsageError, fix: expect.stringContaining('Milvus') });
     const doubled = new Documents([corpus[0]!, corpus[1]!, corpus[0]!]);
     await expect(open(doubled, '', { corpusHash: 'doubled' })).rejects.toMatchObject({ id: corpus[0]!.id });
   });

@@ -16,6 +16,8 @@ const FIXES: Record<string, (place: string) => LlmQeError['fix']> = {
   '3D000': () => 'Check the name of the database in the address, or create it: createdb NAME.',
   '0A000': () => 'Let an administrator install pgvector 0.8 or newer, and run CREATE EXTENSION vector.',
   '58P01': () => 'Install pgvector on the server: https://github.com/pgvector/pgvector#installation.',
+  54000: () =>
+    'A document has more different words, or a vector more dimensions, than pgvector takes: use Milvus, or divide the document.',
   42501: () => 'Let an administrator grant this, or run CREATE EXTENSION vector.',
 };
 
