@@ -9,6 +9,7 @@ export {
   type QueryVector,
 } from './expander-options.ts';
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
+export { limitBody } from './http/limit-body.ts';
 export { LOG_FORMATS, type LogFormat, RequestLog } from './http/request-log.ts';
 export { type Listening, type ListenOptions, listen, listenWith } from './http/server.ts';
 export { type McpEndpoint, type McpEndpointOptions, openMcpEndpoint, serveMcpOverStdio } from './mcp/mcp.ts';

@@ -1,10 +1,13 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROMPTS } from '../generate/index.ts';
 import { defaultRetrievalSettings } from '../retrieve/index.ts';
+import { listenWith } from '../serve/index.ts';
 import { SILENT } from '../system/index.ts';
 import { createStudioApp } from './app.ts';
 import { PageFiles } from './http/page-files.ts';
@@ -135,6 +138,29 @@ describe('an answer', () => {
       headers: { authorization: `Bearer ${TOKEN}`, 'content-length': `${2 ** 20 + 1}` },
     });
     expect(answer.status).toBe(413);
+  });
+});
+
+describe('a body in chunks', () => {
+  it('is read, up to the limit', async () => {
+    const listening = await listenWith(app, { host: '127.0.0.1', port: 0 });
+    const headers = { host: HOST, authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
+    const send = async (method: string, chunks: string[]) => {
+      const sent = request(listening.url, { method, path: '/api/try/rank', headers });
+      for (const chunk of chunks) sent.write(chunk);
+      sent.end();
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      return { status: answer.statusCode, text: (await answer.toArray()).join('') };
+    };
+    try {
+      expect(await send('POST', ['{"query"', ': 1}'])).toMatchObject({
+        ...{ status: 400, text: expect.stringMatching(/query: .*string/) },
+      });
+      expect((await send('POST', ['x'.repeat(2 ** 20), 'x'])).status).toBe(413);
+      expect((await send('DELETE', [])).status).toBe(404);
+    } finally {
+      await listening.close(0);
+    }
   });
 });
 

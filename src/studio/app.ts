@@ -1,6 +1,5 @@
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
-import { RequestError } from '../serve/index.ts';
+import { limitBody, RequestError } from '../serve/index.ts';
 import { studioApi } from './api/index.ts';
 import { answerFailure, failure } from './http/failures.ts';
 import { guard } from './http/guard.ts';
@@ -26,10 +25,7 @@ export function createStudioApp({ studio, files, token, port, onError }: StudioA
   const app = new Hono();
   app.use(policies());
   app.use(guard(token, port));
-  const tooLarge = new RequestError(413, `the body is larger than ${LARGEST_BODY} bytes`, {
-    fix: 'Send less at once.',
-  });
-  app.use(bodyLimit({ maxSize: LARGEST_BODY, onError: (context) => failure(context, tooLarge) }));
+  app.use(limitBody(LARGEST_BODY));
   app.use('/api/*', async (context, next) => {
     await next();
     context.header('cache-control', 'no-store');

@@ -8,7 +8,7 @@ import { RequestError } from '../request-error.ts';
  */
 export function limitBody(maxSize: number): MiddlewareHandler {
   const tooLarge = new RequestError(413, `the body is larger than ${maxSize} bytes`, {
-    fix: 'Send fewer texts per request.',
+    fix: 'Send less per request.',
   });
   return async (context, next) => {
     const { raw } = context.req;

@@ -6,6 +6,7 @@ import { Button } from '../components/button.tsx';
 import { visible } from '../components/text.tsx';
 import { setParams } from '../shell/place.ts';
 import { useShortcuts } from '../shell/shortcuts.ts';
+import { CorpusChoice } from './settings.tsx';
 import type { TryState } from './state.ts';
 import { grouped } from './words.ts';
 
@@ -54,6 +55,7 @@ export function QueryForm({ state, facts }: { state: TryState; facts: TryFacts }
       <Button type="submit" kind="primary" disabled={fault !== undefined || draft.trim() === ''}>
         Search
       </Button>
+      {state.query === '' && <CorpusChoice {...{ facts, state }} />}
       {state.query === '' && data !== undefined && data.queries.length > 0 && <Examples examples={data} />}
     </form>
   );

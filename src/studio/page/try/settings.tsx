@@ -29,17 +29,10 @@ interface SettingsProps {
 
 /** How it is searched. All but the number of expansions acts at once. */
 export function Settings({ facts, state, shown }: SettingsProps) {
-  const { corpora, mostSamples } = facts;
+  const { mostSamples } = facts;
   return (
     <section class="card fields" aria-label="How to search">
-      {corpora.length > 1 && (
-        <Select
-          label="Corpus"
-          value={state.corpus}
-          options={corpora.map(({ name }) => [name, name] as const)}
-          onChange={(corpus) => setParams({ corpus })}
-        />
-      )}
+      <CorpusChoice facts={facts} state={state} />
       <Select
         label="Retriever"
         value={state.retriever}
@@ -69,6 +62,19 @@ export function Settings({ facts, state, shown }: SettingsProps) {
         onInput={(filter) => shown.setFilter(filter.slice(0, 200))}
       />
     </section>
+  );
+}
+
+/** Which corpus is searched; nothing if there is one alone. */
+export function CorpusChoice({ facts: { corpora }, state }: Omit<SettingsProps, 'shown'>) {
+  if (corpora.length < 2) return null;
+  return (
+    <Select
+      label="Corpus"
+      value={state.corpus}
+      options={corpora.map(({ name }) => [name, name] as const)}
+      onChange={(corpus) => setParams({ corpus })}
+    />
   );
 }
 
