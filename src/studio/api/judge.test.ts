@@ -378,7 +378,7 @@ describe('the figures', () => {
     expect(others.mean).toBeCloseTo(raw[1] === expanded[0] ? 1 / Math.log2(3) : 0, 12);
     expect(after.pairs[0]).toMatchObject({ helped: 1, hurt: 0, unchanged: 0, decision: 'too few queries' });
     expect(after.pairs[0]!.sentence).toMatch(
-      /^Expansion of dense search helps 1 and hurts 0 of 1 query: nDCG@2 \+.*\u00a0ms at p95: too few queries to tell \(at least 20, better 50\)\.$/,
+      /^Expansion of dense search helps 1 and hurts 0 of 1 query: nDCG@2 \+[^[\]]*\u00a0ms at p95: too few queries to tell \(at least 20, better 50\)\.$/,
     );
     expect(after.notes[0]).toContain('count as not relevant');
   });

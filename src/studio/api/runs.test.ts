@@ -364,6 +364,10 @@ describe('two runs', () => {
   it('are not compared without an evaluation of both', async () => {
     await mkdir(join(runs, 'bare'));
     const found = await ask<RunDifference>('/one/against?other=bare');
-    expect(found).toMatchObject({ why: 'bare has no finished evaluation.', arms: [], queries: 0 });
+    expect(found).toMatchObject({
+      why: 'bare has no finished evaluation of an alignment, which holds a value for each query.',
+      arms: [],
+      queries: 0,
+    });
   });
 });

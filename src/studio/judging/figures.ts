@@ -139,11 +139,11 @@ function sentenceOn(told: Told): string {
   return `${counts}: ${measure} ${changeOf(told)}${time}: ${decision}${reasonOf(told)}.`;
 }
 
-/** The change in percent of the raw queries' mean; in points if that is 0. */
-function changeOf({ delta, interval: [low, high], mean }: Told): string {
+/** The change in percent of the raw queries' mean, in points if that is 0; with its interval, unless one query is all there is. */
+function changeOf({ delta, interval: [low, high], mean, queries }: Told): string {
   const show =
     mean > 0 ? (value: number) => `${signed((100 * value) / mean, 1)}\u00a0%` : (value: number) => signed(value, 3);
-  return `${show(delta)} [${show(low)}, ${show(high)}]`;
+  return queries < 2 ? show(delta) : `${show(delta)} [${show(low)}, ${show(high)}]`;
 }
 
 function reasonOf({ kind, hurt, queries, interval: [low, high] }: Told): string {

@@ -26,7 +26,12 @@ function compareScores(
 ): Pick<RunDifference, 'why' | 'measure' | 'queries' | 'alone' | 'arms'> {
   const none = { queries: 0, alone: 0, arms: [] };
   const missing = [a, b].find(({ evaluation }) => evaluation === undefined);
-  if (missing !== undefined) return { ...none, why: `${missing.name} has no finished evaluation.` };
+  if (missing !== undefined) {
+    return {
+      ...none,
+      why: `${missing.name} has no finished evaluation of an alignment, which holds a value for each query.`,
+    };
+  }
   const [one, other] = [a.evaluation!, b.evaluation!];
   if (one.measure !== other.measure) {
     return { ...none, why: `They were evaluated by different measures: ${one.measure} and ${other.measure}.` };

@@ -57,7 +57,7 @@ function Shown({ data }: { data: JudgeFigures }) {
     <>
       <table class="judge-arms">
         <caption>
-          {measure} over {queries === 1 ? '1 query' : `${queries} queries`}, with 95 % intervals
+          {measure} over {queries === 1 ? '1 query' : `${queries} queries, with 95 % intervals`}
         </caption>
         <thead>
           <tr>
@@ -68,7 +68,7 @@ function Shown({ data }: { data: JudgeFigures }) {
         </thead>
         <tbody>
           {arms.map((arm) => (
-            <Arm key={arm.name} arm={arm} />
+            <Arm key={arm.name} arm={arm} isAlone={queries === 1} />
           ))}
         </tbody>
       </table>
@@ -86,15 +86,18 @@ function Shown({ data }: { data: JudgeFigures }) {
   );
 }
 
-function Arm({ arm: { name, mean, interval, judged } }: { arm: ArmFigures }) {
+/** @param isAlone of one query there is no interval: that of a bootstrap would be a point, as if nothing were uncertain */
+function Arm({ arm: { name, mean, interval, judged }, isAlone }: { arm: ArmFigures; isAlone: boolean }) {
   return (
     <tr>
       <th scope="row">{name}</th>
       <td>
         <strong>{mean.toFixed(3)}</strong>
-        <span class="soft">
-          [{interval[0].toFixed(3)}, {interval[1].toFixed(3)}]
-        </span>
+        {!isAlone && (
+          <span class="soft">
+            [{interval[0].toFixed(3)}, {interval[1].toFixed(3)}]
+          </span>
+        )}
       </td>
       <td>{percent(judged)}</td>
     </tr>
