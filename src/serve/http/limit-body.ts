@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { TextDecoder } from 'node:util';
 import type { MiddlewareHandler } from 'hono';
 import { RequestError } from '../request-error.ts';
 
@@ -44,16 +44,25 @@ async function readAtMost(stream: ReadableStream<Uint8Array>, maxSize: number): 
  * @param isOwn whether this application reads the body of a path
  */
 export function refuseOtherEncodings(isOwn: (path: string) => boolean): MiddlewareHandler {
-  return async (context, next) => {
-    if (context.req.raw.body !== null && isOwn(context.req.path)) {
-      // What is read here is kept for whoever reads it next.
-      const body = await context.req.arrayBuffer().catch((cause: unknown) => {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  return async ({ req }, next) => {
+    // Asking whether there is a body would cost more than to read it: the adaptor would build a whole `Request`.
+    if (req.method === 'POST' && isOwn(req.path)) {
+      const body = await req.arrayBuffer().catch((cause: unknown) => {
         throw new RequestError(400, 'the body breaks off', { fix: 'Send it whole.', cause });
       });
-      if (!isUtf8(new Uint8Array(body))) {
-        throw new RequestError(400, 'the body is not UTF-8', { fix: 'Send JSON, which is always UTF-8.' });
-      }
+      // Whoever reads it next gets this; Hono keeps promises here.
+      Object.assign(req.bodyCache, { text: Promise.resolve(decoded(decoder, body)) });
     }
     await next();
   };
+}
+
+/** @throws RequestError */
+function decoded(decoder: TextDecoder, body: ArrayBuffer): string {
+  try {
+    return decoder.decode(body);
+  } catch (cause) {
+    throw new RequestError(400, 'the body is not UTF-8', { fix: 'Send JSON, which is always UTF-8.', cause });
+  }
 }
