@@ -1,8 +1,9 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXPANDED, serveLetters } from './support/served-letters.ts';
 
@@ -65,6 +66,25 @@ describe('a slim install', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/which a slim install leaves out/);
     expect(stderr).toMatch(/npm install llm-qe --include=optional/);
+  });
+
+  it('refuses a local model before anything is downloaded for it', async () => {
+    const upstream = await serveLetters();
+    const home = join(project, 'empty-home');
+    const behind = ['--upstream', upstream.url, '--upstream-model', 'letters'];
+    for (const [words, missing] of [
+      [[], 'onnxruntime-node'],
+      [behind, 'node-llama-cpp'],
+    ] as const) {
+      const child = spawn(process.execPath, [program, 'serve', '--port', '0', ...words], {
+        ...{ cwd: project, env: { ...environment, LLM_QE_HOME: home }, stdio: ['ignore', 'ignore', 'pipe'] },
+      });
+      const stderr = await text(child.stderr!);
+      expect(stderr).toContain(`needs the package ${missing}, which a slim install leaves out`);
+      expect(stderr).not.toMatch(/downloading/);
+      expect(existsSync(join(home, 'models'))).toBe(false);
+    }
+    await upstream.close();
   });
 
   it('has the entry point of the AI SDK, without the AI SDK', () => {

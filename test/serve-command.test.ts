@@ -105,4 +105,11 @@ test('what cannot work is refused before the server listens', async () => {
     const wrong = await llmQe('serve', '--port', '0', ...words, ...given);
     expect(wrong).toMatchObject({ code: 2, log: expect.stringContaining(reason) });
   }
+  for (const [given, reason] of [
+    [['--upstream', models.at('up')], 'Add --upstream-model NAME'],
+    [['--encoder', models.at('up')], 'Pass it as --upstream URL, with --upstream-model NAME'],
+  ] as const) {
+    const wrong = await llmQe('serve', '--port', '0', ...given);
+    expect(wrong).toMatchObject({ code: 2, log: expect.stringContaining(reason) });
+  }
 });

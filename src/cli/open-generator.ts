@@ -7,6 +7,7 @@ import {
   PROMPTS,
   type PromptTemplate,
   readPrompt,
+  refuseWithoutLlama,
   TASKS,
 } from '../generate/index.ts';
 import { DEFAULT_GENERATOR, ModelStore, resolveAdapter, templateVariablesSchema } from '../models/index.ts';
@@ -166,6 +167,7 @@ export async function openGenerator(
   }
   const { model: served, concurrency, timeout } = given;
   refuseServerOptions('the generator', { '--model': served, '--concurrency': concurrency, '--timeout': timeout });
+  refuseWithoutLlama();
   const store = new ModelStore({ offline: given.offline, progress });
   const model = await store.resolve(name, { kind: 'generator', formats: ['gguf'], signal });
   const contextSize = given.context ?? given.maxTokens + (promptTokens ?? PROMPT_TOKENS);

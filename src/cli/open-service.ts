@@ -13,7 +13,7 @@ import {
   ServedIndex,
   type Service,
 } from '../serve/index.ts';
-import { serverAddressSchema } from '../servers/index.ts';
+import { isServerAddress, serverAddressSchema } from '../servers/index.ts';
 import { inGroup, UsageError } from '../system/index.ts';
 import type { CommandContext } from './command.ts';
 import { choosePrompt, generatorOptions, openGenerator, refuseDocuments, samplingOf } from './open-generator.ts';
@@ -73,7 +73,7 @@ export const serviceOptions = {
     .default(64)
     .describe('texts that the LLM writes or has waiting at once; beyond that, queries are not expanded'),
   ...inGroup('Encoder:', {
-    encoder,
+    encoder: encoder.describe('encoder: a model name, a folder, or hf:owner/name; for a server see --upstream'),
     upstream: serverAddressSchema
       .optional()
       .describe('your own embedding server: its vectors stay as they are, only those of queries are expanded')
@@ -211,6 +211,16 @@ function settingsOf({ upstream, upstreamModel, ...given }: ServiceOptions) {
     given;
   if (upstream === undefined && upstreamModel !== undefined) {
     throw new UsageError('--upstream-model needs --upstream', { fix: 'Add --upstream URL, or omit it.' });
+  }
+  if (upstream !== undefined && upstreamModel === undefined) {
+    throw new UsageError('--upstream needs the name of the model there', {
+      fix: 'Add --upstream-model NAME, as the server lists it under /models.',
+    });
+  }
+  if (upstream === undefined && isServerAddress(given.encoder)) {
+    throw new UsageError(`--encoder ${given.encoder} is a server`, {
+      fix: 'Pass it as --upstream URL, with --upstream-model NAME.',
+    });
   }
   return defaultRetrievalSettings({
     ...(upstream === undefined ? { encoder: given.encoder } : { encoder: upstream, encoderModel: upstreamModel }),

@@ -3,7 +3,7 @@ export { checkWritable, duplicateId, faultOfId, idSchema } from './id.ts';
 export { hash64, IdSet } from './id-set.ts';
 export { Journal, type JournalGroups } from './journal.ts';
 export { type BrokenJson, readJsonFile, readJsonFileIfThere } from './json-file.ts';
-export { describeIssues, parseJson, parseJsonLine, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
+export { describeIssues, parseJson, parseJsonLine, plainWords, readJsonl, writeJsonl, writeLines } from './jsonl.ts';
 export { KeyedJournal } from './keyed-journal.ts';
 export { LineIndex, LineReader } from './line-index.ts';
 export { readLineBatches, readLines, STANDARD_INPUT, type TextLine } from './lines.ts';

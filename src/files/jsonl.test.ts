@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { AbortedError, DataError, ResourceError } from '../system/index.ts';
-import { readJsonl, writeJsonl } from './jsonl.ts';
+import { describeIssues, readJsonl, writeJsonl } from './jsonl.ts';
 import { readLines } from './lines.ts';
 
 const schema = z.object({ id: z.string(), n: z.number().optional() });
@@ -241,5 +241,12 @@ describe('records made to exhaust', () => {
   it('a path with a NUL is a fault of the path', async () => {
     await expect(Readable.from(readJsonl('a\0b.jsonl', schema)).toArray()).rejects.toThrow(/the path holds a NUL/);
     await expect(writeJsonl(join(folder, 'a\0b'), [])).rejects.toThrow(/the path holds a NUL/);
+  });
+});
+
+describe('describeIssues', () => {
+  it('says in plain words what is missing and what was expected', () => {
+    const { error } = z.object({ text: z.string(), rank: z.number() }).safeParse({ rank: 'first' });
+    expect(describeIssues(error!)).toBe('text: is missing (expected string); rank: expected number, received string');
   });
 });

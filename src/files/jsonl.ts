@@ -56,9 +56,17 @@ export function parseJson(text: string, file: string, line: number): unknown {
 export function describeIssues(error: z.ZodError): string {
   const issues = error.issues.map(({ path, message }) => {
     const field = path.map(String).join('.');
-    return field === '' ? message : `${field}: ${message}`;
+    const words = plainWords(message);
+    return field === '' ? words : `${field}: ${words}`;
   });
   return issues.join('; ');
+}
+
+/** A schema's complaint in words for someone who does not know JavaScript. */
+export function plainWords(message: string): string {
+  return message
+    .replace(/^Invalid input: expected (.*), received undefined$/, 'is missing (expected $1)')
+    .replace(/^Invalid input: expected/, 'expected');
 }
 
 /** Text is written to the file in pieces of about this many characters. */

@@ -4,6 +4,7 @@ export type { ChatMessage, CuttablePart, Generation, GenerationRequest, Generato
 export type { Adapter } from './llama/adapters.ts';
 export { ADAPTER_CACHE } from './llama/adapters.ts';
 export { type GeneratorModel, type LlamaOptions, loadGenerator } from './llama/llama-generator.ts';
+export { refuseWithoutLlama } from './llama/llama-runtime.ts';
 export { QUICK_WEIGHTS_CACHE, quickCopyFile, wantsQuickCopy } from './llama/quick-weights.ts';
 export { openTokenScorer, scoreTokens, type TokenScorer, type TokenScorerOptions } from './llama/token-scorer.ts';
 export {

@@ -24,7 +24,7 @@ export { writeOnnxModel } from './onnx-model.ts';
 export * as operations from './operations/index.ts';
 export { type Parameter, Parameters } from './parameters.ts';
 export { peakBytes } from './peak-memory.ts';
-export { Runtime, type RuntimeOptions } from './runtime.ts';
+export { Runtime, type RuntimeOptions, refuseWithoutRuntime } from './runtime.ts';
 export { DEVICES, type Device, type Value, type Values } from './runtime-messages.ts';
 export {
   type DropoutSeed,

@@ -41,6 +41,11 @@ interface Job {
 
 type RuntimeThread = WorkerThread<RunRequest | LoadRequest, Values>;
 
+/** Whoever lacks the runtime should learn it before a model is downloaded for it. @throws ResourceError in a slim install */
+export function refuseWithoutRuntime(): void {
+  refuseIfSlim('onnxruntime-node', 'a local encoder', ' Or use a server: --encoder URL, or serve --upstream URL.');
+}
+
 /** A compiled model that runs in worker threads and keeps the caller's event loop free. */
 export class Runtime {
   readonly #file: string;
@@ -59,7 +64,7 @@ export class Runtime {
    */
   static async open(files: string | Readonly<Record<string, string>>, options: RuntimeOptions = {}): Promise<Runtime> {
     const { workers = 1, threads = 1, prepack = true, arena = true, device = 'cpu' } = options;
-    refuseIfSlim('onnxruntime-node', 'a local encoder', ' Or use a server: --encoder URL, or serve --upstream URL.');
+    refuseWithoutRuntime();
     await checkDevice(device);
     const one = typeof files === 'string';
     const named = one ? { [ONLY]: files } : files;

@@ -1,5 +1,6 @@
 import { connectEncoder, type Encoder, loadEncoder, type RemoteEncoderOptions } from '../embed/index.ts';
 import type { ModelStore } from '../models/index.ts';
+import { refuseWithoutRuntime } from '../nn/index.ts';
 import { isServerAddress, refuseIdleOptions, refuseServerOptions } from '../servers/index.ts';
 import { type Progress, refuseServerOffline, UsageError } from '../system/index.ts';
 import type { RetrievalSettings } from './settings.ts';
@@ -21,6 +22,7 @@ export async function openEncoder(
   const { precision, pooling, maxLength, threads } = settings;
   if (!isServerAddress(encoder)) {
     refuseServerOptions('the encoder', { '--encoder-model': encoderModel, '--batch-size': batchSize });
+    refuseWithoutRuntime();
     const model = await store.resolve(encoder, { kind: 'encoder', signal });
     return loadEncoder(model, {
       precision,

@@ -19,8 +19,14 @@ export async function openLlama(gpu: false | 'auto'): Promise<Llama> {
   return opened;
 }
 
+/** Whoever lacks the runtime should learn it before a model is downloaded for it. @throws ResourceError in a slim install */
+export function refuseWithoutLlama(): void {
+  const instead = ' Or use a server: --generator http://HOST:PORT, or serve --no-expand.';
+  refuseIfSlim('node-llama-cpp', 'the embedded LLM', instead);
+}
+
 async function load(gpu: false | 'auto'): Promise<Llama> {
-  refuseIfSlim('node-llama-cpp', 'the embedded LLM', ' Or use a server: --generator http://HOST:PORT.');
+  refuseWithoutLlama();
   const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
   try {
     return await getLlama({

@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
+import { plainWords } from '../../files/index.ts';
 import { isSameSecret, packageVersion } from '../../system/index.ts';
 import type { McpEndpoint } from '../mcp/mcp.ts';
 import { asRequestError, failureOf, RequestError, reportFault } from '../request-error.ts';
@@ -155,12 +156,12 @@ function refuseMethod(context: Context, methods: string[]): Response {
   return refused(context, new RequestError(405, `${path} takes no ${method}`, { fix: `Use ${allowed}.` }));
 }
 
-/** Names the first field that does not fit. */
-function refuseInvalid(result: { success: boolean; error?: z.ZodError }, context: Context) {
-  if (result.success) return undefined;
+/** Names the first field that does not fit. @throws RequestError, so that the log tells it, too */
+function refuseInvalid(result: { success: boolean; error?: z.ZodError }): void {
+  if (result.success) return;
   const [issue] = result.error!.issues;
   const field = issue!.path.join('.').slice(0, 200) || 'the body';
-  return refused(context, new RequestError(400, `${field}: ${issue!.message}`, { fix: 'See /openapi.json.' }));
+  throw new RequestError(400, `${field}: ${plainWords(issue!.message)}`, { fix: 'See /openapi.json.' });
 }
 
 function refused(context: Context, error: RequestError): Response {

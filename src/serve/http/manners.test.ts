@@ -43,7 +43,8 @@ test('one line a request: what was done and how long it took, but no text', asyn
   await server.send('/search', { query: SECRET }, { 'x-request-id': 'mine-1' });
   await server.send('/v1/embeddings', { input: ['aa', 'b'] });
   await server.send('/v1/embeddings', { input: SECRET, input_type: 'qeury' });
-  const [search, documents, wrong] = logged();
+  await server.send('/search', { q: SECRET });
+  const [search, documents, wrong, unfit] = logged();
   expect(search).toMatchObject({
     ...{ level: 'info', id: 'mine-1', method: 'POST', route: '/search', status: 200 },
     ...{ expansion: 'generated', queries: 1, tokens: 4, encodedTokens: SECRET.length + 4 },
@@ -52,6 +53,7 @@ test('one line a request: what was done and how long it took, but no text', asyn
   expect(documents).toMatchObject({ route: '/v1/embeddings', status: 200, encodedTokens: 3 });
   expect(documents.expansion).toBeUndefined();
   expect(wrong).toMatchObject({ level: 'warn', status: 400, error: 'input_type: "..." is not known' });
+  expect(unfit).toMatchObject({ status: 400, error: 'query: is missing (expected string)' });
   expect(new Set([search.id, documents.id, wrong.id]).size).toBe(3);
 });
 
