@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type McpEndpoint, openMcpEndpoint } from '../src/serve/index.ts';
 import { exampleOf, printed, printedByNode, withAddresses } from './support/page-examples.ts';
 import { PgliteServer } from './support/pglite-server.ts';
 import { type ServedLetters, serveLetters } from './support/served-letters.ts';
@@ -9,12 +10,31 @@ const QUERY = 'how do I rotate a key';
 const SHOWN = 'http://127.0.0.1:8090';
 
 let served: ServedLetters;
+let mcp: McpEndpoint;
 beforeEach(async () => {
-  served = await serveLetters({ documents: TEXTS, expander: { budgetMs: 60_000 } });
+  mcp = await openMcpEndpoint({ host: '127.0.0.1', hasKey: false, origins: [] });
+  served = await serveLetters({ documents: TEXTS, expander: { budgetMs: 60_000 }, listen: { mcp } });
   served.chat.calls.length = 0;
   served.encoder.forget();
 });
-afterEach(() => served.close());
+afterEach(async () => {
+  await mcp.close();
+  await served.close();
+});
+
+/** The LLM of a conversation: it searches once, and answers with what it got. */
+const SEARCHING_LLM = `
+import { MockLanguageModelV3 } from 'ai/test';
+const tokens = { total: 1 };
+const usage = { inputTokens: tokens, outputTokens: tokens };
+const call = { type: 'tool-call', toolCallId: '1', toolName: 'search', input: '{"query":"${QUERY}"}' };
+const model = new MockLanguageModelV3({
+  doGenerate: async ({ prompt }) =>
+    prompt.at(-1).role === 'tool'
+      ? { content: [{ type: 'text', text: JSON.stringify(prompt.at(-1)) }], finishReason: { unified: 'stop' }, usage, warnings: [] }
+      : { content: [call], finishReason: { unified: 'tool-calls' }, usage, warnings: [] },
+});
+`;
 
 describe('docs/clients.md and docs/serving-recipes.md', () => {
   const letters = '[\\s\\S]*(Keys are rotated|Backups run)';
@@ -34,6 +54,19 @@ describe('docs/clients.md and docs/serving-recipes.md', () => {
     // Documents as they are, and the query with its expansion.
     expect(served.encoder.embedded('document')).toEqual([...TEXTS].sort());
     expect(served.encoder.embedded('query')).toEqual(['bbbb', QUERY]);
+    expect(served.chat.calls).toHaveLength(1);
+  });
+});
+
+describe('docs/clients.md, with an index of the server', () => {
+  test.each([
+    ['As a tool', SEARCHING_LLM],
+    ['Agents', ''],
+  ])('%s', async (heading, before) => {
+    const code = withAddresses(exampleOf('docs/clients.md', heading, 'js'), { [SHOWN]: served.url });
+    const answer = await printedByNode(before + code);
+    expect(answer).toMatch(/Keys are rotated|Backups run/);
+    expect(answer).toMatch(/generated/);
     expect(served.chat.calls).toHaveLength(1);
   });
 });

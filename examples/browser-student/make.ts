@@ -1,7 +1,6 @@
 /**
  * Makes a page that searches documents with an encoder in the browser. Any server of files can hold the folder:
- *   npm install --no-save @huggingface/transformers
- *   npm run example -- browser-student/make web runs/demo/wordnet runs/student
+ *   npm run example -- browser-student/make web docs.jsonl runs/student
  *   npx http-server web
  * The last argument is an encoder: a student that `llm-qe train retriever --method distil` made, or any other of the BERT family.
  */
