@@ -13,7 +13,7 @@ import {
   madeFor,
   writeGateFile,
 } from '../../gate/index.ts';
-import { percent, readExpansionFacts } from '../../report/index.ts';
+import { percent, pValue, readExpansionFacts } from '../../report/index.ts';
 import { CorpusSearch, combinationOf, defaultRetrievalSettings, retrievalSettings } from '../../retrieve/index.ts';
 import { counted, packageVersion, throwIfAborted, UsageError } from '../../system/index.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -290,8 +290,8 @@ function harmInWords({ atMost, queries, tested, isStricter }: HarmControl): stri
   if (queries < fewest) {
     return `It never expands: to show that at most ${limit} are harmed takes ${fewest} queries or more that nothing was learned from, and there are ${queries}.`;
   }
-  const why = failed && `; from ${failed.weightFrom} on, ${failed.harmed} would be harmed, p ${failed.p.toFixed(3)}`;
+  const why = failed && `; from ${failed.weightFrom} on, ${failed.harmed} would be harmed, p ${pValue(failed.p)}`;
   if (passed === undefined) return `It never expands, so that at most ${limit} are harmed (${tests}${why}).`;
   const stricter = isStricter ? ', with a stricter threshold than it learned' : '';
-  return `With 95 % confidence it harms at most ${limit} drawn as these${stricter} (${tests}: ${passed.harmed} harmed, p ${passed.p.toFixed(3)}${why ?? ''}).`;
+  return `With 95 % confidence it harms at most ${limit} drawn as these${stricter} (${tests}: ${passed.harmed} harmed, p ${pValue(passed.p)}${why ?? ''}).`;
 }

@@ -69,7 +69,7 @@ describe('llm-qe gate', () => {
     // Half of the 40 queries are tested on; 0.8^20 is 0.012.
     const limited = await train('0.2');
     expect(limited.said).toMatch(
-      /With 95 % confidence it harms at most 20\.0 % .*on 20 queries .*: 0 harmed, p 0\.012/,
+      /With 95 % confidence it harms at most 20\.0 % .*on 20 queries .*: 0 harmed, p 0\.0115/,
     );
     expect(limited.gate).toMatchObject({ harm: { atMost: 0.2, queries: 20, isStricter: false } });
     const few = await train('0.05');
