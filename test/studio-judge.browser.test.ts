@@ -35,7 +35,8 @@ describe.skipIf(noBrowser)(`judging in a browser${noBrowser ? ` (skipped: ${noBr
   it('begins a session by keyboard, judges, takes back, notes, and shows figures', async () => {
     const opened = await studio.open('/judge');
     const { page } = opened;
-    await page.getByLabel('Name').fill('letters-1');
+    await page.getByLabel('Name').fill('letters 1');
+    await page.getByText('Its folder is letters-1').waitFor();
     await page.getByLabel('BM25 (words)').check();
     await page.getByLabel('Results per search').fill('3');
     await opened.expectAccessible();

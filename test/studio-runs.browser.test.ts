@@ -107,6 +107,32 @@ describe.skipIf(noBrowser)(`runs in a browser${noBrowser ? ` (skipped: ${noBrows
     await opened.close();
   });
 
+  it('shows the measures that papers print, and all of them on demand', async () => {
+    const opened = await studio.open('/runs/small?show=scores');
+    const { page } = opened;
+    const arms = page.getByRole('table', { name: 'Arms, judged by an encoder' });
+    await arms.getByRole('columnheader', { name: 'MAP@100' }).waitFor();
+    const cut = await page.evaluate<string[]>(`[...document.querySelectorAll('main table :is(td, th)')]
+      .filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)`);
+    expect(cut).toEqual([]);
+    expect(await arms.getByRole('columnheader', { name: 'Hole@3' }).count()).toBe(0);
+    await page.getByText('All 26 measures').first().click();
+    await page.getByRole('rowheader', { name: 'Hole@3' }).first().waitFor();
+    await opened.expectAccessible();
+    await opened.picture('runs-measures');
+    await opened.close();
+  });
+
+  it('leads from a run to its queries', async () => {
+    const opened = await studio.open('/runs/small');
+    const { page } = opened;
+    await page.getByRole('link', { name: 'Queries helped and hurt' }).press('Enter');
+    await page.getByRole('heading', { name: 'Queries', exact: true, level: 1 }).waitFor();
+    expect(new URL(page.url()).searchParams.get('evaluation')).toMatch(/^small\/evaluate/);
+    await page.getByText(/^Helped \d+ queries, hurt/).waitFor();
+    await opened.close();
+  });
+
   it('compares two runs', async () => {
     const opened = await studio.open('/runs');
     const { page } = opened;

@@ -9,6 +9,11 @@ import { buildPairs, defaultPairSettings } from '../../src/reward/index.ts';
 import { makeFolder } from '../../src/system/index.ts';
 import { type MetricsRecord, metricsFile } from '../../src/train/index.ts';
 
+/** An evaluation has many more measures than fit beside each other. */
+const OTHER_MEASURES = Object.fromEntries(
+  ['MAP', 'MRR', 'P', 'Hole'].flatMap((name) => [1, 3, 5, 10, 100, 1000].map((depth) => [`${name}@${depth}`, 0.5])),
+);
+
 /** What a text of a stranger may hold: markup that would run, and a character that turns the direction of writing. */
 export const HOSTILE = '<img src=x onerror="document.title=1"> \u202e';
 
@@ -157,7 +162,11 @@ function evaluationOf(count: number, gain: number): EvaluationData {
   const mean = (name: (typeof names)[number]) => rows.reduce((sum, row) => sum + row[name], 0) / count;
   const arms = names.map((name) => ({
     ...{ name, description: `the arm ${name}`, words: name === 'raw' ? 3 : 20, bySeed: [mean(name)] },
-    ...{ alpha: name === 'raw' ? 0 : 0.5, tuning: [], measures: { 'nDCG@10': mean(name), 'Recall@100': 0.8 } },
+    ...{
+      alpha: name === 'raw' ? 0 : 0.5,
+      tuning: [],
+      measures: { 'nDCG@10': mean(name), 'Recall@100': 0.8, ...OTHER_MEASURES },
+    },
   }));
   const tests = pairedTests(values, pairs, { measure: 'nDCG@10', seed: 1 });
   const main = { judge: 'an encoder', settings: { similarity: 'cosine' }, arms, tests };

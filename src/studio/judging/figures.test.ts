@@ -81,6 +81,14 @@ describe('the sentence for a manager', () => {
     expect(latency).toEqual({ median: 50, p95: 95, queries: 100 });
   });
 
+  it('tells a long time in seconds', () => {
+    const slow = figuresOf(
+      made({ helped: 31, hurt: 12, same: 57 }, () => 33_797),
+      'ann',
+    ).pairs[0]!;
+    expect(slow.sentence).toContain('+33.8\u00a0s at p95');
+  });
+
   it.each([
     ['a third hurt', { helped: 66, hurt: 34, same: 0 }, 'not recommended', 'it hurts a third of the queries or more'],
     ['no difference', { helped: 20, hurt: 20, same: 20 }, 'not recommended', 'the interval includes 0'],

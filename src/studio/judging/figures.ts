@@ -134,9 +134,14 @@ interface Told extends Omit<PairFigures, 'sentence'> {
 /** Such as `Expansion of dense search helps 31 and hurts 12 of 60 queries: nDCG@10 +4.0 % [+1.1 %, +7.2 %], +180 ms at p95: recommended.` */
 function sentenceOn(told: Told): string {
   const { retriever, helped, hurt, queries, measure, p95, decision } = told;
-  const time = p95 === undefined ? '' : `, +${Math.round(p95)}\u00a0ms at p95`;
+  const time = p95 === undefined ? '' : `, +${timeOf(p95)} at p95`;
   const counts = `Expansion of ${NAMES[retriever]} search helps ${helped} and hurts ${hurt} of ${counted(queries, 'query')}`;
   return `${counts}: ${measure} ${changeOf(told)}${time}: ${decision}${reasonOf(told)}.`;
+}
+
+/** Seconds, where milliseconds would have five digits. */
+function timeOf(milliseconds: number): string {
+  return milliseconds < 10_000 ? `${Math.round(milliseconds)}\u00a0ms` : `${(milliseconds / 1000).toFixed(1)}\u00a0s`;
 }
 
 /** The change in percent of the raw queries' mean, in points if that is 0; with its interval, unless one query is all there is. */

@@ -22,7 +22,11 @@ export function NewSessionForm({ corpora, sessions }: Pick<JudgeOverview, 'corpo
     try {
       const { from: _, most, text, ...settings } = values;
       const queries = from === 'corpus' ? { from, most } : { from, text };
-      const { name } = await send<JudgeSession>('POST', '/api/judge/sessions', { ...settings, queries });
+      const { name } = await send<JudgeSession>('POST', '/api/judge/sessions', {
+        ...settings,
+        name: folderName(settings.name),
+        queries,
+      });
       goTo(`/judge/${encodeURIComponent(name)}`);
     } catch (fault) {
       setError(fault);
@@ -40,12 +44,7 @@ export function NewSessionForm({ corpora, sessions }: Pick<JudgeOverview, 'corpo
       <h2>New session</h2>
       <Notice error={error} />
       <div class="fields">
-        <Field
-          label="Name"
-          value={values.name}
-          onInput={(name) => change({ name })}
-          hint="Also the name of its folder"
-        />
+        <Field label="Name" value={values.name} onInput={(name) => change({ name })} hint={hintOf(values.name)} />
         <Select
           label="Corpus"
           value={values.corpus}
@@ -139,7 +138,7 @@ function Lines({ value, onInput }: { value: string; onInput: (value: string) => 
 
 function standard(corpora: JudgeOverview['corpora'], sessions: JudgeOverview['sessions']): Values {
   const { name: corpus } = corpora[0]!;
-  const stem = corpus.replace(/[^a-zA-Z0-9._-]+/g, '-').replace(/^[^a-zA-Z0-9]+/, '') || 'session';
+  const stem = folderName(corpus) || 'session';
   const taken = new Set(sessions.map(({ name }) => name));
   let number = 1;
   while (taken.has(`${stem}-${number}`)) number++;
@@ -147,4 +146,17 @@ function standard(corpora: JudgeOverview['corpora'], sessions: JudgeOverview['se
     ...{ name: `${stem}-${number}`, corpus, from: 'corpus', most: 50, text: '' },
     ...{ retrievers: ['dense'], expand: true, depth: 10, seed: 42 },
   };
+}
+
+/** People name things with spaces; a folder has dashes in their place. */
+function folderName(name: string): string {
+  return name
+    .trim()
+    .replace(/[^a-zA-Z0-9._-]+/g, '-')
+    .replace(/^[^a-zA-Z0-9]+/, '');
+}
+
+function hintOf(name: string): string {
+  const folder = folderName(name);
+  return folder === name || folder === '' ? 'Also the name of its folder' : `Its folder is ${folder}`;
 }

@@ -1,5 +1,6 @@
 import { type ComponentChildren, Fragment } from 'preact';
 import { useState } from 'preact/hooks';
+import type { EvaluationList } from '../../../shapes/queries.ts';
 import type { RunLog } from '../../../shapes/recipes.ts';
 import type { RunPage, RunStage } from '../../../shapes/runs.ts';
 import { useEvents } from '../../client/events.ts';
@@ -40,6 +41,7 @@ export function Run({ name }: { name: string }) {
         {run && (
           <p class="run-facts">
             <State run={run} />
+            {(run.hasReport || run.stages.some(has('evaluation'))) && <HelpedAndHurt run={run.name} />}
             {run.hasReport && (
               <a href={runApi(name, '/report')} target="_blank" rel="noreferrer">
                 Report
@@ -53,6 +55,14 @@ export function Run({ name }: { name: string }) {
       {run && <Parts run={run} />}
     </>
   );
+}
+
+/** The way to the queries of a run's last evaluation, if the screen of queries can read it. */
+function HelpedAndHurt({ run }: { run: string }) {
+  const { data } = useLoad((signal) => get<EvaluationList>('/api/queries', { signal }), [run]);
+  const evaluation = data?.evaluations.find(({ id }) => id === run || id.startsWith(`${run}/`));
+  if (evaluation === undefined) return null;
+  return <a href={`/queries?${new URLSearchParams({ evaluation: evaluation.id })}`}>Queries helped and hurt</a>;
 }
 
 interface Part {

@@ -33,6 +33,7 @@ export function Scores({ name, stage }: { name: string; stage?: string | undefin
             rows={arms}
             keyOf={({ name: arm }) => arm}
           />
+          <AllMeasures measures={measures} arms={arms} />
           <h3 class="between">Tests by {data.measure}</h3>
           <TestTable
             label={judge === undefined ? 'Tests' : `Tests, judged by ${judge}`}
@@ -45,12 +46,58 @@ export function Scores({ name, stage }: { name: string; stage?: string | undefin
   );
 }
 
+/** Those that papers print. An evaluation has forty; side by side no heading could be read. */
+const HEADLINES = ['nDCG@10', 'Recall@100', 'MRR@10', 'MAP@100'];
+
+function headlinesOf(main: string, measures: readonly string[]): string[] {
+  if (measures.length <= HEADLINES.length + 1) return [...measures];
+  return [...new Set([main, ...HEADLINES])].filter((name) => measures.includes(name));
+}
+
+/** A row for each measure: there are many more of them than arms. */
+function AllMeasures({ measures, arms }: { measures: readonly string[]; arms: readonly ShownArm[] }) {
+  if (measures.length <= HEADLINES.length + 1) return null;
+  return (
+    <details class="more">
+      <summary>All {measures.length} measures</summary>
+      <div class="scrolled">
+        <table class="tests" aria-label="All measures">
+          <thead>
+            <tr>
+              <th scope="col">Measure</th>
+              {arms.map(({ name }) => (
+                <th key={name} scope="col" class="end">
+                  <Text value={name} />
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {measures.map((measure) => (
+              <tr key={measure}>
+                <th scope="row">
+                  <Text value={measure} />
+                </th>
+                {arms.map(({ name, measures: values }) => (
+                  <td key={name} class="end">
+                    {values[measure]?.toFixed(4) ?? ''}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}
+
 /** Alpha and words are told by an alignment alone. A phone has room for the measure of the tests. */
 function armColumns(main: string, measures: readonly string[], arms: readonly ShownArm[]): Column<ShownArm>[] {
   const columns: Column<ShownArm>[] = [
     { key: 'name', label: 'Arm', cell: ({ name }) => <Text value={name} />, sort: ({ name }) => name },
     { key: 'alpha', label: 'Alpha', align: 'end', width: '5rem', cell: ({ alpha }) => alpha ?? '', isExtra: true },
-    ...measures.map((measure) => ({
+    ...headlinesOf(main, measures).map((measure) => ({
       ...{ key: `measure ${measure}`, label: measure, align: 'end' as const, isExtra: measure !== main },
       cell: ({ measures: values }: ShownArm) => values[measure]?.toFixed(4) ?? '',
       sort: ({ measures: values }: ShownArm) => values[measure] ?? -1,

@@ -20,13 +20,28 @@ const LABELS: Record<string, string> = {
   accuracy: 'Accuracy of rewards',
   margin: 'Margin of rewards',
   learningRate: 'Learning rate',
+  rewardChosen: 'Reward of the chosen text',
+  rewardRejected: 'Reward of the rejected text',
+  logProbabilityChosen: 'Log-probability of the chosen text',
+  logProbabilityRejected: 'Log-probability of the rejected text',
+  logProbabilityEnd: 'Log-probability of the end token',
+  tokensChosen: 'Tokens of the chosen text',
+  tokensRejected: 'Tokens of the rejected text',
+  gradientNorm: 'Norm of the gradient',
+  tokens: 'Tokens',
+  tokensPerSecond: 'Tokens per second',
+  memory: 'Memory, MB',
 };
+
+/** What a value is multiplied by to be in the unit of its label. */
+const SCALES: Record<string, number> = { memory: 1e-6 };
 
 /** The curves of a training, and the same as numbers. */
 export function Training({ name, stage, seen }: TrainingProps) {
   const path = runApi(name, `/curves?stage=${encodeURIComponent(stage)}`);
   const { data, error } = useLoad((signal) => get<TrainingCurves>(path, { signal }), [path, seen]);
-  const charts = useMemo(() => (data === undefined ? [] : chartsOf(data.curves)), [data]);
+  const curves = useMemo(() => data?.curves.map(inItsUnit) ?? [], [data]);
+  const charts = useMemo(() => chartsOf(curves), [curves]);
   return (
     <>
       <Notice error={error} />
@@ -42,11 +57,17 @@ export function Training({ name, stage, seen }: TrainingProps) {
       {data && data.curves.length > 0 && (
         <details class="more">
           <summary>The numbers{data.isThinned ? ', of which some steps are left out' : ''}</summary>
-          <Numbers curves={data.curves} />
+          <Numbers curves={curves} />
         </details>
       )}
     </>
   );
+}
+
+function inItsUnit(curve: Curve): Curve {
+  const scale = SCALES[curve.name];
+  if (scale === undefined) return curve;
+  return { ...curve, points: curve.points.map(([step, value]) => [step, value === null ? null : value * scale]) };
 }
 
 interface Chart {
