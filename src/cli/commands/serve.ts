@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { LOG_FORMATS, listen, openMcpEndpoint, RequestLog } from '../../serve/index.ts';
+import { LOG_FORMATS, listen, openMcpEndpoint } from '../../serve/index.ts';
 import { checkSecret, keepSecret, systemFault, UsageError } from '../../system/index.ts';
 import { defineCommand } from '../command.ts';
+import { HintingLog } from '../hinting-log.ts';
 import { Opened, openService, serviceOptions, warnOnce } from '../open-service.ts';
 import { outliveOutput } from '../output-streams.ts';
 
@@ -69,7 +70,9 @@ export const command = defineCommand({
     const key = given.apiKeyFile === undefined ? undefined : await readKey(given.apiKeyFile);
     const opened = new Opened();
     outliveOutput();
-    const log = new RequestLog({ format: given.logFormat, texts: given.logTexts, stream: process.stdout });
+    const log = new HintingLog({ format: given.logFormat, texts: given.logTexts, stream: process.stdout }, (line) =>
+      context.warn(line),
+    );
     const { host, port, cors, mostRequests } = given;
     const guard = { host, hasKey: key !== undefined, origins: cors };
     const mcp = given.mcp ? opened.add(await openMcpEndpoint(guard)) : undefined;
