@@ -103,7 +103,10 @@ describe.skipIf(noBrowser)(title, () => {
     await page.getByText('<script>alert(1)</script>').first().waitFor();
     expect(await page.locator('main img, main script, main b').count()).toBe(0);
     const expanded = page.getByRole('region', { name: 'B: run' });
-    expect(await expanded.locator('li').first().textContent()).toMatch(/1up 2, other rank 3relevant, 2/);
+    expect(await expanded.locator('li').first().textContent()).toMatch(/1up 2, from 3relevant, 2/);
+    // The same move in the list that it leaves, not its opposite.
+    const baseline = page.getByRole('region', { name: /^A: / });
+    expect(await baseline.locator('li').nth(2).textContent()).toMatch(/3up 2, to 1relevant, 2/);
     await opened.close();
   });
 

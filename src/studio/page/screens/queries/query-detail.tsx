@@ -123,21 +123,26 @@ function Arm({ arm, view, comparison: { a, b, measure } }: ArmProps) {
       {arm.hasRun && arm.hits.length === 0 && <p class="soft">It found nothing.</p>}
       <ol class="hits">
         {arm.hits.map((hit, at) => (
-          <Hit key={hit.id} hit={hit} rank={at + 1} other={other} view={view} />
+          <Hit key={hit.id} {...{ hit, rank: at + 1, other, view, isBaseline: arm.name === a }} />
         ))}
       </ol>
     </section>
   );
 }
 
-function Hit({ hit, rank, other, view }: { hit: QueryHit; rank: number; other: string; view: QueryView }) {
+interface HitProps extends Omit<MoveProps, 'otherRank'> {
+  hit: QueryHit;
+  view: QueryView;
+}
+
+function Hit({ hit, rank, other, view, isBaseline }: HitProps) {
   const document = view.documents[hit.id];
   const isRelevant = hit.grade !== null && hit.grade > 0;
   return (
     <li class={isRelevant ? 'card relevant' : 'card'}>
       <div class="hit-facts">
         <strong>{rank}</strong>
-        <Move rank={rank} otherRank={hit.otherRank} other={other} />
+        <Move {...{ rank, otherRank: hit.otherRank, other, isBaseline }} />
         {view.isJudged && <Grade grade={hit.grade} />}
         <span class="soft">{hit.score.toPrecision(5)}</span>
       </div>
@@ -154,20 +159,27 @@ function Hit({ hit, rank, other, view }: { hit: QueryHit; rank: number; other: s
   );
 }
 
-/** How the rank differs from the other arm's. */
-function Move({ rank, otherRank, other }: { rank: number; otherRank: number | null; other: string }) {
+interface MoveProps {
+  rank: number;
+  otherRank: number | null;
+  other: string;
+  isBaseline: boolean;
+}
+
+/** How the document moves from the baseline to the other arm: the same word in both lists. */
+function Move({ rank, otherRank, other, isBaseline }: MoveProps) {
   if (otherRank === null) {
     return (
-      <span class="tag" title={`not found by ${other}`}>
-        only here
+      <span class={isBaseline ? 'tag loss' : 'tag gain'} title={`not found by ${other}`}>
+        {isBaseline ? 'lost' : 'new'}
       </span>
     );
   }
-  const up = otherRank - rank;
-  const words = up === 0 ? 'same rank' : up > 0 ? `up ${up}` : `down ${-up}`;
+  const up = isBaseline ? rank - otherRank : otherRank - rank;
+  const words = up > 0 ? `up ${count(up)}` : `down ${count(-up)}`;
   return (
     <span class={up > 0 ? 'tag gain' : up < 0 ? 'tag loss' : 'tag'} title={`rank ${otherRank} in ${other}`}>
-      {up === 0 ? words : `${words}, other rank ${otherRank}`}
+      {up === 0 ? 'same rank' : `${words}, ${isBaseline ? 'to' : 'from'} ${count(otherRank)}`}
     </span>
   );
 }
