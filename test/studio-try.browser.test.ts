@@ -158,11 +158,24 @@ describe.skipIf(noBrowser)(`the Try screen${noBrowser ? ` (skipped: ${noBrowser}
     const a = page.getByRole('region', { name: 'A', exact: true });
     await a.locator('h3').first().getByText('Only b').waitFor();
     expect(await raw(page).getByRole('listitem').first().textContent()).toMatch(/A: .*\s*B: /);
+    await page.locator('.cards[aria-busy=true]').first().waitFor({ state: 'detached' });
     await opened.expectAccessible();
     await opened.picture('try-two-arms');
     const again = await studio.open(new URL(page.url()).pathname + new URL(page.url()).search);
     await again.page.getByRole('region', { name: 'B', exact: true }).locator('h3').first().getByText('Aaa').waitFor();
     await again.close();
+    await opened.close();
+  });
+
+  it('says that two arms with one writer and prompt are the same', async () => {
+    const opened = await studio.open('/try?q=a+zebra&b=1&writer-b=small');
+    const { page } = opened;
+    const same = page.getByText('A and B are the same');
+    await same.waitFor();
+    const b = page.getByRole('region', { name: 'B', exact: true });
+    await b.getByText('Writer small').click();
+    await b.getByRole('combobox', { name: 'Writer' }).selectOption('small + aligned');
+    await same.waitFor({ state: 'detached' });
     await opened.close();
   });
 

@@ -76,6 +76,7 @@ function Trial({ facts }: { facts: TryFacts }) {
               text={() => codeOf(state, texts, facts)}
             />
           </div>
+          {isSame(a, b) && <p role="status">A and B are the same: choose another writer or prompt for one of them.</p>}
           <Notice error={ranked.error} onRetry={ranked.retry} />
           <Facts ranked={ranked} />
           <Columns {...{ state, facts, writings, ready, ranked }} />
@@ -85,9 +86,15 @@ function Trial({ facts }: { facts: TryFacts }) {
   );
 }
 
+type Arm = TryState['arms'][number];
+
+function isSame(a: Arm | undefined, b: Arm | undefined): boolean {
+  return a !== undefined && b !== undefined && a.writer === b.writer && a.prompt === b.prompt;
+}
+
 function expandOf(
   { query, samples }: TryState,
-  arm: TryState['arms'][number] | undefined,
+  arm: Arm | undefined,
   { longestQuery }: TryFacts,
 ): TryExpand | undefined {
   if (arm === undefined || query === '' || query.length > longestQuery) return undefined;
