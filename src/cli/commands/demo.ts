@@ -180,11 +180,11 @@ function print(result: DemoResult, settings: DemoSettings, say: (line: string) =
   say(`look:   ${studioLine(result, settings)}`);
 }
 
-/** Returns the command that shows the run, and lets its corpus be searched, in the studio. */
-export function studioLine({ dataFolder, reportFile }: DemoResult, settings: DemoSettings): string {
+/** Returns the command that shows the run, and lets its corpus be searched with the same settings, in the studio. */
+export function studioLine({ dataFolder, reportFile, next }: DemoResult, settings: DemoSettings): string {
   const runs = dirname(dirname(reportFile));
   const words = ['npx', 'llm-qe', 'studio', '--runs', shortPath(runs), '--corpus', shortPath(dataFolder)];
-  return [...words, ...modelWords(settings)].map(shellWord).join(' ');
+  return [...words, ...writingWords(next, settings)].map(shellWord).join(' ');
 }
 
 /**
@@ -192,19 +192,25 @@ export function studioLine({ dataFolder, reportFile }: DemoResult, settings: Dem
  * and the settings of the run. For any other query, the LLM writes a passage with the same settings.
  */
 export function nextLine({ dataFolder, next }: DemoResult, settings: DemoSettings): string {
-  const { temperature, topP, topK, maxTokens } = next.sampling;
-  const defaults = z.object(generatorOptions).parse({});
   const words = [
     ...['npx', 'llm-qe', 'search', '--corpus', shortPath(dataFolder), '--query', next.query, '--expand'],
-    ...['--expansions', shortPath(next.queriesFile), '--prompt', shortPath(next.promptFile)],
-    ...['--max-tokens', `${maxTokens}`, '--alpha', `${settings.alpha}`],
+    ...['--expansions', shortPath(next.queriesFile), ...writingWords(next, settings)],
+  ];
+  return words.map(shellWord).join(' ');
+}
+
+/** The options with which the LLM writes as in the run, and its texts weigh the same. */
+function writingWords({ sampling, promptFile }: DemoResult['next'], settings: DemoSettings): string[] {
+  const { temperature, topP, topK, maxTokens } = sampling;
+  const defaults = z.object(generatorOptions).parse({});
+  return [
+    ...['--prompt', shortPath(promptFile), '--max-tokens', `${maxTokens}`, '--alpha', `${settings.alpha}`],
     ...other('--temperature', temperature, defaults.temperature),
     ...other('--top-p', topP, defaults.topP),
     ...other('--top-k', topK, defaults.topK),
     ...other('--seed', settings.seed, defaults.seed),
     ...modelWords(settings),
   ];
-  return words.map(shellWord).join(' ');
 }
 
 /** The options that name the models and how they run, where they are not the defaults. */

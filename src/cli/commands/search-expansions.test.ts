@@ -104,7 +104,9 @@ describe('the command line printed after the demo', () => {
 
   it('ends with the command that shows the run in the studio', () => {
     const whole = { ...result, reportFile: 'runs/demo/report.html' } as DemoResult;
-    expect(studioLine(whole, settings)).toBe('npx llm-qe studio --runs runs --corpus runs/demo/wordnet');
+    expect(studioLine(whole, settings)).toBe(
+      'npx llm-qe studio --runs runs --corpus runs/demo/wordnet --prompt runs/demo/prompt.txt --max-tokens 32 --alpha 0.8',
+    );
     expect(studioLine(whole, { ...settings, generator: './big.gguf' })).toMatch(/ --generator \.\/big\.gguf$/);
   });
 });

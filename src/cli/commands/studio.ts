@@ -18,6 +18,13 @@ const options = z.object({
     .meta({ valueName: 'DIR|FILE' }),
   open: z.boolean().default(true).describe('only print the address; do not open the browser'),
   readOnly: z.boolean().default(false).describe('only look: start, stop and resume no runs, and store no judgements'),
+  alpha: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe('weight of the expansions with which the screens begin')
+    .meta({ valueName: 'NUMBER' }),
   ...inGroup('Encoder:', { encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity }),
   ...generatorOptions,
   maxTokens: generatorOptions.maxTokens.default(128),
@@ -56,7 +63,7 @@ export const command = defineCommand({
       ...{ program: [process.execPath, workerFile(import.meta.url, '../main.ts')], readOnly: given.readOnly },
       settings: defaultRetrievalSettings({
         ...{ encoder: given.encoder, queryPrefix, documentPrefix, precision, pooling, maxLength, similarity },
-        ...{ offline, threads },
+        ...{ alpha: given.alpha, offline, threads },
       }),
       openGenerator: () => openGenerator(given, context),
       generatorOptions: writingOptions(given),
