@@ -339,3 +339,27 @@ test('what is known does not wait for others', async () => {
   await documents;
   expect(encoder.calls.map(({ role }) => role)).toEqual(['query', 'document']);
 });
+
+test('long lists of documents are embedded in pieces, between which queries have their turn', async () => {
+  const { encoder, expander } = await open(undefined, { rule: () => 'as it is' });
+  let goOn = (): void => {};
+  encoder.waits = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  const texts = Array.from({ length: 300 }, (_none, at) => 'x'.repeat(at % 50));
+  const documents = expander.embedDocuments([...texts, 'long '.repeat(2000), 'longer '.repeat(2000)]);
+  await expect.poll(() => encoder.calls.length).toBe(1);
+  const query = expander.embedQuery(QUERY);
+  await expect.poll(() => expander.waitingTexts).toBe(302 - 128 + 1);
+  goOn();
+  expect((await query).vector).toEqual(Float32Array.of(QUERY.length, 1));
+  const lengths = [...texts.map(({ length }) => length), 10_000, 14_000];
+  expect(await documents).toEqual(Float32Array.from(lengths.flatMap((length) => [length, 2])));
+  expect(encoder.calls.map((call) => [call.role, call.texts.length])).toEqual([
+    ['document', 128],
+    ['query', 1],
+    ['document', 128],
+    ['document', 45],
+    ['document', 1],
+  ]);
+});
