@@ -178,7 +178,7 @@ describe('the page', () => {
   it('imports only files that are there', async () => {
     for (const name of files.names.filter((one) => one.endsWith('.js'))) {
       const text = await (await ask(`/assets/${files.version}/${name}`)).text();
-      const imported = [...text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)["']([^"']+)["']/g)].map(([, to]) => to!);
+      const imported = [...text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)["']([\w@./-]+)["']/g)].map(([, to]) => to!);
       for (const to of imported) {
         const { pathname } = new URL(to, `http://${HOST}/assets/${files.version}/${name}`);
         expect(`${name} imports ${to}: ${(await ask(pathname)).status}`).toBe(`${name} imports ${to}: 200`);
