@@ -24,7 +24,7 @@ import type { Draft } from './draft.ts';
 import { OWN_FOLDER, ownFolder } from './run-folder.ts';
 import { lastEnd, openLog } from './run-log.ts';
 import { type RunOptions, runOptionsSchema } from './run-options.ts';
-import { removeMark, STOP_FILE, stateOf, workerIn } from './run-worker.ts';
+import { removeMark, STOP_FILE, stateOf, workerIn } from './working-process.ts';
 
 /** The options of the last start. */
 const START_FILE = 'start.json';

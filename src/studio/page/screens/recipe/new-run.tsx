@@ -44,7 +44,9 @@ export function NewRun({ source }: { source: string }) {
 }
 
 function optionsOf({ recipes }: RecipeChoices, source: string) {
-  const options = recipes.map((one) => [one.source, visible(one.source)] as const);
+  const options = recipes.map(
+    ({ source: one }) => [one, one.startsWith('./') ? visible(one) : `${one} – part of llm-qe`] as const,
+  );
   return recipes.some((one) => one.source === source) ? options : [...options, [source, visible(source)] as const];
 }
 
