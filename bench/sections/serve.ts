@@ -23,6 +23,7 @@ const BUDGET_MS = 300;
 const MARGIN_MS = 50;
 const OURS = 8391;
 const PEER = 8392;
+const STUDENT = 8394;
 
 /**
  * Load on loopback, by a load tool of others (vegeta): embeddings against sentence-transformers behind FastAPI, a
@@ -75,6 +76,7 @@ export async function run(): Promise<Row[]> {
       const cached = await cachedQueries(ours, queries.slice(0, 10));
       const hits = await load(ours, cached, 50);
       rows.push({ ...timeRow('cached queries at 50/s, p99', percentile(hits, 0.99)), note: spread(hits) });
+      rows.push(await studentRow(queries, load));
     } finally {
       await Promise.all([ours.close(), peer?.close()]);
     }
@@ -108,6 +110,20 @@ function mixedRow(rate: number, load: Load): Row {
   const statuses = Object.entries(load.statuses).map(([status, count]) => `${count} x ${status}`);
   const note = `${spread(load)}; ${(100 * inTime).toFixed(1)} % within ${BUDGET_MS + MARGIN_MS} ms; ${statuses.join(', ')}`;
   return { ...timeRow(`half documents, half new queries, at ${rate}/s, p99`, percentile(load, 0.99)), note };
+}
+
+type Send = (server: Server, shots: readonly Shot[], rate: number) => Promise<Load>;
+
+/** Queries that were never asked before, and for which there is no time to write: a student of the encoder's size embeds them. */
+async function studentRow(queries: readonly { text: string }[], load: Send): Promise<Row> {
+  const server = await startServe(STUDENT, ['--no-rules', '--budget-ms', '0', '--student', DEFAULT_ENCODER]);
+  try {
+    const shots = queries.slice(-500).map(({ text }) => embeddings('any-query', text));
+    const answers = await load(server, shots, 50);
+    return { ...timeRow('queries by a student at 50/s, p99', percentile(answers, 0.99)), note: spread(answers) };
+  } finally {
+    await server.close();
+  }
 }
 
 /** Asks for each query until its expansion is in the cache. */
