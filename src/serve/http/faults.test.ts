@@ -228,8 +228,11 @@ describe('a client', () => {
     });
     for (let at = 0; at < 8; at++) {
       const leaves = new AbortController();
-      const path = at % 2 === 0 ? '/expand' : '/query/v1/embeddings';
-      const body = { query: `aa ${at}`, input: `aa ${at}`, stream: at % 4 === 0, expansion_budget_ms: 60_000 };
+      const [path, asks] =
+        at % 2 === 0
+          ? ['/expand', { query: `aa ${at}`, stream: at % 4 === 0 }]
+          : ['/query/v1/embeddings', { input: `aa ${at}` }];
+      const body = { ...asks, expansion_budget_ms: 60_000 };
       const asked = server.send(path, body, {}, leaves.signal).then((answer) => answer.text());
       await expect.poll(() => server.chat.calls.length).toBe(at + 1);
       leaves.abort();

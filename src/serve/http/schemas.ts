@@ -73,19 +73,22 @@ export const embeddingsAnswer = z
   .openapi('Embeddings');
 
 export const expandBody = z
-  .object({
-    query: z.string().max(LONGEST_QUERY),
-    samples: z
-      .number()
-      .int()
-      .min(1)
-      .max(32)
-      .nullish()
-      .openapi({ description: 'number of texts (default: that of the server)' }),
-    expansion_budget_ms: budget,
-    expansions,
-    stream: z.boolean().nullish().openapi({ description: 'send the text as it grows, as server-sent events' }),
-  })
+  .strictObject(
+    {
+      query: z.string().max(LONGEST_QUERY),
+      samples: z
+        .number()
+        .int()
+        .min(1)
+        .max(32)
+        .nullish()
+        .openapi({ description: 'number of texts (default: that of the server)' }),
+      expansion_budget_ms: budget,
+      expansions,
+      stream: z.boolean().nullish().openapi({ description: 'send the text as it grows, as server-sent events' }),
+    },
+    { error: unknownField },
+  )
   .openapi('ExpandRequest');
 
 export const expandAnswer = expansion
@@ -93,13 +96,16 @@ export const expandAnswer = expansion
   .openapi('ExpandedQuery');
 
 export const searchBody = z
-  .object({
-    query: z.string().max(LONGEST_QUERY),
-    index: z.string().nullish().openapi({ description: 'name of the index; needed if there are several' }),
-    top: z.number().int().min(1).max(1000).nullish().openapi({ description: 'number of documents (default: 10)' }),
-    expansion_budget_ms: budget,
-    expansions,
-  })
+  .strictObject(
+    {
+      query: z.string().max(LONGEST_QUERY),
+      index: z.string().nullish().openapi({ description: 'name of the index; needed if there are several' }),
+      top: z.number().int().min(1).max(1000).nullish().openapi({ description: 'number of documents (default: 10)' }),
+      expansion_budget_ms: budget,
+      expansions,
+    },
+    { error: unknownField },
+  )
   .openapi('SearchRequest');
 
 export const searchAnswer = z
@@ -155,3 +161,9 @@ function needsTexts({ input }: { input?: unknown }): string {
 export const failure = z
   .object({ error: z.object({ message: z.string(), type: z.string(), fix: z.string().optional() }) })
   .openapi('Error');
+
+/** Our own routes refuse fields that they do not have: one that is misspelt would change nothing, without a word. */
+function unknownField({ code, keys }: { code?: string | undefined; keys?: string[] }): string | undefined {
+  if (code !== 'unrecognized_keys' || keys === undefined) return undefined;
+  return `there is no field ${keys.map((key) => JSON.stringify(key.slice(0, 100))).join(', ')}; GET /openapi.json lists those that are`;
+}

@@ -163,12 +163,18 @@ test('refusals have the form that clients of each route read', async () => {
 
 test('what a client sets to null is not set, and its own empty list of expansions asks no LLM', async () => {
   const calls = chat.calls.length;
-  const nothing = { index: null, top: null, expansion_budget_ms: null, samples: null, stream: null };
-  const own = await post('/search', { query: 'aa', ...nothing, expansions: [] });
+  const nothing = { expansion_budget_ms: null };
+  const own = await post('/search', { query: 'aa', ...nothing, index: null, top: null, expansions: [] });
   expect(own.body).toMatchObject({ documents: [{ id: 'd0' }, {}, {}], expansion: { state: 'given', texts: [] } });
   expect(chat.calls.length).toBe(calls);
-  const expanded = await post('/expand', { query: 'aa', ...nothing, expansions: null });
+  const expanded = await post('/expand', { query: 'aa', ...nothing, samples: null, stream: null, expansions: null });
   expect(expanded.body).toMatchObject({ state: 'generated', texts: ['bbbb'] });
+});
+
+test.each(['/search', '/expand'])('%s refuses a field that it does not have', async (route) => {
+  const { status, body } = await post(route, { query: 'aa', budget_ms: 5 });
+  expect(status).toBe(400);
+  expect(body).toMatchObject({ error: { message: expect.stringMatching(/no field "budget_ms"/) } });
 });
 
 test('a body that is not UTF-8 is refused: its vector would be that of another text', async () => {
