@@ -116,7 +116,7 @@ for (const { name, module, named, start } of ENGINES) {
       for (const fields of ['flat', 'multifield'] as const) {
         const how = { k1: 0.9, b: 0.4, fields, analyzer: 'english' } as const;
         const address = `${server.address}${named(`bm25_${fields}`)}`;
-        const options = { ...how, folder: join(folder, 'terms'), corpusHash: 'golden', loadBytes: 4096 };
+        const options = { ...how, folder: join(folder, `terms-${name}`), corpusHash: 'golden', loadBytes: 4096 };
         const stop = new AbortController();
         const counts = new CountingProgress();
         counts.onDone = () => counts.done > corpus.length + 1 && stop.abort();
