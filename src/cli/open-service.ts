@@ -3,13 +3,14 @@ import { type Encoder, loadEncoder } from '../embed/index.ts';
 import { Gate } from '../gate/index.ts';
 import type { Generator } from '../generate/index.ts';
 import { ModelStore } from '../models/index.ts';
-import { defaultRetrievalSettings, openEncoder, rememberingEncoder, retrievalSettings } from '../retrieve/index.ts';
+import { defaultRetrievalSettings, openEncoder, retrievalSettings } from '../retrieve/index.ts';
 import {
   byName,
   compareGate,
   createExpander,
   LONGEST_BUDGET_MS,
   refuseOtherGate,
+  remembering,
   ServedIndex,
   type Service,
 } from '../serve/index.ts';
@@ -121,8 +122,6 @@ function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Vectors that the gate's searches have made already: those of some thousand texts. */
-const REMEMBERED_BYTES = 16 * 2 ** 20;
 /** Calls to an embedding server at once. */
 const UPSTREAM_CALLS = 8;
 /** What has to be closed, in the order of its opening. */
@@ -155,7 +154,7 @@ export async function openService(given: ServiceOptions, context: CommandContext
   const limits = upstream === undefined ? {} : { retries: RETRIES, timeoutSeconds, maxWaitSeconds };
   const encoder = opened.add(await openEncoder(settings, store, signal, progress, undefined, limits));
   // The gate's searches need the vectors that are served afterwards.
-  const own = gate === undefined ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
+  const own = gate === undefined ? encoder : remembering(encoder);
   task.advance();
   const student = given.student === undefined ? undefined : opened.add(await openStudent(given.student, store, own));
   const live = { retries: RETRIES, sideBySide: SIDE_BY_SIDE };

@@ -291,8 +291,8 @@ export class Expander {
   }
 }
 
-/** Queries are asked again, and their expansions come from the cache. Documents are not kept. */
-function remembering(encoder: Encoder): Encoder {
+/** The encoder, which keeps vectors of late: queries are asked again, and their expansions come from the cache. Documents are not kept. */
+export function remembering(encoder: Encoder): Encoder {
   return 'recall' in encoder ? encoder : rememberingEncoder(encoder, REMEMBERED_BYTES);
 }
 

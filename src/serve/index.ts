@@ -1,4 +1,4 @@
-export { createExpander, type Expander } from './expander.ts';
+export { createExpander, type Expander, remembering } from './expander.ts';
 export {
   EXPANSION_STATES,
   type ExpanderOptions,
@@ -9,6 +9,7 @@ export {
   type QueryVector,
 } from './expander-options.ts';
 export { ExpansionStore, type ExpansionStoreOptions, SERVED_CACHE } from './expansion-store.ts';
+export { LatestOnly } from './http/latest-only.ts';
 export { limitBody } from './http/limit-body.ts';
 export { LOG_FORMATS, type LogFormat, RequestLog } from './http/request-log.ts';
 export { type Listening, type ListenOptions, listen, listenWith } from './http/server.ts';

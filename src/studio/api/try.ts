@@ -2,7 +2,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { PROMPTS } from '../../generate/index.ts';
 import { defaultRetrievalSettings, type RetrievalSettings } from '../../retrieve/index.ts';
-import { ExpansionStore } from '../../serve/index.ts';
+import { ExpansionStore, LatestOnly } from '../../serve/index.ts';
 import { eventStream } from '../http/event-stream.ts';
 import { readBody, readQuery } from '../http/request.ts';
 import type { TryExamples, TryFacts, TryRankings } from '../shapes/try.ts';
@@ -64,9 +64,10 @@ export function tryApi(studio: Studio): Hono {
     const { sampling, seed } = studio.options;
     return eventStream(context, studio.signal, async (send, signal) => {
       const generator = await writer.open();
-      const latest = new LatestOnly((texts: string[]) => send('texts', { texts }));
+      // One who left is told by the signal.
+      const latest = new LatestOnly((texts: string[]) => send('texts', { texts }).catch(() => {}));
       const how = { generator, store, prompt, sampling, seed, samples: asked.samples, signal };
-      const written = await writeExpansions(asked.query, { ...how, onTexts: (texts) => latest.put(texts) });
+      const written = await writeExpansions(asked.query, { ...how, onTexts: (texts) => latest.push(texts) });
       await latest.end();
       await send('written', written);
     });
@@ -143,35 +144,5 @@ class Opened<T> {
 
   forget(name: string): void {
     this.#known.delete(name);
-  }
-}
-
-/** Sends values one after another; of those that come while one is sent, only the last. */
-class LatestOnly<T> {
-  readonly #send: (value: T) => Promise<void>;
-  #next: { value: T } | undefined;
-  #sending: Promise<void> | undefined;
-
-  constructor(send: (value: T) => Promise<void>) {
-    this.#send = send;
-  }
-
-  put(value: T): void {
-    this.#next = { value };
-    this.#sending ??= this.#sendAll();
-  }
-
-  /** Waits until the last is sent. */
-  async end(): Promise<void> {
-    await this.#sending;
-  }
-
-  async #sendAll(): Promise<void> {
-    // One who left is told by the signal.
-    for (let next = this.#next; next !== undefined; next = this.#next) {
-      this.#next = undefined;
-      await this.#send(next.value).catch(() => {});
-    }
-    this.#sending = undefined;
   }
 }
